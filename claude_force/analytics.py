@@ -1,0 +1,370 @@
+"""The reports: what a person asks for, put together from queries over one snapshot.
+
+Each report is a value with its rows and a `to_dict` for JSON; nothing here knows how it will look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Literal, get_args
+
+from claude_force import clock, query
+from claude_force.database import Connection, Database
+from claude_force.errors import UnknownName
+from claude_force.escape import for_terminal
+from claude_force.query import Dimension, Filter, Interval
+from claude_force.record import dollars, milliseconds, model_family
+from claude_force.result import Bucket, ErrorGroup, Group, Percentiles, Totals
+
+SortKey = Literal["executions", "time", "cost", "success", "tokens", "name"]
+SORT_KEYS: tuple[str, ...] = get_args(SortKey)
+INTERVALS: tuple[str, ...] = get_args(Interval)
+TITLES: dict[Dimension, str] = {
+    "agent_name": "agent",
+    "model": "model",
+    "workflow_id": "workflow",
+    "project": "project",
+}
+"""What a dimension is called in options, headings and JSON."""
+
+_NAMES_SHOWN = 12
+
+STABLE_PERCENT = 5
+"""A change of no more than this, in percent, is called stable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything about a set of executions on one page."""
+
+    period: str
+    totals: Totals
+    percentiles: Percentiles
+    agents: list[Group]
+    models: list[Group]
+
+    def families(self) -> dict[str, float]:
+        """Percent of the executions by model family, the largest first."""
+        counts: dict[str, int] = {}
+        for group in self.models:
+            family = model_family(group.name or "")
+            counts[family] = counts.get(family, 0) + group.totals.executions
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return {family: 100 * count / self.totals.executions for family, count in ordered}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of the guide's baseline, then the rest."""
+        totals = self.totals
+        return {
+            "period": self.period,
+            "total_executions": totals.executions,
+            "success_rate": totals.success_rate,
+            "avg_execution_time_ms": totals.average_ms,
+            **_latencies(self.percentiles),
+            "total_cost": totals.cost,
+            "avg_cost_per_execution": totals.average_cost,
+            "avg_input_tokens": totals.average_input_tokens,
+            "avg_output_tokens": totals.average_output_tokens,
+            "model_distribution": self.families(),
+            "successful_executions": totals.successes,
+            "failed_executions": totals.failures,
+            "total_tokens": totals.total_tokens,
+            "total_input_tokens": totals.input_tokens,
+            "total_output_tokens": totals.output_tokens,
+            "total_cache_read_tokens": totals.cache_read_tokens,
+            "total_cache_write_5m_tokens": totals.cache_write_5m_tokens,
+            "total_cache_write_1h_tokens": totals.cache_write_1h_tokens,
+            "unpriced_executions": totals.unpriced,
+            "cost_savings": savings(totals),
+            "percentiles": "exact",
+            "agents": [group_dict("agent_name", group) for group in self.agents],
+            "models": [group_dict("model", group) for group in self.models],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Executions by one dimension. `groups` may be cut to a limit; `count` is how many there are."""
+
+    dimension: Dimension
+    period: str
+    totals: Totals
+    groups: list[Group]
+    count: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The groups under the plural of their dimension."""
+        title = TITLES[self.dimension]
+        rows = [group_dict(self.dimension, group) for group in self.groups]
+        return {"period": self.period, f"total_{title}s": self.count, f"{title}s": rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What was spent, on what, and what it would have been on the reference model."""
+
+    period: str
+    totals: Totals
+    by_agent: list[Group]
+    by_model: list[Group]
+    interval: Interval
+    buckets: list[Bucket]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Totals first, then the breakdowns."""
+        totals = self.totals
+        return {
+            "period": self.period,
+            "total_executions": totals.executions,
+            "total_cost": totals.cost,
+            "avg_cost_per_execution": totals.average_cost,
+            "unpriced_executions": totals.unpriced,
+            "cost_savings": savings(totals),
+            "by_agent": [group_dict("agent_name", group) for group in self.by_agent],
+            "by_model": [group_dict("model", group) for group in self.by_model],
+            "interval": self.interval,
+            "trends": [bucket_dict(bucket) for bucket in self.buckets],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From the first whole interval to the last, in percent; None where the first has nothing to compare with."""
+
+    executions: float | None
+    average_time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """Executions over time. `change` is None where there are fewer than two whole intervals."""
+
+    period: str
+    interval: Interval
+    totals: Totals
+    buckets: list[Bucket]
+    change: Change | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The intervals, oldest first, and the change."""
+        change = self.change and {
+            "executions_percent": self.change.executions,
+            "avg_execution_time_percent": self.change.average_time,
+        }
+        rows = [bucket_dict(bucket) for bucket in self.buckets]
+        return {"period": self.period, "interval": self.interval, "trends": rows, "change": change}
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The failures by kind, the most frequent first. `zone` is for the instants in `to_dict`."""
+
+    period: str
+    totals: Totals
+    groups: list[ErrorGroup]
+    count: int
+    zone: tzinfo
+
+    def to_dict(self) -> dict[str, Any]:
+        """Failures by kind; `percent_of_failures` of all failures in the period."""
+        return {
+            "period": self.period,
+            "total_executions": self.totals.executions,
+            "failed_executions": self.totals.failures,
+            "total_error_types": self.count,
+            "errors": [
+                {
+                    "error_type": group.error_type,
+                    "failures": group.failures,
+                    "percent_of_failures": 100 * group.failures / self.totals.failures,
+                    "agents": group.agents,
+                    "first_seen": clock.format_instant(group.first_us, self.zone),
+                    "last_seen": clock.format_instant(group.last_us, self.zone),
+                }
+                for group in self.groups
+            ],
+        }
+
+
+def summary(database: Database, chosen: Filter) -> Summary:
+    """The summary of the chosen executions; agents and models by number of executions."""
+    with database.read() as connection:
+        _refuse_unknown_names(connection, chosen)
+        agents = _groups(query.totals_by(connection, chosen, "agent_name"), {})
+        models = _groups(query.totals_by(connection, chosen, "model"), {})
+        return Summary(
+            chosen.window.label,
+            query.totals(connection, chosen),
+            query.percentiles(connection, chosen),
+            sort_groups(agents, "executions"),
+            sort_groups(models, "executions"),
+        )
+
+
+def breakdown(
+    database: Database, chosen: Filter, dimension: Dimension, sort_by: SortKey, limit: int | None = None
+) -> Breakdown:
+    """The chosen executions by one dimension."""
+    with database.read() as connection:
+        _refuse_unknown_names(connection, chosen)
+        groups = _groups(
+            query.totals_by(connection, chosen, dimension), query.percentiles_by(connection, chosen, dimension)
+        )
+        found = query.totals(connection, chosen)
+    return Breakdown(dimension, chosen.window.label, found, sort_groups(groups, sort_by)[:limit], len(groups))
+
+
+def costs(database: Database, chosen: Filter, interval: Interval = "daily", zone: tzinfo | None = None) -> Costs:
+    """What the chosen executions cost: by agent, by model and over time, the highest first."""
+    with database.read() as connection:
+        _refuse_unknown_names(connection, chosen)
+        agents = _groups(query.totals_by(connection, chosen, "agent_name"), {})
+        models = _groups(query.totals_by(connection, chosen, "model"), {})
+        return Costs(
+            chosen.window.label,
+            query.totals(connection, chosen),
+            sort_groups(agents, "cost"),
+            sort_groups(models, "cost"),
+            interval,
+            query.trend(connection, chosen, interval, zone or clock.local_zone()),
+        )
+
+
+def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo, now_us: int | None = None) -> Trends:
+    """The chosen executions over time. `now_us` tells which interval is not over yet."""
+    with database.read() as connection:
+        _refuse_unknown_names(connection, chosen)
+        buckets = query.trend(connection, chosen, interval, zone)
+    total = sum((bucket.totals for bucket in buckets), Totals())
+    return Trends(chosen.window.label, interval, total, buckets, _change(buckets, chosen.window, now_us))
+
+
+def errors(database: Database, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:
+    """The failures among the chosen executions, by kind."""
+    with database.read() as connection:
+        _refuse_unknown_names(connection, chosen)
+        groups = query.errors(connection, chosen)
+        found = query.totals(connection, chosen)
+    groups.sort(key=lambda group: (-group.failures, group.error_type or ""))
+    return Errors(chosen.window.label, found, groups[:limit], len(groups), zone)
+
+
+def merge_buckets(buckets: Iterable[Bucket], step_us: int, zone: tzinfo) -> list[tuple[str, Totals]]:
+    """Buckets folded into intervals of `step_us`, counted from local midnight of the first day; the local start of each
+    interval as ISO 8601 without an offset, as claude-force 1.3 gave it."""
+    merged: dict[int, Totals] = {}
+    origin = 0
+    for bucket in buckets:
+        if not merged:
+            origin = clock.midnight_of(clock.moment_of(bucket.start_us, zone).date(), zone)
+        # Half a step more, since a day of 23 hours begins an hour before its multiple of 24.
+        place = (bucket.start_us - origin + (step_us // 2 if step_us >= clock.DAY_US else 0)) // step_us
+        merged[place] = merged.get(place, Totals()) + bucket.totals
+    starts = ((clock.moment_of(origin + place * step_us, zone), found) for place, found in merged.items())
+    return [(start.replace(tzinfo=None).isoformat(), found) for start, found in starts]
+
+
+def sort_groups(groups: list[Group], sort_by: SortKey) -> list[Group]:
+    """The largest first, by name from A to Z; equal ones by name; what is not known last."""
+    keys: dict[str, Callable[[Totals], float | None]] = {
+        "executions": lambda totals: totals.executions,
+        "time": lambda totals: totals.average_ms,
+        "cost": lambda totals: totals.cost,
+        "success": lambda totals: totals.success_rate,
+        "tokens": lambda totals: totals.total_tokens,
+    }
+    by_name = sorted(groups, key=lambda group: (group.name is None, group.name or ""))
+    if sort_by == "name":
+        return by_name
+    values = {id(group): keys[sort_by](group.totals) for group in by_name}
+    return sorted(by_name, key=lambda group: (values[id(group)] is None, -(values[id(group)] or 0)))
+
+
+def savings(totals: Totals) -> dict[str, float | None]:
+    """US dollars and percent saved against the reference model, over the executions that can be compared."""
+    percent = totals.saved_percent
+    return {"amount": None if percent is None else dollars(totals.saved_nanousd), "percent": percent}
+
+
+def group_dict(dimension: Dimension, group: Group) -> dict[str, Any]:
+    """A group for JSON and CSV. Latencies are there where they were asked for."""
+    latencies = _latencies(group.percentiles) if group.percentiles != Percentiles() else {}
+    return {TITLES[dimension]: group.name, **_totals_dict(group.totals, latencies)}
+
+
+def bucket_dict(bucket: Bucket) -> dict[str, Any]:
+    """A bucket for JSON and CSV."""
+    return {"date": bucket.label, **_totals_dict(bucket.totals, {})}
+
+
+def _totals_dict(totals: Totals, latencies: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "executions": totals.executions,
+        "successful_executions": totals.successes,
+        "success_rate": totals.success_rate,
+        "avg_execution_time_ms": totals.average_ms,
+        **latencies,
+        "total_cost": totals.cost,
+        "avg_cost_per_execution": totals.average_cost,
+        "total_tokens": totals.total_tokens,
+        "input_tokens": totals.input_tokens,
+        "output_tokens": totals.output_tokens,
+        "cache_read_tokens": totals.cache_read_tokens,
+        "cache_write_5m_tokens": totals.cache_write_5m_tokens,
+        "cache_write_1h_tokens": totals.cache_write_1h_tokens,
+        "avg_input_tokens": totals.average_input_tokens,
+        "avg_output_tokens": totals.average_output_tokens,
+        "unpriced_executions": totals.unpriced,
+    }
+
+
+def _latencies(found: Percentiles) -> dict[str, Any]:
+    return {
+        "p50_latency_ms": milliseconds(found.p50_us),
+        "p95_latency_ms": milliseconds(found.p95_us),
+        "p99_latency_ms": milliseconds(found.p99_us),
+    }
+
+
+def _groups(totals: dict[str | None, Totals], percentiles: dict[str | None, Percentiles]) -> list[Group]:
+    return [Group(name, found, percentiles.get(name, Percentiles())) for name, found in totals.items()]
+
+
+def _change(buckets: list[Bucket], window: clock.Window, now_us: int | None) -> Change | None:
+    start, end = window.start_us, window.end_us if window.end_us is not None else now_us
+    whole = [
+        bucket
+        for bucket in buckets
+        if (start is None or bucket.start_us >= start) and (end is None or bucket.end_us <= end)
+    ]
+    if len(whole) < 2:
+        return None
+    first, last = whole[0].totals, whole[-1].totals
+    return Change(_percent(first.executions, last.executions), _percent(first.average_ms, last.average_ms))
+
+
+def _percent(before: float | None, after: float | None) -> float | None:
+    return 100 * (after - before) / before if before and after is not None else None
+
+
+def _refuse_unknown_names(connection: Connection, chosen: Filter) -> None:
+    """Raise UnknownName for a name that the store has never seen: a report about nothing would hide the slip."""
+    for dimension, wanted in chosen.names():
+        if not wanted:
+            continue
+        known = query.names(connection, dimension)
+        unknown = [name for name in wanted if name not in known]
+        if unknown and known:
+            raise UnknownName(_unknown_message(TITLES[dimension], unknown[0], known))
+
+
+def _unknown_message(title: str, name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    guess = f" did you mean {near[0]}?" if near else ""
+    more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
+    shown = for_terminal(", ".join(known[:_NAMES_SHOWN]))
+    return f"no {title} {name!r} in the store;{for_terminal(guess)} there are: {shown}{more}"

@@ -1,0 +1,186 @@
+"""The JSONL bridge: one execution as one line of JSON, and back, without loss.
+
+`encode_line` and `decode_line` are inverse on every record. Decoding also takes the lines of the guide and those of
+claude-force 1.3. A line that brings no `uid` gets one from its content, so the content that counts is fixed here and
+must never change: `content_digest`.
+
+Rules: `timestamp` without an offset is read in the zone given; numbers finer than a microsecond or a nano-dollar are
+rounded half to even; `total_tokens` is not read but computed; fields that we do not know are left out, named in the
+notes, and still part of the identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any
+
+import orjson
+
+from claude_force.clock import format_instant, parse_instant
+from claude_force.errors import InvalidRecord
+from claude_force.record import NANOUSD, ExecutionMetrics, dollars, milliseconds
+
+GUIDE_COLUMNS = (
+    "timestamp", "agent_name", "task_hash", "success", "execution_time_ms", "model", "input_tokens", "output_tokens",
+    "total_tokens", "estimated_cost", "workflow_id", "error_type",
+)  # fmt: skip
+"""The twelve columns of the guide, in its order."""
+
+EXTRA_COLUMNS = (
+    "uid", "source", "host", "project", "run_id", "workflow_position", "cache_read_tokens", "cache_write_5m_tokens",
+    "cache_write_1h_tokens", "reference_cost", "price_version",
+)  # fmt: skip
+"""What the record holds beyond the guide."""
+
+ALL_COLUMNS = GUIDE_COLUMNS + EXTRA_COLUMNS
+
+_PLAIN = (
+    "agent_name", "task_hash", "success", "model", "workflow_id", "workflow_position", "error_type", "source", "host",
+    "project", "run_id", "price_version", "uid",
+)  # fmt: skip
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_REQUIRED = ("timestamp", "agent_name", "success", "model", "input_tokens", "output_tokens")
+_ALIASES = {"workflow_name": "workflow_id", "duration_ms": "execution_time_ms"}
+_ABSURD = 1e15
+"""Beyond every limit of the record; above it arithmetic on the way there could overflow."""
+_KNOWN = frozenset(ALL_COLUMNS) | frozenset(_ALIASES)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A decoded line that has no identity and perhaps no price yet.
+
+    `fields` are arguments of ExecutionMetrics; `aliases` the older names that the line used; `extras` what it held
+    beside all of them; `notes` what a person should hear about the line although it is taken.
+    """
+
+    fields: dict[str, Any]
+    aliases: frozenset[str]
+    extras: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def to_columns(record: ExecutionMetrics, zone: tzinfo) -> dict[str, Any]:
+    """The record under its public names, in the order of ALL_COLUMNS; the timestamp in `zone`."""
+    return {
+        "timestamp": format_instant(record.timestamp_us, zone),
+        "agent_name": record.agent_name,
+        "task_hash": record.task_hash,
+        "success": record.success,
+        "execution_time_ms": milliseconds(record.duration_us),
+        "model": record.model,
+        "input_tokens": record.input_tokens,
+        "output_tokens": record.output_tokens,
+        "total_tokens": record.total_tokens,
+        "estimated_cost": dollars(record.cost_nanousd),
+        "workflow_id": record.workflow_id,
+        "error_type": record.error_type,
+        "uid": record.uid,
+        "source": record.source,
+        "host": record.host,
+        "project": record.project,
+        "run_id": record.run_id,
+        "workflow_position": record.workflow_position,
+        "cache_read_tokens": record.cache_read_tokens,
+        "cache_write_5m_tokens": record.cache_write_5m_tokens,
+        "cache_write_1h_tokens": record.cache_write_1h_tokens,
+        "reference_cost": dollars(record.reference_cost_nanousd),
+        "price_version": record.price_version,
+    }
+
+
+def encode_line(record: ExecutionMetrics, zone: tzinfo) -> bytes:
+    """The record as one line of JSON, with its newline."""
+    return orjson.dumps(to_columns(record, zone), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def decode_line(line: bytes, zone: tzinfo) -> Draft:
+    """The draft of one line. Raises InvalidRecord: `field` is "" where the line is no JSON object at all."""
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRecord("", f"not valid JSON: {_first_line(error)}") from None
+    if not isinstance(data, dict):
+        raise InvalidRecord("", f"expected a JSON object, got {type(data).__name__}")
+    aliases = frozenset(_ALIASES.keys() & data.keys())
+    for alias in aliases:
+        value = data.pop(alias)
+        if data.get(_ALIASES[alias]) is None:
+            data[_ALIASES[alias]] = value
+    for name in _REQUIRED:
+        if name not in data:
+            raise InvalidRecord(name, "is missing")
+    if "execution_time_ms" not in data:
+        raise InvalidRecord("execution_time_ms", "is missing")
+    extras = {name: data[name] for name in data.keys() - _KNOWN}
+    fields = _fields_of(data, zone)
+    return Draft(fields, aliases, extras, _notes(data, fields, extras))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200]
+
+
+def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
+    fields = {name: data[name] for name in _PLAIN if data.get(name) is not None or name in _REQUIRED}
+    fields.setdefault("source", "jsonl")
+    fields["timestamp_us"] = _instant(data["timestamp"], zone)
+    fields["duration_us"] = _scaled("execution_time_ms", data["execution_time_ms"], 1000)
+    for name in _TOKENS:
+        if data.get(name) is not None:
+            fields[name] = _whole(name, data[name])
+    fields["cost_nanousd"] = _scaled("estimated_cost", data.get("estimated_cost"), NANOUSD)
+    fields["reference_cost_nanousd"] = _scaled("reference_cost", data.get("reference_cost"), NANOUSD)
+    return fields
+
+
+def _instant(value: object, zone: tzinfo) -> int:
+    if not isinstance(value, str):
+        raise InvalidRecord("timestamp", f"expected ISO 8601 text, got {type(value).__name__}")
+    try:
+        return parse_instant(value, zone)
+    except ValueError as error:
+        raise InvalidRecord("timestamp", str(error)) from None
+
+
+def _scaled(field: str, value: object, factor: int) -> int | None:
+    """A number in finer units, rounded half to even; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidRecord(field, f"expected a number, got {type(value).__name__}")
+    _refuse_absurd(field, value)
+    return round(value * factor)
+
+
+def _whole(field: str, value: object) -> object:
+    """A float without a fraction as an int: other programs write 1234.0 for 1234. The record checks the rest."""
+    if isinstance(value, (int, float)):
+        _refuse_absurd(field, value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _refuse_absurd(field: str, value: float) -> None:
+    if abs(value) > _ABSURD:
+        raise InvalidRecord(field, "is too large to be true" if value > 0 else "is negative")
+
+
+def _notes(data: dict[str, Any], fields: dict[str, Any], extras: dict[str, Any]) -> tuple[str, ...]:
+    notes = [f"field not known, left out: {name[:60]}" for name in sorted(extras)]
+    total = data.get("total_tokens")
+    if total is not None and total != sum(fields.get(name) or 0 for name in _TOKENS):
+        notes.append("total_tokens is not the sum of the token kinds; the sum is used")
+    return tuple(notes)
+
+
+def content_digest(draft: Draft) -> bytes:
+    """Sixteen bytes that stand for the content of a line without a `uid`.
+
+    Key order, white space and spelling of numbers do not matter; a field that is null counts like one that is absent.
+    The price fields that we add ourselves come later and are not part of it.
+    """
+    content = {name: value for name, value in draft.fields.items() if value is not None}
+    text = orjson.dumps([content, draft.extras], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=16).digest()

@@ -1,0 +1,195 @@
+"""`claude-force analytics`: the reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from claude_force import analytics as reports
+from claude_force import query
+from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
+from claude_force.cli import layout
+from claude_force.cli.options import Request, filter_options, report_options, show
+from claude_force.query import Dimension, Interval
+
+_LIMIT = click.IntRange(1)
+sort_option = click.option(
+    "--sort-by", type=click.Choice(SORT_KEYS), default="executions", show_default=True, help="Largest first."
+)
+limit_option = click.option("--limit", type=_LIMIT, metavar="N", help="Show the first N only.")
+interval_option = click.option(
+    "--interval", type=click.Choice(INTERVALS), default="daily", show_default=True, help="The length of an interval."
+)
+
+
+@click.group()
+def analytics() -> None:
+    """Reports on what agents did.
+
+    \b
+    Example:
+      claude-force analytics summary --days 7
+    """
+
+
+@analytics.command()
+@report_options
+def summary(request: Request) -> None:
+    """Everything on one page; with --json or --output FILE.json, the baseline.
+
+    \b
+    Example:
+      claude-force analytics summary --days 30 --output baseline.json
+    """
+    report = reports.summary(request.place.database, request.chosen)
+    show(request, report, layout.summary_layout(report, request.place.settings.reference_model))
+
+
+@analytics.command("by-agent")
+@report_options
+@sort_option
+@limit_option
+def by_agent(request: Request, sort_by: SortKey, limit: int | None) -> None:
+    """Executions, success, time, cost and tokens of each agent.
+
+    \b
+    Example:
+      claude-force analytics by-agent --sort-by cost --limit 10
+    """
+    _show_breakdown(request, "agent_name", sort_by, limit)
+
+
+@analytics.command("by-model")
+@report_options
+@sort_option
+@limit_option
+def by_model(request: Request, sort_by: SortKey, limit: int | None) -> None:
+    """The same, of each model.
+
+    \b
+    Example:
+      claude-force analytics by-model --days 30
+    """
+    _show_breakdown(request, "model", sort_by, limit)
+
+
+@analytics.command("by-workflow")
+@report_options
+@sort_option
+@limit_option
+def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
+    """The same, of each workflow.
+
+    \b
+    Example:
+      claude-force analytics by-workflow --sort-by time
+    """
+    _show_breakdown(request, "workflow_id", sort_by, limit)
+
+
+@analytics.command("by-project")
+@report_options
+@sort_option
+@limit_option
+def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
+    """The same, of each project (working folder).
+
+    \b
+    Example:
+      claude-force analytics by-project --sort-by cost
+    """
+    _show_breakdown(request, "project", sort_by, limit)
+
+
+def _show_breakdown(request: Request, dimension: Dimension, sort_by: SortKey, limit: int | None) -> None:
+    report = reports.breakdown(request.place.database, request.chosen, dimension, sort_by, limit)
+    show(request, report, layout.breakdown_layout(report))
+
+
+@analytics.command()
+@report_options
+@click.option("--by-agent", "with_agents", is_flag=True, help="Only the costs by agent.")
+@click.option("--by-model", "with_models", is_flag=True, help="Only the costs by model.")
+@click.option("--trends", "with_trends", is_flag=True, help="The costs over time.")
+@interval_option
+@limit_option
+def costs(
+    request: Request,
+    with_agents: bool,
+    with_models: bool,
+    with_trends: bool,
+    interval: Interval,
+    limit: int | None,
+) -> None:
+    """What was spent, on what, and what it saved against one model for everything.
+
+    \b
+    Example:
+      claude-force analytics costs --trends --interval daily
+    """
+    asked = {"agents": with_agents, "models": with_models, "trends": with_trends}
+    parts = frozenset(part for part, wanted in asked.items() if wanted) or frozenset(("agents", "models"))
+    report = reports.costs(request.place.database, request.chosen, interval, request.zone)
+    show(request, report, layout.costs_layout(report, request.place.settings.reference_model, parts, limit))
+
+
+@analytics.command()
+@report_options
+@interval_option
+def trends(request: Request, interval: Interval) -> None:
+    """Executions, time, success and cost over time, in local time.
+
+    \b
+    Example:
+      claude-force analytics trends --interval weekly --days 90
+    """
+    report = reports.trends(request.place.database, request.chosen, interval, request.zone, request.now_us)
+    show(request, report, layout.trends_layout(report))
+
+
+@analytics.command()
+@report_options
+@limit_option
+def errors(request: Request, limit: int | None) -> None:
+    """What failed, how often, and when last.
+
+    \b
+    Example:
+      claude-force analytics errors --days 7
+    """
+    report = reports.errors(request.place.database, request.chosen, request.zone, limit)
+    show(request, report, layout.errors_layout(report, request.zone))
+
+
+@analytics.command()
+@filter_options
+@click.option(
+    "--format", "form", type=click.Choice(("csv", "json", "jsonl")), help="Default: by the name of --output, else csv."
+)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@click.option("--pretty", is_flag=True, help="Indent the JSON.")
+@click.option("--all-columns", is_flag=True, help="CSV: every column, not only the guide's twelve.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file.")
+def export(
+    request: Request, form: str | None, as_json: bool, pretty: bool, all_columns: bool, output: Path | None
+) -> None:
+    """The executions themselves. JSONL loses nothing: it can be imported elsewhere.
+
+    \b
+    Example:
+      claude-force analytics export --format csv --output metrics.csv
+    """
+    from claude_force.export import files
+
+    suffix = output.suffix.lower().removeprefix(".") if output else ""
+    chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
+    records = query.iterate(request.place.database, request.chosen)
+    if chosen == "csv":
+        count = files.write_csv(records, output, request.zone, all_columns=all_columns)
+    elif chosen == "json":
+        count = files.write_json(records, output, request.zone, pretty=pretty)
+    else:
+        count = files.write_jsonl(records, output, request.zone)
+    if output:
+        click.echo(f"{count:,} executions written to {output}", err=True)

@@ -1,0 +1,131 @@
+"""`claude-force config`: settings in claude.json."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from claude_force import settings
+from claude_force.errors import SettingsError
+from claude_force.settings import KEYS, SECTION, Settings, find_home, load_settings
+
+
+def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
+    return [key for key in KEYS if key.startswith(typed)]
+
+
+key_argument = click.argument("key", shell_complete=_complete)
+
+
+@click.group()
+def config() -> None:
+    """Read and change settings in claude.json.
+
+    \b
+    Example:
+      claude-force config get performance.tracking_enabled
+    """
+
+
+@config.command("get")
+@key_argument
+def get(key: str) -> None:
+    """Print a setting, or its default.
+
+    \b
+    Example:
+      claude-force config get performance.tracking_enabled
+    """
+    if key not in KEYS:
+        raise SettingsError(settings.unknown_key(key))
+    found, _ = load_settings(find_home())
+    click.echo(_shown(_value(found, key)))
+
+
+@config.command("set")
+@key_argument
+@click.argument("value")
+def set_(key: str, value: str) -> None:
+    """Change a setting; everything else in the file stays as it is.
+
+    \b
+    Example:
+      claude-force config set performance.detailed_logging true
+    """
+    home = find_home()
+    parsed = settings.parse_value(key, value)
+    settings.change_file(home.settings_file, key, parsed)
+    click.echo(f"{key} = {_shown(parsed)}  ({home.settings_file})")
+
+
+@config.command()
+@key_argument
+def unset(key: str) -> None:
+    """Go back to the default. Also removes a key that does not exist.
+
+    \b
+    Example:
+      claude-force config unset performance.database
+    """
+    home = find_home()
+    section = settings.read_file(home.settings_file).get(SECTION, {})
+    present = isinstance(section, dict) and key.removeprefix(f"{SECTION}.") in section
+    if key not in KEYS and not (present and key.startswith(f"{SECTION}.")):
+        raise SettingsError(settings.unknown_key(key))
+    if present:
+        settings.change_file(home.settings_file, key, None)
+    click.echo(f"{key} is back to its default" if key in KEYS else f"{key} is removed")
+
+
+@config.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """Print every setting, and whether it is from the file or the default.
+
+    \b
+    Example:
+      claude-force config list
+    """
+    home = find_home()
+    found, problems = load_settings(home)
+    values = {key: _value(found, key) for key in KEYS}
+    if as_json:
+        click.echo(json.dumps(values, indent=2))
+    else:
+        section = settings.read_file(home.settings_file).get(SECTION, {})
+        for key, value in values.items():
+            origin = "" if key.removeprefix(f"{SECTION}.") in section else "  (default)"
+            click.echo(f"{key} = {_shown(value)}{origin}")
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
+@config.command()
+def path() -> None:
+    """Print which claude.json is used.
+
+    \b
+    Example:
+      claude-force config path
+    """
+    click.echo(find_home().settings_file)
+
+
+def _value(found: Settings, key: str) -> bool | str | None:
+    value = getattr(found, key.removeprefix(f"{SECTION}."))
+    assert value is None or isinstance(value, (bool, str))
+    return value
+
+
+def _shown(value: bool | str | None) -> str:
+    """As it would be written on the command line; a password in a URL is hidden."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if "://" in value and "@" in value:
+        scheme, rest = value.split("://", 1)
+        login, place = rest.rsplit("@", 1)
+        return f"{scheme}://{login.split(':')[0]}{':***' if ':' in login else ''}@{place}"
+    return value

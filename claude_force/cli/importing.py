@@ -1,0 +1,120 @@
+"""`claude-force import`: history from JSONL files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from claude_force import clock, spool
+from claude_force.cli.options import Place, database_option, find_place, timezone_option
+from claude_force.escape import for_terminal
+from claude_force.pricing import PriceTable
+from claude_force.settings import metrics_file
+from claude_force.sources.files import Input, open_input
+from claude_force.sources.jsonl import JsonlSource
+from claude_force.sources.loading import DryRun, Progress, RejectLog, Report, Target, load
+from claude_force.store import Store
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="[FILE]...")
+@timezone_option
+@click.option("--dry-run", is_flag=True, help="Say what would be imported; change nothing.")
+@click.option("--reprice", is_flag=True, help="Use list prices instead of the costs in the file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the totals as JSON.")
+@database_option
+def import_command(
+    files: tuple[str, ...], zone_name: str | None, dry_run: bool, reprice: bool, as_json: bool, location: str | None
+) -> None:
+    """Import JSONL files: the guide's, claude-force 1.3's, our own export; also .gz, and - for standard input.
+
+    Without FILE: the metrics file of the settings, and executions that waited for the database. Importing a file twice
+    adds nothing. A timestamp without an offset is local time, or of --timezone. With --reprice, executions that are
+    stored already get their list price too.
+
+    \b
+    Example:
+      claude-force import .claude/metrics/executions.jsonl --reprice
+    """
+    zone = clock.zone_of(zone_name)
+    place = find_place(location)
+    target: Target = DryRun(place.database) if dry_run else Store(place.database)
+    rejects = None if dry_run else RejectLog(place.home.rejected_file)
+    total = Report() if files or dry_run else _drain_spool(place, target)
+    prices = PriceTable(place.settings.reference_model) if place.settings.cost_tracking or reprice else None
+    for path in files or _metrics_files(place, required=not total.read):
+        with open_input(path) as source, _progress(source) as progress:
+            total += load(
+                JsonlSource(zone, prices, reprice).parse(source.stream),
+                target,
+                source=source.name,
+                rejects=rejects,
+                now_us=clock.now_us(),
+                reprice=reprice,
+                progress=progress,
+            )
+    _say(total, place, dry_run=dry_run, reprice=reprice, as_json=as_json)
+    if total.rejected:
+        sys.exit(1)
+
+
+def _drain_spool(place: Place, target: Target) -> Report:
+    waiting = spool.spool_files(place.home.metrics_folder)
+    return spool.drain(waiting, target, RejectLog(place.home.rejected_file), clock.now_us())
+
+
+def _metrics_files(place: Place, *, required: bool) -> tuple[str, ...]:
+    path = metrics_file(place.settings, place.home)
+    if path.is_file():
+        return (str(path),)
+    if required:
+        raise click.UsageError(f"there is no {path} to import; name a FILE")
+    return ()
+
+
+@contextmanager
+def _progress(source: Input) -> Iterator[Progress | None]:
+    """A progress bar on a terminal, for a file whose size is known."""
+    if source.size is None or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=source.size, label=f"Importing {source.name}", file=sys.stderr) as shown:
+
+        def advance() -> None:
+            shown.update(source.position() - shown.pos)
+
+        yield advance
+
+
+def _say(total: Report, place: Place, *, dry_run: bool, reprice: bool, as_json: bool) -> None:
+    shown: dict[str, Any] = {
+        "read": total.read,
+        "added": total.added,
+        "duplicates": total.duplicates,
+        "rejected": total.rejected,
+    }
+    if reprice and not dry_run:
+        shown["repriced"] = total.repriced
+    if as_json:
+        import json
+
+        click.echo(json.dumps(shown | {"dry_run": dry_run, "database": place.database.name}, indent=2))
+    else:
+        click.echo(f"{'Would import' if dry_run else 'Imported'} into {for_terminal(place.database.name)}")
+        for name, number in shown.items():
+            click.echo(f"  {name.capitalize():<11}{number:>12,}")
+    for note, number in total.notes.most_common(20):
+        click.echo(f"note: {number:,} executions: {for_terminal(note)}", err=True)
+    if total.cost_too_low and not reprice:
+        click.echo(
+            f"note: {total.cost_too_low:,} costs are far below list price, as claude-force 1.3 wrote them; "
+            "import again with --reprice to correct them",
+            err=True,
+        )
+    if total.rejected:
+        where = "" if dry_run else f"; each with its reason: tail {place.home.rejected_file}"
+        click.echo(f"{total.rejected:,} lines were rejected{where}", err=True)

@@ -1,0 +1,231 @@
+"""Options that commands share, and what they come to: a `Request`."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from claude_force import clock, query
+from claude_force.clock import Window
+from claude_force.database import Database
+from claude_force.errors import ClaudeForceError
+from claude_force.escape import for_terminal
+from claude_force.opening import open_database
+from claude_force.query import Dimension, Filter
+from claude_force.settings import (
+    DATABASE_VARIABLE,
+    Home,
+    Settings,
+    database_location,
+    find_home,
+    load_settings,
+    metrics_file,
+)
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = ("table", "json", "csv", "markdown")
+_SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown"}
+_DAYS = click.IntRange(1, 36_500)
+_HOURS = click.IntRange(1, 876_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command works: the home, its settings and its database."""
+
+    home: Home
+    settings: Settings
+    database: Database
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A report as asked for."""
+
+    place: Place
+    chosen: Filter
+    zone: tzinfo
+    now_us: int
+    form: str
+    output: Path | None
+
+
+class Report(Protocol):
+    """What a report has to offer."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a report looks: a page, rows for CSV, and whether there is anything to show."""
+
+    page: Callable[[], Any]
+    rows: Callable[[], list[dict[str, Any]]] = field(default=list)
+    empty: bool = False
+
+
+def find_place(location: str | None) -> Place:
+    """The place that `--db` and the settings name; problems in the settings are said on stderr."""
+    home = find_home()
+    settings, problems = load_settings(home)
+    for problem in problems:
+        click.echo(f"warning: {for_terminal(problem)}", err=True)
+    return Place(home, settings, open_database(database_location(settings, home, location)))
+
+
+def show(request: Request, report: Report, layout: Layout) -> None:
+    """Write a report in the format asked for, to the file asked for."""
+    from claude_force import render
+    from claude_force.export.files import open_output
+
+    with open_output(request.output) if request.output else nullcontext(sys.stdout) as file:
+        if request.form == "json":
+            render.write_json(report.to_dict(), file)
+        elif request.form == "csv":
+            render.write_csv(layout.rows(), file)
+        elif layout.empty:
+            file.write(explain_empty(request) + "\n")
+        elif request.form == "markdown":
+            render.write_markdown(layout.page(), file)
+        else:
+            render.write_page(layout.page(), file)
+    if request.output:
+        click.echo(f"written to {request.output}", err=True)
+
+
+def explain_empty(request: Request) -> str:
+    """Why a report is empty, and what to do about it."""
+    database = request.place.database
+    with database.read() as connection:
+        reach = query.extent(connection, Filter())
+    if reach is not None:
+        first, last = (clock.moment_of(at, request.zone).date() for at in (reach.first_us, reach.last_us))
+        return f"No executions match. The store has some from {first} to {last}: {database.name}"
+    lines = [f"No executions yet in {database.name}"]
+    history = metrics_file(request.place.settings, request.place.home)
+    if history.exists():
+        lines.append(f"There is a history to import: claude-force import {history}")
+    else:
+        lines.append("Record some with PerformanceTracker, or import a history: claude-force import FILE")
+    return "\n".join(lines)
+
+
+def database_option(function: F) -> F:
+    """`--db`."""
+    return click.option("--db", "location", metavar="PATH|URL", help=f"Use this database.  [env: {DATABASE_VARIABLE}]")(
+        function
+    )
+
+
+def timezone_option(function: F) -> F:
+    """`--timezone`."""
+    return click.option(
+        "--timezone", "zone_name", metavar="ZONE", help="IANA name, UTC, or offset (+05:30). Default: local time."
+    )(function)
+
+
+def _complete(dimension: Dimension) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    def names(context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+        try:
+            place = find_place(context.params.get("location"))
+            with place.database.read() as connection:
+                found = query.names(connection, dimension)
+        except ClaudeForceError:
+            return []
+        return [CompletionItem(name) for name in found if name.startswith(typed)]
+
+    return names
+
+
+_FILTERS = (
+    click.option("--days", type=_DAYS, metavar="N", help="Only the last N days."),
+    click.option("--hours", type=_HOURS, metavar="N", help="Only the last N hours."),
+    click.option("--start", metavar="DATE", help="From this date, or date and time."),
+    click.option("--end", metavar="DATE", help="To this date, that day included, or date and time."),
+    click.option(
+        "--agent", "agents", multiple=True, metavar="NAME", shell_complete=_complete("agent_name"),
+        help="Only this agent. Repeatable.",
+    ),
+    click.option(
+        "--model", "models", multiple=True, metavar="NAME", shell_complete=_complete("model"),
+        help="Only this model. Repeatable.",
+    ),
+    click.option(
+        "--workflow", "workflows", multiple=True, metavar="NAME", shell_complete=_complete("workflow_id"),
+        help="Only this workflow. Repeatable.",
+    ),
+    click.option(
+        "--project", "projects", multiple=True, metavar="NAME", shell_complete=_complete("project"),
+        help="Only this project. Repeatable.",
+    ),
+    timezone_option,
+    database_option,
+)  # fmt: skip
+
+_OUTPUTS = (
+    click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the name of --output, else table."),
+    click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+    click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file."),
+)
+
+
+def _apply(options: tuple[Callable[[F], F], ...], function: F) -> F:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def report_options(function: Callable[..., R]) -> Callable[..., R]:
+    """The filters and output options of every report; the command gets a Request."""
+
+    @functools.wraps(function)
+    def command(*, form: str | None, as_json: bool, output: Path | None, **options: Any) -> R:
+        if as_json and form not in (None, "json"):
+            raise click.UsageError("--json and --format contradict each other")
+        named = _SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
+        chosen_form = "json" if as_json else form or named
+        request, rest = _request(options, chosen_form, output)
+        return function(request, **rest)
+
+    return _apply((*_FILTERS, *_OUTPUTS), command)
+
+
+def filter_options(function: Callable[..., R]) -> Callable[..., R]:
+    """The filters alone; the command gets a Request and has its own ideas of output."""
+
+    @functools.wraps(function)
+    def command(**options: Any) -> R:
+        request, rest = _request(options, "table", None)
+        return function(request, **rest)
+
+    return _apply(_FILTERS, command)
+
+
+def _request(options: dict[str, Any], form: str, output: Path | None) -> tuple[Request, dict[str, Any]]:
+    """The request that shared options come to, and the options that are the command's own."""
+    zone = clock.zone_of(options.pop("zone_name"))
+    now = clock.now_us()
+    window = _window(options.pop("days"), options.pop("hours"), options.pop("start"), options.pop("end"), zone, now)
+    chosen = Filter(window, *(options.pop(name) for name in ("agents", "models", "workflows", "projects")))
+    return Request(find_place(options.pop("location")), chosen, zone, now, form, output), options
+
+
+def _window(days: int | None, hours: int | None, start: str | None, end: str | None, zone: tzinfo, now: int) -> Window:
+    if days or hours:
+        if start or end:
+            raise click.UsageError("--days and --hours do not go with --start and --end")
+        return clock.last_window(now, days=days or 0, hours=hours or 0)
+    return clock.dated_window(start, end, zone) if start or end else clock.ALL_TIME

@@ -1,0 +1,210 @@
+"""Time: instants, windows and zones.
+
+An instant is an integer: microseconds since 1970-01-01T00:00:00Z. It is made once at the door (`parse_instant`) and
+turned into text once at the face (`format_instant`); between the two nothing knows of zones. A window is half-open,
+[start, end). Below the daemon nobody asks what time it is: `now_us` is called at the faces and handed down.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+
+from claude_force.errors import InvalidWindow
+
+SECOND_US = 1_000_000
+HOUR_US = 3600 * SECOND_US
+DAY_US = 24 * HOUR_US
+
+FIRST_YEAR, LAST_YEAR = 1970, 2099
+EARLIEST_US = 0
+LATEST_US = 4_102_444_800 * SECOND_US
+"""End, exclusive, of the accepted instants: 2100-01-01T00:00:00Z."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LONG_FRACTION = re.compile(r"([.,]\d{6})(\d+)")
+_UTC_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?")
+
+
+def now_us() -> int:
+    """The current instant."""
+    return time.time_ns() // 1000
+
+
+def instant_of(moment: datetime, zone: tzinfo | None = None) -> int:
+    """The instant of a datetime. A naive one is read in `zone` (default: local time); in the hour that a clock change
+    repeats, a naive time means its first occurrence unless `fold` says otherwise."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone or local_zone())
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def parse_instant(text: str, zone: tzinfo) -> int:
+    """The instant of an ISO 8601 date and time; without an offset it is read in `zone`.
+
+    Digits finer than a microsecond are rounded half to even. Raises ValueError with the reason.
+    """
+    carry = 0
+    if len(text) > 26:
+        text, carry = _round_fraction(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"not an ISO 8601 date and time: {text[:60]!r}") from None
+    if len(text) < 13:
+        raise ValueError(f"a date without a time of day: {text!r}")
+    try:
+        instant = instant_of(moment, zone) + carry
+    except OverflowError:
+        instant = -1
+    if not EARLIEST_US <= instant < LATEST_US:
+        raise ValueError(f"{text} is outside the years {FIRST_YEAR} to {LAST_YEAR}")
+    return instant
+
+
+def _round_fraction(text: str) -> tuple[str, int]:
+    """Cut a fraction of more than six digits; the second value is the microsecond to carry."""
+    match = _LONG_FRACTION.search(text)
+    if not match:
+        return text, 0
+    kept, rest = match.groups()
+    half = "5".ljust(len(rest), "0")
+    up = rest > half or (rest == half and int(kept[-1]) % 2 == 1)
+    return text[: match.start()] + kept + text[match.end() :], int(up)
+
+
+def midnight_of(day: date, zone: tzinfo) -> int:
+    """The instant at which a day begins in `zone`."""
+    return instant_of(datetime.combine(day, datetime.min.time()), zone)
+
+
+def moment_of(instant_us: int, zone: tzinfo) -> datetime:
+    """The datetime of an instant, in `zone`."""
+    return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(zone)
+
+
+def format_instant(instant_us: int, zone: tzinfo) -> str:
+    """ISO 8601 with six digits and the offset of `zone`, so that text and instant are one to one."""
+    return moment_of(instant_us, zone).isoformat(timespec="microseconds")
+
+
+@lru_cache(maxsize=1)
+def local_zone() -> tzinfo:
+    """The zone of this machine, with its rules for the past and the future (not merely today's offset)."""
+    import tzlocal
+
+    return tzlocal.get_localzone()
+
+
+def zone_of(name: str | None) -> tzinfo:
+    """The zone of an IANA name ("Europe/Berlin"), of "UTC", or of an offset ("+05:30"); None is local time.
+
+    Raises InvalidWindow for a name that does not exist.
+    """
+    if name is None or name.lower() == "local":
+        return local_zone()
+    if name.upper() in ("UTC", "Z"):
+        return UTC
+    offset = _UTC_OFFSET.fullmatch(name)
+    if offset:
+        sign, hours, minutes = offset.groups()
+        delta = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        if delta < timedelta(days=1):
+            return timezone(-delta if sign == "-" else delta)
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidWindow(
+            f"no time zone {name!r}: give an IANA name such as Europe/Berlin, UTC, or an offset such as +05:30"
+        ) from None
+
+
+def offset_spans(zone: tzinfo, start_us: int, end_us: int) -> list[tuple[int, int]]:
+    """The UTC offsets that `zone` has in [start, end]: pairs (until, offset) in microseconds, oldest first.
+
+    An instant before the first `until` has the first offset, and so on; the last `until` lies after `end`. Zones tell
+    their offset but not their changes, so the changes are found by daily steps and then by halving, to the second.
+    """
+    spans: list[tuple[int, int]] = []
+    instant, offset = start_us, _offset_at(zone, start_us)
+    while instant <= end_us:
+        following = instant + DAY_US
+        if _offset_at(zone, following) != offset:
+            change = _first_change(zone, instant, following, offset)
+            spans.append((change, offset))
+            instant, offset = change, _offset_at(zone, change)
+        else:
+            instant = following
+    spans.append((instant + DAY_US, offset))
+    return spans
+
+
+def _offset_at(zone: tzinfo, instant_us: int) -> int:
+    offset = moment_of(instant_us, zone).utcoffset()
+    return 0 if offset is None else offset // _MICROSECOND
+
+
+def _first_change(zone: tzinfo, before_us: int, after_us: int, offset_us: int) -> int:
+    low, high = before_us // SECOND_US, after_us // SECOND_US
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _offset_at(zone, middle * SECOND_US) == offset_us:
+            low = middle
+        else:
+            high = middle
+    return high * SECOND_US
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open period [start, end) in instants; None is unbounded. `label` is how a person would name it."""
+
+    start_us: int | None = None
+    end_us: int | None = None
+    label: str = "all time"
+
+    def contains(self, instant_us: int) -> bool:
+        """Whether an instant lies in the window."""
+        after_start = self.start_us is None or instant_us >= self.start_us
+        return after_start and (self.end_us is None or instant_us < self.end_us)
+
+
+ALL_TIME = Window()
+
+
+def last_window(now: int, *, days: int = 0, hours: int = 0) -> Window:
+    """The last `days` and `hours` up to `now`: a rolling period, not calendar days."""
+    parts = [f"{count} {unit}{'' if count == 1 else 's'}" for count, unit in ((days, "day"), (hours, "hour")) if count]
+    start = now - days * DAY_US - hours * HOUR_US
+    return Window(max(start, EARLIEST_US), now, " ".join(parts))
+
+
+def dated_window(start: str | None, end: str | None, zone: tzinfo) -> Window:
+    """The period from `start` to `end`, each a date or a date and time in `zone`.
+
+    An `end` that is a date includes that whole day. Raises InvalidWindow.
+    """
+    start_us = None if start is None else _edge(start, zone, "--start", whole_day=False)
+    end_us = None if end is None else _edge(end, zone, "--end", whole_day=True)
+    if start_us is not None and end_us is not None and start_us >= end_us:
+        raise InvalidWindow(f"--start {start} is not before --end {end}")
+    if start is None:
+        return Window(None, end_us, f"until {end}" if end else "all time")
+    return Window(start_us, end_us, f"{start} to {end}" if end else f"since {start}")
+
+
+def _edge(text: str, zone: tzinfo, option: str, *, whole_day: bool) -> int:
+    try:
+        if len(text) > 10:
+            return parse_instant(text, zone)
+        return midnight_of(date.fromisoformat(text) + timedelta(days=1 if whole_day else 0), zone)
+    except (ValueError, OverflowError):
+        raise InvalidWindow(
+            f"{option} {text}: give a date such as 2025-11-14, or a date and time such as 2025-11-14T09:30"
+        ) from None

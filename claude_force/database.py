@@ -1,0 +1,84 @@
+"""The contract between SQL and an engine.
+
+The same SQL text, with `:name` parameters, runs on SQLite and on PostgreSQL; where the engines differ, the difference
+is a method here, with one body in `sqlite` and one in `server`. Reads see one consistent snapshot and never create or
+change anything; writes are one transaction that is whole or absent. Driver exceptions never leave the bodies.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+Parameters = Mapping[str, Any]
+Row = tuple[Any, ...]
+
+REVISIONS = ("0001",)
+"""Every schema revision, oldest first; the last one is what this program needs. A test holds it equal to alembic's, so
+that checking a database does not import alembic."""
+
+HEAD = REVISIONS[-1]
+
+
+class Connection(Protocol):
+    """One transaction on one engine."""
+
+    def execute(self, sql: str, parameters: Parameters = ...) -> int:
+        """Run a statement; the number of rows that it changed."""
+
+    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
+        """Run a statement for each row; the number of rows changed by all of them."""
+
+    def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
+        """Every row of a query. Integers come as int whatever the engine's type for a sum is."""
+
+
+class Database(ABC):
+    """One database. Safe to share between threads, and to use again after a fork."""
+
+    name: str
+    """How a person knows it: the path, or the URL without its password."""
+
+    dialect: str
+    """"sqlite" or "postgresql"."""
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Connection]:
+        """A snapshot to read from. A SQLite file that does not exist reads as an empty database, and is not created.
+        Raises SchemaOutdated or SchemaTooNew where the schema is another one, and DatabaseError for the rest."""
+
+    @abstractmethod
+    def write(self) -> AbstractContextManager[Connection]:
+        """A transaction to write in: committed at the end of the block, rolled back if it raises. A SQLite file that
+        does not exist is created. An error from the commit itself does not prove that the rows are absent."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is a database; reading does not need one, since what is not there is empty."""
+
+    @abstractmethod
+    def revision(self) -> str | None:
+        """The schema revision as found, without judging it; None where there is no schema."""
+
+    @abstractmethod
+    def check_integrity(self) -> list[str]:
+        """What the engine finds wrong with the stored data; empty when it is sound."""
+
+    @abstractmethod
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy to `target`, which must not exist, and verify it."""
+
+    @abstractmethod
+    def encode_uid(self, uid: str) -> Any:
+        """A uid as a parameter."""
+
+    @abstractmethod
+    def decode_uid(self, value: Any) -> str:
+        """A uid from a row."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection of this process. The object can be used again."""

@@ -1,0 +1,1 @@
+"""Where executions go: records to other programs' formats."""

@@ -1,0 +1,123 @@
+"""CSV, JSON and JSONL files, written in constant memory.
+
+JSONL is the lossless bridge: importing it gives the same executions, and exporting them again the same bytes. CSV has
+exactly the guide's twelve columns. A file appears when it is whole, never half.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, TextIO
+
+from claude_force.bridge import ALL_COLUMNS, GUIDE_COLUMNS, encode_line, to_columns
+from claude_force.errors import OutputError
+from claude_force.escape import for_csv
+from claude_force.record import ExecutionMetrics
+
+Records = Iterable[ExecutionMetrics]
+
+
+def write_jsonl(records: Records, path: Path | None, zone: tzinfo) -> int:
+    """One line for each execution; how many there were. `path` None is standard output. Raises OutputError."""
+    count = 0
+    with open_output(path) as file:
+        for record in records:
+            file.write(encode_line(record, zone).decode())
+            count += 1
+    return count
+
+
+def write_csv(records: Records, path: Path | None, zone: tzinfo, *, all_columns: bool) -> int:
+    """A header and one row for each execution; how many there were. Text that a spreadsheet would take for a formula
+    gets a leading apostrophe. Raises OutputError."""
+    columns = ALL_COLUMNS if all_columns else GUIDE_COLUMNS
+    count = 0
+    with open_output(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for record in records:
+            values = to_columns(record, zone)
+            writer.writerow([csv_cell(values[name]) for name in columns])
+            count += 1
+    return count
+
+
+def csv_cell(value: object) -> object:
+    """A value as a CSV cell: true and false as in JSON, nothing for None, plain decimals for small numbers."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.12f}".rstrip("0").rstrip(".") if abs(value) < 1e-4 else value
+    return for_csv(value) if isinstance(value, str) else value
+
+
+def write_json(records: Records, path: Path | None, zone: tzinfo, *, pretty: bool) -> int:
+    """One JSON array of all executions; how many there were. Raises OutputError."""
+    with open_output(path) as file:
+        count = _write_array(records, file, zone, indent=2 if pretty else None)
+        file.write("\n")
+    return count
+
+
+def write_document(records: Records, path: Path, zone: tzinfo, head: Mapping[str, Any]) -> None:
+    """One JSON object: the keys of `head`, then the executions under `executions`. Raises OutputError."""
+    with open_output(path) as file:
+        text = json.dumps(head, indent=2, ensure_ascii=False)
+        file.write(text.removesuffix("\n}") + ',\n  "executions": ')
+        _write_array(records, file, zone, indent=None)
+        file.write("\n}\n")
+
+
+def _write_array(records: Records, file: TextIO, zone: tzinfo, indent: int | None) -> int:
+    count = 0
+    file.write("[")
+    for record in records:
+        file.write(",\n" if count else "\n")
+        text = json.dumps(to_columns(record, zone), indent=indent, ensure_ascii=False)
+        file.write(text if indent is None else "\n".join(f"  {line}" for line in text.splitlines()))
+        count += 1
+    file.write("\n]" if count else "]")
+    return count
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that takes its name when it is whole. Raises OutputError with the remedy."""
+    if path is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    if path.exists() and not path.is_file():
+        # A pipe or a device cannot be replaced: /dev/stdout, a named pipe.
+        with _explained(path), path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        try:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                yield file
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except io.UnsupportedOperation as error:
+        raise OutputError(f"{path}: {error}") from error
+    except OSError as error:
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: the folder {path.parent} does not exist; mkdir -p {path.parent}") from None
+        raise OutputError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,178 @@
+"""Schema migrations: alembic, driven from code. The only importer of alembic.
+
+A revision and the record of it are one transaction on both engines. Who upgrades holds a lock (the write lock on
+SQLite, an advisory lock on PostgreSQL), so of several processes one migrates and the others find the work done. A
+SQLite file that holds data is backed up first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import alembic.command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from claude_force import schema
+from claude_force.database import HEAD, REVISIONS, Database
+from claude_force.errors import DatabaseError, SchemaTooNew
+from claude_force.sqlite import SqliteDatabase, connect, create_file
+
+if TYPE_CHECKING:
+    from claude_force.server import ServerDatabase
+
+_ADVISORY_LOCK = 0x636C6664
+"""The key of PostgreSQL's advisory lock; any number that no other program uses in the same database."""
+
+_alembic_state = threading.Lock()
+"""alembic keeps its context in module globals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What an upgrade did. `before` is None for a database that had no schema; `backup` None where none was needed."""
+
+    before: str | None
+    after: str
+    backup: Path | None
+
+
+def upgrade(database: Database) -> Upgrade:
+    """Bring a database to the head revision. Raises SchemaTooNew, and leaves a failed revision without a trace."""
+    before = database.revision()
+    if before is not None and before not in REVISIONS:
+        raise SchemaTooNew(f"{database.name} has schema {before}: a newer claude-force wrote it; upgrade claude-force")
+    if before == HEAD:
+        return Upgrade(before, HEAD, None)
+    backup = None
+    if isinstance(database, SqliteDatabase):
+        if not database.exists():
+            create_file(database.path)
+            return Upgrade(None, HEAD, None)
+        backup = _backup_before(database, before)
+    database.close()
+    with _connected(database) as connection:
+        upgrade_connection(connection, "head")
+    return Upgrade(before, HEAD, backup)
+
+
+def upgrade_connection(connection: Connection, target: str) -> None:
+    """Run the revisions up to `target` on an open connection and commit."""
+    config = configuration()
+    config.attributes["connection"] = connection
+    with _alembic_state:
+        alembic.command.upgrade(config, target)
+
+
+def configuration() -> Config:
+    """alembic's configuration, made in code: the migrations of the installed package."""
+    config = Config()
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> Path:
+    spec = find_spec("claude_force.migrations")
+    if spec is None or not spec.submodule_search_locations:
+        raise DatabaseError("the installation holds no migrations; install claude-force again")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _backup_before(database: SqliteDatabase, before: str | None) -> Path:
+    """A verified copy named after the revision that it holds; the next free name, so that none is overwritten."""
+    target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}.{number}")
+    database.backup(target)
+    return target
+
+
+@contextmanager
+def _connected(database: Database) -> Iterator[Connection]:
+    """A connection for migrations, with its lock held, its errors translated."""
+    try:
+        if isinstance(database, SqliteDatabase):
+            with sqlite_connection(database.path) as connection:
+                yield connection
+        else:
+            with server_connection(database) as connection:  # type: ignore[arg-type]
+                yield connection
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"{database.name}: the upgrade failed, nothing was changed: {error}") from error
+
+
+@contextmanager
+def sqlite_connection(path: Path) -> Iterator[Connection]:
+    """A connection whose every transaction begins with the write lock, DDL included.
+
+    The driver's own transaction control would leave DDL outside of them (measured: a failed revision left its tables).
+    """
+    engine = create_engine("sqlite://", creator=lambda: connect(path))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def server_connection(database: ServerDatabase) -> Iterator[Connection]:
+    """A connection, while another one holds the advisory lock of migrations."""
+    with database.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper:
+        keeper.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+        try:
+            with database.engine().connect() as connection:
+                yield connection
+        finally:
+            keeper.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
+
+
+def run_in_alembic(context: Any) -> None:
+    """What migrations/env.py does: run on the connection handed over in code, or on the database that the settings
+    (or `-x db=PATH_OR_URL`) name when alembic was called from a shell."""
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        _run(context, connection)
+        return
+    if context.is_offline_mode():
+        raise DatabaseError("offline mode is not supported: a migration needs to see the database")
+    database = _database_of_shell(context.get_x_argument(as_dictionary=True).get("db"))
+    if isinstance(database, SqliteDatabase):
+        if not database.exists():
+            create_file(database.path)
+        elif (before := database.revision()) != HEAD:
+            _backup_before(database, before)
+    with _connected(database) as opened:
+        _run(context, opened)
+
+
+def _database_of_shell(flag: str | None) -> Database:
+    from claude_force.opening import open_database
+    from claude_force.settings import database_location, find_home, load_settings
+
+    home = find_home()
+    settings, _ = load_settings(home)
+    return open_database(database_location(settings, home, flag))
+
+
+def _run(context: Any, connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=schema.metadata,
+        transactional_ddl=True,
+        transaction_per_migration=True,
+        render_as_batch=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()

@@ -1,0 +1,20 @@
+"""From a location (a path or a URL) to a Database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from claude_force.database import Database
+
+
+def open_database(location: str) -> Database:
+    """The database at a path, a `sqlite:///` URL or a `postgresql://` URL. Nothing is opened or created yet."""
+    if location.startswith("sqlite:///"):
+        location = location.removeprefix("sqlite:///")
+    if "://" not in location:
+        from claude_force.sqlite import SqliteDatabase
+
+        return SqliteDatabase(Path(location).expanduser().absolute())
+    from claude_force.server import ServerDatabase
+
+    return ServerDatabase(location)

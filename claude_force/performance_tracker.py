@@ -1,0 +1,424 @@
+"""The recording API: `PerformanceTracker`.
+
+Recording never fails its host and never loses a record. When the database cannot take one (locked, full, older schema,
+server away), the record waits in a spool file, one warning is given, and it is brought in by the next tracker that
+finds the database well, or by `claude-force import`. Reading raises what is wrong.
+
+A tracker may be shared by threads and asyncio tasks, used after a fork, and opened by any number of processes.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import socket
+import tempfile
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from claude_force import analytics, query, record, spool
+from claude_force.clock import ALL_TIME, DAY_US, Window, instant_of, last_window, local_zone, now_us
+from claude_force.database import Database
+from claude_force.errors import ClaudeForceError, InvalidRecord, SettingsError
+from claude_force.export.files import write_csv, write_document
+from claude_force.opening import open_database
+from claude_force.pricing import PriceTable, Usage
+from claude_force.query import Filter
+from claude_force.record import PROJECT_LIMIT, ExecutionMetrics
+from claude_force.settings import Home, Settings, database_location, find_home, home_at, load_settings
+from claude_force.sources.loading import RejectLog
+from claude_force.store import Store
+from claude_force.tracking import Outcome, Tracking
+
+__all__ = ["ExecutionMetrics", "PerformanceTracker", "get_tracker"]
+
+logger = logging.getLogger("claude_force")
+
+_ABSURD = 1e15
+"""Beyond every limit of the record. NaN is not below it either."""
+
+
+class PerformanceTracker:
+    """Records executions and answers what they came to."""
+
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        max_entries: int | None = None,
+        enable_persistence: bool = True,
+        *,
+        metrics_dir: Path | str | None = None,
+        database: str | None = None,
+    ) -> None:
+        """Open a tracker; nothing is created before the first record.
+
+        Args:
+            folder: a `.claude` folder, or the `metrics` folder in one. Default: the nearest `.claude` at or above the
+                working folder, else `~/.claude`.
+            max_entries: taken because claude-force 1.3 took it. Nothing is kept in memory, so there is no limit.
+            enable_persistence: False keeps the executions in a private database that is gone with the tracker.
+            metrics_dir: the folder of the data itself, as in claude-force 1.3.
+            database: a path or URL, before CLAUDE_FORCE_DB and the settings.
+        """
+        del max_entries
+        self._home = _home_of(folder, metrics_dir)
+        self._settings = _settings_of(self._home)
+        self._private: tempfile.TemporaryDirectory[str] | None = None
+        if not enable_persistence:
+            self._private = tempfile.TemporaryDirectory(prefix="claude-force-")
+            database = str(Path(self._private.name) / "metrics.db")
+        self._location = database_location(self._settings, self._home, database)
+        self._spool = spool.spool_files(self._home.metrics_folder)
+        self._waiting: deque[ExecutionMetrics] = deque()
+        self._prices: PriceTable | None = None
+        self._lock = threading.Lock()
+        self._warned = False
+        self._drained = False
+
+    @functools.cached_property
+    def _database(self) -> Database:
+        """Opened when it is needed, where a location that cannot be used is one more reason to spool."""
+        return open_database(self._location)
+
+    @functools.cached_property
+    def _store(self) -> Store:
+        return Store(self._database)
+
+    # Recording
+
+    def record_execution(
+        self,
+        agent_name: str,
+        task: str | None = None,
+        success: bool = True,
+        execution_time_ms: float | None = None,
+        model: str = record.UNKNOWN,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        error_type: str | None = None,
+        workflow_name: str | None = None,
+        workflow_position: int | None = None,
+        *,
+        duration_ms: float | None = None,
+        workflow_id: str | None = None,
+        cache_read_tokens: int = 0,
+        cache_write_5m_tokens: int = 0,
+        cache_write_1h_tokens: int = 0,
+        estimated_cost: float | None = None,
+        run_id: str | None = None,
+        project: str | None = None,
+        timestamp: datetime | None = None,
+        uid: str | None = None,
+    ) -> ExecutionMetrics:
+        """Record one execution and return it.
+
+        `execution_time_ms` and `duration_ms` are the same, as are `workflow_name` and `workflow_id`. What is not known
+        is left out. `input_tokens` leaves cached tokens out. `estimated_cost` (US dollars) is computed from the list
+        price where it is not given. `timestamp` is when it ended, by default now; a naive one is local time. With a
+        `uid` of your own, recording the same execution again changes nothing.
+
+        Raises InvalidRecord, a ValueError, for an argument that cannot be. Nothing that the database does is raised.
+        """
+        milliseconds = execution_time_ms if duration_ms is None else duration_ms
+        return self._record(
+            agent_name=agent_name,
+            task=task,
+            success=success,
+            duration_us=None if milliseconds is None else _microseconds(milliseconds),
+            model=model,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            error_type=error_type,
+            workflow_id=workflow_name if workflow_id is None else workflow_id,
+            workflow_position=workflow_position,
+            cache_read_tokens=cache_read_tokens,
+            cache_write_5m_tokens=cache_write_5m_tokens,
+            cache_write_1h_tokens=cache_write_1h_tokens,
+            cost_nanousd=None if estimated_cost is None else _nanousd(estimated_cost),
+            run_id=run_id,
+            project=project,
+            timestamp_us=now_us() if timestamp is None else instant_of(timestamp),
+            uid=uid,
+        )
+
+    def track(
+        self,
+        agent_name: str,
+        task: str | None = None,
+        *,
+        model: str = record.UNKNOWN,
+        workflow_id: str | None = None,
+        workflow_position: int | None = None,
+        run_id: str | None = None,
+    ) -> Tracking:
+        """Time a block or a function and record it: `with`, `async with`, or a decorator on a function or coroutine.
+
+        The block gets an object whose `take_usage(response)` reads the tokens and the model of an API response; the
+        decorator takes them from what the function returns. An exception is recorded by its type and passes through.
+        """
+        return Tracking(self, agent_name, task, model, workflow_id, workflow_position, run_id)
+
+    def record_outcome(self, outcome: Outcome) -> None:
+        """Record what a tracked call came to. Raises nothing: a value that cannot be is logged with its reason."""
+        values = {name: getattr(outcome, name) for name in outcome.__slots__}
+        try:
+            self._record(**values, timestamp_us=now_us(), cost_nanousd=None, project=None, uid=None)
+        except InvalidRecord as error:
+            self._warn(f"an execution of {outcome.agent_name!r} was not recorded: {error}")
+
+    def _record(self, *, task: str | None, timestamp_us: int, uid: str | None, **values: Any) -> ExecutionMetrics:
+        metrics = ExecutionMetrics(
+            **values
+            | {
+                "uid": uid or record.fresh_uid(timestamp_us),
+                "timestamp_us": timestamp_us,
+                "task_hash": None if task is None else record.task_hash(task),
+                "host": _host(),
+                "project": values["project"] or _project(),
+            }
+        )
+        if self._settings.cost_tracking:
+            metrics = self._priced(metrics)
+        elif metrics.cost_nanousd is not None:
+            metrics = _with(metrics, cost_nanousd=None)
+        if self._settings.tracking_enabled:
+            self._keep(metrics)
+        if self._settings.detailed_logging:
+            logger.info("execution recorded", extra={"execution": record.as_mapping(metrics)})
+        return metrics
+
+    def _priced(self, metrics: ExecutionMetrics) -> ExecutionMetrics:
+        if metrics.input_tokens is None or metrics.output_tokens is None:
+            return metrics
+        if self._prices is None:
+            self._prices = PriceTable(self._settings.reference_model)
+        usage = Usage(
+            metrics.input_tokens,
+            metrics.output_tokens,
+            metrics.cache_read_tokens,
+            metrics.cache_write_5m_tokens,
+            metrics.cache_write_1h_tokens,
+        )
+        reference = self._prices.reference_cost(metrics.model, usage, metrics.timestamp_us)
+        if metrics.cost_nanousd is not None:
+            return _with(metrics, reference_cost_nanousd=reference)
+        cost = self._prices.cost(metrics.model, usage, metrics.timestamp_us)
+        version = None if cost is None else self._prices.version
+        return _with(metrics, cost_nanousd=cost, reference_cost_nanousd=reference, price_version=version)
+
+    def _keep(self, metrics: ExecutionMetrics) -> None:
+        """Store a record; if that fails spool it; if that fails too keep it in memory for the next call."""
+        try:
+            self._store.add([metrics])
+        except ClaudeForceError as error:
+            self._put_aside(metrics, error)
+            return
+        if self._waiting or not self._drained:
+            self._bring_in()
+
+    def _put_aside(self, metrics: ExecutionMetrics, cause: Exception) -> None:
+        self._drained = False
+        try:
+            path = spool.append(metrics, self._spool)
+        except OSError as error:
+            self._waiting.append(metrics)
+            self._warn(f"{cause}; the spool cannot be written either ({error}): executions are kept in memory")
+        else:
+            self._warn(f"{cause}; executions wait in {path} and come in later (or now: claude-force import)")
+
+    def _bring_in(self) -> None:
+        """Store what waited, now that the database takes records again."""
+        try:
+            while self._waiting:
+                self._store.add([self._waiting[0]])
+                self._waiting.popleft()
+            rejects = RejectLog(self._home.rejected_file)
+            spool.drain(self._spool, self._store, rejects, now_us())
+            self._drained = True
+        except (ClaudeForceError, OSError, IndexError) as error:
+            # IndexError: another thread took the last one first.
+            logger.debug("what waits was not brought in: %s", error)
+
+    def _warn(self, message: str) -> None:
+        """Once by `warnings`, afterwards to the log: a host that records in a loop must not be flooded."""
+        with self._lock:
+            first, self._warned = not self._warned, True
+        if first:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        else:
+            logger.warning(message)
+
+    # Reading
+
+    def iter_metrics(self, window: Window = ALL_TIME) -> Iterator[ExecutionMetrics]:
+        """Every execution, oldest first, in constant memory; none where there is no database yet."""
+        return self._iterate(Filter(window=window))
+
+    def get_all_metrics(self) -> list[ExecutionMetrics]:
+        """Every execution, oldest first. On a large store prefer `iter_metrics`."""
+        return list(self.iter_metrics())
+
+    def get_metrics_since(self, start: datetime) -> list[ExecutionMetrics]:
+        """The executions at or after a moment, oldest first; a naive moment is local time."""
+        return list(self._iterate(Filter(window=Window(instant_of(start)))))
+
+    def get_metrics_by_agent(self, agent_name: str) -> list[ExecutionMetrics]:
+        """The executions of one agent, oldest first."""
+        return list(self._iterate(Filter(agents=(agent_name,))))
+
+    def _iterate(self, chosen: Filter) -> Iterator[ExecutionMetrics]:
+        return query.iterate(self._database, chosen)
+
+    def get_summary(self, hours: int | None = None, *, days: int | None = None) -> dict[str, Any]:
+        """The summary of the last `hours` or `days`, or of all time: the keys of the guide's baseline and those of
+        claude-force 1.3. Rates are percent, 0 to 100; what cannot be known (an average of nothing) is None."""
+        window = last_window(now_us(), days=days or 0, hours=hours or 0) if days or hours else ALL_TIME
+        return analytics.summary(self._database, Filter(window=window)).to_dict()
+
+    def get_agent_stats(self, agent_name: str | None = None) -> dict[str, dict[str, Any]]:
+        """By agent: executions, success_rate (0 to 100), total_cost, avg_execution_time_ms, total_tokens."""
+        chosen = Filter(agents=(agent_name,) if agent_name else ())
+        groups = analytics.breakdown(self._database, chosen, "agent_name", "executions").groups
+        return {
+            group.name or "": {
+                "executions": group.totals.executions,
+                "success_rate": group.totals.success_rate,
+                "total_cost": group.totals.cost,
+                "avg_execution_time_ms": group.totals.average_ms,
+                "total_tokens": group.totals.total_tokens,
+            }
+            for group in groups
+        }
+
+    def get_cost_breakdown(self) -> dict[str, Any]:
+        """US dollars by agent, by model and in total, the highest first; None where no price is known."""
+        costs = analytics.costs(self._database, Filter())
+        return {
+            "by_agent": {group.name: group.totals.cost for group in costs.by_agent},
+            "by_model": {group.name: group.totals.cost for group in costs.by_model},
+            "total": costs.totals.cost,
+        }
+
+    def get_trends(self, interval_hours: int = 24) -> dict[str, list[Any]]:
+        """Parallel lists over the intervals that hold executions: timestamps, executions, costs, success_rates (0 to
+        100). Intervals of 24 hours are local days; others are counted from local midnight of the first day."""
+        zone = local_zone()
+        hourly = interval_hours % 24 != 0
+        found = analytics.trends(self._database, Filter(), "hourly" if hourly else "daily", zone).buckets
+        merged = analytics.merge_buckets(found, interval_hours * DAY_US // 24, zone)
+        totals = [item for _, item in merged]
+        return {
+            "timestamps": [start for start, _ in merged],
+            "executions": [item.executions for item in totals],
+            "costs": [item.cost for item in totals],
+            "success_rates": [item.success_rate for item in totals],
+        }
+
+    def export_csv(self, output_path: Path | str) -> None:
+        """Write every execution as CSV: the guide's twelve columns. Missing folders are made."""
+        path = _with_folder(output_path)
+        write_csv(self.iter_metrics(), path, local_zone(), all_columns=False)
+
+    def export_json(self, output_path: Path | str) -> None:
+        """Write summary, agent_stats, cost_breakdown, trends and executions as one JSON document."""
+        head = {
+            "summary": self.get_summary(),
+            "agent_stats": self.get_agent_stats(),
+            "cost_breakdown": self.get_cost_breakdown(),
+            "trends": self.get_trends(),
+        }
+        write_document(self.iter_metrics(), _with_folder(output_path), local_zone(), head)
+
+    def clear_old_metrics(self, days: int = 30) -> int:
+        """Delete the executions older than `days`; how many there were. There is no way back: export them before."""
+        if days < 0:
+            raise ValueError("days must not be negative")
+        if not self._database.exists():
+            return 0
+        return self._store.delete(Window(None, now_us() - days * DAY_US))
+
+    # Life
+
+    def close(self) -> None:
+        """Store or spool what waits in memory and close the database. The tracker can be used again."""
+        for metrics in [self._waiting.popleft() for _ in range(len(self._waiting))]:
+            self._keep(metrics)
+        if self._waiting:
+            logger.error("%d executions could be kept nowhere", len(self._waiting))
+        if "_database" in self.__dict__:
+            self._database.close()
+
+    def __enter__(self) -> PerformanceTracker:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def get_tracker(metrics_dir: Path | str | None = None, max_entries: int | None = None) -> PerformanceTracker:
+    """A tracker, as claude-force 1.3 made it."""
+    return PerformanceTracker(metrics_dir=metrics_dir, max_entries=max_entries)
+
+
+def _home_of(folder: Path | str | None, metrics_dir: Path | str | None) -> Home:
+    if metrics_dir is not None:
+        data = Path(metrics_dir).expanduser().absolute()
+        return Home(data.parent, data)
+    return find_home() if folder is None else home_at(folder)
+
+
+def _settings_of(home: Home) -> Settings:
+    """The settings; a broken file means the defaults and a warning, since recording must not fail its host."""
+    try:
+        settings, problems = load_settings(home)
+    except SettingsError as error:
+        warnings.warn(f"{error}; the default settings are used", RuntimeWarning, stacklevel=3)
+        return Settings()
+    for problem in problems:
+        logger.warning(problem)
+    return settings
+
+
+def _microseconds(milliseconds: object) -> int:
+    return _rounded("execution_time_ms", milliseconds, 1000)
+
+
+def _nanousd(dollars: object) -> int:
+    return _rounded("estimated_cost", dollars, record.NANOUSD)
+
+
+def _rounded(field: str, value: object, factor: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _ABSURD:
+        raise InvalidRecord(field, f"expected a number, got {value!r}")
+    return round(value * factor)
+
+
+def _with(metrics: ExecutionMetrics, **changes: Any) -> ExecutionMetrics:
+    return ExecutionMetrics(**record.as_mapping(metrics) | changes)
+
+
+@functools.cache
+def _host() -> str | None:
+    return socket.gethostname()[: record.NAME_LIMIT] or None
+
+
+def _project() -> str | None:
+    """The working folder, where there is one; a longer path keeps its end."""
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return None
+    printable = folder.encode("utf-8", "backslashreplace").decode()
+    return printable[-PROJECT_LIMIT:]
+
+
+def _with_folder(path: Path | str) -> Path:
+    found = Path(path)
+    found.parent.mkdir(parents=True, exist_ok=True)
+    return found

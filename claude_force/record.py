@@ -1,0 +1,249 @@
+"""One execution: one model request made by an agent.
+
+The invariant: an `ExecutionMetrics` that exists is valid. It is checked where it is made, so that the store, on either
+engine, never meets a value that it cannot hold. What is added up is an integer: instants and durations in
+microseconds, money in nano-dollars, tokens. What cannot be known is None, never 0.
+
+Identity is made by the caller. A `uid` is a UUID whose first 48 bits are the instant in milliseconds, so that new rows
+go to the end of the index: version 7 for a fresh execution, version 8 for one whose identity follows from its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from claude_force.clock import EARLIEST_US, LATEST_US, format_instant, local_zone
+from claude_force.errors import InvalidRecord
+
+UNKNOWN = "unknown"
+"""How a face names what the record does not know."""
+
+NANOUSD = 1_000_000_000
+"""Nano-dollars in a dollar."""
+
+NAME_LIMIT = 200
+PROJECT_LIMIT = 1000
+TOKENS_LIMIT = 10**9
+DURATION_LIMIT_US = 366 * 86_400 * 1_000_000
+COST_LIMIT_NANOUSD = 10_000 * NANOUSD
+POSITION_LIMIT = 10**6
+
+_NAMES = ("agent_name", "model", "source")
+_OPTIONAL_NAMES = (
+    ("task_hash", NAME_LIMIT),
+    ("error_type", NAME_LIMIT),
+    ("workflow_id", NAME_LIMIT),
+    ("run_id", NAME_LIMIT),
+    ("host", NAME_LIMIT),
+    ("price_version", NAME_LIMIT),
+    ("project", PROJECT_LIMIT),
+)
+_NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_COUNTS = (
+    ("duration_us", "execution_time_ms", DURATION_LIMIT_US),
+    ("input_tokens", "input_tokens", TOKENS_LIMIT),
+    ("output_tokens", "output_tokens", TOKENS_LIMIT),
+    ("cache_read_tokens", "cache_read_tokens", TOKENS_LIMIT),
+    ("cache_write_5m_tokens", "cache_write_5m_tokens", TOKENS_LIMIT),
+    ("cache_write_1h_tokens", "cache_write_1h_tokens", TOKENS_LIMIT),
+    ("cost_nanousd", "estimated_cost", COST_LIMIT_NANOUSD),
+    ("reference_cost_nanousd", "reference_cost", COST_LIMIT_NANOUSD),
+    ("workflow_position", "workflow_position", POSITION_LIMIT),
+)
+_UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionMetrics:
+    """What is known of one execution. Raises InvalidRecord, naming the field, when a value cannot be.
+
+    `input_tokens` and `output_tokens` are None when the usage is not known (both or neither); `input_tokens` leaves
+    cached tokens out, as Claude's API does. `duration_us` is None when nobody timed it, `cost_nanousd` when the price
+    is not known. `reference_cost_nanousd` is what the same tokens cost on the reference model. `price_version` names
+    the price table that made the cost; None when the cost came with the record.
+    """
+
+    uid: str
+    timestamp_us: int
+    agent_name: str
+    success: bool
+    model: str
+    task_hash: str | None = None
+    duration_us: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cost_nanousd: int | None = None
+    reference_cost_nanousd: int | None = None
+    price_version: str | None = None
+    error_type: str | None = None
+    workflow_id: str | None = None
+    workflow_position: int | None = None
+    source: str = "tracker"
+    host: str | None = None
+    project: str | None = None
+    run_id: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_uid(self.uid)
+        if type(self.timestamp_us) is not int or not EARLIEST_US <= self.timestamp_us < LATEST_US:
+            raise InvalidRecord("timestamp", "outside the years 1970 to 2099")
+        if not isinstance(self.success, bool):
+            raise InvalidRecord("success", f"expected true or false, got {_shown(self.success)}")
+        for name in _NAMES:
+            _check_text(name, getattr(self, name), NAME_LIMIT)
+        for name, limit in _OPTIONAL_NAMES:
+            if (value := getattr(self, name)) is not None:
+                _check_text(name, value, limit)
+        for name, label, limit in _COUNTS:
+            if (count := getattr(self, name)) is not None or label in _NEVER_NULL:
+                _check_count(label, count, limit)
+        if (self.input_tokens is None) != (self.output_tokens is None):
+            raise InvalidRecord("output_tokens", "input_tokens and output_tokens are known both or neither")
+
+    @property
+    def timestamp(self) -> str:
+        """When the execution ended: ISO 8601 in local time, with its offset."""
+        return format_instant(self.timestamp_us, local_zone())
+
+    @property
+    def execution_time_ms(self) -> int | float | None:
+        """Milliseconds; a float only where there is a fraction. None when not timed."""
+        return milliseconds(self.duration_us)
+
+    @property
+    def total_tokens(self) -> int | None:
+        """The sum of all kinds of tokens; None when the usage is not known."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
+        return self.input_tokens + self.output_tokens + cached
+
+    @property
+    def estimated_cost(self) -> float | None:
+        """US dollars; None when the price is not known."""
+        return dollars(self.cost_nanousd)
+
+    @property
+    def reference_cost(self) -> float | None:
+        """US dollars that the same tokens cost on the reference model; None when not known."""
+        return dollars(self.reference_cost_nanousd)
+
+    @property
+    def workflow_name(self) -> str | None:
+        """The name that claude-force 1.3 gave to `workflow_id`."""
+        return self.workflow_id
+
+
+def _check_uid(value: object) -> None:
+    if not isinstance(value, str) or not _UID.fullmatch(value):
+        raise InvalidRecord("uid", "expected a UUID in lower case, with hyphens")
+
+
+def _check_text(field: str, value: object, limit: int) -> None:
+    """Raise InvalidRecord unless `value` is text that both engines can store: not empty, no NUL, no lone surrogate."""
+    if not isinstance(value, str):
+        raise InvalidRecord(field, f"expected text, got {_shown(value)}")
+    if not value:
+        raise InvalidRecord(field, "is empty")
+    if len(value) > limit:
+        raise InvalidRecord(field, f"is longer than {limit} characters")
+    if "\0" in value:
+        raise InvalidRecord(field, "contains a NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidRecord(field, "contains a lone surrogate") from None
+
+
+def _check_count(field: str, value: object, limit: int) -> None:
+    if type(value) is not int:
+        raise InvalidRecord(field, f"expected a whole number, got {_shown(value)}")
+    if value < 0:
+        raise InvalidRecord(field, "is negative")
+    if value > limit:
+        raise InvalidRecord(field, "is too large to be true")
+
+
+def _shown(value: object) -> str:
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return (
+        f"{type(value).__name__} {str(value)[:40]!r}" if isinstance(value, (str, int, float)) else type(value).__name__
+    )
+
+
+def milliseconds(duration_us: int | None) -> int | float | None:
+    """Microseconds as milliseconds, whole ones as an int."""
+    if duration_us is None:
+        return None
+    whole, rest = divmod(duration_us, 1000)
+    return duration_us / 1000 if rest else whole
+
+
+def dollars(nanousd: int | None) -> float | None:
+    """Nano-dollars as dollars. Up to $9 million the float gives back the same nano-dollars."""
+    return None if nanousd is None else nanousd / NANOUSD
+
+
+def task_hash(task: str) -> str:
+    """The first eight hexadecimal digits of the task's MD5: the grouping key that claude-force 1.3 wrote, so that old
+    and new executions of one task group together. It protects nothing."""
+    return hashlib.md5(task.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
+
+
+def fresh_uid(timestamp_us: int) -> str:
+    """A new UUID, version 7 (RFC 9562, 5.7): the instant in milliseconds, then 74 random bits."""
+    return _uuid(timestamp_us, 7, int.from_bytes(os.urandom(10)))
+
+
+def content_uid(timestamp_us: int, digest: bytes, ordinal: int) -> str:
+    """The UUID, version 8, of a line that brings none: the instant in milliseconds, then 74 bits of a hash of its
+    content and of its ordinal among the equal lines of its file. The same file always gives the same identities."""
+    mixed = hashlib.blake2b(digest + ordinal.to_bytes(8), digest_size=10).digest()
+    return _uuid(timestamp_us, 8, int.from_bytes(mixed))
+
+
+def _uuid(timestamp_us: int, version: int, noise: int) -> str:
+    high = (timestamp_us // 1000) << 16 | version << 12 | (noise >> 68) & 0xFFF
+    low = 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
+    text = f"{high:016x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_FAMILY = re.compile(r"claude-(?:[0-9.-]*-)?([a-z]+)")
+
+
+def model_family(model: str) -> str:
+    """The family of a Claude model ("haiku", "sonnet", "opus", "fable" ...), wherever its version and date stand; any
+    other model is a family of its own."""
+    match = _FAMILY.search(model.lower())
+    return match.group(1) if match else model
+
+
+def identity_bytes(uid: str) -> bytes:
+    """The sixteen bytes of a uid, as the database keeps it."""
+    return bytes.fromhex(uid.replace("-", ""))
+
+
+def identity_text(raw: bytes) -> str:
+    """The uid of sixteen bytes."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+FIELDS: tuple[str, ...] = tuple(ExecutionMetrics.__dataclass_fields__)
+"""The fields in the order of the record, which is the order of the table's columns."""
+
+
+def as_mapping(record: ExecutionMetrics) -> dict[str, Any]:
+    """The fields by name, as they are stored (integers, `uid` as text)."""
+    return {name: getattr(record, name) for name in FIELDS}

@@ -1,0 +1,191 @@
+"""Result rows to text: a page for the terminal, Markdown, CSV or JSON. The only importer of rich.
+
+A page is headings, labelled lines and tables of strings; numbers become strings here, and nowhere else. Nothing wraps
+at 80 columns: a name that does not fit is cut with an ellipsis, a number never is.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TextIO
+
+from claude_force.escape import for_markdown, for_terminal
+from claude_force.export.files import csv_cell
+
+Format = Literal["table", "json", "csv", "markdown"]
+
+NONE = "–"
+"""A cell of something that is not known."""
+
+_RULE = "━" * 46
+_BAR_WIDTH = 12
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. `title` may have two lines. Only `name` columns may be cut."""
+
+    title: str
+    kind: Literal["name", "number", "bar", "text"] = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of strings under columns."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Lines, under a heading of their own where it has one; the lines are indented then."""
+
+    heading: str | None
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one command shows."""
+
+    heading: str
+    parts: list[Section | Table] = field(default_factory=list)
+
+
+def write_page(page: Page, file: TextIO) -> None:
+    """The page as text, in colour on a terminal unless NO_COLOR is set."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    console.print(Text(page.heading, "bold"))
+    console.print(Text(_RULE[: console.width], "dim"))
+    for part in page.parts:
+        console.print()
+        if isinstance(part, Table):
+            console.print(_rich_table(part))
+            continue
+        if part.heading:
+            console.print(Text(f"{part.heading}:", "bold"))
+        for line in part.lines:
+            indent = "  " if part.heading else ""
+            console.print(Text(indent + for_terminal(line)), no_wrap=True, overflow="ellipsis")
+
+
+def _rich_table(table: Table) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for index, column in enumerate(table.columns):
+        is_name = column.kind == "name"
+        widest = max(map(len, [*column.title.split("\n"), *(row[index] for row in table.rows)]))
+        drawn.add_column(
+            Text(column.title),
+            justify="right" if column.kind == "number" else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=min(widest, 12) if is_name else widest,
+            style="cyan" if column.kind == "bar" else "",
+        )
+    for row in table.rows:
+        drawn.add_row(*(Text(for_terminal(cell)) for cell in row))
+    return drawn
+
+
+def write_markdown(page: Page, file: TextIO) -> None:
+    """The page as Markdown; bars are left out."""
+    file.write(f"## {for_markdown(page.heading)}\n")
+    for part in page.parts:
+        file.write("\n")
+        if isinstance(part, Section):
+            if part.heading:
+                file.write(f"**{for_markdown(part.heading)}**\n\n")
+            file.writelines(f"- {for_markdown(line.strip())}\n" for line in part.lines)
+            continue
+        kept = [index for index, column in enumerate(part.columns) if column.kind != "bar"]
+        titles = [part.columns[index].title.replace("\n", " ") for index in kept]
+        marks = ["---:" if part.columns[index].kind == "number" else "---" for index in kept]
+        for cells in (titles, marks, *([for_markdown(row[index]) for index in kept] for row in part.rows)):
+            file.write(f"| {' | '.join(cells)} |\n")
+
+
+def write_json(value: Mapping[str, Any], file: TextIO) -> None:
+    """A result as indented JSON."""
+    json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+    file.write("\n")
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
+    """Rows under the keys of the first; nothing at all where there are none."""
+    if not rows:
+        return
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow([csv_cell(row.get(name)) for name in rows[0]])
+
+
+def count(number: float | None) -> str:
+    """A whole number with thousands separators; an average is rounded."""
+    return NONE if number is None else f"{number:,.0f}"
+
+
+def percent(number: float | None, digits: int = 1) -> str:
+    """A percentage. Rounding never makes it whole: 99.96 is 99.9%, since 100.0% says that nothing failed."""
+    if number is None:
+        return NONE
+    step = 10.0**-digits
+    if 100 - step < number < 100:
+        number = 100 - step
+    return f"{number:.{digits}f}%"
+
+
+def milliseconds(number: float | None) -> str:
+    """A duration in whole milliseconds, as the guide writes it."""
+    return NONE if number is None else f"{number:,.0f} ms"
+
+
+def duration(number_ms: float | None) -> str:
+    """A duration in the unit that fits: 350ms, 4.2s, 3m05s, 2h10m."""
+    if number_ms is None:
+        return NONE
+    if number_ms < 999.5:
+        return f"{number_ms:.0f}ms"
+    seconds = number_ms / 1000
+    if seconds < 99.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def money(amount: float | None) -> str:
+    """US dollars: cents, or four digits below a cent, where cents would say nothing."""
+    if amount is None:
+        return NONE
+    sign = "-" if amount < 0 else ""
+    digits = 2 if amount == 0 or abs(amount) >= 0.01 else 4
+    return f"{sign}${abs(amount):,.{digits}f}"
+
+
+def unit_cost(amount: float | None) -> str:
+    """US dollars of a single execution: four digits, so that a column of them compares."""
+    return NONE if amount is None else f"{'-' if amount < 0 else ''}${abs(amount):,.4f}"
+
+
+def bar(value: float, largest: float, width: int = _BAR_WIDTH) -> str:
+    """A horizontal bar, an eighth of a character fine; something is never nothing."""
+    if value <= 0 or largest <= 0:
+        return ""
+    eighths = max(1, round(8 * width * value / largest))
+    whole, rest = divmod(eighths, 8)
+    return "█" * whole + (_EIGHTHS[rest] if rest else "")

@@ -1,0 +1,162 @@
+"""PostgreSQL through SQLAlchemy and psycopg. Nothing here is imported until a URL asks for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+try:
+    import psycopg  # noqa: F401  (asked for here, where its absence can be explained)
+    from sqlalchemy import TextClause, create_engine, text
+    from sqlalchemy.engine import URL, make_url
+    from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+except ImportError as missing:
+    from claude_force.errors import MissingExtra
+
+    raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
+
+from claude_force.database import HEAD, REVISIONS, Database, Parameters, Row
+from claude_force.errors import DatabaseError, DatabaseUnavailable, SchemaOutdated, SchemaTooNew
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as EngineConnection
+    from sqlalchemy import Engine
+
+CONNECT_TIMEOUT_S = 10
+
+
+@cache
+def _statement(sql: str) -> TextClause:
+    return text(sql)
+
+
+class ServerConnection:
+    """A transaction on a server."""
+
+    def __init__(self, raw: EngineConnection) -> None:
+        self._raw = raw
+
+    def execute(self, sql: str, parameters: Parameters = {}) -> int:
+        return self._raw.execute(_statement(sql), dict(parameters)).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
+        return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount
+
+    def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
+        return [tuple(row) for row in self._raw.execute(_statement(sql), dict(parameters))]
+
+
+class ServerDatabase(Database):
+    """A database on a PostgreSQL server."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.name = self.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._verified = False
+        self._pid = os.getpid()
+
+    @contextmanager
+    def read(self) -> Iterator[ServerConnection]:
+        self._verify()
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._translated(), self.engine().connect() as raw:
+            yield ServerConnection(raw.execution_options(**options))
+
+    @contextmanager
+    def write(self) -> Iterator[ServerConnection]:
+        self._verify()
+        with self._translated(), self.engine().begin() as raw:
+            yield ServerConnection(raw)
+
+    def engine(self) -> Engine:
+        """The engine of this process; a child of a fork gets one of its own and leaves its parent's sockets alone."""
+        with self._lock:
+            if self._engine is not None and self._pid != os.getpid():
+                self._engine.dispose(close=False)
+                self._engine = None
+            if self._engine is None:
+                self._pid = os.getpid()
+                self._engine = create_engine(
+                    self.url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
+                )
+            return self._engine
+
+    def _verify(self) -> None:
+        if self._verified:
+            return
+        found = self.revision()
+        if found is None or (found != HEAD and found in REVISIONS):
+            raise SchemaOutdated(
+                f"{self.name} has schema {found or 'none'}, this program needs {HEAD}: run `claude-force db upgrade`"
+            )
+        if found != HEAD:
+            raise SchemaTooNew(
+                f"{self.name} has schema {found}, which this program does not know: a newer claude-force wrote it; "
+                "upgrade claude-force"
+            )
+        self._verified = True
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise DatabaseUnavailable(f"cannot reach {self.name}: {_reason(error)}") from error
+        except SQLAlchemyError as error:
+            raise DatabaseError(f"{self.name}: {_reason(error)}") from error
+
+    def exists(self) -> bool:
+        return self.revision() is not None
+
+    def revision(self) -> str | None:
+        with self._translated(), self.engine().connect() as raw:
+            if raw.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
+                return None
+            found = raw.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return None if found is None else str(found)
+
+    def check_integrity(self) -> list[str]:
+        return []
+
+    def backup(self, target: Path) -> None:
+        raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
+
+    def encode_uid(self, uid: str) -> UUID:
+        return UUID(uid)
+
+    def decode_uid(self, value: Any) -> str:
+        return str(value)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose(close=self._pid == os.getpid())
+                self._engine = None
+
+
+def parse_url(url: str) -> URL:
+    """The URL with our driver. Raises DatabaseError for one that is not PostgreSQL's."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise DatabaseError("the database URL cannot be read; it looks like postgresql://user@host/name") from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise DatabaseError(
+            f"no support for {parsed.get_backend_name()} databases: give a file, or a postgresql:// URL"
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(cause).split())[:300]

@@ -1,0 +1,206 @@
+"""Settings: the `performance` section of `claude.json`, as one typed value, and where things are.
+
+The file belongs to the user and to other programs: keys other than ours, and the order of all, survive every write.
+Precedence is flag, environment, file, default. A broken file is one error with its line and column; a key of ours that
+does not exist is a problem that is named with the nearest one that does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from claude_force.errors import SettingsError
+
+SECTION = "performance"
+DEFAULT_METRICS_FILE = ".claude/metrics/executions.jsonl"
+DEFAULT_REFERENCE_MODEL = "claude-sonnet-4-5"
+DATABASE_VARIABLE = "CLAUDE_FORCE_DB"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The `performance` section of claude.json. The field names are its keys."""
+
+    tracking_enabled: bool = True
+    """Whether the tracker stores executions at all."""
+    cost_tracking: bool = True
+    """Whether executions get a cost."""
+    detailed_logging: bool = False
+    """Whether each recorded execution is also logged, by the logger `claude_force`."""
+    metrics_file: str = DEFAULT_METRICS_FILE
+    """The JSONL file that `claude-force import` reads when it is given none; relative to the folder above .claude."""
+    database: str | None = None
+    """Where executions are stored: a file or a postgresql:// URL. None: metrics/metrics.db beside claude.json."""
+    reference_model: str = DEFAULT_REFERENCE_MODEL
+    """The model that savings are counted against. A model of the same family is its own reference."""
+
+
+KEYS: dict[str, type] = {
+    f"{SECTION}.{field.name}": bool if isinstance(field.default, bool) else str for field in fields(Settings)
+}
+"""Our keys, dotted, and the type of their value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One `.claude` folder: where its files are."""
+
+    folder: Path
+    metrics_folder: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """claude.json."""
+        return self.folder / "claude.json"
+
+    @property
+    def database_file(self) -> Path:
+        """The database unless the settings or the environment name another."""
+        return self.metrics_folder / "metrics.db"
+
+    @property
+    def rejected_file(self) -> Path:
+        """Where lines that could not be imported go, with the reason."""
+        return self.metrics_folder / "rejected.jsonl"
+
+
+def find_home(start: Path | None = None) -> Home:
+    """The nearest `.claude` folder at or above `start` (default: the working folder), else `~/.claude`."""
+    try:
+        here = (start or Path.cwd()).absolute()
+    except FileNotFoundError:
+        here = Path.home()
+    for folder in (here, *here.parents):
+        if (folder / ".claude").is_dir():
+            return home_at(folder / ".claude")
+    return home_at(Path.home() / ".claude")
+
+
+def home_at(folder: Path | str) -> Home:
+    """The home of a `.claude` folder; of its `metrics` folder too, which is what claude-force 1.3 was given."""
+    folder = Path(folder).expanduser().absolute()
+    return Home(folder.parent, folder) if folder.name == "metrics" else Home(folder, folder / "metrics")
+
+
+def database_location(settings: Settings, home: Home, flag: str | None = None) -> str:
+    """The path or URL of the database: the flag, CLAUDE_FORCE_DB, the settings, or the home's own file."""
+    named = flag or os.environ.get(DATABASE_VARIABLE) or settings.database
+    if not named:
+        return str(home.database_file)
+    return named if "://" in named else str(Path(named).expanduser().absolute())
+
+
+def metrics_file(settings: Settings, home: Home) -> Path:
+    """The JSONL file that the settings name, relative to the folder that holds `.claude`."""
+    path = Path(settings.metrics_file).expanduser()
+    if path.is_absolute():
+        return path
+    if settings.metrics_file == DEFAULT_METRICS_FILE:
+        return home.metrics_folder / "executions.jsonl"
+    return home.folder.parent / path
+
+
+def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
+    """The settings of a home, and the problems that do not stop it (keys of ours that do not exist).
+
+    A file that does not exist means the defaults. Raises SettingsError for a broken file or a value of a wrong kind.
+    """
+    section = read_file(home.settings_file).get(SECTION, {})
+    if not isinstance(section, dict):
+        raise SettingsError(f"{home.settings_file}: {SECTION} must be an object")
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, value in section.items():
+        key = f"{SECTION}.{name}"
+        if key not in KEYS:
+            problems.append(f"{home.settings_file}: {unknown_key(key)}")
+        elif value is not None:
+            values[name] = _checked(home.settings_file, key, value)
+    return Settings(**values), tuple(problems)
+
+
+def _checked(path: Path, key: str, value: object) -> object:
+    if not isinstance(value, KEYS[key]):
+        wanted = "true or false" if KEYS[key] is bool else "text"
+        raise SettingsError(f"{path}: {key} must be {wanted}, not {json.dumps(value)[:60]}")
+    return value
+
+
+def unknown_key(key: str) -> str:
+    """What to say about a key that does not exist: the nearest that does, or all of them."""
+    near = get_close_matches(key, KEYS, n=1)
+    return f"no setting {key}" + (f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(KEYS)}")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The whole of claude.json; {} where there is none. Raises SettingsError with line and column."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    if not text.strip():
+        return {}
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{path}: line {error.lineno} column {error.colno}: {error.msg}") from None
+    except (RecursionError, ValueError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: must hold a JSON object")
+    return content
+
+
+def parse_value(key: str, text: str) -> bool | str:
+    """The value of one of our keys from the command line. Raises SettingsError."""
+    if key not in KEYS:
+        raise SettingsError(unknown_key(key))
+    if KEYS[key] is str:
+        if not text:
+            raise SettingsError(f"{key} must not be empty; to go back to the default: claude-force config unset {key}")
+        return text
+    words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise SettingsError(f"{key} must be true or false, not {text!r}")
+    return words[text.lower()]
+
+
+def change_file(path: Path, key: str, value: bool | str | None) -> None:
+    """Set one of our keys, or remove it (None), leaving every other key and the order as they were. Atomic."""
+    content = read_file(path)
+    section = content.setdefault(SECTION, {})
+    if not isinstance(section, dict):
+        raise SettingsError(f"{path}: {SECTION} must be an object")
+    name = key.removeprefix(f"{SECTION}.")
+    if value is None:
+        section.pop(name, None)
+    else:
+        section[name] = value
+    write_file(path, content)
+
+
+def write_file(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace claude.json in one step, through a link to the file itself; its permissions stay, a new one is 0600."""
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SettingsError(f"{path}: {error.strerror}") from None

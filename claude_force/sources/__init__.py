@@ -1,0 +1,1 @@
+"""Where executions come from: bytes to records."""

@@ -1,0 +1,51 @@
+"""Files to read from: plain, gzip (told by its first bytes, whatever the name) and standard input."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from claude_force.errors import InputError
+
+STDIN = "-"
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An open file. `size` is in bytes on disk; None where it is not known beforehand."""
+
+    name: str
+    stream: BinaryIO
+    size: int | None
+    _raw: BinaryIO
+
+    def position(self) -> int:
+        """The bytes on disk that have been read."""
+        return self._raw.tell() if self.size is not None else 0
+
+
+@contextmanager
+def open_input(path: str) -> Iterator[Input]:
+    """Open a file, or standard input for "-". Raises InputError in one line."""
+    if path == STDIN:
+        yield Input("standard input", _unzipped(sys.stdin.buffer), None, sys.stdin.buffer)
+        return
+    try:
+        raw = open(path, "rb")  # noqa: SIM115  (closed below; the block must not cover what the caller raises)
+        size = Path(path).stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    with raw:
+        yield Input(path, _unzipped(raw), size if raw.seekable() else None, raw)
+
+
+def _unzipped(raw: io.BufferedReader | BinaryIO) -> BinaryIO:
+    peeked = raw.peek(2)[:2] if isinstance(raw, io.BufferedReader) else b""
+    return gzip.open(raw) if peeked == _GZIP_MAGIC else raw  # type: ignore[return-value]

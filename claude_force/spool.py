@@ -1,0 +1,99 @@
+"""Where a record waits when the database cannot take it: a JSONL file beside the database, or in the state folder.
+
+Writer and drainer hold a lock on the file itself, and a writer looks again at which file has the name once it holds the
+lock. So a drained file is removed with nobody's record in it. Draining is adding, which is idempotent: killed between
+the commit and the removal, it is done again without harm.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from pathlib import Path
+
+from claude_force.bridge import encode_line
+from claude_force.record import ExecutionMetrics
+from claude_force.sources.jsonl import JsonlSource
+from claude_force.sources.loading import RejectLog, Report, Target, load
+
+SPOOL_NAME = "spool.jsonl"
+
+
+def spool_files(metrics_folder: Path) -> tuple[Path, Path]:
+    """Where records may wait: beside the database, else in the user's state folder (XDG_STATE_HOME)."""
+    state = os.environ.get("XDG_STATE_HOME")
+    base = Path(state) if state else Path.home() / ".local" / "state"
+    return metrics_folder / SPOOL_NAME, base / "claude-force" / SPOOL_NAME
+
+
+def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
+    """Append a record to the first file that takes it, and say which. Raises OSError, of the last file, if none did."""
+    failure = OSError("no spool file")
+    line = encode_line(record, UTC)
+    for path in files:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor:
+                _write_whole(descriptor, line)
+            return path
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    """Append a line or nothing: on a disk that fills up in the middle, what was written is taken back."""
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, line)
+        if written != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int) -> Report:
+    """Move every waiting record to the target. Raises DatabaseError; then what is not stored still waits."""
+    report = Report()
+    for path in files:
+        if not path.exists():
+            continue
+        try:
+            with _locked(path, os.O_RDWR) as descriptor, open(os.dup(descriptor), "rb") as stream:
+                parsed = JsonlSource(UTC).parse(stream)
+                report += load(parsed, target, source=str(path), rejects=rejects, now_us=now_us)
+                path.unlink()
+        except FileNotFoundError:
+            continue
+    return report
+
+
+def is_waiting(files: Iterable[Path]) -> bool:
+    """Whether any record waits."""
+    return any(path.exists() for path in files)
+
+
+@contextmanager
+def _locked(path: Path, flags: int) -> Iterator[int]:
+    """The file of this name, open and locked."""
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_current(descriptor, path):
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_current(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

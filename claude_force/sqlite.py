@@ -1,0 +1,367 @@
+"""SQLite through the standard library.
+
+One connection per process and thread, in WAL mode: writers say BEGIN IMMEDIATE (a deferred transaction that upgrades
+fails at once, whatever the timeout), readers a plain BEGIN. A new file is built beside its place and linked into it, so
+nobody ever sees half a database.
+
+Checkpoints: SQLite before 3.51.3 (3.44.6, 3.50.7) can lose commits when one connection checkpoints while another
+restarts the log. A restart needs the write lock, so automatic checkpoints are off and ours run under that lock. This
+also bounds the log. It is done on every version: one behaviour, and the fixed versions are rare.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from claude_force.database import HEAD, REVISIONS, Database, Parameters, Row
+from claude_force.errors import (
+    DatabaseBusy,
+    DatabaseCorrupt,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseMissing,
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+    NotADatabase,
+    SchemaOutdated,
+    SchemaTooNew,
+)
+from claude_force.record import identity_bytes, identity_text
+
+APPLICATION_ID = 0x636C6664
+"""Marks the file as ours ("clfd") in its header; a file without it is never written to."""
+
+BUSY_TIMEOUT_S = 30
+CHECKPOINT_BYTES = 4 * 1024 * 1024
+_LOG_KEPT_BYTES = 1024 * 1024
+_LITTLE_SPACE_BYTES = 1024 * 1024
+_HEAD_SCHEMA = Path(__file__).with_name("sqlite_head.sql")
+
+_abandoned: list[sqlite3.Connection] = []
+"""Connections inherited through a fork. They must be neither used nor closed in the child, so they are kept."""
+
+
+class _Handle:
+    """A connection that closes with the thread that owns it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
+class SqliteConnection:
+    """A transaction on a SQLite file."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def execute(self, sql: str, parameters: Parameters = {}) -> int:
+        return self._raw.execute(sql, parameters).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
+        before = self._raw.total_changes
+        self._raw.executemany(sql, rows)
+        return self._raw.total_changes - before
+
+    def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
+        return self._raw.execute(sql, parameters).fetchall()
+
+
+class SqliteDatabase(Database):
+    """A database file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = str(path)
+        self._wal = f"{path}-wal"
+        self._checkpoint_at = CHECKPOINT_BYTES
+        self._lock = threading.Lock()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._pid = os.getpid()
+        self._local = threading.local()
+        self._handles: list[_Handle] = []
+
+    @contextmanager
+    def read(self) -> Iterator[SqliteConnection]:
+        if not self.path.exists():
+            with _closing(":memory:") as raw:
+                raw.executescript(_HEAD_SCHEMA.read_text())
+                yield SqliteConnection(raw)
+            return
+        with self._transaction("BEGIN") as raw:
+            yield SqliteConnection(raw)
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteConnection]:
+        if not self.path.exists():
+            create_file(self.path)
+        with self._transaction("BEGIN IMMEDIATE") as raw:
+            yield SqliteConnection(raw)
+        self._bound_log(raw)
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        try:
+            raw = self._connection()
+            raw.execute(begin)
+            try:
+                yield raw
+                raw.execute("COMMIT")
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OverflowError) as error:
+            raise translate(error, self.path) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            _abandoned.extend(handle.connection for handle in self._handles)
+            self._start_over()
+        handle: _Handle | None = getattr(self._local, "handle", None)
+        if handle is None:
+            handle = _Handle(connect(self.path))
+            verify(handle.connection, self.path)
+            self._local.handle = handle
+            with self._lock:
+                self._handles.append(handle)
+        return handle.connection
+
+    def _bound_log(self, raw: sqlite3.Connection) -> None:
+        """Checkpoint under the write lock once the log is large. A failure costs nothing but a longer log."""
+        try:
+            size = os.stat(self._wal).st_size
+        except OSError:
+            return
+        if size < self._checkpoint_at:
+            self._checkpoint_at = CHECKPOINT_BYTES
+            return
+        with suppress(sqlite3.Error):
+            raw.execute("BEGIN IMMEDIATE")
+            try:
+                checkpointer = sqlite3.connect(self.path, isolation_level=None)
+                try:
+                    _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                finally:
+                    checkpointer.close()
+            finally:
+                raw.execute("ROLLBACK")
+            # A reader that holds the log back would otherwise cost a checkpoint at every commit.
+            self._checkpoint_at = CHECKPOINT_BYTES if logged == moved else size + CHECKPOINT_BYTES
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def revision(self) -> str | None:
+        if not self.path.exists():
+            return None
+        with opened(self.path) as raw:
+            _refuse_foreign(raw, self.path)
+            return _revision(raw)
+
+    def check_integrity(self) -> list[str]:
+        if not self.path.exists():
+            raise DatabaseMissing(f"no database at {self.path}")
+        try:
+            with opened(self.path) as raw:
+                found = [row[0] for row in raw.execute("PRAGMA integrity_check")]
+        except DatabaseCorrupt as error:
+            return [str(error)]
+        return [] if found == ["ok"] else found
+
+    def backup(self, target: Path) -> None:
+        if not self.path.exists():
+            raise DatabaseMissing(f"no database at {self.path}")
+        if target.exists():
+            raise DatabaseError(f"{target} exists already; nothing was written")
+        make_folder(target.parent)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            _create_empty(temporary)
+            with opened(self.path) as source, _closing(temporary) as copy:
+                source.backup(copy)
+                # A copy of a damaged database must never take the place of a good backup.
+                if copy.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                    raise DatabaseCorrupt(f"{self.path} is damaged: the copy did not pass its check and was removed")
+                copy.execute("PRAGMA journal_mode=DELETE")
+            os.link(temporary, target)
+        except sqlite3.Error as error:
+            raise translate(error, target) from error
+        except OSError as error:
+            raise DatabaseUnavailable(f"{target}: {error.strerror}") from error
+        finally:
+            _remove_with_log(temporary)
+
+    def encode_uid(self, uid: str) -> bytes:
+        return identity_bytes(uid)
+
+    def decode_uid(self, value: Any) -> str:
+        return identity_text(value)
+
+    def close(self) -> None:
+        with self._lock:
+            handles, self._handles = self._handles, []
+            self._local = threading.local()
+        if self._pid == os.getpid():
+            for handle in handles:
+                handle.connection.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to an existing file with our settings, not verified. Raises sqlite3.Error."""
+    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    raw = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        for setting in ("synchronous=NORMAL", "wal_autocheckpoint=0", f"journal_size_limit={_LOG_KEPT_BYTES}"):
+            raw.execute(f"PRAGMA {setting}")
+    except sqlite3.Error:
+        raw.close()
+        raise
+    return raw
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of its own to a file of any revision, closed at the end, its errors translated."""
+    try:
+        raw = connect(path)
+        try:
+            yield raw
+        finally:
+            raw.close()
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+@contextmanager
+def _closing(path: Path | str) -> Iterator[sqlite3.Connection]:
+    raw = sqlite3.connect(path, isolation_level=None)
+    try:
+        yield raw
+    finally:
+        raw.close()
+
+
+def verify(raw: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file that is not ours, or whose schema is not the one that this program needs."""
+    _refuse_foreign(raw, path)
+    found = _revision(raw)
+    if found == HEAD:
+        return
+    if found is None or found in REVISIONS:
+        raise SchemaOutdated(
+            f"{path} has schema {found or 'none'}, this program needs {HEAD}: run `claude-force db upgrade`"
+        )
+    raise SchemaTooNew(
+        f"{path} has schema {found}, which this program does not know: a newer claude-force wrote it; "
+        "upgrade claude-force"
+    )
+
+
+def _refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise NotADatabase(f"{path} is empty (0 bytes): restore a backup, or move it away to start anew")
+    if raw.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise NotADatabase(f"{path} is a database of another program; name another file with --db")
+
+
+def _revision(raw: sqlite3.Connection) -> str | None:
+    try:
+        row = raw.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    return str(row[0]) if row else None
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and those above it, readable by the owner alone. One that exists stays as it is."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot create the folder {folder}: {error.strerror}") from error
+
+
+def create_file(path: Path) -> None:
+    """Create a database at the head revision. If another process was first, its file stands."""
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        _create_empty(temporary)
+        with _closing(temporary) as raw:
+            if raw.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+                raise DatabaseUnavailable(
+                    f"the file system of {path} cannot hold a SQLite database that several processes write; "
+                    "choose a local disk, or PostgreSQL, with --db"
+                )
+            raw.executescript(f"BEGIN IMMEDIATE;\n{_HEAD_SCHEMA.read_text()}\nCOMMIT;")
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot create {path}: {error.strerror}") from error
+    finally:
+        _remove_with_log(temporary)
+
+
+def _create_empty(path: Path) -> None:
+    """An empty file that only its owner can read; SQLite gives the same mode to the files beside it."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _remove_with_log(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(OSError):
+            os.unlink(f"{path}{suffix}")
+
+
+def translate(error: Exception, path: Path) -> DatabaseError:
+    """The error of ours that stands for one of SQLite's, with the remedy."""
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return DatabaseBusy(
+            f"{path} was locked by another process for {BUSY_TIMEOUT_S} s; nothing was written, try again"
+        )
+    if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and _free_bytes(path) < _LITTLE_SPACE_BYTES):
+        return DatabaseFull(
+            f"the disk of {path} is full ({_free_bytes(path):,} bytes free): free some space, try again"
+        )
+    if code.startswith("SQLITE_IOERR"):
+        return DatabaseUnavailable(f"{path} could not be read or written ({code}); trying again is safe")
+    if code.startswith("SQLITE_READONLY"):
+        return DatabaseReadOnly(f"{path} cannot be written by this user; change its permissions, or use --db")
+    if code.startswith("SQLITE_CANTOPEN"):
+        return DatabaseUnavailable(f"{path} cannot be opened; SQLite needs to read it and to write in its folder")
+    if code.startswith("SQLITE_NOTADB"):
+        return NotADatabase(f"{path} is not a SQLite database; name another file with --db")
+    if code.startswith("SQLITE_CORRUPT"):
+        return DatabaseCorrupt(f"{path} is damaged ({error}); restore a backup")
+    return DatabaseError(f"{path}: {error}")
+
+
+def _free_bytes(path: Path) -> int:
+    try:
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return 0

@@ -1,0 +1,176 @@
+"""Timing a call: what `PerformanceTracker.track` returns. A context manager, plain and asynchronous, and a decorator.
+
+It never gets in the way of what it measures: an exception passes through, and a usage that cannot be read is left
+unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
+from claude_force.record import UNKNOWN
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one tracked call came to. Tokens are None where the usage was never seen."""
+
+    agent_name: str
+    task: str | None
+    model: str
+    success: bool
+    duration_us: int
+    error_type: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    workflow_id: str | None
+    workflow_position: int | None
+    run_id: str | None
+
+
+class Recorder(Protocol):
+    """Who takes outcomes. It must not raise."""
+
+    def record_outcome(self, outcome: Outcome) -> None:
+        """Store an outcome."""
+
+
+@dataclass(slots=True)
+class Tracked:
+    """The call being timed. Set `model`, and give the response to `take_usage`, before the block ends."""
+
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+
+    def take_usage(self, response: object) -> None:
+        """Add the usage of an API response: an object or a mapping with `usage` (Anthropic's Message, a result of
+        `claude -p`), or the usage itself. Its `model` is taken too. Calling it again adds up."""
+        usage = _part(response, "usage") or response
+        model = _part(response, "model")
+        if isinstance(model, str) and model:
+            self.model = model
+        read, written = _part(usage, "input_tokens"), _part(usage, "output_tokens")
+        if not (_is_count(read) and _is_count(written)):
+            return
+        self.input_tokens = (self.input_tokens or 0) + read
+        self.output_tokens = (self.output_tokens or 0) + written
+        self.cache_read_tokens += _count(_part(usage, "cache_read_input_tokens"))
+        created = _count(_part(usage, "cache_creation_input_tokens"))
+        long = _count(_part(_part(usage, "cache_creation"), "ephemeral_1h_input_tokens"))
+        self.cache_write_1h_tokens += min(long, created)
+        self.cache_write_5m_tokens += created - min(long, created)
+
+
+def _part(value: object, name: str) -> Any:
+    if isinstance(value, dict):
+        return value.get(name)
+    return getattr(value, name, None)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and value >= 0 else 0
+
+
+@dataclass(slots=True)
+class Tracking:
+    """One tracked call, or with a function the wish to track each of its calls."""
+
+    recorder: Recorder
+    agent_name: str
+    task: str | None = None
+    model: str = UNKNOWN
+    workflow_id: str | None = None
+    workflow_position: int | None = None
+    run_id: str | None = None
+    _tracked: Tracked | None = None
+    _started_ns: int = 0
+
+    def __enter__(self) -> Tracked:
+        if self._tracked is not None:
+            raise RuntimeError("this track() is in use already; call track() for each block")
+        self._tracked = Tracked(self.model)
+        self._started_ns = time.perf_counter_ns()
+        return self._tracked
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.recorder.record_outcome(self._finish(kind))
+
+    async def __aenter__(self) -> Tracked:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # In a thread, so that a locked database does not stop the event loop. The thread goes on if we are cancelled.
+        await asyncio.to_thread(self.recorder.record_outcome, self._finish(kind))
+
+    def _finish(self, kind: type[BaseException] | None) -> Outcome:
+        elapsed_ns = time.perf_counter_ns() - self._started_ns
+        tracked, self._tracked = self._tracked or Tracked(self.model), None
+        return Outcome(
+            agent_name=self.agent_name,
+            task=self.task,
+            model=tracked.model,
+            success=kind is None,
+            duration_us=elapsed_ns // 1000,
+            error_type=None if kind is None else kind.__name__,
+            input_tokens=tracked.input_tokens,
+            output_tokens=tracked.output_tokens,
+            cache_read_tokens=tracked.cache_read_tokens,
+            cache_write_5m_tokens=tracked.cache_write_5m_tokens,
+            cache_write_1h_tokens=tracked.cache_write_1h_tokens,
+            workflow_id=self.workflow_id,
+            workflow_position=self.workflow_position,
+            run_id=self.run_id,
+        )
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Track each call of a function or coroutine function; the usage is taken from what it returns.
+
+        Raises TypeError for a generator function, whose work is not done when it returns.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function.__name__} is a generator: use `with tracker.track(...)` inside it")
+        task = self.task or function.__name__
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def track_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                async with replace(self, task=task, _tracked=None) as tracked:
+                    result = await function(*args, **kwargs)
+                    tracked.take_usage(result)
+                    return result
+
+            return cast("Callable[P, R]", track_async)
+
+        @functools.wraps(function)
+        def track_call(*args: P.args, **kwargs: P.kwargs) -> R:
+            with replace(self, task=task, _tracked=None) as tracked:
+                result = function(*args, **kwargs)
+                tracked.take_usage(result)
+                return result
+
+        return track_call

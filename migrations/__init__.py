@@ -1,0 +1,1 @@
+"""Schema revisions, run by alembic. In the wheel this is `claude_force.migrations`."""

@@ -1,0 +1,34 @@
+# Sourced by the other scripts: a virtual environment in .venv, made by the newest suitable Python.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+
+find_python() {
+    for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do
+        if [ -n "$name" ] && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "claude-force needs Python 3.11 or newer; name one with PYTHON=/path/to/python3" >&2
+    exit 1
+}
+
+# install EXTRAS [PIP ARGUMENTS]: into .venv, again only when pyproject.toml or the wish has changed.
+install() {
+    local wish
+    if [ ! -x .venv/bin/python ]; then
+        local python
+        python=$(find_python)
+        say "making .venv with $($python --version)"
+        "$python" -m venv .venv
+    fi
+    wish="$* $(cksum < pyproject.toml)"
+    if [ "$(cat .venv/installed 2>/dev/null)" != "$wish" ]; then
+        say "installing into .venv"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+        echo "$wish" > .venv/installed
+    fi
+}

@@ -1,0 +1,83 @@
+"""Adding, repricing and deleting, on both engines."""
+
+from __future__ import annotations
+
+from claude_force import query
+from claude_force.clock import Window
+from claude_force.database import Database
+from claude_force.query import Filter
+from claude_force.result import Added
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+
+
+def test_a_record_comes_back_as_it_was(store: Store, database: Database) -> None:
+    """Every field survives the way through the database."""
+    record = an_execution(
+        cache_read_tokens=1,
+        cache_write_5m_tokens=2,
+        cache_write_1h_tokens=3,
+        price_version="0.2.3",
+        error_type="TimeoutError",
+        success=False,
+        workflow_id="flow é 漢",
+        workflow_position=4,
+        source="jsonl",
+        host="box",
+        project="/srv/app",
+        run_id="r1",
+    )
+    assert store.add([record]) == Added(1, 0)
+    assert list(query.iterate(database, Filter())) == [record]
+
+
+def test_adding_twice_adds_once(store: Store, database: Database) -> None:
+    """A uid that is stored is a duplicate, also within one call."""
+    first, second = an_execution(), an_execution(timestamp_us=NOON_US + 1)
+    assert store.add([first, second, first]) == Added(2, 1)
+    assert store.add([second]) == Added(0, 1)
+    assert list(query.iterate(database, Filter())) == [first, second]
+
+
+def test_nothing_to_add_is_no_write(store: Store, database: Database) -> None:
+    """Adding no records changes nothing and creates no file."""
+    assert store.add([]) == Added(0, 0)
+
+
+def test_unknown_values_stay_unknown(store: Store, database: Database) -> None:
+    """None is stored as null and comes back as None, never as 0."""
+    record = an_execution(
+        duration_us=None, input_tokens=None, output_tokens=None, cost_nanousd=None, reference_cost_nanousd=None
+    )
+    store.add([record])
+    assert list(query.iterate(database, Filter())) == [record]
+
+
+def test_repricing_changes_only_costs_that_differ(store: Store, database: Database) -> None:
+    """A new cost replaces the stored one; equal costs, missing costs and unknown uids change nothing."""
+    stored = an_execution(cost_nanousd=3)
+    store.add([stored])
+    dearer = an_execution(uid=stored.uid, cost_nanousd=3000, price_version="x")
+    stranger = an_execution(cost_nanousd=1)
+    assert store.reprice([dearer, stranger]) == 1
+    assert store.reprice([dearer]) == 0
+    assert store.reprice([an_execution(uid=stored.uid, cost_nanousd=None)]) == 0
+    assert list(query.iterate(database, Filter())) == [dearer]
+
+
+def test_deleting_a_window_keeps_its_end(store: Store, database: Database) -> None:
+    """A window is half-open: what is exactly at its end stays."""
+    old, edge = an_execution(timestamp_us=NOON_US - 1), an_execution(timestamp_us=NOON_US)
+    store.add([old, edge])
+    assert store.delete(Window(None, NOON_US)) == 1
+    assert list(query.iterate(database, Filter())) == [edge]
+
+
+def test_iteration_is_in_order_across_pages(store: Store, database: Database) -> None:
+    """More executions than a page, many at the same instant: each is seen once, oldest first."""
+    records = [an_execution(timestamp_us=NOON_US + index // 3000) for index in range(2 * query.PAGE + 7)]
+    store.add(records)
+    seen = list(query.iterate(database, Filter()))
+    assert len(seen) == len(records)
+    assert {record.uid for record in seen} == {record.uid for record in records}
+    assert [record.timestamp_us for record in seen] == sorted(record.timestamp_us for record in records)
