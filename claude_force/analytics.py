@@ -367,4 +367,4 @@ def _unknown_message(title: str, name: str, known: list[str]) -> str:
     guess = f" did you mean {near[0]}?" if near else ""
     more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
     shown = for_terminal(", ".join(known[:_NAMES_SHOWN]))
-    return f"no {title} {name!r} in the store;{for_terminal(guess)} there are: {shown}{more}"
+    return f"no {title} {for_terminal(name)} in the store;{for_terminal(guess)} there are: {shown}{more}"

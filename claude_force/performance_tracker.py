@@ -77,7 +77,7 @@ class PerformanceTracker:
         self._spool = spool.spool_files(self._home.metrics_folder)
         self._waiting: deque[ExecutionMetrics] = deque()
         self._prices: PriceTable | None = None
-        self._lock = threading.Lock()
+        self._draining = threading.Lock()
         self._warned = False
         self._drained = False
 
@@ -119,9 +119,10 @@ class PerformanceTracker:
         """Record one execution and return it.
 
         `execution_time_ms` and `duration_ms` are the same, as are `workflow_name` and `workflow_id`. What is not known
-        is left out. `input_tokens` leaves cached tokens out. `estimated_cost` (US dollars) is computed from the list
-        price where it is not given. `timestamp` is when it ended, by default now; a naive one is local time. With a
-        `uid` of your own, recording the same execution again changes nothing.
+        is left out; an `error_type` over 200 characters is cut. `input_tokens` leaves cached tokens out.
+        `estimated_cost` (US dollars) is computed from the list price where it is not given. `timestamp` is when it
+        ended, by default now; a naive one is local time. With a `uid` of your own, recording the same execution again
+        changes nothing.
 
         Raises InvalidRecord, a ValueError, for an argument that cannot be. Nothing that the database does is raised.
         """
@@ -134,7 +135,7 @@ class PerformanceTracker:
             model=model,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            error_type=error_type,
+            error_type=error_type[: record.NAME_LIMIT] if error_type else None,
             workflow_id=workflow_name if workflow_id is None else workflow_id,
             workflow_position=workflow_position,
             cache_read_tokens=cache_read_tokens,
@@ -234,6 +235,8 @@ class PerformanceTracker:
 
     def _bring_in(self) -> None:
         """Store what waited, now that the database takes records again."""
+        if not self._draining.acquire(blocking=False):
+            return
         try:
             while self._waiting:
                 self._store.add([self._waiting[0]])
@@ -241,18 +244,18 @@ class PerformanceTracker:
             rejects = RejectLog(self._home.rejected_file)
             spool.drain(self._spool, self._store, rejects, now_us())
             self._drained = True
-        except (ClaudeForceError, OSError, IndexError) as error:
-            # IndexError: another thread took the last one first.
+        except (ClaudeForceError, OSError) as error:
             logger.debug("what waits was not brought in: %s", error)
+        finally:
+            self._draining.release()
 
     def _warn(self, message: str) -> None:
-        """Once by `warnings`, afterwards to the log: a host that records in a loop must not be flooded."""
-        with self._lock:
-            first, self._warned = not self._warned, True
+        """Once aloud, afterwards to the log: a host that records in a loop must not be flooded."""
+        first, self._warned = not self._warned, True
         if first:
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            _say(message)
         else:
-            logger.warning(message)
+            logger.info(message)
 
     # Reading
 
@@ -378,11 +381,19 @@ def _settings_of(home: Home) -> Settings:
     try:
         settings, problems = load_settings(home)
     except SettingsError as error:
-        warnings.warn(f"{error}; the default settings are used", RuntimeWarning, stacklevel=3)
+        _say(f"{error}; the default settings are used")
         return Settings()
     for problem in problems:
         logger.warning(problem)
     return settings
+
+
+def _say(message: str) -> None:
+    """A warning; to the log where the host has made warnings errors, since this must not raise."""
+    try:
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    except RuntimeWarning:
+        logger.warning(message)
 
 
 def _microseconds(milliseconds: object) -> int:

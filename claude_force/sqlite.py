@@ -15,6 +15,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,13 +50,34 @@ _abandoned: list[sqlite3.Connection] = []
 
 
 class _Handle:
-    """A connection that closes with the thread that owns it."""
+    """A connection to one file, which closes with the thread that owns it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    def __init__(self, path: Path) -> None:
+        self.pid = os.getpid()
+        self.file = _identity(path)
+        self.connection = connect(path)
+
+    def close(self) -> None:
+        """Close the connection, in the process that opened it; keep it as it is in any other."""
+        if self.pid == os.getpid():
+            self.connection.close()
+        else:
+            _abandoned.append(self.connection)
 
     def __del__(self) -> None:
-        self.connection.close()
+        if hasattr(self, "connection"):
+            self.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file has this name now; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DatabaseUnavailable(f"{path} cannot be reached: {error.strerror}") from error
+    return found.st_dev, found.st_ino
 
 
 class SqliteConnection:
@@ -86,17 +108,12 @@ class SqliteDatabase(Database):
         self.name = str(path)
         self._wal = f"{path}-wal"
         self._checkpoint_at = CHECKPOINT_BYTES
-        self._lock = threading.Lock()
-        self._start_over()
-
-    def _start_over(self) -> None:
-        self._pid = os.getpid()
         self._local = threading.local()
-        self._handles: list[_Handle] = []
+        self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
 
     @contextmanager
     def read(self) -> Iterator[SqliteConnection]:
-        if not self.path.exists():
+        if _identity(self.path) is None:
             with _closing(":memory:") as raw:
                 raw.executescript(_HEAD_SCHEMA.read_text())
                 yield SqliteConnection(raw)
@@ -106,7 +123,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def write(self) -> Iterator[SqliteConnection]:
-        if not self.path.exists():
+        if _identity(self.path) is None:
             create_file(self.path)
         with self._transaction("BEGIN IMMEDIATE") as raw:
             yield SqliteConnection(raw)
@@ -128,16 +145,16 @@ class SqliteDatabase(Database):
             raise translate(error, self.path) from error
 
     def _connection(self) -> sqlite3.Connection:
-        if self._pid != os.getpid():
-            _abandoned.extend(handle.connection for handle in self._handles)
-            self._start_over()
+        """The connection of this process and thread to the file that has the name now: one that was opened before a
+        fork, or before the file was replaced, is left."""
         handle: _Handle | None = getattr(self._local, "handle", None)
-        if handle is None:
-            handle = _Handle(connect(self.path))
+        if handle is None or handle.pid != os.getpid() or handle.file != _identity(self.path):
+            if handle is not None:
+                handle.close()
+            handle = _Handle(self.path)
             verify(handle.connection, self.path)
             self._local.handle = handle
-            with self._lock:
-                self._handles.append(handle)
+            self._handles.add(handle)
         return handle.connection
 
     def _bound_log(self, raw: sqlite3.Connection) -> None:
@@ -212,12 +229,10 @@ class SqliteDatabase(Database):
         return identity_text(value)
 
     def close(self) -> None:
-        with self._lock:
-            handles, self._handles = self._handles, []
-            self._local = threading.local()
-        if self._pid == os.getpid():
-            for handle in handles:
-                handle.connection.close()
+        self._local = threading.local()
+        for handle in list(self._handles):
+            handle.close()
+        self._handles.clear()
 
 
 def connect(path: Path) -> sqlite3.Connection:

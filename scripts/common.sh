@@ -15,9 +15,10 @@ find_python() {
     exit 1
 }
 
-# install EXTRAS [PIP ARGUMENTS]: into .venv, again only when pyproject.toml or the wish has changed.
+# install NAME PIP-ARGUMENTS: into .venv, again only when pyproject.toml has changed since NAME was installed.
 install() {
-    local wish
+    local stamp=".venv/installed-$1" wish
+    shift
     if [ ! -x .venv/bin/python ]; then
         local python
         python=$(find_python)
@@ -25,10 +26,10 @@ install() {
         "$python" -m venv .venv
     fi
     wish="$* $(cksum < pyproject.toml)"
-    if [ "$(cat .venv/installed 2>/dev/null)" != "$wish" ]; then
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wish" ]; then
         say "installing into .venv"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
-        echo "$wish" > .venv/installed
+        echo "$wish" > "$stamp"
     fi
 }

@@ -97,7 +97,7 @@ def _say(total: Report, place: Place, *, dry_run: bool, reprice: bool, as_json: 
         "duplicates": total.duplicates,
         "rejected": total.rejected,
     }
-    if reprice and not dry_run:
+    if total.repriced:
         shown["repriced"] = total.repriced
     if as_json:
         import json

@@ -84,7 +84,7 @@ def _cache_lines(totals: Totals) -> list[str]:
 def _top_agents(report: Summary) -> list[str]:
     top = report.agents[:TOP_AGENTS]
     lines = [
-        f"{place}. {group.name} ({count(group.totals.executions)} executions, "
+        f"{place}. {_cut(group.name or UNKNOWN, 32)} ({count(group.totals.executions)} executions, "
         f"{duration(group.totals.average_ms)} avg, {money(group.totals.cost)})"
         for place, group in enumerate(top, 1)
     ]

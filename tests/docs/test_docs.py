@@ -1,0 +1,89 @@
+"""The documents: every command line that they show is run, every file that they link to exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from tests.conftest import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+
+
+def shell_lines() -> list[str]:
+    """Every claude-force command of a `sh` block, without its comment."""
+    blocks = [block for page in PAGES for block in SHELL.findall(page.read_text(encoding="utf-8"))]
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("claude-force")]
+
+
+def test_generated_files_are_up_to_date() -> None:
+    """The reference, the schema of a new database and the outputs in the README are what the code gives."""
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A link within the repository names a file that is there."""
+    targets = [page.parent / target for target in LINK.findall(page.read_text(encoding="utf-8"))]
+    assert [target for target in targets if not target.exists()] == []
+
+
+def test_every_shell_line_works(tmp_path: Path) -> None:
+    """The commands of the `sh` blocks, in the order of the pages, succeed in a home with a database."""
+    home = tmp_path / "reader"
+    home.mkdir()
+    generate.prepare_home(home)
+    generate.run_shell("claude-force import examples/executions-guide.jsonl", home)
+    lines = shell_lines()
+    assert lines
+    for line in lines:
+        output = generate.run_shell(f"{line} && echo worked", home)
+        assert output.endswith("worked\n"), f"{line}\n{output}"
+
+
+def test_the_python_in_the_readme_compiles() -> None:
+    """Every Python block is valid Python 3.11."""
+    blocks = PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert blocks
+    for block in blocks:
+        ast.parse(block)
+
+
+def test_the_recording_example_of_the_readme_records(home: Path) -> None:
+    """The first Python block runs as it stands and stores an execution with a cost."""
+    block = PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
+    done = subprocess.run([sys.executable, "-c", block], cwd=home, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = subprocess.run(
+        [sys.executable, "-m", "claude_force", "analytics", "summary"],
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Total Executions: 1" in shown.stdout
+    assert "Total Cost: $0.0041 USD" in shown.stdout
+
+
+def test_the_demo_runs_twice() -> None:
+    """scripts/demo shows the four reports, and running it again changes nothing of them."""
+    outputs = [
+        subprocess.run(["scripts/demo"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
+        for _ in range(2)
+    ]
+    assert outputs[0].split("Performance Summary")[1] == outputs[1].split("Performance Summary")[1]
+    for heading in ("Performance Summary", "Agent Performance Breakdown", "Cost Analysis", "Performance Trends"):
+        assert heading in outputs[1]
