@@ -155,6 +155,7 @@ def run_in_alembic(context: Any) -> None:
             _backup_before(database, before)
     with _connected(database) as opened:
         _run(context, opened)
+    context.config.print_stdout("%s is at %s", database.name, database.revision())
 
 
 def _database_of_shell(flag: str | None) -> Database:

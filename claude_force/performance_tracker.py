@@ -74,7 +74,7 @@ class PerformanceTracker:
             self._private = tempfile.TemporaryDirectory(prefix="claude-force-")
             database = str(Path(self._private.name) / "metrics.db")
         self._location = database_location(self._settings, self._home, database)
-        self._spool = spool.spool_files(self._home.metrics_folder)
+        self._spool = spool.spool_files(self._location, self._home.metrics_folder)
         self._waiting: deque[ExecutionMetrics] = deque()
         self._prices: PriceTable | None = None
         self._draining = threading.Lock()

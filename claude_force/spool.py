@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
@@ -18,16 +20,20 @@ from pathlib import Path
 from claude_force.bridge import encode_line
 from claude_force.record import ExecutionMetrics
 from claude_force.sources.jsonl import JsonlSource
-from claude_force.sources.loading import RejectLog, Report, Target, load
+from claude_force.sources.loading import ImportReport, RejectLog, Target, load
 
-SPOOL_NAME = "spool.jsonl"
+_PASSWORD = re.compile(r":[^:/@]*@")
 
 
-def spool_files(metrics_folder: Path) -> tuple[Path, Path]:
-    """Where records may wait: beside the database, else in the user's state folder (XDG_STATE_HOME)."""
+def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
+    """Where records for the database at `location` may wait: beside the file (for a server in the metrics folder), else
+    in the user's state folder (XDG_STATE_HOME). Each database has files of its own, whatever its password is."""
+    digest = hashlib.blake2b(_PASSWORD.sub("@", location).encode(), digest_size=6).hexdigest()
+    name = f"spool-{digest}.jsonl"
+    beside = metrics_folder / name if "://" in location else Path(f"{location}.spool.jsonl")
     state = os.environ.get("XDG_STATE_HOME")
     base = Path(state) if state else Path.home() / ".local" / "state"
-    return metrics_folder / SPOOL_NAME, base / "claude-force" / SPOOL_NAME
+    return beside, base / "claude-force" / name
 
 
 def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
@@ -57,9 +63,9 @@ def _write_whole(descriptor: int, line: bytes) -> None:
         raise
 
 
-def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int) -> Report:
+def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int) -> ImportReport:
     """Move every waiting record to the target. Raises DatabaseError; then what is not stored still waits."""
-    report = Report()
+    report = ImportReport()
     for path in files:
         if not path.exists():
             continue

@@ -113,6 +113,7 @@ def backup(target: Path | None, location: str | None) -> None:
     place = find_place(location)
     if target is None:
         stamp = clock.moment_of(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
-        target = place.home.metrics_folder / "backups" / f"metrics-{stamp}.db"
+        folder = place.home.metrics_folder if "://" in place.location else Path(place.location).parent
+        target = folder / "backups" / f"metrics-{stamp}.db"
     place.database.backup(target.absolute())
     click.echo(str(target))

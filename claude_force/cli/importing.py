@@ -16,7 +16,7 @@ from claude_force.pricing import PriceTable
 from claude_force.settings import metrics_file
 from claude_force.sources.files import Input, open_input
 from claude_force.sources.jsonl import JsonlSource
-from claude_force.sources.loading import DryRun, Progress, RejectLog, Report, Target, load
+from claude_force.sources.loading import DryRun, ImportReport, Progress, RejectLog, Target, load
 from claude_force.store import Store
 
 
@@ -44,7 +44,7 @@ def import_command(
     place = find_place(location)
     target: Target = DryRun(place.database) if dry_run else Store(place.database)
     rejects = None if dry_run else RejectLog(place.home.rejected_file)
-    total = Report() if files or dry_run else _drain_spool(place, target)
+    total = ImportReport() if files or dry_run else _drain_spool(place, target)
     prices = PriceTable(place.settings.reference_model) if place.settings.cost_tracking or reprice else None
     for path in files or _metrics_files(place, required=not total.read):
         with open_input(path) as source, _progress(source) as progress:
@@ -62,8 +62,8 @@ def import_command(
         sys.exit(1)
 
 
-def _drain_spool(place: Place, target: Target) -> Report:
-    waiting = spool.spool_files(place.home.metrics_folder)
+def _drain_spool(place: Place, target: Target) -> ImportReport:
+    waiting = spool.spool_files(place.location, place.home.metrics_folder)
     return spool.drain(waiting, target, RejectLog(place.home.rejected_file), clock.now_us())
 
 
@@ -90,7 +90,7 @@ def _progress(source: Input) -> Iterator[Progress | None]:
         yield advance
 
 
-def _say(total: Report, place: Place, *, dry_run: bool, reprice: bool, as_json: bool) -> None:
+def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_json: bool) -> None:
     shown: dict[str, Any] = {
         "read": total.read,
         "added": total.added,

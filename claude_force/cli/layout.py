@@ -262,7 +262,7 @@ def _trend_row(bucket: Bucket, largest: int) -> list[str]:
     return [
         bucket.label,
         count(totals.executions),
-        bar(totals.executions, largest),
+        bar(totals.executions, largest, 8),
         duration(totals.average_ms),
         percent(totals.success_rate),
         money(totals.cost),

@@ -46,6 +46,7 @@ class Place:
 
     home: Home
     settings: Settings
+    location: str
     database: Database
 
 
@@ -83,7 +84,8 @@ def find_place(location: str | None) -> Place:
     settings, problems = load_settings(home)
     for problem in problems:
         click.echo(f"warning: {for_terminal(problem)}", err=True)
-    return Place(home, settings, open_database(database_location(settings, home, location)))
+    found = database_location(settings, home, location)
+    return Place(home, settings, found, open_database(found))
 
 
 def show(request: Request, report: Report, layout: Layout) -> None:

@@ -30,7 +30,7 @@ Progress = Callable[[], None]
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """What became of the lines of one import. `notes` counts what a person should hear, by its text."""
 
     read: int = 0
@@ -41,7 +41,7 @@ class Report:
     cost_too_low: int = 0
     notes: Counter[str] = field(default_factory=Counter)
 
-    def __iadd__(self, other: Report) -> Report:
+    def __iadd__(self, other: ImportReport) -> ImportReport:
         for name in ("read", "added", "duplicates", "repriced", "rejected", "cost_too_low"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.notes += other.notes
@@ -117,13 +117,13 @@ def load(
     now_us: int,
     reprice: bool = False,
     progress: Progress | None = None,
-) -> Report:
+) -> ImportReport:
     """Add everything that was parsed, batch by batch.
 
     `rejects` is None for a dry run. `now_us` is only for the note on executions that are dated after it. Raises
     DatabaseError or InputError; batches before that are stored, and the import can be run again.
     """
-    report = Report()
+    report = ImportReport()
     for batch in batches(parsed):
         records = [item.record for item in batch if isinstance(item, Parsed)]
         refused = [item for item in batch if isinstance(item, Rejected)]
@@ -132,7 +132,7 @@ def load(
             report.repriced += target.reprice(records)
         if rejects is not None:
             rejects.write(source, refused)
-        report += Report(len(batch), result.added, result.duplicates, 0, len(refused))
+        report += ImportReport(len(batch), result.added, result.duplicates, 0, len(refused))
         _take_notes(report, batch, now_us)
         if progress is not None:
             progress()
@@ -146,7 +146,7 @@ def batches(parsed: Iterable[Parsed | Rejected]) -> Iterator[tuple[Parsed | Reje
         yield batch
 
 
-def _take_notes(report: Report, batch: Iterable[Parsed | Rejected], now_us: int) -> None:
+def _take_notes(report: ImportReport, batch: Iterable[Parsed | Rejected], now_us: int) -> None:
     for item in batch:
         if isinstance(item, Parsed):
             report.cost_too_low += item.cost_too_low

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.conftest import ROOT
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+JSON = re.compile(r"```json\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
@@ -76,6 +78,18 @@ def test_the_recording_example_of_the_readme_records(home: Path) -> None:
     )
     assert "Total Executions: 1" in shown.stdout
     assert "Total Cost: $0.0041 USD" in shown.stdout
+
+
+def test_the_example_line_is_a_record(tmp_path: Path) -> None:
+    """The line in docs/record.md imports, and is exported as it stands there, in the order that the page gives."""
+    example = JSON.findall((ROOT / "docs" / "record.md").read_text(encoding="utf-8"))[0]
+    home = tmp_path / "reader"
+    home.mkdir()
+    generate.prepare_home(home)
+    (home / "line.jsonl").write_text(example, encoding="utf-8")
+    assert "Added                 1" in generate.run_shell("claude-force import line.jsonl", home)
+    exported = json.loads(generate.run_shell("claude-force analytics export --format jsonl", home))
+    assert list(exported.items())[:13] == list(json.loads(example).items())
 
 
 def test_the_demo_runs_twice() -> None:
