@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from claude_force import schema
 from claude_force.database import HEAD, REVISIONS, Database
-from claude_force.errors import DatabaseError, SchemaTooNew
+from claude_force.errors import DatabaseError, DatabaseMissing, SchemaTooNew
 from claude_force.sqlite import SqliteDatabase, connect, create_file
 
 if TYPE_CHECKING:
@@ -148,14 +148,19 @@ def run_in_alembic(context: Any) -> None:
     if context.is_offline_mode():
         raise DatabaseError("offline mode is not supported: a migration needs to see the database")
     database = _database_of_shell(context.get_x_argument(as_dictionary=True).get("db"))
+    is_upgrade = context.config.cmd_opts.cmd[0].__name__ == "upgrade"
     if isinstance(database, SqliteDatabase):
+        before = database.revision()
         if not database.exists():
+            if not is_upgrade:
+                raise DatabaseMissing(f"there is no database at {database.name}; make it with: alembic upgrade head")
             create_file(database.path)
-        elif (before := database.revision()) != HEAD:
+        elif is_upgrade and before != HEAD:
             _backup_before(database, before)
     with _connected(database) as opened:
         _run(context, opened)
-    context.config.print_stdout("%s is at %s", database.name, database.revision())
+    if is_upgrade:
+        context.config.print_stdout("%s is at %s", database.name, database.revision())
 
 
 def _database_of_shell(flag: str | None) -> Database:
