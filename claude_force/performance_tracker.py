@@ -9,13 +9,16 @@ A tracker may be shared by threads and asyncio tasks, used after a fork, and ope
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
+import shutil
 import socket
 import tempfile
 import threading
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,10 +28,10 @@ from typing import Any
 from claude_force import analytics, query, record, spool
 from claude_force.clock import ALL_TIME, DAY_US, Window, instant_of, last_window, local_zone, now_us
 from claude_force.database import Database
-from claude_force.errors import ClaudeForceError, InvalidRecord, SettingsError
+from claude_force.errors import ClaudeForceError, InvalidRecord, SettingsError, UnknownName
 from claude_force.export.files import write_csv, write_document
 from claude_force.opening import open_database
-from claude_force.pricing import PriceTable, Usage
+from claude_force.pricing import PriceTable
 from claude_force.query import Filter
 from claude_force.record import PROJECT_LIMIT, ExecutionMetrics
 from claude_force.settings import Home, Settings, database_location, find_home, home_at, load_settings
@@ -69,14 +72,13 @@ class PerformanceTracker:
         del max_entries
         self._home = _home_of(folder, metrics_dir)
         self._settings = _settings_of(self._home)
-        self._private: tempfile.TemporaryDirectory[str] | None = None
         if not enable_persistence:
-            self._private = tempfile.TemporaryDirectory(prefix="claude-force-")
-            database = str(Path(self._private.name) / "metrics.db")
+            private = tempfile.mkdtemp(prefix="claude-force-")
+            weakref.finalize(self, shutil.rmtree, private, ignore_errors=True)
+            database = str(Path(private) / "metrics.db")
         self._location = database_location(self._settings, self._home, database)
         self._spool = spool.spool_files(self._location, self._home.metrics_folder)
         self._waiting: deque[ExecutionMetrics] = deque()
-        self._prices: PriceTable | None = None
         self._draining = threading.Lock()
         self._warned = False
         self._drained = False
@@ -131,7 +133,7 @@ class PerformanceTracker:
             agent_name=agent_name,
             task=task,
             success=success,
-            duration_us=None if milliseconds is None else _microseconds(milliseconds),
+            duration_us=None if milliseconds is None else _rounded("execution_time_ms", milliseconds, 1000),
             model=model,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
@@ -141,7 +143,7 @@ class PerformanceTracker:
             cache_read_tokens=cache_read_tokens,
             cache_write_5m_tokens=cache_write_5m_tokens,
             cache_write_1h_tokens=cache_write_1h_tokens,
-            cost_nanousd=None if estimated_cost is None else _nanousd(estimated_cost),
+            cost_nanousd=self._given_cost(estimated_cost),
             run_id=run_id,
             project=project,
             timestamp_us=now_us() if timestamp is None else instant_of(timestamp),
@@ -185,33 +187,21 @@ class PerformanceTracker:
             }
         )
         if self._settings.cost_tracking:
-            metrics = self._priced(metrics)
-        elif metrics.cost_nanousd is not None:
-            metrics = _with(metrics, cost_nanousd=None)
+            metrics = self._prices.priced(metrics)
         if self._settings.tracking_enabled:
             self._keep(metrics)
         if self._settings.detailed_logging:
             logger.info("execution recorded", extra={"execution": record.as_mapping(metrics)})
         return metrics
 
-    def _priced(self, metrics: ExecutionMetrics) -> ExecutionMetrics:
-        if metrics.input_tokens is None or metrics.output_tokens is None:
-            return metrics
-        if self._prices is None:
-            self._prices = PriceTable(self._settings.reference_model)
-        usage = Usage(
-            metrics.input_tokens,
-            metrics.output_tokens,
-            metrics.cache_read_tokens,
-            metrics.cache_write_5m_tokens,
-            metrics.cache_write_1h_tokens,
-        )
-        reference = self._prices.reference_cost(metrics.model, usage, metrics.timestamp_us)
-        if metrics.cost_nanousd is not None:
-            return _with(metrics, reference_cost_nanousd=reference)
-        cost = self._prices.cost(metrics.model, usage, metrics.timestamp_us)
-        version = None if cost is None else self._prices.version
-        return _with(metrics, cost_nanousd=cost, reference_cost_nanousd=reference, price_version=version)
+    @functools.cached_property
+    def _prices(self) -> PriceTable:
+        return PriceTable(self._settings.reference_model)
+
+    def _given_cost(self, estimated_cost: float | None) -> int | None:
+        if estimated_cost is None or not self._settings.cost_tracking:
+            return None
+        return _rounded("estimated_cost", estimated_cost, record.NANOUSD)
 
     def _keep(self, metrics: ExecutionMetrics) -> None:
         """Store a record; if that fails spool it; if that fails too keep it in memory for the next call."""
@@ -228,6 +218,8 @@ class PerformanceTracker:
         try:
             path = spool.append(metrics, self._spool)
         except OSError as error:
+            if not self._waiting:
+                atexit.register(self.close)
             self._waiting.append(metrics)
             self._warn(f"{cause}; the spool cannot be written either ({error}): executions are kept in memory")
         else:
@@ -261,7 +253,7 @@ class PerformanceTracker:
 
     def iter_metrics(self, window: Window = ALL_TIME) -> Iterator[ExecutionMetrics]:
         """Every execution, oldest first, in constant memory; none where there is no database yet."""
-        return self._iterate(Filter(window=window))
+        return query.iterate(self._database, Filter(window=window))
 
     def get_all_metrics(self) -> list[ExecutionMetrics]:
         """Every execution, oldest first. On a large store prefer `iter_metrics`."""
@@ -269,25 +261,27 @@ class PerformanceTracker:
 
     def get_metrics_since(self, start: datetime) -> list[ExecutionMetrics]:
         """The executions at or after a moment, oldest first; a naive moment is local time."""
-        return list(self._iterate(Filter(window=Window(instant_of(start)))))
+        return list(self.iter_metrics(Window(instant_of(start))))
 
     def get_metrics_by_agent(self, agent_name: str) -> list[ExecutionMetrics]:
         """The executions of one agent, oldest first."""
-        return list(self._iterate(Filter(agents=(agent_name,))))
-
-    def _iterate(self, chosen: Filter) -> Iterator[ExecutionMetrics]:
-        return query.iterate(self._database, chosen)
+        return list(query.iterate(self._database, Filter(agents=(agent_name,))))
 
     def get_summary(self, hours: int | None = None, *, days: int | None = None) -> dict[str, Any]:
         """The summary of the last `hours` or `days`, or of all time: the keys of the guide's baseline and those of
         claude-force 1.3. Rates are percent, 0 to 100; what cannot be known (an average of nothing) is None."""
         window = last_window(now_us(), days=days or 0, hours=hours or 0) if days or hours else ALL_TIME
-        return analytics.summary(self._database, Filter(window=window)).to_dict()
+        found = analytics.summary(self._database, Filter(window=window)).to_dict()
+        return found | {"time_period": "all time" if window is ALL_TIME else f"last {window.label}"}
 
     def get_agent_stats(self, agent_name: str | None = None) -> dict[str, dict[str, Any]]:
-        """By agent: executions, success_rate (0 to 100), total_cost, avg_execution_time_ms, total_tokens."""
+        """By agent: executions, success_rate (0 to 100), total_cost, avg_execution_time_ms, total_tokens. An
+        agent that does not exist gives an empty answer."""
         chosen = Filter(agents=(agent_name,) if agent_name else ())
-        groups = analytics.breakdown(self._database, chosen, "agent_name", "executions").groups
+        try:
+            groups = analytics.breakdown(self._database, chosen, "agent_name", "executions").groups
+        except UnknownName:
+            return {}
         return {
             group.name or "": {
                 "executions": group.totals.executions,
@@ -396,22 +390,10 @@ def _say(message: str) -> None:
         logger.warning(message)
 
 
-def _microseconds(milliseconds: object) -> int:
-    return _rounded("execution_time_ms", milliseconds, 1000)
-
-
-def _nanousd(dollars: object) -> int:
-    return _rounded("estimated_cost", dollars, record.NANOUSD)
-
-
 def _rounded(field: str, value: object, factor: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _ABSURD:
         raise InvalidRecord(field, f"expected a number, got {value!r}")
     return round(value * factor)
-
-
-def _with(metrics: ExecutionMetrics, **changes: Any) -> ExecutionMetrics:
-    return ExecutionMetrics(**record.as_mapping(metrics) | changes)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from claude_force.clock import DAY_US
-from claude_force.record import model_family
+from claude_force.record import ExecutionMetrics, as_mapping, model_family
 
 _NANOUSD_A_TOKEN = 1000
 """Nano-dollars a token for each dollar a million tokens."""
@@ -37,6 +37,17 @@ class Usage:
         """Everything that was sent: what decides on a long-context tier."""
         cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
         return self.input_tokens + cached
+
+
+def usage_of(record: ExecutionMetrics) -> Usage:
+    """The tokens of a record; zero where the usage is not known."""
+    return Usage(
+        record.input_tokens or 0,
+        record.output_tokens or 0,
+        record.cache_read_tokens,
+        record.cache_write_5m_tokens,
+        record.cache_write_1h_tokens,
+    )
 
 
 Rate = tuple[tuple[int, Decimal], ...]
@@ -74,6 +85,21 @@ class PriceTable:
         reference: a Sonnet run saves nothing against Sonnet."""
         same = model_family(model) == model_family(self._reference_model)
         return self.cost(model if same else self._reference_model, usage, timestamp_us)
+
+    def priced(self, record: ExecutionMetrics, *, replace: bool = False) -> ExecutionMetrics:
+        """The record with the costs that it lacks; with `replace` list prices also stand in for the costs it has. One
+        whose usage is not known, and a cost whose model has no price, stay as they are."""
+        if record.input_tokens is None:
+            return record
+        changes: dict[str, Any] = {}
+        usage = usage_of(record)
+        if record.reference_cost_nanousd is None or replace:
+            changes["reference_cost_nanousd"] = self.reference_cost(record.model, usage, record.timestamp_us)
+        if record.cost_nanousd is None or replace:
+            cost = self.cost(record.model, usage, record.timestamp_us)
+            if cost is not None:
+                changes |= {"cost_nanousd": cost, "price_version": self.version}
+        return ExecutionMetrics(**as_mapping(record) | changes)
 
     def _rates_on(self, model: str, day: int) -> tuple[Rate, ...] | None:
         key = (model, day)

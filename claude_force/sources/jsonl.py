@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from claude_force.bridge import Draft, content_digest, decode_line
 from claude_force.errors import InvalidRecord
-from claude_force.pricing import PriceTable, Usage
+from claude_force.pricing import PriceTable, usage_of
 from claude_force.record import ExecutionMetrics, content_uid
 from claude_force.sources.lines import LINE_LIMIT_BYTES, Line, read_lines
 
@@ -86,12 +86,11 @@ class JsonlSource:
         fields = draft.fields
         if "uid" not in fields:
             fields["uid"] = self._identity(draft)
-        # Checked before it is priced: prices are for values that can be.
         record = ExecutionMetrics(**fields)
-        if self.prices is None or record.input_tokens is None or record.output_tokens is None:
+        if self.prices is None:
             return Parsed(record, draft.notes)
-        prices, too_low = self._priced(record, self.prices, is_1_3="workflow_name" in draft.aliases)
-        return Parsed(ExecutionMetrics(**fields | prices), draft.notes, too_low)
+        too_low = "workflow_name" in draft.aliases and not self.reprice and _is_too_low(record, self.prices)
+        return Parsed(self.prices.priced(record, replace=self.reprice), draft.notes, too_low)
 
     def _identity(self, draft: Draft) -> str:
         digest = content_digest(draft)
@@ -99,28 +98,10 @@ class JsonlSource:
         self._seen[digest] += 1
         return content_uid(draft.fields["timestamp_us"], digest, ordinal)
 
-    def _priced(self, record: ExecutionMetrics, prices: PriceTable, *, is_1_3: bool) -> tuple[dict[str, Any], bool]:
-        """The price fields of a record, and whether the cost it came with is suspiciously low."""
-        usage = usage_of(record)
-        found: dict[str, Any] = {}
-        too_low = False
-        if record.reference_cost_nanousd is None or self.reprice:
-            found["reference_cost_nanousd"] = prices.reference_cost(record.model, usage, record.timestamp_us)
-        if record.cost_nanousd is None or self.reprice or is_1_3:
-            cost = prices.cost(record.model, usage, record.timestamp_us)
-            if cost is not None and (record.cost_nanousd is None or self.reprice):
-                found |= {"cost_nanousd": cost, "price_version": prices.version}
-            elif cost is not None and record.cost_nanousd is not None:
-                too_low = record.cost_nanousd * _TOO_LOW < cost
-        return found, too_low
 
-
-def usage_of(record: ExecutionMetrics) -> Usage:
-    """The tokens of a record whose usage is known."""
-    return Usage(
-        record.input_tokens or 0,
-        record.output_tokens or 0,
-        record.cache_read_tokens,
-        record.cache_write_5m_tokens,
-        record.cache_write_1h_tokens,
-    )
+def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
+    """Whether the cost of a line of claude-force 1.3 is one of those that its price table made."""
+    if record.cost_nanousd is None or record.input_tokens is None:
+        return False
+    listed = prices.cost(record.model, usage_of(record), record.timestamp_us)
+    return listed is not None and record.cost_nanousd * _TOO_LOW < listed
