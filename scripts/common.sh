@@ -2,7 +2,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+say() { if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m\n' "$*" >&2; else echo "==> $*" >&2; fi; }
 
 find_python() {
     for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do
@@ -14,6 +14,9 @@ find_python() {
     echo "claude-force needs Python 3.11 or newer; name one with PYTHON=/path/to/python3" >&2
     exit 1
 }
+
+# Without the build backend's remark on editable installations, which a newcomer can do nothing about.
+pip_install() { PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
 
 # install NAME PIP-ARGUMENTS: into .venv, again only when pyproject.toml has changed since NAME was installed.
 install() {
@@ -28,8 +31,8 @@ install() {
     wish="$* $(cksum < pyproject.toml)"
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wish" ]; then
         say "installing into .venv"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
+        pip_install --upgrade 'pip>=25.1'
+        pip_install "$@"
         echo "$wish" > "$stamp"
     fi
 }
