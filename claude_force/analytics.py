@@ -192,8 +192,8 @@ def summary(database: Database, chosen: Filter) -> Summary:
     """The summary of the chosen executions; agents and models by number of executions."""
     with database.read() as connection:
         _refuse_unknown_names(connection, chosen)
-        agents = _groups(query.totals_by(connection, chosen, "agent_name"), {})
-        models = _groups(query.totals_by(connection, chosen, "model"), {})
+        agents = [Group(*pair) for pair in query.totals_by(connection, chosen, "agent_name").items()]
+        models = [Group(*pair) for pair in query.totals_by(connection, chosen, "model").items()]
         return Summary(
             chosen.window.label,
             query.totals(connection, chosen),
@@ -209,9 +209,11 @@ def breakdown(
     """The chosen executions by one dimension."""
     with database.read() as connection:
         _refuse_unknown_names(connection, chosen)
-        groups = _groups(
-            query.totals_by(connection, chosen, dimension), query.percentiles_by(connection, chosen, dimension)
-        )
+        ranked = query.percentiles_by(connection, chosen, dimension)
+        groups = [
+            Group(name, sums, ranked.get(name, Percentiles()))
+            for name, sums in query.totals_by(connection, chosen, dimension).items()
+        ]
         found = query.totals(connection, chosen)
     return Breakdown(dimension, chosen.window.label, found, sort_groups(groups, sort_by)[:limit], len(groups))
 
@@ -220,8 +222,8 @@ def costs(database: Database, chosen: Filter, interval: Interval = "daily", zone
     """What the chosen executions cost: by agent, by model and over time, the highest first."""
     with database.read() as connection:
         _refuse_unknown_names(connection, chosen)
-        agents = _groups(query.totals_by(connection, chosen, "agent_name"), {})
-        models = _groups(query.totals_by(connection, chosen, "model"), {})
+        agents = [Group(*pair) for pair in query.totals_by(connection, chosen, "agent_name").items()]
+        models = [Group(*pair) for pair in query.totals_by(connection, chosen, "model").items()]
         return Costs(
             chosen.window.label,
             query.totals(connection, chosen),
@@ -290,7 +292,7 @@ def savings(totals: Totals) -> dict[str, float | None]:
 
 def group_dict(dimension: Dimension, group: Group) -> dict[str, Any]:
     """A group for JSON and CSV. Latencies are there where they were asked for."""
-    latencies = _latencies(group.percentiles) if group.percentiles != Percentiles() else {}
+    latencies = _latencies(group.percentiles) if group.percentiles else {}
     return {TITLES[dimension]: group.name, **_totals_dict(group.totals, latencies)}
 
 
@@ -326,10 +328,6 @@ def _latencies(found: Percentiles) -> dict[str, Any]:
         "p95_latency_ms": milliseconds(found.p95_us),
         "p99_latency_ms": milliseconds(found.p99_us),
     }
-
-
-def _groups(totals: dict[str | None, Totals], percentiles: dict[str | None, Percentiles]) -> list[Group]:
-    return [Group(name, found, percentiles.get(name, Percentiles())) for name, found in totals.items()]
 
 
 def _change(buckets: list[Bucket], window: clock.Window, now_us: int | None) -> Change | None:

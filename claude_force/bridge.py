@@ -20,7 +20,7 @@ import orjson
 
 from claude_force.clock import format_instant, parse_instant
 from claude_force.errors import InvalidRecord
-from claude_force.record import NANOUSD, ExecutionMetrics, dollars, milliseconds
+from claude_force.record import NANOUSD, ExecutionMetrics, dollars, kind_of, milliseconds
 
 GUIDE_COLUMNS = (
     "timestamp", "agent_name", "task_hash", "success", "execution_time_ms", "model", "input_tokens", "output_tokens",
@@ -103,7 +103,7 @@ def decode_line(line: bytes, zone: tzinfo) -> Draft:
     except orjson.JSONDecodeError as error:
         raise InvalidRecord("", f"not valid JSON: {_first_line(error)}") from None
     if not isinstance(data, dict):
-        raise InvalidRecord("", f"expected a JSON object, got {type(data).__name__}")
+        raise InvalidRecord("", f"expected an object, got {kind_of(data)}")
     aliases = frozenset(_ALIASES.keys() & data.keys())
     for alias in aliases:
         value = data.pop(alias)
@@ -138,7 +138,7 @@ def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
 
 def _instant(value: object, zone: tzinfo) -> int:
     if not isinstance(value, str):
-        raise InvalidRecord("timestamp", f"expected ISO 8601 text, got {type(value).__name__}")
+        raise InvalidRecord("timestamp", f"expected ISO 8601 text, got {kind_of(value)}")
     try:
         return parse_instant(value, zone)
     except ValueError as error:
@@ -150,7 +150,7 @@ def _scaled(field: str, value: object, factor: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidRecord(field, f"expected a number, got {type(value).__name__}")
+        raise InvalidRecord(field, f"expected a number, got {kind_of(value)}")
     _refuse_absurd(field, value)
     return round(value * factor)
 
@@ -170,7 +170,8 @@ def _refuse_absurd(field: str, value: float) -> None:
 def _notes(data: dict[str, Any], fields: dict[str, Any], extras: dict[str, Any]) -> tuple[str, ...]:
     notes = [f"field not known, left out: {name[:60]}" for name in sorted(extras)]
     total = data.get("total_tokens")
-    if total is not None and total != sum(fields.get(name) or 0 for name in _TOKENS):
+    counts = [fields.get(name) or 0 for name in _TOKENS]
+    if total is not None and all(type(count) is int for count in counts) and total != sum(counts):
         notes.append("total_tokens is not the sum of the token kinds; the sum is used")
     return tuple(notes)
 
@@ -179,8 +180,12 @@ def content_digest(draft: Draft) -> bytes:
     """Sixteen bytes that stand for the content of a line without a `uid`.
 
     Key order, white space and spelling of numbers do not matter; a field that is null counts like one that is absent.
-    The price fields that we add ourselves come later and are not part of it.
+    The price fields that we add ourselves come later and are not part of it. Raises InvalidRecord for values nested
+    too deeply to be written.
     """
     content = {name: value for name, value in draft.fields.items() if value is not None}
-    text = orjson.dumps([content, draft.extras], option=orjson.OPT_SORT_KEYS)
+    try:
+        text = orjson.dumps([content, draft.extras], option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        raise InvalidRecord("", "nested too deeply") from None
     return hashlib.blake2b(text, digest_size=16).digest()

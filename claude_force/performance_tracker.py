@@ -131,13 +131,13 @@ class PerformanceTracker:
         milliseconds = execution_time_ms if duration_ms is None else duration_ms
         return self._record(
             agent_name=agent_name,
-            task=task,
+            task=_checked_task(task),
             success=success,
             duration_us=None if milliseconds is None else _rounded("execution_time_ms", milliseconds, 1000),
             model=model,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            error_type=error_type[: record.NAME_LIMIT] if error_type else None,
+            error_type=error_type[: record.NAME_LIMIT] if isinstance(error_type, str) else error_type,
             workflow_id=workflow_name if workflow_id is None else workflow_id,
             workflow_position=workflow_position,
             cache_read_tokens=cache_read_tokens,
@@ -146,7 +146,7 @@ class PerformanceTracker:
             cost_nanousd=self._given_cost(estimated_cost),
             run_id=run_id,
             project=project,
-            timestamp_us=now_us() if timestamp is None else instant_of(timestamp),
+            timestamp_us=now_us() if timestamp is None else _instant(timestamp),
             uid=uid,
         )
 
@@ -304,7 +304,10 @@ class PerformanceTracker:
 
     def get_trends(self, interval_hours: int = 24) -> dict[str, list[Any]]:
         """Parallel lists over the intervals that hold executions: timestamps, executions, costs, success_rates (0 to
-        100). Intervals of 24 hours are local days; others are counted from local midnight of the first day."""
+        100). Intervals of 24 hours are local days; others are counted from local midnight of the first day. Raises
+        ValueError for an interval under one hour."""
+        if interval_hours < 1:
+            raise ValueError("an interval is at least one hour")
         zone = local_zone()
         hourly = interval_hours % 24 != 0
         found = analytics.trends(self._database, Filter(), "hourly" if hourly else "daily", zone).buckets
@@ -388,6 +391,18 @@ def _say(message: str) -> None:
         warnings.warn(message, RuntimeWarning, stacklevel=3)
     except RuntimeWarning:
         logger.warning(message)
+
+
+def _checked_task(task: object) -> str | None:
+    if task is not None and not isinstance(task, str):
+        raise InvalidRecord("task", f"expected text, got {record.kind_of(task)}")
+    return task
+
+
+def _instant(timestamp: object) -> int:
+    if not isinstance(timestamp, datetime):
+        raise InvalidRecord("timestamp", f"expected a datetime, got {record.kind_of(timestamp)}")
+    return instant_of(timestamp)
 
 
 def _rounded(field: str, value: object, factor: int) -> int:

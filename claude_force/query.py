@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta, tzinfo
+from datetime import date, timedelta, timezone, tzinfo
 from typing import Any, Literal
 
 from claude_force import clock
@@ -155,8 +155,7 @@ def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzin
             f"FROM executions{condition} GROUP BY 1, 2",
             parameters,
         )
-        hours = ((row[0] * HOUR_US - _SHIFT_US - row[1], row) for row in rows)
-        return [_hour(start, _totals(row[2:]), zone) for start, row in sorted(hours)]
+        return sorted((_hour(row[0], row[1], _totals(row[2:])) for row in rows), key=lambda bucket: bucket.start_us)
     days = connection.fetch(
         f"SELECT (timestamp_us + {offset} + {_SHIFT_US}) / {DAY_US}, {_TOTALS} FROM executions{condition} GROUP BY 1",
         parameters,
@@ -180,8 +179,11 @@ def _offset_expression(spans: Sequence[tuple[int, int]]) -> tuple[str, dict[str,
     return f"CASE {' '.join(branches)} ELSE :offset_last END", parameters
 
 
-def _hour(start_us: int, found: Totals, zone: tzinfo) -> Bucket:
-    label = clock.moment_of(start_us, zone).isoformat(sep=" ", timespec="minutes")
+def _hour(place: int, offset_us: int, found: Totals) -> Bucket:
+    """The hour of a clock that has this offset; where the offset changed within the hour, each part is a bucket."""
+    start_us = place * HOUR_US - _SHIFT_US - offset_us
+    moment = clock.moment_of(start_us, timezone(timedelta(microseconds=offset_us)))
+    label = moment.isoformat(sep=" ", timespec="minutes")
     return Bucket(label, start_us, start_us + HOUR_US, found)
 
 

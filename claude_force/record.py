@@ -91,11 +91,11 @@ class ExecutionMetrics:
     run_id: str | None = None
 
     def __post_init__(self) -> None:
-        _check_uid(self.uid)
         if type(self.timestamp_us) is not int or not EARLIEST_US <= self.timestamp_us < LATEST_US:
             raise InvalidRecord("timestamp", "outside the years 1970 to 2099")
+        _check_uid(self.uid)
         if not isinstance(self.success, bool):
-            raise InvalidRecord("success", f"expected true or false, got {_shown(self.success)}")
+            raise InvalidRecord("success", f"expected true or false, got {kind_of(self.success)}")
         for name in _NAMES:
             _check_text(name, getattr(self, name), NAME_LIMIT)
         for name, limit in _OPTIONAL_NAMES:
@@ -149,7 +149,7 @@ def _check_uid(value: object) -> None:
 def _check_text(field: str, value: object, limit: int) -> None:
     """Raise InvalidRecord unless `value` is text that both engines can store: not empty, no NUL, no lone surrogate."""
     if not isinstance(value, str):
-        raise InvalidRecord(field, f"expected text, got {_shown(value)}")
+        raise InvalidRecord(field, f"expected text, got {kind_of(value)}")
     if not value:
         raise InvalidRecord(field, "is empty")
     if len(value) > limit:
@@ -165,20 +165,21 @@ def _check_text(field: str, value: object, limit: int) -> None:
 
 def _check_count(field: str, value: object, limit: int) -> None:
     if type(value) is not int:
-        raise InvalidRecord(field, f"expected a whole number, got {_shown(value)}")
+        raise InvalidRecord(field, f"expected a whole number, got {kind_of(value)}")
     if value < 0:
         raise InvalidRecord(field, "is negative")
     if value > limit:
         raise InvalidRecord(field, "is too large to be true")
 
 
-def _shown(value: object) -> str:
-    words = {None: "null", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    return (
-        f"{type(value).__name__} {str(value)[:40]!r}" if isinstance(value, (str, int, float)) else type(value).__name__
-    )
+def kind_of(value: object) -> str:
+    """What a value is called in JSON: null, true, false, a number, text, an array, an object."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    names: dict[type, str] = {int: "a number", float: "a number", str: "text", list: "an array", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
 
 
 def milliseconds(duration_us: int | None) -> int | float | None:

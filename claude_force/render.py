@@ -137,6 +137,11 @@ def count(number: float | None) -> str:
     return NONE if number is None else f"{number:,.0f}"
 
 
+def quantity(number: int, noun: str) -> str:
+    """A number of things: 1 line, 2 lines."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def percent(number: float | None, digits: int = 1) -> str:
     """A percentage. Rounding never makes it whole: 99.96 is 99.9%, since 100.0% says that nothing failed."""
     if number is None:

@@ -112,11 +112,12 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One row of a breakdown. `name` is None for the executions that have none (no workflow, no project)."""
+    """One row of a breakdown. `name` is None for the executions that have none (no workflow, no project);
+    `percentiles` is None where they were not asked for."""
 
     name: str | None
     totals: Totals
-    percentiles: Percentiles
+    percentiles: Percentiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_force.errors import SettingsError
+from claude_force.private_files import make_folder
 
 SECTION = "performance"
 DEFAULT_METRICS_FILE = ".claude/metrics/executions.jsonl"
@@ -194,7 +195,7 @@ def write_file(path: Path, content: Mapping[str, Any]) -> None:
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target.parent)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
             file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -12,12 +12,13 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 
 from claude_force.bridge import encode_line
+from claude_force.private_files import open_append
 from claude_force.record import ExecutionMetrics
 from claude_force.sources.jsonl import JsonlSource
 from claude_force.sources.loading import ImportReport, RejectLog, Target, load
@@ -42,8 +43,7 @@ def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
     line = encode_line(record, UTC)
     for path in files:
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor:
+            with _locked(path, open_append) as descriptor:
                 _write_whole(descriptor, line)
             return path
         except OSError as error:
@@ -52,8 +52,11 @@ def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:
-    """Append a line or nothing: on a disk that fills up in the middle, what was written is taken back."""
+    """Append a line or nothing: on a disk that fills up in the middle, what was written is taken back. After a line
+    that a crash cut off, ours begins on a new one."""
     size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        line = b"\n" + line
     try:
         written = os.write(descriptor, line)
         if written != len(line):
@@ -70,7 +73,7 @@ def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int
         if not path.exists():
             continue
         try:
-            with _locked(path, os.O_RDWR) as descriptor, open(os.dup(descriptor), "rb") as stream:
+            with _locked(path, _open_existing) as descriptor, open(os.dup(descriptor), "rb") as stream:
                 parsed = JsonlSource(UTC).parse(stream)
                 report += load(parsed, target, source=str(path), rejects=rejects, now_us=now_us)
                 path.unlink()
@@ -84,11 +87,15 @@ def is_waiting(files: Iterable[Path]) -> bool:
     return any(path.exists() for path in files)
 
 
+def _open_existing(path: Path) -> int:
+    return os.open(path, os.O_RDWR)
+
+
 @contextmanager
-def _locked(path: Path, flags: int) -> Iterator[int]:
+def _locked(path: Path, opening: Callable[[Path], int]) -> Iterator[int]:
     """The file of this name, open and locked."""
     while True:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = opening(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_current(descriptor, path):

@@ -34,6 +34,7 @@ from claude_force.errors import (
     SchemaOutdated,
     SchemaTooNew,
 )
+from claude_force.private_files import make_folder
 from claude_force.record import identity_bytes, identity_text
 
 APPLICATION_ID = 0x636C6664
@@ -45,28 +46,54 @@ _LOG_KEPT_BYTES = 1024 * 1024
 _LITTLE_SPACE_BYTES = 1024 * 1024
 _HEAD_SCHEMA = Path(__file__).with_name("sqlite_head.sql")
 
-_abandoned: list[sqlite3.Connection] = []
-"""Connections inherited through a fork. They must be neither used nor closed in the child, so they are kept."""
-
 
 class _Handle:
-    """A connection to one file, which closes with the thread that owns it."""
+    """A connection to one file, which closes with the thread that owns it. `lock` is held during a transaction."""
 
     def __init__(self, path: Path) -> None:
-        self.pid = os.getpid()
+        self.lock = threading.RLock()
+        self.path = path
         self.file = _identity(path)
         self.connection = connect(path)
+        self.is_open = True
 
     def close(self) -> None:
-        """Close the connection, in the process that opened it; keep it as it is in any other."""
-        if self.pid == os.getpid():
-            self.connection.close()
-        else:
-            _abandoned.append(self.connection)
+        """Close the connection; again is nothing."""
+        self.is_open = False
+        self.connection.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "connection"):
+        if hasattr(self, "is_open"):
             self.close()
+
+
+_handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
+"""Every open connection of this process."""
+
+_handles_lock = threading.Lock()
+
+
+def _close_before_fork() -> None:
+    """Close all connections, each after the transaction that it is in.
+
+    SQLite keeps, in memory, which locks its process holds. A child inherits that memory but not the locks, so that even
+    a connection of its own would be taken for locked, and the log could be deleted under it (seen: a child that went on
+    recording lost every row after its parent's close). So nothing that is open may cross a fork.
+    """
+    _handles_lock.acquire()
+    for handle in _handles:
+        handle.lock.acquire()
+        handle.close()
+
+
+def _release_after_fork() -> None:
+    for handle in _handles:
+        handle.lock.release()
+    _handles.clear()
+    _handles_lock.release()
+
+
+os.register_at_fork(before=_close_before_fork, after_in_parent=_release_after_fork, after_in_child=_release_after_fork)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -109,7 +136,6 @@ class SqliteDatabase(Database):
         self._wal = f"{path}-wal"
         self._checkpoint_at = CHECKPOINT_BYTES
         self._local = threading.local()
-        self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
 
     @contextmanager
     def read(self) -> Iterator[SqliteConnection]:
@@ -127,37 +153,47 @@ class SqliteDatabase(Database):
             create_file(self.path)
         with self._transaction("BEGIN IMMEDIATE") as raw:
             yield SqliteConnection(raw)
-        self._bound_log(raw)
+        self._bound_log()
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         try:
-            raw = self._connection()
-            raw.execute(begin)
-            try:
-                yield raw
-                raw.execute("COMMIT")
-            except BaseException:
-                if raw.in_transaction:
-                    raw.execute("ROLLBACK")
-                raise
+            with self._connection() as raw:
+                raw.execute(begin)
+                try:
+                    yield raw
+                    raw.execute("COMMIT")
+                except BaseException:
+                    if raw.in_transaction:
+                        raw.execute("ROLLBACK")
+                    raise
         except (sqlite3.Error, OverflowError) as error:
             raise translate(error, self.path) from error
 
-    def _connection(self) -> sqlite3.Connection:
-        """The connection of this process and thread to the file that has the name now: one that was opened before a
-        fork, or before the file was replaced, is left."""
-        handle: _Handle | None = getattr(self._local, "handle", None)
-        if handle is None or handle.pid != os.getpid() or handle.file != _identity(self.path):
-            if handle is not None:
-                handle.close()
-            handle = _Handle(self.path)
-            verify(handle.connection, self.path)
-            self._local.handle = handle
-            self._handles.add(handle)
-        return handle.connection
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """The connection of this thread to the file that has the name now, held until the block ends. One that a fork
+        closed, or whose file was replaced, makes place for a new one."""
+        while True:
+            handle: _Handle | None = getattr(self._local, "handle", None)
+            if handle is None or not handle.is_open or handle.file != _identity(self.path):
+                if handle is not None:
+                    handle.close()
+                handle = self._open()
+            with handle.lock:
+                if handle.is_open:
+                    yield handle.connection
+                    return
 
-    def _bound_log(self, raw: sqlite3.Connection) -> None:
+    def _open(self) -> _Handle:
+        with _handles_lock:
+            handle = _Handle(self.path)
+            _handles.add(handle)
+        verify(handle.connection, self.path)
+        self._local.handle = handle
+        return handle
+
+    def _bound_log(self) -> None:
         """Checkpoint under the write lock once the log is large. A failure costs nothing but a longer log."""
         try:
             size = os.stat(self._wal).st_size
@@ -166,14 +202,11 @@ class SqliteDatabase(Database):
         if size < self._checkpoint_at:
             self._checkpoint_at = CHECKPOINT_BYTES
             return
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error), self._connection() as raw:
             raw.execute("BEGIN IMMEDIATE")
             try:
-                checkpointer = sqlite3.connect(self.path, isolation_level=None)
-                try:
+                with _closing(self.path) as checkpointer:
                     _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                finally:
-                    checkpointer.close()
             finally:
                 raw.execute("ROLLBACK")
             # A reader that holds the log back would otherwise cost a checkpoint at every commit.
@@ -204,9 +237,9 @@ class SqliteDatabase(Database):
             raise DatabaseMissing(f"no database at {self.path}")
         if target.exists():
             raise DatabaseError(f"{target} exists already; nothing was written")
-        make_folder(target.parent)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
+            make_folder(target.parent)
             _create_empty(temporary)
             with opened(self.path) as source, _closing(temporary) as copy:
                 source.backup(copy)
@@ -230,9 +263,11 @@ class SqliteDatabase(Database):
 
     def close(self) -> None:
         self._local = threading.local()
-        for handle in list(self._handles):
-            handle.close()
-        self._handles.clear()
+        with _handles_lock:
+            mine = [handle for handle in _handles if handle.path == self.path]
+        for handle in mine:
+            with handle.lock:
+                handle.close()
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -309,19 +344,11 @@ def _revision(raw: sqlite3.Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder, and those above it, readable by the owner alone. One that exists stays as it is."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatabaseUnavailable(f"cannot create the folder {folder}: {error.strerror}") from error
-
-
 def create_file(path: Path) -> None:
     """Create a database at the head revision. If another process was first, its file stands."""
-    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
+        make_folder(path.parent)
         _create_empty(temporary)
         with _closing(temporary) as raw:
             if raw.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from claude_force.record import UNKNOWN
+from claude_force.record import NAME_LIMIT, UNKNOWN
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,10 +72,17 @@ class Tracked:
         self.input_tokens = (self.input_tokens or 0) + read
         self.output_tokens = (self.output_tokens or 0) + written
         self.cache_read_tokens += _count(_part(usage, "cache_read_input_tokens"))
-        created = _count(_part(usage, "cache_creation_input_tokens"))
-        long = _count(_part(_part(usage, "cache_creation"), "ephemeral_1h_input_tokens"))
-        self.cache_write_1h_tokens += min(long, created)
-        self.cache_write_5m_tokens += created - min(long, created)
+        tiers = _part(usage, "cache_creation")
+        short, long = (_count(_part(tiers, f"ephemeral_{tier}_input_tokens")) for tier in ("5m", "1h"))
+        # The sum is there without the tiers in older responses; what no tier claims is a write for five minutes.
+        self.cache_write_1h_tokens += long
+        self.cache_write_5m_tokens += max(short, _count(_part(usage, "cache_creation_input_tokens")) - long)
+
+
+def _name_of(function: object) -> str:
+    """The name of anything that can be called: a function, a partial, an object."""
+    inner = getattr(function, "func", function)
+    return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def _part(value: object, name: str) -> Any:
@@ -136,7 +143,7 @@ class Tracking:
             model=tracked.model,
             success=kind is None,
             duration_us=elapsed_ns // 1000,
-            error_type=None if kind is None else kind.__name__,
+            error_type=None if kind is None else kind.__name__[:NAME_LIMIT],
             input_tokens=tracked.input_tokens,
             output_tokens=tracked.output_tokens,
             cache_read_tokens=tracked.cache_read_tokens,
@@ -153,8 +160,8 @@ class Tracking:
         Raises TypeError for a generator function, whose work is not done when it returns.
         """
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__name__} is a generator: use `with tracker.track(...)` inside it")
-        task = self.task or function.__name__
+            raise TypeError(f"{_name_of(function)} is a generator: use `with tracker.track(...)` inside it")
+        task = self.task or _name_of(function)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

@@ -12,6 +12,7 @@ from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
 from claude_force.cli import layout
 from claude_force.cli.options import Request, filter_options, report_options, show
 from claude_force.query import Dimension, Interval
+from claude_force.render import quantity
 
 _LIMIT = click.IntRange(1)
 sort_option = click.option(
@@ -192,4 +193,4 @@ def export(
     else:
         count = files.write_jsonl(records, output, request.zone)
     if output:
-        click.echo(f"{count:,} executions written to {output}", err=True)
+        click.echo(f"{quantity(count, 'execution')} written to {output}", err=True)

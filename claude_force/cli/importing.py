@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +14,9 @@ from claude_force import clock, spool
 from claude_force.cli.options import Place, database_option, find_place, timezone_option
 from claude_force.escape import for_terminal
 from claude_force.pricing import PriceTable
+from claude_force.render import quantity
 from claude_force.settings import metrics_file
-from claude_force.sources.files import Input, open_input
+from claude_force.sources.files import STDIN, Input, open_input
 from claude_force.sources.jsonl import JsonlSource
 from claude_force.sources.loading import DryRun, ImportReport, Progress, RejectLog, Target, load
 from claude_force.store import Store
@@ -42,6 +44,7 @@ def import_command(
     """
     zone = clock.zone_of(zone_name)
     place = find_place(location)
+    _refuse_rejects(files, place.home.rejected_file)
     target: Target = DryRun(place.database) if dry_run else Store(place.database)
     rejects = None if dry_run else RejectLog(place.home.rejected_file)
     total = ImportReport() if files or dry_run else _drain_spool(place, target)
@@ -60,6 +63,13 @@ def import_command(
     _say(total, place, dry_run=dry_run, reprice=reprice, as_json=as_json)
     if total.rejected:
         sys.exit(1)
+
+
+def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
+    """The file of rejects would grow while it is read."""
+    for path in files:
+        if path != STDIN and rejected_file.exists() and rejected_file.samefile(path):
+            raise click.UsageError(f"{path} holds rejected lines and their reasons; correct them where they came from")
 
 
 def _drain_spool(place: Place, target: Target) -> ImportReport:
@@ -108,13 +118,14 @@ def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_
         for name, number in shown.items():
             click.echo(f"  {name.capitalize():<11}{number:>12,}")
     for note, number in total.notes.most_common(20):
-        click.echo(f"note: {number:,} executions: {for_terminal(note)}", err=True)
+        click.echo(f"note: {quantity(number, 'execution')}: {for_terminal(note)}", err=True)
     if total.cost_too_low and not reprice:
         click.echo(
-            f"note: {total.cost_too_low:,} costs are far below list price, as claude-force 1.3 wrote them; "
+            f"note: {quantity(total.cost_too_low, 'cost')} far below list price, as claude-force 1.3 wrote them; "
             "import again with --reprice to correct them",
             err=True,
         )
     if total.rejected:
         where = "" if dry_run else f"; each with its reason: tail {place.home.rejected_file}"
-        click.echo(f"{total.rejected:,} lines were rejected{where}", err=True)
+        verb = "was" if total.rejected == 1 else "were"
+        click.echo(f"{quantity(total.rejected, 'line')} {verb} rejected{where}", err=True)

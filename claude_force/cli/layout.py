@@ -22,6 +22,7 @@ from claude_force.render import (
     milliseconds,
     money,
     percent,
+    quantity,
     unit_cost,
 )
 from claude_force.result import Bucket, Group, Totals
@@ -71,7 +72,7 @@ def _tokens(number: float | None) -> str:
 
 def _total_cost(totals: Totals) -> str:
     known = NONE if totals.cost is None else f"{money(totals.cost)} USD"
-    return known + (f" ({count(totals.unpriced)} executions without a known price)" if totals.unpriced else "")
+    return known + (f" ({quantity(totals.unpriced, 'execution')} without a known price)" if totals.unpriced else "")
 
 
 def _cache_lines(totals: Totals) -> list[str]:
@@ -84,7 +85,7 @@ def _cache_lines(totals: Totals) -> list[str]:
 def _top_agents(report: Summary) -> list[str]:
     top = report.agents[:TOP_AGENTS]
     lines = [
-        f"{place}. {_cut(group.name or UNKNOWN, 32)} ({count(group.totals.executions)} executions, "
+        f"{place}. {_cut(group.name or UNKNOWN, 32)} ({quantity(group.totals.executions, 'execution')}, "
         f"{duration(group.totals.average_ms)} avg, {money(group.totals.cost)})"
         for place, group in enumerate(top, 1)
     ]
@@ -140,7 +141,7 @@ def _breakdown_page(report: Breakdown) -> Page:
             count(group.totals.executions),
             percent(group.totals.success_rate),
             duration(group.totals.average_ms),
-            _latency(group.percentiles.p95_us),
+            _latency(group.percentiles.p95_us if group.percentiles else None),
             money(group.totals.cost),
             f"{count(group.totals.average_input_tokens)} / {count(group.totals.average_output_tokens)}",
         ]
@@ -168,7 +169,9 @@ def _cut_note(shown: int, available: int) -> list[Section]:
 def _unpriced_note(totals: Totals) -> list[Section]:
     if not totals.unpriced:
         return []
-    return [Section(None, [f"{count(totals.unpriced)} executions have no known price; costs are over the others"])]
+    return [
+        Section(None, [f"{quantity(totals.unpriced, 'execution')} without a known price; costs are over the others"])
+    ]
 
 
 def costs_layout(report: Costs, reference_model: str, parts: frozenset[str], limit: int | None) -> Layout:

@@ -7,7 +7,6 @@ with its file, line, offset and reason.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Protocol
 
 from claude_force.database import Database
 from claude_force.errors import InputError
+from claude_force.private_files import open_append
 from claude_force.query import known_uids
 from claude_force.record import ExecutionMetrics
 from claude_force.result import Added
@@ -24,6 +24,9 @@ from claude_force.sources.jsonl import Parsed, Rejected
 
 BATCH = 5000
 """Records in one transaction."""
+
+NOTES_LIMIT = 100
+"""How many different notes are told apart; their text comes from the file."""
 
 Progress = Callable[[], None]
 """Called after each batch."""
@@ -101,8 +104,7 @@ class RejectLog:
         if not lines:
             return
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
+            with open(open_append(self.path), "a", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
         except OSError as error:
             raise InputError(f"rejected lines cannot be written to {self.path}: {error.strerror}") from error
@@ -150,6 +152,8 @@ def _take_notes(report: ImportReport, batch: Iterable[Parsed | Rejected], now_us
     for item in batch:
         if isinstance(item, Parsed):
             report.cost_too_low += item.cost_too_low
-            report.notes.update(item.notes)
+            for note in item.notes:
+                known = note in report.notes or len(report.notes) < NOTES_LIMIT
+                report.notes[note if known else "more fields that are not known, left out"] += 1
             if item.record.timestamp_us > now_us:
                 report.notes["dated after now; reports of the last days leave it out"] += 1
