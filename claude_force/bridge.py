@@ -37,12 +37,15 @@ EXTRA_COLUMNS = (
 ALL_COLUMNS = GUIDE_COLUMNS + EXTRA_COLUMNS
 
 _PLAIN = (
-    "agent_name", "task_hash", "success", "model", "workflow_id", "workflow_position", "error_type", "source", "host",
+    "agent_name", "task_hash", "success", "model", "workflow_id", "error_type", "source", "host",
     "project", "run_id", "price_version", "uid",
 )  # fmt: skip
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _REQUIRED = ("timestamp", "agent_name", "success", "model", "input_tokens", "output_tokens")
 _ALIASES = {"workflow_name": "workflow_id", "duration_ms": "execution_time_ms"}
+NAMES_NOTED = 10
+"""How many unknown fields of one line are named."""
+
 _ABSURD = 1e15
 """Beyond every limit of the record; above it arithmetic on the way there could overflow."""
 _KNOWN = frozenset(ALL_COLUMNS) | frozenset(_ALIASES)
@@ -103,7 +106,7 @@ def decode_line(line: bytes, zone: tzinfo) -> Draft:
     except orjson.JSONDecodeError as error:
         raise InvalidRecord("", f"not valid JSON: {_first_line(error)}") from None
     if not isinstance(data, dict):
-        raise InvalidRecord("", f"expected an object, got {kind_of(data)}")
+        raise InvalidRecord("", f"expected a JSON object, got {kind_of(data)}")
     aliases = frozenset(_ALIASES.keys() & data.keys())
     for alias in aliases:
         value = data.pop(alias)
@@ -114,7 +117,7 @@ def decode_line(line: bytes, zone: tzinfo) -> Draft:
             raise InvalidRecord(name, "is missing")
     if "execution_time_ms" not in data:
         raise InvalidRecord("execution_time_ms", "is missing")
-    extras = {name: data[name] for name in data.keys() - _KNOWN}
+    extras = {name: data[name] for name in data.keys() - _KNOWN if data[name] is not None}
     fields = _fields_of(data, zone)
     return Draft(fields, aliases, extras, _notes(data, fields, extras))
 
@@ -125,10 +128,13 @@ def _first_line(error: Exception) -> str:
 
 def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
     fields = {name: data[name] for name in _PLAIN if data.get(name) is not None or name in _REQUIRED}
+    for name, value in fields.items():
+        if isinstance(value, (list, dict)):
+            raise InvalidRecord(name, f"expected a plain value, got {kind_of(value)}")
     fields.setdefault("source", "jsonl")
     fields["timestamp_us"] = _instant(data["timestamp"], zone)
     fields["duration_us"] = _scaled("execution_time_ms", data["execution_time_ms"], 1000)
-    for name in _TOKENS:
+    for name in (*_TOKENS, "workflow_position"):
         if data.get(name) is not None:
             fields[name] = _whole(name, data[name])
     fields["cost_nanousd"] = _scaled("estimated_cost", data.get("estimated_cost"), NANOUSD)
@@ -152,6 +158,8 @@ def _scaled(field: str, value: object, factor: int) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRecord(field, f"expected a number, got {kind_of(value)}")
     _refuse_absurd(field, value)
+    if value < 0:
+        raise InvalidRecord(field, "is negative")
     return round(value * factor)
 
 
@@ -168,7 +176,10 @@ def _refuse_absurd(field: str, value: float) -> None:
 
 
 def _notes(data: dict[str, Any], fields: dict[str, Any], extras: dict[str, Any]) -> tuple[str, ...]:
-    notes = [f"field not known, left out: {name[:60]}" for name in sorted(extras)]
+    named = sorted(extras)[:NAMES_NOTED]
+    notes = [f"field not known, left out: {name[:60]}" for name in named]
+    if len(extras) > len(named):
+        notes.append("more fields that are not known, left out")
     total = data.get("total_tokens")
     counts = [fields.get(name) or 0 for name in _TOKENS]
     if total is not None and all(type(count) is int for count in counts) and total != sum(counts):

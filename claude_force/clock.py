@@ -49,7 +49,7 @@ def parse_instant(text: str, zone: tzinfo) -> int:
     Digits finer than a microsecond are rounded half to even. Raises ValueError with the reason.
     """
     carry = 0
-    if len(text) > 26:
+    if len(text) > 22:
         text, carry = _round_fraction(text)
     try:
         moment = datetime.fromisoformat(text)
@@ -113,7 +113,7 @@ def zone_of(name: str | None) -> tzinfo:
     if offset:
         sign, hours, minutes = offset.groups()
         delta = timedelta(hours=int(hours), minutes=int(minutes or 0))
-        if delta < timedelta(days=1):
+        if delta < timedelta(days=1) and int(minutes or 0) < 60:
             return timezone(-delta if sign == "-" else delta)
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def for_terminal(text: str) -> str:
-    """Control characters, escape sequences and direction overrides as visible escapes; one line."""
-    return _UNSAFE.sub(lambda match: ascii(match.group())[1:-1], text)
+    """One line of what can be seen: control characters, escape sequences, direction overrides and whatever else has no
+    shape of its own are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def for_csv(text: str) -> str:
@@ -23,4 +25,4 @@ def for_csv(text: str) -> str:
 
 def for_markdown(text: str) -> str:
     """A cell of a Markdown table: nothing in it ends the cell or starts markup."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", for_terminal(text))
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", for_terminal(text))

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import alembic.command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from claude_force import schema
 from claude_force.database import HEAD, REVISIONS, Database
-from claude_force.errors import DatabaseError, DatabaseMissing, SchemaTooNew
+from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing, SchemaTooNew
 from claude_force.sqlite import SqliteDatabase, connect, create_file
 
 if TYPE_CHECKING:
@@ -86,14 +87,18 @@ def _scripts() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _backup_before(database: SqliteDatabase, before: str | None) -> Path:
-    """A verified copy named after the revision that it holds; the next free name, so that none is overwritten."""
+def _backup_before(database: SqliteDatabase, before: str | None) -> Path | None:
+    """A verified copy named after the revision that it holds; the next free name, so that none is overwritten. None if
+    another process has upgraded in between."""
     target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}")
     number = 1
     while target.exists():
         number += 1
         target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}.{number}")
     database.backup(target)
+    if SqliteDatabase(target).revision() != before:
+        target.unlink()
+        return None
     return target
 
 
@@ -108,7 +113,8 @@ def _connected(database: Database) -> Iterator[Connection]:
             with server_connection(database) as connection:  # type: ignore[arg-type]
                 yield connection
     except SQLAlchemyError as error:
-        raise DatabaseError(f"{database.name}: the upgrade failed, nothing was changed: {error}") from error
+        cause = getattr(error, "orig", None) or type(error).__name__
+        raise DatabaseError(f"{database.name}: the upgrade failed and changed nothing: {cause}") from error
 
 
 @contextmanager
@@ -145,6 +151,13 @@ def run_in_alembic(context: Any) -> None:
     if connection is not None:
         _run(context, connection)
         return
+    try:
+        _run_in_shell(context)
+    except ClaudeForceError as error:
+        raise CommandError(str(error)) from error
+
+
+def _run_in_shell(context: Any) -> None:
     if context.is_offline_mode():
         raise DatabaseError("offline mode is not supported: a migration needs to see the database")
     database = _database_of_shell(context.get_x_argument(as_dictionary=True).get("db"))

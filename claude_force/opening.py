@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from claude_force.database import Database
+from claude_force.settings import expand
 
 
 def open_database(location: str) -> Database:
@@ -14,7 +13,7 @@ def open_database(location: str) -> Database:
     if "://" not in location:
         from claude_force.sqlite import SqliteDatabase
 
-        return SqliteDatabase(Path(location).expanduser().absolute())
+        return SqliteDatabase(expand(location))
     from claude_force.server import ServerDatabase
 
     return ServerDatabase(location)

@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 import warnings
@@ -186,7 +187,7 @@ class PerformanceTracker:
                 "project": values["project"] or _project(),
             }
         )
-        if self._settings.cost_tracking:
+        if self._settings.cost_tracking and metrics.input_tokens is not None:
             metrics = self._prices.priced(metrics)
         if self._settings.tracking_enabled:
             self._keep(metrics)
@@ -386,9 +387,13 @@ def _settings_of(home: Home) -> Settings:
 
 
 def _say(message: str) -> None:
-    """A warning; to the log where the host has made warnings errors, since this must not raise."""
+    """A warning that points at the host's line; to the log where the host has made warnings errors, since this must
+    not raise."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("claude_force."):
+        frame, level = frame.f_back, level + 1
     try:
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(message, RuntimeWarning, stacklevel=level)
     except RuntimeWarning:
         logger.warning(message)
 

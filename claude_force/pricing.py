@@ -1,7 +1,7 @@
 """Model, tokens and date to cost, from the price data of `genai-prices`.
 
 Prices are in that package, with their dates, long-context tiers and cache rates, and work offline; it is imported when
-the first price is asked for, since it takes a quarter of a second. What is kept here is the rates of a model on a day,
+the first price is asked for, since it takes a quarter of a second. What is kept here is the rates of a model at a time,
 as integers (a dollar a million tokens is 1,000 nano-dollars a token), so that a price costs a few multiplications and
 is exact. A model that the data does not know has no price: None, never 0 and never another model's.
 """
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from claude_force.clock import DAY_US
+from claude_force.clock import DAY_US, HOUR_US, moment_of
 from claude_force.record import ExecutionMetrics, as_mapping, model_family
 
 _NANOUSD_A_TOKEN = 1000
@@ -67,7 +67,7 @@ class PriceTable:
 
     def cost(self, model: str, usage: Usage, timestamp_us: int) -> int | None:
         """Nano-dollars of a request at the list price of its day; None for a model without a known price."""
-        rates = self._rates_on(model, timestamp_us // DAY_US)
+        rates = self._rates_at(model, timestamp_us)
         if rates is None:
             return None
         tokens = (
@@ -101,20 +101,22 @@ class PriceTable:
                 changes |= {"cost_nanousd": cost, "price_version": self.version}
         return ExecutionMetrics(**as_mapping(record) | changes)
 
-    def _rates_on(self, model: str, day: int) -> tuple[Rate, ...] | None:
-        key = (model, day)
+    def _rates_at(self, model: str, timestamp_us: int) -> tuple[Rate, ...] | None:
+        # Anthropic's prices change by the day; some makers have prices that change within one.
+        step = DAY_US if "claude" in model.lower() else HOUR_US // 4
+        key = (model, timestamp_us - timestamp_us % step)
         if key not in self._rates:
-            self._rates[key] = self._look_up(model, datetime.fromtimestamp(day * 86_400, UTC))
+            self._rates[key] = self._look_up(model, moment_of(key[1], UTC))
         return self._rates[key]
 
-    def _look_up(self, model: str, day: datetime) -> tuple[Rate, ...] | None:
+    def _look_up(self, model: str, moment: datetime) -> tuple[Rate, ...] | None:
         provider = "anthropic" if "claude" in model.lower() else None
         try:
             found = self._prices.calc_price(
                 self._prices.Usage(input_tokens=0, output_tokens=0),
                 model,
                 provider_id=provider,
-                genai_request_timestamp=day,
+                genai_request_timestamp=moment,
             )
         except LookupError:
             return None

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, timezone, tzinfo
+from operator import itemgetter
 from typing import Any, Literal
 
 from claude_force import clock
 from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window
 from claude_force.database import Connection, Database, Row
+from claude_force.errors import DatabaseCorrupt, InvalidRecord
 from claude_force.record import FIELDS, ExecutionMetrics
 from claude_force.result import Bucket, ErrorGroup, Extent, Percentiles, Totals
 
@@ -146,16 +148,17 @@ def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzin
     reach = extent(connection, chosen)
     if reach is None:
         return []
-    offset, offsets = _offset_expression(clock.offset_spans(zone, reach.first_us, reach.last_us))
+    spans = clock.offset_spans(zone, reach.first_us, reach.last_us)
+    offset, offsets = _offset_expression(spans)
     condition, parameters = chosen.where()
     parameters |= offsets
     if interval == "hourly":
         rows = connection.fetch(
-            f"SELECT (timestamp_us + {offset} + {_SHIFT_US}) / {HOUR_US}, {offset}, {_TOTALS} "
+            f"SELECT (timestamp_us + {offset} + {_SHIFT_US}) / {HOUR_US}, {offset}, MIN(timestamp_us), {_TOTALS} "
             f"FROM executions{condition} GROUP BY 1, 2",
             parameters,
         )
-        return sorted((_hour(row[0], row[1], _totals(row[2:])) for row in rows), key=lambda bucket: bucket.start_us)
+        return [_hour(row[0], row[2], _totals(row[3:]), spans) for row in sorted(rows, key=itemgetter(2))]
     days = connection.fetch(
         f"SELECT (timestamp_us + {offset} + {_SHIFT_US}) / {DAY_US}, {_TOTALS} FROM executions{condition} GROUP BY 1",
         parameters,
@@ -179,12 +182,16 @@ def _offset_expression(spans: Sequence[tuple[int, int]]) -> tuple[str, dict[str,
     return f"CASE {' '.join(branches)} ELSE :offset_last END", parameters
 
 
-def _hour(place: int, offset_us: int, found: Totals) -> Bucket:
-    """The hour of a clock that has this offset; where the offset changed within the hour, each part is a bucket."""
-    start_us = place * HOUR_US - _SHIFT_US - offset_us
-    moment = clock.moment_of(start_us, timezone(timedelta(microseconds=offset_us)))
+def _hour(place: int, first_us: int, found: Totals, spans: Sequence[tuple[int, int]]) -> Bucket:
+    """The hour of a local clock that holds `first_us`; where the offset changes within an hour, the part before or
+    after the change."""
+    index = next(index for index, (until, _) in enumerate(spans) if first_us < until)
+    until_us, offset_us = spans[index]
+    nominal_us = place * HOUR_US - _SHIFT_US - offset_us
+    since_us = spans[index - 1][0] if index else nominal_us
+    moment = clock.moment_of(nominal_us, timezone(timedelta(microseconds=offset_us)))
     label = moment.isoformat(sep=" ", timespec="minutes")
-    return Bucket(label, start_us, start_us + HOUR_US, found)
+    return Bucket(label, max(nominal_us, since_us), min(nominal_us + HOUR_US, until_us), found)
 
 
 def _first_day(day: date, interval: Interval) -> date:
@@ -256,4 +263,10 @@ def iterate(database: Database, chosen: Filter) -> Iterator[ExecutionMetrics]:
 
 def _record(database: Database, row: Row) -> ExecutionMetrics:
     values = dict(zip(FIELDS, row, strict=True))
-    return ExecutionMetrics(**values | {"uid": database.decode_uid(row[0]), "success": bool(values["success"])})
+    values |= {"uid": database.decode_uid(row[0]), "success": bool(values["success"])}
+    try:
+        return ExecutionMetrics(**values)
+    except InvalidRecord as error:
+        raise DatabaseCorrupt(
+            f"{database.name} holds a row that no claude-force wrote ({values['uid']}: {error}); restore a backup"
+        ) from error

@@ -6,14 +6,13 @@ at 80 columns: a name that does not fit is cut with an ellipsis, a number never 
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
 
 from claude_force.escape import for_markdown, for_terminal
-from claude_force.export.files import csv_cell
+from claude_force.export.files import csv_line
 
 Format = Literal["table", "json", "csv", "markdown"]
 
@@ -126,10 +125,9 @@ def write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Rows under the keys of the first; nothing at all where there are none."""
     if not rows:
         return
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(rows[0])
+    file.write(csv_line(rows[0]))
     for row in rows:
-        writer.writerow([csv_cell(row.get(name)) for name in rows[0]])
+        file.write(csv_line(row.get(name) for name in rows[0]))
 
 
 def count(number: float | None) -> str:

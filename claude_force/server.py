@@ -23,6 +23,7 @@ except ImportError as missing:
 
 from claude_force.database import HEAD, REVISIONS, Database, Parameters, Row
 from claude_force.errors import DatabaseError, DatabaseUnavailable, SchemaOutdated, SchemaTooNew
+from claude_force.settings import without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as EngineConnection
@@ -59,7 +60,7 @@ class ServerDatabase(Database):
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
-        self.name = self.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        self.name = without_password(url)
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._verified = False
@@ -114,6 +115,9 @@ class ServerDatabase(Database):
             raise DatabaseUnavailable(f"cannot reach {self.name}: {_reason(error)}") from error
         except SQLAlchemyError as error:
             raise DatabaseError(f"{self.name}: {_reason(error)}") from error
+        except UnicodeError as error:
+            # Of a host name that no name server could be asked for.
+            raise DatabaseUnavailable(f"cannot reach {self.name}: {error}") from error
 
     def exists(self) -> bool:
         return self.revision() is not None
@@ -148,8 +152,10 @@ def parse_url(url: str) -> URL:
     """The URL with our driver. Raises DatabaseError for one that is not PostgreSQL's."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise DatabaseError("the database URL cannot be read; it looks like postgresql://user@host/name") from None
+    except (ArgumentError, ValueError):
+        raise DatabaseError("the database URL cannot be read; it looks like postgresql://user@host:5432/name") from None
+    if "@" in (parsed.host or ""):
+        raise DatabaseError("a password with an @ in it must be written with %40 in the database URL")
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise DatabaseError(
             f"no support for {parsed.get_backend_name()} databases: give a file, or a postgresql:// URL"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -75,18 +76,41 @@ def find_home(start: Path | None = None) -> Home:
     """The nearest `.claude` folder at or above `start` (default: the working folder), else `~/.claude`."""
     try:
         here = (start or Path.cwd()).absolute()
-    except FileNotFoundError:
+    except OSError:
         here = Path.home()
     for folder in (here, *here.parents):
-        if (folder / ".claude").is_dir():
+        # Not Path.is_dir, which raises for a folder above that may not be searched.
+        if os.path.isdir(folder / ".claude"):  # noqa: PTH112
             return home_at(folder / ".claude")
     return home_at(Path.home() / ".claude")
 
 
 def home_at(folder: Path | str) -> Home:
     """The home of a `.claude` folder; of its `metrics` folder too, which is what claude-force 1.3 was given."""
-    folder = Path(folder).expanduser().absolute()
+    folder = expand(folder)
     return Home(folder.parent, folder) if folder.name == "metrics" else Home(folder, folder / "metrics")
+
+
+_LOGIN = re.compile(r"(?<=://)([^:/?]*):(.*)(?=@)")
+_SECRET_PARAMETER = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
+
+
+def without_password(location: str) -> str:
+    """A path or URL as it may be shown."""
+    if "://" not in location:
+        return location
+    return _SECRET_PARAMETER.sub(r"\1***", _LOGIN.sub(r"\1:***", location))
+
+
+def expand(path: Path | str) -> Path:
+    """A path with `~` expanded, absolute. Raises SettingsError for a path that cannot be."""
+    try:
+        os.fsencode(path)
+        if "\0" in str(path):
+            raise ValueError
+        return Path(path).expanduser().absolute()
+    except (RuntimeError, ValueError):
+        raise SettingsError(f"there can be no file {str(path)!a}") from None
 
 
 def database_location(settings: Settings, home: Home, flag: str | None = None) -> str:
@@ -94,17 +118,22 @@ def database_location(settings: Settings, home: Home, flag: str | None = None) -
     named = flag or os.environ.get(DATABASE_VARIABLE) or settings.database
     if not named:
         return str(home.database_file)
-    return named if "://" in named else str(Path(named).expanduser().absolute())
+    if "://" in named:
+        return named
+    try:
+        return str(expand(named))
+    except SettingsError:
+        # Said when it is opened: a tracker must not fail for it before it has something to record.
+        return named
 
 
 def metrics_file(settings: Settings, home: Home) -> Path:
     """The JSONL file that the settings name, relative to the folder that holds `.claude`."""
-    path = Path(settings.metrics_file).expanduser()
-    if path.is_absolute():
-        return path
+    if os.path.isabs(settings.metrics_file) or settings.metrics_file.startswith("~"):  # noqa: PTH117
+        return expand(settings.metrics_file)
     if settings.metrics_file == DEFAULT_METRICS_FILE:
         return home.metrics_folder / "executions.jsonl"
-    return home.folder.parent / path
+    return home.folder.parent / settings.metrics_file
 
 
 def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:

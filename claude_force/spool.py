@@ -11,7 +11,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
@@ -20,16 +19,16 @@ from pathlib import Path
 from claude_force.bridge import encode_line
 from claude_force.private_files import open_append
 from claude_force.record import ExecutionMetrics
+from claude_force.settings import without_password
 from claude_force.sources.jsonl import JsonlSource
 from claude_force.sources.loading import ImportReport, RejectLog, Target, load
-
-_PASSWORD = re.compile(r":[^:/@]*@")
 
 
 def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
     """Where records for the database at `location` may wait: beside the file (for a server in the metrics folder), else
     in the user's state folder (XDG_STATE_HOME). Each database has files of its own, whatever its password is."""
-    digest = hashlib.blake2b(_PASSWORD.sub("@", location).encode(), digest_size=6).hexdigest()
+    shown = without_password(location)
+    digest = hashlib.blake2b(shown.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     name = f"spool-{digest}.jsonl"
     beside = metrics_folder / name if "://" in location else Path(f"{location}.spool.jsonl")
     state = os.environ.get("XDG_STATE_HOME")
@@ -48,6 +47,8 @@ def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
             return path
         except OSError as error:
             failure = error
+        except ValueError:
+            failure = OSError(f"there can be no file {str(path)!a}")
     raise failure
 
 
@@ -80,11 +81,6 @@ def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int
         except FileNotFoundError:
             continue
     return report
-
-
-def is_waiting(files: Iterable[Path]) -> bool:
-    """Whether any record waits."""
-    return any(path.exists() for path in files)
 
 
 def _open_existing(path: Path) -> int:

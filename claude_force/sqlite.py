@@ -11,10 +11,12 @@ also bounds the log. It is done on every version: one behaviour, and the fixed v
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -273,6 +275,9 @@ class SqliteDatabase(Database):
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to an existing file with our settings, not verified. Raises sqlite3.Error."""
     mode = "rw" if os.access(path, os.W_OK) else "ro"
+    if not os.access(path.parent, os.W_OK) and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
+        # SQLite reads a WAL database only where it can write beside it, unless it is told that nobody writes.
+        mode = "ro&immutable=1"
     raw = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -357,14 +362,35 @@ def create_file(path: Path) -> None:
                     "choose a local disk, or PostgreSQL, with --db"
                 )
             raw.executescript(f"BEGIN IMMEDIATE;\n{_HEAD_SCHEMA.read_text()}\nCOMMIT;")
-        with suppress(FileExistsError):
-            os.link(temporary, path)
+        with _creating_in(path.parent):
+            if not path.exists():
+                _put_aside_log(path)
+                os.link(temporary, path)
     except sqlite3.Error as error:
         raise translate(error, path) from error
     except OSError as error:
         raise DatabaseUnavailable(f"cannot create {path}: {error.strerror}") from error
     finally:
         _remove_with_log(temporary)
+
+
+@contextmanager
+def _creating_in(folder: Path) -> Iterator[None]:
+    """A lock on the folder, for those who create a database in it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _put_aside_log(path: Path) -> None:
+    """Rename a log that has lost its database: SQLite would play it into the new one. It is kept, for who misses it."""
+    with suppress(FileNotFoundError):
+        os.unlink(f"{path}-shm")
+    with suppress(FileNotFoundError):
+        os.rename(f"{path}-wal", f"{path}-wal.left-{time.time_ns()}")  # noqa: PTH104
 
 
 def _create_empty(path: Path) -> None:
@@ -393,6 +419,8 @@ def translate(error: Exception, path: Path) -> DatabaseError:
         return DatabaseUnavailable(f"{path} could not be read or written ({code}); trying again is safe")
     if code.startswith("SQLITE_READONLY"):
         return DatabaseReadOnly(f"{path} cannot be written by this user; change its permissions, or use --db")
+    if path.is_dir():
+        return NotADatabase(f"{path} is a folder; name a file in it")
     if code.startswith("SQLITE_CANTOPEN"):
         return DatabaseUnavailable(f"{path} cannot be opened; SQLite needs to read it and to write in its folder")
     if code.startswith("SQLITE_NOTADB"):

@@ -124,8 +124,4 @@ def _shown(value: bool | str | None) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if "://" in value and "@" in value:
-        scheme, rest = value.split("://", 1)
-        login, place = rest.rsplit("@", 1)
-        return f"{scheme}://{login.split(':')[0]}{':***' if ':' in login else ''}@{place}"
-    return value
+    return settings.without_password(value)

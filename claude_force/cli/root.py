@@ -52,6 +52,11 @@ def cli() -> None:
     """
 
 
+def _forget_output() -> None:
+    """Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage."""
     for stream in (sys.stdout, sys.stderr):
@@ -69,9 +74,14 @@ def main() -> None:
         click.echo("interrupted", err=True)
         code = 130
     except BrokenPipeError:
-        # The reader has seen enough (`| head`). Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has seen enough (`| head`).
+        _forget_output()
         code = 0
+    except OSError as error:
+        # Of our own output: whatever else can fail has been given its own words.
+        click.echo(f"error: {error.filename or 'the output'}: {error.strerror}", err=True)
+        _forget_output()
+        code = 1
     except ClaudeForceError as error:
         click.echo(f"error: {for_terminal(str(error))}", err=True)
         code = error.exit_code

@@ -41,16 +41,23 @@ def write_csv(records: Records, path: Path | None, zone: tzinfo, *, all_columns:
     columns = ALL_COLUMNS if all_columns else GUIDE_COLUMNS
     count = 0
     with open_output(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
+        file.write(csv_line(columns))
         for record in records:
             values = to_columns(record, zone)
-            writer.writerow([csv_cell(values[name]) for name in columns])
+            file.write(csv_line(values[name] for name in columns))
             count += 1
     return count
 
 
-def csv_cell(value: object) -> object:
+def csv_line(values: Iterable[object]) -> str:
+    """One row of CSV, with a plain newline."""
+    # The writer quotes a carriage return only where it is part of its own line end.
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow([_csv_cell(value) for value in values])
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _csv_cell(value: object) -> object:
     """A value as a CSV cell: true and false as in JSON, nothing for None, plain decimals for small numbers."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -49,8 +49,8 @@ class Rejected:
 
 @dataclass(slots=True)
 class JsonlSource:
-    """How to read a file. `prices` fills in costs that are missing (None: none are); with `reprice` it replaces the
-    costs of the file too."""
+    """How to read a file. `prices` fills in the costs that lines without a uid lack (None: it fills in none); with
+    `reprice` it replaces the costs of every line."""
 
     zone: tzinfo
     prices: PriceTable | None = None
@@ -84,10 +84,12 @@ class JsonlSource:
                 raise
             raise InvalidRecord("", f"the last line is cut off: {error.reason}") from None
         fields = draft.fields
-        if "uid" not in fields:
+        is_ours = "uid" in fields
+        if not is_ours:
             fields["uid"] = self._identity(draft)
         record = ExecutionMetrics(**fields)
-        if self.prices is None:
+        if self.prices is None or (is_ours and not self.reprice):
+            # What we exported has the cost that it had, also where that is unknown.
             return Parsed(record, draft.notes)
         too_low = "workflow_name" in draft.aliases and not self.reprice and _is_too_low(record, self.prices)
         return Parsed(self.prices.priced(record, replace=self.reprice), draft.notes, too_low)

@@ -39,5 +39,6 @@ def read_lines(stream: BinaryIO, limit: int = LINE_LIMIT_BYTES) -> Iterator[Line
             end += len(data)
         complete = data.endswith(b"\n")
         content = kept.removeprefix(BOM) if offset == 0 else kept
-        if content := content.strip(b" \t\r\n"):
+        content = content.strip(b" \t\r\n")
+        if content or too_long:
             yield Line(number, offset, end, content, too_long, complete)

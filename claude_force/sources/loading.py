@@ -154,6 +154,6 @@ def _take_notes(report: ImportReport, batch: Iterable[Parsed | Rejected], now_us
             report.cost_too_low += item.cost_too_low
             for note in item.notes:
                 known = note in report.notes or len(report.notes) < NOTES_LIMIT
-                report.notes[note if known else "more fields that are not known, left out"] += 1
+                report.notes[note if known else "and other notes"] += 1
             if item.record.timestamp_us > now_us:
                 report.notes["dated after now; reports of the last days leave it out"] += 1
