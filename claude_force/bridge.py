@@ -196,7 +196,18 @@ def content_digest(draft: Draft) -> bytes:
     """
     content = {name: value for name, value in draft.fields.items() if value is not None}
     try:
-        text = orjson.dumps([content, draft.extras], option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:
+        text = orjson.dumps([content, _plain(draft.extras)], option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONEncodeError, RecursionError):
         raise InvalidRecord("", "nested too deeply") from None
     return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _plain(value: Any) -> Any:
+    """A value with each whole number as an int, however it was spelled."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _ABSURD:
+        return int(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
-from claude_force.errors import InvalidWindow
+from claude_force.errors import InvalidWindow, SettingsError
 
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
@@ -94,10 +94,16 @@ def format_instant(instant_us: int, zone: tzinfo) -> str:
 
 @lru_cache(maxsize=1)
 def local_zone() -> tzinfo:
-    """The zone of this machine, with its rules for the past and the future (not merely today's offset)."""
+    """The zone of this machine, with its rules for the past and the future (not merely today's offset). Raises
+    SettingsError where TZ or the system names none that is known."""
     import tzlocal
 
-    return tzlocal.get_localzone()
+    try:
+        return tzlocal.get_localzone()
+    except (ValueError, LookupError, OSError) as error:
+        raise SettingsError(
+            f"the time zone of this machine cannot be told ({str(error).splitlines()[0]}); give one with --timezone"
+        ) from None
 
 
 def zone_of(name: str | None) -> tzinfo:

@@ -95,7 +95,13 @@ def _backup_before(database: SqliteDatabase, before: str | None) -> Path | None:
     while target.exists():
         number += 1
         target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}.{number}")
-    database.backup(target)
+    try:
+        database.backup(target)
+    except DatabaseError:
+        if database.revision() == HEAD:
+            # Of two processes that upgrade at once, the one that comes later needs no copy.
+            return None
+        raise
     if SqliteDatabase(target).revision() != before:
         target.unlink()
         return None

@@ -6,13 +6,14 @@ at 80 columns: a name that does not fit is cut with an ellipsis, a number never 
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
 
 from claude_force.escape import for_markdown, for_terminal
-from claude_force.export.files import csv_line
+from claude_force.export.files import csv_line, is_unicode
 
 Format = Literal["table", "json", "csv", "markdown"]
 
@@ -22,6 +23,10 @@ NONE = "–"
 _RULE = "━" * 46
 _BAR_WIDTH = 12
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_SUBSTITUTES = dict(zip("━─–…→↗↘▏▎▍▌▋▊▉█", "=--~>^v|||||####", strict=False))
+_DEFAULT_WIDTH = 80
+_NARROWEST = 20
+_NARROWEST_NAME = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,45 +66,89 @@ def write_page(page: Page, file: TextIO) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=False)
-    console.print(Text(page.heading, "bold"))
-    console.print(Text(_RULE[: console.width], "dim"))
+    _allow_substitutes(file)
+    console = Console(file=file, highlight=False, markup=False, emoji=False)
+    if console.width < _NARROWEST:
+        # COLUMNS says something that no terminal is.
+        console.width = _DEFAULT_WIDTH
+
+    def line(text: str, style: str = "") -> None:
+        console.print(Text(cut(for_terminal(text), console.width), style), no_wrap=True, crop=False, overflow="ignore")
+
+    line(page.heading, "bold")
+    line(_RULE, "dim")
     for part in page.parts:
-        console.print()
+        line("")
         if isinstance(part, Table):
-            console.print(_rich_table(part))
+            drawn, width = _rich_table(part, console.width)
+            console.print(drawn, width=width, crop=False, no_wrap=True, overflow="ignore")
             continue
         if part.heading:
-            console.print(Text(f"{part.heading}:", "bold"))
-        for line in part.lines:
-            indent = "  " if part.heading else ""
-            console.print(Text(indent + for_terminal(line)), no_wrap=True, overflow="ellipsis")
+            line(f"{part.heading}:", "bold")
+        for text in part.lines:
+            line(f"  {text}" if part.heading else text)
 
 
-def _rich_table(table: Table) -> Any:
+def _rich_table(table: Table, available: int) -> tuple[Any, int]:
+    """The table and its width: no more than there is, unless the figures alone need more."""
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for index, column in enumerate(table.columns):
-        is_name = column.kind == "name"
-        widest = max(map(len, [*column.title.split("\n"), *(row[index] for row in table.rows)]))
-        drawn.add_column(
-            Text(column.title),
-            justify="right" if column.kind == "number" else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=min(widest, 12) if is_name else widest,
-            style="cyan" if column.kind == "bar" else "",
-        )
-    for row in table.rows:
-        drawn.add_row(*(Text(for_terminal(cell)) for cell in row))
-    return drawn
+    rows = [[for_terminal(cell) for cell in row] for row in table.rows]
+    widths = [
+        max(map(cell_len, [*column.title.split("\n"), *(row[index] for row in rows)]))
+        for index, column in enumerate(table.columns)
+    ]
+    names = [index for index, column in enumerate(table.columns) if column.kind == "name"]
+    gap = 2
+    for gap in (2, 1):
+        excess = sum(widths) + gap * (len(widths) - 1) - available
+        if excess <= 0 or all(widths[index] - excess >= _NARROWEST_NAME for index in names):
+            break
+    for index in names:
+        widths[index] = max(widths[index] - max(excess, 0), min(widths[index], _NARROWEST_NAME))
+    drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), header_style="bold")
+    for column, width in zip(table.columns, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if column.kind == "number" else "left"
+        style = "cyan" if column.kind == "bar" else ""
+        drawn.add_column(Text(column.title), justify=justify, no_wrap=True, width=width, style=style)
+    for row in rows:
+        drawn.add_row(*(Text(cut(cell, width)) for cell, width in zip(row, widths, strict=True)))
+    return drawn, sum(widths) + gap * (len(widths) - 1)
+
+
+def cut(text: str, width: int) -> str:
+    """Text in no more than `width` cells of a terminal, with an ellipsis where it is cut."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def cell_width(text: str) -> int:
+    """The cells of a terminal that text takes; wide characters take two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _allow_substitutes(file: TextIO) -> None:
+    """On a terminal that cannot show our rules and bars, show what it can, in as many cells."""
+    if hasattr(file, "reconfigure") and not is_unicode(file):
+        codecs.register_error("claude-force", _substitute)
+        file.reconfigure(errors="claude-force")
+
+
+def _substitute(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(_SUBSTITUTES.get(char, "?" * cell_width(char)) for char in text), error.end
 
 
 def write_markdown(page: Page, file: TextIO) -> None:
     """The page as Markdown; bars are left out."""
+    _allow_substitutes(file)
     file.write(f"## {for_markdown(page.heading)}\n")
     for part in page.parts:
         file.write("\n")
@@ -117,7 +166,7 @@ def write_markdown(page: Page, file: TextIO) -> None:
 
 def write_json(value: Mapping[str, Any], file: TextIO) -> None:
     """A result as indented JSON."""
-    json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+    json.dump(value, file, indent=2, ensure_ascii=not is_unicode(file), allow_nan=False)
     file.write("\n")
 
 
@@ -133,6 +182,13 @@ def write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
 def count(number: float | None) -> str:
     """A whole number with thousands separators; an average is rounded."""
     return NONE if number is None else f"{number:,.0f}"
+
+
+def compact(number: float | None) -> str:
+    """A count in few characters: 12,345, then 1.2M and 3.4B."""
+    if number is None or number < 999_999.5:
+        return count(number)
+    return f"{number / 1e9:.1f}B" if number >= 999_950_000 else f"{number / 1e6:.1f}M"
 
 
 def quantity(number: int, noun: str) -> str:

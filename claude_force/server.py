@@ -153,7 +153,9 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise DatabaseError("the database URL cannot be read; it looks like postgresql://user@host:5432/name") from None
+        raise DatabaseError(
+            "the database URL cannot be read; it looks like postgresql://user@host:port/name, the port a number"
+        ) from None
     if "@" in (parsed.host or ""):
         raise DatabaseError("a password with an @ in it must be written with %40 in the database URL")
     if parsed.get_backend_name() not in ("postgresql", "postgres"):

@@ -18,6 +18,7 @@ from typing import Any
 
 from claude_force.errors import SettingsError
 from claude_force.private_files import make_folder
+from claude_force.record import kind_of
 
 SECTION = "performance"
 DEFAULT_METRICS_FILE = ".claude/metrics/executions.jsonl"
@@ -158,7 +159,7 @@ def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
 def _checked(path: Path, key: str, value: object) -> object:
     if not isinstance(value, KEYS[key]):
         wanted = "true or false" if KEYS[key] is bool else "text"
-        raise SettingsError(f"{path}: {key} must be {wanted}, not {json.dumps(value)[:60]}")
+        raise SettingsError(f"{path}: {key} must be {wanted}, not {kind_of(value)}")
     return value
 
 
@@ -198,6 +199,7 @@ def parse_value(key: str, text: str) -> bool | str:
     if KEYS[key] is str:
         if not text:
             raise SettingsError(f"{key} must not be empty; to go back to the default: claude-force config unset {key}")
+        text.encode()
         return text
     words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
     if text.lower() not in words:
@@ -219,15 +221,31 @@ def change_file(path: Path, key: str, value: bool | str | None) -> None:
     write_file(path, content)
 
 
+def _encoded(text: str, content: Mapping[str, Any]) -> bytes:
+    """The text as UTF-8; with escapes where it holds a lone surrogate, which UTF-8 cannot."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=2).encode()
+
+
 def write_file(path: Path, content: Mapping[str, Any]) -> None:
     """Replace claude.json in one step, through a link to the file itself; its permissions stay, a new one is 0600."""
+    try:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise SettingsError(f"{path} holds a number that cannot be kept as it is; change it by hand") from None
     target = path.resolve()
+    if target.exists() and not os.access(target, os.W_OK):
+        raise SettingsError(f"{path} is read-only")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         make_folder(target.parent)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.fchmod(descriptor, mode)
+        with open(descriptor, "wb") as file:
+            file.write(_encoded(text, content) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

@@ -30,7 +30,8 @@ def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
     shown = without_password(location)
     digest = hashlib.blake2b(shown.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     name = f"spool-{digest}.jsonl"
-    beside = metrics_folder / name if "://" in location else Path(f"{location}.spool.jsonl")
+    is_file = os.path.isabs(location)  # noqa: PTH117  (a location may be no path at all)
+    beside = Path(f"{location}.spool.jsonl") if is_file else metrics_folder / name
     state = os.environ.get("XDG_STATE_HOME")
     base = Path(state) if state else Path.home() / ".local" / "state"
     return beside, base / "claude-force" / name

@@ -62,7 +62,9 @@ class Tracked:
     def take_usage(self, response: object) -> None:
         """Add the usage of an API response: an object or a mapping with `usage` (Anthropic's Message, a result of
         `claude -p`), or the usage itself. Its `model` is taken too. Calling it again adds up."""
-        usage = _part(response, "usage") or response
+        usage = _part(response, "usage")
+        if usage is None:
+            usage = response
         model = _part(response, "model")
         if isinstance(model, str) and model:
             self.model = model
@@ -86,9 +88,12 @@ def _name_of(function: object) -> str:
 
 
 def _part(value: object, name: str) -> Any:
-    if isinstance(value, dict):
-        return value.get(name)
-    return getattr(value, name, None)
+    """A part of a response, whatever kind of object that is; None where it cannot be had."""
+    try:
+        return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+    except Exception:
+        # A property of somebody else's object. The call that is measured must not fail for it.
+        return None
 
 
 def _is_count(value: object) -> bool:

@@ -10,7 +10,7 @@ from claude_force import analytics as reports
 from claude_force import query
 from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
 from claude_force.cli import layout
-from claude_force.cli.options import Request, filter_options, report_options, show
+from claude_force.cli.options import Request, filter_options, refuse_database, report_options, show
 from claude_force.query import Dimension, Interval
 from claude_force.render import quantity
 
@@ -183,6 +183,9 @@ def export(
     """
     from claude_force.export import files
 
+    if as_json and form not in (None, "json"):
+        raise click.UsageError("--json and --format contradict each other")
+    refuse_database(output, request.place)
     suffix = output.suffix.lower().removeprefix(".") if output else ""
     chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
     records = query.iterate(request.place.database, request.chosen)

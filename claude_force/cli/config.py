@@ -91,7 +91,8 @@ def list_(as_json: bool) -> None:
     found, problems = load_settings(home)
     values = {key: _value(found, key) for key in KEYS}
     if as_json:
-        click.echo(json.dumps(values, indent=2))
+        shown = {key: _shown(value) if isinstance(value, str) else value for key, value in values.items()}
+        click.echo(json.dumps(shown, indent=2))
     else:
         section = settings.read_file(home.settings_file).get(SECTION, {})
         for key, value in values.items():

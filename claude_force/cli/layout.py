@@ -8,6 +8,7 @@ from functools import partial
 from claude_force import analytics, clock
 from claude_force.analytics import TITLES, Breakdown, Costs, Errors, Summary, Trends
 from claude_force.cli.options import Layout
+from claude_force.escape import for_terminal
 from claude_force.query import Dimension, Interval
 from claude_force.record import UNKNOWN, model_family
 from claude_force.render import (
@@ -17,7 +18,10 @@ from claude_force.render import (
     Section,
     Table,
     bar,
+    cell_width,
+    compact,
     count,
+    cut,
     duration,
     milliseconds,
     money,
@@ -28,6 +32,7 @@ from claude_force.render import (
 from claude_force.result import Bucket, Group, Totals
 
 TOP_AGENTS = 5
+_NAME_WIDTH = 32
 
 _INTERVAL_TITLES: dict[Interval, str] = {"hourly": "Hour", "daily": "Date", "weekly": "Week of", "monthly": "Month"}
 
@@ -84,29 +89,31 @@ def _cache_lines(totals: Totals) -> list[str]:
 
 def _top_agents(report: Summary) -> list[str]:
     top = report.agents[:TOP_AGENTS]
-    lines = [
-        f"{place}. {_cut(group.name or UNKNOWN, 32)} ({quantity(group.totals.executions, 'execution')}, "
-        f"{duration(group.totals.average_ms)} avg, {money(group.totals.cost)})"
-        for place, group in enumerate(top, 1)
-    ]
+    lines = [f"{place}. {_short(group)} ({_usage(group.totals)})" for place, group in enumerate(top, 1)]
     more = len(report.agents) - len(top)
     return lines + ([f"and {count(more)} more: claude-force analytics by-agent"] if more else [])
 
 
+def _usage(totals: Totals) -> str:
+    return f"{quantity(totals.executions, 'execution')}, {duration(totals.average_ms)} avg, {money(totals.cost)}"
+
+
+def _short(group: Group) -> str:
+    """A name that leaves room for figures beside it."""
+    return cut(for_terminal(group.name or UNKNOWN), _NAME_WIDTH)
+
+
 def _model_lines(report: Summary) -> list[str]:
-    width = min(44, max(len(group.name or "") for group in report.models)) + 1
+    names = [_short(group) + ":" for group in report.models]
+    width = max(map(cell_width, names))
     spent = [f"({money(group.totals.cost)})" for group in report.models]
     lines = []
-    for group, cost in zip(report.models, spent, strict=True):
+    for name, group, cost in zip(names, report.models, spent, strict=True):
         share = 100 * group.totals.executions / report.totals.executions
-        label = f"{_cut(group.name or UNKNOWN, width - 1)}:".ljust(width)
+        label = name + " " * (width - cell_width(name))
         aligned = cost.ljust(max(map(len, spent)))
         lines.append(f"{label} {percent(share, 0):>4} {aligned} {bar(share, 100)}".rstrip())
     return lines
-
-
-def _cut(name: str, width: int) -> str:
-    return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
 def _savings_line(totals: Totals, reference_model: str) -> str:
@@ -143,7 +150,7 @@ def _breakdown_page(report: Breakdown) -> Page:
             duration(group.totals.average_ms),
             _latency(group.percentiles.p95_us if group.percentiles else None),
             money(group.totals.cost),
-            f"{count(group.totals.average_input_tokens)} / {count(group.totals.average_output_tokens)}",
+            f"{compact(group.totals.average_input_tokens)} / {compact(group.totals.average_output_tokens)}",
         ]
         for group in report.groups
     ]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import sys
+import re
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -35,6 +34,9 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("table", "json", "csv", "markdown")
+_PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
+"""A name that no shell takes for more than a word."""
+
 _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown"}
 _DAYS = click.IntRange(1, 36_500)
 _HOURS = click.IntRange(1, 876_000)
@@ -80,6 +82,8 @@ class Layout:
 
 def find_place(location: str | None) -> Place:
     """The place that `--db` and the settings name; problems in the settings are said on stderr."""
+    if location == "":
+        raise click.UsageError("--db is empty: name a file or a postgresql:// URL")
     home = find_home()
     settings, problems = load_settings(home)
     for problem in problems:
@@ -93,7 +97,8 @@ def show(request: Request, report: Report, layout: Layout) -> None:
     from claude_force import render
     from claude_force.export.files import open_output
 
-    with open_output(request.output) if request.output else nullcontext(sys.stdout) as file:
+    refuse_database(request.output, request.place)
+    with open_output(request.output) as file:
         if request.form == "json":
             render.write_json(report.to_dict(), file)
         elif request.form == "csv":
@@ -106,6 +111,12 @@ def show(request: Request, report: Report, layout: Layout) -> None:
             render.write_page(layout.page(), file)
     if request.output:
         click.echo(f"written to {request.output}", err=True)
+
+
+def refuse_database(output: Path | None, place: Place) -> None:
+    """An output must not take the place of the database that it is made from."""
+    if output is not None and "://" not in place.location and output.resolve() == Path(place.location).resolve():
+        raise click.UsageError(f"{output} is the database; name another file with --output")
 
 
 def explain_empty(request: Request) -> str:
@@ -147,7 +158,7 @@ def _complete(dimension: Dimension) -> Callable[[click.Context, click.Parameter,
                 found = query.names(connection, dimension)
         except ClaudeForceError:
             return []
-        return [CompletionItem(name) for name in found if name.startswith(typed)]
+        return [CompletionItem(name) for name in found if name.startswith(typed) and _PLAIN_NAME.fullmatch(name)]
 
     return names
 
@@ -227,7 +238,7 @@ def _request(options: dict[str, Any], form: str, output: Path | None) -> tuple[R
 
 def _window(days: int | None, hours: int | None, start: str | None, end: str | None, zone: tzinfo, now: int) -> Window:
     if days or hours:
-        if start or end:
+        if start is not None or end is not None:
             raise click.UsageError("--days and --hours do not go with --start and --end")
         return clock.last_window(now, days=days or 0, hours=hours or 0)
-    return clock.dated_window(start, end, zone) if start or end else clock.ALL_TIME
+    return clock.ALL_TIME if start is None and end is None else clock.dated_window(start, end, zone)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
 from claude_force import __version__
-from claude_force.errors import ClaudeForceError
+from claude_force.errors import ClaudeForceError, OutputError
 from claude_force.escape import for_terminal
 
 DEBUG_VARIABLE = "CLAUDE_FORCE_DEBUG"
@@ -52,43 +53,57 @@ def cli() -> None:
     """
 
 
-def _forget_output() -> None:
-    """Python would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character shows its escape, not a traceback.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(prog_name="claude-force", standalone_mode=False)
-        sys.stdout.flush()
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "claude-force"
-        click.echo(f"error: {for_terminal(error.format_message())} (see {command} --help)", err=True)
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        code = 130
+        sys.exit(_run())
     except BrokenPipeError:
         # The reader has seen enough (`| head`).
         _forget_output()
-        code = 0
-    except OSError as error:
-        # Of our own output: whatever else can fail has been given its own words.
-        click.echo(f"error: {error.filename or 'the output'}: {error.strerror}", err=True)
-        _forget_output()
-        code = 1
-    except ClaudeForceError as error:
-        click.echo(f"error: {for_terminal(str(error))}", err=True)
-        code = error.exit_code
-    except Exception as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        click.echo(f"error: unexpected: {text} (set {DEBUG_VARIABLE}=1 for the details, and report it)", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(error.exit_code)
+    except (Exception, KeyboardInterrupt) as error:
+        message, code = _answer(error)
+        click.echo(message, err=True)
+        if isinstance(error, OSError):
+            _forget_output()
+        sys.exit(code)
+
+
+def _run() -> int:
+    if sys.stdout is None:
+        raise OutputError("the standard output is closed")
+    code = cli.main(prog_name="claude-force", standalone_mode=False)
+    sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def _answer(error: BaseException) -> tuple[str, int]:
+    """What to say about an error, in one line, and the exit code."""
+    match error:
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "claude-force"
+            return f"error: {for_terminal(error.format_message())} (see {command} --help)", error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            return "interrupted", 130
+        case ClaudeForceError():
+            return f"error: {for_terminal(str(error))}", error.exit_code
+        case UnicodeEncodeError():
+            return f"error: {error.object[:60]!a} is not text that can be stored (UTF-8)", 2
+        case OSError():
+            # Of our own output, mostly: what else can fail has words of its own.
+            return f"error: {error.filename or 'the output'}: {error.strerror}", 1
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"error: unexpected: {text} (set {DEBUG_VARIABLE}=1 for the details, and report it)", 1
+
+
+def _forget_output() -> None:
+    """Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

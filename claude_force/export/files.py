@@ -29,8 +29,10 @@ def write_jsonl(records: Records, path: Path | None, zone: tzinfo) -> int:
     """One line for each execution; how many there were. `path` None is standard output. Raises OutputError."""
     count = 0
     with open_output(path) as file:
+        unicode = is_unicode(file)
         for record in records:
-            file.write(encode_line(record, zone).decode())
+            line = encode_line(record, zone)
+            file.write(line.decode() if unicode else json.dumps(json.loads(line)) + "\n")
             count += 1
     return count
 
@@ -88,17 +90,24 @@ def _write_array(records: Records, file: TextIO, zone: tzinfo, indent: int | Non
     file.write("[")
     for record in records:
         file.write(",\n" if count else "\n")
-        text = json.dumps(to_columns(record, zone), indent=indent, ensure_ascii=False)
+        text = json.dumps(to_columns(record, zone), indent=indent, ensure_ascii=not is_unicode(file))
         file.write(text if indent is None else "\n".join(f"  {line}" for line in text.splitlines()))
         count += 1
     file.write("\n]" if count else "]")
     return count
 
 
+def is_unicode(file: TextIO) -> bool:
+    """Whether every character can be written as it is."""
+    return (file.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that takes its name when it is whole. Raises OutputError with the remedy."""
     if path is None:
+        if sys.stdout is None:
+            raise OutputError("the standard output is closed")
         yield sys.stdout
         sys.stdout.flush()
         return
@@ -122,6 +131,8 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:
+        raise
     except io.UnsupportedOperation as error:
         raise OutputError(f"{path}: {error}") from error
     except OSError as error:

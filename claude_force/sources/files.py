@@ -35,6 +35,8 @@ class Input:
 def open_input(path: str) -> Iterator[Input]:
     """Open a file, or standard input for "-". Raises InputError in one line."""
     if path == STDIN:
+        if sys.stdin is None:
+            raise InputError("the standard input is closed")
         yield Input("standard input", _unzipped(sys.stdin.buffer), None, sys.stdin.buffer)
         return
     try:
