@@ -132,7 +132,7 @@ class PerformanceTracker:
         milliseconds = execution_time_ms if duration_ms is None else duration_ms
         return self._record(
             agent_name=agent_name,
-            task=_checked_task(task),
+            task=task,
             success=success,
             duration_us=None if milliseconds is None else _rounded("execution_time_ms", milliseconds, 1000),
             model=model,
@@ -176,7 +176,9 @@ class PerformanceTracker:
         except InvalidRecord as error:
             self._warn(f"an execution of {outcome.agent_name!r} was not recorded: {error}")
 
-    def _record(self, *, task: str | None, timestamp_us: int, uid: str | None, **values: Any) -> ExecutionMetrics:
+    def _record(self, *, task: object, timestamp_us: int, uid: str | None, **values: Any) -> ExecutionMetrics:
+        if task is not None and not isinstance(task, str):
+            raise InvalidRecord("task", f"expected text, got {record.kind_of(task)}")
         metrics = ExecutionMetrics(
             **values
             | {
@@ -396,12 +398,6 @@ def _say(message: str) -> None:
         warnings.warn(message, RuntimeWarning, stacklevel=level)
     except RuntimeWarning:
         logger.warning(message)
-
-
-def _checked_task(task: object) -> str | None:
-    if task is not None and not isinstance(task, str):
-        raise InvalidRecord("task", f"expected text, got {record.kind_of(task)}")
-    return task
 
 
 def _instant(timestamp: object) -> int:

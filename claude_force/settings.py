@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -78,12 +79,20 @@ def find_home(start: Path | None = None) -> Home:
     try:
         here = (start or Path.cwd()).absolute()
     except OSError:
-        here = Path.home()
+        here = user_folder()
     for folder in (here, *here.parents):
         # Not Path.is_dir, which raises for a folder above that may not be searched.
         if os.path.isdir(folder / ".claude"):  # noqa: PTH112
             return home_at(folder / ".claude")
-    return home_at(Path.home() / ".claude")
+    return home_at(user_folder() / ".claude")
+
+
+def user_folder() -> Path:
+    """The user's home folder; for a user who has none, one in the folder for temporary files."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"claude-force-{os.getuid()}"
 
 
 def home_at(folder: Path | str) -> Home:
@@ -112,6 +121,8 @@ def expand(path: Path | str) -> Path:
         return Path(path).expanduser().absolute()
     except (RuntimeError, ValueError):
         raise SettingsError(f"there can be no file {str(path)!a}") from None
+    except OSError:
+        raise SettingsError(f"the working folder is gone, so there is no {path}") from None
 
 
 def database_location(settings: Settings, home: Home, flag: str | None = None) -> str:

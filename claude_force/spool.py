@@ -19,7 +19,7 @@ from pathlib import Path
 from claude_force.bridge import encode_line
 from claude_force.private_files import open_append
 from claude_force.record import ExecutionMetrics
-from claude_force.settings import without_password
+from claude_force.settings import user_folder, without_password
 from claude_force.sources.jsonl import JsonlSource
 from claude_force.sources.loading import ImportReport, RejectLog, Target, load
 
@@ -33,7 +33,7 @@ def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
     is_file = os.path.isabs(location)  # noqa: PTH117  (a location may be no path at all)
     beside = Path(f"{location}.spool.jsonl") if is_file else metrics_folder / name
     state = os.environ.get("XDG_STATE_HOME")
-    base = Path(state) if state else Path.home() / ".local" / "state"
+    base = Path(state) if state else user_folder() / ".local" / "state"
     return beside, base / "claude-force" / name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ def import_command(
 def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
     """The file of rejects would grow while it is read."""
     for path in files:
-        if path != STDIN and rejected_file.exists() and rejected_file.samefile(path):
+        source = os.stat(path) if path != STDIN else os.fstat(sys.stdin.fileno()) if sys.stdin else None
+        if source and rejected_file.exists() and os.path.samestat(source, rejected_file.stat()):
             raise click.UsageError(f"{path} holds rejected lines and their reasons; correct them where they came from")
 
 

@@ -41,11 +41,15 @@ def open_input(path: str) -> Iterator[Input]:
         return
     try:
         raw = open(path, "rb")  # noqa: SIM115  (closed below; the block must not cover what the caller raises)
-        size = Path(path).stat().st_size
+        size = Path(path).stat().st_size if raw.seekable() else None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     with raw:
-        yield Input(path, _unzipped(raw), size if raw.seekable() else None, raw)
+        try:
+            stream = _unzipped(raw)
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        yield Input(path, stream, size, raw)
 
 
 def _unzipped(raw: io.BufferedReader | BinaryIO) -> BinaryIO:
