@@ -43,6 +43,9 @@ _PLAIN = (
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _REQUIRED = ("timestamp", "agent_name", "success", "model", "input_tokens", "output_tokens")
 _ALIASES = {"workflow_name": "workflow_id", "duration_ms": "execution_time_ms"}
+_NOTHING: tuple[Any, ...] = (None, "")
+"""What says that an optional field is not known."""
+
 NAMES_NOTED = 10
 """How many unknown fields of one line are named."""
 
@@ -127,7 +130,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
-    fields = {name: data[name] for name in _PLAIN if data.get(name) is not None or name in _REQUIRED}
+    fields = {name: data[name] for name in _PLAIN if data.get(name) not in _NOTHING or name in _REQUIRED}
     for name, value in fields.items():
         if isinstance(value, (list, dict)):
             raise InvalidRecord(name, f"expected a plain value, got {kind_of(value)}")

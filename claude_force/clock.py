@@ -7,6 +7,7 @@ turned into text once at the face (`format_instant`); between the two nothing kn
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -100,9 +101,12 @@ def local_zone() -> tzinfo:
 
     try:
         return tzlocal.get_localzone()
-    except (ValueError, LookupError, OSError) as error:
+    except (ValueError, LookupError, OSError):
+        named = os.environ.get("TZ", "")
         raise SettingsError(
-            f"the time zone of this machine cannot be told ({str(error).splitlines()[0]}); give one with --timezone"
+            f"TZ={named} names no time zone such as Europe/Berlin; change it, or give --timezone"
+            if named
+            else "the time zone of this machine cannot be told; give one with --timezone"
         ) from None
 
 

@@ -18,6 +18,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import warnings
 import weakref
 from collections import deque
@@ -43,6 +44,11 @@ from claude_force.tracking import Outcome, Tracking
 __all__ = ["ExecutionMetrics", "PerformanceTracker", "get_tracker"]
 
 logger = logging.getLogger("claude_force")
+
+_PATIENCE = 10
+"""How many times as long as a slow failure took the database is left alone."""
+
+_SLOW_S = 1.0
 
 _ABSURD = 1e15
 """Beyond every limit of the record. NaN is not below it either."""
@@ -82,6 +88,8 @@ class PerformanceTracker:
         self._waiting: deque[ExecutionMetrics] = deque()
         self._draining = threading.Lock()
         self._warned = False
+        self._retry_at = 0.0
+        self._trouble: Exception | None = None
         self._drained = False
 
     @functools.cached_property
@@ -139,13 +147,13 @@ class PerformanceTracker:
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             error_type=error_type[: record.NAME_LIMIT] if isinstance(error_type, str) else error_type,
-            workflow_id=workflow_name if workflow_id is None else workflow_id,
+            workflow_id=workflow_id or workflow_name or None,
             workflow_position=workflow_position,
             cache_read_tokens=cache_read_tokens,
             cache_write_5m_tokens=cache_write_5m_tokens,
             cache_write_1h_tokens=cache_write_1h_tokens,
             cost_nanousd=self._given_cost(estimated_cost),
-            run_id=run_id,
+            run_id=run_id or None,
             project=project,
             timestamp_us=now_us() if timestamp is None else _instant(timestamp),
             uid=uid,
@@ -208,15 +216,24 @@ class PerformanceTracker:
 
     def _keep(self, metrics: ExecutionMetrics) -> None:
         """Store a record; if that fails spool it; if that fails too keep it in memory for the next call."""
+        started = time.monotonic()
+        if started < self._retry_at:
+            self._put_aside(metrics, self._trouble)
+            return
         try:
             self._store.add([metrics])
         except ClaudeForceError as error:
+            self._trouble = error
+            elapsed = time.monotonic() - started
+            if elapsed > _SLOW_S:
+                # It would hold up every call of the host: leave it alone for a while.
+                self._retry_at = time.monotonic() + _PATIENCE * elapsed
             self._put_aside(metrics, error)
             return
         if self._waiting or not self._drained:
             self._bring_in()
 
-    def _put_aside(self, metrics: ExecutionMetrics, cause: Exception) -> None:
+    def _put_aside(self, metrics: ExecutionMetrics, cause: Exception | None) -> None:
         self._drained = False
         try:
             path = spool.append(metrics, self._spool)
@@ -350,6 +367,7 @@ class PerformanceTracker:
 
     def close(self) -> None:
         """Store or spool what waits in memory and close the database. The tracker can be used again."""
+        self._retry_at = 0.0
         for metrics in [self._waiting.popleft() for _ in range(len(self._waiting))]:
             self._keep(metrics)
         if self._waiting:
@@ -408,7 +426,7 @@ def _instant(timestamp: object) -> int:
 
 def _rounded(field: str, value: object, factor: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _ABSURD:
-        raise InvalidRecord(field, f"expected a number, got {value!r}")
+        raise InvalidRecord(field, f"expected a number that can be, got {record.kind_of(value)}")
     return round(value * factor)
 
 

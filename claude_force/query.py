@@ -148,7 +148,7 @@ def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzin
     reach = extent(connection, chosen)
     if reach is None:
         return []
-    spans = clock.offset_spans(zone, reach.first_us, reach.last_us)
+    spans = clock.offset_spans(zone, reach.first_us - HOUR_US, reach.last_us)
     offset, offsets = _offset_expression(spans)
     condition, parameters = chosen.where()
     parameters |= offsets

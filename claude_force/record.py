@@ -191,7 +191,7 @@ def milliseconds(duration_us: int | None) -> int | float | None:
 
 
 def dollars(nanousd: int | None) -> float | None:
-    """Nano-dollars as dollars. Up to $9 million the float gives back the same nano-dollars."""
+    """Nano-dollars as dollars. Up to $4 million the float gives back the same nano-dollars."""
     return None if nanousd is None else nanousd / NANOUSD
 
 
@@ -220,7 +220,7 @@ def _uuid(timestamp_us: int, version: int, noise: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-_FAMILY = re.compile(r"claude-(?:[0-9.-]*-)?([a-z]+)")
+_FAMILY = re.compile(r"claude-(?:[0-9.-]*-)?([a-z]{3,})")
 
 
 def model_family(model: str) -> str:

@@ -114,6 +114,8 @@ def without_password(location: str) -> str:
 
 def expand(path: Path | str) -> Path:
     """A path with `~` expanded, absolute. Raises SettingsError for a path that cannot be."""
+    if str(path).startswith(("postgres:", "postgresql:")):
+        raise SettingsError("a database URL begins with postgresql://, with two slashes")
     try:
         os.fsencode(path)
         if "\0" in str(path):

@@ -58,11 +58,13 @@ class _Handle:
         self.file = _identity(path)
         self.connection = connect(path)
         self.is_open = True
+        self.is_verified = False
 
     def close(self) -> None:
-        """Close the connection; again is nothing."""
-        self.is_open = False
-        self.connection.close()
+        """Close the connection; again is nothing. Under the lock, so that no fork comes in the middle of it."""
+        with self.lock:
+            self.is_open = False
+            self.connection.close()
 
     def __del__(self) -> None:
         if hasattr(self, "is_open"):
@@ -184,6 +186,9 @@ class SqliteDatabase(Database):
                 handle = self._open()
             with handle.lock:
                 if handle.is_open:
+                    if not handle.is_verified:
+                        verify(handle.connection, self.path)
+                        handle.is_verified = True
                     yield handle.connection
                     return
 
@@ -191,7 +196,6 @@ class SqliteDatabase(Database):
         with _handles_lock:
             handle = _Handle(self.path)
             _handles.add(handle)
-        verify(handle.connection, self.path)
         self._local.handle = handle
         return handle
 
@@ -268,8 +272,7 @@ class SqliteDatabase(Database):
         with _handles_lock:
             mine = [handle for handle in _handles if handle.path == self.path]
         for handle in mine:
-            with handle.lock:
-                handle.close()
+            handle.close()
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -22,7 +22,10 @@ _INSERT = (
 _REPRICE = """
 UPDATE executions
 SET cost_nanousd = :cost_nanousd, reference_cost_nanousd = :reference_cost_nanousd, price_version = :price_version
-WHERE uid = :uid AND (cost_nanousd IS NULL OR cost_nanousd <> :cost_nanousd)
+WHERE uid = :uid AND (
+    COALESCE(cost_nanousd, -1) <> :cost_nanousd
+    OR COALESCE(reference_cost_nanousd, -1) <> COALESCE(:reference_cost_nanousd, -1)
+)
 """
 
 

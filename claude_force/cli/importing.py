@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,7 +128,9 @@ def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_
             "import again with --reprice to correct them",
             err=True,
         )
+    for item in total.examples:
+        click.echo(f"line {item.line:,}: {for_terminal(item.reason)}", err=True)
     if total.rejected:
-        where = "" if dry_run else f"; each with its reason: tail {place.home.rejected_file}"
+        where = "" if dry_run else f"; each with its reason: tail {shlex.quote(str(place.home.rejected_file))}"
         verb = "was" if total.rejected == 1 else "were"
         click.echo(f"{quantity(total.rejected, 'line')} {verb} rejected{where}", err=True)

@@ -25,6 +25,9 @@ from claude_force.sources.jsonl import Parsed, Rejected
 BATCH = 5000
 """Records in one transaction."""
 
+EXAMPLES = 5
+"""Rejected lines that a report remembers."""
+
 NOTES_LIMIT = 100
 """How many different notes are told apart; their text comes from the file."""
 
@@ -34,7 +37,8 @@ Progress = Callable[[], None]
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of the lines of one import. `notes` counts what a person should hear, by its text."""
+    """What became of the lines of one import. `notes` counts what a person should hear, by its text;
+    `examples` are the first rejected lines."""
 
     read: int = 0
     added: int = 0
@@ -43,11 +47,13 @@ class ImportReport:
     rejected: int = 0
     cost_too_low: int = 0
     notes: Counter[str] = field(default_factory=Counter)
+    examples: list[Rejected] = field(default_factory=list)
 
     def __iadd__(self, other: ImportReport) -> ImportReport:
         for name in ("read", "added", "duplicates", "repriced", "rejected", "cost_too_low"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.notes += other.notes
+        self.examples = (self.examples + other.examples)[:EXAMPLES]
         return self
 
 
@@ -134,7 +140,13 @@ def load(
             report.repriced += target.reprice(records)
         if rejects is not None:
             rejects.write(source, refused)
-        report += ImportReport(len(batch), result.added, result.duplicates, 0, len(refused))
+        report += ImportReport(
+            read=len(batch),
+            added=result.added,
+            duplicates=result.duplicates,
+            rejected=len(refused),
+            examples=refused[:EXAMPLES],
+        )
         _take_notes(report, batch, now_us)
         if progress is not None:
             progress()

@@ -1,0 +1,248 @@
+"""The two ways to have the program: from a wheel, with the source tree gone, and in a checkout, with alembic's own
+command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from claude_force.database import HEAD
+from claude_force.opening import open_database
+from claude_force.sqlite import APPLICATION_ID
+from tests.builders import a_line
+from tests.conftest import ROOT, Run, database_uri, execute_sql
+
+ALEMBIC = Path(sys.executable).with_name("alembic")
+_NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a source distribution, which was built from a copy of the source tree."""
+    folder = tmp_path_factory.mktemp("building")
+    shutil.copytree(ROOT, folder / "source", ignore=_NOT_SOURCE)
+    # Without the build tool's own environment where ours will do: nothing is downloaded then.
+    enough = int(version("setuptools").split(".")[0]) >= 77
+    command = [sys.executable, "-m", "build", "--outdir", str(folder / "dist"), *(["--no-isolation"] if enough else [])]
+    done = subprocess.run([*command, str(folder / "source")], capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(folder / "source")
+    (found,) = (folder / "dist").glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment of its own in which the wheel is installed, and of ours only what it depends on."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, symlinks=True)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--python",
+        str(folder / "bin" / "python"),
+    ]
+    subprocess.run([*pip, "install", "--no-index", "--no-deps", str(wheel)], check=True, timeout=120)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    # A path in a .pth file comes last, and the .pth files there (an editable install is one) are not read.
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+    return folder / "bin"
+
+
+def an_old_file(path: Path) -> Path:
+    """A SQLite database of ours from before the first revision, which holds something."""
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        raw.execute("CREATE TABLE keepsake (word TEXT)")
+    return path
+
+
+def call(folder: Path, *command: str | Path) -> str:
+    """What a command prints, run in a folder without any hint of where the source is; it must succeed in silence."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
+    """Migrations, their template, the schema of a new file and the mark of a typed package; no tests, no docs."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        described = archive.read(metadata).decode()
+    assert {
+        "claude_force/py.typed",
+        "claude_force/sqlite_head.sql",
+        "claude_force/migrations/env.py",
+        "claude_force/migrations/script.py.mako",
+    } <= names
+    revisions = {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")}
+    assert {f"claude_force/migrations/versions/{name}" for name in revisions} <= names
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "claude_force").rglob("*.py")}
+    assert modules <= names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"claude_force"}
+    for line in ("Version: 2.2.0", "Requires-Python: >=3.11", "License-Expression: MIT", "Provides-Extra: postgres"):
+        assert line in described.splitlines()
+
+
+def test_the_installed_program_is_the_one_that_runs(installed: Path, home: Path) -> None:
+    """Module, migrations and command are those of the new environment, not those of the source tree."""
+    code = (
+        "import claude_force; from claude_force.migrate import configuration\n"
+        "print(claude_force.__file__, configuration().get_main_option('script_location'))"
+    )
+    for found in call(home, installed / "python", "-c", code).split():
+        assert Path(found).is_relative_to(installed.parent)
+    assert call(home, installed / "claude-force", "--version") == "claude-force, version 2.2.0\n"
+    assert call(home, installed / "python", "-m", "claude_force", "--version") == "claude-force, version 2.2.0\n"
+
+
+def test_from_a_line_to_a_summary(installed: Path, home: Path) -> None:
+    """Import into a database that does not exist yet, then the report."""
+    (home / "lines.jsonl").write_bytes(a_line())
+    call(home, installed / "claude-force", "import", "lines.jsonl")
+    assert "Total Executions: 1\n" in call(home, installed / "python", "-m", "claude_force", "analytics", "summary")
+    assert (home / ".claude" / "metrics" / "metrics.db").exists()
+
+
+def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Path) -> None:
+    """A new database and an old one: the migrations run from the wheel."""
+    old = an_old_file(tmp_path / "old.db")
+    for path in (old, tmp_path / "new.db"):
+        call(home, installed / "claude-force", "db", "upgrade", "--db", path)
+        state = json.loads(call(home, installed / "claude-force", "db", "current", "--json", "--db", path))
+        assert state["revision"] == HEAD
+    with closing(sqlite3.connect(old)) as raw:
+        names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert names == {"alembic_version", "executions", "keepsake"}
+
+
+def test_recording_without_the_source(installed: Path, home: Path) -> None:
+    """The Python API works from the wheel, and priced."""
+    code = (
+        "from claude_force import PerformanceTracker\n"
+        "PerformanceTracker().record_execution('a', 't', True, 5, 'claude-haiku-4-5', 1000, 100)\n"
+        "print(PerformanceTracker().get_summary(days=1)['total_cost'])"
+    )
+    assert float(call(home, installed / "python", "-c", code)) > 0
+
+
+@pytest.fixture
+def checkout(home: Path) -> Path:
+    """A checkout of what alembic reads in one, below the home folder, with a `.claude` of its own."""
+    folder = home / "checkout"
+    shutil.copytree(ROOT / "migrations", folder / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", folder)
+    (folder / ".claude").mkdir()
+    return folder
+
+
+def alembic(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """alembic's command line in a folder."""
+    return subprocess.run(
+        [str(ALEMBIC), *arguments],
+        cwd=folder,
+        env=os.environ | {"TZ": "UTC"} | (env or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_alembic_upgrades_the_database_that_db_path_names(checkout: Path, run: Run, tmp_path: Path) -> None:
+    """By the folder it is called in, by CLAUDE_FORCE_DB, by the settings: always the one that the program uses."""
+    settings = json.dumps({"performance": {"database": str(tmp_path / "by_settings.db")}})
+    cases: list[tuple[dict[str, str], str, Path]] = [
+        ({}, "{}", checkout / ".claude" / "metrics" / "metrics.db"),
+        ({"CLAUDE_FORCE_DB": str(tmp_path / "by_name.db")}, "{}", tmp_path / "by_name.db"),
+        ({}, settings, tmp_path / "by_settings.db"),
+    ]
+    for env, content, path in cases:
+        (checkout / ".claude" / "claude.json").write_text(content)
+        assert run("db", "path", cwd=checkout, env=env).stdout == f"{path}\n"
+        done = alembic(checkout, "upgrade", "head", env=env)
+        assert done.returncode == 0, done.stderr
+        assert open_database(str(path)).revision() == HEAD
+
+
+def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: Path) -> None:
+    """`-x db=PATH` names another database; what it held is kept, in it and in a copy beside it."""
+    path = an_old_file(tmp_path / "old.db")
+    done = alembic(checkout, "-x", f"db={path}", "upgrade", "head")
+    assert done.returncode == 0, done.stderr
+    assert open_database(str(path)).revision() == HEAD
+    (backup,) = tmp_path.glob("old.db.pre-*")
+    for copy in (path, backup):
+        with closing(sqlite3.connect(copy)) as raw:
+            assert raw.execute("SELECT COUNT(*) FROM keepsake").fetchone() == (0,)
+    assert list((checkout / ".claude").iterdir()) == []
+
+
+def test_alembic_upgrades_a_server(checkout: Path, postgres_server: str, request: pytest.FixtureRequest) -> None:
+    """`-x db=URL` names a PostgreSQL database; a second time there is nothing to do."""
+    name = f"checkout_{abs(hash(request.node.nodeid)):x}"
+    execute_sql(postgres_server, f"CREATE DATABASE {name}")
+    url = database_uri(postgres_server, name)
+    for command in (("upgrade", "head"), ("upgrade", "head"), ("check",)):
+        done = alembic(checkout, "-x", f"db={url}", *command)
+        assert done.returncode == 0, done.stderr
+    with closing(open_database(url)) as database:
+        assert database.revision() == HEAD
+    execute_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("command", ["current", "check"])
+def test_asking_alembic_changes_nothing(command: str, checkout: Path, tmp_path: Path) -> None:
+    """A command that does not upgrade makes no database and no backup."""
+    missing, old = tmp_path / "missing.db", an_old_file(tmp_path / "old.db")
+    for path in (missing, old):
+        alembic(checkout, "-x", f"db={path}", command)
+    assert [path.name for path in tmp_path.glob("*.db*")] == ["old.db"]
+    assert open_database(str(old)).revision() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "command", "said"),
+    [
+        (b"dear diary " * 100, ("upgrade", "head"), "not a SQLite database"),
+        (b"", ("upgrade", "head"), "is empty"),
+        (None, ("current",), "no database at"),
+    ],
+)
+def test_alembic_explains_what_it_cannot_use(
+    content: bytes | None, command: tuple[str, ...], said: str, checkout: Path, tmp_path: Path
+) -> None:
+    """One line with the remedy, as from our own commands; never a traceback, and the file stays as it is."""
+    path = tmp_path / "strange.db"
+    if content is not None:
+        path.write_bytes(content)
+    done = alembic(checkout, "-x", f"db={path}", *command)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert content == (path.read_bytes() if path.exists() else None)

@@ -1,0 +1,172 @@
+"""What a command loads: help and reports on SQLite start without the heavy libraries. And every command has its help,
+its example and its place in the reference."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from claude_force.cli.root import cli
+from claude_force.performance_tracker import PerformanceTracker
+from tests.conftest import ROOT
+
+HTTP_CLIENTS = {
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "requests",
+    "urllib3",
+    "aiohttp",
+    "http.client",
+    "urllib.request",
+}
+HEAVY = {"sqlalchemy", "alembic", "apscheduler", "pydantic", "psycopg", "genai_prices"} | HTTP_CLIENTS
+
+_LOADED_BY_COMMAND = """
+import contextlib, io, json, sys
+
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    from claude_force.cli.root import cli
+    try:
+        code = cli.main(sys.argv[1:], prog_name="claude-force", standalone_mode=False)
+    except SystemExit as stop:
+        code = stop.code
+print(json.dumps({"code": code, "said": said.getvalue(), "modules": sorted(sys.modules)}))
+"""
+
+_LOADED_BY_CODE = """
+import json, sys
+exec(sys.argv[1])
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def loaded_by_command(*arguments: str) -> set[str]:
+    """The modules in memory after a command, which must succeed and say something."""
+    command = [sys.executable, "-c", _LOADED_BY_COMMAND, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert not found["code"]
+    assert found["said"]
+    return set(found["modules"])
+
+
+def loaded_by_code(code: str) -> set[str]:
+    """The modules in memory after a program."""
+    command = [sys.executable, "-c", _LOADED_BY_CODE, code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(json.loads(done.stdout))
+
+
+def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """A command and all below it, with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from walk(found, (*path, name))
+
+
+COMMANDS = dict(walk(cli))
+REPORTS = [path for path in COMMANDS if path[:1] == ("analytics",) and len(path) == 2]
+every_command = pytest.mark.parametrize("path", COMMANDS, ids=lambda path: "-".join(path) or "claude-force")
+every_report = pytest.mark.parametrize("path", REPORTS, ids="-".join)
+
+
+@pytest.fixture
+def history(home: Path) -> Path:
+    """A home with a database of a few executions."""
+    with PerformanceTracker() as tracker:
+        for agent in ("a", "b"):
+            tracker.record_execution(agent, "t", agent == "a", 5, "claude-haiku-4-5", 10, 5, estimated_cost=0.1)
+    return home
+
+
+@every_command
+def test_help_loads_nothing_heavy(path: tuple[str, ...]) -> None:
+    """No database, no scheduler, no price table, no HTTP client, and no rich."""
+    assert loaded_by_command(*path, "--help") & (HEAVY | {"rich", "sqlite3"}) == set()
+
+
+@every_report
+def test_a_report_on_a_file_loads_nothing_heavy(path: tuple[str, ...], history: Path) -> None:
+    """As text it loads rich and the standard library's SQLite."""
+    assert loaded_by_command(*path, "--days", "7") & HEAVY == set()
+
+
+@every_report
+def test_a_report_as_json_loads_even_less(path: tuple[str, ...], history: Path) -> None:
+    """No rich where nothing is drawn."""
+    assert loaded_by_command(*path, "--json") & (HEAVY | {"rich"}) == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("db", "path"), ("db", "current"), ("db", "check"), ("db", "backup"), ("config", "list")]
+)
+def test_looking_at_a_file_loads_nothing_heavy(arguments: tuple[str, ...], history: Path) -> None:
+    """What is asked for often, and by scripts."""
+    assert loaded_by_command(*arguments) & (HEAVY | {"rich"}) == set()
+
+
+def test_the_package_itself_is_light() -> None:
+    """Importing claude_force loads no other module of ours, and none of anybody else's."""
+    new = loaded_by_code("import claude_force") - loaded_by_code("pass")
+    assert {name for name in new if name.split(".")[0] not in sys.stdlib_module_names} == {"claude_force"}
+    assert new & {"sqlite3", "asyncio", "logging"} == set()
+
+
+_RECORD = """
+from claude_force.performance_tracker import PerformanceTracker
+with PerformanceTracker() as tracker:
+    tracker.record_execution("a", "t", True, 5, "claude-haiku-4-5"{usage})
+"""
+
+
+def test_recording_into_a_file_loads_no_sqlalchemy(history: Path) -> None:
+    """Nor anything else that is heavy, while no price is needed."""
+    assert loaded_by_code(_RECORD.format(usage="")) & HEAVY == set()
+
+
+def test_recording_with_a_price_loads_the_prices_alone(history: Path) -> None:
+    """The price table comes with what it needs itself, never with the database's tools."""
+    found = loaded_by_code(_RECORD.format(usage=", 10, 5"))
+    assert "genai_prices" in found
+    assert found & {"sqlalchemy", "alembic", "apscheduler", "psycopg", "rich", "click"} == set()
+
+
+@every_command
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    """Help that begins with a sentence, and an example that calls this very command."""
+    text = COMMANDS[path].help
+    assert text
+    assert text.splitlines()[0].rstrip().endswith((".", ":", ";"))
+    assert "Example:" in text
+    example = text.split("Example:")[1].split()
+    assert example[: 1 + len(path)] == ["claude-force", *path]
+
+
+@every_command
+def test_every_option_has_help(path: tuple[str, ...]) -> None:
+    """No option is a riddle."""
+    options = [parameter for parameter in COMMANDS[path].params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@every_command
+def test_every_command_stands_in_the_reference(path: tuple[str, ...]) -> None:
+    """docs/cli.md has a heading for it, and its usage."""
+    lines = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").splitlines()
+    name = " ".join(("claude-force", *path))
+    assert f"## {name}" in lines
+    assert any(line.startswith(f"Usage: {name} ") for line in lines)

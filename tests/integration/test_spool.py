@@ -1,0 +1,383 @@
+"""Where an execution waits when the database cannot take it: it is warned of once, never lost, never doubled, and never
+brought into another database."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from claude_force import migrate, query, spool, sqlite
+from claude_force.errors import ClaudeForceError, DatabaseBusy, SchemaOutdated
+from claude_force.opening import open_database
+from claude_force.performance_tracker import PerformanceTracker
+from claude_force.query import Filter
+from claude_force.sources.loading import RejectLog
+from claude_force.sqlite import APPLICATION_ID
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+from tests.conftest import Run, database_uri, execute_sql
+
+NO_SERVER = "postgresql://nobody@127.0.0.1:1/metrics"
+
+
+def lines_waiting(folder: Path) -> list[Path]:
+    """The files under a folder in which executions wait."""
+    return sorted(folder.rglob("*spool*.jsonl"))
+
+
+def agents(location: str) -> list[str]:
+    """The agents of what is stored, sorted."""
+    with closing(open_database(location)) as database:
+        return sorted(record.agent_name for record in query.iterate(database, Filter()))
+
+
+def record_quietly(location: str, *names: str) -> None:
+    """Record executions with a tracker of their own, without its warning."""
+    with warnings.catch_warnings(), PerformanceTracker(database=location) as tracker:
+        warnings.simplefilter("ignore")
+        for name in names:
+            tracker.record_execution(name)
+
+
+def an_older_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        raw.execute("CREATE TABLE keepsake (word TEXT)")
+
+
+def a_newer_schema(path: Path) -> None:
+    sqlite.create_file(path)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+
+
+def a_text_file(path: Path) -> None:
+    path.write_text("dear diary " * 100)
+
+
+def an_empty_file(path: Path) -> None:
+    path.touch()
+
+
+def a_foreign_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("CREATE TABLE theirs (word TEXT)")
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+_UNUSABLE = [an_older_schema, a_newer_schema, a_text_file, an_empty_file, a_foreign_database, a_folder]
+
+
+@pytest.mark.parametrize("spoil", _UNUSABLE)
+def test_an_unusable_file_is_left_alone_and_the_execution_waits(
+    spoil: Callable[[Path], None], tmp_path: Path, home: Path
+) -> None:
+    """One warning, however many executions; each waits in one private file; when the obstacle is gone, the next
+    execution brings all of them in, as they were."""
+    path = tmp_path / "metrics.db"
+    spoil(path)
+    before = None if path.is_dir() else path.read_bytes()
+    tracker = PerformanceTracker(database=str(path))
+    with pytest.warns(RuntimeWarning, match=r"executions wait in .*jsonl") as said:
+        waiting = [tracker.record_execution(name, "t", model="m", input_tokens=1, output_tokens=2) for name in "abc"]
+    assert len(said) == 1
+    assert str(path) in str(said[0].message)
+    (file,) = lines_waiting(tmp_path)
+    assert len(file.read_bytes().splitlines()) == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (None if path.is_dir() else path.read_bytes()) == before
+
+    path.rename(tmp_path / "aside")
+    waiting.append(tracker.record_execution("d"))
+    assert sorted(tracker.get_all_metrics(), key=lambda found: found.agent_name) == waiting
+    assert lines_waiting(tmp_path) == []
+    tracker.close()
+
+
+def test_a_locked_file_is_waited_for_and_then_spooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that keeps the write lock past the timeout does not stop the host; afterwards nothing is missing.
+    Reading goes on meanwhile, and writing without a tracker says what is wrong."""
+    path = tmp_path / "metrics.db"
+    record_quietly(str(path), "before")
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.01)
+    tracker = PerformanceTracker(database=str(path))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.warns(RuntimeWarning, match="locked by another process"):
+            tracker.record_execution("meanwhile")
+        assert [found.agent_name for found in tracker.get_all_metrics()] == ["before"]
+        with closing(open_database(str(path))) as database, pytest.raises(DatabaseBusy, match="try again"):
+            Store(database).add([an_execution()])
+        other.execute("ROLLBACK")
+    tracker.record_execution("after")
+    tracker.close()
+    assert agents(str(path)) == ["after", "before", "meanwhile"]
+    assert lines_waiting(tmp_path) == []
+
+
+@pytest.mark.parametrize("location", [NO_SERVER, "mysql://me@box/metrics", "postgresql://", "x" * 300])
+def test_a_place_that_cannot_be_reached(location: str, home: Path) -> None:
+    """No server, no such kind of database, no such path: the host goes on, the execution waits in its home."""
+    with PerformanceTracker(database=location) as tracker:
+        with pytest.warns(RuntimeWarning, match="executions wait in"):
+            tracker.record_execution("a")
+        with pytest.raises(ClaudeForceError):
+            tracker.get_all_metrics()
+    (file,) = lines_waiting(home)
+    assert json.loads(file.read_text())["agent_name"] == "a"
+
+
+@pytest.fixture
+def later_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a PostgreSQL database that does not exist yet."""
+    name = f"later_{abs(hash(request.node.nodeid)):x}"
+    yield database_uri(postgres_server, name)
+    execute_sql(postgres_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def test_a_server_that_comes_later(later_url: str, postgres_server: str, home: Path) -> None:
+    """What waited for a server is in it after the first execution that it takes."""
+    with PerformanceTracker(database=later_url) as tracker:
+        with pytest.warns(RuntimeWarning, match="executions wait in"):
+            tracker.record_execution("early")
+        name = urlsplit(later_url).path.removeprefix("/")
+        execute_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE template_at_head")
+        tracker.record_execution("later")
+        assert sorted(found.agent_name for found in tracker.iter_metrics()) == ["early", "later"]
+    assert lines_waiting(home) == []
+
+
+def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
+    """Where recording waits in silence, questions are answered with the error and its remedy."""
+    an_older_schema(tmp_path / "metrics.db")
+    tracker = PerformanceTracker(database=str(tmp_path / "metrics.db"))
+    for ask in (tracker.get_all_metrics, tracker.get_summary, tracker.get_trends, tracker.get_cost_breakdown):
+        with pytest.raises(SchemaOutdated, match="claude-force db upgrade"):
+            ask()
+
+
+def test_import_brings_in_what_waits(run: Run, home: Path) -> None:
+    """`claude-force import` without a file, after the upgrade that the warning asked for; again, it finds nothing."""
+    path = home / ".claude" / "metrics" / "metrics.db"
+    path.parent.mkdir()
+    an_older_schema(path)
+    record_quietly(str(path), "a", "b")
+    assert run("db", "upgrade").returncode == 0
+    done = run("import", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (json.loads(done.stdout)["added"], json.loads(done.stdout)["rejected"]) == (2, 0)
+    assert agents(str(path)) == ["a", "b"]
+    assert lines_waiting(home) == []
+
+
+def test_what_waits_for_one_database_does_not_go_into_another(tmp_path: Path, home: Path, run: Run) -> None:
+    """Executions that wait for a server, or for a file, stay where they are while other databases are in use."""
+    spoiled = tmp_path / "spoiled.db"
+    a_text_file(spoiled)
+    record_quietly(NO_SERVER, "for the server")
+    record_quietly(str(spoiled), "for the file")
+    with PerformanceTracker() as tracker:
+        tracker.record_execution("local")
+    with PerformanceTracker(enable_persistence=False) as tracker:
+        tracker.record_execution("private")
+        assert [found.agent_name for found in tracker.get_all_metrics()] == ["private"]
+    record_quietly(str(tmp_path / "other.db"), "other")
+    run("import")
+    assert agents(str(home / ".claude" / "metrics" / "metrics.db")) == ["local"]
+    assert agents(str(tmp_path / "other.db")) == ["other"]
+    assert len(lines_waiting(tmp_path)) == 2
+
+
+def test_a_half_written_line_costs_nothing_but_itself(tmp_path: Path, home: Path) -> None:
+    """A line that a crash cut off is kept among the rejected lines; the executions before and after it come in."""
+    path = tmp_path / "metrics.db"
+    a_text_file(path)
+    record_quietly(str(path), "before")
+    (file,) = lines_waiting(tmp_path)
+    with file.open("ab") as stream:
+        stream.write(b'{"timestamp": "2025-11-14T10:30')
+    record_quietly(str(path), "after")
+    path.unlink()
+    record_quietly(str(path), "now")
+    assert agents(str(path)) == ["after", "before", "now"]
+    assert lines_waiting(tmp_path) == []
+    (rejected,) = home.rglob("rejected.jsonl")
+    assert "2025-11-14T10:30" in rejected.read_text()
+    assert (rejected.stat().st_mode & 0o777, rejected.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_bringing_in_twice_adds_once(tmp_path: Path, home: Path) -> None:
+    """Killed between the commit and the removal of the file, the same lines come again without harm."""
+    path = tmp_path / "metrics.db"
+    a_text_file(path)
+    record_quietly(str(path), "a", "b")
+    (file,) = lines_waiting(tmp_path)
+    shutil.copy(file, tmp_path / "copy")
+    path.unlink()
+    record_quietly(str(path), "c")
+    shutil.copy(tmp_path / "copy", file)
+    record_quietly(str(path), "d")
+    assert agents(str(path)) == ["a", "b", "c", "d"]
+    assert lines_waiting(tmp_path) == []
+
+
+def test_where_the_folder_cannot_be_written_the_state_folder_is_used(home: Path, tmp_path: Path) -> None:
+    """XDG_STATE_HOME or ~/.local/state: private, and found again when the database can be made."""
+    blocked = tmp_path / "blocked"
+    blocked.touch()
+    location = str(blocked / "metrics.db")
+    record_quietly(location, "a")
+    (file,) = lines_waiting(tmp_path)
+    assert file.parent == home / ".local" / "state" / "claude-force"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    blocked.unlink()
+    record_quietly(location, "b")
+    assert agents(location) == ["a", "b"]
+    assert lines_waiting(tmp_path) == []
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be made, since a file has its name; the state folder cannot be made either."""
+    blocked = tmp_path / "blocked"
+    blocked.touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
+    return blocked
+
+
+def test_where_nothing_can_be_written_executions_are_kept_in_memory(nowhere: Path) -> None:
+    """The warning says so; the next execution that the database takes brings them in."""
+    location = str(nowhere / "metrics.db")
+    with PerformanceTracker(database=location) as tracker:
+        with pytest.warns(RuntimeWarning, match="kept in memory") as said:
+            _ = [tracker.record_execution(name) for name in "abc"]
+        assert len(said) == 1
+        nowhere.unlink()
+        tracker.record_execution("d")
+    assert agents(location) == ["a", "b", "c", "d"]
+
+
+def test_closing_stores_what_is_kept_in_memory(nowhere: Path) -> None:
+    """Whoever closes the tracker loses nothing."""
+    location = str(nowhere / "metrics.db")
+    tracker = PerformanceTracker(database=location)
+    with pytest.warns(RuntimeWarning, match="kept in memory"):
+        tracker.record_execution("a")
+    nowhere.unlink()
+    tracker.close()
+    assert agents(location) == ["a"]
+
+
+def test_threads_bring_in_what_is_kept_in_memory_once(nowhere: Path) -> None:
+    """When the database comes back under many threads, each execution that waited is stored, and stored once."""
+    location = str(nowhere / "metrics.db")
+    tracker = PerformanceTracker(database=location)
+    with pytest.warns(RuntimeWarning, match="kept in memory"):
+        waiting = {tracker.record_execution("waiting").uid for _ in range(200)}
+    nowhere.unlink()
+    together = threading.Barrier(8)
+
+    def record() -> None:
+        together.wait()
+        tracker.record_execution("now")
+
+    threads = [threading.Thread(target=record) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tracker.close()
+    stored = [found.uid for found in tracker.iter_metrics()]
+    assert waiting <= set(stored)
+    assert len(stored) == len(set(stored)) == 208
+
+
+_SPOOLER = """
+import sys, warnings
+from claude_force.performance_tracker import PerformanceTracker
+
+warnings.simplefilter("ignore")
+tracker = PerformanceTracker(database=sys.argv[1])
+for number in range(100):
+    tracker.record_execution(f"{sys.argv[2]}-{number}")
+"""
+
+
+def test_processes_spool_at_once(tmp_path: Path) -> None:
+    """Lines of several processes do not mix: all of them come in."""
+    path = tmp_path / "metrics.db"
+    a_text_file(path)
+    names = ["a", "b", "c", "d"]
+    started = [subprocess.Popen([sys.executable, "-c", _SPOOLER, str(path), name]) for name in names]
+    assert [process.wait(timeout=60) for process in started] == [0] * 4
+    path.unlink()
+    record_quietly(str(path), "last")
+    assert agents(str(path)) == sorted([f"{name}-{number}" for name in names for number in range(100)] + ["last"])
+
+
+def test_spooling_while_others_bring_in(tmp_path: Path) -> None:
+    """A file that is emptied while others append to it loses none of their lines."""
+    location = str(tmp_path / "metrics.db")
+    files = (tmp_path / "spool.jsonl", tmp_path / "other.jsonl")
+    writers = [
+        threading.Thread(target=lambda: [spool.append(an_execution(timestamp_us=NOON_US), files) for _ in range(100)])
+        for _ in range(4)
+    ]
+    rejects = RejectLog(tmp_path / "rejected.jsonl")
+    with closing(open_database(location)) as database:
+        store = Store(database)
+        for writer in writers:
+            writer.start()
+        while any(writer.is_alive() for writer in writers):
+            spool.drain(files, store, rejects, NOON_US)
+        for writer in writers:
+            writer.join()
+        spool.drain(files, store, rejects, NOON_US)
+    assert len(agents(location)) == 400
+    assert list(tmp_path.glob("*.jsonl")) == []
+
+
+def test_an_upgrade_lets_a_running_tracker_go_on(tmp_path: Path) -> None:
+    """A tracker that met an old schema uses the upgraded one, without being made again."""
+    path = tmp_path / "metrics.db"
+    an_older_schema(path)
+    with PerformanceTracker(database=str(path)) as tracker:
+        with pytest.warns(RuntimeWarning, match="claude-force db upgrade"):
+            tracker.record_execution("a")
+        migrate.upgrade(open_database(str(path)))
+        tracker.record_execution("b")
+    assert agents(str(path)) == ["a", "b"]
+
+
+def test_files_and_folders_are_private(home: Path) -> None:
+    """Whatever the umask, what we make is for its owner alone: the folders, the database and the files beside it."""
+    shutil.rmtree(home / ".claude")
+    before = os.umask(0)
+    try:
+        with PerformanceTracker() as tracker:
+            tracker.record_execution("a")
+            modes = {str(path.relative_to(home)): oct(path.stat().st_mode & 0o777) for path in home.rglob("*")}
+    finally:
+        os.umask(before)
+    assert modes == {
+        ".claude": "0o700",
+        ".claude/metrics": "0o700",
+        ".claude/metrics/metrics.db": "0o600",
+        ".claude/metrics/metrics.db-shm": "0o600",
+        ".claude/metrics/metrics.db-wal": "0o600",
+    }

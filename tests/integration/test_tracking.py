@@ -1,0 +1,312 @@
+"""Timing a call: as a block, as a decorator, in threads and tasks. What is measured is never disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from claude_force.performance_tracker import ExecutionMetrics, PerformanceTracker
+
+HAIKU = "claude-3-5-haiku-20241022"
+
+
+@pytest.fixture
+def tracker(tmp_path: Path) -> Iterator[PerformanceTracker]:
+    """A tracker on an empty database, closed afterwards."""
+    with PerformanceTracker(database=str(tmp_path / "metrics.db")) as found:
+        yield found
+
+
+def the_one(tracker: PerformanceTracker) -> ExecutionMetrics:
+    """The only execution that is stored."""
+    (found,) = tracker.get_all_metrics()
+    return found
+
+
+def tokens_of(metrics: ExecutionMetrics) -> tuple[int | None, ...]:
+    """The kinds of tokens: input, output, cache read, cache write for 5 minutes and for 1 hour."""
+    return (
+        metrics.input_tokens,
+        metrics.output_tokens,
+        metrics.cache_read_tokens,
+        metrics.cache_write_5m_tokens,
+        metrics.cache_write_1h_tokens,
+    )
+
+
+def a_message(**usage: object) -> SimpleNamespace:
+    """A response as the Anthropic library gives it: attributes all the way down."""
+    values = {"input_tokens": 10, "output_tokens": 5} | usage
+    return SimpleNamespace(model=HAIKU, usage=SimpleNamespace(**values))
+
+
+def test_a_block_is_timed_and_recorded(tracker: PerformanceTracker) -> None:
+    """Everything that was said about the call is in its record, and the time that it took."""
+    with tracker.track("a", "a task", model="m", workflow_id="flow", workflow_position=2, run_id="r") as tracked:
+        tracked.model = "better"
+    found = the_one(tracker)
+    assert (found.agent_name, found.model, found.success, found.error_type) == ("a", "better", True, None)
+    assert (found.workflow_id, found.workflow_position, found.run_id) == ("flow", 2, "r")
+    assert found.task_hash is not None
+    assert found.duration_us is not None
+    assert tokens_of(found) == (None, None, 0, 0, 0)
+
+
+_USAGES: list[tuple[object, tuple[int | None, ...]]] = [
+    (a_message(), (10, 5, 0, 0, 0)),
+    ({"model": HAIKU, "usage": {"input_tokens": 10, "output_tokens": 5}}, (10, 5, 0, 0, 0)),
+    ({"input_tokens": 10, "output_tokens": 5}, (10, 5, 0, 0, 0)),
+    (SimpleNamespace(input_tokens=10, output_tokens=5), (10, 5, 0, 0, 0)),
+    ({"input_tokens": 0, "output_tokens": 0}, (0, 0, 0, 0, 0)),
+    (a_message(cache_read_input_tokens=7, cache_creation_input_tokens=9), (10, 5, 7, 9, 0)),
+    (
+        a_message(
+            cache_read_input_tokens=7,
+            cache_creation_input_tokens=9,
+            cache_creation=SimpleNamespace(ephemeral_5m_input_tokens=5, ephemeral_1h_input_tokens=4),
+        ),
+        (10, 5, 7, 5, 4),
+    ),
+    (
+        {
+            "usage": {
+                "input_tokens": 10,
+                "output_tokens": 5,
+                "cache_creation_input_tokens": 9,
+                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 9},
+            }
+        },
+        (10, 5, 0, 0, 9),
+    ),
+    (
+        {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 9},
+        },
+        (10, 5, 0, 3, 9),
+    ),
+    (a_message(cache_read_input_tokens=None, cache_creation=None), (10, 5, 0, 0, 0)),
+    (None, (None, None, 0, 0, 0)),
+    ("text", (None, None, 0, 0, 0)),
+    ({"usage": None, "model": 7}, (None, None, 0, 0, 0)),
+    ({"usage": {"input_tokens": 10}}, (None, None, 0, 0, 0)),
+    ({"usage": {"input_tokens": -1, "output_tokens": 5}}, (None, None, 0, 0, 0)),
+    ({"usage": {"input_tokens": True, "output_tokens": 5}}, (None, None, 0, 0, 0)),
+    ({"usage": {"input_tokens": "10", "output_tokens": "5"}}, (None, None, 0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("response", "tokens"), _USAGES, ids=range(len(_USAGES)))
+def test_usage_is_taken_from_what_an_api_gives(
+    response: object, tokens: tuple[int | None, ...], tracker: PerformanceTracker
+) -> None:
+    """An object, a mapping, or the usage itself; cache writes by their lifetime; what cannot be read is not known."""
+    with tracker.track("a") as tracked:
+        tracked.take_usage(response)
+    assert tokens_of(the_one(tracker)) == tokens
+
+
+def test_usage_adds_up(tracker: PerformanceTracker) -> None:
+    """A block with several responses has the tokens of all of them and the model of the last, and is priced."""
+    with tracker.track("a") as tracked:
+        tracked.take_usage(a_message())
+        tracked.take_usage(a_message(input_tokens=90, cache_read_input_tokens=1))
+    found = the_one(tracker)
+    assert (tokens_of(found), found.model) == ((100, 10, 1, 0, 0), HAIKU)
+    assert found.estimated_cost is not None
+
+
+@pytest.mark.parametrize("kind", [TimeoutError, KeyboardInterrupt, asyncio.CancelledError, SystemExit])
+def test_an_exception_is_recorded_and_passes_through(kind: type[BaseException], tracker: PerformanceTracker) -> None:
+    """The same exception arrives at the caller; its type is in the record, beside the usage up to there."""
+    error = kind("no")
+
+    def fail() -> None:
+        with tracker.track("a") as tracked:
+            tracked.take_usage(a_message())
+            raise error
+
+    with pytest.raises(kind) as caught:
+        fail()
+    assert caught.value is error
+    found = the_one(tracker)
+    assert (found.success, found.error_type, found.input_tokens) == (False, kind.__name__, 10)
+
+
+def test_a_cancelled_task_is_recorded(tracker: PerformanceTracker) -> None:
+    """Cancelling a task inside its block records CancelledError, and the task is cancelled all the same."""
+
+    async def wait(reached: asyncio.Event) -> None:
+        async with tracker.track("a"):
+            reached.set()
+            await asyncio.Event().wait()
+
+    async def cancel() -> bool:
+        reached = asyncio.Event()
+        task = asyncio.create_task(wait(reached))
+        await reached.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return task.cancelled()
+
+    assert asyncio.run(cancel())
+    assert (the_one(tracker).error_type, the_one(tracker).success) == ("CancelledError", False)
+
+
+def test_an_asynchronous_block(tracker: PerformanceTracker) -> None:
+    """`async with` gives the same object and records the same."""
+
+    async def work() -> None:
+        async with tracker.track("a", model="m") as tracked:
+            await asyncio.sleep(0)
+            tracked.take_usage(a_message())
+
+    asyncio.run(work())
+    assert (the_one(tracker).model, the_one(tracker).input_tokens) == (HAIKU, 10)
+
+
+def test_a_function_is_tracked_at_each_call(tracker: PerformanceTracker) -> None:
+    """Its result, name and signature stay; the usage is taken from what it returns, the task is its name."""
+
+    @tracker.track("a")
+    def ask(question: str, *, times: int = 1) -> SimpleNamespace:
+        """Ask."""
+        return a_message(input_tokens=len(question) * times)
+
+    assert ask("why", times=2).usage.input_tokens == 6
+    ask("how")
+    assert (ask.__name__, ask.__doc__) == ("ask", "Ask.")
+    assert list(inspect.signature(ask).parameters) == ["question", "times"]
+    assert [metrics.input_tokens for metrics in tracker.get_all_metrics()] == [6, 3]
+    named = tracker.track("b", "ask")(lambda: None)
+    named()
+    assert len({metrics.task_hash for metrics in tracker.get_all_metrics()}) == 1
+
+
+def test_a_function_that_fails(tracker: PerformanceTracker) -> None:
+    """What it raises is recorded by its type and passes through; the next call is recorded for itself."""
+
+    @tracker.track("a")
+    def divide(by: int) -> float:
+        return 1 / by
+
+    with pytest.raises(ZeroDivisionError):
+        divide(0)
+    assert divide(1) == 1
+    assert [metrics.error_type for metrics in tracker.get_all_metrics()] == ["ZeroDivisionError", None]
+
+
+def test_a_coroutine_function_is_tracked_until_it_is_done(tracker: PerformanceTracker) -> None:
+    """It stays a coroutine function; what it raises while it is awaited is recorded."""
+
+    @tracker.track("a", workflow_id="flow")
+    async def ask(fail: bool) -> SimpleNamespace:
+        await asyncio.sleep(0)
+        if fail:
+            raise TimeoutError
+        return a_message()
+
+    assert inspect.iscoroutinefunction(ask)
+    assert asyncio.run(ask(False)).usage.input_tokens == 10
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask(True))
+    good, bad = tracker.get_all_metrics()
+    assert (good.success, good.input_tokens, good.workflow_id) == (True, 10, "flow")
+    assert (bad.success, bad.error_type, bad.input_tokens) == (False, "TimeoutError", None)
+
+
+class _Asker:
+    """A class with a method to track, that can itself be called."""
+
+    def ask(self, tokens: int) -> dict[str, int]:
+        """A usage."""
+        return {"input_tokens": tokens, "output_tokens": 1}
+
+    def __call__(self, tokens: int) -> dict[str, int]:
+        return self.ask(tokens)
+
+
+@pytest.mark.parametrize(
+    "function", [_Asker().ask, _Asker(), functools.partial(_Asker().ask), functools.partial(_Asker.ask, _Asker())]
+)
+def test_whatever_can_be_called_can_be_tracked(
+    function: Callable[[int], dict[str, int]], tracker: PerformanceTracker
+) -> None:
+    """Bound methods, objects that can be called and partial functions."""
+    assert tracker.track("a")(function)(3)["input_tokens"] == 3
+    assert the_one(tracker).input_tokens == 3
+
+
+def test_a_generator_is_refused(tracker: PerformanceTracker) -> None:
+    """Its work is not done when it returns; the message says what to do instead."""
+
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    async def later() -> AsyncIterator[int]:
+        yield 1
+
+    functions: list[Callable[[], Any]] = [numbers, later]
+    for function in functions:
+        with pytest.raises(TypeError, match=r"with tracker\.track"):
+            tracker.track("a")(function)
+    assert tracker.get_all_metrics() == []
+
+
+def test_one_tracking_is_not_used_twice_at_once(tracker: PerformanceTracker) -> None:
+    """The second use is refused, and the first is recorded with its own time; one after the other is fine."""
+    tracking = tracker.track("a")
+    with tracking:
+        pass
+    with pytest.raises(RuntimeError, match="each block"), tracking, tracking:
+        pass
+    assert [metrics.error_type for metrics in tracker.get_all_metrics()] == [None, "RuntimeError"]
+
+
+def test_a_decorated_function_is_called_from_many_threads(tracker: PerformanceTracker) -> None:
+    """Calls that overlap, also of a function that calls itself, are recorded each for itself."""
+    together = threading.Barrier(16)
+
+    @tracker.track("a")
+    def ask(tokens: int) -> dict[str, int]:
+        together.wait()
+        return {"input_tokens": tokens, "output_tokens": 0}
+
+    @tracker.track("b")
+    def descend(depth: int) -> None:
+        if depth:
+            descend(depth - 1)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    descend(3)
+    assert sorted(found.input_tokens or 0 for found in tracker.get_metrics_by_agent("a")) == list(range(16))
+    assert len(tracker.get_metrics_by_agent("b")) == 4
+
+
+def test_a_value_that_cannot_be_does_not_fail_the_call(tracker: PerformanceTracker) -> None:
+    """An agent without a name cannot be recorded: the block's result stands, a warning says what was left out."""
+    with pytest.warns(RuntimeWarning, match="not recorded: agent_name"), tracker.track(""):
+        done = True
+    assert done
+    assert tracker.get_all_metrics() == []
+
+
+def test_a_long_error_name_does_not_lose_the_execution(tracker: PerformanceTracker) -> None:
+    """The name of an exception's type is cut where it is longer than the store keeps."""
+    kind = type("E" * 300, (Exception,), {})
+    with pytest.raises(kind), tracker.track("a"):
+        raise kind
+    assert (the_one(tracker).error_type or "").startswith("E" * 100)

@@ -1,0 +1,424 @@
+"""Revisions: one line of them, equal to the schema, whole or absent, whoever runs them and however they end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from claude_force import migrate, query, schema
+from claude_force.database import HEAD, REVISIONS, Database
+from claude_force.errors import SchemaOutdated, SchemaTooNew
+from claude_force.opening import open_database
+from claude_force.query import Filter
+from claude_force.server import ServerDatabase
+from claude_force.sqlite import APPLICATION_ID, SqliteDatabase, create_file
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+from tests.conftest import PROGRAM, ROOT, Run, database_uri, execute_sql
+
+NEXT = "next"
+_REVISION = f"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{NEXT}"
+down_revision = "{HEAD}"
+
+def upgrade():
+    op.create_table("notes", sa.Column("note", sa.Text, nullable=False))
+    op.execute("INSERT INTO notes (note) VALUES ('one'), ('two')")
+    recreate = "always" if op.get_context().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("executions", recreate=recreate) as table:
+        table.add_column(sa.Column("grade", sa.Integer))
+    op.create_index("ix_executions_grade", "executions", ["grade"])
+    op.execute("DELETE FROM executions")
+"""
+
+
+def a_next_revision(folder: Path, ending: str = "") -> Path:
+    """A copy of the migrations with one revision more, which changes everything and then does what `ending` says."""
+    scripts = folder / "scripts"
+    shutil.copytree(ROOT / "migrations", scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / f"{NEXT}.py").write_text(_REVISION + ending)
+    return scripts
+
+
+def connected(database: Database) -> AbstractContextManager[Connection]:
+    """A connection as migrations have it."""
+    if isinstance(database, SqliteDatabase):
+        return migrate.sqlite_connection(database.path)
+    assert isinstance(database, ServerDatabase)
+    return migrate.server_connection(database)
+
+
+def upgrade_by(scripts: Path, database: Database) -> None:
+    """Upgrade to the newest revision of a folder of scripts."""
+    config = migrate.configuration()
+    config.set_main_option("script_location", str(scripts))
+    with connected(database) as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")
+
+
+def content(database: Database) -> dict[str, Any]:
+    """Revision, tables with their columns and indexes, and the executions that there are."""
+    with connected(database) as connection:
+        found = inspect(connection)
+        tables = {
+            name: (
+                [column["name"] for column in found.get_columns(name)],
+                [index["name"] for index in found.get_indexes(name)],
+            )
+            for name in sorted(found.get_table_names())
+        }
+        executions = connection.execute(text("SELECT uid, timestamp_us FROM executions ORDER BY uid")).fetchall()
+    return {"revision": database.revision(), "tables": tables, "executions": executions}
+
+
+def an_old_file(path: Path) -> Path:
+    """A SQLite database of ours from before the first revision, which holds something."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; CREATE TABLE keepsake (word TEXT); "
+            "INSERT INTO keepsake VALUES ('remember');"
+        )
+    return path
+
+
+def rows_of(path: Path, sql: str) -> list[Any]:
+    """What a query gives on a SQLite file."""
+    with closing(sqlite3.connect(path)) as raw:
+        return raw.execute(sql).fetchall()
+
+
+def backups_of(path: Path) -> list[Path]:
+    """The copies that upgrades made beside a file."""
+    return sorted(path.parent.glob(f"{path.name}.pre-*"))
+
+
+@pytest.fixture
+def migrated(location: str, tmp_path: Path) -> Iterator[Database]:
+    """An empty database that the migrations built, on both engines."""
+    database = open_database(location)
+    if isinstance(database, SqliteDatabase):
+        database.path.touch()
+        with migrate.sqlite_connection(database.path) as connection:
+            migrate.upgrade_connection(connection, "head")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def bare_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a PostgreSQL database without a schema."""
+    name = f"bare_{abs(hash(request.node.nodeid)):x}"
+    execute_sql(postgres_server, f"CREATE DATABASE {name}")
+    yield database_uri(postgres_server, name)
+    execute_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_the_program_knows_the_line_of_revisions() -> None:
+    """There is one head, and the constants of the package are alembic's revisions, oldest first."""
+    scripts = ScriptDirectory.from_config(migrate.configuration())
+    assert scripts.get_heads() == [HEAD]
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == REVISIONS
+
+
+def test_schema_and_migrations_agree(migrated: Database) -> None:
+    """alembic finds nothing to change between what the migrations built and the tables of the package."""
+    options = {"compare_type": True, "compare_server_default": True}
+    with connected(migrated) as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_migrated_tables_are_those_of_the_schema_to_the_letter(tmp_path: Path) -> None:
+    """Also what alembic does not compare is equal on SQLite: checks, STRICT, WITHOUT ROWID."""
+    built: list[set[str]] = []
+    for name in ("by_migrations.db", "by_schema.db"):
+        (tmp_path / name).touch()
+        with migrate.sqlite_connection(tmp_path / name) as connection:
+            if name == "by_schema.db":
+                schema.metadata.create_all(connection)
+                connection.commit()
+            else:
+                migrate.upgrade_connection(connection, "head")
+        sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
+        built.append({" ".join(row[0].split()) for row in rows_of(tmp_path / name, sql)})
+    assert built[0] == built[1]
+
+
+def test_checks_on_the_server_are_those_of_the_schema(bare_url: str, postgres_url: str) -> None:
+    """Also what alembic does not compare is equal on PostgreSQL: every constraint by its definition."""
+    sql = text(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = 'executions'::regclass ORDER BY conname"
+    )
+    bare, migrated = ServerDatabase(bare_url), ServerDatabase(postgres_url)
+    with bare.engine().begin() as connection:
+        schema.metadata.create_all(connection)
+        wanted = connection.execute(sql).fetchall()
+    with migrated.engine().begin() as connection:
+        assert connection.execute(sql).fetchall() == wanted
+    bare.close()
+    migrated.close()
+
+
+def test_a_new_file_is_a_migrated_file(tmp_path: Path) -> None:
+    """A file made from the stored schema has the tables, indexes, revision and mark of one that revisions built."""
+    new, migrated = tmp_path / "new.db", tmp_path / "migrated.db"
+    create_file(new)
+    migrated.touch()
+    with migrate.sqlite_connection(migrated) as connection:
+        migrate.upgrade_connection(connection, "head")
+    made = []
+    for path in (new, migrated):
+        objects = rows_of(path, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name")
+        squeezed = [(*row[:3], " ".join((row[3] or "").split())) for row in objects]
+        made.append([squeezed, *(rows_of(path, f"PRAGMA {name}") for name in ("application_id", "user_version"))])
+        made[-1].append(rows_of(path, "SELECT version_num FROM alembic_version"))
+    assert made[0] == made[1]
+    assert rows_of(new, "PRAGMA application_id") == [(APPLICATION_ID,)]
+
+
+def test_a_revision_that_fails_leaves_no_trace(database: Database, tmp_path: Path) -> None:
+    """The old version stays whole: revision, tables and executions; the same revision, repaired, then succeeds."""
+    Store(database).add([an_execution(timestamp_us=NOON_US + number) for number in range(3)])
+    before = content(database)
+    scripts = a_next_revision(tmp_path, "    raise RuntimeError('half way')\n")
+    with pytest.raises(RuntimeError, match="half way"):
+        upgrade_by(scripts, database)
+    assert content(database) == before
+    assert len(list(query.iterate(database, Filter()))) == 3
+
+    (scripts / "versions" / f"{NEXT}.py").write_text(_REVISION)
+    upgrade_by(scripts, database)
+    after = content(database)
+    assert (after["revision"], after["executions"]) == (NEXT, [])
+    assert "grade" in after["tables"]["executions"][0]
+    assert "notes" in after["tables"]
+
+
+_KILLER = """
+import json, os, signal, sys
+import alembic.command
+from pathlib import Path
+from sqlalchemy import event, inspect, text
+from claude_force import migrate
+from claude_force.opening import open_database
+
+def connected(database):
+    if database.dialect == "sqlite":
+        return migrate.sqlite_connection(database.path)
+    return migrate.server_connection(database)
+
+def upgrade(statements):
+    database = open_database(sys.argv[1])
+    config = migrate.configuration()
+    config.set_main_option("script_location", sys.argv[2])
+    left = statements
+    def count(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    with connected(database) as connection:
+        event.listen(connection, "after_cursor_execute", count)
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")
+
+def look():
+    database = open_database(sys.argv[1])
+    with connected(database) as connection:
+        tables = sorted(inspect(connection).get_table_names())
+        executions = connection.execute(text("SELECT COUNT(*) FROM executions")).scalar()
+    found = [database.revision(), tables, executions, database.check_integrity()]
+    database.close()
+    return found
+
+states = [look()]
+for statements in range(1, 100):
+    child = os.fork()
+    if child == 0:
+        upgrade(statements)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    states.append(look())
+    if status == 0:
+        break
+print(json.dumps(states))
+"""
+
+
+def test_a_revision_that_is_killed_leaves_no_trace(location: str, tmp_path: Path) -> None:
+    """Killed after any of its statements, a revision changed nothing; run again on the same database, it succeeds."""
+    database = open_database(location)
+    Store(database).add([an_execution(timestamp_us=NOON_US + number) for number in range(3)])
+    database.close()
+    command = [sys.executable, "-c", _KILLER, location, str(a_next_revision(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    before, *killed, after = json.loads(done.stdout)
+    assert before == [HEAD, ["alembic_version", "executions"], 3, []]
+    assert len(killed) >= 6
+    assert killed == [before] * len(killed)
+    assert after == [NEXT, ["alembic_version", "executions", "notes"], 0, []]
+
+
+def upgrade_six_times(location: str) -> None:
+    """Start six upgrades of one database at once; every one of them must succeed, without a word of complaint."""
+    command = [str(PROGRAM), "db", "upgrade", "--db", location]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    complaints = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, complaints
+    assert complaints == [""] * 6
+
+
+def test_six_processes_create_one_file(tmp_path: Path) -> None:
+    """Whoever is first makes the file; the others find it, and nothing is left beside it."""
+    path = tmp_path / "metrics" / "metrics.db"
+    upgrade_six_times(str(path))
+    assert open_database(str(path)).revision() == HEAD
+    assert [found.name for found in path.parent.iterdir()] == ["metrics.db"]
+
+
+def test_six_processes_upgrade_an_old_file(tmp_path: Path) -> None:
+    """One of them migrates, the others find the work done; what is named as the old version holds the old version."""
+    path = an_old_file(tmp_path / "metrics.db")
+    upgrade_six_times(str(path))
+    assert open_database(str(path)).revision() == HEAD
+    assert rows_of(path, "SELECT word FROM keepsake") == [("remember",)]
+    assert backups_of(path)
+    assert {open_database(str(backup)).revision() for backup in backups_of(path)} == {None}
+
+
+def test_six_processes_upgrade_a_server(bare_url: str) -> None:
+    """One of them migrates, the others find the work done."""
+    upgrade_six_times(bare_url)
+    database = open_database(bare_url)
+    assert database.revision() == HEAD
+    database.close()
+
+
+def test_a_file_is_backed_up_before_it_is_upgraded(run: Run, tmp_path: Path) -> None:
+    """The copy is named in the output, is sound, private and as the database was; a second upgrade does nothing."""
+    path = an_old_file(tmp_path / "metrics.db")
+    done = run("db", "upgrade", "--db", path)
+    assert done.returncode == 0, done.stderr
+    (backup,) = backups_of(path)
+    assert str(backup) in done.stdout
+    assert rows_of(backup, "SELECT word FROM keepsake") == [("remember",)]
+    assert rows_of(backup, "PRAGMA integrity_check") == [("ok",)]
+    assert open_database(str(backup)).revision() is None
+    assert backup.stat().st_mode & 0o777 == 0o600
+
+    again = run("db", "upgrade", "--db", path)
+    assert "already" in again.stdout
+    assert backups_of(path) == [backup]
+
+
+def test_no_backup_is_overwritten(run: Run, tmp_path: Path) -> None:
+    """Where the name of the copy is taken, the next free one is used."""
+    path = an_old_file(tmp_path / "metrics.db")
+    taken = tmp_path / "metrics.db.pre-none"
+    taken.write_text("mine")
+    assert run("db", "upgrade", "--db", path).returncode == 0
+    assert taken.read_text() == "mine"
+    assert len(backups_of(path)) == 2
+
+
+def test_an_older_database_is_refused_with_the_command_to_run(tmp_path: Path) -> None:
+    """Neither reading nor writing migrates by itself."""
+    database = open_database(str(an_old_file(tmp_path / "metrics.db")))
+    for use in (lambda: list(query.iterate(database, Filter())), lambda: Store(database).add([an_execution()])):
+        with pytest.raises(SchemaOutdated, match="claude-force db upgrade"):
+            use()
+    assert backups_of(tmp_path / "metrics.db") == []
+    database.close()
+
+
+def test_a_newer_database_is_refused(database: Database, location: str, tmp_path: Path, run: Run) -> None:
+    """A database of a newer program is neither read, written nor migrated; the message says what to upgrade."""
+    Store(database).add([an_execution()])
+    upgrade_by(a_next_revision(tmp_path), database)
+    before = content(database)
+    with closing(open_database(location)) as met:
+        uses: list[Callable[[], object]] = [
+            lambda: migrate.upgrade(met),
+            lambda: Store(met).add([an_execution()]),
+            lambda: list(query.iterate(met, Filter())),
+        ]
+        for use in uses:
+            with pytest.raises(SchemaTooNew, match="upgrade claude-force"):
+                use()
+    for command in (("db", "upgrade"), ("analytics", "summary")):
+        done = run(*command, "--db", location)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"schema {NEXT}" in done.stderr
+        assert "upgrade claude-force" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert content(database) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (("db", "path"), 0, "metrics.db"),
+        (("db", "current"), 0, "no database yet"),
+        (("db", "check"), 1, "there is no database at"),
+        (("db", "backup"), 1, "no database at"),
+        (("analytics", "summary"), 0, "No executions yet"),
+    ],
+)
+def test_looking_creates_nothing(
+    command: tuple[str, ...], code: int, said: str, run: Run, home: Path, tmp_path: Path
+) -> None:
+    """Where there is no database, a command that does not write says so and leaves no file or folder behind."""
+    path = tmp_path / "nowhere" / "metrics.db"
+    done = run(*command, "--db", path)
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+    assert not path.parent.exists()
+    assert list((home / ".claude").iterdir()) == []
+
+
+def test_the_db_commands_tell_the_state(store: Store, location: str, run: Run, tmp_path: Path) -> None:
+    """`current` and `check` say that a database is sound and at head, `path` names it without its password."""
+    store.add([an_execution()])
+    current = run("db", "current", "--json", "--db", location)
+    assert json.loads(current.stdout) == {"revision": HEAD, "head": HEAD, "is_head": True}
+    check = run("db", "check", "--db", location)
+    assert (check.returncode, check.stdout.split(": ")[-1]) == (0, "ok\n")
+    assert run("db", "path", "--db", "postgresql://me:secret@box/metrics").stdout == "postgresql://me:***@box/metrics\n"
+
+
+def test_a_backup_is_a_database(store: Store, location: str, run: Run, tmp_path: Path) -> None:
+    """A copy of a file holds what the file held and is never written over one that exists; a server names pg_dump."""
+    store.add([an_execution()])
+    copy = tmp_path / "copies" / "copy.db"
+    done = run("db", "backup", copy, "--db", location)
+    if store.database.dialect == "postgresql":
+        assert (done.returncode, copy.exists()) == (1, False)
+        assert "pg_dump" in done.stderr
+        return
+    assert (done.returncode, done.stdout) == (0, f"{copy}\n")
+    assert rows_of(copy, "SELECT COUNT(*) FROM executions") == [(1,)]
+    assert (copy.stat().st_mode & 0o777, copy.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    again = run("db", "backup", copy, "--db", location)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "exists already" in again.stderr

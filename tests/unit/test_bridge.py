@@ -1,0 +1,266 @@
+"""The bridge: a line of JSON to a record and back, without loss, and the identity of lines that bring none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from claude_force.bridge import ALL_COLUMNS, content_digest, decode_line, encode_line
+from claude_force.clock import LATEST_US
+from claude_force.errors import InvalidRecord
+from claude_force.record import COST_LIMIT_NANOUSD, DURATION_LIMIT_US, TOKENS_LIMIT, ExecutionMetrics
+from tests.builders import NOON_US, a_line, an_execution
+
+BERLIN = ZoneInfo("Europe/Berlin")
+HOSTILE_NAMES = [
+    "x" * 200,
+    "漢" * 200,
+    "🙂",
+    "a\u2028b\u2029c\x85",
+    "\x1b[31m\n\r\t",
+    "\u202e",
+    '"\\',
+    "e\u0301",
+    "\x7f",
+    " ",
+]
+
+
+UID = "019a81ea-e083-7c55-8f02-3a1f0d9c4b11"
+
+
+def read(line: bytes, zone: tzinfo = UTC) -> ExecutionMetrics:
+    """The record of a line that brings its uid."""
+    return ExecutionMetrics(**decode_line(line, zone).fields)
+
+
+def fields_of(zone: tzinfo = UTC, **changes: Any) -> dict[str, Any]:
+    """The fields that the guide's line, with changes, is decoded to."""
+    return decode_line(a_line(**changes), zone).fields
+
+
+def digest_of(**changes: Any) -> bytes:
+    """The digest of the guide's line, with changes."""
+    return content_digest(decode_line(a_line(**changes), UTC))
+
+
+def refusal_of(**changes: Any) -> InvalidRecord:
+    """The error of the guide's line, with changes."""
+    with pytest.raises(InvalidRecord) as caught:
+        fields_of(**changes)
+    return caught.value
+
+
+@pytest.mark.parametrize("zone", [UTC, BERLIN, timezone(timedelta(hours=5, minutes=30)), ZoneInfo("America/St_Johns")])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"timestamp_us": 0},
+        {"timestamp_us": LATEST_US - 1},
+        {"duration_us": 1, "cost_nanousd": 1, "reference_cost_nanousd": 3},
+        {"duration_us": DURATION_LIMIT_US, "cost_nanousd": COST_LIMIT_NANOUSD, "input_tokens": TOKENS_LIMIT},
+        {"duration_us": DURATION_LIMIT_US - 1, "cost_nanousd": COST_LIMIT_NANOUSD - 1},
+        {"duration_us": None, "input_tokens": None, "output_tokens": None, "cost_nanousd": None},
+        {"success": False, "error_type": "TimeoutError", "workflow_id": "flow", "workflow_position": 0},
+        {"host": "box", "project": "/" + "p" * 999, "run_id": "r", "price_version": "1", "task_hash": None},
+        *({"agent_name": name, "workflow_id": name, "error_type": name} for name in HOSTILE_NAMES),
+    ],
+)
+def test_a_record_survives_the_way_through_a_line(changes: dict[str, Any], zone: tzinfo) -> None:
+    """decode_line after encode_line is the same record, in any zone, and encoding it again gives the same bytes."""
+    record = an_execution(**changes)
+    line = encode_line(record, zone)
+    assert read(line) == record
+    assert encode_line(read(line, BERLIN), zone) == line
+    assert (line.count(b"\n"), line[-1:]) == (1, b"\n")
+    assert tuple(json.loads(line)) == ALL_COLUMNS
+
+
+@pytest.mark.parametrize("instant", [1_761_438_600_000_000, 1_761_442_200_000_000])
+def test_both_passes_of_a_repeated_hour_survive(instant: int) -> None:
+    """02:30 in Berlin on the day that the clocks go back is two instants, told apart by the offset of the line."""
+    record = an_execution(timestamp_us=instant)
+    line = encode_line(record, BERLIN)
+    assert b"T02:30:00" in line
+    assert read(line) == record
+
+
+TIMES = {
+    "the hour that is repeated": ("2025-10-26T02:30:00", "2025-10-26T00:30:00.000000+00:00"),
+    "after it": ("2025-10-26T03:00:00", "2025-10-26T02:00:00.000000+00:00"),
+    "the second time round, by its offset": ("2025-10-26T02:30:00+01:00", "2025-10-26T01:30:00.000000+00:00"),
+    "the hour that is skipped": ("2025-03-30T02:30:00", "2025-03-30T01:30:00.000000+00:00"),
+    "before it": ("2025-03-30T01:59:59.999999", "2025-03-30T00:59:59.999999+00:00"),
+    "Z": ("2025-11-14T10:30:45Z", "2025-11-14T10:30:45.000000+00:00"),
+    "an offset of half an hour": ("2025-11-14T10:30:46+05:30", "2025-11-14T05:00:46.000000+00:00"),
+    "a blank instead of T": ("2025-11-14 10:30:47-08:00", "2025-11-14T18:30:47.000000+00:00"),
+    "an offset with seconds": ("2025-11-14T10:30:48+00:00:01", "2025-11-14T10:30:47.000000+00:00"),
+    "no seconds": ("2025-11-14T10:30Z", "2025-11-14T10:30:00.000000+00:00"),
+    "no punctuation": ("20251114T103045Z", "2025-11-14T10:30:45.000000+00:00"),
+    "a comma": ("2025-11-14T10:30:45,5Z", "2025-11-14T10:30:45.500000+00:00"),
+    "seven digits, half to even down": ("2025-11-14T10:30:45.1234565Z", "2025-11-14T10:30:45.123456+00:00"),
+    "seven digits, half to even up": ("2025-11-14T10:30:45.1234575Z", "2025-11-14T10:30:45.123458+00:00"),
+    "nine digits over midnight": ("2025-11-14T23:59:59.999999999Z", "2025-11-15T00:00:00.000000+00:00"),
+    "forty digits": ("2025-11-14T10:30:45." + "0" * 39 + "1Z", "2025-11-14T10:30:45.000000+00:00"),
+    "the first": ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000+00:00"),
+    "the first, before 1970 by its own clock": ("1969-12-31T19:00:00-05:00", "1970-01-01T00:00:00.000000+00:00"),
+    "the last": ("2099-12-31T23:59:59.999999Z", "2099-12-31T23:59:59.999999+00:00"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), TIMES.values(), ids=TIMES)
+def test_a_timestamp_is_read_by_the_rules_of_its_zone(text: str, expected: str) -> None:
+    """Naive times are read in the zone given (here Berlin), others in their own offset; finer digits are rounded."""
+    record = an_execution(timestamp_us=fields_of(BERLIN, timestamp=text)["timestamp_us"])
+    assert json.loads(encode_line(record, UTC))["timestamp"] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2025-11-14",
+        "2025-W46-5",
+        "10:30:45",
+        "2025-02-30T10:00:00",
+        "2025-11-14T25:00:00",
+        "2025-11-14T10:30:60",
+        "2025-11-14T10:30:45+24:00",
+        "1970-01-01T00:00:00+00:01",
+        "2099-12-31T23:59:59.9999999Z",
+        "9999-12-31T23:59:59.999999-23:59",
+        "0001-01-01T00:00:00+14:00",
+        "0000-00-00T00:00:00Z",
+        "-2025-11-14T10:30:45",
+        "1763116245",
+        "Fri Nov 14 10:30:45 2025",
+        "２０２５-11-14T10:30:45",
+        "x" * 5000,
+    ],
+)
+def test_what_is_no_instant_is_refused_with_a_short_reason(text: str) -> None:
+    """No date, no such day, no such hour, too early, too late: the field is named and the reason fits a line."""
+    error = refusal_of(timestamp=text)
+    assert error.field == "timestamp"
+    assert len(str(error)) < 150
+
+
+@pytest.mark.parametrize(
+    ("number", "duration_us"),
+    [("3456", 3_456_000), ("3456.0", 3_456_000), ("3.456e3", 3_456_000), ("0", 0), ("-0.0", 0), ("null", None),
+     ("0.0004", 0), ("0.0005", 0), ("0.0015", 2), ("0.0025", 2), ("0.1", 100), ("1234.567", 1_234_567)],
+)  # fmt: skip
+def test_milliseconds_become_microseconds(number: str, duration_us: int | None) -> None:
+    """However a number is spelled, it is rounded half to even to a whole microsecond; null stays unknown."""
+    line = a_line(execution_time_ms="NUMBER").replace(b'"NUMBER"', number.encode())
+    assert decode_line(line, UTC).fields["duration_us"] == duration_us
+
+
+@pytest.mark.parametrize("field", ["input_tokens", "output_tokens", "cache_read_tokens", "workflow_position"])
+@pytest.mark.parametrize("number", [b"1234.0", b"1.234e3"])
+def test_a_float_without_a_fraction_is_a_whole_number(field: str, number: bytes) -> None:
+    """Other programs write 1234.0 for 1234: tables with missing values do."""
+    line = a_line(**{field: "NUMBER"}, uid=UID, total_tokens=...).replace(b'"NUMBER"', number)
+    assert getattr(read(line), field) == 1234
+
+
+@pytest.mark.parametrize("field", ["execution_time_ms", "estimated_cost", "reference_cost", "input_tokens"])
+@pytest.mark.parametrize("value", [-1e-12, -1, -1e300])
+def test_a_negative_number_is_refused_however_small(field: str, value: float) -> None:
+    """Rounding never makes a negative number acceptable."""
+    with pytest.raises(InvalidRecord, match=field):
+        read(a_line(**{field: value}, uid=UID))
+
+
+def test_the_names_of_older_programs_are_read() -> None:
+    """workflow_name and duration_ms are taken for workflow_id and execution_time_ms; the newer name wins."""
+    draft = decode_line(a_line(workflow_name="old", duration_ms=5, execution_time_ms=...), UTC)
+    assert (draft.fields["workflow_id"], draft.fields["duration_us"]) == ("old", 5000)
+    assert draft.aliases == {"workflow_name", "duration_ms"}
+    both = fields_of(workflow_name="old", workflow_id="new", duration_ms=1, execution_time_ms=2)
+    assert (both["workflow_id"], both["duration_us"]) == ("new", 2000)
+    assert fields_of(workflow_name="old", workflow_id=None)["workflow_id"] == "old"
+
+
+def test_unknown_fields_are_noted_and_kept_out() -> None:
+    """What no record holds is named in a note, sorted and cut to a bounded length, and is no field."""
+    draft = decode_line(a_line(zeta=1, **{"a" * 500: 2}), UTC)
+    assert set(draft.extras) == {"zeta", "a" * 500}
+    assert draft.notes == (f"field not known, left out: {'a' * 60}", "field not known, left out: zeta")
+    assert "zeta" not in draft.fields
+
+
+@pytest.mark.parametrize("total", [1800, 0, -5, "1801", [1801], {}, 1e300])
+def test_a_total_that_is_not_the_sum_is_said_and_not_used(total: object) -> None:
+    """total_tokens is computed; one that says otherwise is worth a note, of whatever kind it is."""
+    notes = decode_line(a_line(total_tokens=total), UTC).notes
+    assert notes == ("total_tokens is not the sum of the token kinds; the sum is used",)
+
+
+@pytest.mark.parametrize("field", ["input_tokens", "output_tokens", "cache_read_tokens", "cache_write_1h_tokens"])
+@pytest.mark.parametrize("value", ["12", [1], {"a": 1}])
+def test_a_wrong_kind_of_tokens_is_a_reason_also_beside_a_total(field: str, value: object) -> None:
+    """Tokens that are no number raise InvalidRecord by their name, and nothing else, when the total is compared."""
+    with pytest.raises(InvalidRecord, match=field):
+        read(a_line(**{field: value}, total_tokens=1801, uid=UID))
+
+
+@pytest.mark.parametrize("field", ["agent_name", "extra", "model", "project"])
+@pytest.mark.parametrize("depth", [200, 300, 1000])
+def test_no_depth_breaks_the_identity(field: str, depth: int) -> None:
+    """A deep value, in a field that we know or not, is taken or is an InvalidRecord, and nothing else."""
+    deep = b"[" * depth + b"]" * depth
+    line = a_line(**{field: "DEEP"}).replace(b'"DEEP"', deep)
+    with suppress(InvalidRecord):
+        assert len(content_digest(decode_line(line, UTC))) == 16
+
+
+SAME: dict[str, Callable[[bytes], bytes]] = {
+    "the order of the keys": lambda line: json.dumps(dict(reversed(json.loads(line).items()))).encode(),
+    "white space": lambda line: json.dumps(json.loads(line), indent=4).replace("\n", "\t").encode(),
+    "escapes": lambda line: line.replace(b"python", b"\\u0070ython"),
+    "a null": lambda line: line.replace(b"{", b'{"workflow_id": null, "host": null, ', 1),
+    "a null in a field not known": lambda line: line.replace(b"{", b'{"other": null, ', 1),
+    "a float for a whole number": lambda line: line.replace(b"1234,", b"1234.0,"),
+    "an exponent": lambda line: line.replace(b"1234,", b"1.234e3,"),
+    "zeros in the timestamp": lambda line: line.replace(b".123456", b".1234560"),
+    "an offset that says the same": lambda line: line.replace(b".123456", b".123456+00:00"),
+    "a total that is left out": lambda line: line.replace(b'"total_tokens": 1801, ', b""),
+    "an older name": lambda line: line.replace(b"execution_time_ms", b"duration_ms"),
+    "a float in a field not known": lambda line: line.replace(b'"extra": 7', b'"extra": 7.0'),
+}
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+def test_spelling_does_not_change_the_identity(change: Callable[[bytes], bytes]) -> None:
+    """A line that says the same in another spelling is the same execution."""
+    line = a_line(extra=7).strip()
+    changed = change(line)
+    assert changed != line
+    assert content_digest(decode_line(changed, UTC)) == content_digest(decode_line(line, UTC))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"timestamp": "2025-11-14T10:30:45.123457"}, {"agent_name": "other"}, {"success": False}, {"extra": 1},
+     {"input_tokens": 1}, {"estimated_cost": 1}, {"estimated_cost": None}, {"workflow_id": "a"},
+     {"project": "a"}, {"error_type": "a"}, {"source": "elsewhere"}],
+)  # fmt: skip
+def test_content_changes_the_identity(changes: dict[str, Any]) -> None:
+    """Any other content, also of a field that we do not know, is another execution."""
+    others: list[dict[str, Any]] = [{}, {"extra": 3}, {"extra": "1"}, {"run_id": "a"}, {"host": "a"}]
+    assert digest_of(**changes) not in [digest_of(**other) for other in others]
+
+
+def test_the_identity_of_the_guides_line_never_changes() -> None:
+    """The digest of a known line is written down here: files imported by older versions must stay duplicates."""
+    assert NOON_US == 1_762_000_000_000_000
+    assert digest_of().hex() == "b5d0022ca1489065709f4b6fb015617c"

@@ -1,0 +1,350 @@
+"""Instants, windows and zones: the door where text becomes an integer, and the face where it becomes text again."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from decimal import ROUND_HALF_EVEN, Decimal
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from claude_force.clock import (
+    ALL_TIME,
+    DAY_US,
+    EARLIEST_US,
+    HOUR_US,
+    LATEST_US,
+    SECOND_US,
+    Window,
+    dated_window,
+    format_instant,
+    instant_of,
+    last_window,
+    local_zone,
+    midnight_of,
+    moment_of,
+    offset_spans,
+    parse_instant,
+    zone_of,
+)
+from claude_force.errors import InvalidWindow
+
+NEW_YORK = ZoneInfo("America/New_York")
+BERLIN = ZoneInfo("Europe/Berlin")
+LORD_HOWE = ZoneInfo("Australia/Lord_Howe")
+HAVANA = ZoneInfo("America/Havana")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ZONE_NAMES = sorted(available_timezones())
+NOON = 1_762_000_000 * SECOND_US
+
+any_zone = st.sampled_from(ZONE_NAMES).map(ZoneInfo)
+any_instant = st.integers(EARLIEST_US, LATEST_US - 1)
+
+
+def utc(text: str) -> int:
+    """The instant of a UTC time, by arithmetic of the standard library."""
+    return (datetime.fromisoformat(text).replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+# Instants
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2025-11-14T10:30:45.123456", BERLIN, "2025-11-14T09:30:45.123456"),
+        ("2025-11-14T10:30:45.123456Z", BERLIN, "2025-11-14T10:30:45.123456"),
+        ("2025-11-14T10:30:45.123456+05:30", BERLIN, "2025-11-14T05:00:45.123456"),
+        ("2025-11-14T10:30:45-0330", BERLIN, "2025-11-14T14:00:45"),
+        ("2025-11-14 10:30", BERLIN, "2025-11-14T09:30:00"),
+        ("2025-11-14T10:30:45,5Z", BERLIN, "2025-11-14T10:30:45.5"),
+        ("20251114T103045Z", BERLIN, "2025-11-14T10:30:45"),
+        ("1970-01-01T00:00:00Z", BERLIN, "1970-01-01T00:00:00"),
+        ("1970-01-01T01:00:00", BERLIN, "1970-01-01T00:00:00"),
+        ("2099-12-31T23:59:59.999999Z", BERLIN, "2099-12-31T23:59:59.999999"),
+        ("2025-11-02T01:30:00", NEW_YORK, "2025-11-02T05:30:00"),
+        ("2025-11-02T01:30:00-05:00", NEW_YORK, "2025-11-02T06:30:00"),
+        ("2025-04-06T01:45:00", LORD_HOWE, "2025-04-05T14:45:00"),
+        ("2025-03-09T02:30:00", NEW_YORK, "2025-03-09T07:30:00"),
+        ("2025-10-05T02:15:00", LORD_HOWE, "2025-10-04T15:45:00"),
+    ],
+)
+def test_text_is_an_instant(text: str, zone: tzinfo, expected: str) -> None:
+    """An offset is obeyed; without one the time is read in the zone: the first of two where the clock goes back, and
+    by the offset before the change where it skips."""
+    assert parse_instant(text, zone) == utc(expected)
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected_us"),
+    [
+        ("1234564999", 123456),
+        ("1234565", 123456),
+        ("12345650", 123456),
+        ("123456500000000001", 123457),
+        ("1234575", 123458),
+        ("1234566", 123457),
+        ("9999994", 999999),
+        ("9999995", 1_000_000),
+        ("0000005", 0),
+        ("0000015", 2),
+    ],
+)
+@pytest.mark.parametrize("shape", ["2025-12-31T23:59:59.{}Z", "2025-12-31T23:59:59,{}+00:00", "20251231T235959.{}Z"])
+def test_digits_beyond_the_microsecond_round_half_to_even(shape: str, digits: str, expected_us: int) -> None:
+    """More than six digits are rounded, up into the next year where they must, in the short form of ISO 8601 too."""
+    assert parse_instant(shape.format(digits), UTC) == utc("2025-12-31T23:59:59") + expected_us
+
+
+@given(digits=st.text("0123456789", min_size=1, max_size=18))
+def test_rounding_is_decimal_rounding(digits: str) -> None:
+    """Whatever the digits of the second: decimal arithmetic gives the same microsecond."""
+    expected = int((Decimal(f"0.{digits}") * SECOND_US).to_integral_value(ROUND_HALF_EVEN))
+    assert parse_instant(f"2025-11-14T10:30:45.{digits}Z", UTC) == utc("2025-11-14T10:30:45") + expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("2025-11-14", "a date without a time of day"),
+        ("20251114", "a date without a time of day"),
+        ("2025-W46-5", "a date without a time of day"),
+        ("9999-12-31T23:59:59", "outside the years 1970 to 2099"),
+        ("9999-12-31T23:59:59.999999-12:00", "outside the years 1970 to 2099"),
+        ("0001-01-01T00:00:00", "outside the years 1970 to 2099"),
+        ("0001-01-01T00:00:00+14:00", "outside the years 1970 to 2099"),
+        ("1969-12-31T23:59:59.999999Z", "outside the years 1970 to 2099"),
+        ("2100-01-01T00:00:00Z", "outside the years 1970 to 2099"),
+        ("2099-12-31T23:59:59.9999995Z", "outside the years 1970 to 2099"),
+        ("", "not an ISO 8601 date and time"),
+        ("yesterday", "not an ISO 8601 date and time"),
+        ("1762000000", "not an ISO 8601 date and time"),
+        ("2025-02-29T00:00:00", "not an ISO 8601 date and time"),
+        ("2025-11-14T25:00:00", "not an ISO 8601 date and time"),
+        ("2025-11-14T10:30:45.123456+25:00", "not an ISO 8601 date and time"),
+        ("2025-11-14T10:30:45.1234567.8", "not an ISO 8601 date and time"),
+        ("２０２５-11-14T10:30:45", "not an ISO 8601 date and time"),
+        ("2025-11-14T10:30:45\ud800", "not an ISO 8601 date and time"),
+        pytest.param("x" * 100_000, "not an ISO 8601 date and time", id="a very long text"),
+    ],
+)
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Pacific/Kiritimati"), ZoneInfo("Pacific/Niue")])
+def test_what_is_no_instant_says_why(text: str, reason: str, zone: tzinfo) -> None:
+    """A date alone, a year that nobody lived in and nonsense are refused with a short reason, in every zone."""
+    with pytest.raises(ValueError, match=reason) as refused:
+        parse_instant(text, zone)
+    assert len(str(refused.value)) < 150
+
+
+@given(instant=any_instant, zone=any_zone, other=any_zone)
+@settings(deadline=None)
+def test_text_and_instant_are_one_to_one(instant: int, zone: ZoneInfo, other: ZoneInfo) -> None:
+    """What is formatted in one zone is read back in any other, also in the hour that occurs twice."""
+    assert parse_instant(format_instant(instant, zone), other) == instant
+
+
+@given(instant=any_instant, zone=any_zone)
+@settings(deadline=None)
+def test_a_moment_is_its_instant(instant: int, zone: ZoneInfo) -> None:
+    """The datetime of an instant gives the instant back, in every zone and on both sides of a fold."""
+    moment = moment_of(instant, zone)
+    assert moment.tzinfo is zone
+    assert instant_of(moment) == instant
+    assert moment.astimezone(UTC) == EPOCH + timedelta(microseconds=instant)
+
+
+def test_a_fold_says_which_of_two_instants() -> None:
+    """A naive datetime in a repeated hour is the first occurrence, or the second where its fold says so."""
+    twice = datetime(2025, 11, 2, 1, 30)  # noqa: DTZ001  (a naive time is the case)
+    assert instant_of(twice, NEW_YORK) == utc("2025-11-02T05:30:00")
+    assert instant_of(twice.replace(fold=1), NEW_YORK) == utc("2025-11-02T06:30:00")
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        (UTC, "2025-11-01T12:26:40.000000+00:00"),
+        (NEW_YORK, "2025-11-01T08:26:40.000000-04:00"),
+        (ZoneInfo("Asia/Kolkata"), "2025-11-01T17:56:40.000000+05:30"),
+    ],
+)
+def test_an_instant_is_shown_with_its_offset(zone: tzinfo, expected: str) -> None:
+    """Six digits and the offset, always."""
+    assert format_instant(NOON, zone) == expected
+
+
+# Zones
+
+
+@given(zone=any_zone, start=any_instant, days=st.integers(0, 2000), places=st.lists(st.floats(0, 1), max_size=40))
+@settings(deadline=None)
+def test_offset_spans_are_what_the_zone_says(zone: ZoneInfo, start: int, days: int, places: list[float]) -> None:
+    """The offset of any instant by the spans is the zone's own, for every zone that there is; each span but the last
+    ends exactly where the offset changes."""
+    end = min(start + days * DAY_US, LATEST_US - 1)
+    spans = offset_spans(zone, start, end)
+    untils = [until for until, _ in spans]
+    assert untils == sorted(set(untils))
+    assert untils[-1] > end
+    for until, offset in spans[:-1]:
+        assert offset_at(zone, until - 1) == offset != offset_at(zone, until)
+    for instant in (start, end, *(start + int(place * (end - start)) for place in places)):
+        assert spans[bisect_right(untils, instant)][1] == offset_at(zone, instant)
+
+
+def offset_at(zone: tzinfo, instant_us: int) -> int:
+    """The offset from UTC in microseconds, as the zone says."""
+    offset = (EPOCH + timedelta(microseconds=instant_us)).astimezone(zone).utcoffset()
+    assert offset is not None
+    return offset // timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "hours"),
+    [
+        ("UTC", 0),
+        ("utc", 0),
+        ("Z", 0),
+        ("+05:30", 5.5),
+        ("-0330", -3.5),
+        ("-00:30", -0.5),
+        ("+2", 2),
+        ("UTC+2", 2),
+        ("GMT-08:00", -8),
+        ("+14:00", 14),
+        ("Europe/Berlin", 1),
+        ("America/New_York", -4),
+        ("Asia/Kathmandu", 5.75),
+    ],
+)
+def test_a_zone_has_many_names(name: str, hours: float) -> None:
+    """An IANA name, UTC, or an offset in any usual spelling; here on the 1st of November 2025."""
+    assert moment_of(NOON, zone_of(name)).utcoffset() == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("name", [None, "local", "LOCAL"])
+def test_no_zone_is_local_time(name: str | None) -> None:
+    """Where none is named, the zone of the machine counts."""
+    assert zone_of(name) is local_zone()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mars/Olympus", "", " ", "europe berlin", "+24:00", "+05:75", "+1:2:3", "5", "Europe", "zone.tab", "tzdata.zi",
+        "/etc/localtime", "../../../etc/passwd", "Europe/../UTC", "a\0b", "\ud800",
+        pytest.param("x" * 5000, id="a very long name"),
+    ],
+)  # fmt: skip
+def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
+    """Not a traceback but one line, with examples of what to give."""
+    with pytest.raises(InvalidWindow, match="give an IANA name such as Europe/Berlin") as refused:
+        zone_of(name)
+    assert refused.value.exit_code == 2
+
+
+@given(
+    day=st.dates(date(2022, 1, 1), date(2030, 12, 31)),
+    zone=st.sampled_from(("UTC", "America/New_York", "America/Havana", "Asia/Beirut", "Africa/Cairo", "Asia/Kolkata",
+                          "America/Nuuk", "Australia/Lord_Howe", "Pacific/Kiritimati", "Africa/Casablanca")),
+)  # fmt: skip
+def test_a_day_begins_at_its_first_instant(day: date, zone: str) -> None:
+    """Midnight has the day's date and the microsecond before has not, also where a clock change skips midnight."""
+    midnight = midnight_of(day, ZoneInfo(zone))
+    assert moment_of(midnight, ZoneInfo(zone)).date() == day
+    assert moment_of(midnight - 1, ZoneInfo(zone)).date() == day - timedelta(days=1)
+
+
+# Windows
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "zone", "first", "after"),
+    [
+        ("2025-11-14", "2025-11-14", UTC, "2025-11-14T00:00:00", "2025-11-15T00:00:00"),
+        ("2025-11-02", "2025-11-02", NEW_YORK, "2025-11-02T04:00:00", "2025-11-03T05:00:00"),
+        ("2025-03-09", "2025-03-09", NEW_YORK, "2025-03-09T05:00:00", "2025-03-10T04:00:00"),
+        ("2025-03-09", "2025-03-09", HAVANA, "2025-03-09T05:00:00", "2025-03-10T04:00:00"),
+        ("2025-11-02", "2025-11-02", HAVANA, "2025-11-02T04:00:00", "2025-11-03T05:00:00"),
+        ("2025-04-06", "2025-04-06", LORD_HOWE, "2025-04-05T13:00:00", "2025-04-06T13:30:00"),
+        ("2025-12-31", "2026-01-01", timezone(timedelta(hours=5.5)), "2025-12-30T18:30:00", "2026-01-01T18:30:00"),
+        ("2025-11-14T09:30", "2025-11-14T09:31", BERLIN, "2025-11-14T08:30:00", "2025-11-14T08:31:00"),
+        ("2025-11-14T09:30:00Z", "2025-11-14", BERLIN, "2025-11-14T09:30:00", "2025-11-14T23:00:00"),
+    ],
+)
+def test_dates_are_whole_days_of_the_zone(start: str, end: str, zone: tzinfo, first: str, after: str) -> None:
+    """A date begins at local midnight; as an end it includes its whole day, of 23, 24 or 25 hours; a time of day is
+    exact."""
+    assert dated_window(start, end, zone) == Window(utc(first), utc(after), f"{start} to {end}")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (None, None, ALL_TIME),
+        ("2025-11-14", None, Window(utc("2025-11-14T00:00:00"), None, "since 2025-11-14")),
+        (None, "2025-11-14", Window(None, utc("2025-11-15T00:00:00"), "until 2025-11-14")),
+    ],
+)
+def test_a_window_may_be_open(start: str | None, end: str | None, expected: Window) -> None:
+    """A side that is not given does not restrict, and the label says so."""
+    assert dated_window(start, end, UTC) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("2025-11-15", "2025-11-14", "--start 2025-11-15 is not before --end 2025-11-14"),
+        ("2025-11-14T10:00", "2025-11-14T10:00", "--start 2025-11-14T10:00 is not before"),
+        ("2025-11-31", None, "--start 2025-11-31: give a date such as"),
+        (None, "tomorrow", "--end tomorrow: give a date such as"),
+        (None, "2025-1-5", "--end 2025-1-5: give a date such as"),
+        (None, "9999-12-31", "--end 9999-12-31: give a date such as"),
+        ("0001-01-01T00:00", None, "--start 0001-01-01T00:00: give a date such as"),
+        ("2025-11-14T25:00", None, "--start 2025-11-14T25:00: give a date such as"),
+        ("", None, "--start : give a date such as"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(start: str | None, end: str | None, message: str) -> None:
+    """The message names the option and what to give; the exit code is that of wrong usage."""
+    with pytest.raises(InvalidWindow, match=message) as refused:
+        dated_window(start, end, ZoneInfo("Pacific/Kiritimati"))
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("days", "hours", "length", "label"),
+    [
+        (7, 0, 7 * DAY_US, "7 days"),
+        (1, 0, DAY_US, "1 day"),
+        (0, 1, HOUR_US, "1 hour"),
+        (0, 36, 36 * HOUR_US, "36 hours"),
+        (2, 12, 60 * HOUR_US, "2 days 12 hours"),
+    ],
+)
+def test_the_last_days_end_now(days: int, hours: int, length: int, label: str) -> None:
+    """A rolling period of exactly that length, with a label that a person would say."""
+    assert last_window(NOON, days=days, hours=hours) == Window(NOON - length, NOON, label)
+
+
+def test_the_last_hundred_years_begin_with_time() -> None:
+    """A period longer than time itself begins where instants do."""
+    assert last_window(NOON, days=36_500).start_us == EARLIEST_US
+
+
+@pytest.mark.parametrize(
+    ("window", "inside"),
+    [
+        (ALL_TIME, [True, True, True, True]),
+        (Window(10, 20), [False, True, True, False]),
+        (Window(10, None), [False, True, True, True]),
+        (Window(None, 20), [True, True, True, False]),
+        (Window(20, 20), [False, False, False, False]),
+    ],
+)
+def test_a_window_is_half_open(window: Window, inside: list[bool]) -> None:
+    """The start belongs to the window, the end does not."""
+    assert [window.contains(instant) for instant in (9, 10, 19, 20)] == inside
