@@ -204,11 +204,11 @@ def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: P
 
 
 def test_alembic_upgrades_a_server(checkout: Path, postgres_server: str, request: pytest.FixtureRequest) -> None:
-    """`-x db=URL` names a PostgreSQL database; a second time there is nothing to do."""
+    """`-x db=URL` names a PostgreSQL database; afterwards alembic finds nothing to change in it."""
     name = f"checkout_{abs(hash(request.node.nodeid)):x}"
     execute_sql(postgres_server, f"CREATE DATABASE {name}")
     url = database_uri(postgres_server, name)
-    for command in (("upgrade", "head"), ("upgrade", "head"), ("check",)):
+    for command in (("upgrade", "head"), ("check",)):
         done = alembic(checkout, "-x", f"db={url}", *command)
         assert done.returncode == 0, done.stderr
     with closing(open_database(url)) as database:
@@ -216,12 +216,11 @@ def test_alembic_upgrades_a_server(checkout: Path, postgres_server: str, request
     execute_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.mark.parametrize("command", ["current", "check"])
-def test_asking_alembic_changes_nothing(command: str, checkout: Path, tmp_path: Path) -> None:
+def test_asking_alembic_changes_nothing(checkout: Path, tmp_path: Path) -> None:
     """A command that does not upgrade makes no database and no backup."""
     missing, old = tmp_path / "missing.db", an_old_file(tmp_path / "old.db")
     for path in (missing, old):
-        alembic(checkout, "-x", f"db={path}", command)
+        alembic(checkout, "-x", f"db={path}", "current")
     assert [path.name for path in tmp_path.glob("*.db*")] == ["old.db"]
     assert open_database(str(old)).revision() is None
 
