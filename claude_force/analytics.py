@@ -16,7 +16,7 @@ from claude_force.errors import UnknownName
 from claude_force.escape import for_terminal
 from claude_force.query import Dimension, Filter, Interval
 from claude_force.record import dollars, milliseconds, model_family
-from claude_force.result import Bucket, ErrorGroup, Group, Percentiles, Totals
+from claude_force.result import Bucket, ErrorGroup, Extent, Group, Percentiles, Totals
 
 SortKey = Literal["executions", "time", "cost", "success", "tokens", "name"]
 SORT_KEYS: tuple[str, ...] = get_args(SortKey)
@@ -28,6 +28,12 @@ TITLES: dict[Dimension, str] = {
     "project": "project",
 }
 """What a dimension is called in options, headings and JSON."""
+
+COST_PARTS = frozenset(("agents", "models"))
+"""What a cost report shows unless asked for something else."""
+
+ALL_COST_PARTS = COST_PARTS | {"trends"}
+"""All that it can show."""
 
 _NAMES_SHOWN = 12
 
@@ -71,8 +77,8 @@ class Summary:
             "successful_executions": totals.successes,
             "failed_executions": totals.failures,
             "total_tokens": totals.total_tokens,
-            "total_input_tokens": totals.input_tokens,
-            "total_output_tokens": totals.output_tokens,
+            "total_input_tokens": totals.known_input_tokens,
+            "total_output_tokens": totals.known_output_tokens,
             "total_cache_read_tokens": totals.cache_read_tokens,
             "total_cache_write_5m_tokens": totals.cache_write_5m_tokens,
             "total_cache_write_1h_tokens": totals.cache_write_1h_tokens,
@@ -103,7 +109,8 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was spent, on what, and what it would have been on the reference model."""
+    """What was spent, on what, and what it would have been on the reference model. Of `parts`, what was not asked for
+    is empty; `counts` are the agents and models that there are, whatever the limit."""
 
     period: str
     totals: Totals
@@ -111,28 +118,35 @@ class Costs:
     by_model: list[Group]
     interval: Interval
     buckets: list[Bucket]
+    parts: frozenset[str]
+    counts: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Totals first, then the breakdowns."""
+        """Totals first, then the parts that were asked for."""
         totals = self.totals
-        return {
+        found: dict[str, Any] = {
             "period": self.period,
             "total_executions": totals.executions,
             "total_cost": totals.cost,
             "avg_cost_per_execution": totals.average_cost,
             "unpriced_executions": totals.unpriced,
             "cost_savings": savings(totals),
-            "by_agent": [group_dict("agent_name", group) for group in self.by_agent],
-            "by_model": [group_dict("model", group) for group in self.by_model],
-            "interval": self.interval,
-            "trends": [bucket_dict(bucket) for bucket in self.buckets],
         }
+        if "agents" in self.parts:
+            found["by_agent"] = [group_dict("agent_name", group) for group in self.by_agent]
+        if "models" in self.parts:
+            found["by_model"] = [group_dict("model", group) for group in self.by_model]
+        if "trends" in self.parts:
+            found |= {"interval": self.interval, "trends": [bucket_dict(bucket) for bucket in self.buckets]}
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """From the first whole interval to the last, in percent; None where the first has nothing to compare with."""
 
+    first: str
+    last: str
     executions: float | None
     average_time: float | None
 
@@ -150,6 +164,8 @@ class Trends:
     def to_dict(self) -> dict[str, Any]:
         """The intervals, oldest first, and the change."""
         change = self.change and {
+            "from": self.change.first,
+            "to": self.change.last,
             "executions_percent": self.change.executions,
             "avg_execution_time_percent": self.change.average_time,
         }
@@ -191,62 +207,73 @@ class Errors:
 def summary(database: Database, chosen: Filter) -> Summary:
     """The summary of the chosen executions; agents and models by number of executions."""
     with database.read() as connection:
-        _refuse_unknown_names(connection, chosen)
-        agents = [Group(*pair) for pair in query.totals_by(connection, chosen, "agent_name").items()]
-        models = [Group(*pair) for pair in query.totals_by(connection, chosen, "model").items()]
-        return Summary(
-            chosen.window.label,
-            query.totals(connection, chosen),
-            query.percentiles(connection, chosen),
-            sort_groups(agents, "executions"),
-            sort_groups(models, "executions"),
-        )
+        refuse_unknown_names(connection, chosen)
+        agents = _groups(query.totals_by(connection, chosen, "agent_name"))
+        models = _groups(query.totals_by(connection, chosen, "model"))
+        ranked = query.percentiles(connection, chosen)
+    return Summary(
+        chosen.window.label,
+        _sum(agents),
+        ranked,
+        sort_groups(agents, "executions"),
+        sort_groups(models, "executions"),
+    )
 
 
 def breakdown(
     database: Database, chosen: Filter, dimension: Dimension, sort_by: SortKey, limit: int | None = None
 ) -> Breakdown:
-    """The chosen executions by one dimension."""
+    """The chosen executions by one dimension; the first `limit` groups."""
     with database.read() as connection:
-        _refuse_unknown_names(connection, chosen)
+        refuse_unknown_names(connection, chosen)
         ranked = query.percentiles_by(connection, chosen, dimension)
-        groups = [
-            Group(name, sums, ranked.get(name, Percentiles()))
-            for name, sums in query.totals_by(connection, chosen, dimension).items()
-        ]
-        found = query.totals(connection, chosen)
-    return Breakdown(dimension, chosen.window.label, found, sort_groups(groups, sort_by)[:limit], len(groups))
+        sums = query.totals_by(connection, chosen, dimension)
+    groups = [Group(name, totals, ranked.get(name, Percentiles())) for name, totals in sums.items()]
+    return Breakdown(dimension, chosen.window.label, _sum(groups), sort_groups(groups, sort_by)[:limit], len(groups))
 
 
-def costs(database: Database, chosen: Filter, interval: Interval = "daily", zone: tzinfo | None = None) -> Costs:
-    """What the chosen executions cost: by agent, by model and over time, the highest first."""
+def costs(
+    database: Database,
+    chosen: Filter,
+    parts: frozenset[str] = COST_PARTS,
+    interval: Interval = "daily",
+    zone: tzinfo | None = None,
+    limit: int | None = None,
+) -> Costs:
+    """What the chosen executions cost, by the parts asked for: the first `limit` agents and models, the highest first,
+    and the intervals of `zone` (local time)."""
     with database.read() as connection:
-        _refuse_unknown_names(connection, chosen)
-        agents = [Group(*pair) for pair in query.totals_by(connection, chosen, "agent_name").items()]
-        models = [Group(*pair) for pair in query.totals_by(connection, chosen, "model").items()]
-        return Costs(
-            chosen.window.label,
-            query.totals(connection, chosen),
-            sort_groups(agents, "cost"),
-            sort_groups(models, "cost"),
-            interval,
-            query.trend(connection, chosen, interval, zone or clock.local_zone()),
-        )
+        refuse_unknown_names(connection, chosen)
+        agents = _groups(query.totals_by(connection, chosen, "agent_name"))
+        models = _groups(query.totals_by(connection, chosen, "model")) if "models" in parts else []
+        zone = zone or clock.local_zone()
+        buckets = query.trend(connection, chosen, interval, zone) if "trends" in parts else []
+    return Costs(
+        chosen.window.label,
+        _sum(agents),
+        sort_groups(agents, "cost")[:limit] if "agents" in parts else [],
+        sort_groups(models, "cost")[:limit],
+        interval,
+        buckets,
+        parts,
+        (len(agents), len(models)),
+    )
 
 
 def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo, now_us: int | None = None) -> Trends:
     """The chosen executions over time. `now_us` tells which interval is not over yet."""
     with database.read() as connection:
-        _refuse_unknown_names(connection, chosen)
+        refuse_unknown_names(connection, chosen)
         buckets = query.trend(connection, chosen, interval, zone)
+        history = query.extent(connection, Filter())
     total = sum((bucket.totals for bucket in buckets), Totals())
-    return Trends(chosen.window.label, interval, total, buckets, _change(buckets, chosen.window, now_us))
+    return Trends(chosen.window.label, interval, total, buckets, _change(buckets, chosen.window, history, now_us))
 
 
 def errors(database: Database, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:
     """The failures among the chosen executions, by kind."""
     with database.read() as connection:
-        _refuse_unknown_names(connection, chosen)
+        refuse_unknown_names(connection, chosen)
         groups = query.errors(connection, chosen)
         found = query.totals(connection, chosen)
     groups.sort(key=lambda group: (-group.failures, group.error_type or ""))
@@ -311,8 +338,8 @@ def _totals_dict(totals: Totals, latencies: dict[str, Any]) -> dict[str, Any]:
         "total_cost": totals.cost,
         "avg_cost_per_execution": totals.average_cost,
         "total_tokens": totals.total_tokens,
-        "input_tokens": totals.input_tokens,
-        "output_tokens": totals.output_tokens,
+        "input_tokens": totals.known_input_tokens,
+        "output_tokens": totals.known_output_tokens,
         "cache_read_tokens": totals.cache_read_tokens,
         "cache_write_5m_tokens": totals.cache_write_5m_tokens,
         "cache_write_1h_tokens": totals.cache_write_1h_tokens,
@@ -330,39 +357,52 @@ def _latencies(found: Percentiles) -> dict[str, Any]:
     }
 
 
-def _change(buckets: list[Bucket], window: clock.Window, now_us: int | None) -> Change | None:
-    start, end = window.start_us, window.end_us if window.end_us is not None else now_us
+def _groups(sums: dict[str | None, Totals]) -> list[Group]:
+    return [Group(name, totals) for name, totals in sums.items()]
+
+
+def _sum(groups: Iterable[Group]) -> Totals:
+    return sum((group.totals for group in groups), Totals())
+
+
+def _change(buckets: list[Bucket], window: clock.Window, history: Extent | None, now_us: int | None) -> Change | None:
+    """An interval is whole if it is over, and neither the window nor the history begins within it. Intervals without
+    executions are passed over."""
+    starts = [edge for edge in (window.start_us, history.first_us if history else None) if edge is not None]
+    ends = [edge for edge in (window.end_us, now_us) if edge is not None]
     whole = [
         bucket
         for bucket in buckets
-        if (start is None or bucket.start_us >= start) and (end is None or bucket.end_us <= end)
+        if all(bucket.start_us >= edge for edge in starts) and all(bucket.end_us <= edge for edge in ends)
     ]
     if len(whole) < 2:
         return None
-    first, last = whole[0].totals, whole[-1].totals
-    return Change(_percent(first.executions, last.executions), _percent(first.average_ms, last.average_ms))
+    first, last = whole[0], whole[-1]
+    return Change(
+        first.label,
+        last.label,
+        _percent(first.totals.executions, last.totals.executions),
+        _percent(first.totals.average_ms, last.totals.average_ms),
+    )
 
 
 def _percent(before: float | None, after: float | None) -> float | None:
     return 100 * (after - before) / before if before and after is not None else None
 
 
-def _refuse_unknown_names(connection: Connection, chosen: Filter) -> None:
+def refuse_unknown_names(connection: Connection, chosen: Filter) -> None:
     """Raise UnknownName for a name that the store has never seen: a report about nothing would hide the slip."""
     for dimension, wanted in chosen.names():
-        if not wanted:
-            continue
-        known = query.names(connection, dimension)
-        unknown = [name for name in wanted if name not in known]
-        if unknown and known:
-            raise UnknownName(_unknown_message(TITLES[dimension], unknown[0], known))
+        for name in wanted:
+            if not query.has_name(connection, dimension, name) and query.extent(connection, Filter()):
+                raise UnknownName(_unknown_message(TITLES[dimension], name, query.names(connection, dimension)))
 
 
 def _unknown_message(title: str, name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=1)
+    near = [item for item in known if name in item] or get_close_matches(name, known, n=1)
     guess = f" did you mean {near[0]}?" if near else ""
     more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
-    shown = for_terminal(", ".join(known[:_NAMES_SHOWN]))
+    shown = for_terminal(", ".join(known[:_NAMES_SHOWN])) or "none"
     return f"no {title} {for_terminal(name)} in the store;{for_terminal(guess)} there are: {shown}{more}"

@@ -43,6 +43,13 @@ _PLAIN = (
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _REQUIRED = ("timestamp", "agent_name", "success", "model", "input_tokens", "output_tokens")
 _ALIASES = {"workflow_name": "workflow_id", "duration_ms": "execution_time_ms"}
+_PUBLIC = {
+    "timestamp_us": "timestamp",
+    "duration_us": "execution_time_ms",
+    "cost_nanousd": "estimated_cost",
+    "reference_cost_nanousd": "reference_cost",
+}
+
 _NOTHING: tuple[Any, ...] = (None, "")
 """What says that an optional field is not known."""
 
@@ -193,13 +200,14 @@ def _notes(data: dict[str, Any], fields: dict[str, Any], extras: dict[str, Any])
 def content_digest(draft: Draft) -> bytes:
     """Sixteen bytes that stand for the content of a line without a `uid`.
 
-    Key order, white space and spelling of numbers do not matter; a field that is null counts like one that is absent.
-    The price fields that we add ourselves come later and are not part of it. Raises InvalidRecord for values nested
-    too deeply to be written.
+    The content is one flat object of the line's fields under their public names, known and unknown alike, so that a
+    field does not change the identity on the day that we learn to know it. Key order, white space and the spelling of
+    numbers do not matter; a field that is null counts like one that is absent. Costs that we compute ourselves come
+    later and are not part of it. Raises InvalidRecord for values nested too deeply to be written.
     """
-    content = {name: value for name, value in draft.fields.items() if value is not None}
+    known = {_PUBLIC.get(name, name): value for name, value in draft.fields.items() if value is not None}
     try:
-        text = orjson.dumps([content, _plain(draft.extras)], option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(_plain(draft.extras) | known, option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONEncodeError, RecursionError):
         raise InvalidRecord("", "nested too deeply") from None
     return hashlib.blake2b(text, digest_size=16).digest()

@@ -195,6 +195,14 @@ def last_window(now: int, *, days: int = 0, hours: int = 0) -> Window:
     return Window(max(start, EARLIEST_US), now, " ".join(parts))
 
 
+_ROLLING = re.compile(r"\d+ (days?|hours?)")
+
+
+def heading_of(label: str) -> str:
+    """A window's label as a heading has it: "30 days" is "Last 30 days"."""
+    return f"Last {label}" if _ROLLING.fullmatch(label) else label[:1].upper() + label[1:]
+
+
 def dated_window(start: str | None, end: str | None, zone: tzinfo) -> Window:
     """The period from `start` to `end`, each a date or a date and time in `zone`.
 

@@ -22,6 +22,9 @@ that checking a database does not import alembic."""
 
 HEAD = REVISIONS[-1]
 
+VERSION_TABLE = "claude_force_version"
+"""Where the revision is recorded: a name of our own, since a team's database may hold other programs of alembic."""
+
 
 class Connection(Protocol):
     """One transaction on one engine."""

@@ -22,9 +22,9 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from claude_force import schema
-from claude_force.database import HEAD, REVISIONS, Database
+from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database
 from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing, SchemaTooNew
-from claude_force.sqlite import SqliteDatabase, connect, create_file
+from claude_force.sqlite import SqliteDatabase, connect, create_file, folder_lock
 
 if TYPE_CHECKING:
     from claude_force.server import ServerDatabase
@@ -52,16 +52,25 @@ def upgrade(database: Database) -> Upgrade:
         raise SchemaTooNew(f"{database.name} has schema {before}: a newer claude-force wrote it; upgrade claude-force")
     if before == HEAD:
         return Upgrade(before, HEAD, None)
-    backup = None
-    if isinstance(database, SqliteDatabase):
-        if not database.exists():
-            create_file(database.path)
-            return Upgrade(None, HEAD, None)
-        backup = _backup_before(database, before)
-    database.close()
-    with _connected(database) as connection:
-        upgrade_connection(connection, "head")
+    if isinstance(database, SqliteDatabase) and not database.exists():
+        create_file(database.path)
+        return Upgrade(None, HEAD, None)
+    with _alone(database):
+        backup = _backup_before(database)
+        database.close()
+        with _connected(database) as connection:
+            upgrade_connection(connection, "head")
     return Upgrade(before, HEAD, backup)
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """While no other process upgrades or creates a database in the same folder; a server has a lock of its own."""
+    if isinstance(database, SqliteDatabase):
+        with folder_lock(database.path.parent):
+            yield
+    else:
+        yield
 
 
 def upgrade_connection(connection: Connection, target: str) -> None:
@@ -87,24 +96,18 @@ def _scripts() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _backup_before(database: SqliteDatabase, before: str | None) -> Path | None:
-    """A verified copy named after the revision that it holds; the next free name, so that none is overwritten. None if
-    another process has upgraded in between."""
+def _backup_before(database: Database) -> Path | None:
+    """A verified copy of a SQLite file that is not at head, named after the revision that it holds; the next free name,
+    so that none is overwritten."""
+    before = database.revision()
+    if before == HEAD or not isinstance(database, SqliteDatabase):
+        return None
     target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}")
     number = 1
     while target.exists():
         number += 1
         target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}.{number}")
-    try:
-        database.backup(target)
-    except DatabaseError:
-        if database.revision() == HEAD:
-            # Of two processes that upgrade at once, the one that comes later needs no copy.
-            return None
-        raise
-    if SqliteDatabase(target).revision() != before:
-        target.unlink()
-        return None
+    database.backup(target)
     return target
 
 
@@ -167,17 +170,17 @@ def _run_in_shell(context: Any) -> None:
     if context.is_offline_mode():
         raise DatabaseError("offline mode is not supported: a migration needs to see the database")
     database = _database_of_shell(context.get_x_argument(as_dictionary=True).get("db"))
-    is_upgrade = context.config.cmd_opts.cmd[0].__name__ == "upgrade"
-    if isinstance(database, SqliteDatabase):
-        before = database.revision()
-        if not database.exists():
-            if not is_upgrade:
-                raise DatabaseMissing(f"there is no database at {database.name}; make it with: alembic upgrade head")
-            create_file(database.path)
-        elif is_upgrade and before != HEAD:
-            _backup_before(database, before)
-    with _connected(database) as opened:
-        _run(context, opened)
+    # alembic.command called from Python has no options: then it is an upgrade, or harmless.
+    is_upgrade = getattr(context.config.cmd_opts, "cmd", (alembic.command.upgrade,))[0] is alembic.command.upgrade
+    if isinstance(database, SqliteDatabase) and not database.exists():
+        if not is_upgrade:
+            raise DatabaseMissing(f"there is no database at {database.name}; make it with: alembic upgrade head")
+        create_file(database.path)
+    with _alone(database):
+        if is_upgrade:
+            _backup_before(database)
+        with _connected(database) as opened:
+            _run(context, opened)
     if is_upgrade:
         context.config.print_stdout("%s is at %s", database.name, database.revision())
 
@@ -198,6 +201,7 @@ def _run(context: Any, connection: Connection) -> None:
         transactional_ddl=True,
         transaction_per_migration=True,
         render_as_batch=True,
+        version_table=VERSION_TABLE,
     )
     with context.begin_transaction():
         context.run_migrations()

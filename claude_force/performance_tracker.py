@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_force import analytics, query, record, spool
-from claude_force.clock import ALL_TIME, DAY_US, Window, instant_of, last_window, local_zone, now_us
+from claude_force.clock import ALL_TIME, DAY_US, Window, heading_of, instant_of, last_window, local_zone, now_us
 from claude_force.database import Database
 from claude_force.errors import ClaudeForceError, InvalidRecord, SettingsError, UnknownName
 from claude_force.export.files import write_csv, write_document
@@ -49,6 +49,9 @@ _PATIENCE = 10
 """How many times as long as a slow failure took the database is left alone."""
 
 _SLOW_S = 1.0
+
+_DRAIN_EVERY_S = 30.0
+"""How often a tracker that is recording looks for what others put aside."""
 
 _ABSURD = 1e15
 """Beyond every limit of the record. NaN is not below it either."""
@@ -81,7 +84,7 @@ class PerformanceTracker:
         self._settings = _settings_of(self._home)
         if not enable_persistence:
             private = tempfile.mkdtemp(prefix="claude-force-")
-            weakref.finalize(self, shutil.rmtree, private, ignore_errors=True)
+            weakref.finalize(self, _remove_private, private, os.getpid())
             database = str(Path(private) / "metrics.db")
         self._location = database_location(self._settings, self._home, database)
         self._spool = spool.spool_files(self._location, self._home.metrics_folder)
@@ -90,7 +93,8 @@ class PerformanceTracker:
         self._warned = False
         self._retry_at = 0.0
         self._trouble: Exception | None = None
-        self._drained = False
+        self._drain_at = 0.0
+        self._closes_at_exit = False
 
     @functools.cached_property
     def _database(self) -> Database:
@@ -180,7 +184,7 @@ class PerformanceTracker:
         """Record what a tracked call came to. Raises nothing: a value that cannot be is logged with its reason."""
         values = {name: getattr(outcome, name) for name in outcome.__slots__}
         try:
-            self._record(**values, timestamp_us=now_us(), cost_nanousd=None, project=None, uid=None)
+            self._record(**values, cost_nanousd=None, project=None, uid=None)
         except InvalidRecord as error:
             self._warn(f"an execution of {outcome.agent_name!r} was not recorded: {error}")
 
@@ -230,33 +234,40 @@ class PerformanceTracker:
                 self._retry_at = time.monotonic() + _PATIENCE * elapsed
             self._put_aside(metrics, error)
             return
-        if self._waiting or not self._drained:
+        if self._waiting or started >= self._drain_at:
             self._bring_in()
 
     def _put_aside(self, metrics: ExecutionMetrics, cause: Exception | None) -> None:
-        self._drained = False
         try:
             path = spool.append(metrics, self._spool)
         except OSError as error:
-            if not self._waiting:
+            if not self._closes_at_exit:
+                self._closes_at_exit = True
                 atexit.register(self.close)
             self._waiting.append(metrics)
             self._warn(f"{cause}; the spool cannot be written either ({error}): executions are kept in memory")
         else:
             self._warn(f"{cause}; executions wait in {path} and come in later (or now: claude-force import)")
+        self._drain_at = 0.0
 
     def _bring_in(self) -> None:
         """Store what waited, now that the database takes records again."""
         if not self._draining.acquire(blocking=False):
             return
+        # Set before, so that what is put aside meanwhile is looked for again.
+        self._drain_at = time.monotonic() + _DRAIN_EVERY_S
         try:
-            while self._waiting:
-                self._store.add([self._waiting[0]])
-                self._waiting.popleft()
-            rejects = RejectLog(self._home.rejected_file)
-            spool.drain(self._spool, self._store, rejects, now_us())
-            self._drained = True
+            for _ in range(len(self._waiting)):
+                metrics = self._waiting.popleft()
+                try:
+                    self._store.add([metrics])
+                except ClaudeForceError:
+                    self._waiting.appendleft(metrics)
+                    raise
+            spool.drain(self._spool, self._store, RejectLog(self._home.rejected_file), now_us())
+            self._warned = False
         except (ClaudeForceError, OSError) as error:
+            self._drain_at = 0.0
             logger.debug("what waits was not brought in: %s", error)
         finally:
             self._draining.release()
@@ -267,7 +278,7 @@ class PerformanceTracker:
         if first:
             _say(message)
         else:
-            logger.info(message)
+            logger.warning(message)
 
     # Reading
 
@@ -290,16 +301,18 @@ class PerformanceTracker:
     def get_summary(self, hours: int | None = None, *, days: int | None = None) -> dict[str, Any]:
         """The summary of the last `hours` or `days`, or of all time: the keys of the guide's baseline and those of
         claude-force 1.3. Rates are percent, 0 to 100; what cannot be known (an average of nothing) is None."""
+        if (days or 0) < 0 or (hours or 0) < 0:
+            raise ValueError("days and hours must not be negative")
         window = last_window(now_us(), days=days or 0, hours=hours or 0) if days or hours else ALL_TIME
         found = analytics.summary(self._database, Filter(window=window)).to_dict()
-        return found | {"time_period": "all time" if window is ALL_TIME else f"last {window.label}"}
+        return found | {"time_period": "all time" if window is ALL_TIME else heading_of(window.label).lower()}
 
     def get_agent_stats(self, agent_name: str | None = None) -> dict[str, dict[str, Any]]:
         """By agent: executions, success_rate (0 to 100), total_cost, avg_execution_time_ms, total_tokens. An
         agent that does not exist gives an empty answer."""
         chosen = Filter(agents=(agent_name,) if agent_name else ())
         try:
-            groups = analytics.breakdown(self._database, chosen, "agent_name", "executions").groups
+            groups = analytics.summary(self._database, chosen).agents
         except UnknownName:
             return {}
         return {
@@ -368,7 +381,9 @@ class PerformanceTracker:
     def close(self) -> None:
         """Store or spool what waits in memory and close the database. The tracker can be used again."""
         self._retry_at = 0.0
-        for metrics in [self._waiting.popleft() for _ in range(len(self._waiting))]:
+        with self._draining:
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        for metrics in waiting:
             self._keep(metrics)
         if self._waiting:
             logger.error("%d executions could be kept nowhere", len(self._waiting))
@@ -406,6 +421,12 @@ def _settings_of(home: Home) -> Settings:
     return settings
 
 
+def _remove_private(folder: str, pid: int) -> None:
+    """Remove a private database, in the process that made it: a child of a fork ends before its parent."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _say(message: str) -> None:
     """A warning that points at the host's line; to the log where the host has made warnings errors, since this must
     not raise."""
@@ -426,7 +447,7 @@ def _instant(timestamp: object) -> int:
 
 def _rounded(field: str, value: object, factor: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _ABSURD:
-        raise InvalidRecord(field, f"expected a number that can be, got {record.kind_of(value)}")
+        raise InvalidRecord(field, f"expected a number that is not absurd, got {record.kind_of(value)}")
     return round(value * factor)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -11,6 +13,27 @@ def make_folder(folder: Path) -> None:
     missing = [folder, *folder.parents]
     for path in reversed(missing[: next((place for place, path in enumerate(missing) if path.is_dir()), None)]):
         path.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def replacing(target: Path, new_mode: int) -> Iterator[int]:
+    """A descriptor to write what `target` is to hold; when the block ends the file takes its name, and never half. A
+    file that exists keeps its permissions, a new one gets `new_mode`. Raises OSError."""
+    target = target.resolve()
+    mode = target.stat().st_mode & 0o777 if target.exists() else new_mode
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        try:
+            os.fchmod(descriptor, mode)
+            yield descriptor
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def open_append(path: Path) -> int:

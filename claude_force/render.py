@@ -185,10 +185,10 @@ def count(number: float | None) -> str:
 
 
 def compact(number: float | None) -> str:
-    """A count in few characters: 12,345, then 1.2M and 3.4B."""
+    """A count in few characters: 12,345, then 1.2M, then 123M."""
     if number is None or number < 999_999.5:
         return count(number)
-    return f"{number / 1e9:.1f}B" if number >= 999_950_000 else f"{number / 1e6:.1f}M"
+    return f"{number / 1e6:.1f}M" if number < 99_950_000 else f"{number / 1e6:,.0f}M"
 
 
 def quantity(number: int, noun: str) -> str:

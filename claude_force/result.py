@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from claude_force.record import dollars
+from claude_force.record import NANOUSD, dollars
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,20 @@ class Totals:
         return _ratio(self.duration_us, 1000 * self.timed)
 
     @property
-    def total_tokens(self) -> int:
-        """The sum of all kinds."""
+    def known_input_tokens(self) -> int | None:
+        """The sum; None when there are executions and the usage of none is known."""
+        return self.input_tokens if self.metered or not self.executions else None
+
+    @property
+    def known_output_tokens(self) -> int | None:
+        """The sum; None when there are executions and the usage of none is known."""
+        return self.output_tokens if self.metered or not self.executions else None
+
+    @property
+    def total_tokens(self) -> int | None:
+        """The sum of all kinds; None when there are executions and the usage of none is known."""
+        if self.executions and not self.metered:
+            return None
         cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
         return self.input_tokens + self.output_tokens + cached
 
@@ -76,7 +88,7 @@ class Totals:
     @property
     def average_cost(self) -> float | None:
         """US dollars an execution, over the priced ones."""
-        return _ratio(self.cost_nanousd, 1_000_000_000 * self.priced)
+        return _ratio(self.cost_nanousd, NANOUSD * self.priced)
 
     @property
     def unpriced(self) -> int:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,8 +21,9 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database import HEAD, REVISIONS, Database, Parameters, Row
+from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database, Parameters, Row
 from claude_force.errors import DatabaseError, DatabaseUnavailable, SchemaOutdated, SchemaTooNew
+from claude_force.record import FIELDS
 from claude_force.settings import without_password
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 10
 
 
-@cache
+@lru_cache(maxsize=256)
 def _statement(sql: str) -> TextClause:
     return text(sql)
 
@@ -124,12 +125,17 @@ class ServerDatabase(Database):
 
     def revision(self) -> str | None:
         with self._translated(), self.engine().connect() as raw:
-            if raw.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
+            if raw.execute(text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar() is None:
                 return None
-            found = raw.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            found = raw.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
         return None if found is None else str(found)
 
     def check_integrity(self) -> list[str]:
+        # The server checks its own pages; what can be looked at from here is that every column is there to be read.
+        if self.revision() != HEAD:
+            return []
+        with self.read() as connection:
+            connection.fetch(f"SELECT {', '.join(FIELDS)} FROM executions LIMIT 1")
         return []
 
     def backup(self, target: Path) -> None:
@@ -146,6 +152,7 @@ class ServerDatabase(Database):
             if self._engine is not None:
                 self._engine.dispose(close=self._pid == os.getpid())
                 self._engine = None
+            self._verified = False
 
 
 def parse_url(url: str) -> URL:

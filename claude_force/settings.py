@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_force.errors import SettingsError
-from claude_force.private_files import make_folder
+from claude_force.private_files import make_folder, replacing
 from claude_force.record import kind_of
 
 SECTION = "performance"
@@ -114,6 +114,8 @@ def without_password(location: str) -> str:
 
 def expand(path: Path | str) -> Path:
     """A path with `~` expanded, absolute. Raises SettingsError for a path that cannot be."""
+    if str(path) == ":memory:":
+        raise SettingsError("a database in memory would be gone at the end of the command; name a file")
     if str(path).startswith(("postgres:", "postgresql:")):
         raise SettingsError("a database URL begins with postgresql://, with two slashes")
     try:
@@ -128,10 +130,17 @@ def expand(path: Path | str) -> Path:
 
 
 def database_location(settings: Settings, home: Home, flag: str | None = None) -> str:
-    """The path or URL of the database: the flag, CLAUDE_FORCE_DB, the settings, or the home's own file."""
-    named = flag or os.environ.get(DATABASE_VARIABLE) or settings.database
+    """The path or server URL of the database: the flag, CLAUDE_FORCE_DB, the settings (where a path is relative to the
+    folder that holds `.claude`), or the home's own file."""
+    named = flag or os.environ.get(DATABASE_VARIABLE)
+    if not named and settings.database:
+        named = settings.database
+        if "://" not in named:
+            # A path in a file must not mean another place in each working folder.
+            named = os.path.join(home.folder.parent, os.path.expanduser(named))  # noqa: PTH111, PTH118
     if not named:
         return str(home.database_file)
+    named = named.removeprefix("sqlite:///") or named
     if "://" in named:
         return named
     try:
@@ -213,6 +222,8 @@ def parse_value(key: str, text: str) -> bool | str:
         if not text:
             raise SettingsError(f"{key} must not be empty; to go back to the default: claude-force config unset {key}")
         text.encode()
+        if key == f"{SECTION}.database" and "://" in text and not text.startswith(("postgres", "sqlite:///")):
+            raise SettingsError(f"{key} must be a file or a postgresql:// URL")
         return text
     words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
     if text.lower() not in words:
@@ -248,20 +259,11 @@ def write_file(path: Path, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise SettingsError(f"{path} holds a number that cannot be kept as it is; change it by hand") from None
-    target = path.resolve()
-    if target.exists() and not os.access(target, os.W_OK):
+    if path.exists() and not os.access(path, os.W_OK):
         raise SettingsError(f"{path} is read-only")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        make_folder(target.parent)
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.fchmod(descriptor, mode)
-        with open(descriptor, "wb") as file:
+        make_folder(path.resolve().parent)
+        with replacing(path, 0o600) as descriptor, open(descriptor, "wb", closefd=False) as file:
             file.write(_encoded(text, content) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise SettingsError(f"{path}: {error.strerror}") from None

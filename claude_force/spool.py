@@ -76,9 +76,10 @@ def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int
             continue
         try:
             with _locked(path, _open_existing) as descriptor, open(os.dup(descriptor), "rb") as stream:
-                parsed = JsonlSource(UTC).parse(stream)
-                report += load(parsed, target, source=str(path), rejects=rejects, now_us=now_us)
-                path.unlink()
+                source = JsonlSource(UTC)
+                report += load(source.parse(stream), target, source=str(path), rejects=rejects, now_us=now_us)
+                if not source.is_broken_off:
+                    path.unlink()
         except FileNotFoundError:
             continue
     return report

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from claude_force.database import HEAD, REVISIONS, Database, Parameters, Row
+from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database, Parameters, Row
 from claude_force.errors import (
     DatabaseBusy,
     DatabaseCorrupt,
@@ -208,7 +208,7 @@ class SqliteDatabase(Database):
         if size < self._checkpoint_at:
             self._checkpoint_at = CHECKPOINT_BYTES
             return
-        with suppress(sqlite3.Error), self._connection() as raw:
+        with suppress(sqlite3.Error, DatabaseError, OSError), self._connection() as raw:
             raw.execute("BEGIN IMMEDIATE")
             try:
                 with _closing(self.path) as checkpointer:
@@ -232,11 +232,14 @@ class SqliteDatabase(Database):
         if not self.path.exists():
             raise DatabaseMissing(f"no database at {self.path}")
         try:
-            with opened(self.path) as raw:
+            with opened(self.path) as raw, _closing(":memory:") as wanted:
                 found = [row[0] for row in raw.execute("PRAGMA integrity_check")]
+                wanted.executescript(_HEAD_SCHEMA.read_text())
+                missing = _objects(wanted) - _objects(raw) if _revision(raw) == HEAD else set()
         except DatabaseCorrupt as error:
             return [str(error)]
-        return [] if found == ["ok"] else found
+        problems = [] if found == ["ok"] else found
+        return problems + [f"the {kind} {name} is missing or not as it was made" for kind, name, _ in sorted(missing)]
 
     def backup(self, target: Path) -> None:
         if not self.path.exists():
@@ -342,9 +345,14 @@ def _refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:
         raise NotADatabase(f"{path} is a database of another program; name another file with --db")
 
 
+def _objects(raw: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """The kind, name and text of each table and index."""
+    return set(raw.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+
+
 def _revision(raw: sqlite3.Connection) -> str | None:
     try:
-        row = raw.execute("SELECT version_num FROM alembic_version").fetchone()
+        row = raw.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return None
@@ -365,7 +373,7 @@ def create_file(path: Path) -> None:
                     "choose a local disk, or PostgreSQL, with --db"
                 )
             raw.executescript(f"BEGIN IMMEDIATE;\n{_HEAD_SCHEMA.read_text()}\nCOMMIT;")
-        with _creating_in(path.parent):
+        with folder_lock(path.parent):
             if not path.exists():
                 _put_aside_log(path)
                 os.link(temporary, path)
@@ -378,8 +386,8 @@ def create_file(path: Path) -> None:
 
 
 @contextmanager
-def _creating_in(folder: Path) -> Iterator[None]:
-    """A lock on the folder, for those who create a database in it."""
+def folder_lock(folder: Path) -> Iterator[None]:
+    """A lock on a folder, for those who create or upgrade a database in it. Not to be nested."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
+from claude_force.clock import now_us
 from claude_force.record import NAME_LIMIT, UNKNOWN
+
+logger = logging.getLogger("claude_force")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +34,7 @@ class Outcome:
     model: str
     success: bool
     duration_us: int
+    timestamp_us: int
     error_type: str | None
     input_tokens: int | None
     output_tokens: int | None
@@ -61,7 +66,13 @@ class Tracked:
 
     def take_usage(self, response: object) -> None:
         """Add the usage of an API response: an object or a mapping with `usage` (Anthropic's Message, a result of
-        `claude -p`), or the usage itself. Its `model` is taken too. Calling it again adds up."""
+        `claude -p`), or the usage itself. Its `model` is taken too. Calling it again adds up. A response without a
+        usage that can be read is said to the log."""
+        if not self.find_usage(response):
+            logger.warning("no token usage in a %s; the execution is recorded without", type(response).__name__)
+
+    def find_usage(self, response: object) -> bool:
+        """The same, for a value that may well be no response; whether it had a usage."""
         usage = _part(response, "usage")
         if usage is None:
             usage = response
@@ -70,7 +81,7 @@ class Tracked:
             self.model = model
         read, written = _part(usage, "input_tokens"), _part(usage, "output_tokens")
         if not (_is_count(read) and _is_count(written)):
-            return
+            return False
         self.input_tokens = (self.input_tokens or 0) + read
         self.output_tokens = (self.output_tokens or 0) + written
         self.cache_read_tokens += _count(_part(usage, "cache_read_input_tokens"))
@@ -79,6 +90,7 @@ class Tracked:
         # The sum is there without the tiers in older responses; what no tier claims is a write for five minutes.
         self.cache_write_1h_tokens += long
         self.cache_write_5m_tokens += max(short, _count(_part(usage, "cache_creation_input_tokens")) - long)
+        return True
 
 
 def _name_of(function: object) -> str:
@@ -136,8 +148,16 @@ class Tracking:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # In a thread, so that a locked database does not stop the event loop. The thread goes on if we are cancelled.
-        await asyncio.to_thread(self.recorder.record_outcome, self._finish(kind))
+        # In a thread, so that a locked database does not stop the event loop; shielded, since a cancellation would also
+        # take back what still waits for a thread.
+        outcome = self._finish(kind)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(None, self.recorder.record_outcome, outcome)
+        except RuntimeError:
+            # The loop is closing and takes no more work.
+            self.recorder.record_outcome(outcome)
+        else:
+            await asyncio.shield(future)
 
     def _finish(self, kind: type[BaseException] | None) -> Outcome:
         elapsed_ns = time.perf_counter_ns() - self._started_ns
@@ -148,6 +168,7 @@ class Tracking:
             model=tracked.model,
             success=kind is None,
             duration_us=elapsed_ns // 1000,
+            timestamp_us=now_us(),
             error_type=None if kind is None else kind.__name__[:NAME_LIMIT],
             input_tokens=tracked.input_tokens,
             output_tokens=tracked.output_tokens,
@@ -167,13 +188,14 @@ class Tracking:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{_name_of(function)} is a generator: use `with tracker.track(...)` inside it")
         task = self.task or _name_of(function)
-        if inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+            awaited = cast("Callable[P, Awaitable[Any]]", function)
 
             @functools.wraps(function)
             async def track_async(*args: P.args, **kwargs: P.kwargs) -> Any:
                 async with replace(self, task=task, _tracked=None) as tracked:
-                    result = await function(*args, **kwargs)
-                    tracked.take_usage(result)
+                    result = await awaited(*args, **kwargs)
+                    tracked.find_usage(result)
                     return result
 
             return cast("Callable[P, R]", track_async)
@@ -182,7 +204,7 @@ class Tracking:
         def track_call(*args: P.args, **kwargs: P.kwargs) -> R:
             with replace(self, task=task, _tracked=None) as tracked:
                 result = function(*args, **kwargs)
-                tracked.take_usage(result)
+                tracked.find_usage(result)
                 return result
 
         return track_call

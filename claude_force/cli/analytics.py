@@ -66,7 +66,7 @@ def by_agent(request: Request, sort_by: SortKey, limit: int | None) -> None:
 @sort_option
 @limit_option
 def by_model(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """The same, of each model.
+    """Executions, success, time, cost and tokens of each model.
 
     \b
     Example:
@@ -80,7 +80,7 @@ def by_model(request: Request, sort_by: SortKey, limit: int | None) -> None:
 @sort_option
 @limit_option
 def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """The same, of each workflow.
+    """Executions, success, time, cost and tokens of each workflow.
 
     \b
     Example:
@@ -94,7 +94,9 @@ def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
 @sort_option
 @limit_option
 def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """The same, of each project (working folder).
+    """Executions, success, time, cost and tokens of each project.
+
+    A project is the folder that an agent worked in.
 
     \b
     Example:
@@ -113,14 +115,14 @@ def _show_breakdown(request: Request, dimension: Dimension, sort_by: SortKey, li
 @click.option("--by-agent", "with_agents", is_flag=True, help="Only the costs by agent.")
 @click.option("--by-model", "with_models", is_flag=True, help="Only the costs by model.")
 @click.option("--trends", "with_trends", is_flag=True, help="The costs over time.")
-@interval_option
+@click.option("--interval", type=click.Choice(INTERVALS), help="The length of an interval of --trends. Default: daily.")
 @limit_option
 def costs(
     request: Request,
     with_agents: bool,
     with_models: bool,
     with_trends: bool,
-    interval: Interval,
+    interval: Interval | None,
     limit: int | None,
 ) -> None:
     """What was spent, on what, and what it saved against one model for everything.
@@ -129,10 +131,10 @@ def costs(
     Example:
       claude-force analytics costs --trends --interval daily
     """
-    asked = {"agents": with_agents, "models": with_models, "trends": with_trends}
-    parts = frozenset(part for part, wanted in asked.items() if wanted) or frozenset(("agents", "models"))
-    report = reports.costs(request.place.database, request.chosen, interval, request.zone)
-    show(request, report, layout.costs_layout(report, request.place.settings.reference_model, parts, limit))
+    asked = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
+    parts = frozenset(part for part, wanted in asked.items() if wanted) or reports.COST_PARTS
+    report = reports.costs(request.place.database, request.chosen, parts, interval or "daily", request.zone, limit)
+    show(request, report, layout.costs_layout(report, request.place.settings.reference_model))
 
 
 @analytics.command()
@@ -188,6 +190,8 @@ def export(
     refuse_database(output, request.place)
     suffix = output.suffix.lower().removeprefix(".") if output else ""
     chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
+    with request.place.database.read() as connection:
+        reports.refuse_unknown_names(connection, request.chosen)
     records = query.iterate(request.place.database, request.chosen)
     if chosen == "csv":
         count = files.write_csv(records, output, request.zone, all_columns=all_columns)

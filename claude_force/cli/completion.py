@@ -11,7 +11,9 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell: commands, options, and names from your store.
+    """Print the completion script of a shell.
+
+    It completes commands, options, and the names in your store.
 
     \b
     Example:

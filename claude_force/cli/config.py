@@ -97,7 +97,7 @@ def list_(as_json: bool) -> None:
         section = settings.read_file(home.settings_file).get(SECTION, {})
         for key, value in values.items():
             origin = "" if key.removeprefix(f"{SECTION}.") in section else "  (default)"
-            click.echo(f"{key} = {_shown(value)}{origin}")
+            click.echo(f"{key} = {_shown(value)}{origin}" if value is not None else f"{key}{origin}")
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
 

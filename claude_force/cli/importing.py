@@ -23,6 +23,9 @@ from claude_force.sources.jsonl import JsonlSource
 from claude_force.sources.loading import DryRun, ImportReport, Progress, RejectLog, Target, load
 from claude_force.store import Store
 
+_LONG_WORK_BYTES = 4 * 1024 * 1024
+"""A file of less is imported before a progress bar would be read."""
+
 
 @click.command("import")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="[FILE]...")
@@ -34,11 +37,12 @@ from claude_force.store import Store
 def import_command(
     files: tuple[str, ...], zone_name: str | None, dry_run: bool, reprice: bool, as_json: bool, location: str | None
 ) -> None:
-    """Import JSONL files: the guide's, claude-force 1.3's, our own export; also .gz, and - for standard input.
+    """Import a history from JSONL files.
 
-    Without FILE: the metrics file of the settings, and executions that waited for the database. Importing a file twice
-    adds nothing. A timestamp without an offset is local time, or of --timezone. With --reprice, executions that are
-    stored already get their list price too.
+    The lines of the guide, of claude-force 1.3 and of our own export; also .gz, and - for standard input. Without
+    FILE: the metrics file of the settings, and executions that waited for the database. Importing a file twice adds
+    nothing. A timestamp without an offset is local time, or of --timezone. With --reprice, executions that are stored
+    already get their list price too.
 
     \b
     Example:
@@ -92,10 +96,10 @@ def _metrics_files(place: Place, *, required: bool) -> tuple[str, ...]:
 @contextmanager
 def _progress(source: Input) -> Iterator[Progress | None]:
     """A progress bar on a terminal, for a file whose size is known."""
-    if source.size is None or not sys.stderr.isatty():
+    if source.size is None or source.size < _LONG_WORK_BYTES or not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=source.size, label=f"Importing {source.name}", file=sys.stderr) as shown:
+    with click.progressbar(length=source.size, label="Importing", width=40, file=sys.stderr) as shown:
 
         def advance() -> None:
             shown.update(source.position() - shown.pos)
@@ -128,8 +132,8 @@ def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_
             "import again with --reprice to correct them",
             err=True,
         )
-    for item in total.examples:
-        click.echo(f"line {item.line:,}: {for_terminal(item.reason)}", err=True)
+    for source, item in total.examples:
+        click.echo(for_terminal(f"{source}, line {item.line:,}: {item.reason}"), err=True)
     if total.rejected:
         where = "" if dry_run else f"; each with its reason: tail {shlex.quote(str(place.home.rejected_file))}"
         verb = "was" if total.rejected == 1 else "were"

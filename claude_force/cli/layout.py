@@ -8,9 +8,10 @@ from functools import partial
 from claude_force import analytics, clock
 from claude_force.analytics import TITLES, Breakdown, Costs, Errors, Summary, Trends
 from claude_force.cli.options import Layout
+from claude_force.clock import heading_of
 from claude_force.escape import for_terminal
 from claude_force.query import Dimension, Interval
-from claude_force.record import UNKNOWN, model_family
+from claude_force.record import NANOUSD, UNKNOWN, model_family
 from claude_force.render import (
     NONE,
     Column,
@@ -59,7 +60,7 @@ def _summary_page(report: Summary, reference_model: str) -> Page:
         f"Average Input: {_tokens(totals.average_input_tokens)}",
         f"Average Output: {_tokens(totals.average_output_tokens)}",
     ]
-    page = Page(f"Performance Summary ({_period(report.period)})", [Section(None, figures)])
+    page = Page(f"Performance Summary ({heading_of(report.period)})", [Section(None, figures)])
     page.parts.append(Section("Token Usage", tokens + _cache_lines(totals)))
     page.parts.append(Section("Top Agents by Usage", _top_agents(report)))
     page.parts.append(Section("Model Distribution", _model_lines(report)))
@@ -121,7 +122,7 @@ def _savings_line(totals: Totals, reference_model: str) -> str:
     title = f"Cost Savings (vs {family[:1].upper()}{family[1:]}-only)"
     if totals.saved_percent is None:
         return f"{title}: {NONE}"
-    saved = totals.saved_nanousd / 1e9
+    saved = totals.saved_nanousd / NANOUSD
     return f"{title}: {percent(totals.saved_percent, 0)} ({money(abs(saved))} {'saved' if saved >= 0 else 'more'})"
 
 
@@ -154,7 +155,7 @@ def _breakdown_page(report: Breakdown) -> Page:
         ]
         for group in report.groups
     ]
-    page = Page(f"{title} Performance Breakdown ({_period(report.period)})", [Table(columns, rows)])
+    page = Page(f"{title} Performance Breakdown ({heading_of(report.period)})", [Table(columns, rows)])
     page.parts.extend(_cut_note(len(report.groups), report.count))
     page.parts.extend(_unpriced_note(report.totals))
     return page
@@ -181,17 +182,13 @@ def _unpriced_note(totals: Totals) -> list[Section]:
     ]
 
 
-def costs_layout(report: Costs, reference_model: str, parts: frozenset[str], limit: int | None) -> Layout:
-    """The cost analysis: of `agents`, `models` and `trends`, the parts that were asked for."""
-    rows = []
-    if "agents" in parts:
-        rows += [{"group": "agent", "name": group.name, **_cost_row(group.totals)} for group in report.by_agent]
-    if "models" in parts:
-        rows += [{"group": "model", "name": group.name, **_cost_row(group.totals)} for group in report.by_model]
-    if "trends" in parts:
-        rows += [{"group": "date", "name": bucket.label, **_cost_row(bucket.totals)} for bucket in report.buckets]
-    page = partial(_costs_page, report, reference_model, parts, limit)
-    return Layout(page, lambda: rows, not report.totals.executions)
+def costs_layout(report: Costs, reference_model: str) -> Layout:
+    """The cost analysis."""
+    named = [("agent", group.name, group.totals) for group in report.by_agent]
+    named += [("model", group.name, group.totals) for group in report.by_model]
+    named += [("date", bucket.label, bucket.totals) for bucket in report.buckets]
+    rows = [{"group": kind, "name": name, **_cost_row(totals)} for kind, name, totals in named]
+    return Layout(partial(_costs_page, report, reference_model), lambda: rows, not report.totals.executions)
 
 
 def _cost_row(totals: Totals) -> dict[str, float | None]:
@@ -203,7 +200,7 @@ def _cost_row(totals: Totals) -> dict[str, float | None]:
     }
 
 
-def _costs_page(report: Costs, reference_model: str, parts: frozenset[str], limit: int | None) -> Page:
+def _costs_page(report: Costs, reference_model: str) -> Page:
     totals = report.totals
     figures = [
         f"Total Cost: {_total_cost(totals)}",
@@ -211,14 +208,17 @@ def _costs_page(report: Costs, reference_model: str, parts: frozenset[str], limi
         f"Total Executions: {count(totals.executions)}",
         _savings_line(totals, reference_model),
     ]
-    page = Page(f"Cost Analysis ({_period(report.period)})", [Section(None, figures)])
-    for part, title, groups in (("agents", "Agent", report.by_agent), ("models", "Model", report.by_model)):
-        if part in parts:
-            shown = groups[:limit]
-            named = [(group.name or UNKNOWN, group.totals) for group in shown]
+    page = Page(f"Cost Analysis ({heading_of(report.period)})", [Section(None, figures)])
+    agents, models = report.counts
+    for part, title, groups, available in (
+        ("agents", "Agent", report.by_agent, agents),
+        ("models", "Model", report.by_model, models),
+    ):
+        if part in report.parts:
+            named = [(group.name or UNKNOWN, group.totals) for group in groups]
             page.parts.append(_cost_table(title, "name", named, totals))
-            page.parts.extend(_cut_note(len(shown), len(groups)))
-    if "trends" in parts:
+            page.parts.extend(_cut_note(len(groups), available))
+    if "trends" in report.parts:
         named = [(bucket.label, bucket.totals) for bucket in report.buckets]
         page.parts.append(_cost_table(_INTERVAL_TITLES[report.interval], "text", named, totals))
     return page
@@ -239,7 +239,7 @@ def _cost_table(title: str, kind: str, rows: list[tuple[str, Totals]], whole: To
         count(totals.executions),
         money(totals.cost),
         unit_cost(totals.average_cost),
-        percent(100 * totals.cost_nanousd / whole.cost_nanousd if whole.cost_nanousd else None),
+        percent(100 * totals.cost_nanousd / whole.cost_nanousd if totals.priced and whole.cost_nanousd else None),
         bar(totals.cost_nanousd, largest, 8),
     ] for name, totals in rows])  # fmt: skip
 
@@ -282,7 +282,8 @@ def _trend_row(bucket: Bucket, largest: int) -> list[str]:
 def _trend_line(report: Trends) -> str:
     if report.change is None:
         return "Trend: – not enough whole intervals to tell"
-    return f"Trend: {_arrow(report.change.executions, 'executions')}, {_arrow(report.change.average_time, 'avg time')}"
+    changes = f"{_arrow(report.change.executions, 'executions')}, {_arrow(report.change.average_time, 'avg time')}"
+    return f"Trend: {changes} ({report.change.first} to {report.change.last})"
 
 
 def _arrow(change: float | None, what: str) -> str:
@@ -302,7 +303,7 @@ def errors_layout(report: Errors, zone: tzinfo) -> Layout:
 def _errors_page(report: Errors, zone: tzinfo) -> Page:
     totals = report.totals
     line = f"Failed Executions: {count(totals.failures)} of {count(totals.executions)}"
-    page = Page(f"Errors ({_period(report.period)})", [Section(None, [line])])
+    page = Page(f"Errors ({heading_of(report.period)})", [Section(None, [line])])
     if not report.groups:
         return page
     columns = [
@@ -328,8 +329,3 @@ def _errors_page(report: Errors, zone: tzinfo) -> Page:
     page.parts.append(Table(columns, rows))
     page.parts.extend(_cut_note(len(report.groups), report.count))
     return page
-
-
-def _period(label: str) -> str:
-    """A window's label as a heading has it: "30 days" is "Last 30 days"."""
-    return f"Last {label}" if label[:1].isdigit() and label.split()[1:2] != ["to"] else label[:1].upper() + label[1:]

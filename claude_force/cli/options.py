@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from claude_force import clock, query
+from claude_force.analytics import TITLES
 from claude_force.clock import Window
 from claude_force.database import Database
 from claude_force.errors import ClaudeForceError
@@ -37,7 +38,7 @@ FORMATS = ("table", "json", "csv", "markdown")
 _PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
 """A name that no shell takes for more than a word."""
 
-_SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown"}
+_SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
 _DAYS = click.IntRange(1, 36_500)
 _HOURS = click.IntRange(1, 876_000)
 
@@ -98,24 +99,32 @@ def show(request: Request, report: Report, layout: Layout) -> None:
     from claude_force.export.files import open_output
 
     refuse_database(request.output, request.place)
+    filters = {TITLES[column]: list(wanted) for column, wanted in request.chosen.names() if wanted}
     with open_output(request.output) as file:
         if request.form == "json":
-            render.write_json(report.to_dict(), file)
+            scope = {"filters": filters, "timezone": str(request.zone)}
+            render.write_json(report.to_dict() | scope, file)
         elif request.form == "csv":
             render.write_csv(layout.rows(), file)
         elif layout.empty:
             file.write(explain_empty(request) + "\n")
-        elif request.form == "markdown":
-            render.write_markdown(layout.page(), file)
         else:
-            render.write_page(layout.page(), file)
+            page = layout.page()
+            if filters:
+                shown = "; ".join(f"{title} {', '.join(names)}" for title, names in filters.items())
+                page.parts.insert(0, render.Section(None, [f"Only {shown}"]))
+            write = render.write_markdown if request.form == "markdown" else render.write_page
+            write(page, file)
     if request.output:
         click.echo(f"written to {request.output}", err=True)
 
 
 def refuse_database(output: Path | None, place: Place) -> None:
     """An output must not take the place of the database that it is made from."""
-    if output is not None and "://" not in place.location and output.resolve() == Path(place.location).resolve():
+    if output is None or "://" in place.location:
+        return
+    own = [Path(f"{place.location}{suffix}").resolve() for suffix in ("", "-wal", "-shm")]
+    if output.resolve() in own:
         raise click.UsageError(f"{output} is the database; name another file with --output")
 
 
@@ -128,11 +137,13 @@ def explain_empty(request: Request) -> str:
         first, last = (clock.moment_of(at, request.zone).date() for at in (reach.first_us, reach.last_us))
         return f"No executions match. The store has some from {first} to {last}: {database.name}"
     lines = [f"No executions yet in {database.name}"]
+    if not request.place.settings.tracking_enabled:
+        lines.append("Recording is off: claude-force config set performance.tracking_enabled true")
     history = metrics_file(request.place.settings, request.place.home)
     if history.exists():
-        lines.append(f"There is a history to import: claude-force import {history}")
+        lines.append(f"There is a history to import:\n  claude-force import {history}")
     else:
-        lines.append("Record some with PerformanceTracker, or import a history: claude-force import FILE")
+        lines.append("Record some with PerformanceTracker, or import a history:\n  claude-force import FILE")
     return "\n".join(lines)
 
 
@@ -208,12 +219,19 @@ def report_options(function: Callable[..., R]) -> Callable[..., R]:
     def command(*, form: str | None, as_json: bool, output: Path | None, **options: Any) -> R:
         if as_json and form not in (None, "json"):
             raise click.UsageError("--json and --format contradict each other")
-        named = _SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
-        chosen_form = "json" if as_json else form or named
+        chosen_form = "json" if as_json else form or _form_of(output)
         request, rest = _request(options, chosen_form, output)
         return function(request, **rest)
 
     return _apply((*_FILTERS, *_OUTPUTS), command)
+
+
+def _form_of(output: Path | None) -> str:
+    """The format that the name of a file asks for; a name without a suffix asks for text."""
+    suffix = output.suffix.lower() if output and output.is_file() | (not output.exists()) else ""
+    if suffix and suffix not in _SUFFIXES:
+        raise click.UsageError(f"{suffix} is no format; name a {', '.join(_SUFFIXES)} file, or give --format")
+    return _SUFFIXES.get(suffix, "table")
 
 
 def filter_options(function: Callable[..., R]) -> Callable[..., R]:
@@ -237,6 +255,8 @@ def _request(options: dict[str, Any], form: str, output: Path | None) -> tuple[R
 
 
 def _window(days: int | None, hours: int | None, start: str | None, end: str | None, zone: tzinfo, now: int) -> Window:
+    if days and hours:
+        raise click.UsageError("--days and --hours do not go together")
     if days or hours:
         if start is not None or end is not None:
             raise click.UsageError("--days and --hours do not go with --start and --end")

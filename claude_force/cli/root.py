@@ -88,7 +88,8 @@ def _answer(error: BaseException) -> tuple[str, int]:
     match error:
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "claude-force"
-            return f"error: {for_terminal(error.format_message())} (see {command} --help)", error.exit_code
+            message = for_terminal(" ".join(error.format_message().split()))
+            return f"error: {message} (see {command} --help)", error.exit_code
         case click.Abort() | KeyboardInterrupt():
             return "interrupted", 130
         case ClaudeForceError():

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from claude_force.bridge import ALL_COLUMNS, GUIDE_COLUMNS, encode_line, to_columns
 from claude_force.errors import OutputError
 from claude_force.escape import for_csv
+from claude_force.private_files import replacing
 from claude_force.record import ExecutionMetrics
 
 Records = Iterable[ExecutionMetrics]
@@ -116,15 +117,19 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         with _explained(path), path.open("w", encoding="utf-8", newline="") as file:
             yield file
         return
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with _explained(path):
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                yield file
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with (
+        _explained(path),
+        replacing(path, 0o666 & ~_umask()) as descriptor,
+        open(descriptor, "w", encoding="utf-8", newline="", closefd=False) as file,
+    ):
+        yield file
+
+
+def _umask() -> int:
+    """What the user takes from the permissions of new files. It can only be read by setting it."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
 
 
 @contextmanager

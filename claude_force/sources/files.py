@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,12 @@ from typing import BinaryIO
 from claude_force.errors import InputError
 
 STDIN = "-"
+_EXPORT = "import what `claude-force analytics export --format jsonl` writes"
+_OTHER_FORMATS = (
+    (rb"SQLite format 3\0", "a SQLite database", "look at it with --db, or import its JSONL export"),
+    (rb"\[\s*\{", "a JSON array", _EXPORT),
+    (rb"timestamp,agent_name,", "a CSV file", _EXPORT),
+)
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -47,9 +55,21 @@ def open_input(path: str) -> Iterator[Input]:
     with raw:
         try:
             stream = _unzipped(raw)
+            _refuse_other_formats(path, stream)
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from None
+            raise InputError(f"{path}: {error.strerror or error}") from None
+        except (EOFError, zlib.error):
+            # A broken archive is read as far as it goes, and the rest is a rejected line.
+            pass
         yield Input(path, stream, size, raw)
+
+
+def _refuse_other_formats(path: str, stream: BinaryIO) -> None:
+    """Say what a file is that cannot be meant, rather than reject each of its lines."""
+    head = stream.peek(200)[:200].lstrip() if isinstance(stream, (io.BufferedReader, gzip.GzipFile)) else b""
+    for pattern, kind, remedy in _OTHER_FORMATS:
+        if re.match(pattern, head):
+            raise InputError(f"{path} is {kind}; {remedy}")
 
 
 def _unzipped(raw: io.BufferedReader | BinaryIO) -> BinaryIO:

@@ -50,11 +50,12 @@ class Rejected:
 @dataclass(slots=True)
 class JsonlSource:
     """How to read a file. `prices` fills in the costs that lines without a uid lack (None: it fills in none); with
-    `reprice` it replaces the costs of every line."""
+    `reprice` it replaces the costs of every line. `is_broken_off` tells afterwards whether the end was not reached."""
 
     zone: tzinfo
     prices: PriceTable | None = None
     reprice: bool = False
+    is_broken_off: bool = False
     _seen: Counter[bytes] = field(default_factory=Counter)
 
     def parse(self, stream: BinaryIO) -> Iterator[Parsed | Rejected]:
@@ -66,6 +67,7 @@ class JsonlSource:
                 number, end = line.number, line.end
                 yield self._parse(line)
         except (OSError, EOFError, zlib.error) as error:
+            self.is_broken_off = True
             yield Rejected(number + 1, end, f"the file cannot be read on from here: {error}", b"")
 
     def _parse(self, line: Line) -> Parsed | Rejected:
@@ -91,8 +93,10 @@ class JsonlSource:
         if self.prices is None or (is_ours and not self.reprice):
             # What we exported has the cost that it had, also where that is unknown.
             return Parsed(record, draft.notes)
-        too_low = "workflow_name" in draft.aliases and not self.reprice and _is_too_low(record, self.prices)
-        return Parsed(self.prices.priced(record, replace=self.reprice), draft.notes, too_low)
+        if "workflow_name" in draft.aliases and not self.reprice and _is_too_low(record, self.prices):
+            # A false cost must not be compared with a true one: it would show as savings.
+            return Parsed(record, draft.notes, cost_too_low=True)
+        return Parsed(self.prices.priced(record, replace=self.reprice), draft.notes)
 
     def _identity(self, draft: Draft) -> str:
         digest = content_digest(draft)

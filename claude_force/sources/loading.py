@@ -47,7 +47,7 @@ class ImportReport:
     rejected: int = 0
     cost_too_low: int = 0
     notes: Counter[str] = field(default_factory=Counter)
-    examples: list[Rejected] = field(default_factory=list)
+    examples: list[tuple[str, Rejected]] = field(default_factory=list)
 
     def __iadd__(self, other: ImportReport) -> ImportReport:
         for name in ("read", "added", "duplicates", "repriced", "rejected", "cost_too_low"):
@@ -145,7 +145,7 @@ def load(
             added=result.added,
             duplicates=result.duplicates,
             rejected=len(refused),
-            examples=refused[:EXAMPLES],
+            examples=[(source, item) for item in refused[:EXAMPLES]],
         )
         _take_notes(report, batch, now_us)
         if progress is not None:

@@ -114,15 +114,15 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "cut off in its header": (lambda path, content: path.write_bytes(content[:60]), "is damaged"),
     "garbage in the middle": (garbage, "is damaged"),
     "newer": (
-        lambda path, content: changed(path, content, "UPDATE alembic_version SET version_num = 'zz99'"),
+        lambda path, content: changed(path, content, "UPDATE claude_force_version SET version_num = 'zz99'"),
         "upgrade claude-force",
     ),
     "older": (
-        lambda path, content: changed(path, content, "DROP TABLE alembic_version"),
+        lambda path, content: changed(path, content, "DROP TABLE claude_force_version"),
         "run `claude-force db upgrade`",
     ),
     "without a version": (
-        lambda path, content: changed(path, content, "DELETE FROM alembic_version"),
+        lambda path, content: changed(path, content, "DELETE FROM claude_force_version"),
         "run `claude-force db upgrade`",
     ),
     "another program's": (lambda path, _: changed(path, b"", "CREATE TABLE executions (id)"), "of another program"),
@@ -219,7 +219,7 @@ def test_a_damaged_database_is_not_backed_up(sound: bytes, place: Path, home: Pa
     assert sorted(path.name for path in home.iterdir()) == [".claude", "history.jsonl"]
 
 
-@pytest.mark.parametrize("statement", ["DROP TABLE alembic_version", "DELETE FROM alembic_version"])
+@pytest.mark.parametrize("statement", ["DROP TABLE claude_force_version", "DELETE FROM claude_force_version"])
 def test_an_upgrade_that_cannot_be_says_so_in_a_line(statement: str, sound: bytes, place: Path, run: Run) -> None:
     """A schema whose version is lost is either upgraded with all of its rows, or refused in one line without SQL."""
     changed(place, sound, statement)
@@ -523,8 +523,8 @@ def test_a_path_that_no_system_takes_fails_no_host(location: str, home: Path, ru
 @pytest.mark.parametrize(
     ("statement", "complaint"),
     [
-        ("DROP TABLE executions; DROP TABLE alembic_version", "run `claude-force db upgrade`"),
-        ("UPDATE alembic_version SET version_num = 'zz99'", "upgrade claude-force"),
+        ("DROP TABLE executions; DROP TABLE claude_force_version", "run `claude-force db upgrade`"),
+        ("UPDATE claude_force_version SET version_num = 'zz99'", "upgrade claude-force"),
         ("DROP TABLE executions", "executions"),
     ],
     ids=["empty", "newer", "a table is gone"],

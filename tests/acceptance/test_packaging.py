@@ -138,7 +138,7 @@ def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Pat
         assert state["revision"] == HEAD
     with closing(sqlite3.connect(old)) as raw:
         names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert names == {"alembic_version", "executions", "keepsake"}
+    assert names == {"claude_force_version", "executions", "keepsake"}
 
 
 def test_recording_without_the_source(installed: Path, home: Path) -> None:

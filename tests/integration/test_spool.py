@@ -60,7 +60,7 @@ def an_older_schema(path: Path) -> None:
 def a_newer_schema(path: Path) -> None:
     sqlite.create_file(path)
     with closing(sqlite3.connect(path)) as raw, raw:
-        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+        raw.execute("UPDATE claude_force_version SET version_num = '9999'")
 
 
 def a_text_file(path: Path) -> None:

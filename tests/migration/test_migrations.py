@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from claude_force import migrate, query, schema
-from claude_force.database import HEAD, REVISIONS, Database
+from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database
 from claude_force.errors import SchemaOutdated, SchemaTooNew
 from claude_force.opening import open_database
 from claude_force.query import Filter
@@ -141,7 +141,7 @@ def test_the_program_knows_the_line_of_revisions() -> None:
 
 def test_schema_and_migrations_agree(migrated: Database) -> None:
     """alembic finds nothing to change between what the migrations built and the tables of the package."""
-    options = {"compare_type": True, "compare_server_default": True}
+    options = {"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE}
     with connected(migrated) as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, schema.metadata) == []
@@ -158,7 +158,7 @@ def test_migrated_tables_are_those_of_the_schema_to_the_letter(tmp_path: Path) -
                 connection.commit()
             else:
                 migrate.upgrade_connection(connection, "head")
-        sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
+        sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'claude_force_version'"
         built.append({" ".join(row[0].split()) for row in rows_of(tmp_path / name, sql)})
     assert built[0] == built[1]
 
@@ -191,7 +191,7 @@ def test_a_new_file_is_a_migrated_file(tmp_path: Path) -> None:
         objects = rows_of(path, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name")
         squeezed = [(*row[:3], " ".join((row[3] or "").split())) for row in objects]
         made.append([squeezed, *(rows_of(path, f"PRAGMA {name}") for name in ("application_id", "user_version"))])
-        made[-1].append(rows_of(path, "SELECT version_num FROM alembic_version"))
+        made[-1].append(rows_of(path, "SELECT version_num FROM claude_force_version"))
     assert made[0] == made[1]
     assert rows_of(new, "PRAGMA application_id") == [(APPLICATION_ID,)]
 
@@ -274,10 +274,10 @@ def test_a_revision_that_is_killed_leaves_no_trace(location: str, tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     before, *killed, after = json.loads(done.stdout)
-    assert before == [HEAD, ["alembic_version", "executions"], 3, []]
+    assert before == [HEAD, ["claude_force_version", "executions"], 3, []]
     assert len(killed) >= 6
     assert killed == [before] * len(killed)
-    assert after == [NEXT, ["alembic_version", "executions", "notes"], 0, []]
+    assert after == [NEXT, ["claude_force_version", "executions", "notes"], 0, []]
 
 
 def upgrade_six_times(location: str) -> None:
@@ -297,14 +297,42 @@ def test_six_processes_create_one_file(tmp_path: Path) -> None:
     assert [found.name for found in path.parent.iterdir()] == ["metrics.db"]
 
 
+_TOGETHER = """
+import os, sys
+from claude_force import migrate
+from claude_force.opening import open_database
+
+start, go = os.pipe()
+children = []
+for _ in range(6):
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        os.read(start, 1)
+        try:
+            migrate.upgrade(open_database(sys.argv[1]))
+        except Exception as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    children.append(child)
+os.close(go)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+
 def test_six_processes_upgrade_an_old_file(tmp_path: Path) -> None:
-    """One of them migrates, the others find the work done; what is named as the old version holds the old version."""
-    path = an_old_file(tmp_path / "metrics.db")
-    upgrade_six_times(str(path))
-    assert open_database(str(path)).revision() == HEAD
-    assert rows_of(path, "SELECT word FROM keepsake") == [("remember",)]
-    assert backups_of(path)
-    assert {open_database(str(backup)).revision() for backup in backups_of(path)} == {None}
+    """One of them migrates, the others find the work done; what is named as the old version holds the old version. The
+    six are forks that start on one signal, five times over, so that they do meet."""
+    for attempt in range(5):
+        path = an_old_file(tmp_path / str(attempt) / "metrics.db")
+        command = [sys.executable, "-c", _TOGETHER, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.stdout, done.stderr) == (f"{[0] * 6}\n", "")
+        assert open_database(str(path)).revision() == HEAD
+        assert rows_of(path, "SELECT word FROM keepsake") == [("remember",)]
+        assert backups_of(path)
+        assert {open_database(str(backup)).revision() for backup in backups_of(path)} == {None}
 
 
 def test_six_processes_upgrade_a_server(bare_url: str) -> None:

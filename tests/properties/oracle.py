@@ -139,8 +139,8 @@ class Oracle:
             "successful_executions": total["successes"],
             "failed_executions": total["executions"] - total["successes"],
             "total_tokens": _tokens(total),
-            "total_input_tokens": total["input"],
-            "total_output_tokens": total["output"],
+            "total_input_tokens": _known(total, total["input"]),
+            "total_output_tokens": _known(total, total["output"]),
             "total_cache_read_tokens": total["cache_read"],
             "total_cache_write_5m_tokens": total["cache_5m"],
             "total_cache_write_1h_tokens": total["cache_1h"],
@@ -173,16 +173,8 @@ class Oracle:
         }
 
     def trends(self, interval: str, period: str) -> Row:
-        """`analytics trends` for a period in which every interval is whole."""
-        buckets = self._buckets(interval)
-        change = None
-        if len(buckets) > 1:
-            first, last = buckets[0], buckets[-1]
-            change = {
-                "executions_percent": _percent(first["executions"], last["executions"]),
-                "avg_execution_time_percent": _percent(first["avg_execution_time_ms"], last["avg_execution_time_ms"]),
-            }
-        return {"period": period, "interval": interval, "trends": buckets, "change": change}
+        """`analytics trends`, without its change, which depends on what time it is."""
+        return {"period": period, "interval": interval, "trends": self._buckets(interval)}
 
     def errors(self, period: str) -> Row:
         """`analytics errors`."""
@@ -272,8 +264,8 @@ def _figures(row: Row) -> Row:
         "total_cost": _cost(row),
         "avg_cost_per_execution": _ratio(row["cost"], 10**9 * row["priced"]),
         "total_tokens": _tokens(row),
-        "input_tokens": row["input"],
-        "output_tokens": row["output"],
+        "input_tokens": _known(row, row["input"]),
+        "output_tokens": _known(row, row["output"]),
         "cache_read_tokens": row["cache_read"],
         "cache_write_5m_tokens": row["cache_5m"],
         "cache_write_1h_tokens": row["cache_1h"],
@@ -290,12 +282,13 @@ def _ratio(dividend: int, divisor: int) -> float | None:
     return dividend / divisor if divisor else None
 
 
-def _percent(before: float | None, after: float | None) -> float | None:
-    return None if not before or after is None else 100 * (after - before) / before
+def _tokens(row: Row) -> int | None:
+    return _known(row, sum(int(row[name]) for name in ("input", "output", "cache_read", "cache_5m", "cache_1h")))
 
 
-def _tokens(row: Row) -> int:
-    return sum(int(row[name]) for name in ("input", "output", "cache_read", "cache_5m", "cache_1h"))
+def _known(row: Row, tokens: int) -> int | None:
+    """Tokens, unless there are executions and none of them has a usage."""
+    return None if row["executions"] and not row["metered"] else tokens
 
 
 def _cost(row: Row) -> float | None:
@@ -315,7 +308,7 @@ _SORT_VALUES: dict[str, Callable[[Row], Fraction | None]] = {
     "time": lambda row: Fraction(row["took"], row["timed"]) if row["timed"] else None,
     "cost": lambda row: Fraction(row["cost"]) if row["priced"] else None,
     "success": lambda row: Fraction(row["successes"], row["executions"]),
-    "tokens": lambda row: Fraction(_tokens(row)),
+    "tokens": lambda row: None if (tokens := _tokens(row)) is None else Fraction(tokens),
 }
 
 

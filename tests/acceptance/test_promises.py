@@ -1,0 +1,173 @@
+"""What a user may rely on, each in one small story with the installed program or the tracker."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+
+from claude_force.performance_tracker import PerformanceTracker
+from claude_force.sources.jsonl import JsonlSource, Parsed, Rejected
+from tests.builders import a_line
+from tests.conftest import EXAMPLES, Run
+
+
+def test_a_cancellation_loses_no_tracked_call(tmp_path: Path) -> None:
+    """Many tasks that are cancelled while they wait to be recorded are recorded all the same."""
+    tracker = PerformanceTracker(database=str(tmp_path / "metrics.db"))
+
+    async def work() -> None:
+        async with tracker.track("task"):
+            await asyncio.sleep(0)
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    async def everything() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(200):
+                group.create_task(work())
+            group.create_task(fail())
+
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(everything())
+    assert len(tracker.get_all_metrics()) == 200
+    tracker.close()
+
+
+@pytest.mark.parametrize("prefix", ["", "sqlite:///"])
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_an_export_never_overwrites_its_database(prefix: str, suffix: str, run: Run, tmp_path: Path) -> None:
+    """However the database is named, neither it nor its log is taken as an output."""
+    path = tmp_path / "metrics.db"
+    run("import", EXAMPLES / "executions-guide.jsonl", "--db", path)
+    before = path.read_bytes()
+    done = run("analytics", "export", "--db", f"{prefix}{path}", "--output", f"{path}{suffix}")
+    assert (done.returncode, path.read_bytes()) == (2, before)
+    assert "is the database" in done.stderr
+
+
+def test_a_database_in_the_settings_is_the_same_in_every_folder(run: Run, home: Path) -> None:
+    """A relative path in claude.json is relative to the folder that holds `.claude`, wherever a command is run."""
+    run("config", "set", "performance.database", "data/metrics.db")
+    (home / "sub").mkdir()
+    assert run("db", "path").stdout == run("db", "path", cwd=home / "sub").stdout == f"{home}/data/metrics.db\n"
+
+
+def test_false_costs_are_not_compared_with_true_ones(run: Run) -> None:
+    """A history of claude-force 1.3 that was not repriced shows no savings, and a note says why."""
+    done = run("import", EXAMPLES / "executions-1.3.jsonl")
+    assert "3,000 costs far below list price" in done.stderr
+    summary = json.loads(run("analytics", "summary", "--json").stdout)
+    assert summary["cost_savings"] == {"amount": None, "percent": None}
+    run("import", EXAMPLES / "executions-1.3.jsonl", "--reprice")
+    summary = json.loads(run("analytics", "summary", "--json").stdout)
+    assert summary["cost_savings"]["percent"] == pytest.approx(24.2, abs=0.1)
+
+
+def test_a_forked_child_does_not_remove_its_parents_private_database(home: Path) -> None:
+    """Without persistence the executions are gone with the tracker that recorded them, not with a child of it."""
+    code = (
+        "import os\nfrom claude_force.performance_tracker import PerformanceTracker\n"
+        "tracker = PerformanceTracker(enable_persistence=False)\ntracker.record_execution('a')\n"
+        "child = os.fork()\nif child == 0:\n    raise SystemExit(0)\n"
+        "os.waitpid(child, 0)\nprint(len(tracker.get_all_metrics()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=home)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_an_export_of_an_unknown_agent_says_so(run: Run) -> None:
+    """As every report does; no empty file is written."""
+    run("import", EXAMPLES / "executions-guide.jsonl")
+    done = run("analytics", "export", "--agent", "agent-0O", "--output", "x.csv")
+    assert (done.returncode, Path("x.csv").exists()) == (1, False)
+    assert "did you mean agent-" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "heading"),
+    [
+        (("--days", "36500"), "Last 36500 days"),
+        (("--start", "2025-11-01 09:00", "--end", "2025-11-14"), "2025-11-01 09:00 to 2025-11-14"),
+        (("--end", "2025-11-14"), "Until 2025-11-14"),
+    ],
+)
+def test_a_heading_names_the_period(options: tuple[str, ...], heading: str, run: Run) -> None:
+    """A rolling period is "Last ..."; dates stand as they were given."""
+    run("import", EXAMPLES / "executions-guide.jsonl")
+    assert run("analytics", "summary", *options).stdout.splitlines()[0] == f"Performance Summary ({heading})"
+
+
+def test_a_check_misses_no_index(run: Run, home: Path) -> None:
+    """`db check` compares every table and index with what it should be."""
+    run("import", EXAMPLES / "executions-guide.jsonl")
+    assert run("db", "check").returncode == 0
+    with sqlite3.connect(home / ".claude" / "metrics" / "metrics.db") as raw:
+        raw.execute("DROP INDEX ix_executions_timestamp_us_uid")
+    raw.close()
+    done = run("db", "check")
+    assert done.returncode == 1
+    assert "index ix_executions_timestamp_us_uid is missing" in done.stdout
+
+
+def test_an_output_keeps_the_permissions_of_its_file(run: Run, home: Path) -> None:
+    """A file that its owner closed to others stays closed when it is written again; a new one follows the umask."""
+    run("import", EXAMPLES / "executions-guide.jsonl")
+    private = home / "private.csv"
+    private.touch(0o600)
+    run("analytics", "export", "--output", private)
+    run("analytics", "export", "--output", "new.csv", umask=0o027)
+    assert private.read_bytes() == (home / "new.csv").read_bytes() != b""
+    assert [path.stat().st_mode & 0o777 for path in (private, home / "new.csv")] == [0o600, 0o640]
+
+
+def test_a_file_that_breaks_off_is_known_to_be_incomplete() -> None:
+    """What was read before a read error is there, the rest is one rejected line, and the source says so: a spool is
+    not removed then."""
+
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise OSError(5, os.strerror(5))
+            return super().readline(size)
+
+    source = JsonlSource(UTC)
+    first, second = source.parse(Broken(a_line() * 2))
+    assert isinstance(first, Parsed)
+    assert isinstance(second, Rejected)
+    assert source.is_broken_off
+
+
+def test_filters_are_named_in_the_report(run: Run) -> None:
+    """A saved report says what it is about."""
+    run("import", EXAMPLES / "executions-guide.jsonl")
+    assert "Only agent agent-00" in run("analytics", "by-model", "--agent", "agent-00").stdout
+    found = json.loads(run("analytics", "by-model", "--agent", "agent-00", "--timezone", "UTC", "--json").stdout)
+    assert (found["filters"], found["timezone"]) == ({"agent": ["agent-00"]}, "UTC")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"SQLite format 3\0 and more", "a SQLite database"),
+        (b'[\n{"timestamp": 1}]', "a JSON array"),
+        (b"timestamp,agent_name,task_hash\n", "a CSV file"),
+    ],
+)
+def test_a_file_of_another_kind_is_told(content: bytes, kind: str, run: Run, home: Path) -> None:
+    """One line says what the file is; its lines are not rejected one by one."""
+    (home / "file").write_bytes(content)
+    done = run("import", "file")
+    assert done.returncode == 1
+    assert f"error: file is {kind};" in done.stderr
+    assert not (home / ".claude" / "metrics" / "rejected.jsonl").exists()
