@@ -36,7 +36,15 @@ from claude_force.opening import open_database
 from claude_force.pricing import PriceTable
 from claude_force.query import Filter
 from claude_force.record import PROJECT_LIMIT, ExecutionMetrics
-from claude_force.settings import Home, Settings, database_location, find_home, home_at, load_settings
+from claude_force.settings import (
+    DATABASE_VARIABLE,
+    Home,
+    Settings,
+    database_location,
+    find_home,
+    home_at,
+    load_settings,
+)
 from claude_force.sources.loading import RejectLog
 from claude_force.store import Store
 from claude_force.tracking import Outcome, Tracking
@@ -81,13 +89,17 @@ class PerformanceTracker:
         """
         del max_entries
         self._home = _home_of(folder, metrics_dir)
-        self._settings = _settings_of(self._home)
+        self._settings, self._broken = _settings_of(self._home)
         if not enable_persistence:
             private = tempfile.mkdtemp(prefix="claude-force-")
             weakref.finalize(self, _remove_private, private, os.getpid())
             database = str(Path(private) / "metrics.db")
         self._location = database_location(self._settings, self._home, database)
-        self._spool = spool.spool_files(self._location, self._home.metrics_folder)
+        self._spool: tuple[Path, ...] = spool.spool_files(self._location, self._home.metrics_folder)
+        if database or os.environ.get(DATABASE_VARIABLE):
+            self._broken = None
+        if self._broken:
+            self._spool = (spool.unsettled_file(self._home.metrics_folder),)
         self._waiting: deque[ExecutionMetrics] = deque()
         self._draining = threading.Lock()
         self._warned = False
@@ -99,6 +111,8 @@ class PerformanceTracker:
     @functools.cached_property
     def _database(self) -> Database:
         """Opened when it is needed, where a location that cannot be used is one more reason to spool."""
+        if self._broken:
+            raise self._broken
         return open_database(self._location)
 
     @functools.cached_property
@@ -264,7 +278,8 @@ class PerformanceTracker:
                 except ClaudeForceError:
                     self._waiting.appendleft(metrics)
                     raise
-            spool.drain(self._spool, self._store, RejectLog(self._home.rejected_file), now_us())
+            waiting = (*self._spool, spool.unsettled_file(self._home.metrics_folder))
+            spool.drain(waiting, self._store, RejectLog(self._home.rejected_file), now_us())
             self._warned = False
         except (ClaudeForceError, OSError) as error:
             self._drain_at = 0.0
@@ -409,16 +424,15 @@ def _home_of(folder: Path | str | None, metrics_dir: Path | str | None) -> Home:
     return find_home() if folder is None else home_at(folder)
 
 
-def _settings_of(home: Home) -> Settings:
-    """The settings; a broken file means the defaults and a warning, since recording must not fail its host."""
+def _settings_of(home: Home) -> tuple[Settings, SettingsError | None]:
+    """The settings, or the defaults and what is wrong with the file: recording must not fail its host."""
     try:
         settings, problems = load_settings(home)
     except SettingsError as error:
-        _say(f"{error}; the default settings are used")
-        return Settings()
+        return Settings(), error
     for problem in problems:
         logger.warning(problem)
-    return settings
+    return settings, None
 
 
 def _remove_private(folder: str, pid: int) -> None:

@@ -37,6 +37,11 @@ def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
     return beside, base / "claude-force" / name
 
 
+def unsettled_file(metrics_folder: Path) -> Path:
+    """Where records wait while `claude.json` cannot be read, so that nobody knows which database they are for."""
+    return metrics_folder / "spool-unsettled.jsonl"
+
+
 def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
     """Append a record to the first file that takes it, and say which. Raises OSError, of the last file, if none did."""
     failure = OSError("no spool file")

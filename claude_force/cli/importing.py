@@ -80,7 +80,8 @@ def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
 
 
 def _drain_spool(place: Place, target: Target) -> ImportReport:
-    waiting = spool.spool_files(place.location, place.home.metrics_folder)
+    folder = place.home.metrics_folder
+    waiting = (*spool.spool_files(place.location, folder), spool.unsettled_file(folder))
     return spool.drain(waiting, target, RejectLog(place.home.rejected_file), clock.now_us())
 
 

@@ -19,7 +19,7 @@ import pytest
 import claude_force
 from claude_force import record
 from claude_force.bridge import GUIDE_COLUMNS
-from claude_force.errors import InvalidRecord
+from claude_force.errors import InvalidRecord, SettingsError
 from claude_force.performance_tracker import ExecutionMetrics, PerformanceTracker, get_tracker
 
 BASELINE_KEYS = [
@@ -377,23 +377,30 @@ def test_each_execution_can_be_logged(home: Path, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("content", ["{", '{"performance": {"tracking_enabled": "yes"}}', '{"performance": []}', "[]"])
 def test_broken_settings_do_not_stop_recording(content: str, home: Path) -> None:
-    """A warning names the file, the defaults are used, the execution is stored."""
-    (home / ".claude" / "claude.json").write_text(content, encoding="utf-8")
-    with pytest.warns(RuntimeWarning, match=r"claude\.json.*default"):
-        tracker = PerformanceTracker()
-    tracker.record_execution("a")
-    assert len(tracker.get_all_metrics()) == 1
-    tracker.close()
+    """They may name another database: a warning names the file, and the execution waits until it can be read again."""
+    settings = home / ".claude" / "claude.json"
+    settings.write_text(content, encoding="utf-8")
+    with PerformanceTracker() as tracker:
+        with pytest.warns(RuntimeWarning, match=r"claude\.json.*wait in"):
+            tracker.record_execution("a")
+        with pytest.raises(SettingsError):
+            tracker.get_all_metrics()
+    assert not (home / ".claude" / "metrics" / "metrics.db").exists()
+    settings.write_text('{"performance": {"database": "team.db"}}', encoding="utf-8")
+    with PerformanceTracker() as repaired:
+        repaired.record_execution("b")
+        assert [metrics.agent_name for metrics in repaired.get_all_metrics()] == ["a", "b"]
+    assert (home / "team.db").exists()
 
 
 def test_a_strict_host_is_not_failed_by_a_warning(home: Path) -> None:
-    """Where warnings are errors, broken settings are logged instead."""
+    """Where warnings are errors, what is wrong is logged instead."""
     (home / ".claude" / "claude.json").write_text("{", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with PerformanceTracker() as tracker:
             tracker.record_execution("a")
-    assert len(PerformanceTracker().get_all_metrics()) == 1
+    assert (home / ".claude" / "metrics" / "spool-unsettled.jsonl").exists()
 
 
 _NAIVE = """
