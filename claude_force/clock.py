@@ -179,11 +179,6 @@ class Window:
     end_us: int | None = None
     label: str = "all time"
 
-    def contains(self, instant_us: int) -> bool:
-        """Whether an instant lies in the window."""
-        after_start = self.start_us is None or instant_us >= self.start_us
-        return after_start and (self.end_us is None or instant_us < self.end_us)
-
 
 ALL_TIME = Window()
 

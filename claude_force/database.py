@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from claude_force.errors import SchemaOutdated, SchemaTooNew
+
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 
@@ -24,6 +26,21 @@ HEAD = REVISIONS[-1]
 
 VERSION_TABLE = "claude_force_version"
 """Where the revision is recorded: a name of our own, since a team's database may hold other programs of alembic."""
+
+
+def refuse_other_schema(name: str, found: str | None) -> None:
+    """Raise unless the revision found in a database is the one that this program needs. The remedy differs: an older
+    database is migrated, an older program is upgraded."""
+    if found == HEAD:
+        return
+    if found is None or found in REVISIONS:
+        raise SchemaOutdated(
+            f"{name} has schema {found or 'none'}, this program needs {HEAD}: run `claude-force db upgrade`"
+        )
+    raise SchemaTooNew(
+        f"{name} has schema {found}, which this program does not know: a newer claude-force wrote it; "
+        "upgrade claude-force"
+    )
 
 
 class Connection(Protocol):

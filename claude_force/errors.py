@@ -56,7 +56,7 @@ class DatabaseError(ClaudeForceError):
 
 
 class DatabaseMissing(DatabaseError):
-    """There is no database yet, and reading does not create one."""
+    """What was asked for needs a database that exists: a backup, a check."""
 
 
 class DatabaseBusy(DatabaseError):

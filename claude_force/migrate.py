@@ -22,8 +22,8 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from claude_force import schema
-from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database
-from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing, SchemaTooNew
+from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database, refuse_other_schema
+from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing
 from claude_force.sqlite import SqliteDatabase, connect, create_file, folder_lock
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def upgrade(database: Database) -> Upgrade:
     """Bring a database to the head revision. Raises SchemaTooNew, and leaves a failed revision without a trace."""
     before = database.revision()
     if before is not None and before not in REVISIONS:
-        raise SchemaTooNew(f"{database.name} has schema {before}: a newer claude-force wrote it; upgrade claude-force")
+        refuse_other_schema(database.name, before)
     if before == HEAD:
         return Upgrade(before, HEAD, None)
     if isinstance(database, SqliteDatabase) and not database.exists():

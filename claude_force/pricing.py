@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US, moment_of
@@ -58,12 +59,15 @@ class PriceTable:
     """List prices. `version` names the data, and goes with every cost that is made from it."""
 
     def __init__(self, reference_model: str) -> None:
-        import genai_prices
-
-        self._prices = genai_prices
         self._reference_model = reference_model
         self._rates: dict[tuple[str, int], tuple[Rate, ...] | None] = {}
-        self.version: str = genai_prices.__version__
+
+    @cached_property
+    def version(self) -> str:
+        """The version of the price data."""
+        from importlib.metadata import version
+
+        return version("genai-prices")
 
     def cost(self, model: str, usage: Usage, timestamp_us: int) -> int | None:
         """Nano-dollars of a request at the list price of its day; None for a model without a known price."""
@@ -110,10 +114,12 @@ class PriceTable:
         return self._rates[key]
 
     def _look_up(self, model: str, moment: datetime) -> tuple[Rate, ...] | None:
+        import genai_prices
+
         provider = "anthropic" if "claude" in model.lower() else None
         try:
-            found = self._prices.calc_price(
-                self._prices.Usage(input_tokens=0, output_tokens=0),
+            found = genai_prices.calc_price(
+                genai_prices.Usage(input_tokens=0, output_tokens=0),
                 model,
                 provider_id=provider,
                 genai_request_timestamp=moment,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
@@ -24,6 +25,7 @@ _RULE = "━" * 46
 _BAR_WIDTH = 12
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SUBSTITUTES = dict(zip("━─–…→↗↘▏▎▍▌▋▊▉█", "=--~>^v|||||####", strict=False))
+_TERMINAL_ONLY = re.compile(r"^\d+\. | *[▏▎▍▌▋▊▉█]+$")
 _DEFAULT_WIDTH = 80
 _NARROWEST = 20
 _NARROWEST_NAME = 12
@@ -155,7 +157,10 @@ def write_markdown(page: Page, file: TextIO) -> None:
         if isinstance(part, Section):
             if part.heading:
                 file.write(f"**{for_markdown(part.heading)}**\n\n")
-            file.writelines(f"- {for_markdown(line.strip())}\n" for line in part.lines)
+            # Bars and places belong to the terminal: Markdown has lists.
+            lines = [re.sub(r" +", " ", _TERMINAL_ONLY.sub("", line)).strip() for line in part.lines]
+            bullet, end = ("- ", "\n") if part.heading else ("", "  \n")
+            file.writelines(f"{bullet}{for_markdown(line)}{end}" for line in lines)
             continue
         kept = [index for index, column in enumerate(part.columns) if column.kind != "bar"]
         titles = [part.columns[index].title.replace("\n", " ") for index in kept]
@@ -215,6 +220,8 @@ def duration(number_ms: float | None) -> str:
     """A duration in the unit that fits: 350ms, 4.2s, 3m05s, 2h10m."""
     if number_ms is None:
         return NONE
+    if 0 < number_ms < 0.5:
+        return "<1ms"
     if number_ms < 999.5:
         return f"{number_ms:.0f}ms"
     seconds = number_ms / 1000
@@ -232,6 +239,8 @@ def money(amount: float | None) -> str:
     if amount is None:
         return NONE
     sign = "-" if amount < 0 else ""
+    if 0 < abs(amount) < 0.00005:
+        return f"{sign}<$0.0001"
     digits = 2 if amount == 0 or abs(amount) >= 0.01 else 4
     return f"{sign}${abs(amount):,.{digits}f}"
 

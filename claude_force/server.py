@@ -21,8 +21,8 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database, Parameters, Row
-from claude_force.errors import DatabaseError, DatabaseUnavailable, SchemaOutdated, SchemaTooNew
+from claude_force.database import HEAD, VERSION_TABLE, Database, Parameters, Row, refuse_other_schema
+from claude_force.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
 from claude_force.record import FIELDS
 from claude_force.settings import without_password
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 CONNECT_TIMEOUT_S = 10
+
+_DISK_FULL = "53100"
+_CONNECTION_STATES = ("08", "57P")
+"""SQLSTATE: connection exceptions, and a server that is shutting down or starting."""
 
 
 @lru_cache(maxsize=256)
@@ -96,16 +100,7 @@ class ServerDatabase(Database):
     def _verify(self) -> None:
         if self._verified:
             return
-        found = self.revision()
-        if found is None or (found != HEAD and found in REVISIONS):
-            raise SchemaOutdated(
-                f"{self.name} has schema {found or 'none'}, this program needs {HEAD}: run `claude-force db upgrade`"
-            )
-        if found != HEAD:
-            raise SchemaTooNew(
-                f"{self.name} has schema {found}, which this program does not know: a newer claude-force wrote it; "
-                "upgrade claude-force"
-            )
+        refuse_other_schema(self.name, self.revision())
         self._verified = True
 
     @contextmanager
@@ -113,6 +108,11 @@ class ServerDatabase(Database):
         try:
             yield
         except OperationalError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state == _DISK_FULL:
+                raise DatabaseFull(f"the disk of {self.name} is full: {_reason(error)}") from error
+            if state is not None and not state.startswith(_CONNECTION_STATES):
+                raise DatabaseError(f"{self.name}: {_reason(error)}") from error
             raise DatabaseUnavailable(f"cannot reach {self.name}: {_reason(error)}") from error
         except SQLAlchemyError as error:
             raise DatabaseError(f"{self.name}: {_reason(error)}") from error

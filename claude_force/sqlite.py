@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database, Parameters, Row
+from claude_force.database import HEAD, VERSION_TABLE, Database, Parameters, Row, refuse_other_schema
 from claude_force.errors import (
     DatabaseBusy,
     DatabaseCorrupt,
@@ -33,8 +33,6 @@ from claude_force.errors import (
     DatabaseReadOnly,
     DatabaseUnavailable,
     NotADatabase,
-    SchemaOutdated,
-    SchemaTooNew,
 )
 from claude_force.private_files import make_folder
 from claude_force.record import identity_bytes, identity_text
@@ -325,17 +323,7 @@ def _closing(path: Path | str) -> Iterator[sqlite3.Connection]:
 def verify(raw: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that is not ours, or whose schema is not the one that this program needs."""
     _refuse_foreign(raw, path)
-    found = _revision(raw)
-    if found == HEAD:
-        return
-    if found is None or found in REVISIONS:
-        raise SchemaOutdated(
-            f"{path} has schema {found or 'none'}, this program needs {HEAD}: run `claude-force db upgrade`"
-        )
-    raise SchemaTooNew(
-        f"{path} has schema {found}, which this program does not know: a newer claude-force wrote it; "
-        "upgrade claude-force"
-    )
+    refuse_other_schema(str(path), _revision(raw))
 
 
 def _refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:

@@ -57,6 +57,8 @@ def set_(key: str, value: str) -> None:
     parsed = settings.parse_value(key, value)
     settings.change_file(home.settings_file, key, parsed)
     click.echo(f"{key} = {_shown(parsed)}  ({home.settings_file})")
+    if key == f"{SECTION}.reference_model":
+        click.echo("executions that are stored keep the reference cost that they got; see import --reprice", err=True)
 
 
 @config.command()

@@ -52,7 +52,7 @@ def current(as_json: bool, location: str | None) -> None:
         click.echo(json.dumps({"revision": found, "head": HEAD, "is_head": found == HEAD}))
         return
     state = "up to date" if found == HEAD else f"this program needs {HEAD}: claude-force db upgrade"
-    click.echo(f"{found or 'no database yet'} ({state})" if found else f"no database yet (head is {HEAD})")
+    click.echo(f"{found} ({state})" if found else f"no database yet (head is {HEAD})")
 
 
 @db.command()

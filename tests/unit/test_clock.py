@@ -333,18 +333,3 @@ def test_the_last_days_end_now(days: int, hours: int, length: int, label: str) -
 def test_the_last_hundred_years_begin_with_time() -> None:
     """A period longer than time itself begins where instants do."""
     assert last_window(NOON, days=36_500).start_us == EARLIEST_US
-
-
-@pytest.mark.parametrize(
-    ("window", "inside"),
-    [
-        (ALL_TIME, [True, True, True, True]),
-        (Window(10, 20), [False, True, True, False]),
-        (Window(10, None), [False, True, True, True]),
-        (Window(None, 20), [True, True, True, False]),
-        (Window(20, 20), [False, False, False, False]),
-    ],
-)
-def test_a_window_is_half_open(window: Window, inside: list[bool]) -> None:
-    """The start belongs to the window, the end does not."""
-    assert [window.contains(instant) for instant in (9, 10, 19, 20)] == inside
