@@ -37,7 +37,9 @@ def analytics() -> None:
 @analytics.command()
 @report_options
 def summary(request: Request) -> None:
-    """Everything on one page; with --json or --output FILE.json, the baseline.
+    """Everything on one page.
+
+    With --json, or --output FILE.json, it is the baseline of the guide.
 
     \b
     Example:
@@ -125,7 +127,9 @@ def costs(
     interval: Interval | None,
     limit: int | None,
 ) -> None:
-    """What was spent, on what, and what it saved against one model for everything.
+    """What was spent, on what and when.
+
+    And what it saved against running one model for everything.
 
     \b
     Example:

@@ -218,7 +218,7 @@ def test_bytes_that_are_no_text_are_no_crash(option: str, value: bytes, stored: 
 
 BROKEN = {
     "a word cut off": ('{"performance": {\n  "tracking_enabled": tru\n}}', "line 2 column 23"),
-    "a trailing comma": ('{"performance": {},\n}', "line 2 column 1"),
+    "two colons": ('{"performance":\n: {}}', "line 2 column 1"),
     "a comment": ('// mine\n{"performance": {}}', "line 1 column 1"),
     "cut off": ('{"performance": {"database": "x', "line 1 column 30"),
     "an array": ("[]", "must hold a JSON object"),
@@ -258,10 +258,10 @@ def test_settings_that_are_no_utf8_are_one_line(content: bytes, home: Path, run:
 def test_a_broken_file_is_not_replaced(home: Path, run: Run) -> None:
     """`config set` and `unset` leave a file that they cannot read as it is."""
     path = home / ".claude" / "claude.json"
-    path.write_text('{"mine": 1,}')
+    path.write_text('{"mine": 1 2}')
     for command in ("config set performance.tracking_enabled true", "config unset performance.tracking_enabled"):
         assert_refused(run(*command.split()), "line 1 column 12")
-    assert path.read_text() == '{"mine": 1,}'
+    assert path.read_text() == '{"mine": 1 2}'
     assert [item.name for item in path.parent.iterdir()] == ["claude.json"]
 
 
