@@ -96,10 +96,12 @@ class PerformanceTracker:
             database = str(Path(private) / "metrics.db")
         self._location = database_location(self._settings, self._home, database)
         self._spool: tuple[Path, ...] = spool.spool_files(self._location, self._home.metrics_folder)
+        self._unsettled: tuple[Path, ...] = (spool.unsettled_file(self._home.metrics_folder),)
         if database or os.environ.get(DATABASE_VARIABLE):
-            self._broken = None
+            # The settings have no say, and what waits for them is for another database.
+            self._broken, self._unsettled = None, ()
         if self._broken:
-            self._spool = (spool.unsettled_file(self._home.metrics_folder),)
+            self._spool = self._unsettled
         self._waiting: deque[ExecutionMetrics] = deque()
         self._draining = threading.Lock()
         self._warned = False
@@ -278,8 +280,7 @@ class PerformanceTracker:
                 except ClaudeForceError:
                     self._waiting.appendleft(metrics)
                     raise
-            waiting = (*self._spool, spool.unsettled_file(self._home.metrics_folder))
-            spool.drain(waiting, self._store, RejectLog(self._home.rejected_file), now_us())
+            spool.drain((*self._spool, *self._unsettled), self._store, RejectLog(self._home.rejected_file), now_us())
             self._warned = False
         except (ClaudeForceError, OSError) as error:
             self._drain_at = 0.0

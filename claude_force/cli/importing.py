@@ -17,7 +17,7 @@ from claude_force.cli.options import Place, database_option, find_place, timezon
 from claude_force.escape import for_terminal
 from claude_force.pricing import PriceTable
 from claude_force.render import quantity
-from claude_force.settings import metrics_file
+from claude_force.settings import DATABASE_VARIABLE, database_location, metrics_file
 from claude_force.sources.files import STDIN, Input, open_input
 from claude_force.sources.jsonl import JsonlSource
 from claude_force.sources.loading import DryRun, ImportReport, Progress, RejectLog, Target, load
@@ -81,7 +81,9 @@ def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
 
 def _drain_spool(place: Place, target: Target) -> ImportReport:
     folder = place.home.metrics_folder
-    waiting = (*spool.spool_files(place.location, folder), spool.unsettled_file(folder))
+    waiting: tuple[Path, ...] = spool.spool_files(place.location, folder)
+    if place.location == database_location(place.settings, place.home) and not os.environ.get(DATABASE_VARIABLE):
+        waiting += (spool.unsettled_file(folder),)
     return spool.drain(waiting, target, RejectLog(place.home.rejected_file), clock.now_us())
 
 

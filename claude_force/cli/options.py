@@ -227,8 +227,9 @@ def report_options(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def _form_of(output: Path | None) -> str:
-    """The format that the name of a file asks for; a name without a suffix asks for text."""
-    suffix = output.suffix.lower() if output and output.is_file() | (not output.exists()) else ""
+    """The format that the name of a file asks for; a name without a suffix, or of a device, asks for text."""
+    is_device = output is not None and output.exists() and not output.is_file()
+    suffix = "" if output is None or is_device else output.suffix.lower()
     if suffix and suffix not in _SUFFIXES:
         raise click.UsageError(f"{suffix} is no format; name a {', '.join(_SUFFIXES)} file, or give --format")
     return _SUFFIXES.get(suffix, "table")

@@ -393,6 +393,22 @@ def test_broken_settings_do_not_stop_recording(content: str, home: Path) -> None
     assert (home / "team.db").exists()
 
 
+@pytest.mark.parametrize("elsewhere", [{"enable_persistence": False}, {"database": "other.db"}])
+def test_what_waits_for_the_settings_goes_nowhere_else(elsewhere: dict[str, Any], home: Path) -> None:
+    """A tracker with a database of its own does not take executions that wait for the one of the settings."""
+    settings = home / ".claude" / "claude.json"
+    settings.write_text("{", encoding="utf-8")
+    with PerformanceTracker() as tracker, pytest.warns(RuntimeWarning):
+        tracker.record_execution("waiting")
+    settings.unlink()
+    with PerformanceTracker(**elsewhere) as other:
+        other.record_execution("other")
+        assert [metrics.agent_name for metrics in other.get_all_metrics()] == ["other"]
+    with PerformanceTracker() as mine:
+        mine.record_execution("mine")
+        assert [metrics.agent_name for metrics in mine.get_all_metrics()] == ["waiting", "mine"]
+
+
 def test_a_strict_host_is_not_failed_by_a_warning(home: Path) -> None:
     """Where warnings are errors, what is wrong is logged instead."""
     (home / ".claude" / "claude.json").write_text("{", encoding="utf-8")
