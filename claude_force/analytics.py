@@ -30,10 +30,7 @@ TITLES: dict[Dimension, str] = {
 """What a dimension is called in options, headings and JSON."""
 
 COST_PARTS = frozenset(("agents", "models"))
-"""What a cost report shows unless asked for something else."""
-
-ALL_COST_PARTS = COST_PARTS | {"trends"}
-"""All that it can show."""
+"""What a cost report shows unless asked for something else; it can also show "trends"."""
 
 _NAMES_SHOWN = 12
 

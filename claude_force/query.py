@@ -231,6 +231,11 @@ def names(connection: Connection, dimension: Dimension) -> list[str]:
     return sorted(row[0] for row in rows)
 
 
+def read_every_column(connection: Connection) -> None:
+    """Raise DatabaseError unless every column of an execution is there to be read."""
+    connection.fetch(f"SELECT {', '.join(FIELDS)} FROM executions LIMIT 1")
+
+
 def known_uids(database: Database, uids: Sequence[str]) -> set[str]:
     """Those of the uids that are stored."""
     found: set[str] = set()

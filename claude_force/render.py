@@ -16,8 +16,6 @@ from typing import Any, Literal, TextIO
 from claude_force.escape import for_markdown, for_terminal
 from claude_force.export.files import csv_line, is_unicode
 
-Format = Literal["table", "json", "csv", "markdown"]
-
 NONE = "–"
 """A cell of something that is not known."""
 

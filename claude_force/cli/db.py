@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from claude_force import clock
+from claude_force import clock, query
 from claude_force.cli.options import database_option, find_place
 from claude_force.database import HEAD
 
@@ -89,6 +89,9 @@ def check(as_json: bool, location: str | None) -> None:
     database = find_place(location).database
     found = database.revision()
     problems = database.check_integrity() if found else [f"there is no database at {database.name}"]
+    if found == HEAD and not problems:
+        with database.read() as connection:
+            query.read_every_column(connection)
     if found not in (HEAD, None):
         problems.append(f"schema {found}, this program needs {HEAD}: claude-force db upgrade")
     if as_json:

@@ -69,7 +69,7 @@ def every_report(database: Database, zone: ZoneInfo) -> list[dict[str, Any]]:
         analytics.errors(database, everything, zone).to_dict(),
         *(analytics.breakdown(database, everything, dimension, "cost").to_dict() for dimension in DIMENSIONS),
         *(
-            analytics.costs(database, everything, analytics.ALL_COST_PARTS, interval, zone).to_dict()
+            analytics.costs(database, everything, analytics.COST_PARTS | {"trends"}, interval, zone).to_dict()
             for interval in INTERVALS
         ),
         *(analytics.trends(database, everything, interval, zone).to_dict() for interval in INTERVALS),

@@ -71,7 +71,9 @@ def breakdowns(ask: Question) -> Iterator[Figures]:
 
 def costs(ask: Question) -> Iterator[Figures]:
     for interval in INTERVALS:
-        found = analytics.costs(ask.database, ask.chosen, analytics.ALL_COST_PARTS, interval, ask.zone).to_dict()
+        found = analytics.costs(
+            ask.database, ask.chosen, analytics.COST_PARTS | {"trends"}, interval, ask.zone
+        ).to_dict()
         yield found, ask.oracle.costs(interval, ask.period)
 
 
