@@ -18,18 +18,18 @@ find_python() {
 # Without the build backend's remark on editable installations, which a newcomer can do nothing about.
 pip_install() { PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
 
-# install NAME PIP-ARGUMENTS: into .venv, again only when pyproject.toml has changed since NAME was installed.
+# install PIP-ARGUMENTS: into .venv, again only when pyproject.toml has changed since these, or these and more, were
+# installed: scripts/demo takes nothing from under the tests that scripts/test is running.
 install() {
-    local stamp=".venv/installed-$1" wish
-    shift
+    local stamp=.venv/installed wish
     if [ ! -x .venv/bin/python ]; then
         local python
         python=$(find_python)
         say "making .venv with $($python --version)"
         "$python" -m venv .venv
     fi
-    wish="$* $(cksum < pyproject.toml)"
-    if [ "$(cat "$stamp" 2>/dev/null)" != "$wish" ]; then
+    wish="$(cksum < pyproject.toml) $*"
+    if ! grep -qsF -- "$wish" "$stamp"; then
         say "installing into .venv"
         pip_install --upgrade 'pip>=25.1'
         pip_install "$@"
