@@ -243,8 +243,9 @@ def costs(
         refuse_unknown_names(connection, chosen)
         agents = _groups(query.totals_by(connection, chosen, "agent_name"))
         models = _groups(query.totals_by(connection, chosen, "model")) if "models" in parts else []
-        zone = zone or clock.local_zone()
-        buckets = query.trend(connection, chosen, interval, zone) if "trends" in parts else []
+        buckets = []
+        if "trends" in parts:
+            buckets = query.trend(connection, chosen, interval, zone or clock.local_zone())
     return Costs(
         chosen.window.label,
         _sum(agents),

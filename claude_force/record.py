@@ -217,8 +217,7 @@ def content_uid(timestamp_us: int, digest: bytes, ordinal: int) -> str:
 def _uuid(timestamp_us: int, version: int, noise: int) -> str:
     high = (timestamp_us // 1000) << 16 | version << 12 | (noise >> 68) & 0xFFF
     low = 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{high:016x}{low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return identity_text((high << 64 | low).to_bytes(16))
 
 
 _FAMILY = re.compile(r"claude-(?:[0-9.-]*-)?([a-z]{3,})")

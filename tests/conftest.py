@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -89,12 +91,25 @@ def database_uri(admin: str, name: str) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of an empty PostgreSQL database at head, dropped afterwards."""
-    name = f"test_{abs(hash(request.node.nodeid)):x}"
-    execute_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE template_at_head")
-    yield database_uri(postgres_server, name)
-    execute_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    with _new_database(postgres_server, "template_at_head") as url:
+        yield url
+
+
+@pytest.fixture
+def bare_url(postgres_server: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database without a schema, dropped afterwards."""
+    with _new_database(postgres_server, "template1") as url:
+        yield url
+
+
+@contextmanager
+def _new_database(admin: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    execute_sql(admin, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield database_uri(admin, name)
+    execute_sql(admin, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

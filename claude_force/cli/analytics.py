@@ -166,7 +166,7 @@ def errors(request: Request, limit: int | None) -> None:
       claude-force analytics errors --days 7
     """
     report = reports.errors(request.place.database, request.chosen, request.zone, limit)
-    show(request, report, layout.errors_layout(report, request.zone))
+    show(request, report, layout.errors_layout(report))
 
 
 @analytics.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
 from functools import partial
 
 from claude_force import analytics, clock
@@ -294,13 +293,13 @@ def _arrow(change: float | None, what: str) -> str:
     return f"{'↗' if change > 0 else '↘'} {int(change):+,}% {what}"
 
 
-def errors_layout(report: Errors, zone: tzinfo) -> Layout:
+def errors_layout(report: Errors) -> Layout:
     """The failures by kind. Without executions it is empty; without failures it says so."""
     rows = report.to_dict()["errors"] if report.groups else []
-    return Layout(partial(_errors_page, report, zone), lambda: rows, not report.totals.executions)
+    return Layout(partial(_errors_page, report), lambda: rows, not report.totals.executions)
 
 
-def _errors_page(report: Errors, zone: tzinfo) -> Page:
+def _errors_page(report: Errors) -> Page:
     totals = report.totals
     line = f"Failed Executions: {count(totals.failures)} of {count(totals.executions)}"
     page = Page(f"Errors ({heading_of(report.period)})", [Section(None, [line])])
@@ -322,7 +321,7 @@ def _errors_page(report: Errors, zone: tzinfo) -> Page:
             percent(100 * group.failures / totals.failures),
             bar(group.failures, largest),
             count(group.agents),
-            clock.moment_of(group.last_us, zone).strftime("%Y-%m-%d %H:%M"),
+            clock.moment_of(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
         ]
         for group in report.groups
     ]

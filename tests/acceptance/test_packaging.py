@@ -22,7 +22,7 @@ from claude_force.database import HEAD
 from claude_force.opening import open_database
 from claude_force.sqlite import APPLICATION_ID
 from tests.builders import a_line
-from tests.conftest import ROOT, Run, database_uri, execute_sql
+from tests.conftest import ROOT, Run
 
 ALEMBIC = Path(sys.executable).with_name("alembic")
 _NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
@@ -203,17 +203,13 @@ def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: P
     assert list((checkout / ".claude").iterdir()) == []
 
 
-def test_alembic_upgrades_a_server(checkout: Path, postgres_server: str, request: pytest.FixtureRequest) -> None:
+def test_alembic_upgrades_a_server(checkout: Path, bare_url: str) -> None:
     """`-x db=URL` names a PostgreSQL database; afterwards alembic finds nothing to change in it."""
-    name = f"checkout_{abs(hash(request.node.nodeid)):x}"
-    execute_sql(postgres_server, f"CREATE DATABASE {name}")
-    url = database_uri(postgres_server, name)
     for command in (("upgrade", "head"), ("check",)):
-        done = alembic(checkout, "-x", f"db={url}", *command)
+        done = alembic(checkout, "-x", f"db={bare_url}", *command)
         assert done.returncode == 0, done.stderr
-    with closing(open_database(url)) as database:
+    with closing(open_database(bare_url)) as database:
         assert database.revision() == HEAD
-    execute_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_asking_alembic_changes_nothing(checkout: Path, tmp_path: Path) -> None:

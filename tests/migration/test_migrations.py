@@ -28,7 +28,7 @@ from claude_force.server import ServerDatabase
 from claude_force.sqlite import APPLICATION_ID, SqliteDatabase, create_file
 from claude_force.store import Store
 from tests.builders import NOON_US, an_execution
-from tests.conftest import PROGRAM, ROOT, Run, database_uri, execute_sql
+from tests.conftest import PROGRAM, ROOT, Run
 
 NEXT = "next"
 _REVISION = f"""
@@ -121,15 +121,6 @@ def migrated(location: str, tmp_path: Path) -> Iterator[Database]:
             migrate.upgrade_connection(connection, "head")
     yield database
     database.close()
-
-
-@pytest.fixture
-def bare_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a PostgreSQL database without a schema."""
-    name = f"bare_{abs(hash(request.node.nodeid)):x}"
-    execute_sql(postgres_server, f"CREATE DATABASE {name}")
-    yield database_uri(postgres_server, name)
-    execute_sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_the_program_knows_the_line_of_revisions() -> None:
