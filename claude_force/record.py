@@ -217,7 +217,11 @@ def content_uid(timestamp_us: int, digest: bytes, ordinal: int) -> str:
 def _uuid(timestamp_us: int, version: int, noise: int) -> str:
     high = (timestamp_us // 1000) << 16 | version << 12 | (noise >> 68) & 0xFFF
     low = 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
-    return identity_text((high << 64 | low).to_bytes(16))
+    return _hyphenated(f"{high:016x}{low:016x}")
+
+
+def _hyphenated(text: str) -> str:
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 _FAMILY = re.compile(r"claude-(?:[0-9.-]*-)?([a-z]{3,})")
@@ -237,8 +241,7 @@ def identity_bytes(uid: str) -> bytes:
 
 def identity_text(raw: bytes) -> str:
     """The uid of sixteen bytes."""
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return _hyphenated(raw.hex())
 
 
 FIELDS: tuple[str, ...] = tuple(ExecutionMetrics.__dataclass_fields__)
