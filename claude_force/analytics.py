@@ -14,7 +14,8 @@ from claude_force import clock, query
 from claude_force.database import Connection, Database
 from claude_force.errors import UnknownName
 from claude_force.escape import for_terminal
-from claude_force.query import Dimension, Filter, Interval
+from claude_force.intervals import Interval
+from claude_force.query import Dimension, Filter
 from claude_force.record import dollars, milliseconds, model_family
 from claude_force.result import Bucket, ErrorGroup, Extent, Group, Percentiles, Totals
 
@@ -40,11 +41,12 @@ STABLE_PERCENT = 5
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything about a set of executions on one page."""
+    """Everything about a set of executions on one page. Percentiles that are not exact are at most 1 % away."""
 
     period: str
     totals: Totals
     percentiles: Percentiles
+    is_exact: bool
     agents: list[Group]
     models: list[Group]
 
@@ -81,7 +83,7 @@ class Summary:
             "total_cache_write_1h_tokens": totals.cache_write_1h_tokens,
             "unpriced_executions": totals.unpriced,
             "cost_savings": savings(totals),
-            "percentiles": "exact",
+            "percentiles": _exactness(self.is_exact),
             "agents": [group_dict("agent_name", group) for group in self.agents],
             "models": [group_dict("model", group) for group in self.models],
         }
@@ -89,19 +91,26 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """Executions by one dimension. `groups` may be cut to a limit; `count` is how many there are."""
+    """Executions by one dimension. `groups` may be cut to a limit; `count` is how many there are. Percentiles that are
+    not exact are at most 1 % away."""
 
     dimension: Dimension
     period: str
     totals: Totals
     groups: list[Group]
     count: int
+    is_exact: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The groups under the plural of their dimension."""
         title = TITLES[self.dimension]
         rows = [group_dict(self.dimension, group) for group in self.groups]
-        return {"period": self.period, f"total_{title}s": self.count, f"{title}s": rows}
+        return {
+            "period": self.period,
+            f"total_{title}s": self.count,
+            "percentiles": _exactness(self.is_exact),
+            f"{title}s": rows,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +214,14 @@ def summary(database: Database, chosen: Filter) -> Summary:
     """The summary of the chosen executions; agents and models by number of executions."""
     with database.read() as connection:
         refuse_unknown_names(connection, chosen)
-        agents = _groups(query.totals_by(connection, chosen, "agent_name"))
-        models = _groups(query.totals_by(connection, chosen, "model"))
-        ranked = query.percentiles(connection, chosen)
+        sums = query.totals_by(connection, chosen, "agent_name", "model")
+        ranked, is_exact = query.percentiles(connection, chosen)
+    agents, models = _groups(sums, 0), _groups(sums, 1)
     return Summary(
         chosen.window.label,
         _sum(agents),
         ranked,
+        is_exact,
         sort_groups(agents, "executions"),
         sort_groups(models, "executions"),
     )
@@ -223,10 +233,11 @@ def breakdown(
     """The chosen executions by one dimension; the first `limit` groups."""
     with database.read() as connection:
         refuse_unknown_names(connection, chosen)
-        ranked = query.percentiles_by(connection, chosen, dimension)
+        ranked, is_exact = query.percentiles_by(connection, chosen, dimension)
         sums = query.totals_by(connection, chosen, dimension)
-    groups = [Group(name, totals, ranked.get(name, Percentiles())) for name, totals in sums.items()]
-    return Breakdown(dimension, chosen.window.label, _sum(groups), sort_groups(groups, sort_by)[:limit], len(groups))
+    groups = [Group(name, totals, ranked.get(name, Percentiles())) for (name,), totals in sums.items()]
+    shown = sort_groups(groups, sort_by)[:limit]
+    return Breakdown(dimension, chosen.window.label, _sum(groups), shown, len(groups), is_exact)
 
 
 def costs(
@@ -241,11 +252,11 @@ def costs(
     and the intervals of `zone` (local time)."""
     with database.read() as connection:
         refuse_unknown_names(connection, chosen)
-        agents = _groups(query.totals_by(connection, chosen, "agent_name"))
-        models = _groups(query.totals_by(connection, chosen, "model")) if "models" in parts else []
+        sums = query.totals_by(connection, chosen, "agent_name", "model")
         buckets = []
         if "trends" in parts:
             buckets = query.trend(connection, chosen, interval, zone or clock.local_zone())
+    agents, models = _groups(sums, 0), _groups(sums, 1) if "models" in parts else []
     return Costs(
         chosen.window.label,
         _sum(agents),
@@ -263,7 +274,7 @@ def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo,
     with database.read() as connection:
         refuse_unknown_names(connection, chosen)
         buckets = query.trend(connection, chosen, interval, zone)
-        history = query.extent(connection, Filter())
+        history = query.extent(connection)
     total = sum((bucket.totals for bucket in buckets), Totals())
     return Trends(chosen.window.label, interval, total, buckets, _change(buckets, chosen.window, history, now_us))
 
@@ -355,8 +366,17 @@ def _latencies(found: Percentiles) -> dict[str, Any]:
     }
 
 
-def _groups(sums: dict[str | None, Totals]) -> list[Group]:
-    return [Group(name, totals) for name, totals in sums.items()]
+def _exactness(is_exact: bool) -> str:
+    return "exact" if is_exact else "approximate"
+
+
+def _groups(sums: dict[tuple[str | None, ...], Totals], place: int) -> list[Group]:
+    """The sums by the name at one place of their keys."""
+    found: dict[str | None, Totals] = {}
+    for names, totals in sums.items():
+        name = names[place]
+        found[name] = found[name] + totals if name in found else totals
+    return [Group(name, totals) for name, totals in found.items()]
 
 
 def _sum(groups: Iterable[Group]) -> Totals:
@@ -392,7 +412,7 @@ def refuse_unknown_names(connection: Connection, chosen: Filter) -> None:
     """Raise UnknownName for a name that the store has never seen: a report about nothing would hide the slip."""
     for dimension, wanted in chosen.names():
         for name in wanted:
-            if not query.has_name(connection, dimension, name) and query.extent(connection, Filter()):
+            if not query.has_name(connection, dimension, name) and query.extent(connection):
                 raise UnknownName(_unknown_message(TITLES[dimension], name, query.names(connection, dimension)))
 
 

@@ -18,7 +18,7 @@ from claude_force.errors import SchemaOutdated, SchemaTooNew
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every schema revision, oldest first; the last one is what this program needs. A test holds it equal to alembic's, so
 that checking a database does not import alembic."""
 
@@ -51,6 +51,15 @@ class Connection(Protocol):
 
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         """Run a statement for each row; the number of rows changed by all of them."""
+
+    def insert_new(self, into: str, rows: Sequence[Row]) -> list[Row]:
+        """Insert rows into "table (column, ...)" unless their key is there; those that were really inserted."""
+
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
+        """Insert rows into "table (column, ...)"; where a key is there already, do what the ON CONFLICT clause says."""
+
+    def wait_for_turn(self) -> None:
+        """Until the end of the transaction, be the only one that has had its turn."""
 
     def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
         """Every row of a query. Integers come as int whatever the engine's type for a sum is."""
@@ -92,12 +101,12 @@ class Database(ABC):
         """Write a consistent copy to `target`, which must not exist, and verify it."""
 
     @abstractmethod
-    def encode_uid(self, uid: str) -> Any:
-        """A uid as a parameter."""
+    def encode_uid(self, uid: bytes) -> Any:
+        """The sixteen bytes of a uid as a parameter."""
 
     @abstractmethod
-    def decode_uid(self, value: Any) -> str:
-        """A uid from a row."""
+    def decode_uid(self, value: Any) -> bytes:
+        """The sixteen bytes of a uid from a row."""
 
     @abstractmethod
     def close(self) -> None:

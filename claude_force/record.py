@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from claude_force.clock import EARLIEST_US, LATEST_US, format_instant, local_zone
@@ -249,5 +250,23 @@ FIELDS: tuple[str, ...] = tuple(ExecutionMetrics.__dataclass_fields__)
 
 
 def as_mapping(record: ExecutionMetrics) -> dict[str, Any]:
-    """The fields by name, as they are stored (integers, `uid` as text)."""
+    """The fields by name (integers, `uid` as text)."""
     return {name: getattr(record, name) for name in FIELDS}
+
+
+Row = tuple[Any, ...]
+"""The values of FIELDS in their order, as a database takes them: `uid` as sixteen bytes, `success` as 0 or 1."""
+
+_values_of = attrgetter(*FIELDS)
+
+
+def to_row(record: ExecutionMetrics) -> Row:
+    """The record as a row."""
+    uid, timestamp_us, agent_name, success, *rest = _values_of(record)
+    return identity_bytes(uid), timestamp_us, agent_name, int(success), *rest
+
+
+def from_row(row: Row) -> ExecutionMetrics:
+    """The record of a row. Raises InvalidRecord for values that no record has."""
+    values = dict(zip(FIELDS, row, strict=True))
+    return ExecutionMetrics(**values | {"uid": identity_text(row[0]), "success": bool(values["success"])})

@@ -3,11 +3,29 @@
 Integers for everything that is added up; `uid` is the primary key with no surrogate beside it; every unique key of a
 large table contains its `uid`, so that `executions` can be distributed by it. On SQLite the table is its primary key
 (WITHOUT ROWID), in order of time since a uid begins with the instant, and STRICT, so that no text hides in a number.
+
+What the roll-ups are is in `rollup`; `store` keeps them. Rows that they do not count yet are listed in `uncounted`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from claude_force.result import TOTALS
 
 metadata = MetaData(
     naming_convention={
@@ -24,14 +42,26 @@ Identity = Uuid().with_variant(LargeBinary(), "sqlite")
 Count = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit integer; a STRICT table of SQLite knows it as INTEGER only."""
 
+series = Table(
+    "series",
+    metadata,
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("agent_name", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    UniqueConstraint("agent_name", "model", "project", "source"),
+    sqlite_strict=True,
+)
+"""Who worked on what; a project that is not known is "", since no engine finds nulls equal. Rows are never changed."""
+
 executions = Table(
     "executions",
     metadata,
     Column("uid", Identity, primary_key=True),
     Column("timestamp_us", Count, nullable=False),
-    Column("agent_name", Text, nullable=False),
+    Column("series_id", Integer, nullable=False),
     Column("success", Integer, nullable=False),
-    Column("model", Text, nullable=False),
     Column("task_hash", Text),
     Column("duration_us", Count),
     Column("input_tokens", Count),
@@ -45,12 +75,58 @@ executions = Table(
     Column("error_type", Text),
     Column("workflow_id", Text),
     Column("workflow_position", Integer),
-    Column("source", Text, nullable=False),
     Column("host", Text),
-    Column("project", Text),
     Column("run_id", Text),
     CheckConstraint("success IN (0, 1)", name="success"),
-    Index(None, "timestamp_us", "uid"),
+    # The last two make it an answer of its own to how long the executions of a period took.
+    Index(None, "timestamp_us", "uid", "series_id", "duration_us"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+uncounted = Table(
+    "uncounted", metadata, Column("uid", Identity, primary_key=True), sqlite_with_rowid=False, sqlite_strict=True
+)
+"""The executions that the roll-ups do not count yet: a few hundred at the most."""
+
+
+def _place(*more: Column[Any]) -> list[Column[Any]]:
+    """The columns that say what a roll-up is of."""
+    names = ("level", "bucket", "series_id")
+    return [*(Column(name, Integer, primary_key=True, autoincrement=False) for name in names), *more]
+
+
+def _scope() -> Column[Any]:
+    return Column("scope", Integer, primary_key=True, autoincrement=False)
+
+
+rollups = Table(
+    "rollups",
+    metadata,
+    _scope(),
+    *_place(),
+    *(Column(name, Count, nullable=False) for name in TOTALS),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+rollup_durations = Table(
+    "rollup_durations",
+    metadata,
+    _scope(),
+    *_place(Column("bin", Integer, primary_key=True, autoincrement=False)),
+    Column("executions", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+rollup_errors = Table(
+    "rollup_errors",
+    metadata,
+    *_place(Column("error_type", Text, primary_key=True)),
+    Column("failures", Count, nullable=False),
+    Column("first_us", Count, nullable=False),
+    Column("last_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10
 
+_ROWS_AT_ONCE = 500
+"""Rows in one statement; a statement has 65,535 parameters at the most."""
+
+_TURN = 0x636C6672
+"""The key of the advisory lock of those who change the roll-ups."""
+
 _DISK_FULL = "53100"
 _CONNECTION_STATES = ("08", "57P")
 """SQLSTATE: connection exceptions, and a server that is shutting down or starting."""
@@ -52,6 +58,25 @@ class ServerConnection:
 
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount
+
+    def insert_new(self, into: str, rows: Sequence[Row]) -> list[Row]:
+        new: list[Row] = []
+        key = into[into.index("(") + 1 :].split(",", maxsplit=1)[0].rstrip(")")
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = {row[0]: row for row in reversed(rows[start : start + _ROWS_AT_ONCE])}
+            marks = f"({', '.join(['%s'] * len(rows[0]))})"
+            sql = f"INSERT INTO {into} VALUES {', '.join([marks] * len(part))} ON CONFLICT DO NOTHING RETURNING {key}"
+            values = tuple(value for row in part.values() for value in row)
+            new += [part[row[0]] for row in self._raw.exec_driver_sql(sql, values)]
+        return new
+
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
+        if rows:
+            sql = f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(rows[0]))}) {otherwise}"
+            self._raw.exec_driver_sql(sql, list(rows))
+
+    def wait_for_turn(self) -> None:
+        self.fetch("SELECT pg_advisory_xact_lock(:key)", {"key": _TURN})
 
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         return [tuple(row) for row in self._raw.execute(_statement(sql), dict(parameters))]
@@ -136,11 +161,12 @@ class ServerDatabase(Database):
     def backup(self, target: Path) -> None:
         raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
 
-    def encode_uid(self, uid: str) -> UUID:
-        return UUID(uid)
+    def encode_uid(self, uid: bytes) -> UUID:
+        return UUID(bytes=uid)
 
-    def decode_uid(self, value: Any) -> str:
-        return str(value)
+    def decode_uid(self, value: Any) -> bytes:
+        assert isinstance(value, UUID)
+        return value.bytes
 
     def close(self) -> None:
         with self._lock:

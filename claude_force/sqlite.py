@@ -35,7 +35,6 @@ from claude_force.errors import (
     NotADatabase,
 )
 from claude_force.private_files import make_folder
-from claude_force.record import identity_bytes, identity_text
 
 APPLICATION_ID = 0x636C6664
 """Marks the file as ours ("clfd") in its header; a file without it is never written to."""
@@ -123,8 +122,26 @@ class SqliteConnection:
         self._raw.executemany(sql, rows)
         return self._raw.total_changes - before
 
+    def insert_new(self, into: str, rows: Sequence[Row]) -> list[Row]:
+        if not rows:
+            return []
+        sql, execute = _insert(into, rows[0], "ON CONFLICT DO NOTHING"), self._raw.cursor().execute
+        return [row for row in rows if execute(sql, row).rowcount]
+
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
+        if rows:
+            self._raw.executemany(_insert(into, rows[0], otherwise), rows)
+
+    def wait_for_turn(self) -> None:
+        """Nothing to wait for: a transaction that writes is alone."""
+
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         return self._raw.execute(sql, parameters).fetchall()
+
+
+def _insert(into: str, row: Row, otherwise: str) -> str:
+    # By place: names would be looked up for every value of every row.
+    return f"INSERT INTO {into} VALUES ({', '.join('?' * len(row))}) {otherwise}"
 
 
 class SqliteDatabase(Database):
@@ -262,11 +279,12 @@ class SqliteDatabase(Database):
         finally:
             _remove_with_log(temporary)
 
-    def encode_uid(self, uid: str) -> bytes:
-        return identity_bytes(uid)
+    def encode_uid(self, uid: bytes) -> bytes:
+        return uid
 
-    def decode_uid(self, value: Any) -> str:
-        return identity_text(value)
+    def decode_uid(self, value: Any) -> bytes:
+        assert isinstance(value, bytes)
+        return value
 
     def close(self) -> None:
         self._local = threading.local()

@@ -4,12 +4,73 @@ CREATE TABLE claude_force_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT claude_force_version_pkc PRIMARY KEY (version_num)
 );
+CREATE TABLE series (
+    series_id INTEGER NOT NULL,
+    agent_name TEXT NOT NULL,
+    model TEXT NOT NULL,
+    project TEXT NOT NULL,
+    source TEXT NOT NULL,
+    CONSTRAINT pk_series PRIMARY KEY (series_id),
+    CONSTRAINT uq_series_agent_name_model_project_source UNIQUE (agent_name, model, project, source)
+)
+ STRICT;
+CREATE TABLE uncounted (
+    uid BLOB NOT NULL,
+    CONSTRAINT pk_uncounted PRIMARY KEY (uid)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollups (
+    scope INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    series_id INTEGER NOT NULL,
+    executions INTEGER NOT NULL,
+    successes INTEGER NOT NULL,
+    timed INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    metered INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_5m_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    cost_nanousd INTEGER NOT NULL,
+    compared_cost_nanousd INTEGER NOT NULL,
+    compared_reference_nanousd INTEGER NOT NULL,
+    CONSTRAINT pk_rollups PRIMARY KEY (scope, level, bucket, series_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_durations (
+    scope INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    series_id INTEGER NOT NULL,
+    bin INTEGER NOT NULL,
+    executions INTEGER NOT NULL,
+    CONSTRAINT pk_rollup_durations PRIMARY KEY (scope, level, bucket, series_id, bin)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_errors (
+    level INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    series_id INTEGER NOT NULL,
+    error_type TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    CONSTRAINT pk_rollup_errors PRIMARY KEY (level, bucket, series_id, error_type)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE executions (
     uid BLOB NOT NULL,
     timestamp_us INTEGER NOT NULL,
-    agent_name TEXT NOT NULL,
+    series_id INTEGER NOT NULL,
     success INTEGER NOT NULL,
-    model TEXT NOT NULL,
     task_hash TEXT,
     duration_us INTEGER,
     input_tokens INTEGER,
@@ -23,14 +84,12 @@ CREATE TABLE executions (
     error_type TEXT,
     workflow_id TEXT,
     workflow_position INTEGER,
-    source TEXT NOT NULL,
     host TEXT,
-    project TEXT,
     run_id TEXT,
     CONSTRAINT pk_executions PRIMARY KEY (uid),
     CONSTRAINT ck_executions_success CHECK (success IN (0, 1))
 )
  WITHOUT ROWID,
  STRICT;
-CREATE INDEX ix_executions_timestamp_us_uid ON executions (timestamp_us, uid);
-INSERT INTO claude_force_version (version_num) VALUES ('0001');
+CREATE INDEX ix_executions_timestamp_us_uid_series_id_duration_us ON executions (timestamp_us, uid, series_id, duration_us);
+INSERT INTO claude_force_version (version_num) VALUES ('0002');

@@ -1,32 +1,99 @@
 """Every write. Adding is idempotent: a record whose `uid` is there already changes nothing and is counted.
 
+The roll-ups (see `rollup`) and the list of the rows that they do not count yet are written in the transaction that
+writes the rows, so that both together are always all rows. Many rows are counted at once; a few wait, since a recorded
+execution that changed a dozen sums would change a dozen pages.
+
 An error from `add` does not mean that the records are absent (a commit can fail after the fact), so the right answer to
 one is to add the same records again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter, sub
 
-from claude_force.clock import Window
-from claude_force.database import Database
+from claude_force import query, rollup
+from claude_force.clock import ALL_TIME, DAY_US, EARLIEST_US, LATEST_US, Window
+from claude_force.database import Connection, Database, Row
 from claude_force.query import Filter
-from claude_force.record import FIELDS, ExecutionMetrics, as_mapping
-from claude_force.result import Added
+from claude_force.record import FIELDS, ExecutionMetrics, identity_bytes, to_row
+from claude_force.result import TOTALS, Added
+from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, HOUR, LABELS, LEVELS_US, Labels, Sums, labels_of, sum_up
 
-_INSERT = (
-    f"INSERT INTO executions ({', '.join(FIELDS)}) VALUES ({', '.join(f':{name}' for name in FIELDS)}) "
-    "ON CONFLICT (uid) DO NOTHING"
+COUNTED_AT_ONCE = 100
+"""So many new rows are counted in their own transaction; fewer wait."""
+
+UNCOUNTED_LIMIT = 1000
+"""When so many rows wait, the transaction that made them so many counts them all."""
+
+_KEPT = [name for name in FIELDS if name not in LABELS and name != "uid"]
+_values_of = itemgetter(*(FIELDS.index(name) for name in _KEPT))
+_EXECUTIONS = f"executions (uid, series_id, {', '.join(_KEPT)})"
+
+_SERIES_ID = f"SELECT series_id FROM series WHERE {' AND '.join(f'{name} = :{name}' for name in LABELS)}"
+_NEW_SERIES = f"""
+INSERT INTO series (series_id, {", ".join(LABELS)})
+SELECT COALESCE(MAX(series_id), 0) + 1, {", ".join(f"CAST(:{name} AS TEXT)" for name in LABELS)} FROM series WHERE 1 = 1
+ON CONFLICT DO NOTHING
+"""
+
+_ROLLUPS = f"rollups (scope, level, bucket, series_id, {', '.join(TOTALS)})"
+_ADD_ROLLUPS = "ON CONFLICT (scope, level, bucket, series_id) DO UPDATE SET " + ", ".join(
+    f"{name} = rollups.{name} + excluded.{name}" for name in TOTALS
 )
+_DURATIONS = "rollup_durations (scope, level, bucket, series_id, bin, executions)"
+_ADD_DURATIONS = (
+    "ON CONFLICT (scope, level, bucket, series_id, bin) "
+    "DO UPDATE SET executions = rollup_durations.executions + excluded.executions"
+)
+_ERRORS = "rollup_errors (level, bucket, series_id, error_type, failures, first_us, last_us)"
+_ADD_ERRORS = """
+ON CONFLICT (level, bucket, series_id, error_type) DO UPDATE SET
+    failures = rollup_errors.failures + excluded.failures,
+    first_us = CASE WHEN excluded.first_us < rollup_errors.first_us
+        THEN excluded.first_us ELSE rollup_errors.first_us END,
+    last_us = CASE WHEN excluded.last_us > rollup_errors.last_us THEN excluded.last_us ELSE rollup_errors.last_us END
+"""
+
+_SUMS = ", ".join(f"SUM({name})" for name in TOTALS)
+_LEVEL_BELOW = "level = :below AND bucket >= :below_first AND bucket < :below_end"
+_FOLD_ROLLUPS = (
+    f"INSERT INTO {_ROLLUPS} SELECT {EACH_SERIES}, :level, bucket / :ratio, series_id, {_SUMS} "
+    f"FROM rollups WHERE scope = {EACH_SERIES} AND {_LEVEL_BELOW} GROUP BY 3, 4"
+)
+_FOLD_ERRORS = (
+    f"INSERT INTO {_ERRORS} "
+    "SELECT :level, bucket / :ratio, series_id, error_type, SUM(failures), MIN(first_us), MAX(last_us) "
+    f"FROM rollup_errors WHERE {_LEVEL_BELOW} GROUP BY 2, 3, 4"
+)
+_FOLD_DURATIONS = (
+    f"INSERT INTO {_DURATIONS} SELECT {EACH_SERIES}, :level, bucket / :ratio, series_id, bin, SUM(executions) "
+    f"FROM rollup_durations WHERE scope = {EACH_SERIES} AND {_LEVEL_BELOW} GROUP BY 3, 4, 5"
+)
+_FOLDS = ((HOUR, _FOLD_ROLLUPS), (HOUR, _FOLD_ERRORS), (DAY, _FOLD_DURATIONS))
+"""How sums come from those of the level below, from the level above the finest on."""
+
+_THESE = f"scope = {EACH_SERIES} AND level = :level AND bucket >= :first AND bucket < :end"
+_ALL_ROLLUPS = (
+    f"INSERT INTO {_ROLLUPS} SELECT {ALL_SERIES}, level, bucket, 0, {_SUMS} "
+    f"FROM rollups WHERE {_THESE} GROUP BY level, bucket"
+)
+_ALL_DURATIONS = (
+    f"INSERT INTO {_DURATIONS} SELECT {ALL_SERIES}, level, bucket, 0, bin, SUM(executions) "
+    f"FROM rollup_durations WHERE {_THESE} GROUP BY level, bucket, bin"
+)
+_TOTALS = (_ALL_ROLLUPS, _ALL_DURATIONS)
+"""How the sums of all series come from those of each."""
+
 _REPRICE = """
 UPDATE executions
 SET cost_nanousd = :cost_nanousd, reference_cost_nanousd = :reference_cost_nanousd, price_version = :price_version
-WHERE uid = :uid AND (
-    COALESCE(cost_nanousd, -1) <> :cost_nanousd
-    OR COALESCE(reference_cost_nanousd, -1) <> COALESCE(:reference_cost_nanousd, -1)
-)
+WHERE uid = :uid
 """
+_PRICE = ("cost_nanousd", "reference_cost_nanousd", "price_version")
+
+_RECOUNT_PAGE = 20_000
 
 
 class Store:
@@ -40,34 +107,155 @@ class Store:
 
         Raises DatabaseError; then either all of them are stored or none is, and adding them again is safe.
         """
-        rows = self._rows(records)
+        return self.add_rows([to_row(record) for record in records])
+
+    def add_rows(self, rows: Sequence[Row]) -> Added:
+        """The same for the rows of records (see `record.to_row`)."""
         if not rows:
             return Added()
+        encode = self.database.encode_uid
         with self.database.write() as connection:
-            added = connection.execute_many(_INSERT, rows)
-        return Added(added, len(rows) - added)
+            ids = _series_ids(connection, rows)
+            stored = [(encode(row[0]), ids[labels_of(row)], *_values_of(row)) for row in rows]
+            new = connection.insert_new(_EXECUTIONS, stored)
+            if len(new) >= COUNTED_AT_ONCE:
+                _count(connection, _those_of(rows, stored, new), ids)
+            elif new:
+                connection.insert_all("uncounted (uid)", [row[:1] for row in new], "ON CONFLICT DO NOTHING")
+                if connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] >= UNCOUNTED_LIMIT:
+                    _count_waiting(connection)
+        return Added(len(new), len(rows) - len(new))
 
     def reprice(self, records: Iterable[ExecutionMetrics]) -> int:
         """Give stored executions the cost that these records have; how many changed. Records without a cost, and
         records that are not stored, change nothing."""
-        priced = (record for record in records if record.cost_nanousd is not None)
-        names = ("uid", "cost_nanousd", "reference_cost_nanousd", "price_version")
-        rows = [{name: row[name] for name in names} for row in self._rows(priced)]
-        if not rows:
+        encode = self.database.encode_uid
+        wanted = {encode(identity_bytes(record.uid)): record for record in records if record.cost_nanousd is not None}
+        if not wanted:
             return 0
         with self.database.write() as connection:
-            return connection.execute_many(_REPRICE, rows)
+            _count_waiting(connection)
+            before = [row for row in query.rows_of(connection, list(wanted)) if _differs(row, wanted[row[0]])]
+            after = [_repriced(row, wanted[row[0]]) for row in before]
+            if not before:
+                return 0
+            changes = [{name: row[FIELDS.index(name)] for name in ("uid", *_PRICE)} for row in after]
+            connection.execute_many(_REPRICE, changes)
+            old, new = sum_up(before).cells, sum_up(after).cells
+            difference = {key: tuple(map(sub, sums, old[key])) for key, sums in new.items()}
+            _add_up(connection, Sums(cells=difference), _series_ids(connection, after))
+        return len(changes)
 
     def delete(self, window: Window) -> int:
         """Delete the executions of a window; how many there were."""
-        condition, parameters = Filter(window=window).where()
+        conditions = (("timestamp_us >= :start_us", window.start_us), ("timestamp_us < :end_us", window.end_us))
+        known = [condition for condition, edge in conditions if edge is not None]
         with self.database.write() as connection:
-            return connection.execute(f"DELETE FROM executions{condition}", parameters)
+            _count_waiting(connection)
+            deleted = connection.execute(
+                f"DELETE FROM executions{' WHERE ' if known else ''}{' AND '.join(known)}",
+                {"start_us": window.start_us, "end_us": window.end_us},
+            )
+            if deleted:
+                _recount(connection, window)
+        return deleted
 
-    def _rows(self, records: Iterable[ExecutionMetrics]) -> Sequence[dict[str, Any]]:
-        encode = self.database.encode_uid
-        rows = [as_mapping(record) for record in records]
-        for row in rows:
-            row["uid"] = encode(row["uid"])
-            row["success"] = int(row["success"])
+    def rebuild(self) -> int:
+        """Make all roll-ups anew from the executions, in one transaction; how many executions there are."""
+        with self.database.write() as connection:
+            connection.wait_for_turn()
+            connection.execute("DELETE FROM uncounted")
+            return _recount(connection, ALL_TIME)
+
+
+def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[Row]:
+    """The rows of what was newly stored, each once."""
+    if len(new) == len(rows):
         return rows
+    by_uid = {kept[0]: row for kept, row in zip(stored, rows, strict=True)}
+    return [by_uid[kept[0]] for kept in new]
+
+
+def _series_ids(connection: Connection, rows: Iterable[Row]) -> dict[Labels, int]:
+    """The number of each series that occurs; new series get the next ones. Looked up each time: what a process
+    remembers may be of another file by now."""
+    return {labels: _series_id(connection, labels) for labels in sorted(set(map(labels_of, rows)))}
+
+
+def _series_id(connection: Connection, labels: Labels) -> int:
+    named = dict(zip(LABELS, labels, strict=True))
+    while not (found := connection.fetch(_SERIES_ID, named)):
+        # On a server another process may take the number or add the series at the same time; then look again.
+        connection.execute(_NEW_SERIES, named)
+    return int(found[0][0])
+
+
+def _count_waiting(connection: Connection) -> None:
+    """Count the rows that wait. What is deleted from the list is counted by who deleted it, and by nobody else."""
+    connection.wait_for_turn()
+    waiting = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]
+    if waiting:
+        rows = query.rows_of(connection, waiting)
+        _add_up(connection, sum_up(rows), _series_ids(connection, rows))
+
+
+def _count(connection: Connection, rows: Sequence[Row], ids: Mapping[Labels, int]) -> None:
+    connection.wait_for_turn()
+    _add_up(connection, sum_up(rows), ids)
+
+
+def _add_up(connection: Connection, sums: Sums, ids: Mapping[Labels, int]) -> None:
+    """Add sums to the roll-ups of every level and scope."""
+    connection.insert_all(_ROLLUPS, rollup.spread_cells(sums.cells, ids), _ADD_ROLLUPS)
+    connection.insert_all(_DURATIONS, rollup.spread_bins(sums.bins, ids), _ADD_DURATIONS)
+    connection.insert_all(_ERRORS, rollup.spread_errors(sums.errors, ids), _ADD_ERRORS)
+
+
+def _differs(row: Row, wanted: ExecutionMetrics) -> bool:
+    return any(row[FIELDS.index(name)] != getattr(wanted, name) for name in _PRICE[:2])
+
+
+def _repriced(row: Row, wanted: ExecutionMetrics) -> Row:
+    return tuple(getattr(wanted, name) if name in _PRICE else value for name, value in zip(FIELDS, row, strict=True))
+
+
+def _recount(connection: Connection, window: Window) -> int:
+    """Make the roll-ups of every bucket that meets a window what its rows come to; how many rows were read."""
+    start = (EARLIEST_US if window.start_us is None else window.start_us) // DAY_US * DAY_US
+    end = -(-(LATEST_US if window.end_us is None else window.end_us) // DAY_US) * DAY_US
+    spans = [{"level": level, "first": start // size, "end": -(-end // size)} for level, size in enumerate(LEVELS_US)]
+    for span in spans:
+        for table in ("rollups", "rollup_durations", "rollup_errors"):
+            for scope in ("",) if table == "rollup_errors" else ("scope = 0 AND ", "scope = 1 AND "):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE {scope}level = :level AND bucket >= :first AND bucket < :end", span
+                )
+    count = _count_finest(connection, Window(start, end))
+    for span in spans:
+        for lowest, sql in _FOLDS:
+            if span["level"] > lowest:
+                connection.execute(sql, span | _below(**span))
+        for sql in _TOTALS:
+            connection.execute(sql, span)
+    return count
+
+
+def _below(level: int, first: int, end: int) -> dict[str, int]:
+    """The buckets of the next finer level that make up some buckets."""
+    ratio = LEVELS_US[level] // LEVELS_US[level - 1]
+    return {"below": level - 1, "ratio": ratio, "below_first": first * ratio, "below_end": end * ratio}
+
+
+def _count_finest(connection: Connection, window: Window) -> int:
+    """Count the rows of whole days, at the finest level of each kind of sum, by series."""
+    count, after = 0, None
+    while rows := query.page(connection, Filter(window), after, _RECOUNT_PAGE):
+        sums, ids = sum_up(rows), _series_ids(connection, rows)
+        cells = [row for row in rollup.spread_cells(sums.cells, ids) if row[:2] == (EACH_SERIES, HOUR)]
+        bins = [row for row in rollup.spread_bins(sums.bins, ids) if row[:2] == (EACH_SERIES, DAY)]
+        errors = [row for row in rollup.spread_errors(sums.errors, ids) if row[0] == HOUR]
+        connection.insert_all(_ROLLUPS, cells, _ADD_ROLLUPS)
+        connection.insert_all(_DURATIONS, bins, _ADD_DURATIONS)
+        connection.insert_all(_ERRORS, errors, _ADD_ERRORS)
+        count, after = count + len(rows), rows[-1]
+    return count

@@ -11,7 +11,8 @@ from claude_force import query
 from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
 from claude_force.cli import layout
 from claude_force.cli.options import Request, filter_options, refuse_database, report_options, show
-from claude_force.query import Dimension, Interval
+from claude_force.intervals import Interval
+from claude_force.query import Dimension
 from claude_force.render import quantity
 
 _LIMIT = click.IntRange(1)

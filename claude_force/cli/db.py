@@ -11,6 +11,8 @@ import click
 from claude_force import clock, query
 from claude_force.cli.options import database_option, find_place
 from claude_force.database import HEAD
+from claude_force.errors import DatabaseMissing
+from claude_force.render import quantity
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -80,18 +82,21 @@ def upgrade(location: str | None) -> None:
 @json_option
 @database_option
 def check(as_json: bool, location: str | None) -> None:
-    """Check the schema and every page of the database; exit 1 if something is wrong.
+    """Check the schema, every page, and the roll-ups against the executions; exit 1 if something is wrong.
 
     \b
     Example:
       claude-force db check
     """
+    from claude_force.query import proof
+
     database = find_place(location).database
     found = database.revision()
     problems = database.check_integrity() if found else [f"there is no database at {database.name}"]
     if found == HEAD and not problems:
         with database.read() as connection:
             query.read_every_column(connection)
+            problems += proof.differences(connection)
     if found not in (HEAD, None):
         problems.append(f"schema {found}, this program needs {HEAD}: claude-force db upgrade")
     if as_json:
@@ -101,6 +106,26 @@ def check(as_json: bool, location: str | None) -> None:
             click.echo(f"{database.name}: {line}")
     if problems:
         sys.exit(1)
+
+
+@db.command()
+@database_option
+def rebuild(location: str | None) -> None:
+    """Make the roll-ups anew from the executions. Reports do not change, unless `db check` found something.
+
+    Who records meanwhile waits, and puts executions aside after 30 seconds; nothing is lost.
+
+    \b
+    Example:
+      claude-force db rebuild
+    """
+    from claude_force.store import Store
+
+    database = find_place(location).database
+    if not database.exists():
+        raise DatabaseMissing(f"there is no database at {database.name}")
+    count = Store(database).rebuild()
+    click.echo(f"{database.name}: roll-ups of {quantity(count, 'execution')} made anew")
 
 
 @db.command()

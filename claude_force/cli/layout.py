@@ -9,7 +9,8 @@ from claude_force.analytics import TITLES, Breakdown, Costs, Errors, Summary, Tr
 from claude_force.cli.options import Layout
 from claude_force.clock import heading_of
 from claude_force.escape import for_terminal
-from claude_force.query import Dimension, Interval
+from claude_force.intervals import Interval
+from claude_force.query import Dimension
 from claude_force.record import NANOUSD, UNKNOWN, model_family
 from claude_force.render import (
     NONE,
@@ -51,7 +52,7 @@ def _summary_page(report: Summary, reference_model: str) -> Page:
         f"Total Executions: {count(totals.executions)}",
         f"Success Rate: {percent(totals.success_rate)} ({count(totals.successes)} / {count(totals.executions)})",
         f"Average Execution Time: {milliseconds(totals.average_ms)}",
-        f"Latency: {', '.join(f'{name} {_latency(value)}' for name, value in latencies)}",
+        f"Latency: {', '.join(f'{name} {_latency(value)}' for name, value in latencies)}{_within(report.is_exact)}",
         f"Total Cost: {_total_cost(totals)}",
     ]
     tokens = [
@@ -65,6 +66,10 @@ def _summary_page(report: Summary, reference_model: str) -> Page:
     page.parts.append(Section("Model Distribution", _model_lines(report)))
     page.parts.append(Section(None, [_savings_line(totals, reference_model)]))
     return page
+
+
+def _within(is_exact: bool) -> str:
+    return "" if is_exact else " (within 1%)"
 
 
 def _latency(duration_us: int | None) -> str:
@@ -156,6 +161,7 @@ def _breakdown_page(report: Breakdown) -> Page:
     ]
     page = Page(f"{title} Performance Breakdown ({heading_of(report.period)})", [Table(columns, rows)])
     page.parts.extend(_cut_note(len(report.groups), report.count))
+    page.parts.extend([] if report.is_exact else [Section(None, ["P95 within 1%"])])
     page.parts.extend(_unpriced_note(report.totals))
     return page
 

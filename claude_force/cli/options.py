@@ -132,7 +132,7 @@ def explain_empty(request: Request) -> str:
     """Why a report is empty, and what to do about it."""
     database = request.place.database
     with database.read() as connection:
-        reach = query.extent(connection, Filter())
+        reach = query.extent(connection)
     if reach is not None:
         first, last = (clock.moment_of(at, request.zone).date() for at in (reach.first_us, reach.last_us))
         return f"No executions match. The store has some from {first} to {last}: {database.name}"

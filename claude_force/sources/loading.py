@@ -18,7 +18,7 @@ from claude_force.database import Database
 from claude_force.errors import InputError
 from claude_force.private_files import open_append
 from claude_force.query import known_uids
-from claude_force.record import ExecutionMetrics
+from claude_force.record import ExecutionMetrics, identity_bytes
 from claude_force.result import Added
 from claude_force.sources.jsonl import Parsed, Rejected
 
@@ -72,11 +72,11 @@ class DryRun:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen: set[str] = set()
+        self._seen: set[bytes] = set()
 
     def add(self, records: Iterable[ExecutionMetrics]) -> Added:
         """Count the records that are in neither the store nor an earlier call."""
-        uids = [record.uid for record in records]
+        uids = [identity_bytes(record.uid) for record in records]
         new = set(uids) - known_uids(self._database, uids) - self._seen
         self._seen |= new
         return Added(len(new), len(uids) - len(new))

@@ -20,6 +20,7 @@ import pytest
 
 from claude_force.database import HEAD
 from claude_force.opening import open_database
+from claude_force.schema import metadata
 from claude_force.sqlite import APPLICATION_ID
 from tests.builders import a_line
 from tests.conftest import ROOT, Run
@@ -138,7 +139,7 @@ def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Pat
         assert state["revision"] == HEAD
     with closing(sqlite3.connect(old)) as raw:
         names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert names == {"claude_force_version", "executions", "keepsake"}
+    assert names == {"claude_force_version", "keepsake", *metadata.tables}
 
 
 def test_recording_without_the_source(installed: Path, home: Path) -> None:

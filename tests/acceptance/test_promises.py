@@ -113,11 +113,11 @@ def test_a_check_misses_no_index(run: Run, home: Path) -> None:
     run("import", EXAMPLES / "executions-guide.jsonl")
     assert run("db", "check").returncode == 0
     with sqlite3.connect(home / ".claude" / "metrics" / "metrics.db") as raw:
-        raw.execute("DROP INDEX ix_executions_timestamp_us_uid")
+        raw.execute("DROP INDEX ix_executions_timestamp_us_uid_series_id_duration_us")
     raw.close()
     done = run("db", "check")
     assert done.returncode == 1
-    assert "index ix_executions_timestamp_us_uid is missing" in done.stdout
+    assert "index ix_executions_timestamp_us_uid_series_id_duration_us is missing" in done.stdout
 
 
 def test_an_output_keeps_the_permissions_of_its_file(run: Run, home: Path) -> None:

@@ -92,7 +92,9 @@ tracker.close()
 def by_agent(location: str) -> dict[str | None, int]:
     """Stored executions by their agent."""
     with closing(open_database(location)) as database, database.read() as connection:
-        return {name: found.executions for name, found in query.totals_by(connection, Filter(), "agent_name").items()}
+        return {
+            name: found.executions for (name,), found in query.totals_by(connection, Filter(), "agent_name").items()
+        }
 
 
 def record_at_once(location: str, processes: int, records: int) -> None:
@@ -245,9 +247,10 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 
 def bulky_batches(count: int) -> Iterator[list[ExecutionMetrics]]:
     """Batches of about a megabyte each, in order of time."""
+    bulk = dict.fromkeys(("task_hash", "workflow_id", "run_id"), "x" * 200)
     for start in range(0, count * BULK, BULK):
         instants = range(NOON_US + start * 1000, NOON_US + (start + BULK) * 1000, 1000)
-        yield [an_execution(timestamp_us=instant, project=f"/{'p' * 590}") for instant in instants]
+        yield [an_execution(timestamp_us=instant, **bulk) for instant in instants]
 
 
 def log_bytes(path: Path) -> int:

@@ -1,24 +1,28 @@
-"""How SQLite answers: a period is found by the index on time, and pages come in its order without sorting."""
+"""How SQLite answers: reports from roll-ups and a few rows, whatever the history; pages in order of the index."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from claude_force import query
-from claude_force.clock import ALL_TIME, HOUR_US, Window
+from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window
 from claude_force.database import Connection, Parameters, Row
 from claude_force.query import Filter
+from claude_force.record import identity_bytes
 from claude_force.sqlite import SqliteConnection, SqliteDatabase
 from claude_force.store import Store
 from tests.builders import NOON_US, an_execution
 
-INDEX = "ix_executions_timestamp_us_uid"
-LAST_DAYS = Filter(Window(NOON_US, NOON_US + HOUR_US))
+INDEX = "ix_executions_timestamp_us_uid_series_id_duration_us"
+DAYS = 40
+PERIOD = Window(NOON_US + DAY_US // 3, NOON_US + (DAYS - 5) * DAY_US + 77)
 
 
 class ExplainingConnection(SqliteConnection):
@@ -32,69 +36,180 @@ class ExplainingConnection(SqliteConnection):
 
 
 class ExplainingDatabase(SqliteDatabase):
-    """A database that keeps the steps of the plans of everything that was read."""
+    """A database that keeps the steps of the plans of everything that was read, and counts the work: the instructions
+    of SQLite's machine, in hundreds."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.plans: list[str] = []
+        self.work = 0
 
     @contextmanager
     def read(self) -> Iterator[SqliteConnection]:
         with self._transaction("BEGIN") as raw:
             connection = ExplainingConnection(raw)
             connection.plans = self.plans
+            raw.set_progress_handler(self._count, 100)
             yield connection
+            raw.set_progress_handler(None, 0)
+
+    def _count(self) -> int:
+        self.work += 1
+        return 0
+
+
+def a_history(path: Path, each_day: int) -> ExplainingDatabase:
+    """Forty days, each with so many executions of five agents at the same hours; a few executions are not counted."""
+    database = ExplainingDatabase(path)
+    store = Store(database)
+    step = 10 * HOUR_US // each_day
+    for day in range(DAYS):
+        executions = [
+            an_execution(
+                timestamp_us=NOON_US + day * DAY_US + number * step,
+                agent_name=f"agent-{number % 5}",
+                success=number % 10 != 0,
+                error_type="TimeoutError" if number % 10 == 0 else None,
+                duration_us=1000 + number % 50,
+            )
+            for number in range(each_day)
+        ]
+        store.add(executions)
+    store.add(an_execution(timestamp_us=NOON_US + day * DAY_US + 1) for day in range(DAYS))
+    return database
 
 
 @pytest.fixture
 def explained(tmp_path: Path) -> Iterator[ExplainingDatabase]:
-    """A database of more than two pages of executions, over five hours."""
-    database = ExplainingDatabase(tmp_path / "metrics.db")
-    instants = range(NOON_US - 4 * HOUR_US, NOON_US + HOUR_US, 5 * HOUR_US // (2 * query.PAGE + 100))
-    Store(database).add(an_execution(timestamp_us=instant) for instant in instants)
+    """A database of more than two pages, and of more executions than percentiles are exact for."""
+    database = a_history(tmp_path / "metrics.db", 300)
     yield database
     database.close()
 
 
-_REPORTS: dict[str, Callable[[Connection], object]] = {
-    "totals": lambda connection: query.totals(connection, LAST_DAYS),
-    "totals by agent": lambda connection: query.totals_by(connection, LAST_DAYS, "agent_name"),
-    "percentiles": lambda connection: query.percentiles(connection, LAST_DAYS),
-    "extent": lambda connection: query.extent(connection, LAST_DAYS),
-    "trend": lambda connection: query.trend(connection, LAST_DAYS, "daily", UTC),
-    "errors": lambda connection: query.errors(connection, LAST_DAYS),
+Report = Callable[[Connection, Filter], object]
+
+_REPORTS: dict[str, Report] = {
+    "totals": query.totals,
+    "totals by agent and model": lambda connection, chosen: query.totals_by(connection, chosen, "agent_name", "model"),
+    "percentiles": query.percentiles,
+    "percentiles by agent": lambda connection, chosen: query.percentiles_by(connection, chosen, "agent_name"),
+    "trend by day": lambda connection, chosen: query.trend(connection, chosen, "daily", UTC),
+    "trend by hour": lambda connection, chosen: query.trend(connection, chosen, "hourly", UTC),
+    "trend by day far from UTC": lambda connection, chosen: query.trend(
+        connection, chosen, "daily", ZoneInfo("America/New_York")
+    ),
+    "trend by day half an hour off": lambda connection, chosen: query.trend(
+        connection, chosen, "daily", ZoneInfo("Asia/Kolkata")
+    ),
+    "errors": query.errors,
 }
+every_report = pytest.mark.parametrize("report", _REPORTS)
+every_choice = pytest.mark.parametrize(
+    "chosen",
+    [Filter(), Filter(PERIOD), Filter(PERIOD, agents=("agent-1",))],
+    ids=["all time", "a period", "one agent"],
+)
 
 
-@pytest.mark.parametrize("report", _REPORTS)
-def test_a_period_is_found_by_the_index(report: str, explained: ExplainingDatabase) -> None:
-    """Every query of a report about a period reads the part of the index that it needs; none reads the whole table."""
+@every_report
+@every_choice
+def test_a_report_reads_few_rows(report: str, chosen: Filter, explained: ExplainingDatabase) -> None:
+    """Executions are looked up by their identity (those not counted yet), by the two ends of the index on time, or
+    between two instants of it; never all of them."""
     with explained.read() as connection:
-        _REPORTS[report](connection)
+        _REPORTS[report](connection, chosen)
     steps = [step for step in explained.plans if "executions" in step]
     assert steps
-    assert [step for step in steps if not step.startswith("SEARCH executions") or INDEX not in step] == []
-    assert all("timestamp_us>?" in step for step in steps)
+    assert any("rollup" in step for step in explained.plans)
+    allowed = re.compile(
+        r"SEARCH executions USING PRIMARY KEY \(uid=\?\)"
+        rf"|SEARCH executions USING COVERING INDEX {INDEX}"
+        rf"|SEARCH executions USING (COVERING )?INDEX {INDEX} \(timestamp_us>\? AND timestamp_us<\?\)"
+    )
+    assert [step for step in steps if not allowed.fullmatch(step)] == []
+    assert [step for step in explained.plans if "rollup" in step and not step.startswith("SEARCH")] == []
 
 
-@pytest.mark.parametrize("window", [ALL_TIME, LAST_DAYS.window, Window(NOON_US), Window(None, NOON_US)])
+@pytest.mark.parametrize("report", [name for name in _REPORTS if "half an hour" not in name])
+@every_choice
+def test_ten_times_the_executions_are_no_more_work(report: str, chosen: Filter, tmp_path: Path) -> None:
+    """A report on ten times the executions in the same days costs what it costs on a tenth of them, but for the edges.
+    (Half an hour off UTC, the hour that holds midnight is read by its rows.)"""
+    work = []
+    for each_day in (300, 3000):
+        database = a_history(tmp_path / f"{each_day}.db", each_day)
+        with database.read() as connection:
+            _REPORTS[report](connection, chosen)
+        work.append(database.work)
+        database.close()
+    rows_at_edges = 0 if chosen == Filter() else 2 * 3000 if "percentiles" in report else 2 * 3000 // 10
+    assert work[1] <= work[0] * 1.5 + rows_at_edges * 40 // 100
+
+
+@pytest.mark.parametrize("window", [ALL_TIME, PERIOD, Window(NOON_US), Window(None, NOON_US + 30 * DAY_US)])
 def test_pages_come_in_order_of_the_index(window: Window, explained: ExplainingDatabase) -> None:
     """Each page begins where the last one ended, by the index, and nothing is sorted."""
     seen = list(query.iterate(explained, Filter(window)))
-    assert len(seen) > 1000
+    assert len(seen) > query.PAGE
     assert [record.timestamp_us for record in seen] == sorted(record.timestamp_us for record in seen)
     assert {step.split(" (")[0] for step in explained.plans} <= {
         f"SEARCH executions USING INDEX {INDEX}",
         f"SCAN executions USING INDEX {INDEX}",
+        "SEARCH series USING INTEGER PRIMARY KEY",
     }
-    assert [step for step in explained.plans if "TEMP B-TREE" in step] == []
-    later_pages = explained.plans[1:]
+    later_pages = [step for step in explained.plans[2:] if "executions" in step]
     assert all(step.startswith("SEARCH") for step in later_pages)
 
 
 def test_an_execution_is_found_by_its_identity(explained: ExplainingDatabase) -> None:
     """Asking which uids are stored reads no more than those."""
-    wanted = [record.uid for record in query.iterate(explained, LAST_DAYS)][:3]
+    day = Filter(Window(NOON_US, NOON_US + DAY_US))
+    wanted = [identity_bytes(record.uid) for record in query.iterate(explained, day)][:3]
     explained.plans.clear()
     assert query.known_uids(explained, wanted) == set(wanted)
     assert explained.plans == ["SEARCH executions USING PRIMARY KEY (uid=?)"]
+
+
+def test_names_are_found_without_reading_executions(explained: ExplainingDatabase) -> None:
+    """Agents, models and projects are known from their series."""
+    with explained.read() as connection:
+        assert query.names(connection, "agent_name") == [*(f"agent-{number}" for number in range(5)), "python-expert"]
+        assert not query.has_name(connection, "model", "gpt-9")
+    steps = [step for step in explained.plans if "executions" in step]
+    assert set(steps) <= {"SEARCH executions USING PRIMARY KEY (uid=?)"}
+
+
+class TracingDatabase(SqliteDatabase):
+    """A database that keeps what it was told."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.statements: list[str] = []
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteConnection]:
+        with self._connection() as raw:
+            raw.set_trace_callback(self.statements.append)
+        with super().write() as connection:
+            yield connection
+
+
+def test_a_record_is_six_statements(tmp_path: Path) -> None:
+    """Recording one execution of a known series: find the series, insert, put on the list, look how long it is."""
+    path = tmp_path / "metrics.db"
+    first = SqliteDatabase(path)
+    Store(first).add([an_execution()])
+    first.close()
+    database = TracingDatabase(path)
+    Store(database).add([an_execution()])
+    database.close()
+    words = [" ".join(statement.split()[:3]) for statement in database.statements]
+    assert words == [
+        "BEGIN IMMEDIATE",
+        "SELECT series_id FROM",
+        "INSERT INTO executions",
+        "INSERT INTO uncounted",
+        "SELECT COUNT(*) FROM",
+        "COMMIT",
+    ]

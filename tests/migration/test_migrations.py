@@ -23,7 +23,8 @@ from claude_force import migrate, query, schema
 from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database
 from claude_force.errors import SchemaOutdated, SchemaTooNew
 from claude_force.opening import open_database
-from claude_force.query import Filter
+from claude_force.query import Filter, proof
+from claude_force.record import ExecutionMetrics, as_mapping, identity_bytes
 from claude_force.server import ServerDatabase
 from claude_force.sqlite import APPLICATION_ID, SqliteDatabase, create_file
 from claude_force.store import Store
@@ -157,12 +158,14 @@ def test_migrated_tables_are_those_of_the_schema_to_the_letter(tmp_path: Path) -
 def test_checks_on_the_server_are_those_of_the_schema(bare_url: str, postgres_url: str) -> None:
     """Also what alembic does not compare is equal on PostgreSQL: every constraint by its definition."""
     sql = text(
-        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
-        "WHERE conrelid = 'executions'::regclass ORDER BY conname"
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE connamespace = 'public'::regnamespace AND conrelid <> 'claude_force_version'::regclass "
+        "ORDER BY conrelid::regclass::text, conname"
     )
     bare, migrated = ServerDatabase(bare_url), ServerDatabase(postgres_url)
     with bare.engine().begin() as connection:
         schema.metadata.create_all(connection)
+        connection.execute(text("CREATE TABLE claude_force_version (version_num TEXT)"))
         wanted = connection.execute(sql).fetchall()
     with migrated.engine().begin() as connection:
         assert connection.execute(sql).fetchall() == wanted
@@ -265,10 +268,83 @@ def test_a_revision_that_is_killed_leaves_no_trace(location: str, tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     before, *killed, after = json.loads(done.stdout)
-    assert before == [HEAD, ["claude_force_version", "executions"], 3, []]
+    tables = sorted({"claude_force_version", *schema.metadata.tables})
+    assert before == [HEAD, tables, 3, []]
     assert len(killed) >= 6
     assert killed == [before] * len(killed)
-    assert after == [NEXT, ["claude_force_version", "executions", "notes"], 0, []]
+    assert after == [NEXT, sorted([*tables, "notes"]), 0, []]
+
+
+def a_labelled_history(location: str, count: int) -> list[ExecutionMetrics]:
+    """Make a database of the first revision, whose executions still carry their labels, and say what it holds."""
+    executions = [
+        an_execution(
+            timestamp_us=NOON_US + number * 7_654_321_000,
+            agent_name=("a", "b", "ü")[number % 3],
+            project=(None, "/srv/app")[number % 2],
+            success=number % 5 != 0,
+            error_type=(None, "TimeoutError")[number % 2] if number % 5 == 0 else None,
+            duration_us=None if number % 7 == 0 else number * 1000,
+            input_tokens=None if number % 6 == 0 else number,
+            output_tokens=None if number % 6 == 0 else 2,
+            cost_nanousd=None if number % 4 == 0 else number,
+        )
+        for number in range(count)
+    ]
+    database = open_database(location)
+    if isinstance(database, SqliteDatabase):
+        database.path.touch()
+    with connected(database) as connection:
+        migrate.upgrade_connection(connection, "0001")
+        for execution in executions:
+            uid = database.encode_uid(identity_bytes(execution.uid))
+            row = as_mapping(execution) | {"uid": uid, "success": int(execution.success)}
+            connection.execute(
+                text(f"INSERT INTO executions ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"), row
+            )
+        connection.commit()
+    database.close()
+    return executions
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where there is no schema yet, on both engines."""
+    if request.param == "sqlite":
+        return str(tmp_path / "old.db")
+    url = request.getfixturevalue("bare_url")
+    assert isinstance(url, str)
+    return url
+
+
+def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
+    """An upgrade from the first revision keeps every execution, and its roll-ups are proven from the rows."""
+    executions = a_labelled_history(empty_location, 300)
+    with closing(open_database(empty_location)) as database:
+        assert migrate.upgrade(database).after == HEAD
+        assert list(query.iterate(database, Filter())) == executions
+        with database.read() as connection:
+            assert proof.differences(connection) == []
+            assert query.totals(connection, Filter()).executions == 300
+            assert connection.fetch("SELECT SUM(executions) FROM rollups WHERE scope = 0 AND level = 3")[0][0] == 300
+        Store(database).rebuild()
+        with database.read() as connection:
+            assert proof.differences(connection) == []
+
+
+def test_making_the_roll_ups_can_be_killed(empty_location: str) -> None:
+    """Killed after any of its statements the upgrade left the first revision as it was, and then it succeeds."""
+    executions = a_labelled_history(empty_location, 20)
+    command = [sys.executable, "-c", _KILLER, empty_location, str(ROOT / "migrations")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    before, *killed, after = json.loads(done.stdout)
+    assert before == ["0001", ["claude_force_version", "executions"], 20, []]
+    assert len(killed) >= 20
+    assert killed == [before] * len(killed)
+    assert after[0] == HEAD
+    with closing(open_database(empty_location)) as database:
+        assert list(query.iterate(database, Filter())) == executions
 
 
 def upgrade_six_times(location: str) -> None:

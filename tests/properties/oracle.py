@@ -154,7 +154,7 @@ class Oracle:
     def breakdown(self, dimension: str, sort_by: str, period: str) -> Row:
         """`analytics by-agent`, `by-model`, `by-workflow`, `by-project`."""
         groups = self._groups(dimension, sort_by, latencies=True)
-        return {"period": period, f"total_{dimension}s": len(groups), f"{dimension}s": groups}
+        return {"period": period, f"total_{dimension}s": len(groups), "percentiles": "exact", f"{dimension}s": groups}
 
     def costs(self, interval: str, period: str) -> Row:
         """`analytics costs`."""

@@ -20,8 +20,9 @@ from claude_force import analytics, query
 from claude_force.bridge import decode_line, encode_line
 from claude_force.clock import DAY_US, LATEST_US, Window
 from claude_force.database import Database
+from claude_force.intervals import Interval
 from claude_force.opening import open_database
-from claude_force.query import Dimension, Filter, Interval
+from claude_force.query import Dimension, Filter
 from claude_force.record import ExecutionMetrics
 from claude_force.result import Added, Totals
 from claude_force.store import Store

@@ -20,7 +20,8 @@ from claude_force import analytics
 from claude_force.analytics import SortKey
 from claude_force.clock import dated_window
 from claude_force.database import Database
-from claude_force.query import Dimension, Filter, Interval
+from claude_force.intervals import Interval
+from claude_force.query import Dimension, Filter
 from tests.conftest import EXAMPLES, Run
 from tests.properties.oracle import Oracle
 from tests.properties.strategies import AGENTS, EDGES, ZONES, Line, fill, histories, on_both_engines, to_bytes, utc

@@ -1,0 +1,35 @@
+"""Every read. The database counts; Python only names intervals and folds days into weeks and months.
+
+Functions take an open connection, so that a report made of several queries sees one snapshot.
+"""
+
+from __future__ import annotations
+
+from claude_force.query.cells import extent
+from claude_force.query.filter import Dimension, Filter
+from claude_force.query.names import errors, has_name, names
+from claude_force.query.percentiles import EXACT_LIMIT, percentiles, percentiles_by
+from claude_force.query.rows import PAGE, iterate, known_uids, page, read_every_column, rows_of
+from claude_force.query.totals import totals, totals_by
+from claude_force.query.trend import trend
+
+__all__ = [
+    "EXACT_LIMIT",
+    "PAGE",
+    "Dimension",
+    "Filter",
+    "errors",
+    "extent",
+    "has_name",
+    "iterate",
+    "known_uids",
+    "names",
+    "page",
+    "percentiles",
+    "percentiles_by",
+    "read_every_column",
+    "rows_of",
+    "totals",
+    "totals_by",
+    "trend",
+]

@@ -1,0 +1,102 @@
+"""Nearest-rank percentiles of durations: exact where a period holds few executions, else from bins (see `rollup`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from claude_force.database import Connection, Row
+from claude_force.query.cells import Union, parts_of
+from claude_force.query.filter import LABELLED, OF_PENDING, Dimension, Filter, rows_from, where
+from claude_force.query.totals import totals
+from claude_force.result import Percentiles
+from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, Parts, bin_of, nearest_ranks
+
+EXACT_LIMIT = 10_000
+"""Percentiles over a period of at most so many executions are exact."""
+
+PERCENTS = (50, 95, 99)
+
+
+def percentiles(connection: Connection, chosen: Filter) -> tuple[Percentiles, bool]:
+    """The nearest-rank percentiles over all chosen executions that were timed, and whether they are exact; otherwise
+    each is at most 1 % away."""
+    found, is_exact = _percentiles(connection, chosen, ())
+    return found.get(None, Percentiles()), is_exact
+
+
+def percentiles_by(
+    connection: Connection, chosen: Filter, dimension: Dimension
+) -> tuple[dict[str | None, Percentiles], bool]:
+    """The nearest-rank percentiles by each name, and whether they are exact; a name none of whose executions was timed
+    is left out."""
+    return _percentiles(connection, chosen, (dimension,))
+
+
+def _percentiles(
+    connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...]
+) -> tuple[dict[str | None, Percentiles], bool]:
+    name = LABELLED[dimensions[0]] if dimensions else "NULL"
+    parts = parts_of(connection, chosen, DAY, *dimensions)
+    if not parts.buckets or totals(connection, Filter(chosen.window)).executions <= EXACT_LIMIT:
+        return _exact_percentiles(connection, chosen, name), True
+    bins = _bins(connection, chosen, parts, name)
+    return {group: Percentiles(*nearest_ranks(counts, PERCENTS)) for group, counts in bins.items()}, False
+
+
+def _exact_percentiles(connection: Connection, chosen: Filter, name: str) -> dict[str | None, Percentiles]:
+    """Nearest rank: the smallest duration such that at least p percent of the group is not above it, whose rank is
+    p * n / 100 rounded up."""
+    tables, condition, parameters = rows_from(chosen, name != "NULL", "duration_us IS NOT NULL")
+    ranks = ", ".join(f"MAX(CASE WHEN place = (size * {p} + 99) / 100 THEN duration_us END)" for p in PERCENTS)
+    rows = connection.fetch(
+        f"""
+        SELECT name, {ranks}
+        FROM (
+            SELECT {name} AS name, duration_us,
+                ROW_NUMBER() OVER (PARTITION BY {name} ORDER BY duration_us) AS place,
+                COUNT(*) OVER (PARTITION BY {name}) AS size
+            FROM {tables}{condition}
+        ) AS ranked
+        GROUP BY name
+        """,
+        parameters,
+    )
+    return {row[0]: Percentiles(*row[1:]) for row in rows}
+
+
+def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, Counter[int]]:
+    """How many executions have a duration in each bin, by name."""
+    by_series = name != "NULL" or chosen.has_labels
+    union = Union()
+    for level, first, end in parts.buckets:
+        union.add(
+            "SELECT series_id, bin, executions FROM rollup_durations "
+            f"WHERE scope = {EACH_SERIES if by_series else ALL_SERIES} AND level = {level} "
+            "AND bucket >= :first AND bucket < :end",
+            {"first": first, "end": end},
+        )
+    conditions, named = chosen.conditions()
+    rows = connection.fetch(
+        f"SELECT {name}, bin, SUM(executions) FROM ({union.sql}) AS binned"
+        f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)} GROUP BY 1, 2",
+        union.parameters | named,
+    )
+    found: dict[str | None, Counter[int]] = {}
+    for group, number, count in rows:
+        found.setdefault(group, Counter())[number] += int(count)
+    for group, duration_us in _durations(connection, chosen, parts, name):
+        found.setdefault(group, Counter())[bin_of(duration_us)] += 1
+    return found
+
+
+def _durations(connection: Connection, chosen: Filter, parts: Parts, name: str) -> Iterator[Row]:
+    """Name and duration of each row that the bins do not count."""
+    for window, pending in (*((edge, False) for edge in parts.edges), (parts.inside, True)):
+        tables, condition, parameters = rows_from(
+            replace(chosen, window=window), name != "NULL", "duration_us IS NOT NULL"
+        )
+        if pending:
+            tables, condition = f"uncounted CROSS JOIN {tables}", f"{condition} AND {OF_PENDING}"
+        yield from connection.fetch(f"SELECT {name}, duration_us FROM {tables}{condition}", parameters)

@@ -1,0 +1,85 @@
+"""The executions themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from claude_force.database import Connection, Database, Row
+from claude_force.errors import DatabaseCorrupt, InvalidRecord
+from claude_force.query.filter import COLUMNS, OF_SERIES, SERIES, Filter, rows_from
+from claude_force.record import ExecutionMetrics, from_row, identity_text
+
+PAGE = 5000
+"""Rows that an iteration holds at a time; each page is a read of its own, so a slow consumer pins nothing."""
+
+
+def read_every_column(connection: Connection) -> None:
+    """Raise DatabaseError unless every column of an execution is there to be read."""
+    connection.fetch(f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} LIMIT 1")
+
+
+def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
+    """Those of the uids that are stored."""
+    found: set[bytes] = set()
+    with database.read() as connection:
+        for condition, part in _some_uids(list(map(database.encode_uid, uids))):
+            rows = connection.fetch(f"SELECT uid FROM executions WHERE {condition}", part)
+            found.update(database.decode_uid(row[0]) for row in rows)
+    return found
+
+
+def rows_of(connection: Connection, uids: Sequence[Any]) -> list[Row]:
+    """The rows of some executions, in the order of FIELDS; uids are as the engine has them."""
+    found: list[Row] = []
+    for condition, part in _some_uids(uids):
+        found += connection.fetch(
+            f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} AND executions.{condition}", part
+        )
+    return found
+
+
+def _some_uids(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for start in range(0, len(uids), 500):
+        part = {f"uid_{index}": uid for index, uid in enumerate(uids[start : start + 500])}
+        yield f"uid IN ({', '.join(f':{key}' for key in part)})", part
+
+
+def page(connection: Connection, chosen: Filter, after: Row | None, size: int) -> list[Row]:
+    """The first chosen rows after a row, by time, in the order of FIELDS; uids are as the engine has them."""
+    more: tuple[str, ...] = ()
+    place: dict[str, Any] = {}
+    if after is not None:
+        more = ("(timestamp_us, executions.uid) > (:after_us, :after_uid)",)
+        place = {"after_us": after[1], "after_uid": after[0]}
+    tables, condition, parameters = rows_from(chosen, True, *more)
+    return connection.fetch(
+        f"SELECT {COLUMNS} FROM {tables}{condition} ORDER BY timestamp_us, executions.uid LIMIT {size}",
+        parameters | place,
+    )
+
+
+def iterate(database: Database, chosen: Filter) -> Iterator[ExecutionMetrics]:
+    """Every chosen execution, oldest first, in constant memory.
+
+    Each page is a snapshot of its own: an execution that is added behind the place that the iteration has reached is
+    not seen, one that is added ahead of it is.
+    """
+    after: Row | None = None
+    while True:
+        with database.read() as connection:
+            rows = page(connection, chosen, after, PAGE)
+        yield from (_record(database, row) for row in rows)
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]
+
+
+def _record(database: Database, row: Row) -> ExecutionMetrics:
+    uid = database.decode_uid(row[0])
+    try:
+        return from_row((uid, *row[1:]))
+    except InvalidRecord as error:
+        raise DatabaseCorrupt(
+            f"{database.name} holds a row that no claude-force wrote ({identity_text(uid)}: {error}); restore a backup"
+        ) from error
