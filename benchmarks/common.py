@@ -1,0 +1,139 @@
+"""What the benchmarks share: running processes and knowing what they took."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+PROGRAM = Path(sys.executable).with_name("claude-force")
+TIME_LIMIT_S = 3600
+
+_SAMPLE_S = 0.02
+_FAMILY_EVERY = 5
+
+T = TypeVar("T")
+
+
+class Failed(Exception):
+    """A process that was to be measured did not do its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a whole process took: seconds on the clock, seconds of CPU (user and system), the most memory at once."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    output: str
+
+
+def say(text: str) -> None:
+    """Progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> Usage:
+    """Run a command to its end and measure it, its children included. Raises Failed with what it said."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command], cwd=folder, env=environment, stdout=output, stderr=errors
+        )
+        sampler = _Sampler(process.pid)
+        sampler.start()
+        limit = threading.Timer(TIME_LIMIT_S, process.kill)
+        limit.start()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - start
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            limit.cancel()
+            sampler.finished.set()
+            sampler.join()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        for file in (output, errors):
+            file.seek(0)
+        if process.returncode != 0:
+            said = errors.read().strip().splitlines() or ["it said nothing"]
+            name = " ".join(Path(part).name for part in command[:3])
+            raise Failed(f"`{name} ...` ended with {process.returncode}: {said[-1]}")
+        # The system's own figure is not less than our own peak, which a process inherits: only where there is no other.
+        inherited = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return Usage(wall, used.ru_utime + used.ru_stime, sampler.peak or inherited, output.read())
+
+
+class _Sampler(threading.Thread):
+    """Watches the resident memory of a process and all below it, as a sum; sees nothing without /proc."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.finished = threading.Event()
+        self.peak = 0
+        self._pid = pid
+
+    def run(self) -> None:
+        family, turn = {self._pid}, 0
+        while not self.finished.wait(_SAMPLE_S):
+            if turn % _FAMILY_EVERY == 0:
+                family = _family(self._pid)
+            turn += 1
+            sizes = [_resident(pid) for pid in family]
+            self.peak = max(self.peak, sum(now for now, _ in sizes), *(most for _, most in sizes))
+
+
+def _family(pid: int) -> set[int]:
+    """A process and all below it."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            parents[int(stat.parent.name)] = int(stat.read_bytes().rpartition(b")")[2].split()[1])
+    found, fresh = {pid}, {pid}
+    while fresh:
+        fresh = {child for child, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return found
+
+
+def _resident(pid: int) -> tuple[int, int]:
+    """The resident memory of a process in bytes: now, and the most it ever was."""
+    found = {"VmRSS": 0, "VmHWM": 0}
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] = 1024 * int(value.split()[0])
+    return found["VmRSS"], found["VmHWM"]
+
+
+def alternate(repeat: int, *sides: Callable[[], T]) -> list[list[T]]:
+    """What each side gave in each of `repeat` rounds; every other round runs them in the opposite order. What was
+    written before is on the disk before a side begins."""
+    found: list[list[T]] = [[] for _ in sides]
+    for turn in range(repeat):
+        order = list(zip(sides, found, strict=True))
+        for side, results in order if turn % 2 == 0 else reversed(order):
+            os.sync()
+            results.append(side())
+    return found
+
+
+def median(usages: Sequence[Usage], of: str) -> float:
+    """The median of one figure of several runs."""
+    values: list[float] = [getattr(usage, of) for usage in usages]
+    return statistics.median(values)

@@ -1,0 +1,87 @@
+"""What `record_execution` costs beside a bare insert: `python benchmarks/recording.py FOLDER`.
+
+One warm process records by turns, a block of ours and a block of the bare insert of `floor.py`, into two new databases
+in the folder. Prints the median of each, in microseconds, as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import floor
+from claude_force.performance_tracker import PerformanceTracker
+
+BLOCK = 500
+RECORDS = 5_000
+
+T = TypeVar("T")
+
+
+def timed(record: Callable[[T], object], values: Iterable[T]) -> list[int]:
+    """The nanoseconds that each record took; making its values is not counted."""
+    found = []
+    for value in values:
+        start = time.perf_counter_ns()
+        record(value)
+        found.append(time.perf_counter_ns() - start)
+    return found
+
+
+def medians(folder: Path, records: int) -> dict[str, float]:
+    """Microseconds of one record, ours and bare. A first block of each is only to warm up.
+
+    Ends the program when the database did not take a record: to spool it is something else.
+    """
+    bare = floor.recording_database(folder / "bare.db")
+    rows = floor.recordings(time.time_ns() // 1000)
+    ours: list[int] = []
+    theirs: list[int] = []
+    with (
+        warnings.catch_warnings(record=True, action="always") as warned,
+        PerformanceTracker(database=str(folder / "ours.db")) as tracker,
+    ):
+
+        def record(number: int) -> None:
+            tracker.record_execution(
+                agent_name="python-expert",
+                task="Fix the flaky test",
+                success=True,
+                duration_ms=3456,
+                model="claude-haiku-4-5",
+                input_tokens=1234 + number,
+                output_tokens=567,
+            )
+
+        for turn in range(1 + -(-records // BLOCK)):
+            found = timed(record, range(BLOCK))
+            floors = timed(lambda row: floor.record(bare, row), itertools.islice(rows, BLOCK))
+            if warned:
+                sys.exit(str(warned[0].message))
+            if turn > 0:
+                ours += found
+                theirs += floors
+    bare.close()
+    return {"ours_us": statistics.median(ours) / 1000, "bare_us": statistics.median(theirs) / 1000}
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="An empty folder.")
+    parser.add_argument("--records", type=int, default=RECORDS, metavar="N", help=f"Default: {RECORDS}.")
+    options = parser.parse_args()
+    print(json.dumps(medians(options.folder, options.records)))
+
+
+if __name__ == "__main__":
+    _main()
