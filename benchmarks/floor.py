@@ -87,13 +87,17 @@ def import_lines(lines: Path, database: Path, decode: Callable[[bytes], Any]) ->
 
 
 def export_lines(database: Path, output: Path) -> None:
-    """Every column of every row, each as one line of JSON."""
+    """Every column of every row of one of our databases, each row as one line of JSON; in no order, as it is stored."""
     import orjson
 
-    connection = connect(database)
+    connection = sqlite3.connect(database)
     with open(output, "wb") as file:
-        for row in connection.execute("SELECT * FROM executions"):
-            file.write(orjson.dumps(dict(zip(FIELDS, row, strict=False)), option=orjson.OPT_APPEND_NEWLINE))
+        cursor = connection.execute("SELECT * FROM executions JOIN series USING (series_id)")
+        names = [column[0] for column in cursor.description]
+        for uid, *row in cursor:
+            # The identity is bytes, which JSON does not know: the shortest way to text.
+            values = dict(zip(names, (uid.hex(), *row), strict=True))
+            file.write(orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE))
     connection.close()
 
 

@@ -12,15 +12,17 @@ notes, and still part of the identity.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import tzinfo
+from functools import partial
 from typing import Any
 
 import orjson
 
 from claude_force.clock import format_instant, parse_instant
 from claude_force.errors import InvalidRecord
-from claude_force.record import NANOUSD, ExecutionMetrics, dollars, kind_of, milliseconds
+from claude_force.record import NANOUSD, ExecutionMetrics, Row, dollars, identity_text, kind_of, milliseconds, to_row
 
 GUIDE_COLUMNS = (
     "timestamp", "agent_name", "task_hash", "success", "execution_time_ms", "model", "input_tokens", "output_tokens",
@@ -75,38 +77,51 @@ class Draft:
     notes: tuple[str, ...]
 
 
-def to_columns(record: ExecutionMetrics, zone: tzinfo) -> dict[str, Any]:
-    """The record under its public names, in the order of ALL_COLUMNS; the timestamp in `zone`."""
+def columns_of(row: Row, format_time: Callable[[int], str]) -> dict[str, Any]:
+    """A row (see `record.to_row`) under its public names, in the order of ALL_COLUMNS."""
+    (
+        uid, timestamp_us, agent_name, success, model, task_hash, duration_us, input_tokens, output_tokens,
+        cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, reference, price_version, error_type,
+        workflow_id, workflow_position, source, host, project, run_id,
+    ) = row  # fmt: skip
+    total = None
+    if input_tokens is not None:
+        total = input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens
     return {
-        "timestamp": format_instant(record.timestamp_us, zone),
-        "agent_name": record.agent_name,
-        "task_hash": record.task_hash,
-        "success": record.success,
-        "execution_time_ms": milliseconds(record.duration_us),
-        "model": record.model,
-        "input_tokens": record.input_tokens,
-        "output_tokens": record.output_tokens,
-        "total_tokens": record.total_tokens,
-        "estimated_cost": dollars(record.cost_nanousd),
-        "workflow_id": record.workflow_id,
-        "error_type": record.error_type,
-        "uid": record.uid,
-        "source": record.source,
-        "host": record.host,
-        "project": record.project,
-        "run_id": record.run_id,
-        "workflow_position": record.workflow_position,
-        "cache_read_tokens": record.cache_read_tokens,
-        "cache_write_5m_tokens": record.cache_write_5m_tokens,
-        "cache_write_1h_tokens": record.cache_write_1h_tokens,
-        "reference_cost": dollars(record.reference_cost_nanousd),
-        "price_version": record.price_version,
+        "timestamp": format_time(timestamp_us),
+        "agent_name": agent_name,
+        "task_hash": task_hash,
+        "success": success == 1,
+        "execution_time_ms": milliseconds(duration_us),
+        "model": model,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": total,
+        "estimated_cost": dollars(cost),
+        "workflow_id": workflow_id,
+        "error_type": error_type,
+        "uid": identity_text(uid),
+        "source": source,
+        "host": host,
+        "project": project,
+        "run_id": run_id,
+        "workflow_position": workflow_position,
+        "cache_read_tokens": cache_read_tokens,
+        "cache_write_5m_tokens": cache_write_5m_tokens,
+        "cache_write_1h_tokens": cache_write_1h_tokens,
+        "reference_cost": dollars(reference),
+        "price_version": price_version,
     }
 
 
+def encode_row(row: Row, format_time: Callable[[int], str]) -> bytes:
+    """A row as one line of JSON, with its newline."""
+    return orjson.dumps(columns_of(row, format_time), option=orjson.OPT_APPEND_NEWLINE)
+
+
 def encode_line(record: ExecutionMetrics, zone: tzinfo) -> bytes:
-    """The record as one line of JSON, with its newline."""
-    return orjson.dumps(to_columns(record, zone), option=orjson.OPT_APPEND_NEWLINE)
+    """The record as one line of JSON, with its newline; the timestamp in `zone`."""
+    return encode_row(to_row(record), partial(format_instant, zone=zone))
 
 
 def decode_line(line: bytes, zone: tzinfo) -> Draft:
@@ -207,10 +222,14 @@ def content_digest(draft: Draft) -> bytes:
     """
     known = {_PUBLIC.get(name, name): value for name, value in draft.fields.items() if value is not None}
     try:
-        text = orjson.dumps(_plain(draft.extras) | known, option=orjson.OPT_SORT_KEYS)
+        return digest_of(orjson.dumps(_plain(draft.extras) | known, option=orjson.OPT_SORT_KEYS))
     except (orjson.JSONEncodeError, RecursionError):
         raise InvalidRecord("", "nested too deeply") from None
-    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def digest_of(content: bytes) -> bytes:
+    """The digest of the content of a line, which is JSON without spaces, its keys in the order of the alphabet."""
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _plain(value: Any) -> Any:

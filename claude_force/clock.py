@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
@@ -26,6 +27,8 @@ LATEST_US = 4_102_444_800 * SECOND_US
 """End, exclusive, of the accepted instants: 2100-01-01T00:00:00Z."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (a sum with an offset, not a time)
+_HOURS_REMEMBERED = 10_000
 _MICROSECOND = timedelta(microseconds=1)
 _LONG_FRACTION = re.compile(r"([.,]\d{6})(\d+)")
 _UTC_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?")
@@ -50,7 +53,7 @@ def parse_instant(text: str, zone: tzinfo) -> int:
     Digits finer than a microsecond are rounded half to even. Raises ValueError with the reason.
     """
     carry = 0
-    if len(text) > 22:
+    if len(text) > 22 and not (len(text) == 26 and text[19] == "."):
         text, carry = _round_fraction(text)
     try:
         moment = datetime.fromisoformat(text)
@@ -58,8 +61,10 @@ def parse_instant(text: str, zone: tzinfo) -> int:
         raise ValueError(f"not an ISO 8601 date and time: {text[:60]!r}") from None
     if len(text) < 13:
         raise ValueError(f"a date without a time of day: {text!r}")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
     try:
-        instant = instant_of(moment, zone) + carry
+        instant = (moment - _EPOCH) // _MICROSECOND + carry
     except OverflowError:
         instant = -1
     if not EARLIEST_US <= instant < LATEST_US:
@@ -91,6 +96,41 @@ def moment_of(instant_us: int, zone: tzinfo) -> datetime:
 def format_instant(instant_us: int, zone: tzinfo) -> str:
     """ISO 8601 with six digits and the offset of `zone`, so that text and instant are one to one."""
     return moment_of(instant_us, zone).isoformat(timespec="microseconds")
+
+
+def instant_formatter(zone: tzinfo) -> Callable[[int], str]:
+    """`format_instant` for many instants: date, hour and offset are worked out once an hour, not at each."""
+    known: dict[int, tuple[int, str] | None] = {}
+    hours: dict[int, str] = {}
+
+    def format_quickly(instant_us: int) -> str:
+        hour = instant_us // HOUR_US
+        if hour not in known:
+            if len(known) >= _HOURS_REMEMBERED:
+                known.clear()
+                hours.clear()
+            known[hour] = _offset_of_hour(hour, zone)
+        found = known[hour]
+        if found is None:
+            return format_instant(instant_us, zone)
+        local_us = instant_us + found[0]
+        hour, rest = divmod(local_us, HOUR_US)
+        if hour not in hours:
+            hours[hour] = (_NAIVE_EPOCH + timedelta(hours=hour)).isoformat(timespec="hours")
+        minute, rest = divmod(rest, 60 * SECOND_US)
+        second, microsecond = divmod(rest, SECOND_US)
+        return f"{hours[hour]}:{minute:02}:{second:02}.{microsecond:06}{found[1]}"
+
+    return format_quickly
+
+
+def _offset_of_hour(hour: int, zone: tzinfo) -> tuple[int, str] | None:
+    """The offset that holds for a whole hour, and its text; None where it changes within the hour."""
+    start = hour * HOUR_US
+    offset = _offset_at(zone, start)
+    if offset != _offset_at(zone, start + HOUR_US - 1):
+        return None
+    return offset, format_instant(start, zone)[len("2025-11-14T10:30:45.123456") :]
 
 
 @lru_cache(maxsize=1)

@@ -52,8 +52,8 @@ class Connection(Protocol):
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         """Run a statement for each row; the number of rows changed by all of them."""
 
-    def insert_new(self, into: str, rows: Sequence[Row]) -> list[Row]:
-        """Insert rows into "table (column, ...)" unless their key is there; those that were really inserted."""
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
+        """Insert rows unless their key, the first column, is there; those that were really inserted, each once."""
 
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
         """Insert rows into "table (column, ...)"; where a key is there already, do what the ON CONFLICT clause says."""
@@ -107,6 +107,10 @@ class Database(ABC):
     @abstractmethod
     def decode_uid(self, value: Any) -> bytes:
         """The sixteen bytes of a uid from a row."""
+
+    def decode_rows(self, rows: list[Row]) -> list[Row]:
+        """Rows whose first column is a uid, with its sixteen bytes."""
+        return [(self.decode_uid(row[0]), *row[1:]) for row in rows]
 
     @abstractmethod
     def close(self) -> None:

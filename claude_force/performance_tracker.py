@@ -372,7 +372,7 @@ class PerformanceTracker:
     def export_csv(self, output_path: Path | str) -> None:
         """Write every execution as CSV: the guide's twelve columns. Missing folders are made."""
         path = _with_folder(output_path)
-        write_csv(self.iter_metrics(), path, local_zone(), all_columns=False)
+        write_csv(query.iterate_rows(self._database, Filter()), path, local_zone(), all_columns=False)
 
     def export_json(self, output_path: Path | str) -> None:
         """Write summary, agent_stats, cost_breakdown, trends and executions as one JSON document."""
@@ -382,7 +382,7 @@ class PerformanceTracker:
             "cost_breakdown": self.get_cost_breakdown(),
             "trends": self.get_trends(),
         }
-        write_document(self.iter_metrics(), _with_folder(output_path), local_zone(), head)
+        write_document(query.iterate_rows(self._database, Filter()), _with_folder(output_path), local_zone(), head)
 
     def clear_old_metrics(self, days: int = 30) -> int:
         """Delete the executions older than `days`; how many there were. There is no way back: export them before."""

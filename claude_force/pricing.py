@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US, moment_of
-from claude_force.record import ExecutionMetrics, as_mapping, model_family
+from claude_force.record import ExecutionMetrics, model_family, with_costs
 
 _NANOUSD_A_TOKEN = 1000
 """Nano-dollars a token for each dollar a million tokens."""
 
+_REMEMBERED = 10_000
+"""Models and days whose rates are kept in memory; names of models come from files."""
+
 _KINDS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """The tokens of one request, each kind apart; `input_tokens` leaves cached tokens out, as Claude's API does."""
 
     input_tokens: int
@@ -36,8 +38,11 @@ class Usage:
     @property
     def prompt_tokens(self) -> int:
         """Everything that was sent: what decides on a long-context tier."""
-        cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
-        return self.input_tokens + cached
+        return self[0] + self[2] + self[3] + self[4]
+
+
+Costs = tuple[int | None, int | None, str | None]
+"""Nano-dollars, nano-dollars on the reference model, and the version of the prices that made the first."""
 
 
 def usage_of(record: ExecutionMetrics) -> Usage:
@@ -51,8 +56,21 @@ def usage_of(record: ExecutionMetrics) -> Usage:
     )
 
 
-Rate = tuple[tuple[int, Decimal], ...]
+Rate = tuple[tuple[int, int | Decimal], ...]
 """Steps (more prompt tokens than, nano-dollars a token), lowest first. A step applies to all tokens of the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """The rates of a model at a time, one for each kind of token. `first` are the prices of requests of no more than
+    `limit` prompt tokens, as nearly all are."""
+
+    steps: tuple[Rate, ...]
+    first: tuple[int | Decimal, ...]
+    limit: float
+
+
+_NOT_LOOKED_UP = _Rates((), (), 0)
 
 
 class PriceTable:
@@ -60,7 +78,10 @@ class PriceTable:
 
     def __init__(self, reference_model: str) -> None:
         self._reference_model = reference_model
-        self._rates: dict[tuple[str, int], tuple[Rate, ...] | None] = {}
+        self._reference_family = model_family(reference_model)
+        self._references: dict[str, str] = {}
+        self._steps: dict[str, int] = {}
+        self._rates: dict[tuple[str, int], _Rates | None] = {}
 
     @cached_property
     def version(self) -> str:
@@ -71,49 +92,66 @@ class PriceTable:
 
     def cost(self, model: str, usage: Usage, timestamp_us: int) -> int | None:
         """Nano-dollars of a request at the list price of its day; None for a model without a known price."""
-        rates = self._rates_at(model, timestamp_us)
-        if rates is None:
-            return None
-        tokens = (
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_5m_tokens,
-            usage.cache_write_1h_tokens,
-        )
-        prompt = usage.prompt_tokens
-        return round(sum(count * _step(rate, prompt) for count, rate in zip(tokens, rates, strict=True) if count))
+        return self._cost(model, usage, timestamp_us)
 
     def reference_cost(self, model: str, usage: Usage, timestamp_us: int) -> int | None:
         """Nano-dollars of the same tokens on the reference model. A model of the reference's own family is its own
         reference: a Sonnet run saves nothing against Sonnet."""
-        same = model_family(model) == model_family(self._reference_model)
-        return self.cost(model if same else self._reference_model, usage, timestamp_us)
+        reference = self._references.get(model)
+        if reference is None:
+            same = model_family(model) == self._reference_family
+            reference = self._references[model] = model if same else self._reference_model
+        return self._cost(reference, usage, timestamp_us)
+
+    def complete(self, model: str, usage: Usage, timestamp_us: int, costs: Costs, *, replace: bool = False) -> Costs:
+        """The costs of a request, those that are None filled in; with `replace` list prices also stand in for the
+        others. A cost whose model has no price stays as it is."""
+        cost, reference, version = costs
+        if reference is None or replace:
+            reference = self.reference_cost(model, usage, timestamp_us)
+        if cost is None or replace:
+            listed = self._cost(model, usage, timestamp_us)
+            if listed is not None:
+                cost, version = listed, self.version
+        return cost, reference, version
 
     def priced(self, record: ExecutionMetrics, *, replace: bool = False) -> ExecutionMetrics:
-        """The record with the costs that it lacks; with `replace` list prices also stand in for the costs it has. One
-        whose usage is not known, and a cost whose model has no price, stay as they are."""
+        """The record with its costs complete; one whose usage is not known stays as it is."""
         if record.input_tokens is None:
             return record
-        changes: dict[str, Any] = {}
-        usage = usage_of(record)
-        if record.reference_cost_nanousd is None or replace:
-            changes["reference_cost_nanousd"] = self.reference_cost(record.model, usage, record.timestamp_us)
-        if record.cost_nanousd is None or replace:
-            cost = self.cost(record.model, usage, record.timestamp_us)
-            if cost is not None:
-                changes |= {"cost_nanousd": cost, "price_version": self.version}
-        return ExecutionMetrics(**as_mapping(record) | changes)
+        costs = (record.cost_nanousd, record.reference_cost_nanousd, record.price_version)
+        found = self.complete(record.model, usage_of(record), record.timestamp_us, costs, replace=replace)
+        return record if found == costs else with_costs(record, *found)
 
-    def _rates_at(self, model: str, timestamp_us: int) -> tuple[Rate, ...] | None:
-        # Anthropic's prices change by the day; some makers have prices that change within one.
-        step = DAY_US if "claude" in model.lower() else HOUR_US // 4
-        key = (model, timestamp_us - timestamp_us % step)
-        if key not in self._rates:
-            self._rates[key] = self._look_up(model, moment_of(key[1], UTC))
+    def _cost(self, model: str, usage: Usage, timestamp_us: int) -> int | None:
+        key = (model, timestamp_us // (self._steps.get(model) or self._step_of(model)))
+        rates = self._rates.get(key, _NOT_LOOKED_UP)
+        if rates is _NOT_LOOKED_UP:
+            rates = self._remember(key)
+        if rates is None:
+            return None
+        prompt = usage.prompt_tokens
+        prices = rates.first if prompt <= rates.limit else tuple(_price(rate, prompt) for rate in rates.steps)
+        cost = usage[0] * prices[0] + usage[1] * prices[1]
+        if prompt != usage[0]:
+            cost += usage[2] * prices[2] + usage[3] * prices[3] + usage[4] * prices[4]
+        return round(cost)
+
+    def _step_of(self, model: str) -> int:
+        """For how long, in microseconds, a price is looked up once. Anthropic's prices change by the day; some makers
+        have prices that change within one."""
+        step = self._steps[model] = DAY_US if "claude" in model.lower() else HOUR_US // 4
+        return step
+
+    def _remember(self, key: tuple[str, int]) -> _Rates | None:
+        if len(self._rates) >= _REMEMBERED:
+            for known in (self._rates, self._steps, self._references):
+                known.clear()
+        model, number = key
+        self._rates[key] = self._look_up(model, moment_of(number * self._step_of(model), UTC))
         return self._rates[key]
 
-    def _look_up(self, model: str, moment: datetime) -> tuple[Rate, ...] | None:
+    def _look_up(self, model: str, moment: datetime) -> _Rates | None:
         import genai_prices
 
         provider = "anthropic" if "claude" in model.lower() else None
@@ -136,16 +174,24 @@ class PriceTable:
         prices[2] = base if prices[2] is None else prices[2]
         prices[3] = base if prices[3] is None else prices[3]
         prices[4] = prices[3] if prices[4] is None else prices[4]
-        return tuple(_rate(value) for value in prices)
+        steps = tuple(_rate(value) for value in prices)
+        limit = min((start for rate in steps for start, _ in rate[1:]), default=float("inf"))
+        return _Rates(steps, tuple(rate[0][1] for rate in steps), limit)
 
 
 def _rate(value: Any) -> Rate:
     base = getattr(value, "base", value)
     tiers = getattr(value, "tiers", ())
-    return ((-1, base * _NANOUSD_A_TOKEN), *((tier.start, tier.price * _NANOUSD_A_TOKEN) for tier in tiers))
+    return ((-1, _a_token(base)), *((tier.start, _a_token(tier.price)) for tier in tiers))
 
 
-def _step(rate: Rate, prompt_tokens: int) -> Decimal:
+def _a_token(mtok: Decimal) -> int | Decimal:
+    """Nano-dollars a token; whole ones, as nearly all are, as an int, which is quicker and as exact."""
+    price = mtok * _NANOUSD_A_TOKEN
+    return int(price) if price == int(price) else price
+
+
+def _price(rate: Rate, prompt_tokens: int) -> int | Decimal:
     found = rate[0][1]
     for start, price in rate[1:]:
         if prompt_tokens > start:

@@ -44,6 +44,8 @@ _OPTIONAL_NAMES = (
     ("price_version", NAME_LIMIT),
     ("project", PROJECT_LIMIT),
 )
+_TEXTS = (*((name, NAME_LIMIT) for name in _NAMES), *_OPTIONAL_NAMES)
+_texts_of = attrgetter(*(name for name, _ in _TEXTS))
 _NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _COUNTS = (
     ("duration_us", "execution_time_ms", DURATION_LIMIT_US),
@@ -56,7 +58,9 @@ _COUNTS = (
     ("reference_cost_nanousd", "reference_cost", COST_LIMIT_NANOUSD),
     ("workflow_position", "workflow_position", POSITION_LIMIT),
 )
-_UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_counts_of = attrgetter(*(name for name, _, _ in _COUNTS))
+UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""How a uid is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +102,18 @@ class ExecutionMetrics:
         _check_uid(self.uid)
         if not isinstance(self.success, bool):
             raise InvalidRecord("success", f"expected true or false, got {kind_of(self.success)}")
-        for name in _NAMES:
-            _check_text(name, getattr(self, name), NAME_LIMIT)
-        for name, limit in _OPTIONAL_NAMES:
-            if (value := getattr(self, name)) is not None:
-                _check_text(name, value, limit)
-        for name, label, limit in _COUNTS:
-            if (count := getattr(self, name)) is not None or label in _NEVER_NULL:
+        for (name, limit), text in zip(_TEXTS, _texts_of(self), strict=True):
+            # What is usual is seen at once: a call for each text takes longer than all of them together.
+            usual = text is None or (
+                type(text) is str and 0 < len(text) <= limit and text.isascii() and "\0" not in text
+            )
+            if not usual or (text is None and name in _NAMES):
+                _check_text(name, text, limit)
+        for (name, label, limit), count in zip(_COUNTS, _counts_of(self), strict=True):
+            if count is None:
+                if name in _NEVER_NULL:
+                    _check_count(label, count, limit)
+            elif type(count) is not int or not 0 <= count <= limit:
                 _check_count(label, count, limit)
         if (self.input_tokens is None) != (self.output_tokens is None):
             raise InvalidRecord("output_tokens", "input_tokens and output_tokens are known both or neither")
@@ -144,7 +153,7 @@ class ExecutionMetrics:
 
 
 def _check_uid(value: object) -> None:
-    if not isinstance(value, str) or not _UID.fullmatch(value):
+    if not isinstance(value, str) or not UID.fullmatch(value):
         raise InvalidRecord("uid", "expected a UUID in lower case, with hyphens")
 
 
@@ -205,20 +214,26 @@ def task_hash(task: str) -> str:
 
 def fresh_uid(timestamp_us: int) -> str:
     """A new UUID, version 7 (RFC 9562, 5.7): the instant in milliseconds, then 74 random bits."""
-    return _uuid(timestamp_us, 7, int.from_bytes(os.urandom(10)))
+    return identity_text(_identity(timestamp_us, 7, int.from_bytes(os.urandom(10))))
 
 
 def content_uid(timestamp_us: int, digest: bytes, ordinal: int) -> str:
     """The UUID, version 8, of a line that brings none: the instant in milliseconds, then 74 bits of a hash of its
     content and of its ordinal among the equal lines of its file. The same file always gives the same identities."""
+    return identity_text(content_identity(timestamp_us, digest, ordinal))
+
+
+def content_identity(timestamp_us: int, digest: bytes, ordinal: int) -> bytes:
+    """The sixteen bytes of `content_uid`."""
     mixed = hashlib.blake2b(digest + ordinal.to_bytes(8), digest_size=10).digest()
-    return _uuid(timestamp_us, 8, int.from_bytes(mixed))
+    return _identity(timestamp_us, 8, int.from_bytes(mixed))
 
 
-def _uuid(timestamp_us: int, version: int, noise: int) -> str:
-    high = (timestamp_us // 1000) << 16 | version << 12 | (noise >> 68) & 0xFFF
-    low = 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
-    return _hyphenated(f"{high:016x}{low:016x}")
+def _identity(timestamp_us: int, version: int, noise: int) -> bytes:
+    # An instant that cannot be is the record's to refuse.
+    milliseconds = timestamp_us // 1000 & 0xFFFF_FFFF_FFFF
+    high = milliseconds << 16 | version << 12 | (noise >> 68) & 0xFFF
+    return (high << 64 | 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF).to_bytes(16)
 
 
 def _hyphenated(text: str) -> str:
@@ -249,15 +264,34 @@ FIELDS: tuple[str, ...] = tuple(ExecutionMetrics.__dataclass_fields__)
 """The fields in the order of the record, which is the order of the table's columns."""
 
 
+_values_of = attrgetter(*FIELDS)
+
+
 def as_mapping(record: ExecutionMetrics) -> dict[str, Any]:
     """The fields by name (integers, `uid` as text)."""
     return {name: getattr(record, name) for name in FIELDS}
 
 
+def with_costs(
+    record: ExecutionMetrics, cost_nanousd: int | None, reference_cost_nanousd: int | None, price_version: str | None
+) -> ExecutionMetrics:
+    """The same record with other costs. Raises InvalidRecord for a cost that is too large to be true."""
+    costs = {"cost_nanousd": cost_nanousd, "reference_cost_nanousd": reference_cost_nanousd}
+    for name, label, limit in _COUNTS:
+        if costs.get(name) is not None:
+            _check_count(label, costs[name], limit)
+    # Without checking the rest again, which would take longer than anything else about recording.
+    changed, put = object.__new__(ExecutionMetrics), object.__setattr__
+    for name, value in zip(FIELDS, _values_of(record), strict=True):
+        put(changed, name, value)
+    for name, cost in costs.items():
+        put(changed, name, cost)
+    put(changed, "price_version", price_version)
+    return changed
+
+
 Row = tuple[Any, ...]
 """The values of FIELDS in their order, as a database takes them: `uid` as sixteen bytes, `success` as 0 or 1."""
-
-_values_of = attrgetter(*FIELDS)
 
 
 def to_row(record: ExecutionMetrics) -> Row:

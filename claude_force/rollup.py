@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from operator import add, itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -39,8 +39,6 @@ LABELS = ("agent_name", "model", "project", "source")
 """What makes a series. A project that is not known is "" in the database."""
 
 Labels = tuple[str, str, str, str]
-Key = tuple[Labels, int]
-"""A series, and a bucket of the finest level that is counted."""
 
 ERROR_UNSAID = ""
 """How the database keeps the kind of a failure that did not say."""
@@ -82,135 +80,159 @@ class Failures(NamedTuple):
 
 @dataclass(slots=True)
 class Sums:
-    """What some rows come to. `cells` hold the columns of `result.Totals` by hour, `bins` counts by day and bin,
-    `errors` the failures by hour and kind."""
+    """What rows come to. `series` are those that occur, and `places` which of them each row is of. `cells` hold the
+    columns of `result.Totals` by place and hour, `bins` counts by place, day and bin, `errors` failures by place, hour
+    and kind. The keys of cells and bins are packed into one integer each, bucket << 24 | place (<< 11 | bin): tuples
+    would take three times as long, for every row."""
 
-    cells: dict[Key, tuple[int, ...]] = field(default_factory=dict)
-    bins: Counter[tuple[Labels, int, int]] = field(default_factory=Counter)
-    errors: dict[tuple[Labels, int, str], Failures] = field(default_factory=dict)
+    series: list[Labels] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    cells: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    bins: dict[int, int] = field(default_factory=dict)
+    errors: dict[tuple[int, int, str], Failures] = field(default_factory=dict)
+
+
+_PLACE_BITS, _BIN_BITS = 24, 11
+_PLACE, _BIN = (1 << _PLACE_BITS) - 1, (1 << _BIN_BITS) - 1
 
 
 _AT = {name: index for index, name in enumerate(FIELDS)}
 _labels_of = itemgetter(*(_AT[name] for name in LABELS))
 _INSTANT, _SUCCESS, _DURATION, _ERROR = (_AT[name] for name in ("timestamp_us", "success", "duration_us", "error_type"))
-_COST, _REFERENCE, _METERED = _AT["cost_nanousd"], _AT["reference_cost_nanousd"], _AT["input_tokens"]
-_TOKENS = slice(_METERED, _AT["cache_write_1h_tokens"] + 1)
+_ADDED = (
+    "success", "duration_us", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens",
+    "cache_write_1h_tokens", "cost_nanousd", "reference_cost_nanousd",
+)  # fmt: skip
+_added_of = itemgetter(*(_AT[name] for name in _ADDED))
 
 
-def labels_of(row: Row) -> Labels:
-    """The series of a row."""
-    agent, model, project, source = _labels_of(row)
-    return agent, model, project or "", source
+def places_of(rows: Iterable[Row]) -> tuple[list[Labels], list[int]]:
+    """The series that occur in rows, and which of them each row is of."""
+    known: dict[Labels, int] = {}
+    places = [known.setdefault(_labels_of(row), len(known)) for row in rows]
+    return [(agent, model, project or "", source) for agent, model, project, source in known], places
 
 
-def sum_up(rows: Iterable[Row]) -> Sums:
+def sum_up(rows: Sequence[Row]) -> Sums:
     """The sums of rows (see `record.to_row`)."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        key = (_labels_of(row), row[_INSTANT] // HOUR_US)
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [row]
+    sums = Sums(*places_of(rows))
+    groups: dict[int, list[Row]] = {}
+    for row, place in zip(rows, sums.places, strict=True):
+        key = row[_INSTANT] // HOUR_US << _PLACE_BITS | place
+        if key in groups:
+            groups[key].append(row)
         else:
-            group.append(row)
-    sums = Sums()
-    place = partial(bisect_right, bin_lows())
-    for (_, hour), group in groups.items():
-        labels = labels_of(group[0])
-        columns = list(zip(*group, strict=True))
-        cell = _cell(columns)
-        sums.cells[labels, hour] = cell
-        day = hour * HOUR_US // DAY_US
-        for number, count in Counter(map(place, filter(_is_known, columns[_DURATION]))).items():
-            sums.bins[labels, day, number - 1] += count
+            groups[key] = [row]
+    sums.cells = {key: _cell(group) for key, group in groups.items()}
+    for key, cell in sums.cells.items():
         if cell[1] != cell[0]:
-            _note_failures(sums, labels, hour, group)
+            _note_failures(sums, key & _PLACE, key >> _PLACE_BITS, groups[key])
+    sums.bins = _bins(groups)
     return sums
 
 
-def _is_known(value: object) -> bool:
-    return value is not None
+def _cell(group: Sequence[Row]) -> tuple[int, ...]:
+    """The columns of `Totals` over some rows."""
+    count = len(group)
+    try:
+        successes, duration, *tokens, cost, reference = map(sum, zip(*map(_added_of, group), strict=True))
+    except TypeError:
+        return _cell_of_partly_known(group)
+    return (count, successes, count, duration, count, *tokens, count, cost, cost, reference)
 
 
-def _cell(columns: Sequence[tuple[Any, ...]]) -> tuple[int, ...]:
-    """The columns of `Totals` over the rows that these are the columns of."""
-    costs, references = columns[_COST], columns[_REFERENCE]
-    priced, cost = _known(costs)
-    _, reference = _known(references)
-    compared = (cost, reference)
-    if None in costs or None in references:
-        pairs = [pair for pair in zip(costs, references, strict=True) if None not in pair]
-        compared = (sum(map(itemgetter(0), pairs)), sum(map(itemgetter(1), pairs)))
-    tokens = [_known(column)[1] for column in columns[_TOKENS]]
-    successes = sum(columns[_SUCCESS])
-    metered = len(costs) - columns[_METERED].count(None)
-    return (len(costs), successes, *_known(columns[_DURATION]), metered, *tokens, priced, cost, *compared)
+def _cell_of_partly_known(group: Sequence[Row]) -> tuple[int, ...]:
+    """The same where something is not known."""
+    successes, durations, inputs, *tokens, costs, references = zip(*map(_added_of, group), strict=True)
+    pairs = [pair for pair in zip(costs, references, strict=True) if None not in pair]
+    return (
+        len(group),
+        sum(successes),
+        *_known(durations),
+        *_known(inputs),
+        *(_known(column)[1] for column in tokens),
+        *_known(costs),
+        sum(cost for cost, _ in pairs),
+        sum(reference for _, reference in pairs),
+    )
 
 
 def _known(column: tuple[Any, ...]) -> tuple[int, int]:
     """How many values are not None, and their sum."""
     absent = column.count(None)
-    return len(column) - absent, sum(filter(None, column)) if absent else sum(column)
+    return len(column) - absent, sum(filter(None, column))
 
 
-def _note_failures(sums: Sums, labels: Labels, hour: int, group: Iterable[Row]) -> None:
+def _bins(groups: Mapping[int, Iterable[Row]]) -> dict[int, int]:
+    """How many rows have a duration in each bin, by day and series."""
+    lows, bins = bin_lows(), Counter[int]()
+    for key, group in groups.items():
+        day = (key >> _PLACE_BITS) * HOUR_US // DAY_US
+        first = (day << _PLACE_BITS | key & _PLACE) << _BIN_BITS
+        bins.update(first + bisect_right(lows, row[_DURATION]) - 1 for row in group if row[_DURATION] is not None)
+    return bins
+
+
+def _note_failures(sums: Sums, place: int, hour: int, group: Iterable[Row]) -> None:
     for row in group:
         if not row[_SUCCESS]:
-            key = (labels, hour, row[_ERROR] or ERROR_UNSAID)
+            key = (place, hour, row[_ERROR] or ERROR_UNSAID)
             one = Failures(1, row[_INSTANT], row[_INSTANT])
             sums.errors[key] = sums.errors[key].merged(one) if key in sums.errors else one
 
 
-Place = tuple[int, int, int, int]
-"""Scope, level, bucket, series: where a sum is kept."""
-
-
-def spread_cells(cells: Mapping[Key, tuple[int, ...]], ids: Mapping[Labels, int]) -> list[tuple[int, ...]]:
-    """Rows of `rollups` for the sums of each level and scope, in the order of their places."""
-    finest = {(bucket, ids[labels], None): sums for (labels, bucket), sums in cells.items()}
-    spread = _spread(finest, HOUR, lambda one, other: tuple(map(add, one, other)))
-    return sorted((*place, *sums) for (*place, _), sums in spread.items())
-
-
-def spread_bins(
-    bins: Mapping[tuple[Labels, int, int], int], ids: Mapping[Labels, int]
-) -> list[tuple[int, int, int, int, int, int]]:
-    """Rows of `rollup_durations`, likewise; the finest level is a day."""
-    finest = {(bucket, ids[labels], number): count for (labels, bucket, number), count in bins.items()}
-    return sorted((*place, count) for place, count in _spread(finest, DAY, add).items())
-
-
-def spread_errors(
-    errors: Mapping[tuple[Labels, int, str], Failures], ids: Mapping[Labels, int]
-) -> list[tuple[int, int, int, str, int, int, int]]:
-    """Rows of `rollup_errors`, likewise, of each series alone."""
-    finest = {(bucket, ids[labels], kind): found for (labels, bucket, kind), found in errors.items()}
-    spread = _spread(finest, HOUR, Failures.merged)
-    return sorted((*place[1:], *found) for place, found in spread.items() if place[0] == EACH_SERIES)
-
-
-def _spread(
-    finest: Mapping[tuple[int, int, Any], V], level: int, merged: Callable[[V, V], V]
-) -> dict[tuple[int, int, int, int, Any], V]:
-    """What finest sums, by bucket, series and a further key, come to at every level from `level` up, in both scopes."""
-    spread: dict[tuple[int, int, int, int, Any], V] = {}
-    current = dict(finest)
-    for upper in range(level, len(LEVELS_US)):
-        if upper > level:
-            ratio = LEVELS_US[upper] // LEVELS_US[upper - 1]
-            current = _merge((((bucket // ratio, *rest), value) for (bucket, *rest), value in current.items()), merged)
-        total = _merge((((bucket, 0, more), value) for (bucket, _, more), value in current.items()), merged)
-        for scope, found in ((EACH_SERIES, current), (ALL_SERIES, total)):
-            for key, value in found.items():
-                spread[scope, upper, *key] = value
+def spread_cells(sums: Sums, ids: Sequence[int]) -> list[tuple[int, ...]]:
+    """Rows of `rollups`: the cells of every level and scope. `ids` are the numbers of the series in the database."""
+    spread: list[tuple[int, ...]] = []
+    for level, scope, found in _spread(sums.cells, HOUR, 0, lambda one, other: tuple(map(add, one, other))):
+        numbers = ids if scope == EACH_SERIES else (0,)
+        spread += [(scope, level, key >> _PLACE_BITS, numbers[key & _PLACE], *cell) for key, cell in found.items()]
     return spread
 
 
-def _merge(items: Iterable[tuple[Any, V]], merged: Callable[[V, V], V]) -> dict[Any, V]:
-    found: dict[Any, V] = {}
-    for key, value in items:
+def spread_bins(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, int, int, int]]:
+    """Rows of `rollup_durations`, likewise; the finest level is a day."""
+    spread: list[tuple[int, int, int, int, int, int]] = []
+    for level, scope, found in _spread(sums.bins, DAY, _BIN_BITS, add):
+        numbers = ids if scope == EACH_SERIES else (0,)
+        spread += [
+            (scope, level, key >> _PLACE_BITS + _BIN_BITS, numbers[key >> _BIN_BITS & _PLACE], key & _BIN, count)
+            for key, count in found.items()
+        ]
+    return spread
+
+
+def _spread(
+    finest: Mapping[int, V], level: int, more_bits: int, merged: Callable[[V, V], V]
+) -> Iterator[tuple[int, int, Mapping[int, V]]]:
+    """Level, scope and sums, for every level from `level` up. Keys are packed, with `more_bits` of further key."""
+    shift = _PLACE_BITS + more_bits
+    rest, no_place = (1 << shift) - 1, ~(_PLACE << more_bits)
+    current = finest
+    for upper in range(level, len(LEVELS_US)):
+        if upper > level:
+            ratio = LEVELS_US[upper] // LEVELS_US[upper - 1]
+            keys = [(key >> shift) // ratio << shift | key & rest for key in current]
+            current = _merge(keys, current.values(), merged)
+        yield upper, EACH_SERIES, current
+        yield upper, ALL_SERIES, _merge([key & no_place for key in current], current.values(), merged)
+
+
+def _merge(keys: Iterable[int], values: Iterable[V], merged: Callable[[V, V], V]) -> dict[int, V]:
+    found: dict[int, V] = {}
+    for key, value in zip(keys, values, strict=True):
         found[key] = merged(found[key], value) if key in found else value
     return found
+
+
+def spread_errors(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, str, int, int, int]]:
+    """Rows of `rollup_errors`: the failures of every level, by series."""
+    spread: dict[tuple[int, int, int, str], Failures] = {}
+    for (place, hour, kind), found in sums.errors.items():
+        for level, size in enumerate(LEVELS_US):
+            key = (level, hour * HOUR_US // size, ids[place], kind)
+            spread[key] = spread[key].merged(found) if key in spread else found
+    return [(*key, *found) for key, found in spread.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,15 @@ class ServerConnection:
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount
 
-    def insert_new(self, into: str, rows: Sequence[Row]) -> list[Row]:
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
         new: list[Row] = []
-        key = into[into.index("(") + 1 :].split(",", maxsplit=1)[0].rstrip(")")
+        marks = f"({', '.join(['%s'] * len(columns))})"
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = {row[0]: row for row in reversed(rows[start : start + _ROWS_AT_ONCE])}
-            marks = f"({', '.join(['%s'] * len(rows[0]))})"
-            sql = f"INSERT INTO {into} VALUES {', '.join([marks] * len(part))} ON CONFLICT DO NOTHING RETURNING {key}"
+            sql = (
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([marks] * len(part))} "
+                f"ON CONFLICT DO NOTHING RETURNING {columns[0]}"
+            )
             values = tuple(value for row in part.values() for value in row)
             new += [part[row[0]] for row in self._raw.exec_driver_sql(sql, values)]
         return new

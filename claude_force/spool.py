@@ -20,7 +20,6 @@ from claude_force.bridge import encode_line
 from claude_force.private_files import open_append
 from claude_force.record import ExecutionMetrics
 from claude_force.settings import user_folder, without_password
-from claude_force.sources.jsonl import JsonlSource
 from claude_force.sources.loading import ImportReport, RejectLog, Target, load
 
 
@@ -75,14 +74,18 @@ def _write_whole(descriptor: int, line: bytes) -> None:
 
 def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int) -> ImportReport:
     """Move every waiting record to the target. Raises DatabaseError; then what is not stored still waits."""
+    # A tracker looks for what waits, which is nearly always nothing, and does not load what reads it.
+    waiting = [path for path in files if path.exists()]
+    if not waiting:
+        return ImportReport()
+    from claude_force.sources.jsonl import JsonlSource
+
     report = ImportReport()
-    for path in files:
-        if not path.exists():
-            continue
+    for path in waiting:
         try:
             with _locked(path, _open_existing) as descriptor, open(os.dup(descriptor), "rb") as stream:
                 source = JsonlSource(UTC)
-                report += load(source.parse(stream), target, source=str(path), rejects=rejects, now_us=now_us)
+                report += load(source.read(stream), target, source=str(path), rejects=rejects, now_us=now_us)
                 if not source.is_broken_off:
                     path.unlink()
         except FileNotFoundError:

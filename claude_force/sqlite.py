@@ -20,6 +20,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ APPLICATION_ID = 0x636C6664
 
 BUSY_TIMEOUT_S = 30
 CHECKPOINT_BYTES = 4 * 1024 * 1024
+_CHANGES_BETWEEN_LOOKS = 64
+"""Rows that are changed between two looks at the size of the log: asking for it at each takes longer than inserting."""
+
 _LOG_KEPT_BYTES = 1024 * 1024
 _LITTLE_SPACE_BYTES = 1024 * 1024
 _HEAD_SCHEMA = Path(__file__).with_name("sqlite_head.sql")
@@ -97,7 +101,11 @@ def _release_after_fork() -> None:
 os.register_at_fork(before=_close_before_fork, after_in_parent=_release_after_fork, after_in_child=_release_after_fork)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+FileIdentity = tuple[int, int]
+"""Device and inode."""
+
+
+def _identity(path: Path) -> FileIdentity | None:
     """Which file has this name now; None where there is none."""
     try:
         found = os.stat(path)
@@ -122,15 +130,24 @@ class SqliteConnection:
         self._raw.executemany(sql, rows)
         return self._raw.total_changes - before
 
-    def insert_new(self, into: str, rows: Sequence[Row]) -> list[Row]:
-        if not rows:
-            return []
-        sql, execute = _insert(into, rows[0], "ON CONFLICT DO NOTHING"), self._raw.cursor().execute
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
+        sql = _insert(f"{table} ({', '.join(columns)})", len(columns), "ON CONFLICT DO NOTHING")
+        if len(rows) > 1 and self._are_all_new(f"FROM {table} WHERE {columns[0]}", rows):
+            self._raw.executemany(sql, rows)
+            return rows
+        execute = self._raw.cursor().execute
         return [row for row in rows if execute(sql, row).rowcount]
+
+    def _are_all_new(self, source: str, rows: Sequence[Row]) -> bool:
+        """Whether no row has the key of another, and nothing is stored between the least key and the greatest, as it is
+        when history comes in order; this saves a tenth of an import."""
+        keys = {row[0] for row in rows}
+        between = f"SELECT 1 {source} BETWEEN ? AND ? LIMIT 1"
+        return len(keys) == len(rows) and self._raw.execute(between, (min(keys), max(keys))).fetchone() is None
 
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
         if rows:
-            self._raw.executemany(_insert(into, rows[0], otherwise), rows)
+            self._raw.executemany(_insert(into, len(rows[0]), otherwise), rows)
 
     def wait_for_turn(self) -> None:
         """Nothing to wait for: a transaction that writes is alone."""
@@ -139,9 +156,10 @@ class SqliteConnection:
         return self._raw.execute(sql, parameters).fetchall()
 
 
-def _insert(into: str, row: Row, otherwise: str) -> str:
+@lru_cache(maxsize=32)
+def _insert(into: str, columns: int, otherwise: str) -> str:
     # By place: names would be looked up for every value of every row.
-    return f"INSERT INTO {into} VALUES ({', '.join('?' * len(row))}) {otherwise}"
+    return f"INSERT INTO {into} VALUES ({', '.join('?' * columns)}) {otherwise}"
 
 
 class SqliteDatabase(Database):
@@ -155,29 +173,39 @@ class SqliteDatabase(Database):
         self._wal = f"{path}-wal"
         self._checkpoint_at = CHECKPOINT_BYTES
         self._local = threading.local()
+        self._changes = 0
 
     @contextmanager
     def read(self) -> Iterator[SqliteConnection]:
-        if _identity(self.path) is None:
+        found = _identity(self.path)
+        if found is None:
             with _closing(":memory:") as raw:
                 raw.executescript(_HEAD_SCHEMA.read_text())
                 yield SqliteConnection(raw)
             return
-        with self._transaction("BEGIN") as raw:
+        with self._transaction("BEGIN", found) as raw:
             yield SqliteConnection(raw)
 
     @contextmanager
     def write(self) -> Iterator[SqliteConnection]:
-        if _identity(self.path) is None:
+        found = _identity(self.path)
+        if found is None:
             create_file(self.path)
-        with self._transaction("BEGIN IMMEDIATE") as raw:
+            found = _identity(self.path)
+        with self._transaction("BEGIN IMMEDIATE", found) as raw:
+            before = raw.total_changes
             yield SqliteConnection(raw)
-        self._bound_log()
+        self._changes += raw.total_changes - before + 1
+        if self._changes >= _CHANGES_BETWEEN_LOOKS:
+            self._changes = 0
+            self._bound_log()
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str, found: FileIdentity | None) -> Iterator[sqlite3.Connection]:
         try:
-            with self._connection() as raw:
+            handle = self._locked_handle(found)
+            try:
+                raw = handle.connection
                 raw.execute(begin)
                 try:
                     yield raw
@@ -186,26 +214,31 @@ class SqliteDatabase(Database):
                     if raw.in_transaction:
                         raw.execute("ROLLBACK")
                     raise
+            finally:
+                handle.lock.release()
         except (sqlite3.Error, OverflowError) as error:
             raise translate(error, self.path) from error
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """The connection of this thread to the file that has the name now, held until the block ends. One that a fork
-        closed, or whose file was replaced, makes place for a new one."""
+    def _locked_handle(self, found: FileIdentity | None) -> _Handle:
+        """The connection of this thread to the file that was found under the name, locked. One that a fork closed, or
+        whose file was replaced, makes place for a new one."""
         while True:
             handle: _Handle | None = getattr(self._local, "handle", None)
-            if handle is None or not handle.is_open or handle.file != _identity(self.path):
+            if handle is None or not handle.is_open or handle.file != found:
                 if handle is not None:
                     handle.close()
                 handle = self._open()
-            with handle.lock:
+            handle.lock.acquire()
+            try:
                 if handle.is_open:
                     if not handle.is_verified:
                         verify(handle.connection, self.path)
                         handle.is_verified = True
-                    yield handle.connection
-                    return
+                    return handle
+            except BaseException:
+                handle.lock.release()
+                raise
+            handle.lock.release()
 
     def _open(self) -> _Handle:
         with _handles_lock:
@@ -223,13 +256,9 @@ class SqliteDatabase(Database):
         if size < self._checkpoint_at:
             self._checkpoint_at = CHECKPOINT_BYTES
             return
-        with suppress(sqlite3.Error, DatabaseError, OSError), self._connection() as raw:
-            raw.execute("BEGIN IMMEDIATE")
-            try:
-                with _closing(self.path) as checkpointer:
-                    _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            finally:
-                raw.execute("ROLLBACK")
+        with suppress(sqlite3.Error, DatabaseError, OSError):
+            with self._transaction("BEGIN IMMEDIATE", _identity(self.path)), _closing(self.path) as checkpointer:
+                _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             # A reader that holds the log back would otherwise cost a checkpoint at every commit.
             self._checkpoint_at = CHECKPOINT_BYTES if logged == moved else size + CHECKPOINT_BYTES
 
@@ -285,6 +314,9 @@ class SqliteDatabase(Database):
     def decode_uid(self, value: Any) -> bytes:
         assert isinstance(value, bytes)
         return value
+
+    def decode_rows(self, rows: list[Row]) -> list[Row]:
+        return rows
 
     def close(self) -> None:
         self._local = threading.local()

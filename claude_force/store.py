@@ -10,26 +10,43 @@ one is to add the same records again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter, sub
 
-from claude_force import query, rollup
+from claude_force import query
 from claude_force.clock import ALL_TIME, DAY_US, EARLIEST_US, LATEST_US, Window
 from claude_force.database import Connection, Database, Row
 from claude_force.query import Filter
-from claude_force.record import FIELDS, ExecutionMetrics, identity_bytes, to_row
+from claude_force.record import FIELDS, ExecutionMetrics, to_row
 from claude_force.result import TOTALS, Added
-from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, HOUR, LABELS, LEVELS_US, Labels, Sums, labels_of, sum_up
+from claude_force.rollup import (
+    ALL_SERIES,
+    DAY,
+    EACH_SERIES,
+    HOUR,
+    LABELS,
+    LEVELS_US,
+    Labels,
+    Sums,
+    places_of,
+    spread_bins,
+    spread_cells,
+    spread_errors,
+    sum_up,
+)
 
 COUNTED_AT_ONCE = 100
 """So many new rows are counted in their own transaction; fewer wait."""
 
 UNCOUNTED_LIMIT = 1000
-"""When so many rows wait, the transaction that made them so many counts them all."""
+"""When so many rows wait, the next transaction that looks counts them all."""
+
+LOOK_EVERY = 10
+"""Whether so many rows wait is looked at by the first of so many small additions of a store."""
 
 _KEPT = [name for name in FIELDS if name not in LABELS and name != "uid"]
 _values_of = itemgetter(*(FIELDS.index(name) for name in _KEPT))
-_EXECUTIONS = f"executions (uid, series_id, {', '.join(_KEPT)})"
+_COLUMNS = ("uid", "series_id", *_KEPT)
 
 _SERIES_ID = f"SELECT series_id FROM series WHERE {' AND '.join(f'{name} = :{name}' for name in LABELS)}"
 _NEW_SERIES = f"""
@@ -91,7 +108,9 @@ UPDATE executions
 SET cost_nanousd = :cost_nanousd, reference_cost_nanousd = :reference_cost_nanousd, price_version = :price_version
 WHERE uid = :uid
 """
-_PRICE = ("cost_nanousd", "reference_cost_nanousd", "price_version")
+_PRICE_NAMES = ("cost_nanousd", "reference_cost_nanousd", "price_version")
+_PRICE = slice(FIELDS.index(_PRICE_NAMES[0]), FIELDS.index(_PRICE_NAMES[-1]) + 1)
+_price_of = itemgetter(_PRICE)
 
 _RECOUNT_PAGE = 20_000
 
@@ -101,6 +120,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._adds = 0
 
     def add(self, records: Iterable[ExecutionMetrics]) -> Added:
         """Store records, in one transaction, and say how many were new.
@@ -109,42 +129,52 @@ class Store:
         """
         return self.add_rows([to_row(record) for record in records])
 
-    def add_rows(self, rows: Sequence[Row]) -> Added:
-        """The same for the rows of records (see `record.to_row`)."""
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None) -> Added:
+        """The same for the rows of records (see `record.to_row`). `sums` are theirs, where they were made already."""
         if not rows:
             return Added()
         encode = self.database.encode_uid
+        series, places = (sums.series, sums.places) if sums else places_of(rows)
         with self.database.write() as connection:
-            ids = _series_ids(connection, rows)
-            stored = [(encode(row[0]), ids[labels_of(row)], *_values_of(row)) for row in rows]
-            new = connection.insert_new(_EXECUTIONS, stored)
+            ids = _series_ids(connection, series)
+            stored = [(encode(row[0]), ids[place], *_values_of(row)) for row, place in zip(rows, places, strict=True)]
+            new = connection.insert_new("executions", _COLUMNS, stored)
             if len(new) >= COUNTED_AT_ONCE:
-                _count(connection, _those_of(rows, stored, new), ids)
+                connection.wait_for_turn()
+                is_whole = sums is not None and len(new) == len(rows)
+                _count(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
             elif new:
                 connection.insert_all("uncounted (uid)", [row[:1] for row in new], "ON CONFLICT DO NOTHING")
-                if connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] >= UNCOUNTED_LIMIT:
-                    _count_waiting(connection)
+                self._count_when_many(connection)
         return Added(len(new), len(rows) - len(new))
 
-    def reprice(self, records: Iterable[ExecutionMetrics]) -> int:
-        """Give stored executions the cost that these records have; how many changed. Records without a cost, and
-        records that are not stored, change nothing."""
+    def _count_when_many(self, connection: Connection) -> None:
+        """Count the rows that wait when they are many. To look takes as long as to insert, so not every time."""
+        self._adds += 1
+        if self._adds % LOOK_EVERY == 1 and connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] >= UNCOUNTED_LIMIT:
+            _count_waiting(connection)
+
+    def reprice(self, rows: Sequence[Row]) -> int:
+        """Give stored executions the costs that these rows have; how many changed. Rows without a cost, and rows that
+        are not stored, change nothing."""
         encode = self.database.encode_uid
-        wanted = {encode(identity_bytes(record.uid)): record for record in records if record.cost_nanousd is not None}
+        wanted = {encode(row[0]): _price_of(row) for row in rows if _price_of(row)[0] is not None}
         if not wanted:
             return 0
         with self.database.write() as connection:
             _count_waiting(connection)
-            before = [row for row in query.rows_of(connection, list(wanted)) if _differs(row, wanted[row[0]])]
-            after = [_repriced(row, wanted[row[0]]) for row in before]
+            stored = query.rows_of(connection, list(wanted))
+            before = [row for row in stored if _price_of(row)[:2] != wanted[row[0]][:2]]
             if not before:
                 return 0
-            changes = [{name: row[FIELDS.index(name)] for name in ("uid", *_PRICE)} for row in after]
-            connection.execute_many(_REPRICE, changes)
-            old, new = sum_up(before).cells, sum_up(after).cells
-            difference = {key: tuple(map(sub, sums, old[key])) for key, sums in new.items()}
-            _add_up(connection, Sums(cells=difference), _series_ids(connection, after))
-        return len(changes)
+            after = [_with_price(row, wanted[row[0]]) for row in before]
+            connection.execute_many(
+                _REPRICE, [dict(zip(_PRICE_NAMES, _price_of(row), strict=True)) | {"uid": row[0]} for row in after]
+            )
+            old, new = sum_up(before), sum_up(after)
+            difference = {key: tuple(map(sub, cell, old.cells[key])) for key, cell in new.cells.items()}
+            _count(connection, Sums(new.series, cells=difference))
+        return len(before)
 
     def delete(self, window: Window) -> int:
         """Delete the executions of a window; how many there were."""
@@ -176,10 +206,11 @@ def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) ->
     return [by_uid[kept[0]] for kept in new]
 
 
-def _series_ids(connection: Connection, rows: Iterable[Row]) -> dict[Labels, int]:
-    """The number of each series that occurs; new series get the next ones. Looked up each time: what a process
+def _series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
+    """The numbers of series, in their order; new series get the next ones. Looked up each time: what a process
     remembers may be of another file by now."""
-    return {labels: _series_id(connection, labels) for labels in sorted(set(map(labels_of, rows)))}
+    ids = {labels: _series_id(connection, labels) for labels in sorted(series)}
+    return [ids[labels] for labels in series]
 
 
 def _series_id(connection: Connection, labels: Labels) -> int:
@@ -195,28 +226,19 @@ def _count_waiting(connection: Connection) -> None:
     connection.wait_for_turn()
     waiting = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]
     if waiting:
-        rows = query.rows_of(connection, waiting)
-        _add_up(connection, sum_up(rows), _series_ids(connection, rows))
+        _count(connection, sum_up(query.rows_of(connection, waiting)))
 
 
-def _count(connection: Connection, rows: Sequence[Row], ids: Mapping[Labels, int]) -> None:
-    connection.wait_for_turn()
-    _add_up(connection, sum_up(rows), ids)
-
-
-def _add_up(connection: Connection, sums: Sums, ids: Mapping[Labels, int]) -> None:
+def _count(connection: Connection, sums: Sums) -> None:
     """Add sums to the roll-ups of every level and scope."""
-    connection.insert_all(_ROLLUPS, rollup.spread_cells(sums.cells, ids), _ADD_ROLLUPS)
-    connection.insert_all(_DURATIONS, rollup.spread_bins(sums.bins, ids), _ADD_DURATIONS)
-    connection.insert_all(_ERRORS, rollup.spread_errors(sums.errors, ids), _ADD_ERRORS)
+    ids = _series_ids(connection, sums.series)
+    connection.insert_all(_ROLLUPS, spread_cells(sums, ids), _ADD_ROLLUPS)
+    connection.insert_all(_DURATIONS, spread_bins(sums, ids), _ADD_DURATIONS)
+    connection.insert_all(_ERRORS, spread_errors(sums, ids), _ADD_ERRORS)
 
 
-def _differs(row: Row, wanted: ExecutionMetrics) -> bool:
-    return any(row[FIELDS.index(name)] != getattr(wanted, name) for name in _PRICE[:2])
-
-
-def _repriced(row: Row, wanted: ExecutionMetrics) -> Row:
-    return tuple(getattr(wanted, name) if name in _PRICE else value for name, value in zip(FIELDS, row, strict=True))
+def _with_price(row: Row, price: Row) -> Row:
+    return (*row[: _PRICE.start], *price, *row[_PRICE.stop :])
 
 
 def _recount(connection: Connection, window: Window) -> int:
@@ -250,10 +272,11 @@ def _count_finest(connection: Connection, window: Window) -> int:
     """Count the rows of whole days, at the finest level of each kind of sum, by series."""
     count, after = 0, None
     while rows := query.page(connection, Filter(window), after, _RECOUNT_PAGE):
-        sums, ids = sum_up(rows), _series_ids(connection, rows)
-        cells = [row for row in rollup.spread_cells(sums.cells, ids) if row[:2] == (EACH_SERIES, HOUR)]
-        bins = [row for row in rollup.spread_bins(sums.bins, ids) if row[:2] == (EACH_SERIES, DAY)]
-        errors = [row for row in rollup.spread_errors(sums.errors, ids) if row[0] == HOUR]
+        sums = sum_up(rows)
+        ids = _series_ids(connection, sums.series)
+        cells = [row for row in spread_cells(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
+        bins = [row for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
+        errors = [row for row in spread_errors(sums, ids) if row[0] == HOUR]
         connection.insert_all(_ROLLUPS, cells, _ADD_ROLLUPS)
         connection.insert_all(_DURATIONS, bins, _ADD_DURATIONS)
         connection.insert_all(_ERRORS, errors, _ADD_ERRORS)

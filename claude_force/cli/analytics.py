@@ -197,12 +197,12 @@ def export(
     chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
     with request.place.database.read() as connection:
         reports.refuse_unknown_names(connection, request.chosen)
-    records = query.iterate(request.place.database, request.chosen)
+    rows = query.iterate_rows(request.place.database, request.chosen)
     if chosen == "csv":
-        count = files.write_csv(records, output, request.zone, all_columns=all_columns)
+        count = files.write_csv(rows, output, request.zone, all_columns=all_columns)
     elif chosen == "json":
-        count = files.write_json(records, output, request.zone, pretty=pretty)
+        count = files.write_json(rows, output, request.zone, pretty=pretty)
     else:
-        count = files.write_jsonl(records, output, request.zone)
+        count = files.write_jsonl(rows, output, request.zone)
     if output:
         click.echo(f"{quantity(count, 'execution')} written to {output}", err=True)

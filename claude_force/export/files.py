@@ -14,39 +14,46 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from claude_force.bridge import ALL_COLUMNS, GUIDE_COLUMNS, encode_line, to_columns
+from claude_force.bridge import ALL_COLUMNS, GUIDE_COLUMNS, columns_of, encode_row
+from claude_force.clock import instant_formatter
 from claude_force.errors import OutputError
 from claude_force.escape import for_csv
 from claude_force.private_files import replacing
-from claude_force.record import ExecutionMetrics
+from claude_force.record import Row
 
-Records = Iterable[ExecutionMetrics]
+Rows = Iterable[Row]
+"""Executions as rows (see `record.to_row`)."""
+
+_LINES_AT_ONCE = 1000
 
 
-def write_jsonl(records: Records, path: Path | None, zone: tzinfo) -> int:
+def write_jsonl(rows: Rows, path: Path | None, zone: tzinfo) -> int:
     """One line for each execution; how many there were. `path` None is standard output. Raises OutputError."""
-    count = 0
+    count, format_time, rest = 0, instant_formatter(zone), iter(rows)
     with open_output(path) as file:
         unicode = is_unicode(file)
-        for record in records:
-            line = encode_line(record, zone)
-            file.write(line.decode() if unicode else json.dumps(json.loads(line)) + "\n")
-            count += 1
+        while lines := [encode_row(row, format_time) for row in islice(rest, _LINES_AT_ONCE)]:
+            text = (
+                b"".join(lines).decode() if unicode else "".join(json.dumps(json.loads(line)) + "\n" for line in lines)
+            )
+            file.write(text)
+            count += len(lines)
     return count
 
 
-def write_csv(records: Records, path: Path | None, zone: tzinfo, *, all_columns: bool) -> int:
+def write_csv(rows: Rows, path: Path | None, zone: tzinfo, *, all_columns: bool) -> int:
     """A header and one row for each execution; how many there were. Text that a spreadsheet would take for a formula
     gets a leading apostrophe. Raises OutputError."""
     columns = ALL_COLUMNS if all_columns else GUIDE_COLUMNS
-    count = 0
+    count, format_time = 0, instant_formatter(zone)
     with open_output(path) as file:
         file.write(csv_line(columns))
-        for record in records:
-            values = to_columns(record, zone)
+        for row in rows:
+            values = columns_of(row, format_time)
             file.write(csv_line(values[name] for name in columns))
             count += 1
     return count
@@ -69,29 +76,29 @@ def _csv_cell(value: object) -> object:
     return for_csv(value) if isinstance(value, str) else value
 
 
-def write_json(records: Records, path: Path | None, zone: tzinfo, *, pretty: bool) -> int:
+def write_json(rows: Rows, path: Path | None, zone: tzinfo, *, pretty: bool) -> int:
     """One JSON array of all executions; how many there were. Raises OutputError."""
     with open_output(path) as file:
-        count = _write_array(records, file, zone, indent=2 if pretty else None)
+        count = _write_array(rows, file, zone, indent=2 if pretty else None)
         file.write("\n")
     return count
 
 
-def write_document(records: Records, path: Path, zone: tzinfo, head: Mapping[str, Any]) -> None:
+def write_document(rows: Rows, path: Path, zone: tzinfo, head: Mapping[str, Any]) -> None:
     """One JSON object: the keys of `head`, then the executions under `executions`. Raises OutputError."""
     with open_output(path) as file:
         text = json.dumps(head, indent=2, ensure_ascii=False)
         file.write(text.removesuffix("\n}") + ',\n  "executions": ')
-        _write_array(records, file, zone, indent=None)
+        _write_array(rows, file, zone, indent=None)
         file.write("\n}\n")
 
 
-def _write_array(records: Records, file: TextIO, zone: tzinfo, indent: int | None) -> int:
-    count = 0
+def _write_array(rows: Rows, file: TextIO, zone: tzinfo, indent: int | None) -> int:
+    count, format_time = 0, instant_formatter(zone)
     file.write("[")
-    for record in records:
+    for row in rows:
         file.write(",\n" if count else "\n")
-        text = json.dumps(to_columns(record, zone), indent=indent, ensure_ascii=not is_unicode(file))
+        text = json.dumps(columns_of(row, format_time), indent=indent, ensure_ascii=not is_unicode(file))
         file.write(text if indent is None else "\n".join(f"  {line}" for line in text.splitlines()))
         count += 1
     file.write("\n]" if count else "]")

@@ -9,7 +9,7 @@ from claude_force.query.cells import extent
 from claude_force.query.filter import Dimension, Filter
 from claude_force.query.names import errors, has_name, names
 from claude_force.query.percentiles import EXACT_LIMIT, percentiles, percentiles_by
-from claude_force.query.rows import PAGE, iterate, known_uids, page, read_every_column, rows_of
+from claude_force.query.rows import PAGE, iterate, iterate_rows, known_uids, page, read_every_column, rows_of
 from claude_force.query.totals import totals, totals_by
 from claude_force.query.trend import trend
 
@@ -22,6 +22,7 @@ __all__ = [
     "extent",
     "has_name",
     "iterate",
+    "iterate_rows",
     "known_uids",
     "names",
     "page",

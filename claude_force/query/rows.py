@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from claude_force.clock import EARLIEST_US, LATEST_US
 from claude_force.database import Connection, Database, Row
 from claude_force.errors import DatabaseCorrupt, InvalidRecord
 from claude_force.query.filter import COLUMNS, OF_SERIES, SERIES, Filter, rows_from
@@ -59,27 +60,31 @@ def page(connection: Connection, chosen: Filter, after: Row | None, size: int) -
     )
 
 
-def iterate(database: Database, chosen: Filter) -> Iterator[ExecutionMetrics]:
-    """Every chosen execution, oldest first, in constant memory.
+def iterate_rows(database: Database, chosen: Filter) -> Iterator[Row]:
+    """The rows (see `record.to_row`) of every chosen execution, oldest first, in constant memory.
 
     Each page is a snapshot of its own: an execution that is added behind the place that the iteration has reached is
-    not seen, one that is added ahead of it is.
+    not seen, one that is added ahead of it is. Raises DatabaseCorrupt for an instant that no execution has.
     """
     after: Row | None = None
     while True:
         with database.read() as connection:
             rows = page(connection, chosen, after, PAGE)
-        yield from (_record(database, row) for row in rows)
+        if rows and not EARLIEST_US <= rows[0][1] <= rows[-1][1] < LATEST_US:
+            raise DatabaseCorrupt(f"{database.name} holds a row that no claude-force wrote; restore a backup")
+        yield from database.decode_rows(rows)
         if len(rows) < PAGE:
             return
         after = rows[-1]
 
 
-def _record(database: Database, row: Row) -> ExecutionMetrics:
-    uid = database.decode_uid(row[0])
-    try:
-        return from_row((uid, *row[1:]))
-    except InvalidRecord as error:
-        raise DatabaseCorrupt(
-            f"{database.name} holds a row that no claude-force wrote ({identity_text(uid)}: {error}); restore a backup"
-        ) from error
+def iterate(database: Database, chosen: Filter) -> Iterator[ExecutionMetrics]:
+    """The same as records. Raises DatabaseCorrupt for anything that no record holds."""
+    for row in iterate_rows(database, chosen):
+        try:
+            yield from_row(row)
+        except InvalidRecord as error:
+            raise DatabaseCorrupt(
+                f"{database.name} holds a row that no claude-force wrote ({identity_text(row[0])}: {error}); "
+                "restore a backup"
+            ) from error

@@ -1,15 +1,14 @@
 """JSONL files of the guide, of claude-force 1.3 and of our own export: bytes to records.
 
-Parsing never stops at a bad line and never looks at the database: it yields a record or a `Rejected` for every line
-that is not blank. A line without a `uid` gets one from its content and from its ordinal among the equal lines of this
-file: two equal lines are two executions, and reading the file again gives the same identities.
+Reading never stops at a bad line and never looks at the database: every line that is not blank becomes a row or a
+`Rejected`. A line without a `uid` gets one from its content and from its ordinal among the equal lines of
+this file: two equal lines are two executions, and reading the file again gives the same identities.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import BinaryIO
@@ -17,24 +16,21 @@ from typing import BinaryIO
 from claude_force.bridge import Draft, content_digest, decode_line
 from claude_force.errors import InvalidRecord
 from claude_force.pricing import PriceTable, usage_of
-from claude_force.record import ExecutionMetrics, content_uid
-from claude_force.sources.lines import LINE_LIMIT_BYTES, Line, read_lines
+from claude_force.record import ExecutionMetrics, Row, content_identity, content_uid, to_row
+from claude_force.rollup import Sums, sum_up
+from claude_force.sources.lines import LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, read_chunks
+from claude_force.sources.ordinals import Ordinals
+from claude_force.sources.quick import QuickReader
 
 _TOO_LOW = 100
 """How many times below list price a cost must be to be called too low. The table of claude-force 1.3 is 1,000 times
 too low for the models that it knew, and about 270 times for the one that it took for another."""
 
+BATCH = 8000
+"""Lines in one transaction: fewer would change more sums for each, more would take more memory."""
+
 EXCERPT_BYTES = 2000
 """How much of a rejected line is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A line that became a record, and what a person should hear about it."""
-
-    record: ExecutionMetrics
-    notes: tuple[str, ...] = ()
-    cost_too_low: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +44,19 @@ class Rejected:
 
 
 @dataclass(slots=True)
+class Batch:
+    """Some lines of a file: the rows that they became, what these come to, what a person should hear about them, and
+    the lines that were refused. `position` is how many bytes of the file were read for it."""
+
+    rows: list[Row] = field(default_factory=list)
+    sums: Sums | None = None
+    notes: Counter[str] = field(default_factory=Counter)
+    cost_too_low: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    position: int = 0
+
+
+@dataclass(slots=True)
 class JsonlSource:
     """How to read a file. `prices` fills in the costs that lines without a uid lack (None: it fills in none); with
     `reprice` it replaces the costs of every line. `is_broken_off` tells afterwards whether the end was not reached."""
@@ -56,27 +65,44 @@ class JsonlSource:
     prices: PriceTable | None = None
     reprice: bool = False
     is_broken_off: bool = False
-    _seen: Counter[bytes] = field(default_factory=Counter)
+    _ordinals: Ordinals = field(default_factory=Ordinals)
 
-    def parse(self, stream: BinaryIO) -> Iterator[Parsed | Rejected]:
-        """Everything in one file, in its order. Where the file cannot be read on, the rest is one Rejected."""
-        self._seen.clear()
-        number = end = 0
+    def read(self, stream: BinaryIO, position: Callable[[], int] = lambda: 0) -> Iterator[Batch]:
+        """Everything in one file, in its order. Where the file cannot be read on, the rest is one Rejected. Raises
+        InputError where there is no disk to remember the lines of a large file."""
+        self._ordinals.clear()
+        quickly = QuickReader(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
+        number, end = 1, 0
         try:
-            for line in read_lines(stream):
-                number, end = line.number, line.end
-                yield self._parse(line)
-        except (OSError, EOFError, zlib.error) as error:
+            for chunk in read_chunks(stream, BATCH):
+                number, end = chunk.number + len(chunk.raw), chunk.end
+                batch = self._batch(chunk, [quickly(data) for data in chunk.raw])
+                batch.position = position()
+                yield batch
+        except READ_ERRORS as error:
             self.is_broken_off = True
-            yield Rejected(number + 1, end, f"the file cannot be read on from here: {error}", b"")
+            reason = f"the file cannot be read on from here: {error}"
+            yield Batch(rejected=[Rejected(number, end, reason, b"")])
 
-    def _parse(self, line: Line) -> Parsed | Rejected:
+    def _batch(self, chunk: Chunk, rows: list[Row | None]) -> Batch:
+        """The batch of a chunk, of whose lines some were read quickly."""
+        batch = Batch()
+        for place, line in chunk.lines([place for place, row in enumerate(rows) if row is None]):
+            if line is not None:
+                rows[place] = self._row(line, batch)
+        batch.rows = [row for row in rows if row is not None]
+        batch.sums = sum_up(batch.rows)
+        return batch
+
+    def _row(self, line: Line, batch: Batch) -> Row | None:
+        """The row of an unusual line, with what is to be said about it in its batch."""
         try:
-            return self._record(line)
+            return to_row(self._record(line, batch))
         except InvalidRecord as error:
-            return Rejected(line.number, line.offset, str(error), line.data[:EXCERPT_BYTES])
+            batch.rejected.append(Rejected(line.number, line.offset, str(error), line.data[:EXCERPT_BYTES]))
+            return None
 
-    def _record(self, line: Line) -> Parsed:
+    def _record(self, line: Line, batch: Batch) -> ExecutionMetrics:
         if line.too_long:
             raise InvalidRecord("", f"longer than {LINE_LIMIT_BYTES // 1024**2} MiB")
         try:
@@ -90,19 +116,19 @@ class JsonlSource:
         if not is_ours:
             fields["uid"] = self._identity(draft)
         record = ExecutionMetrics(**fields)
+        batch.notes.update(draft.notes)
         if self.prices is None or (is_ours and not self.reprice):
             # What we exported has the cost that it had, also where that is unknown.
-            return Parsed(record, draft.notes)
+            return record
         if "workflow_name" in draft.aliases and not self.reprice and _is_too_low(record, self.prices):
             # A false cost must not be compared with a true one: it would show as savings.
-            return Parsed(record, draft.notes, cost_too_low=True)
-        return Parsed(self.prices.priced(record, replace=self.reprice), draft.notes)
+            batch.cost_too_low += 1
+            return record
+        return self.prices.priced(record, replace=self.reprice)
 
     def _identity(self, draft: Draft) -> str:
-        digest = content_digest(draft)
-        ordinal = self._seen[digest]
-        self._seen[digest] += 1
-        return content_uid(draft.fields["timestamp_us"], digest, ordinal)
+        digest, instant = content_digest(draft), draft.fields["timestamp_us"]
+        return content_uid(instant, digest, self._ordinals.next(content_identity(instant, digest, 0)))
 
 
 def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:

@@ -2,16 +2,27 @@
 
 Only a newline byte ends a line (text methods also cut at U+2028 and others, in the middle of a JSON string). A line
 longer than the limit is skipped, not read into memory, and still has its number and offset.
+
+Lines come by the chunk, as they are: where one stands, and what it holds without its ends, is worked out for those few
+that somebody asks about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, islice
 from typing import BinaryIO
 
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
+CHUNK_BYTES = 16 * 1024 * 1024
+"""A chunk ends when it holds more."""
+
+READ_ERRORS = (OSError, EOFError, zlib.error)
+"""What a file that cannot be read on raises; the last two are of archives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +38,70 @@ class Line:
     complete: bool
 
 
-def read_lines(stream: BinaryIO, limit: int = LINE_LIMIT_BYTES) -> Iterator[Line]:
-    """The lines of a stream that are not blank; a byte order mark at its very start is left out."""
-    number = end = 0
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Lines of a stream, the first of which has `number` and begins at `offset`. `raw` are their bytes, line ends and
+    blank lines included; of a last line over the limit the beginning, and `skipped` and `ended` tell of the rest."""
+
+    number: int
+    offset: int
+    raw: list[bytes]
+    limit: int
+    skipped: int = 0
+    ended: bool = False
+
+    @property
+    def end(self) -> int:
+        """Where the next chunk begins."""
+        return self.offset + sum(map(len, self.raw)) + self.skipped
+
+    def lines(self, places: Iterable[int]) -> Iterator[tuple[int, Line | None]]:
+        """Place and line of each of some places in `raw`, ascending; None for a blank line."""
+        offsets = list(accumulate(map(len, self.raw), initial=self.offset))
+        for place in places:
+            data, offset = self.raw[place], offsets[place]
+            complete = data.endswith(b"\n")
+            too_long = not complete and len(data) == self.limit
+            content = (data.removeprefix(BOM) if offset == 0 else data).strip(b" \t\r\n")
+            if not (content or too_long):
+                yield place, None
+            elif too_long:
+                yield place, Line(self.number + place, offset, self.end, content, True, self.ended)
+            else:
+                yield place, Line(self.number + place, offset, offsets[place + 1], content, False, complete)
+
+
+def read_chunks(stream: BinaryIO, size: int, limit: int = LINE_LIMIT_BYTES) -> Iterator[Chunk]:
+    """Everything in a stream, in chunks of at most `size` lines. Raises one of READ_ERRORS where it cannot be read on,
+    after what came before."""
+    number, offset = 1, 0
+    lines = iter(partial(stream.readline, limit), b"")
+    while True:
+        raw: list[bytes] = []
+        held = 0
+        try:
+            for data in islice(lines, size):
+                raw.append(data)
+                held += len(data)
+                if held > CHUNK_BYTES or len(data) == limit:
+                    break
+        except READ_ERRORS:
+            if raw:
+                yield Chunk(number, offset, raw, limit)
+            raise
+        if not raw:
+            return
+        is_cut = len(raw[-1]) == limit and not raw[-1].endswith(b"\n")
+        chunk = Chunk(number, offset, raw, limit, *(_skip(stream, limit) if is_cut else ()))
+        yield chunk
+        number, offset = number + len(raw), chunk.end
+
+
+def _skip(stream: BinaryIO, limit: int) -> tuple[int, bool]:
+    """Read to the end of a line: how many bytes there were, and whether it has one."""
+    skipped = 0
     while data := stream.readline(limit):
-        number += 1
-        offset, end = end, end + len(data)
-        kept, too_long = data, not data.endswith(b"\n") and len(data) == limit
-        while not data.endswith(b"\n") and len(data) == limit:
-            data = stream.readline(limit)
-            end += len(data)
-        complete = data.endswith(b"\n")
-        content = kept.removeprefix(BOM) if offset == 0 else kept
-        content = content.strip(b" \t\r\n")
-        if content or too_long:
-            yield Line(number, offset, end, content, too_long, complete)
+        skipped += len(data)
+        if data.endswith(b"\n"):
+            return skipped, True
+    return skipped, False

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from claude_force.database import Database
 from claude_force.errors import InputError
 from claude_force.private_files import open_append
 from claude_force.query import known_uids
-from claude_force.record import ExecutionMetrics, identity_bytes
+from claude_force.record import FIELDS, Row
 from claude_force.result import Added
-from claude_force.sources.jsonl import Parsed, Rejected
+from claude_force.rollup import Sums
 
-BATCH = 5000
-"""Records in one transaction."""
+if TYPE_CHECKING:
+    from claude_force.sources.jsonl import Batch, Rejected
 
 EXAMPLES = 5
 """Rejected lines that a report remembers."""
@@ -31,8 +30,10 @@ EXAMPLES = 5
 NOTES_LIMIT = 100
 """How many different notes are told apart; their text comes from the file."""
 
-Progress = Callable[[], None]
-"""Called after each batch."""
+_INSTANT = FIELDS.index("timestamp_us")
+
+Progress = Callable[[int], None]
+"""Called after each batch with the bytes that have been read."""
 
 
 @dataclass(slots=True)
@@ -60,28 +61,29 @@ class ImportReport:
 class Target(Protocol):
     """Where records go. A list with a counter is one, too."""
 
-    def add(self, records: Iterable[ExecutionMetrics]) -> Added:
-        """Take the records; how many were new."""
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None) -> Added:
+        """Take the rows, and what they come to; how many were new."""
 
-    def reprice(self, records: Iterable[ExecutionMetrics]) -> int:
-        """Replace the costs of records that are there; how many changed."""
+    def reprice(self, rows: Sequence[Row]) -> int:
+        """Replace the costs of executions that are there; how many changed."""
 
 
 class DryRun:
     """A target that changes nothing: it says what a store would have done."""
 
     def __init__(self, database: Database) -> None:
+        from claude_force.sources.ordinals import Ordinals
+
         self._database = database
-        self._seen: set[bytes] = set()
+        self._seen = Ordinals()
 
-    def add(self, records: Iterable[ExecutionMetrics]) -> Added:
-        """Count the records that are in neither the store nor an earlier call."""
-        uids = [identity_bytes(record.uid) for record in records]
-        new = set(uids) - known_uids(self._database, uids) - self._seen
-        self._seen |= new
-        return Added(len(new), len(uids) - len(new))
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None) -> Added:  # noqa: ARG002  (the protocol's name)
+        """Count the executions that are in neither the store nor an earlier call."""
+        known = known_uids(self._database, [row[0] for row in rows])
+        new = sum(row[0] not in known and self._seen.next(row[0]) == 0 for row in rows)
+        return Added(new, len(rows) - new)
 
-    def reprice(self, records: Iterable[ExecutionMetrics]) -> int:  # noqa: ARG002  (the protocol's name)
+    def reprice(self, rows: Sequence[Row]) -> int:  # noqa: ARG002  (the protocol's name)
         """Nothing is changed, so nothing is counted."""
         return 0
 
@@ -117,7 +119,7 @@ class RejectLog:
 
 
 def load(
-    parsed: Iterable[Parsed | Rejected],
+    found: Iterable[Batch],
     target: Target,
     *,
     source: str,
@@ -126,46 +128,38 @@ def load(
     reprice: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Add everything that was parsed, batch by batch.
+    """Add everything that was read, batch by batch.
 
     `rejects` is None for a dry run. `now_us` is only for the note on executions that are dated after it. Raises
     DatabaseError or InputError; batches before that are stored, and the import can be run again.
     """
     report = ImportReport()
-    for batch in batches(parsed):
-        records = [item.record for item in batch if isinstance(item, Parsed)]
-        refused = [item for item in batch if isinstance(item, Rejected)]
-        result = target.add(records)
+    for batch in found:
+        result = target.add_rows(batch.rows, batch.sums)
         if reprice and result.duplicates:
-            report.repriced += target.reprice(records)
+            report.repriced += target.reprice(batch.rows)
         if rejects is not None:
-            rejects.write(source, refused)
+            rejects.write(source, batch.rejected)
         report += ImportReport(
-            read=len(batch),
+            read=len(batch.rows) + len(batch.rejected),
             added=result.added,
             duplicates=result.duplicates,
-            rejected=len(refused),
-            examples=[(source, item) for item in refused[:EXAMPLES]],
+            rejected=len(batch.rejected),
+            cost_too_low=batch.cost_too_low,
+            examples=[(source, item) for item in batch.rejected[:EXAMPLES]],
         )
         _take_notes(report, batch, now_us)
         if progress is not None:
-            progress()
+            progress(batch.position)
     return report
 
 
-def batches(parsed: Iterable[Parsed | Rejected]) -> Iterator[tuple[Parsed | Rejected, ...]]:
-    """Batches of BATCH items."""
-    items = iter(parsed)
-    while batch := tuple(islice(items, BATCH)):
-        yield batch
-
-
-def _take_notes(report: ImportReport, batch: Iterable[Parsed | Rejected], now_us: int) -> None:
-    for item in batch:
-        if isinstance(item, Parsed):
-            report.cost_too_low += item.cost_too_low
-            for note in item.notes:
-                known = note in report.notes or len(report.notes) < NOTES_LIMIT
-                report.notes[note if known else "and other notes"] += 1
-            if item.record.timestamp_us > now_us:
-                report.notes["dated after now; reports of the last days leave it out"] += 1
+def _take_notes(report: ImportReport, batch: Batch, now_us: int) -> None:
+    for note, count in batch.notes.items():
+        known = note in report.notes or len(report.notes) < NOTES_LIMIT
+        report.notes[note if known else "and other notes"] += count
+    instants = [row[_INSTANT] for row in batch.rows]
+    if instants and max(instants) > now_us:
+        report.notes["dated after now; reports of the last days leave it out"] += sum(
+            instant > now_us for instant in instants
+        )

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from claude_force import query
-from claude_force.bridge import to_columns
+from claude_force.bridge import columns_of
+from claude_force.clock import instant_formatter
 from claude_force.opening import open_database
 from claude_force.query import Filter
 from tests.builders import a_line
@@ -87,7 +88,8 @@ def rejected_lines(home: Path) -> list[dict[str, Any]]:
 def stored(home: Path) -> list[dict[str, Any]]:
     """The executions in the database, oldest first, their times in UTC."""
     database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
-    found = [to_columns(record, UTC) for record in query.iterate(database, Filter())]
+    format_time = instant_formatter(UTC)
+    found = [columns_of(row, format_time) for row in query.iterate_rows(database, Filter())]
     database.close()
     return found
 

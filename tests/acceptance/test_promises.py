@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from claude_force.performance_tracker import PerformanceTracker
-from claude_force.sources.jsonl import JsonlSource, Parsed, Rejected
+from claude_force.sources.jsonl import JsonlSource
 from tests.builders import a_line
 from tests.conftest import EXAMPLES, Run
 
@@ -142,9 +142,9 @@ def test_a_file_that_breaks_off_is_known_to_be_incomplete() -> None:
             return super().readline(size)
 
     source = JsonlSource(UTC)
-    first, second = source.parse(Broken(a_line() * 2))
-    assert isinstance(first, Parsed)
-    assert isinstance(second, Rejected)
+    first, second = source.read(Broken(a_line() * 2))
+    assert (len(first.rows), first.rejected) == (1, [])
+    assert (second.rows, [item.line for item in second.rejected]) == ([], [2])
     assert source.is_broken_off
 
 

@@ -6,6 +6,7 @@ from claude_force import query
 from claude_force.clock import Window
 from claude_force.database import Database
 from claude_force.query import Filter
+from claude_force.record import to_row
 from claude_force.result import Added
 from claude_force.store import Store
 from tests.builders import NOON_US, an_execution
@@ -59,9 +60,9 @@ def test_repricing_changes_only_costs_that_differ(store: Store, database: Databa
     store.add([stored])
     dearer = an_execution(uid=stored.uid, cost_nanousd=3000, price_version="x")
     stranger = an_execution(cost_nanousd=1)
-    assert store.reprice([dearer, stranger]) == 1
-    assert store.reprice([dearer]) == 0
-    assert store.reprice([an_execution(uid=stored.uid, cost_nanousd=None)]) == 0
+    assert store.reprice([to_row(dearer), to_row(stranger)]) == 1
+    assert store.reprice([to_row(dearer)]) == 0
+    assert store.reprice([to_row(an_execution(uid=stored.uid, cost_nanousd=None))]) == 0
     assert list(query.iterate(database, Filter())) == [dearer]
 
 

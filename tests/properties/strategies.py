@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from claude_force.clock import ALL_TIME
 from claude_force.database import Database
-from claude_force.record import COST_LIMIT_NANOUSD, DURATION_LIMIT_US, TOKENS_LIMIT, ExecutionMetrics, content_uid
-from claude_force.sources.jsonl import JsonlSource, Parsed
+from claude_force.record import (
+    COST_LIMIT_NANOUSD,
+    DURATION_LIMIT_US,
+    TOKENS_LIMIT,
+    ExecutionMetrics,
+    content_uid,
+    from_row,
+)
+from claude_force.sources.jsonl import JsonlSource
 from claude_force.store import Store
 
 Line = dict[str, Any]
@@ -150,9 +157,9 @@ def to_bytes(history: list[Line]) -> bytes:
 
 def read_back(content: bytes, naive_zone: str = "UTC") -> list[ExecutionMetrics]:
     """The executions of a JSONL file, none of whose lines is rejected."""
-    parsed = list(JsonlSource(ZoneInfo(naive_zone)).parse(io.BytesIO(content)))
-    assert all(isinstance(item, Parsed) for item in parsed), parsed
-    return [item.record for item in parsed if isinstance(item, Parsed)]
+    batches = list(JsonlSource(ZoneInfo(naive_zone)).read(io.BytesIO(content)))
+    assert not any(batch.rejected for batch in batches), batches
+    return [from_row(row) for batch in batches for row in batch.rows]
 
 
 def fill(database: Database, content: bytes, naive_zone: str = "UTC") -> None:

@@ -30,7 +30,7 @@ from claude_force.rollup import (
     sum_up,
     take_apart,
 )
-from claude_force.store import COUNTED_AT_ONCE, UNCOUNTED_LIMIT, Store
+from claude_force.store import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
 from tests.builders import NOON_US, an_execution
 from tests.properties.strategies import instants, on_both_engines, records, refill
 
@@ -103,7 +103,9 @@ def test_roll_ups_follow_new_prices(database: Database, executions: list[Executi
     store = Store(database)
     refill(database, executions)
     store.add(in_bulk(executions))
-    store.reprice(replace(found, cost_nanousd=factor, reference_cost_nanousd=factor * 2) for found in executions)
+    store.reprice(
+        [to_row(replace(found, cost_nanousd=factor, reference_cost_nanousd=factor * 2)) for found in executions]
+    )
     assert_proven(database)
 
 
@@ -143,7 +145,7 @@ def test_a_period_is_what_its_rows_come_to(
         ]
         with database.read() as connection:
             found = query.totals(connection, Filter(window, agents))
-        cells = sum_up(map(to_row, inside)).cells.values()
+        cells = sum_up(list(map(to_row, inside))).cells.values()
         assert found == sum((Totals(*cell) for cell in cells), Totals())
         assert (found.executions, found.successes) == (len(inside), sum(execution.success for execution in inside))
         assert found.cost_nanousd == sum(execution.cost_nanousd or 0 for execution in inside)
@@ -160,9 +162,11 @@ def test_executions_that_wait_are_counted_when_they_are_many(database: Database)
         assert connection.fetch("SELECT COUNT(*) FROM rollups") == [(0,)]
         assert query.totals(connection, Filter()).executions == waiting
     store.add([an_execution(timestamp_us=NOON_US - place) for place in range(1, UNCOUNTED_LIMIT - waiting + 1)])
+    for place in range(LOOK_EVERY):
+        store.add([an_execution(timestamp_us=NOON_US + place)])
     with database.read() as connection:
-        assert connection.fetch("SELECT COUNT(*) FROM uncounted") == [(0,)]
-        assert query.totals(connection, Filter()).executions == UNCOUNTED_LIMIT
+        assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < LOOK_EVERY
+        assert query.totals(connection, Filter()).executions == UNCOUNTED_LIMIT + LOOK_EVERY
     assert_proven(database)
 
 

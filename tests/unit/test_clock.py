@@ -21,6 +21,7 @@ from claude_force.clock import (
     Window,
     dated_window,
     format_instant,
+    instant_formatter,
     instant_of,
     last_window,
     local_zone,
@@ -31,6 +32,7 @@ from claude_force.clock import (
     zone_of,
 )
 from claude_force.errors import InvalidWindow
+from tests.properties.strategies import ZONES, instants
 
 NEW_YORK = ZoneInfo("America/New_York")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -333,3 +335,16 @@ def test_the_last_days_end_now(days: int, hours: int, length: int, label: str) -
 def test_the_last_hundred_years_begin_with_time() -> None:
     """A period longer than time itself begins where instants do."""
     assert last_window(NOON, days=36_500).start_us == EARLIEST_US
+
+
+@given(
+    zone=st.sampled_from((*ZONES, "Africa/Monrovia", "Pacific/Chatham", "America/Havana")).map(ZoneInfo),
+    some=st.lists(st.one_of(instants, st.integers(0, LATEST_US - 1)), max_size=5),
+)
+@settings(deadline=None)
+def test_many_instants_are_formatted_like_one(zone: ZoneInfo, some: list[int]) -> None:
+    """What is remembered of an hour changes no text, also where the offset changes within the hour."""
+    quickly = instant_formatter(zone)
+    for instant in (*some, *some[::-1]):
+        for near in (instant, instant - instant % HOUR_US, instant - instant % HOUR_US + HOUR_US - 1):
+            assert quickly(near) == format_instant(near, zone)

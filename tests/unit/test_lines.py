@@ -5,36 +5,48 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
+from collections import Counter
 from datetime import UTC
 from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_force.bridge import ALL_COLUMNS
-from claude_force.sources.jsonl import EXCERPT_BYTES, JsonlSource, Parsed, Rejected
-from claude_force.sources.lines import LINE_LIMIT_BYTES, Line, read_lines
+from claude_force.pricing import PriceTable
+from claude_force.record import ExecutionMetrics, from_row
+from claude_force.sources.jsonl import EXCERPT_BYTES, JsonlSource, Rejected
+from claude_force.sources.lines import LINE_LIMIT_BYTES, Line, read_chunks
+from claude_force.sources.ordinals import REMEMBERED, Ordinals
+from claude_force.sources.quick import QuickReader
 from tests.builders import a_line
+from tests.properties.strategies import ZONES, lines
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GOOD = a_line(agent_name="good")
+PRICES = PriceTable("claude-sonnet-4-5")
 
 
 def lines_of(content: bytes, limit: int = LINE_LIMIT_BYTES) -> list[Line]:
     """The lines of a file with this content."""
-    return list(read_lines(io.BytesIO(content), limit))
+    chunks = read_chunks(io.BytesIO(content), 3, limit)
+    return [line for chunk in chunks for _, line in chunk.lines(range(len(chunk.raw))) if line is not None]
 
 
-def parse(content: bytes | BinaryIO) -> list[Parsed | Rejected]:
-    """What becomes of each line."""
+def parse(content: bytes | BinaryIO) -> tuple[list[ExecutionMetrics], list[Rejected]]:
+    """The executions of a file, and the lines that are none."""
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
-    return list(JsonlSource(UTC).parse(stream))
+    batches = list(JsonlSource(UTC).read(stream))
+    rows = [row for batch in batches for row in batch.rows]
+    return list(map(from_row, rows)), [item for batch in batches for item in batch.rejected]
 
 
 def uids_of(content: bytes) -> list[str]:
     """The identities of the lines that are taken."""
-    return [item.record.uid for item in parse(content) if isinstance(item, Parsed)]
+    return [execution.uid for execution in parse(content)[0]]
 
 
 def test_a_line_knows_where_it_stands() -> None:
@@ -134,16 +146,19 @@ REFUSED = {
     "a name of 201 characters": (a_line(agent_name="x" * 201), "agent_name: is longer than 200 characters"),
     "a name of 300 arrays": (a_line(agent_name="N").replace(b'"N"', b"[" * 300 + b"]" * 300), ""),
     "a foreign uid": (a_line(uid="42"), "uid: expected a UUID"),
+    "an escaped NUL": (a_line(error_type="a\0"), "error_type: contains a NUL"),
+    "a cost beyond belief": (a_line(estimated_cost=1e9), "estimated_cost: is too large"),
+    "a time beyond belief": (a_line(execution_time_ms=10**13), "execution_time_ms: is too large"),
+    "a negative time": (a_line(execution_time_ms=-0.001), "execution_time_ms: is negative"),
+    "half a usage": (a_line(input_tokens=None), "known both or neither"),
 }
 
 
 @pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED)
 def test_a_bad_line_has_a_reason_and_a_place(line: bytes, reason: str) -> None:
     """A line that is no execution is one Rejected, at its offset, between the records of its neighbours."""
-    before, refused, after = parse(GOOD + line + GOOD)
-    assert isinstance(before, Parsed)
-    assert isinstance(after, Parsed)
-    assert isinstance(refused, Rejected)
+    taken, (refused,) = parse(GOOD + line + GOOD)
+    assert [execution.agent_name for execution in taken] == ["good", "good"]
     assert (refused.line, refused.offset) == (2, len(GOOD))
     assert reason in refused.reason
     assert len(refused.reason) < 300
@@ -164,18 +179,18 @@ JSON_VALUES = st.recursive(
 )
 def test_any_values_make_a_record_or_a_reason(changes: dict[str, Any]) -> None:
     """Whatever stands in the fields of a line, it is taken or rejected; nothing is raised and no neighbour is lost."""
-    before, _, after = parse(GOOD + a_line(**changes) + GOOD)
-    assert isinstance(before, Parsed)
-    assert isinstance(after, Parsed)
+    taken, refused = parse(GOOD + a_line(**changes) + GOOD)
+    assert len(taken) + len(refused) == 3
+    assert (taken[0].agent_name, taken[-1].agent_name) == ("good", "good")
 
 
 @PATIENT
 @given(st.binary().filter(lambda content: content.strip(b" \t\r\n") != b"" and b"\n" not in content))
 def test_any_bytes_make_a_record_or_a_reason(content: bytes) -> None:
     """Whatever bytes stand in a line, its neighbours are taken."""
-    before, _, after = parse(GOOD + content + b"\n" + GOOD)
-    assert isinstance(before, Parsed)
-    assert isinstance(after, Parsed)
+    taken, refused = parse(GOOD + content + b"\n" + GOOD)
+    assert len(taken) + len(refused) == 3
+    assert (taken[0].agent_name, taken[-1].agent_name) == ("good", "good")
 
 
 def test_equal_lines_are_as_many_executions() -> None:
@@ -191,7 +206,7 @@ def test_equal_lines_are_as_many_executions() -> None:
 def test_one_source_reads_each_file_from_the_start() -> None:
     """The second file that one source reads has the identities that it has on its own."""
     source = JsonlSource(UTC)
-    read = [[item.record.uid for item in source.parse(io.BytesIO(GOOD)) if isinstance(item, Parsed)] for _ in range(2)]
+    read = [[row[0] for batch in source.read(io.BytesIO(GOOD)) for row in batch.rows] for _ in range(2)]
     assert read[0] == read[1]
 
 
@@ -207,9 +222,91 @@ def test_a_gzip_that_is_cut_off_ends_in_one_reason(cut: int) -> None:
         json.dumps({**json.loads(a_line()), "run_id": f"{number * 7919:x}"}).encode() + b"\n" for number in range(50)
     ]
     zipped = io.BytesIO(gzip.compress(b"".join(lines))[:-cut])
-    *before, last = parse(gzip.GzipFile(fileobj=zipped))  # type: ignore[arg-type]
-    assert all(isinstance(item, Parsed) for item in before)
-    assert isinstance(last, Rejected)
+    before, (last,) = parse(gzip.GzipFile(fileobj=zipped))  # type: ignore[arg-type]
     assert last.reason.startswith("the file cannot be read on from here")
     assert last.line == len(before) + 1
     assert last.offset == sum(map(len, lines[: len(before)]))
+
+
+# The quick way
+
+
+def slowly(line: bytes) -> bytes:
+    """The same line with a field more that says nothing, which is enough to be unusual."""
+    return line.rstrip()[:-1] + b', "nothing": null}\n'
+
+
+USUAL = {
+    "the guide's": a_line(),
+    "nothing known": a_line(
+        execution_time_ms=None, input_tokens=None, output_tokens=None, total_tokens=None, estimated_cost=None
+    ),
+    "every field": a_line(
+        uid="0193267f-3b2a-7c55-8f02-3a1f0d9c4b11", source="elsewhere", host="box", project="/srv/app", run_id="r",
+        workflow_id="w", workflow_position=3, cache_read_tokens=5, cache_write_5m_tokens=6, cache_write_1h_tokens=7,
+        reference_cost=0.5, price_version="1", total_tokens=1819, error_type="TimeoutError", success=False,
+    ),
+    "a microsecond": a_line(execution_time_ms=3.0005, timestamp="2025-11-14T10:30:45+05:30"),
+    "a nano-dollar": a_line(estimated_cost=1.5e-9),
+    "no cost": a_line(estimated_cost=None),
+    "other letters": a_line(agent_name="агент \u2028 \x7f 🦊", model="é/<>&"),
+    "an unknown model": a_line(model="gpt-4o", estimated_cost=None),
+    "a long prompt": a_line(model="claude-sonnet-4-5", input_tokens=250_000, total_tokens=250_567, estimated_cost=None),
+    "zeros": a_line(execution_time_ms=0, estimated_cost=0, cache_read_tokens=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reprice", [False, True])
+@pytest.mark.parametrize("line", USUAL.values(), ids=USUAL)
+def test_a_usual_line_is_read_quickly_and_alike(line: bytes, reprice: bool) -> None:
+    """The quick way takes it, and makes of it what the long way makes, to the last bit, costs and identity included."""
+    assert QuickReader(UTC, PRICES, Ordinals(), reprice=reprice).read(line) is not None
+    (batch,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(line + slowly(line)))
+    quick, slow = batch.rows
+    assert (batch.rejected, batch.notes) == ([], {})
+    assert quick[1:] == slow[1:]
+    (alone,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(slowly(line)))
+    assert alone.rows[0][0] == quick[0]
+
+
+@PATIENT
+@given(
+    line=lines(),
+    changes=st.dictionaries(st.sampled_from([*ALL_COLUMNS, "workflow_name", "duration_ms"]), JSON_VALUES, max_size=2),
+    zone=st.sampled_from(ZONES).map(ZoneInfo),
+)
+def test_what_is_read_quickly_is_read_alike(line: dict[str, Any], changes: dict[str, Any], zone: ZoneInfo) -> None:
+    """Any line, with any values in any fields: what the quick way takes, the long way takes too, and alike; what it
+    does not take it leaves to the long way."""
+    content = json.dumps(line | changes).encode() + b"\n"
+    quick = QuickReader(zone, PRICES, Ordinals(), reprice=False).read(content)
+    (slow,) = JsonlSource(zone, PRICES).read(io.BytesIO(slowly(content)))
+    if quick is not None:
+        assert (slow.rows, slow.rejected, slow.notes, slow.cost_too_low) == ([quick], [], {}, 0)
+
+
+# Ordinals
+
+
+@pytest.mark.parametrize("order", ["of time", "shuffled", "twice over", "of time, with a late one"])
+def test_occurrences_are_counted_however_far_apart(order: str) -> None:
+    """More identities than are kept in memory, some of them several times: each gets the ordinals 0, 1, 2 ..., whatever
+    the order, and the memory is bounded."""
+    chance = random.Random(3)
+    identities = [(number // 3 * 3 if number % 9 == 0 else number).to_bytes(16) for number in range(4 * REMEMBERED)]
+    identities += (
+        [number.to_bytes(16) for number in range(0, REMEMBERED, 7)] if order == "of time, with a late one" else []
+    )
+    if order == "shuffled":
+        identities += identities[: REMEMBERED // 2]
+        chance.shuffle(identities)
+    if order == "twice over":
+        identities += identities
+    ordinals, seen = Ordinals(), Counter[bytes]()
+    for identity in identities:
+        assert ordinals.next(identity) == seen[identity]
+        seen[identity] += 1
+    assert len(ordinals._recent) <= 2 * REMEMBERED + 1
+    ordinals.clear()
+    assert ordinals.next(identities[0]) == 0
+    ordinals.clear()

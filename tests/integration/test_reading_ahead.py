@@ -1,0 +1,80 @@
+"""A long file is read by a second process: with the same result, and whatever happens to it is said."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from claude_force.errors import InputError
+from claude_force.sources.ahead import SHORT_BYTES, read
+from claude_force.sources.files import open_input
+from claude_force.sources.jsonl import Batch, JsonlSource
+from tests.builders import a_line
+from tests.conftest import Run
+
+
+@pytest.fixture
+def long_file(tmp_path: Path) -> Path:
+    """A file that is long enough for a second process: equal lines, other lines, and bad ones."""
+    path = tmp_path / "long.jsonl"
+    line, other, bad = a_line(), a_line(workflow_name="w", more=1), b"{bad\n"
+    path.write_bytes((line * 40 + other * 9 + bad) * (SHORT_BYTES // (len(line) * 40) + 1))
+    return path
+
+
+def in_this_process(path: Path) -> list[Batch]:
+    """What the file holds, read here."""
+    with path.open("rb") as stream:
+        return list(JsonlSource(UTC).read(stream, stream.tell))
+
+
+def test_the_second_process_reads_the_same(long_file: Path) -> None:
+    """Rows, sums, notes, rejected lines and positions are those of reading in this process, and it is gone after."""
+    with open_input(str(long_file)) as source:
+        found = list(read(source, JsonlSource(UTC)))
+    assert found == in_this_process(long_file)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_reader_that_is_killed_is_said(long_file: Path) -> None:
+    """Its end is an error in one line, and what it had read before is there."""
+    with open_input(str(long_file)) as source:
+        batches = read(source, JsonlSource(UTC))
+        first = next(batches)
+        (reader,) = multiprocessing.active_children()
+        assert reader.pid is not None
+        os.kill(reader.pid, signal.SIGKILL)
+        with pytest.raises(InputError, match=r"ended unexpectedly \(-9\)"):
+            list(batches)
+    assert first.rows == in_this_process(long_file)[0].rows
+
+
+def test_a_reader_does_not_outlive_who_stops_listening(long_file: Path) -> None:
+    """An import that ends in the middle leaves no process behind."""
+    with open_input(str(long_file)) as source:
+        batches: Iterator[Batch] = read(source, JsonlSource(UTC))
+        assert len(list(islice(batches, 1))) == 1
+        batches.close()  # type: ignore[attr-defined]
+    assert multiprocessing.active_children() == []
+
+
+def test_a_long_import_counts_every_line(run: Run, long_file: Path, location: str) -> None:
+    """By the installed program, twice: every line is added once, a duplicate, or rejected with its place."""
+    lines = long_file.read_bytes().splitlines()
+    bad = sum(line == b"{bad" for line in lines)
+    first = run("import", long_file, "--json", "--db", location)
+    assert first.returncode == 1
+    found = json.loads(first.stdout)
+    assert (found["read"], found["added"], found["rejected"]) == (len(lines), len(lines) - bad, bad)
+    again = json.loads(run("import", long_file, "--json", "--db", location).stdout)
+    assert (again["added"], again["duplicates"]) == (0, len(lines) - bad)
+    checked = run("db", "check", "--db", location)
+    assert (checked.returncode, checked.stdout.split(": ")[-1]) == (0, "ok\n")
