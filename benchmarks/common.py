@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = Path(sys.executable).with_name("claude-force")
 TIME_LIMIT_S = 3600
 
-_SAMPLE_S = 0.02
+_SAMPLE_S = 0.1
 _FAMILY_EVERY = 5
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""How fast JSON lines are decoded, as a ratio to the standard library. Needs: pip install msgspec."""
+"""How fast JSON lines are decoded, as a ratio to the standard library."""
 
 from __future__ import annotations
 

@@ -116,9 +116,9 @@ def _method(bench: Bench) -> str:
     return (
         f"Each figure is the median of {bench.repeat} runs of whole processes, unless it says otherwise; the two sides "
         "of a ratio run by turns. CPU is user and system time of the process and its children. Peak memory is the "
-        "largest sum of the resident memory of the process and all below it, seen every 20 ms. 1 MB is 1,000,000 "
-        f"bytes. The history is made up by `benchmarks/generate.py` (seed {bench.space.seed}, a year of working days "
-        f"that ends on {bench.space.end}). Reports are warm: each ran once before it was measured. One record is timed "
+        "largest sum of the resident memory of the process and all below it, seen ten times a second. 1 MB is "
+        f"1,000,000 bytes. The history is made up by `benchmarks/generate.py` (seed {bench.space.seed}, a year of "
+        f"working days that ends on {bench.space.end}). Reports are warm: each ran once before it was measured. One record is timed "
         "within a process, in blocks of ours and of the bare insert by turns."
     )
 

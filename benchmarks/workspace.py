@@ -49,6 +49,8 @@ class Workspace:
     def run(self, *command: str | Path, zone: str = "UTC") -> Usage:
         """Run a command in the home folder, with local time as asked."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE_FORCE_", "XDG_"))}
+        # As it is for users: code that was run before is not compiled again.
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
         return run(command, self.home, kept | {"HOME": str(self.home), "TZ": zone})
 
     def program(self, *arguments: str | Path, zone: str = "UTC") -> Usage:

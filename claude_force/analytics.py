@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from claude_force import clock, query
 from claude_force.database import Connection, Database
@@ -39,8 +39,7 @@ STABLE_PERCENT = 5
 """A change of no more than this, in percent, is called stable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """Everything about a set of executions on one page. Percentiles that are not exact are at most 1 % away."""
 
     period: str
@@ -113,8 +112,7 @@ class Breakdown:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
+class Costs(NamedTuple):
     """What was spent, on what, and what it would have been on the reference model. Of `parts`, what was not asked for
     is empty; `counts` are the agents and models that there are, whatever the limit."""
 
@@ -147,8 +145,7 @@ class Costs:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """From the first whole interval to the last, in percent; None where the first has nothing to compare with."""
 
     first: str
@@ -157,8 +154,7 @@ class Change:
     average_time: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Trends:
+class Trends(NamedTuple):
     """Executions over time. `change` is None where there are fewer than two whole intervals."""
 
     period: str

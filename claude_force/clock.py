@@ -137,6 +137,9 @@ def _offset_of_hour(hour: int, zone: tzinfo) -> tuple[int, str] | None:
 def local_zone() -> tzinfo:
     """The zone of this machine, with its rules for the past and the future (not merely today's offset). Raises
     SettingsError where TZ or the system names none that is known."""
+    if os.environ.get("TZ") == "UTC":
+        # Of servers and containers, where a report is done before the zone is looked up.
+        return UTC
     import tzlocal
 
     try:

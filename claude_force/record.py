@@ -10,7 +10,6 @@ go to the end of the index: version 7 for a fresh execution, version 8 for one w
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -209,6 +208,9 @@ def dollars(nanousd: int | None) -> float | None:
 def task_hash(task: str) -> str:
     """The first eight hexadecimal digits of the task's MD5: the grouping key that claude-force 1.3 wrote, so that old
     and new executions of one task group together. It protects nothing."""
+    # Loaded with its cryptography when it is needed: a report does not.
+    import hashlib
+
     return hashlib.md5(task.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
 
 
@@ -225,6 +227,8 @@ def content_uid(timestamp_us: int, digest: bytes, ordinal: int) -> str:
 
 def content_identity(timestamp_us: int, digest: bytes, ordinal: int) -> bytes:
     """The sixteen bytes of `content_uid`."""
+    import hashlib
+
     mixed = hashlib.blake2b(digest + ordinal.to_bytes(8), digest_size=10).digest()
     return _identity(timestamp_us, 8, int.from_bytes(mixed))
 

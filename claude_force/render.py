@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 from claude_force.escape import for_markdown, for_terminal
-from claude_force.export.files import csv_line, is_unicode
+from claude_force.output import is_unicode
 
 NONE = "–"
 """A cell of something that is not known."""
@@ -29,24 +29,21 @@ _NARROWEST = 20
 _NARROWEST_NAME = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table. `title` may have two lines. Only `name` columns may be cut."""
 
     title: str
     kind: Literal["name", "number", "bar", "text"] = "number"
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Rows of strings under columns."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """Lines, under a heading of their own where it has one; the lines are indented then."""
 
     heading: str | None
@@ -177,6 +174,8 @@ def write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Rows under the keys of the first; nothing at all where there are none."""
     if not rows:
         return
+    from claude_force.export.files import csv_line
+
     file.write(csv_line(rows[0]))
     for row in rows:
         file.write(csv_line(row.get(name) for name in rows[0]))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from claude_force.record import NANOUSD, dollars
 
@@ -113,8 +114,7 @@ def _ratio(dividend: int, divisor: int) -> float | None:
 TOTALS: tuple[str, ...] = tuple(field.name for field in fields(Totals))
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
+class Percentiles(NamedTuple):
     """Nearest-rank percentiles of the durations, in microseconds; None where nothing was timed."""
 
     p50_us: int | None = None
@@ -122,8 +122,7 @@ class Percentiles:
     p99_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """One row of a breakdown. `name` is None for the executions that have none (no workflow, no project);
     `percentiles` is None where they were not asked for."""
 
@@ -132,8 +131,7 @@ class Group:
     percentiles: Percentiles | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """One interval of a trend. `start_us` is its first instant, `label` the local date or hour."""
 
     label: str
@@ -142,8 +140,7 @@ class Bucket:
     totals: Totals
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorGroup:
+class ErrorGroup(NamedTuple):
     """The failures of one kind. `error_type` is None for failures that did not say."""
 
     error_type: str | None
@@ -153,20 +150,15 @@ class ErrorGroup:
     last_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """The first and the last instant of a set of executions."""
 
     first_us: int
     last_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(NamedTuple):
     """What `store.add` did with the records it was given."""
 
     added: int = 0
     duplicates: int = 0
-
-    def __add__(self, other: Added) -> Added:
-        return Added(self.added + other.added, self.duplicates + other.duplicates)

@@ -235,8 +235,7 @@ def spread_errors(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, s
     return [(*key, *found) for key, found in spread.items()]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """A period taken apart: buckets [first, end) of levels, in no overlap, and the rows at the edges. `inside` is the
     period that the buckets cover; empty where none fits."""
 

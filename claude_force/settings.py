@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +90,8 @@ def user_folder() -> Path:
     try:
         return Path.home()
     except RuntimeError:
+        import tempfile
+
         return Path(tempfile.gettempdir()) / f"claude-force-{os.getuid()}"
 
 
@@ -187,6 +187,8 @@ def _checked(path: Path, key: str, value: object) -> object:
 
 def unknown_key(key: str) -> str:
     """What to say about a key that does not exist: the nearest that does, or all of them."""
+    from difflib import get_close_matches
+
     near = get_close_matches(key, KEYS, n=1)
     return f"no setting {key}" + (f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(KEYS)}")
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import sqlite3
 import threading
 import time
@@ -195,7 +194,7 @@ class SqliteDatabase(Database):
         with self._transaction("BEGIN IMMEDIATE", found) as raw:
             before = raw.total_changes
             yield SqliteConnection(raw)
-        self._changes += raw.total_changes - before + 1
+            self._changes += raw.total_changes - before + 1
         if self._changes >= _CHANGES_BETWEEN_LOOKS:
             self._changes = 0
             self._bound_log()
@@ -481,6 +480,7 @@ def translate(error: Exception, path: Path) -> DatabaseError:
 
 def _free_bytes(path: Path) -> int:
     try:
-        return shutil.disk_usage(path.parent).free
+        found = os.statvfs(path.parent)
+        return found.f_bavail * found.f_frsize
     except OSError:
         return 0

@@ -13,7 +13,6 @@ from claude_force.cli import layout
 from claude_force.cli.options import Request, filter_options, refuse_database, report_options, show
 from claude_force.intervals import Interval
 from claude_force.query import Dimension
-from claude_force.render import quantity
 
 _LIMIT = click.IntRange(1)
 sort_option = click.option(
@@ -189,6 +188,7 @@ def export(
       claude-force analytics export --format csv --output metrics.csv
     """
     from claude_force.export import files
+    from claude_force.render import quantity
 
     if as_json and form not in (None, "json"):
         raise click.UsageError("--json and --format contradict each other")

@@ -12,7 +12,6 @@ from claude_force import clock, query
 from claude_force.cli.options import database_option, find_place
 from claude_force.database import HEAD
 from claude_force.errors import DatabaseMissing
-from claude_force.render import quantity
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -119,6 +118,7 @@ def rebuild(location: str | None) -> None:
     Example:
       claude-force db rebuild
     """
+    from claude_force.render import quantity
     from claude_force.store import Store
 
     database = find_place(location).database

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 from claude_force import clock, query
 from claude_force.analytics import TITLES
@@ -96,7 +98,7 @@ def find_place(location: str | None) -> Place:
 def show(request: Request, report: Report, layout: Layout) -> None:
     """Write a report in the format asked for, to the file asked for."""
     from claude_force import render
-    from claude_force.export.files import open_output
+    from claude_force.output import open_output
 
     refuse_database(request.output, request.place)
     filters = {TITLES[column]: list(wanted) for column, wanted in request.chosen.names() if wanted}
@@ -163,6 +165,8 @@ def timezone_option(function: F) -> F:
 
 def _complete(dimension: Dimension) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     def names(context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
         try:
             place = find_place(context.params.get("location"))
             with place.database.read() as connection:

@@ -1,7 +1,7 @@
 """CSV, JSON and JSONL files, written in constant memory.
 
 JSONL is the lossless bridge: importing it gives the same executions, and exporting them again the same bytes. CSV has
-exactly the guide's twelve columns. A file appears when it is whole, never half.
+exactly the guide's twelve columns.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from itertools import islice
 from pathlib import Path
@@ -20,9 +17,8 @@ from typing import Any, TextIO
 
 from claude_force.bridge import ALL_COLUMNS, GUIDE_COLUMNS, columns_of, encode_row
 from claude_force.clock import instant_formatter
-from claude_force.errors import OutputError
 from claude_force.escape import for_csv
-from claude_force.private_files import replacing
+from claude_force.output import is_unicode, open_output
 from claude_force.record import Row
 
 Rows = Iterable[Row]
@@ -103,51 +99,3 @@ def _write_array(rows: Rows, file: TextIO, zone: tzinfo, indent: int | None) -> 
         count += 1
     file.write("\n]" if count else "]")
     return count
-
-
-def is_unicode(file: TextIO) -> bool:
-    """Whether every character can be written as it is."""
-    return (file.encoding or "utf-8").lower().replace("-", "").startswith("utf")
-
-
-@contextmanager
-def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that takes its name when it is whole. Raises OutputError with the remedy."""
-    if path is None:
-        if sys.stdout is None:
-            raise OutputError("the standard output is closed")
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    if path.exists() and not path.is_file():
-        # A pipe or a device cannot be replaced: /dev/stdout, a named pipe.
-        with _explained(path), path.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        return
-    with (
-        _explained(path),
-        replacing(path, 0o666 & ~_umask()) as descriptor,
-        open(descriptor, "w", encoding="utf-8", newline="", closefd=False) as file,
-    ):
-        yield file
-
-
-def _umask() -> int:
-    """What the user takes from the permissions of new files. It can only be read by setting it."""
-    found = os.umask(0o077)
-    os.umask(found)
-    return found
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except io.UnsupportedOperation as error:
-        raise OutputError(f"{path}: {error}") from error
-    except OSError as error:
-        if not path.parent.is_dir():
-            raise OutputError(f"{path}: the folder {path.parent} does not exist; mkdir -p {path.parent}") from None
-        raise OutputError(f"{path}: {error.strerror}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from claude_force.clock import Window
 from claude_force.database import Connection
@@ -81,8 +81,7 @@ def parts_of(connection: Connection, chosen: Filter, finest: int, *dimensions: D
     return take_apart(start, beyond if end is None or end > reach.last_us else end, finest, coarsest)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What cells have beside their series and sums: further columns, as SQL with {at} for the instant, and a condition
     on the buckets that may be read, likewise ("" for all)."""
 
@@ -90,7 +89,10 @@ class Reading:
     whole: str = ""
 
 
-def cells_of(chosen: Filter, parts: Parts, scope: int, reading: Reading = Reading()) -> Union:
+_PLAIN = Reading()
+
+
+def cells_of(chosen: Filter, parts: Parts, scope: int, reading: Reading = _PLAIN) -> Union:
     """The sums of a period by series: from roll-ups, from the rows at its edges, and from those not counted yet."""
     union = Union()
     for level, first, end in parts.buckets:

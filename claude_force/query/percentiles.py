@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 
-from claude_force.database import Connection, Row
+from claude_force.database import Connection
 from claude_force.query.cells import Union, parts_of
 from claude_force.query.filter import LABELLED, OF_PENDING, Dimension, Filter, rows_from, where
 from claude_force.query.totals import totals
@@ -86,17 +85,20 @@ def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> di
     found: dict[str | None, Counter[int]] = {}
     for group, number, count in rows:
         found.setdefault(group, Counter())[number] += int(count)
-    for group, duration_us in _durations(connection, chosen, parts, name):
-        found.setdefault(group, Counter())[bin_of(duration_us)] += 1
+    for group, durations in _durations(connection, chosen, parts, name).items():
+        found.setdefault(group, Counter()).update(map(bin_of, durations))
     return found
 
 
-def _durations(connection: Connection, chosen: Filter, parts: Parts, name: str) -> Iterator[Row]:
-    """Name and duration of each row that the bins do not count."""
+def _durations(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, list[int]]:
+    """The durations, by name, of the rows that the bins do not count."""
+    found: dict[str | None, list[int]] = {}
     for window, pending in (*((edge, False) for edge in parts.edges), (parts.inside, True)):
         tables, condition, parameters = rows_from(
             replace(chosen, window=window), name != "NULL", "duration_us IS NOT NULL"
         )
         if pending:
             tables, condition = f"uncounted CROSS JOIN {tables}", f"{condition} AND {OF_PENDING}"
-        yield from connection.fetch(f"SELECT {name}, duration_us FROM {tables}{condition}", parameters)
+        for group, duration_us in connection.fetch(f"SELECT {name}, duration_us FROM {tables}{condition}", parameters):
+            found.setdefault(group, []).append(duration_us)
+    return found

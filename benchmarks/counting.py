@@ -1,0 +1,64 @@
+"""What it costs to count each recorded execution at once instead of many together: p50 of adding one, as a ratio."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from claude_force import store
+from claude_force.opening import open_database
+from claude_force.record import ExecutionMetrics, fresh_uid
+
+COUNT = 3000
+STEP_US = 9_000_000
+
+
+def main() -> None:
+    """Time both ways, each in a database of its own."""
+    together = p50_us(counted_at_once=store.COUNTED_AT_ONCE)
+    each = p50_us(counted_at_once=1)
+    print(f"put on the list of those to be counted: {together:.0f} µs")
+    print(f"added to every sum that it belongs to: {each:.0f} µs, {each / together:.1f} times")
+
+
+def p50_us(counted_at_once: int) -> float:
+    """Microseconds of adding one execution, where so many new ones are counted in their own transaction."""
+    usual, store.COUNTED_AT_ONCE = store.COUNTED_AT_ONCE, counted_at_once
+    taken = []
+    with tempfile.TemporaryDirectory() as folder:
+        database = open_database(str(Path(folder) / "metrics.db"))
+        target = store.Store(database)
+        for number in range(COUNT):
+            execution = an_execution(number)
+            start = time.perf_counter()
+            target.add([execution])
+            taken.append(time.perf_counter() - start)
+        database.close()
+    store.COUNTED_AT_ONCE = usual
+    return statistics.median(taken) * 1e6
+
+
+def an_execution(number: int) -> ExecutionMetrics:
+    """One of a hundred agents' executions, a few seconds after the one before."""
+    instant = 1_762_000_000_000_000 + number * STEP_US
+    return ExecutionMetrics(
+        uid=fresh_uid(instant),
+        timestamp_us=instant,
+        agent_name=f"agent-{number % 100}",
+        success=True,
+        model="claude-haiku-4-5",
+        duration_us=1000 + number * 7919 % 5_000_000,
+        input_tokens=1234,
+        output_tokens=567,
+        cost_nanousd=4_069_000,
+        reference_cost_nanousd=12_207_000,
+    )
+
+
+if __name__ == "__main__":
+    main()

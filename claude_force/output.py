@@ -1,0 +1,62 @@
+"""Where results go: standard output, or a file that appears when it is whole, never half."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from claude_force.errors import OutputError
+from claude_force.private_files import replacing
+
+
+def is_unicode(file: TextIO) -> bool:
+    """Whether every character can be written as it is."""
+    return (file.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that takes its name when it is whole. Raises OutputError with the remedy."""
+    if path is None:
+        if sys.stdout is None:
+            raise OutputError("the standard output is closed")
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    if path.exists() and not path.is_file():
+        # A pipe or a device cannot be replaced: /dev/stdout, a named pipe.
+        with _explained(path), path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    with (
+        _explained(path),
+        replacing(path, 0o666 & ~_umask()) as descriptor,
+        open(descriptor, "w", encoding="utf-8", newline="", closefd=False) as file,
+    ):
+        yield file
+
+
+def _umask() -> int:
+    """What the user takes from the permissions of new files. It can only be read by setting it."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except io.UnsupportedOperation as error:
+        raise OutputError(f"{path}: {error}") from error
+    except OSError as error:
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: the folder {path.parent} does not exist; mkdir -p {path.parent}") from None
+        raise OutputError(f"{path}: {error.strerror}") from None
