@@ -118,8 +118,8 @@ def _method(bench: Bench) -> str:
         "of a ratio run by turns. CPU is user and system time of the process and its children. Peak memory is the "
         "largest sum of the resident memory of the process and all below it, seen ten times a second. 1 MB is "
         f"1,000,000 bytes. The history is made up by `benchmarks/generate.py` (seed {bench.space.seed}, a year of "
-        f"working days that ends on {bench.space.end}). Reports are warm: each ran once before it was measured. One record is timed "
-        "within a process, in blocks of ours and of the bare insert by turns."
+        f"working days that ends on {bench.space.end}). Reports are warm: each ran once before it was measured. "
+        "One record is timed within a process, in blocks of ours and of the bare insert by turns."
     )
 
 

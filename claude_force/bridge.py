@@ -85,7 +85,7 @@ def columns_of(row: Row, format_time: Callable[[int], str]) -> dict[str, Any]:
         workflow_id, workflow_position, source, host, project, run_id,
     ) = row  # fmt: skip
     total = None
-    if input_tokens is not None:
+    if input_tokens is not None and output_tokens is not None:
         total = input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens
     return {
         "timestamp": format_time(timestamp_us),

@@ -59,10 +59,13 @@ class Connection(Protocol):
         """Insert rows into "table (column, ...)"; where a key is there already, do what the ON CONFLICT clause says."""
 
     def wait_for_turn(self) -> None:
-        """Until the end of the transaction, be the only one that has had its turn."""
+        """Until the end of the transaction, be the only one that has the turn."""
+
+    def try_turn(self) -> bool:
+        """The same without waiting: whether the turn was to be had."""
 
     def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
-        """Every row of a query. Integers come as int whatever the engine's type for a sum is."""
+        """Every row of a query. A sum may come as Decimal."""
 
 
 class Database(ABC):

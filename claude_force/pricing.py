@@ -100,6 +100,8 @@ class PriceTable:
         reference = self._references.get(model)
         if reference is None:
             same = model_family(model) == self._reference_family
+            if len(self._references) >= _REMEMBERED:
+                self._references.clear()
             reference = self._references[model] = model if same else self._reference_model
         return self._cost(reference, usage, timestamp_us)
 
@@ -145,8 +147,8 @@ class PriceTable:
 
     def _remember(self, key: tuple[str, int]) -> _Rates | None:
         if len(self._rates) >= _REMEMBERED:
-            for known in (self._rates, self._steps, self._references):
-                known.clear()
+            self._rates.clear()
+            self._steps.clear()
         model, number = key
         self._rates[key] = self._look_up(model, moment_of(number * self._step_of(model), UTC))
         return self._rates[key]

@@ -87,7 +87,7 @@ executions = Table(
 uncounted = Table(
     "uncounted", metadata, Column("uid", Identity, primary_key=True), sqlite_with_rowid=False, sqlite_strict=True
 )
-"""The executions that the roll-ups do not count yet: a few hundred at the most."""
+"""The executions that the roll-ups do not count yet: about a thousand at the most."""
 
 
 def _place(*more: Column[Any]) -> list[Column[Any]]:

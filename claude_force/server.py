@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -62,8 +63,12 @@ class ServerConnection:
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
         new: list[Row] = []
         marks = f"({', '.join(['%s'] * len(columns))})"
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = {row[0]: row for row in reversed(rows[start : start + _ROWS_AT_ONCE])}
+        # In one order everywhere, so that two who add the same rows wait for each other and not in a circle.
+        ordered = sorted(rows, key=itemgetter(0))
+        for start in range(0, len(ordered), _ROWS_AT_ONCE):
+            part: dict[Any, Row] = {}
+            for row in ordered[start : start + _ROWS_AT_ONCE]:
+                part.setdefault(row[0], row)
             sql = (
                 f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([marks] * len(part))} "
                 f"ON CONFLICT DO NOTHING RETURNING {columns[0]}"
@@ -79,6 +84,9 @@ class ServerConnection:
 
     def wait_for_turn(self) -> None:
         self.fetch("SELECT pg_advisory_xact_lock(:key)", {"key": _TURN})
+
+    def try_turn(self) -> bool:
+        return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": _TURN})[0][0])
 
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         return [tuple(row) for row in self._raw.execute(_statement(sql), dict(parameters))]
@@ -119,7 +127,11 @@ class ServerDatabase(Database):
             if self._engine is None:
                 self._pid = os.getpid()
                 self._engine = create_engine(
-                    self.url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
+                    self.url,
+                    pool_pre_ping=True,
+                    # What the store relies on, whatever the server's own default is.
+                    isolation_level="READ COMMITTED",
+                    connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
                 )
             return self._engine
 

@@ -4,6 +4,10 @@ The roll-ups (see `rollup`) and the list of the rows that they do not count yet 
 writes the rows, so that both together are always all rows. Many rows are counted at once; a few wait, since a recorded
 execution that changed a dozen sums would change a dozen pages.
 
+On a server others add rows, and put them on the list, at any moment; each statement sees what was committed before it.
+Who changes the roll-ups has the turn, so the list can only grow under him, and no row of it is counted by any other way
+than by taking it off.
+
 An error from `add` does not mean that the records are absent (a commit can fail after the fact), so the right answer to
 one is to add the same records again.
 """
@@ -108,6 +112,10 @@ UPDATE executions
 SET cost_nanousd = :cost_nanousd, reference_cost_nanousd = :reference_cost_nanousd, price_version = :price_version
 WHERE uid = :uid
 """
+_FORGET_DELETED = """
+DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE executions.uid = uncounted.uid)
+"""
+
 _PRICE_NAMES = ("cost_nanousd", "reference_cost_nanousd", "price_version")
 _PRICE = slice(FIELDS.index(_PRICE_NAMES[0]), FIELDS.index(_PRICE_NAMES[-1]) + 1)
 _price_of = itemgetter(_PRICE)
@@ -136,11 +144,13 @@ class Store:
         encode = self.database.encode_uid
         series, places = (sums.series, sums.places) if sums else places_of(rows)
         with self.database.write() as connection:
+            if len(rows) >= COUNTED_AT_ONCE:
+                # Before anything else, so that who waits for it keeps nobody waiting.
+                connection.wait_for_turn()
             ids = _series_ids(connection, series)
             stored = [(encode(row[0]), ids[place], *_values_of(row)) for row, place in zip(rows, places, strict=True)]
             new = connection.insert_new("executions", _COLUMNS, stored)
             if len(new) >= COUNTED_AT_ONCE:
-                connection.wait_for_turn()
                 is_whole = sums is not None and len(new) == len(rows)
                 _count(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
             elif new:
@@ -151,7 +161,11 @@ class Store:
     def _count_when_many(self, connection: Connection) -> None:
         """Count the rows that wait when they are many. To look takes as long as to insert, so not every time."""
         self._adds += 1
-        if self._adds % LOOK_EVERY == 1 and connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] >= UNCOUNTED_LIMIT:
+        if self._adds % LOOK_EVERY != 1:
+            return
+        waiting = connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0]
+        # Where another has the turn, the next that looks counts them: an execution must not wait for an import.
+        if waiting >= UNCOUNTED_LIMIT and connection.try_turn():
             _count_waiting(connection)
 
     def reprice(self, rows: Sequence[Row]) -> int:
@@ -162,8 +176,10 @@ class Store:
         if not wanted:
             return 0
         with self.database.write() as connection:
-            _count_waiting(connection)
+            connection.wait_for_turn()
             stored = query.rows_of(connection, list(wanted))
+            # After reading, so that whatever was read is counted, and is counted as it was read.
+            _count_waiting(connection)
             before = [row for row in stored if _price_of(row)[:2] != wanted[row[0]][:2]]
             if not before:
                 return 0
@@ -181,12 +197,14 @@ class Store:
         conditions = (("timestamp_us >= :start_us", window.start_us), ("timestamp_us < :end_us", window.end_us))
         known = [condition for condition, edge in conditions if edge is not None]
         with self.database.write() as connection:
+            connection.wait_for_turn()
             _count_waiting(connection)
             deleted = connection.execute(
                 f"DELETE FROM executions{' WHERE ' if known else ''}{' AND '.join(known)}",
                 {"start_us": window.start_us, "end_us": window.end_us},
             )
             if deleted:
+                connection.execute(_FORGET_DELETED)
                 _recount(connection, window)
         return deleted
 
@@ -202,7 +220,8 @@ def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) ->
     """The rows of what was newly stored, each once."""
     if len(new) == len(rows):
         return rows
-    by_uid = {kept[0]: row for kept, row in zip(stored, rows, strict=True)}
+    # Of equal identities the first was stored.
+    by_uid = {kept[0]: row for kept, row in zip(reversed(stored), reversed(rows), strict=True)}
     return [by_uid[kept[0]] for kept in new]
 
 
@@ -222,8 +241,8 @@ def _series_id(connection: Connection, labels: Labels) -> int:
 
 
 def _count_waiting(connection: Connection) -> None:
-    """Count the rows that wait. What is deleted from the list is counted by who deleted it, and by nobody else."""
-    connection.wait_for_turn()
+    """Count the rows that wait, by who has the turn. What is deleted from the list is counted by who deleted it, and by
+    nobody else."""
     waiting = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]
     if waiting:
         _count(connection, sum_up(query.rows_of(connection, waiting)))
@@ -269,9 +288,10 @@ def _below(level: int, first: int, end: int) -> dict[str, int]:
 
 
 def _count_finest(connection: Connection, window: Window) -> int:
-    """Count the rows of whole days, at the finest level of each kind of sum, by series."""
+    """Count the rows of whole days, at the finest level of each kind of sum, by series. Not those on the list: others
+    may have added them since it was counted."""
     count, after = 0, None
-    while rows := query.page(connection, Filter(window), after, _RECOUNT_PAGE):
+    while rows := query.counted_page(connection, Filter(window), after, _RECOUNT_PAGE):
         sums = sum_up(rows)
         ids = _series_ids(connection, sums.series)
         cells = [row for row in spread_cells(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]

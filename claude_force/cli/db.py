@@ -112,7 +112,7 @@ def check(as_json: bool, location: str | None) -> None:
 def rebuild(location: str | None) -> None:
     """Make the roll-ups anew from the executions. Reports do not change, unless `db check` found something.
 
-    Who records meanwhile waits, and puts executions aside after 30 seconds; nothing is lost.
+    Who records into a SQLite file meanwhile waits, and puts executions aside after 30 seconds; nothing is lost.
 
     \b
     Example:

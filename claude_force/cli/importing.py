@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import sys
@@ -51,8 +50,6 @@ def import_command(
     from claude_force.sources.ahead import read
     from claude_force.sources.jsonl import JsonlSource
 
-    # Rows hold no cycles, and looking for some takes a twentieth of the time.
-    gc.disable()
     zone = clock.zone_of(zone_name)
     place = find_place(location)
     _refuse_rejects(files, place.home.rejected_file)
@@ -71,6 +68,8 @@ def import_command(
                 reprice=reprice,
                 progress=progress,
             )
+    if isinstance(target, DryRun):
+        target.close()
     _say(total, place, dry_run=dry_run, reprice=reprice, as_json=as_json)
     if total.rejected:
         sys.exit(1)

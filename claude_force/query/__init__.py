@@ -1,4 +1,4 @@
-"""Every read. The database counts; Python only names intervals and folds days into weeks and months.
+"""Every read. The database counts; Python names intervals, folds days into weeks and months, and ranks durations.
 
 Functions take an open connection, so that a report made of several queries sees one snapshot.
 """
@@ -9,7 +9,16 @@ from claude_force.query.cells import extent
 from claude_force.query.filter import Dimension, Filter
 from claude_force.query.names import errors, has_name, names
 from claude_force.query.percentiles import EXACT_LIMIT, percentiles, percentiles_by
-from claude_force.query.rows import PAGE, iterate, iterate_rows, known_uids, page, read_every_column, rows_of
+from claude_force.query.rows import (
+    PAGE,
+    counted_page,
+    iterate,
+    iterate_rows,
+    known_uids,
+    page,
+    read_every_column,
+    rows_of,
+)
 from claude_force.query.totals import totals, totals_by
 from claude_force.query.trend import trend
 
@@ -18,6 +27,7 @@ __all__ = [
     "PAGE",
     "Dimension",
     "Filter",
+    "counted_page",
     "errors",
     "extent",
     "has_name",

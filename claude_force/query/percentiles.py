@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from claude_force.database import Connection
 from claude_force.query.cells import Union, parts_of
-from claude_force.query.filter import LABELLED, OF_PENDING, Dimension, Filter, rows_from, where
+from claude_force.query.filter import LABELLED, OF_PENDING, PENDING, Dimension, Filter, rows_from, where
 from claude_force.query.totals import totals
 from claude_force.result import Percentiles
 from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, Parts, bin_of, nearest_ranks
@@ -98,7 +98,7 @@ def _durations(connection: Connection, chosen: Filter, parts: Parts, name: str) 
             replace(chosen, window=window), name != "NULL", "duration_us IS NOT NULL"
         )
         if pending:
-            tables, condition = f"uncounted CROSS JOIN {tables}", f"{condition} AND {OF_PENDING}"
+            tables, condition = tables.replace("executions", PENDING), f"{condition} AND {OF_PENDING}"
         for group, duration_us in connection.fetch(f"SELECT {name}, duration_us FROM {tables}{condition}", parameters):
             found.setdefault(group, []).append(duration_us)
     return found

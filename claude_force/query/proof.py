@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database import Connection
-from claude_force.query.cells import COUNTS, extent
-from claude_force.query.filter import OF_PENDING, PENDING
+from claude_force.query.cells import COUNTS
+from claude_force.query.filter import OF_PENDING, OF_SERIES
 from claude_force.result import TOTALS
 from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, ERA, HOUR, LEVELS_US, bin_of
 
@@ -20,7 +20,6 @@ _NAMES = ", ".join(TOTALS)
 _SUMS = ", ".join(f"SUM({name})" for name in TOTALS)
 _COUNTED = "NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = executions.uid)"
 _ERROR = "COALESCE(error_type, '')"
-_DAYS_AT_ONCE = 32
 
 
 def differences(connection: Connection) -> list[str]:
@@ -31,6 +30,9 @@ def differences(connection: Connection) -> list[str]:
     lost = f"SELECT COUNT(*) FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE {OF_PENDING})"
     if connection.fetch(lost)[0][0]:
         found.append("the list of executions to count names some that are not there: claude-force db rebuild")
+    strays = f"SELECT COUNT(*) FROM executions WHERE NOT EXISTS (SELECT 1 FROM series WHERE {OF_SERIES})"
+    if connection.fetch(strays)[0][0]:
+        found.append("there are executions of a series that is not there: restore a backup")
     return found
 
 
@@ -94,32 +96,25 @@ def _differ(connection: Connection, one: str, other: str) -> bool:
 
 
 def _durations_agree(connection: Connection) -> bool:
-    """Whether durations are counted in their bins, some days at a time: the database knows no bins."""
-    bounds = [
-        edge
-        for edge in connection.fetch(
-            f"SELECT MIN(bucket), MAX(bucket) FROM rollup_durations WHERE scope = {EACH_SERIES} AND level = {DAY}"
-        )[0]
-        if edge is not None
-    ]
-    reach = extent(connection)
-    bounds += [edge // DAY_US for edge in (reach.first_us, reach.last_us)] if reach else []
-    days = range(min(bounds), max(bounds) + 1, _DAYS_AT_ONCE) if bounds else range(0)
-    return all(_days_agree(connection, first, first + _DAYS_AT_ONCE) for first in days)
-
-
-def _days_agree(connection: Connection, first: int, end: int) -> bool:
-    kept = connection.fetch(
-        f"SELECT bucket, series_id, bin, executions FROM rollup_durations WHERE scope = {EACH_SERIES} "
-        f"AND level = {DAY} AND bucket >= :first AND bucket < :end",
-        {"first": first, "end": end},
+    """Whether durations are counted in their bins, a day at a time: the database knows no bins."""
+    days = connection.fetch(
+        f"SELECT bucket FROM rollup_durations WHERE scope = {EACH_SERIES} AND level = {DAY} "
+        f"UNION SELECT timestamp_us / {DAY_US} FROM executions"
     )
-    edges = {"start": first * DAY_US, "stop": end * DAY_US}
-    known = "timestamp_us >= :start AND timestamp_us < :stop AND duration_us IS NOT NULL"
-    counted: Counter[tuple[int, int, int]] = Counter()
-    for tables, condition, sign in (("executions", known, 1), (PENDING, f"{OF_PENDING} AND {known}", -1)):
-        for instant, series, duration in connection.fetch(
-            f"SELECT timestamp_us, series_id, duration_us FROM {tables} WHERE {condition}", edges
-        ):
-            counted[instant // DAY_US, series, bin_of(duration)] += sign
-    return {row[:3]: row[3] for row in kept} == {key: count for key, count in counted.items() if count}
+    return all(_day_agrees(connection, row[0]) for row in days)
+
+
+def _day_agrees(connection: Connection, day: int) -> bool:
+    kept = connection.fetch(
+        f"SELECT series_id, bin, executions FROM rollup_durations WHERE scope = {EACH_SERIES} "
+        f"AND level = {DAY} AND bucket = :day",
+        {"day": day},
+    )
+    counted: Counter[tuple[int, int]] = Counter()
+    for series, duration, count in connection.fetch(
+        "SELECT series_id, duration_us, COUNT(*) FROM executions WHERE timestamp_us >= :start "
+        f"AND timestamp_us < :stop AND duration_us IS NOT NULL AND {_COUNTED} GROUP BY 1, 2",
+        {"start": day * DAY_US, "stop": (day + 1) * DAY_US},
+    ):
+        counted[series, bin_of(duration)] += count
+    return {row[:2]: row[2] for row in kept} == counted

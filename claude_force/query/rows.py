@@ -46,17 +46,24 @@ def _some_uids(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"uid IN ({', '.join(f':{key}' for key in part)})", part
 
 
-def page(connection: Connection, chosen: Filter, after: Row | None, size: int) -> list[Row]:
-    """The first chosen rows after a row, by time, in the order of FIELDS; uids are as the engine has them."""
-    more: tuple[str, ...] = ()
+def page(connection: Connection, chosen: Filter, after: Row | None, size: int, *more: str) -> list[Row]:
+    """The first chosen rows after a row, by time, in the order of FIELDS; uids are as the engine has them. `more` are
+    further conditions."""
     place: dict[str, Any] = {}
     if after is not None:
-        more = ("(timestamp_us, executions.uid) > (:after_us, :after_uid)",)
+        more += ("(timestamp_us, executions.uid) > (:after_us, :after_uid)",)
         place = {"after_us": after[1], "after_uid": after[0]}
     tables, condition, parameters = rows_from(chosen, True, *more)
     return connection.fetch(
         f"SELECT {COLUMNS} FROM {tables}{condition} ORDER BY timestamp_us, executions.uid LIMIT {size}",
         parameters | place,
+    )
+
+
+def counted_page(connection: Connection, chosen: Filter, after: Row | None, size: int) -> list[Row]:
+    """The same without the rows that wait to be counted."""
+    return page(
+        connection, chosen, after, size, "NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = executions.uid)"
     )
 
 

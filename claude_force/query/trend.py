@@ -59,8 +59,10 @@ def _local_time(interval: Interval, spans: Spans) -> tuple[Reading, dict[str, in
     if interval == "hourly":
         columns += (offset,)
     is_aligned = all(offset % size == 0 for _, offset in spans) and all(until % size == 0 for until, _ in spans[:-1])
+    # A clock that goes back over midnight and on again is at the end where it was at the beginning.
+    changes = [f"{{at}} <> {until // size * size}" for until, _ in spans[:-1] if until % size]
     ends = [(column, column.replace("{at}", f"({{at}} + {size - 1})")) for column in columns]
-    whole = "" if is_aligned else " AND ".join(f"{first} = {last}" for first, last in ends)
+    whole = "" if is_aligned else " AND ".join([*(f"{first} = {last}" for first, last in ends), *changes])
     names = ("place", "offset_us")
     aliased = tuple(f"{column} AS {name}" for column, name in zip(columns, names, strict=False))
     return Reading(aliased, whole), offsets, level

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from claude_force.errors import ClaudeForceError, InputError
@@ -24,13 +25,15 @@ SHORT_BYTES = 4 * 1024 * 1024
 """A file of less is read before a second process would have begun."""
 
 _PIPE_BYTES = 1024 * 1024
-"""A batch fits; what a pipe may hold without privileges."""
+"""About a batch; what a pipe may hold without privileges."""
 
 
 def read(source: Input, reader: JsonlSource) -> Iterator[Batch]:
     """The batches of a file. Raises InputError."""
     found = reader.read(source.stream, source.position)
-    if source.size is None or source.size < SHORT_BYTES or (os.cpu_count() or 1) < 2:
+    # A fork of a process with frameworks of macOS in it is not safe.
+    alone = (os.cpu_count() or 1) < 2 or sys.platform == "darwin"
+    if source.size is None or source.size < SHORT_BYTES or alone:
         return found
     return _from_another_process(found, source.name)
 
@@ -38,16 +41,20 @@ def read(source: Input, reader: JsonlSource) -> Iterator[Batch]:
 def _from_another_process(found: Iterator[Batch], name: str) -> Iterator[Batch]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
+    # Where it may not grow, the reader waits more often.
+    with suppress(OSError):
         fcntl.fcntl(theirs.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     process = context.Process(target=_hand_over, args=(found, ours, theirs), daemon=True)
     process.start()
     theirs.close()
+    # Rows hold no cycles, and looking for some takes a twentieth of the time, here and there.
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
         while True:
             try:
                 item = ours.recv()
-            except EOFError:
+            except (EOFError, OSError):
                 process.join()
                 raise InputError(
                     f"{name}: the process that reads it ended unexpectedly ({process.exitcode}); "
@@ -59,6 +66,8 @@ def _from_another_process(found: Iterator[Batch], name: str) -> Iterator[Batch]:
                 raise item
             yield item
     finally:
+        if was_enabled:
+            gc.enable()
         process.kill()
         process.join()
         ours.close()
@@ -69,13 +78,11 @@ def _hand_over(found: Iterator[Batch], ours: Connection, theirs: Connection) -> 
     ours.close()
     # An interrupt from the keyboard reaches both; the first process ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Rows hold no cycles, and looking for some takes a tenth of the time.
-    gc.disable()
     try:
         for batch in found:
             theirs.send(batch)
         theirs.send(None)
-    except ClaudeForceError as error:
+    except (ClaudeForceError, MemoryError) as error:
         theirs.send(error)
     except BrokenPipeError:
         # The first process is gone.

@@ -59,7 +59,8 @@ class Batch:
 @dataclass(slots=True)
 class JsonlSource:
     """How to read a file. `prices` fills in the costs that lines without a uid lack (None: it fills in none); with
-    `reprice` it replaces the costs of every line. `is_broken_off` tells afterwards whether the end was not reached."""
+    `reprice` it replaces the costs of every line. `is_broken_off` tells, in the process
+    that read, whether the end was not reached."""
 
     zone: tzinfo
     prices: PriceTable | None = None
@@ -70,19 +71,23 @@ class JsonlSource:
     def read(self, stream: BinaryIO, position: Callable[[], int] = lambda: 0) -> Iterator[Batch]:
         """Everything in one file, in its order. Where the file cannot be read on, the rest is one Rejected. Raises
         InputError where there is no disk to remember the lines of a large file."""
-        self._ordinals.clear()
         quickly = QuickReader(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
         number, end = 1, 0
         try:
             for chunk in read_chunks(stream, BATCH):
                 number, end = chunk.number + len(chunk.raw), chunk.end
-                batch = self._batch(chunk, [quickly(data) for data in chunk.raw])
+                # What is over the limit may begin with a whole line.
+                usual = chunk.raw[:-1] if chunk.is_cut else chunk.raw
+                rows = [quickly(data) for data in usual]
+                batch = self._batch(chunk, rows + [None] * (len(chunk.raw) - len(usual)))
                 batch.position = position()
                 yield batch
         except READ_ERRORS as error:
             self.is_broken_off = True
             reason = f"the file cannot be read on from here: {error}"
-            yield Batch(rejected=[Rejected(number, end, reason, b"")])
+            yield Batch(rejected=[Rejected(number, end, reason, b"")], position=position())
+        finally:
+            self._ordinals.clear()
 
     def _batch(self, chunk: Chunk, rows: list[Row | None]) -> Batch:
         """The batch of a chunk, of whose lines some were read quickly."""

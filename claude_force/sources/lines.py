@@ -51,6 +51,11 @@ class Chunk:
     ended: bool = False
 
     @property
+    def is_cut(self) -> bool:
+        """Whether the last line is over the limit."""
+        return bool(self.raw) and len(self.raw[-1]) == self.limit and not self.raw[-1].endswith(b"\n")
+
+    @property
     def end(self) -> int:
         """Where the next chunk begins."""
         return self.offset + sum(map(len, self.raw)) + self.skipped
@@ -91,8 +96,13 @@ def read_chunks(stream: BinaryIO, size: int, limit: int = LINE_LIMIT_BYTES) -> I
             raise
         if not raw:
             return
-        is_cut = len(raw[-1]) == limit and not raw[-1].endswith(b"\n")
-        chunk = Chunk(number, offset, raw, limit, *(_skip(stream, limit) if is_cut else ()))
+        chunk = Chunk(number, offset, raw, limit)
+        if chunk.is_cut:
+            try:
+                chunk = Chunk(number, offset, raw, limit, *_skip(stream, limit))
+            except READ_ERRORS:
+                yield Chunk(number, offset, raw[:-1], limit)
+                raise
         yield chunk
         number, offset = number + len(raw), chunk.end
 

@@ -83,6 +83,10 @@ class DryRun:
         new = sum(row[0] not in known and self._seen.next(row[0]) == 0 for row in rows)
         return Added(new, len(rows) - new)
 
+    def close(self) -> None:
+        """Forget what was counted, and the scratch file that it may have taken."""
+        self._seen.clear()
+
     def reprice(self, rows: Sequence[Row]) -> int:  # noqa: ARG002  (the protocol's name)
         """Nothing is changed, so nothing is counted."""
         return 0

@@ -107,15 +107,17 @@ def _create_rollup(table: str, key: tuple[str, ...], *values: sa.Column[int]) ->
 
 
 def _move_labels() -> None:
-    op.execute(
-        "INSERT INTO series (series_id, agent_name, model, project, source) "
-        "SELECT ROW_NUMBER() OVER (ORDER BY agent_name, model, project, source), agent_name, model, project, source "
-        "FROM (SELECT DISTINCT agent_name, model, COALESCE(project, '') AS project, source FROM executions) AS labels"
-    )
     op.drop_index("ix_executions_timestamp_us_uid", "executions")
     op.rename_table("executions", "labelled_executions")
     if op.get_context().dialect.name == "postgresql":
         op.execute(_FREE_NAMES)
+    # Now nobody can add an execution, on a server either, whose series would be missing.
+    op.execute(
+        "INSERT INTO series (series_id, agent_name, model, project, source) "
+        "SELECT ROW_NUMBER() OVER (ORDER BY agent_name, model, project, source), agent_name, model, project, source "
+        "FROM (SELECT DISTINCT agent_name, model, COALESCE(project, '') AS project, source "
+        "FROM labelled_executions) AS labels"
+    )
     counts = (
         "duration_us", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens",
         "cache_write_1h_tokens", "cost_nanousd", "reference_cost_nanousd",

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from datetime import UTC
 from itertools import islice
@@ -44,13 +45,23 @@ def test_the_second_process_reads_the_same(long_file: Path) -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_a_reader_that_is_killed_is_said(long_file: Path) -> None:
-    """Its end is an error in one line, and what it had read before is there."""
+def wait_until_it_waits(pid: int) -> None:
+    """Until a process sleeps, in the middle of a message that the pipe does not hold."""
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("in_the_middle", [False, True])
+def test_a_reader_that_is_killed_is_said(in_the_middle: bool, long_file: Path) -> None:
+    """Its end is an error in one line, also in the middle of a message, and what it had read before is there."""
     with open_input(str(long_file)) as source:
         batches = read(source, JsonlSource(UTC))
         first = next(batches)
         (reader,) = multiprocessing.active_children()
         assert reader.pid is not None
+        if in_the_middle:
+            wait_until_it_waits(reader.pid)
         os.kill(reader.pid, signal.SIGKILL)
         with pytest.raises(InputError, match=r"ended unexpectedly \(-9\)"):
             list(batches)

@@ -228,6 +228,29 @@ def test_a_gzip_that_is_cut_off_ends_in_one_reason(cut: int) -> None:
     assert last.offset == sum(map(len, lines[: len(before)]))
 
 
+def test_what_stands_before_an_unreadable_line_is_taken() -> None:
+    """A file that breaks off within a line over the limit: the lines before it are there, and the place is right."""
+
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > LINE_LIMIT_BYTES:
+                raise OSError(5, "broken")
+            return super().readline(size)
+
+    taken, (last,) = parse(Broken(GOOD * 100 + b"x" * (2 * LINE_LIMIT_BYTES)))
+    assert len(taken) == 100
+    assert (last.line, last.offset) == (101, 100 * len(GOOD))
+
+
+def test_a_line_over_the_limit_is_none_however_it_begins() -> None:
+    """A whole object, then spaces beyond the limit, then anything: it is one line, and it is refused."""
+    long = GOOD.rstrip() + b" " * LINE_LIMIT_BYTES + a_line()
+    taken, (refused,) = parse(GOOD + long + GOOD)
+    assert [len(taken), refused.line, refused.offset] == [2, 2, len(GOOD)]
+    assert "longer than 8 MiB" in refused.reason
+    assert uids_of(GOOD + long + GOOD) == uids_of(GOOD + GOOD)
+
+
 # The quick way
 
 

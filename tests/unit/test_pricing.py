@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import genai_prices
 import pytest
+from genai_prices.data import providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.pricing import PriceTable, Usage
+from claude_force.record import COST_LIMIT_NANOUSD, TOKENS_LIMIT
 
 MODELS = (
     "claude-v1", "claude-2", "claude-2.1", "claude-3-haiku-20240307", "claude-3-5-haiku-20241022",
@@ -167,3 +169,12 @@ def test_another_reference_can_be_chosen() -> None:
 def test_the_version_names_the_data(prices: PriceTable) -> None:
     """What goes with every cost is the version of the price package."""
     assert prices.version == genai_prices.__version__
+
+
+def test_no_model_costs_more_than_a_record_can_hold() -> None:
+    """The most tokens that a record may have, on any model that there is, cost less than the most that it may cost."""
+    most = Usage(*[TOKENS_LIMIT] * 5)
+    names = {model.id for provider in providers for model in provider.models}
+    costs = {name: PriceTable(REFERENCE).cost(name, most, NOVEMBER_2025) or 0 for name in names}
+    assert sum(cost > 0 for cost in costs.values()) > 100
+    assert {name: cost for name, cost in costs.items() if cost > COST_LIMIT_NANOUSD} == {}

@@ -1,0 +1,174 @@
+"""On a server others add at any moment: whatever changes the roll-ups, they stay what the rows come to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from claude_force import query
+from claude_force.clock import DAY_US, Window
+from claude_force.database import Parameters, Row
+from claude_force.opening import open_database
+from claude_force.query import Filter, proof
+from claude_force.record import ExecutionMetrics, to_row
+from claude_force.server import ServerConnection, ServerDatabase
+from claude_force.store import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from tests.builders import NOON_US, an_execution
+
+
+class MeddledConnection(ServerConnection):
+    """Lets another one act after a given number of statements."""
+
+    left: int
+    meddle: Callable[[], object]
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.meddle()
+
+    def execute(self, sql: str, parameters: Parameters = {}) -> int:
+        found = super().execute(sql, parameters)
+        self._count()
+        return found
+
+    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
+        found = super().execute_many(sql, rows)
+        self._count()
+        return found
+
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
+        super().insert_all(into, rows, otherwise)
+        self._count()
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
+        found = super().insert_new(table, columns, rows)
+        self._count()
+        return found
+
+    def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
+        found = super().fetch(sql, parameters)
+        self._count()
+        return found
+
+
+class MeddledDatabase(ServerDatabase):
+    """A database in whose next transaction another one acts after some statements. `reached` tells whether it did."""
+
+    after: int
+    meddle: Callable[[], object]
+    reached: bool
+
+    @contextmanager
+    def write(self) -> Iterator[ServerConnection]:
+        with super().write() as plain:
+            connection = MeddledConnection(plain._raw)
+            connection.left, connection.meddle = self.after, self.meddle
+            yield connection
+        self.reached = connection.left <= 0
+
+
+def a_day(number: int) -> list[ExecutionMetrics]:
+    """More executions of one day than are left to wait."""
+    start = NOON_US + number * DAY_US
+    return [an_execution(timestamp_us=start + place * 1000, cost_nanousd=7) for place in range(COUNTED_AT_ONCE)]
+
+
+OLD = a_day(0)
+WAITING = [an_execution(timestamp_us=NOON_US + 50 * 1000 + place, cost_nanousd=7) for place in range(5)]
+LATE = an_execution(timestamp_us=NOON_US + 55 * 1000 + 1, cost_nanousd=7)
+
+_CHANGES: dict[str, Callable[[Store], object]] = {
+    "rebuild": lambda store: store.rebuild(),
+    "delete": lambda store: store.delete(Window(None, NOON_US + 60 * 1000)),
+    "reprice": lambda store: store.reprice(
+        [to_row(replace(found, cost_nanousd=50, price_version="new")) for found in [*OLD, *WAITING, LATE]]
+    ),
+    "add many": lambda store: store.add(a_day(1)),
+}
+
+
+@pytest.mark.parametrize("change", _CHANGES)
+def test_one_more_at_any_moment(change: str, postgres_url: str) -> None:
+    """Another process records an execution after the first statement of a change of the roll-ups, after the second, and
+    so on: they are what the rows come to, each time, and after the next count too."""
+    for after in range(1, 100):
+        with closing(MeddledDatabase(postgres_url)) as database, closing(open_database(postgres_url)) as other:
+            plain = Store(other)
+            plain.delete(Window())
+            plain.add(OLD)
+            plain.add(WAITING)
+            database.after, database.meddle = after, partial(plain.add, [LATE])
+            _CHANGES[change](Store(database))
+            with other.read() as connection:
+                assert proof.differences(connection) == [], after
+                stored = connection.fetch("SELECT COUNT(*), SUM(cost_nanousd) FROM executions")[0]
+                found = query.totals(connection, Filter())
+                assert (found.executions, found.cost_nanousd) == (stored[0], int(stored[1])), after
+            plain.add(a_day(3))
+            with other.read() as connection:
+                assert proof.differences(connection) == [], after
+        if not database.reached:
+            break
+    assert after > 5
+
+
+def test_two_imports_of_the_same_rows_do_not_lock_each_other(postgres_url: str) -> None:
+    """In whatever order two processes bring the same executions, each is stored once and both succeed."""
+    rows = [to_row(an_execution(timestamp_us=NOON_US + place)) for place in range(1500)]
+    with closing(open_database(postgres_url)) as database:
+        failures: list[Exception] = []
+
+        def bring(some: Sequence[Row]) -> None:
+            try:
+                with closing(open_database(postgres_url)) as own:
+                    Store(own).add_rows(some)
+            except Exception as error:
+                failures.append(error)
+
+        for shift in range(3):
+            Store(database).delete(Window())
+            both = [threading.Thread(target=bring, args=(some,)) for some in (rows[shift:], rows[::-1])]
+            for thread in both:
+                thread.start()
+            for thread in both:
+                thread.join()
+            assert failures == []
+            with database.read() as connection:
+                assert query.totals(connection, Filter()).executions == len(rows)
+                assert proof.differences(connection) == []
+
+
+def test_recording_does_not_wait_for_an_import(postgres_url: str) -> None:
+    """While another has the turn, executions go on being recorded although many wait to be counted."""
+    with closing(open_database(postgres_url)) as database, closing(open_database(postgres_url)) as other:
+        store = Store(database)
+        with other.write() as importing:
+            importing.wait_for_turn()
+            for start in range(0, UNCOUNTED_LIMIT, COUNTED_AT_ONCE - 1):
+                store.add(an_execution(timestamp_us=NOON_US + start + place) for place in range(COUNTED_AT_ONCE - 1))
+            for _ in range(2 * LOOK_EVERY):
+                store.add([an_execution()])
+        with database.read() as connection:
+            assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] > UNCOUNTED_LIMIT
+        for _ in range(LOOK_EVERY):
+            store.add([an_execution()])
+        with database.read() as connection:
+            assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < LOOK_EVERY
+            assert proof.differences(connection) == []
+
+
+def test_of_equal_identities_the_first_is_stored_and_counted(store: Store) -> None:
+    """Two different executions with one uid, among many: what is reported is what is stored."""
+    first = an_execution(agent_name="first", cost_nanousd=1)
+    second = replace(first, agent_name="second", cost_nanousd=5)
+    store.add([*a_day(0), first, second])
+    with store.database.read() as connection:
+        assert proof.differences(connection) == []
+        assert query.has_name(connection, "agent_name", "first")
+        assert not query.has_name(connection, "agent_name", "second")
