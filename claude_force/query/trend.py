@@ -60,7 +60,9 @@ def _local_time(interval: Interval, spans: Spans) -> tuple[Reading, dict[str, in
         columns += (offset,)
     is_aligned = all(offset % size == 0 for _, offset in spans) and all(until % size == 0 for until, _ in spans[:-1])
     # A clock that goes back over midnight and on again is at the end where it was at the beginning.
-    changes = [f"{{at}} <> {until // size * size}" for until, _ in spans[:-1] if until % size]
+    changes = [
+        f"{{at}} <> :until_{index} / {size} * {size}" for index, (until, _) in enumerate(spans[:-1]) if until % size
+    ]
     ends = [(column, column.replace("{at}", f"({{at}} + {size - 1})")) for column in columns]
     whole = "" if is_aligned else " AND ".join([*(f"{first} = {last}" for first, last in ends), *changes])
     names = ("place", "offset_us")

@@ -6,6 +6,8 @@ import random
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from claude_force import query
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US, Window
 from claude_force.database import Database, Row
+from claude_force.intervals import Interval
 from claude_force.query import Filter, proof
 from claude_force.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, to_row
 from claude_force.result import Percentiles, Totals
@@ -32,7 +35,9 @@ from claude_force.rollup import (
 )
 from claude_force.store import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
 from tests.builders import NOON_US, an_execution
-from tests.properties.strategies import instants, on_both_engines, records, refill
+from tests.properties.strategies import instants, on_both_engines, records, refill, utc
+
+INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
 both_engines = settings(on_both_engines, max_examples=15)
 
@@ -149,6 +154,35 @@ def test_a_period_is_what_its_rows_come_to(
         assert found == sum((Totals(*cell) for cell in cells), Totals())
         assert (found.executions, found.successes) == (len(inside), sum(execution.success for execution in inside))
         assert found.cost_nanousd == sum(execution.cost_nanousd or 0 for execution in inside)
+
+
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("America/New_York", "2025-11-02T06:00:00"),
+        ("Asia/Kolkata", "2025-11-02T18:30:00"),
+        ("Asia/Kathmandu", "2025-11-02T18:15:00"),
+        ("Australia/Lord_Howe", "2025-04-05T15:00:00"),
+        ("Australia/Lord_Howe", "2025-10-04T15:30:00"),
+        ("America/St_Johns", "2010-11-07T02:31:00"),
+        ("Pacific/Apia", "2011-12-30T10:00:00"),
+        ("Africa/Monrovia", "1972-01-07T00:44:30"),
+    ],
+)
+def test_local_time_is_the_same_from_sums_and_from_rows(zone: str, change: str, database: Database) -> None:
+    """Around a change of the clock, and where midnight is within an hour, intervals are the same whether executions are
+    in the roll-ups or wait; also where a clock goes back over midnight."""
+    moments = [utc(change) + minute * 60_000_000 + 17 for minute in range(-1600, 1601, 13)]
+    store, executions = Store(database), [an_execution(timestamp_us=moment) for moment in moments]
+    found = []
+    for size in (COUNTED_AT_ONCE - 1, len(executions)):
+        store.delete(Window())
+        for start in range(0, len(executions), size):
+            store.add(executions[start : start + size])
+        with database.read() as connection:
+            assert bool(connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0]) == (size < len(executions))
+            found.append([query.trend(connection, Filter(), interval, ZoneInfo(zone)) for interval in INTERVALS])
+    assert found[0] == found[1]
 
 
 def test_executions_that_wait_are_counted_when_they_are_many(database: Database) -> None:

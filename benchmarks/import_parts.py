@@ -1,0 +1,116 @@
+"""Where an import spends its time, in microseconds a line: `python benchmarks/import_parts.py`.
+
+The two processes of an import are taken apart and run one after the other in this one.
+"""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import generate
+from claude_force.database import Row
+from claude_force.pricing import PriceTable
+from claude_force.rollup import spread_bins, spread_cells, sum_up
+from claude_force.sources.jsonl import JsonlSource
+from claude_force.sqlite import SqliteConnection, SqliteDatabase
+from claude_force.store import Store
+
+COUNT = 200_000
+HISTORY = 1_000_000
+"""The lines are the first of a history of so many in a year: that is how close together they lie."""
+
+T = TypeVar("T")
+
+
+class TimedConnection(SqliteConnection):
+    """Notes how long statements of each kind take."""
+
+    taken: Counter[str]
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
+        start = time.perf_counter_ns()
+        found = super().insert_new(table, columns, rows)
+        self.taken["store the rows"] += time.perf_counter_ns() - start
+        return found
+
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
+        start = time.perf_counter_ns()
+        super().insert_all(into, rows, otherwise)
+        self.taken["add to the sums"] += time.perf_counter_ns() - start
+
+
+class TimedDatabase(SqliteDatabase):
+    """A database whose connections note their time."""
+
+    taken: Counter[str]
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteConnection]:
+        with super().write() as plain:
+            connection = TimedConnection(plain._raw)
+            connection.taken = self.taken
+            yield connection
+
+
+def main() -> None:
+    """Print each part."""
+    gc.disable()
+    with tempfile.TemporaryDirectory() as folder:
+        made = generate.lines(HISTORY, generate.SEED, datetime.now(UTC).date())
+        content = "".join(islice(made, COUNT)).encode()
+        batches, reading = timed(lambda: list(JsonlSource(UTC, PriceTable("claude-sonnet-4-5")).read(BytesIO(content))))
+        sums, summing = timed(lambda: [sum_up(batch.rows) for batch in batches])
+        messages, over = timed(lambda: [pickle.dumps(batch, 5) for batch in batches])
+        _, taking = timed(lambda: [pickle.loads(message) for message in messages])  # noqa: S301  (our own)
+        ids = list(range(1, 10_000))
+        _, spreading = timed(lambda: [(spread_cells(each, ids), spread_bins(each, ids)) for each in sums])
+        database = TimedDatabase(Path(folder) / "metrics.db")
+        database.taken = Counter()
+        target = Store(database)
+        _, storing = timed(lambda: [target.add_rows(batch.rows, batch.sums) for batch in batches])
+        database.close()
+    print("reading")
+    show("lines to rows: decode, check, identify, price", reading - summing)
+    show("rows to sums by hour and day", summing)
+    show("hand over", over)
+    print("storing")
+    show("take over", taking)
+    for name, nanoseconds in database.taken.items():
+        show(name, nanoseconds / 1000 / COUNT)
+    show("sums of every level from those of hours and days", spreading)
+    show("the rest: rows in the order of the table, commits, checkpoints", storing - spreading - total(database.taken))
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What some work gives, and its time in microseconds a line."""
+    start = time.perf_counter_ns()
+    found = work()
+    return found, (time.perf_counter_ns() - start) / 1000 / COUNT
+
+
+def total(taken: Counter[str]) -> float:
+    """Everything that was noted, in microseconds a line."""
+    return taken.total() / 1000 / COUNT
+
+
+def show(name: str, microseconds: float) -> None:
+    """One line."""
+    print(f"  {microseconds:5.2f}  {name}")
+
+
+if __name__ == "__main__":
+    main()
