@@ -10,6 +10,7 @@ import argparse
 import atexit
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -142,7 +143,17 @@ def measure(running: Server, lines: Path, repeat: int) -> dict[str, Any]:
         "import_s": imported.wall_s,
         "summary_s": median(usages, "wall_s"),
         "reads": {name: {"scans": scans, "rows": rows} for name, (scans, rows) in sorted(reads.items())},
+        "scans": scans_of(running.plans()),
     }
+
+
+def scans_of(plans: str) -> list[str]:
+    """What the plans read and by what, each once, with the rows that it really gave."""
+    found = re.findall(
+        r"-> +(\S* ?\S* ?Scan [^(]*on \w+)(?: \w+)? .*\((actual time=\S+ rows=\d+|never executed)", plans
+    )
+    shown = (f"{scan}: {re.sub(r'actual time=.* rows=', 'rows ', what)}" for scan, what in found)
+    return list(dict.fromkeys(line for line in shown if "Subquery" not in line))
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -109,7 +109,9 @@ def _postgres(found: Any) -> str:
         f"takes {found['summary_s'] * 1000:.0f} ms (median), and one such command had the server read:"
     )
     rows = [(f"`{name}`", f"{item['scans']:,}", f"{item['rows']:,}") for name, item in found["reads"].items()]
-    return f"{text}\n\n{_table(('table', 'scans', 'rows read'), rows)}"
+    scans = "\n".join(found["scans"])
+    table = _table(("table", "scans", "rows read"), rows)
+    return f"{text}\n\n{table}\n\nThe scans of the plans of its statements:\n\n```text\n{scans}\n```"
 
 
 def _method(bench: Bench) -> str:
