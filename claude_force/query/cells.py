@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from claude_force.clock import Window
 from claude_force.database import Connection
-from claude_force.query.filter import OF_PENDING, PENDING, Dimension, Filter, where, within
+from claude_force.query.filter import OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, where, within
 from claude_force.result import TOTALS, Extent, Totals
 from claude_force.rollup import ERA, LEVELS_US, Parts, take_apart
 
@@ -108,7 +108,7 @@ def cells_of(chosen: Filter, parts: Parts, scope: int, reading: Reading = _PLAIN
     if parts.buckets:
         size = LEVELS_US[min(level for level, _, _ in parts.buckets)]
         whole = reading.whole.format(at=f"(timestamp_us / {size} * {size})")
-        _add_rows(union, PENDING, chosen, parts.inside, reading, OF_PENDING + _and(whole))
+        _add_rows(union, UNCOUNTED, chosen, parts.inside, reading, OF_UNCOUNTED + _and(whole))
     return union
 
 

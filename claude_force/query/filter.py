@@ -17,10 +17,10 @@ Dimension = Literal["agent_name", "model", "workflow_id", "project"]
 
 LABELLED = {name: f"NULLIF({name}, '')" if name == "project" else name for name in FIELDS}
 COLUMNS = ", ".join("executions.uid" if name == "uid" else column for name, column in LABELLED.items())
-PENDING = "uncounted CROSS JOIN executions"
-SERIES = " CROSS JOIN series"
 # CROSS JOIN keeps SQLite from beginning with the series, which would read the period once for each.
-OF_PENDING = "executions.uid = uncounted.uid"
+UNCOUNTED = "uncounted CROSS JOIN executions"
+SERIES = " CROSS JOIN series"
+OF_UNCOUNTED = "executions.uid = uncounted.uid"
 OF_SERIES = "series.series_id = executions.series_id"
 
 
@@ -61,6 +61,7 @@ class Filter:
 
 
 def where(conditions: Iterable[str]) -> str:
+    """A WHERE clause of conditions; "" where there are none."""
     found = " AND ".join(conditions)
     return f" WHERE {found}" if found else ""
 

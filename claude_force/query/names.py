@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claude_force.database import Connection
 from claude_force.query.cells import Union, parts_of
-from claude_force.query.filter import OF_PENDING, PENDING, Dimension, Filter, where, within
+from claude_force.query.filter import OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, where, within
 from claude_force.result import ErrorGroup
 from claude_force.rollup import EACH_SERIES, ERA, HOUR
 
@@ -21,7 +21,7 @@ def errors(connection: Connection, chosen: Filter) -> list[ErrorGroup]:
         )
     names, named = chosen.conditions("workflow_id")
     sources = [("executions", edge, "success = 0") for edge in parts.edges]
-    for tables, window, more in (*sources, (PENDING, parts.inside, f"success = 0 AND {OF_PENDING}")):
+    for tables, window, more in (*sources, (UNCOUNTED, parts.inside, f"success = 0 AND {OF_UNCOUNTED}")):
         period, parameters = within(window)
         union.add(
             "SELECT series_id, COALESCE(error_type, ''), COUNT(*), MIN(timestamp_us), MAX(timestamp_us) "
@@ -55,5 +55,5 @@ def _names(dimension: Dimension) -> str:
     return (
         f"SELECT DISTINCT {dimension} FROM series WHERE {dimension} <> '' AND series_id IN ("
         f"SELECT series_id FROM rollups WHERE scope = {EACH_SERIES} AND level = {ERA} "
-        f"UNION SELECT series_id FROM {PENDING} WHERE {OF_PENDING})"
+        f"UNION SELECT series_id FROM {UNCOUNTED} WHERE {OF_UNCOUNTED})"
     )

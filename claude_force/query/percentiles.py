@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from claude_force.database import Connection
 from claude_force.query.cells import Union, parts_of
-from claude_force.query.filter import LABELLED, OF_PENDING, PENDING, Dimension, Filter, rows_from, where
+from claude_force.query.filter import LABELLED, OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, rows_from, where
 from claude_force.query.totals import totals
 from claude_force.result import Percentiles
 from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, Parts, bin_of, nearest_ranks
@@ -93,12 +93,12 @@ def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> di
 def _durations(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, list[int]]:
     """The durations, by name, of the rows that the bins do not count."""
     found: dict[str | None, list[int]] = {}
-    for window, pending in (*((edge, False) for edge in parts.edges), (parts.inside, True)):
+    for window, is_uncounted in (*((edge, False) for edge in parts.edges), (parts.inside, True)):
         tables, condition, parameters = rows_from(
             replace(chosen, window=window), name != "NULL", "duration_us IS NOT NULL"
         )
-        if pending:
-            tables, condition = tables.replace("executions", PENDING), f"{condition} AND {OF_PENDING}"
+        if is_uncounted:
+            tables, condition = tables.replace("executions", UNCOUNTED), f"{condition} AND {OF_UNCOUNTED}"
         for group, duration_us in connection.fetch(f"SELECT {name}, duration_us FROM {tables}{condition}", parameters):
             found.setdefault(group, []).append(duration_us)
     return found

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database import Connection
 from claude_force.query.cells import COUNTS
-from claude_force.query.filter import OF_PENDING, OF_SERIES
+from claude_force.query.filter import OF_SERIES, OF_UNCOUNTED
 from claude_force.result import TOTALS
 from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, ERA, HOUR, LEVELS_US, bin_of
 
@@ -27,7 +27,7 @@ def differences(connection: Connection) -> list[str]:
     found = [
         f"roll-ups differ from the executions ({what}): claude-force db rebuild" for what in _differing(connection)
     ]
-    lost = f"SELECT COUNT(*) FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE {OF_PENDING})"
+    lost = f"SELECT COUNT(*) FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE {OF_UNCOUNTED})"
     if connection.fetch(lost)[0][0]:
         found.append("the list of executions to count names some that are not there: claude-force db rebuild")
     strays = f"SELECT COUNT(*) FROM executions WHERE NOT EXISTS (SELECT 1 FROM series WHERE {OF_SERIES})"

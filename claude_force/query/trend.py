@@ -10,7 +10,7 @@ from claude_force.clock import HOUR_US, Window
 from claude_force.database import Connection, Row
 from claude_force.intervals import SHIFT_US, Interval, Spans
 from claude_force.query.cells import SUMS, Reading, Union, cells_of, extent, parts_of, totals_of
-from claude_force.query.filter import OF_PENDING, PENDING, Filter, where
+from claude_force.query.filter import OF_UNCOUNTED, UNCOUNTED, Filter, where
 from claude_force.result import Bucket, Extent, Totals
 from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, HOUR, LEVELS_US, Parts, merged_windows
 
@@ -92,7 +92,7 @@ def _divided(connection: Connection, parts: Parts, whole: str, offsets: dict[str
     rows = connection.fetch(
         f"SELECT bucket FROM rollups WHERE scope = {ALL_SERIES} AND level = {level} AND bucket >= :first "
         f"AND bucket < :end AND NOT ({whole.format(at=f'bucket * {size}')}) "
-        f"UNION SELECT timestamp_us / {size} FROM {PENDING} WHERE {OF_PENDING} "
+        f"UNION SELECT timestamp_us / {size} FROM {UNCOUNTED} WHERE {OF_UNCOUNTED} "
         f"AND timestamp_us >= :start AND timestamp_us < :stop AND NOT ({whole.format(at=bucket)})",
         {"first": first, "end": end, "start": start, "stop": stop} | offsets,
     )
