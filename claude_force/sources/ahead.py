@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
 from claude_force.errors import ClaudeForceError, InputError
@@ -42,15 +42,16 @@ def _from_another_process(found: Iterator[Batch], name: str) -> Iterator[Batch]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     # Where it may not grow, the reader waits more often.
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):
         fcntl.fcntl(theirs.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     process = context.Process(target=_hand_over, args=(found, ours, theirs), daemon=True)
-    process.start()
-    theirs.close()
     # Rows hold no cycles, and looking for some takes a twentieth of the time, here and there.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
+        with _uninterrupted():
+            process.start()
+        theirs.close()
         while True:
             try:
                 item = ours.recv()
@@ -68,9 +69,20 @@ def _from_another_process(found: Iterator[Batch], name: str) -> Iterator[Batch]:
     finally:
         if was_enabled:
             gc.enable()
-        process.kill()
-        process.join()
+        if process.pid is not None:
+            process.kill()
+            process.join()
         ours.close()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let an interrupt from the keyboard wait until the block ends: within a fork it would leave locks held."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _hand_over(found: Iterator[Batch], ours: Connection, theirs: Connection) -> None:

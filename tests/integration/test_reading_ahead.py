@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC
@@ -89,3 +91,28 @@ def test_a_long_import_counts_every_line(run: Run, long_file: Path, location: st
     assert (again["added"], again["duplicates"]) == (0, len(lines) - bad)
     checked = run("db", "check", "--db", location)
     assert (checked.returncode, checked.stdout.split(": ")[-1]) == (0, "ok\n")
+
+
+_INTERRUPTED = """
+import os, signal, sys
+from datetime import UTC
+from claude_force import sqlite
+from claude_force.sources.ahead import read
+from claude_force.sources.files import open_input
+from claude_force.sources.jsonl import JsonlSource
+
+os.register_at_fork(**{sys.argv[2]: lambda: os.kill(os.getpid(), signal.SIGINT)})
+try:
+    with open_input(sys.argv[1]) as source:
+        list(read(source, JsonlSource(UTC)))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after_in_parent"])
+def test_an_interrupt_in_the_middle_of_the_fork_is_one(moment: str, long_file: Path) -> None:
+    """Ctrl-C while the second process is made ends the import, and leaves no lock held and no process behind."""
+    command = [sys.executable, "-c", _INTERRUPTED, str(long_file), moment]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
