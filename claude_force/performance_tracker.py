@@ -52,6 +52,8 @@ from claude_force.tracking import Outcome, Tracking
 __all__ = ["ExecutionMetrics", "PerformanceTracker", "get_tracker"]
 
 logger = logging.getLogger("claude_force")
+# A host that asked for no log gets the first warning and no line for each execution.
+logger.addHandler(logging.NullHandler())
 
 _PATIENCE = 10
 """How many times as long as a slow failure took the database is left alone."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sqlite3
 import threading
 import time
@@ -77,6 +78,10 @@ _handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
 _handles_lock = threading.Lock()
 
 
+_blocked_before_fork: list[set[int]] = []
+"""The signals that were blocked before the fork that is under way; empty otherwise."""
+
+
 def _close_before_fork() -> None:
     """Close all connections, each after the transaction that it is in.
 
@@ -84,6 +89,8 @@ def _close_before_fork() -> None:
     a connection of its own would be taken for locked, and the log could be deleted under it (seen: a child that went on
     recording lost every row after its parent's close). So nothing that is open may cross a fork.
     """
+    # An interrupt within these functions would be dropped by Python, and leave locks held for ever.
+    _blocked_before_fork.append(signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}))
     _handles_lock.acquire()
     for handle in _handles:
         handle.lock.acquire()
@@ -95,6 +102,7 @@ def _release_after_fork() -> None:
         handle.lock.release()
     _handles.clear()
     _handles_lock.release()
+    signal.pthread_sigmask(signal.SIG_SETMASK, _blocked_before_fork.pop())
 
 
 os.register_at_fork(before=_close_before_fork, after_in_parent=_release_after_fork, after_in_child=_release_after_fork)
@@ -387,8 +395,9 @@ def _refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:
 
 
 def _objects(raw: sqlite3.Connection) -> set[tuple[str, str, str]]:
-    """The kind, name and text of each table and index."""
-    return set(raw.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    """The kind, name and text of each table and index; white space is not part of it: tools that made them differ."""
+    found = raw.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {(kind, name, " ".join(sql.split())) for kind, name, sql in found}
 
 
 def _revision(raw: sqlite3.Connection) -> str | None:

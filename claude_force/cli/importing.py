@@ -103,7 +103,7 @@ def _metrics_files(place: Place, *, required: bool) -> tuple[str, ...]:
 @contextmanager
 def _progress(source: Input) -> Iterator[Progress | None]:
     """A progress bar on a terminal, for a file whose size is known."""
-    if source.size is None or source.size < _LONG_WORK_BYTES or not sys.stderr.isatty():
+    if source.size is None or source.size < _LONG_WORK_BYTES or not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
     with click.progressbar(length=source.size, label="Importing", width=40, file=sys.stderr) as shown:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
-from claude_force.errors import ClaudeForceError, InputError
+from claude_force.errors import InputError
 from claude_force.sources.files import Input
 from claude_force.sources.jsonl import Batch, JsonlSource
 
@@ -94,8 +94,8 @@ def _hand_over(found: Iterator[Batch], ours: Connection, theirs: Connection) -> 
         for batch in found:
             theirs.send(batch)
         theirs.send(None)
-    except (ClaudeForceError, MemoryError) as error:
-        theirs.send(error)
     except BrokenPipeError:
         # The first process is gone.
         sys.exit(1)
+    except Exception as error:
+        theirs.send(error)

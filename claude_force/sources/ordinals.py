@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import IO
 
 from claude_force.errors import InputError
@@ -44,7 +45,9 @@ class Ordinals:
         """Forget everything."""
         for scratch in (self._written, self._indexed):
             if scratch is not None:
-                scratch.close()
+                # What is not written yet is not wanted any more.
+                with suppress(OSError):
+                    scratch.close()
         self._recent, self._written, self._indexed, self._last_on_disk = {}, None, None, b""
 
     def _move_older(self) -> None:

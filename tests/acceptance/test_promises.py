@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from claude_force import migrate
 from claude_force.performance_tracker import PerformanceTracker
+from claude_force.sources.ahead import SHORT_BYTES
 from claude_force.sources.jsonl import JsonlSource
 from tests.builders import a_line
-from tests.conftest import EXAMPLES, Run
+from tests.conftest import EXAMPLES, PROGRAM, Run
 
 
 def test_a_cancellation_loses_no_tracked_call(tmp_path: Path) -> None:
@@ -171,3 +173,25 @@ def test_a_file_of_another_kind_is_told(content: bytes, kind: str, run: Run, hom
     assert done.returncode == 1
     assert f"error: file is {kind};" in done.stderr
     assert not (home / ".claude" / "metrics" / "rejected.jsonl").exists()
+
+
+def test_an_upgraded_file_passes_its_check(run: Run, home: Path) -> None:
+    """A database that the revisions built is as sound as a new one."""
+    path = home / "old.db"
+    path.touch()
+    with migrate.sqlite_connection(path) as connection:
+        migrate.upgrade_connection(connection, "0001")
+    assert run("db", "upgrade", "--db", path).returncode == 0
+    run("import", EXAMPLES / "executions-guide.jsonl", "--db", path)
+    done = run("db", "check", "--db", path)
+    assert (done.returncode, done.stdout) == (0, f"{path}: ok\n")
+
+
+def test_a_long_file_is_imported_without_a_standard_error(run: Run, home: Path) -> None:
+    """Where nobody can see a progress bar, there is none."""
+    path = home / "long.jsonl"
+    path.write_bytes(a_line() * (SHORT_BYTES // len(a_line()) + 1))
+    shell = f"exec '{PROGRAM}' import '{path}' --json 2>&-"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["added"] == path.read_bytes().count(b"\n")

@@ -330,6 +330,7 @@ def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
         Store(database).rebuild()
         with database.read() as connection:
             assert proof.differences(connection) == []
+        assert database.check_integrity() == []
 
 
 def test_making_the_roll_ups_can_be_killed(empty_location: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import random
 from collections import Counter
 from datetime import UTC
@@ -332,4 +333,15 @@ def test_occurrences_are_counted_however_far_apart(order: str) -> None:
     assert len(ordinals._recent) <= 2 * REMEMBERED + 1
     ordinals.clear()
     assert ordinals.next(identities[0]) == 0
+    ordinals.clear()
+
+
+def test_a_disk_that_is_full_when_all_is_read_is_no_error() -> None:
+    """What was not written to the scratch file yet is not wanted any more."""
+    ordinals = Ordinals()
+    for number in range(2 * REMEMBERED + 1):
+        ordinals.next(number.to_bytes(16))
+    assert ordinals._written is not None
+    ordinals._written.write(b"not written yet")
+    os.dup2(os.open("/dev/full", os.O_WRONLY), ordinals._written.fileno())
     ordinals.clear()
