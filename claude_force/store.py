@@ -14,7 +14,7 @@ one is to add the same records again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter, sub
 
 from claude_force import query
@@ -123,6 +123,10 @@ _price_of = itemgetter(_PRICE)
 _RECOUNT_PAGE = 20_000
 
 
+Progress = Callable[[int], None]
+"""Called with how many executions were counted since the last call."""
+
+
 class Store:
     """The write side of a database."""
 
@@ -208,12 +212,12 @@ class Store:
                 _recount(connection, window)
         return deleted
 
-    def rebuild(self) -> int:
-        """Make all roll-ups anew from the executions, in one transaction; how many executions there are."""
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """Make all roll-ups anew from the executions, in one transaction; how many executions were counted."""
         with self.database.write() as connection:
             connection.wait_for_turn()
             connection.execute("DELETE FROM uncounted")
-            return _recount(connection, ALL_TIME)
+            return _recount(connection, ALL_TIME, progress)
 
 
 def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[Row]:
@@ -260,7 +264,7 @@ def _with_price(row: Row, price: Row) -> Row:
     return (*row[: _PRICE.start], *price, *row[_PRICE.stop :])
 
 
-def _recount(connection: Connection, window: Window) -> int:
+def _recount(connection: Connection, window: Window, progress: Progress | None = None) -> int:
     """Make the roll-ups of every bucket that meets a window what its rows come to; how many rows were read."""
     start = (EARLIEST_US if window.start_us is None else window.start_us) // DAY_US * DAY_US
     end = -(-(LATEST_US if window.end_us is None else window.end_us) // DAY_US) * DAY_US
@@ -271,7 +275,7 @@ def _recount(connection: Connection, window: Window) -> int:
                 connection.execute(
                     f"DELETE FROM {table} WHERE {scope}level = :level AND bucket >= :first AND bucket < :end", span
                 )
-    count = _count_finest(connection, Window(start, end))
+    count = _count_finest(connection, Window(start, end), progress)
     for span in spans:
         for lowest, sql in _FOLDS:
             if span["level"] > lowest:
@@ -287,7 +291,7 @@ def _below(level: int, first: int, end: int) -> dict[str, int]:
     return {"below": level - 1, "ratio": ratio, "below_first": first * ratio, "below_end": end * ratio}
 
 
-def _count_finest(connection: Connection, window: Window) -> int:
+def _count_finest(connection: Connection, window: Window, progress: Progress | None) -> int:
     """Count the rows of whole days, at the finest level of each kind of sum, by series. Not those on the list: others
     may have added them since it was counted."""
     count, after = 0, None
@@ -301,4 +305,6 @@ def _count_finest(connection: Connection, window: Window) -> int:
         connection.insert_all(_DURATIONS, bins, _ADD_DURATIONS)
         connection.insert_all(_ERRORS, errors, _ADD_ERRORS)
         count, after = count + len(rows), rows[-1]
+        if progress is not None:
+            progress(len(rows))
     return count

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from claude_force import clock, query
-from claude_force.cli.options import database_option, find_place
+from claude_force.cli.options import database_option, find_place, progress_bar
 from claude_force.database import HEAD
 from claude_force.errors import DatabaseMissing
 
@@ -124,7 +124,10 @@ def rebuild(location: str | None) -> None:
     database = find_place(location).database
     if not database.exists():
         raise DatabaseMissing(f"there is no database at {database.name}")
-    count = Store(database).rebuild()
+    with database.read() as connection:
+        expected = query.stored(connection)
+    with progress_bar(expected, "Counting") as advance:
+        count = Store(database).rebuild(advance)
     click.echo(f"{database.name}: roll-ups of {quantity(count, 'execution')} made anew")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from claude_force import clock, spool
-from claude_force.cli.options import Place, database_option, find_place, timezone_option
+from claude_force.cli.options import Place, database_option, find_place, progress_bar, timezone_option
 from claude_force.escape import for_terminal
 from claude_force.pricing import PriceTable
 from claude_force.render import quantity
@@ -103,15 +103,19 @@ def _metrics_files(place: Place, *, required: bool) -> tuple[str, ...]:
 @contextmanager
 def _progress(source: Input) -> Iterator[Progress | None]:
     """A progress bar on a terminal, for a file whose size is known."""
-    if source.size is None or source.size < _LONG_WORK_BYTES or not (sys.stderr and sys.stderr.isatty()):
+    if source.size is None or source.size < _LONG_WORK_BYTES:
         yield None
         return
-    with click.progressbar(length=source.size, label="Importing", width=40, file=sys.stderr) as shown:
+    with progress_bar(source.size, "Importing") as advance:
+        done = 0
 
-        def advance(position: int) -> None:
-            shown.update(position - shown.pos)
+        def advance_to(position: int) -> None:
+            nonlocal done
+            if advance is not None:
+                advance(position - done)
+            done = position
 
-        yield advance
+        yield advance_to
 
 
 def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_json: bool) -> None:

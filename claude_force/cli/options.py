@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -147,6 +149,16 @@ def explain_empty(request: Request) -> str:
     else:
         lines.append("Record some with PerformanceTracker, or import a history:\n  claude-force import FILE")
     return "\n".join(lines)
+
+
+@contextmanager
+def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None] | None]:
+    """What to call with each step of some length of work; None where nobody watches: no terminal."""
+    if not (sys.stderr and sys.stderr.isatty()):
+        yield None
+        return
+    with click.progressbar(length=length, label=label, width=40, file=sys.stderr) as shown:
+        yield shown.update
 
 
 def database_option(function: F) -> F:

@@ -18,6 +18,7 @@ from claude_force.query.rows import (
     page,
     read_every_column,
     rows_of,
+    stored,
 )
 from claude_force.query.totals import totals, totals_by
 from claude_force.query.trend import trend
@@ -40,6 +41,7 @@ __all__ = [
     "percentiles_by",
     "read_every_column",
     "rows_of",
+    "stored",
     "totals",
     "totals_by",
     "trend",

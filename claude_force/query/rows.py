@@ -20,6 +20,11 @@ def read_every_column(connection: Connection) -> None:
     connection.fetch(f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} LIMIT 1")
 
 
+def stored(connection: Connection) -> int:
+    """How many executions there are, by counting them: not what the roll-ups say."""
+    return int(connection.fetch("SELECT COUNT(*) FROM executions")[0][0])
+
+
 def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
     """Those of the uids that are stored."""
     found: set[bytes] = set()
