@@ -98,12 +98,9 @@ class QuickReader:
         cost = None if line.estimated_cost is None else round(line.estimated_cost * NANOUSD)
         reference = None if line.reference_cost is None else round(line.reference_cost * NANOUSD)
         source = line.source or "jsonl"
-        input_tokens, output_tokens, version, is_ours = (
-            line.input_tokens,
-            line.output_tokens,
-            line.price_version,
-            line.uid is not None,
-        )
+        # Read before `_identity`, which turns the line into the content of its hash.
+        input_tokens, output_tokens, version = line.input_tokens, line.output_tokens, line.price_version
+        is_ours = line.uid is not None
         if line.uid is None:
             identity = self._identity(line, timestamp_us, source, duration_us, cost, reference)
         elif UID.fullmatch(line.uid):
