@@ -101,6 +101,8 @@ from claude_force.sources.ahead import read
 from claude_force.sources.files import open_input
 from claude_force.sources.jsonl import JsonlSource
 
+# Whoever starts the tests in the background has interrupts ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.register_at_fork(**{sys.argv[2]: lambda: os.kill(os.getpid(), signal.SIGINT)})
 try:
     with open_input(sys.argv[1]) as source:
