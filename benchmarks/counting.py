@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from claude_force import store
 from claude_force.opening import open_database
 from claude_force.record import ExecutionMetrics, fresh_uid
+from claude_force.store import writing as store
 
 COUNT = 3000
 STEP_US = 9_000_000

@@ -32,7 +32,8 @@ GUIDE_COLUMNS = (
 
 EXTRA_COLUMNS = (
     "uid", "source", "host", "project", "run_id", "workflow_position", "cache_read_tokens", "cache_write_5m_tokens",
-    "cache_write_1h_tokens", "reference_cost", "price_version",
+    "cache_write_1h_tokens", "reference_cost", "price_version", "service_tier", "web_searches", "usage_basis",
+    "recorded_cost", "recorded_basis",
 )  # fmt: skip
 """What the record holds beyond the guide."""
 
@@ -40,7 +41,7 @@ ALL_COLUMNS = GUIDE_COLUMNS + EXTRA_COLUMNS
 
 _PLAIN = (
     "agent_name", "task_hash", "success", "model", "workflow_id", "error_type", "source", "host",
-    "project", "run_id", "price_version", "uid",
+    "project", "run_id", "price_version", "uid", "service_tier", "usage_basis", "recorded_basis",
 )  # fmt: skip
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _REQUIRED = ("timestamp", "agent_name", "success", "model", "input_tokens", "output_tokens")
@@ -50,6 +51,7 @@ _PUBLIC = {
     "duration_us": "execution_time_ms",
     "cost_nanousd": "estimated_cost",
     "reference_cost_nanousd": "reference_cost",
+    "recorded_cost_nanousd": "recorded_cost",
 }
 
 _NOTHING: tuple[Any, ...] = (None, "")
@@ -82,7 +84,8 @@ def columns_of(row: Row, format_time: Callable[[int], str]) -> dict[str, Any]:
     (
         uid, timestamp_us, agent_name, success, model, task_hash, duration_us, input_tokens, output_tokens,
         cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, reference, price_version, error_type,
-        workflow_id, workflow_position, source, host, project, run_id,
+        workflow_id, workflow_position, source, host, project, run_id, service_tier, web_searches, usage_basis,
+        recorded_cost, recorded_basis,
     ) = row  # fmt: skip
     total = None
     if input_tokens is not None and output_tokens is not None:
@@ -111,6 +114,11 @@ def columns_of(row: Row, format_time: Callable[[int], str]) -> dict[str, Any]:
         "cache_write_1h_tokens": cache_write_1h_tokens,
         "reference_cost": dollars(reference),
         "price_version": price_version,
+        "service_tier": service_tier,
+        "web_searches": web_searches,
+        "usage_basis": usage_basis,
+        "recorded_cost": dollars(recorded_cost),
+        "recorded_basis": recorded_basis,
     }
 
 
@@ -159,11 +167,12 @@ def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
     fields.setdefault("source", "jsonl")
     fields["timestamp_us"] = _instant(data["timestamp"], zone)
     fields["duration_us"] = _scaled("execution_time_ms", data["execution_time_ms"], 1000)
-    for name in (*_TOKENS, "workflow_position"):
+    for name in (*_TOKENS, "workflow_position", "web_searches"):
         if data.get(name) is not None:
             fields[name] = _whole(name, data[name])
     fields["cost_nanousd"] = _scaled("estimated_cost", data.get("estimated_cost"), NANOUSD)
-    fields["reference_cost_nanousd"] = _scaled("reference_cost", data.get("reference_cost"), NANOUSD)
+    for name in ("reference_cost", "recorded_cost"):
+        fields[f"{name}_nanousd"] = _scaled(name, data.get(name), NANOUSD)
     return fields
 
 

@@ -32,6 +32,13 @@ DURATION_LIMIT_US = 366 * 86_400 * 1_000_000
 COST_LIMIT_NANOUSD = 1_000_000 * NANOUSD
 """More than TOKENS_LIMIT tokens of every kind cost on the dearest model; a test asks all models."""
 POSITION_LIMIT = 10**6
+SEARCHES_LIMIT = 10**6
+
+PROVISIONAL = "provisional"
+"""The `usage_basis` of a usage that its source never finalised: output tokens and cost are lower bounds."""
+
+COST_GIVEN, COST_NONE = "given", "none"
+"""The `recorded_basis` of a cost that came with the record, and of a record that had none."""
 
 _NAMES = ("agent_name", "model", "source")
 _OPTIONAL_NAMES = (
@@ -42,10 +49,13 @@ _OPTIONAL_NAMES = (
     ("host", NAME_LIMIT),
     ("price_version", NAME_LIMIT),
     ("project", PROJECT_LIMIT),
+    ("service_tier", NAME_LIMIT),
+    ("usage_basis", NAME_LIMIT),
+    ("recorded_basis", NAME_LIMIT),
 )
 _TEXTS = (*((name, NAME_LIMIT) for name in _NAMES), *_OPTIONAL_NAMES)
 _texts_of = attrgetter(*(name for name, _ in _TEXTS))
-_NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
 _COUNTS = (
     ("duration_us", "execution_time_ms", DURATION_LIMIT_US),
     ("input_tokens", "input_tokens", TOKENS_LIMIT),
@@ -56,6 +66,8 @@ _COUNTS = (
     ("cost_nanousd", "estimated_cost", COST_LIMIT_NANOUSD),
     ("reference_cost_nanousd", "reference_cost", COST_LIMIT_NANOUSD),
     ("workflow_position", "workflow_position", POSITION_LIMIT),
+    ("web_searches", "web_searches", SEARCHES_LIMIT),
+    ("recorded_cost_nanousd", "recorded_cost", COST_LIMIT_NANOUSD),
 )
 _counts_of = attrgetter(*(name for name, _, _ in _COUNTS))
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -70,6 +82,12 @@ class ExecutionMetrics:
     cached tokens out, as Claude's API does. `duration_us` is None when nobody timed it, `cost_nanousd` when the price
     is not known. `reference_cost_nanousd` is what the same tokens cost on the reference model. `price_version` names
     the price table that made the cost; None when the cost came with the record.
+
+    `service_tier` is how the request was served where that changes its price ("fast", "batch"); None is the standard.
+    `usage_basis` says where the usage is from when it is not the final count of its own source: PROVISIONAL, or the
+    name of the record that knew better. A repriced record keeps the cost that it had before the first repricing:
+    `recorded_basis` is the version of the prices that made it, COST_GIVEN or COST_NONE; None where it was never
+    repriced.
     """
 
     uid: str
@@ -94,6 +112,11 @@ class ExecutionMetrics:
     host: str | None = None
     project: str | None = None
     run_id: str | None = None
+    service_tier: str | None = None
+    web_searches: int = 0
+    usage_basis: str | None = None
+    recorded_cost_nanousd: int | None = None
+    recorded_basis: str | None = None
 
     def __post_init__(self) -> None:
         if type(self.timestamp_us) is not int or not EARLIEST_US <= self.timestamp_us < LATEST_US:

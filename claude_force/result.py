@@ -17,7 +17,8 @@ class Totals:
     """Sums over a set of executions. The fields are the columns of every aggregate query, in this order.
 
     `timed`, `metered` and `priced` count the executions whose duration, usage and cost are known: averages are over
-    these. The `compared_` sums are over executions whose cost and reference cost are both known.
+    these. The `compared_` sums are over executions whose cost and reference cost are both known. `provisional` counts
+    those whose usage was never finalised; `recorded_cost_nanousd` is the cost as it was before any repricing.
     """
 
     executions: int = 0
@@ -34,6 +35,8 @@ class Totals:
     cost_nanousd: int = 0
     compared_cost_nanousd: int = 0
     compared_reference_nanousd: int = 0
+    provisional: int = 0
+    recorded_cost_nanousd: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(*(getattr(self, name) + getattr(other, name) for name in TOTALS))

@@ -22,7 +22,8 @@ from operator import add, itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from claude_force.clock import DAY_US, HOUR_US, Window
-from claude_force.record import DURATION_LIMIT_US, FIELDS, Row
+from claude_force.record import DURATION_LIMIT_US, FIELDS, PROVISIONAL, Row
+from claude_force.result import TOTALS
 
 V = TypeVar("V")
 
@@ -104,6 +105,10 @@ _ADDED = (
     "cache_write_1h_tokens", "cost_nanousd", "reference_cost_nanousd",
 )  # fmt: skip
 _added_of = itemgetter(*(_AT[name] for name in _ADDED))
+_COST, _USAGE_BASIS, _RECORDED, _RECORDED_BASIS = (
+    _AT[name] for name in ("cost_nanousd", "usage_basis", "recorded_cost_nanousd", "recorded_basis")
+)
+_bases_of = itemgetter(_USAGE_BASIS, _RECORDED_BASIS)
 
 
 def places_of(rows: Iterable[Row]) -> tuple[list[Labels], list[int]]:
@@ -123,7 +128,8 @@ def sum_up(rows: Sequence[Row]) -> Sums:
             groups[key].append(row)
         else:
             groups[key] = [row]
-    sums.cells = {key: _cell(group) for key, group in groups.items()}
+    is_plain = set(map(_bases_of, rows)) <= {(None, None)}
+    sums.cells = {key: (*(cell := _cell(group)), *_bases(group, cell, is_plain)) for key, group in groups.items()}
     for key, cell in sums.cells.items():
         if cell[1] != cell[0]:
             _note_failures(sums, key & _PLACE, key >> _PLACE_BITS, groups[key])
@@ -132,7 +138,7 @@ def sum_up(rows: Sequence[Row]) -> Sums:
 
 
 def _cell(group: Sequence[Row]) -> tuple[int, ...]:
-    """The columns of `Totals` over some rows."""
+    """The columns of `Totals` over some rows, but for those that `_bases` tells."""
     count = len(group)
     try:
         successes, duration, *tokens, cost, reference = map(sum, zip(*map(_added_of, group), strict=True))
@@ -155,6 +161,15 @@ def _cell_of_partly_known(group: Sequence[Row]) -> tuple[int, ...]:
         sum(cost for cost, _ in pairs),
         sum(reference for _, reference in pairs),
     )
+
+
+def _bases(group: Sequence[Row], cell: tuple[int, ...], is_plain: bool) -> tuple[int, int]:
+    """How many usages are provisional, and the cost as it was before any repricing. `is_plain` says that no row is
+    either, as nearly always."""
+    if is_plain:
+        return 0, cell[TOTALS.index("cost_nanousd")]
+    recorded = (row[_COST] if row[_RECORDED_BASIS] is None else row[_RECORDED] for row in group)
+    return sum(row[_USAGE_BASIS] == PROVISIONAL for row in group), sum(filter(None, recorded))
 
 
 def _known(column: tuple[Any, ...]) -> tuple[int, int]:

@@ -5,6 +5,9 @@ large table contains its `uid`, so that `executions` can be distributed by it. O
 (WITHOUT ROWID), in order of time since a uid begins with the instant, and STRICT, so that no text hides in a number.
 
 What the roll-ups are is in `rollup`; `store` keeps them. Rows that they do not count yet are listed in `uncounted`.
+
+Of transcripts, `source_files` says how far each was read, `identities` which responses are one execution, and
+`reported_usages` what was said of responses that are not there yet.
 """
 
 from __future__ import annotations
@@ -77,6 +80,11 @@ executions = Table(
     Column("workflow_position", Integer),
     Column("host", Text),
     Column("run_id", Text),
+    Column("service_tier", Text),
+    Column("web_searches", Integer, nullable=False, server_default="0"),
+    Column("usage_basis", Text),
+    Column("recorded_cost_nanousd", Count),
+    Column("recorded_basis", Text),
     CheckConstraint("success IN (0, 1)", name="success"),
     # The last two make it an answer of its own to how long the executions of a period took.
     Index(None, "timestamp_us", "uid", "series_id", "duration_us"),
@@ -100,12 +108,17 @@ def _scope() -> Column[Any]:
     return Column("scope", Integer, primary_key=True, autoincrement=False)
 
 
+def _default_of(total: str) -> str | None:
+    """Columns that were added to a filled table have a default."""
+    return "0" if total in ("provisional", "recorded_cost_nanousd") else None
+
+
 rollups = Table(
     "rollups",
     metadata,
     _scope(),
     *_place(),
-    *(Column(name, Count, nullable=False) for name in TOTALS),
+    *(Column(name, Count, nullable=False, server_default=_default_of(name)) for name in TOTALS),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
@@ -130,3 +143,46 @@ rollup_errors = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("identity", Identity, primary_key=True),
+    Column("uid", Identity, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""What a response of a transcript is known by (a hash; see `sources.responses`), and the execution that it is."""
+
+source_files = Table(
+    "source_files",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("source", "head", "tail", "skipped", "state")),
+    *(
+        Column(name, Count, nullable=False)
+        for name in (
+            "device", "inode", "size", "mtime_ns", "position", "lines", "responses", "rejected", "last_read_us",
+        )
+    ),
+    Column("problem", Text),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)  # fmt: skip
+"""How far a file was read: see `result.SourceFile`."""
+
+reported_usages = Table(
+    "reported_usages",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("basis", Text, primary_key=True),
+    Column("until_us", Count, primary_key=True, autoincrement=False),
+    Column("since_us", Count, nullable=False),
+    Column("prompt_tokens", Count),
+    Column("output_tokens", Count),
+    Column("total_tokens", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""What a parent was told of the last response of a sub-agent's run, until it is taken: see `result.ReportedUsage`."""

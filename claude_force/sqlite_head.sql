@@ -38,7 +38,7 @@ CREATE TABLE rollups (
     priced INTEGER NOT NULL,
     cost_nanousd INTEGER NOT NULL,
     compared_cost_nanousd INTEGER NOT NULL,
-    compared_reference_nanousd INTEGER NOT NULL,
+    compared_reference_nanousd INTEGER NOT NULL, provisional INTEGER DEFAULT '0' NOT NULL, recorded_cost_nanousd INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_rollups PRIMARY KEY (scope, level, bucket, series_id)
 )
  WITHOUT ROWID,
@@ -85,11 +85,52 @@ CREATE TABLE executions (
     workflow_id TEXT,
     workflow_position INTEGER,
     host TEXT,
-    run_id TEXT,
+    run_id TEXT, service_tier TEXT, web_searches INTEGER DEFAULT '0' NOT NULL, usage_basis TEXT, recorded_cost_nanousd INTEGER, recorded_basis TEXT,
     CONSTRAINT pk_executions PRIMARY KEY (uid),
     CONSTRAINT ck_executions_success CHECK (success IN (0, 1))
 )
  WITHOUT ROWID,
  STRICT;
 CREATE INDEX ix_executions_timestamp_us_uid_series_id_duration_us ON executions (timestamp_us, uid, series_id, duration_us);
-INSERT INTO claude_force_version (version_num) VALUES ('0002');
+CREATE TABLE identities (
+    identity BLOB NOT NULL,
+    uid BLOB NOT NULL,
+    CONSTRAINT pk_identities PRIMARY KEY (identity)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE source_files (
+    host TEXT NOT NULL,
+    path TEXT NOT NULL,
+    source TEXT NOT NULL,
+    head TEXT NOT NULL,
+    tail TEXT NOT NULL,
+    skipped TEXT NOT NULL,
+    state TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    lines INTEGER NOT NULL,
+    responses INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    last_read_us INTEGER NOT NULL,
+    problem TEXT,
+    CONSTRAINT pk_source_files PRIMARY KEY (host, path)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE reported_usages (
+    run_id TEXT NOT NULL,
+    basis TEXT NOT NULL,
+    until_us INTEGER NOT NULL,
+    since_us INTEGER NOT NULL,
+    prompt_tokens INTEGER,
+    output_tokens INTEGER,
+    total_tokens INTEGER NOT NULL,
+    CONSTRAINT pk_reported_usages PRIMARY KEY (run_id, basis, until_us)
+)
+ WITHOUT ROWID,
+ STRICT;
+INSERT INTO claude_force_version (version_num) VALUES ('0003');

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from claude_force.clock import Window
 from claude_force.database import Connection
 from claude_force.query.filter import OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, where, within
+from claude_force.record import PROVISIONAL
 from claude_force.result import TOTALS, Extent, Totals
 from claude_force.rollup import ERA, LEVELS_US, Parts, take_apart
 
@@ -32,6 +33,8 @@ COUNT_OF = {
     "cost_nanousd": "SUM(cost_nanousd)",
     "compared_cost_nanousd": "SUM(CASE WHEN reference_cost_nanousd IS NOT NULL THEN cost_nanousd END)",
     "compared_reference_nanousd": "SUM(CASE WHEN cost_nanousd IS NOT NULL THEN reference_cost_nanousd END)",
+    "provisional": f"SUM(CASE WHEN usage_basis = '{PROVISIONAL}' THEN 1 END)",
+    "recorded_cost_nanousd": "SUM(CASE WHEN recorded_basis IS NULL THEN cost_nanousd ELSE recorded_cost_nanousd END)",
 }
 """The columns of `result.Totals`, in its order, from rows of `executions`."""
 

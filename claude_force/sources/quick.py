@@ -23,6 +23,7 @@ from claude_force.record import (
     NANOUSD,
     POSITION_LIMIT,
     PROJECT_LIMIT,
+    SEARCHES_LIMIT,
     TOKENS_LIMIT,
     UID,
     Row,
@@ -35,6 +36,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LIMIT)]
 _Project = Annotated[str, msgspec.Meta(min_length=1, max_length=PROJECT_LIMIT)]
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_LIMIT)]
 _Dollars = Annotated[float, msgspec.Meta(ge=0, le=COST_LIMIT_NANOUSD // NANOUSD)]
+_Searches = Annotated[int, msgspec.Meta(ge=0, le=SEARCHES_LIMIT)]
 _Position = Annotated[int, msgspec.Meta(ge=0, le=POSITION_LIMIT)]
 
 _NUL = b"\\u0000"
@@ -56,14 +58,19 @@ class _Line(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
     output_tokens: _Tokens | None
     price_version: _Name | None = None
     project: _Project | None = None
+    recorded_basis: _Name | None = None
+    recorded_cost: _Dollars | None = None
     reference_cost: _Dollars | None = None
     run_id: _Name | None = None
+    service_tier: _Name | None = None
     source: _Name | None = None
     success: bool
     task_hash: _Name | None = None
     timestamp: str
     total_tokens: int | None = None
     uid: str | None = None
+    usage_basis: _Name | None = None
+    web_searches: _Searches | None = None
     workflow_id: _Name | None = None
     workflow_position: _Position | None = None
 
@@ -97,12 +104,14 @@ class QuickReader:
         duration_us = None if milliseconds is None else round(milliseconds * 1000)
         cost = None if line.estimated_cost is None else round(line.estimated_cost * NANOUSD)
         reference = None if line.reference_cost is None else round(line.reference_cost * NANOUSD)
+        recorded = None if line.recorded_cost is None else round(line.recorded_cost * NANOUSD)
         source = line.source or "jsonl"
         # Read before `_identity`, which turns the line into the content of its hash.
         input_tokens, output_tokens, version = line.input_tokens, line.output_tokens, line.price_version
+        searches = line.web_searches or 0
         is_ours = line.uid is not None
         if line.uid is None:
-            identity = self._identity(line, timestamp_us, source, duration_us, cost, reference)
+            identity = self._identity(line, timestamp_us, source, duration_us, cost, reference, recorded)
         elif UID.fullmatch(line.uid):
             identity = identity_bytes(line.uid)
         else:
@@ -132,12 +141,17 @@ class QuickReader:
             line.host,
             line.project,
             line.run_id,
+            line.service_tier,
+            searches,
+            line.usage_basis,
+            recorded,
+            line.recorded_basis,
         )
 
     def _identity(self, line: Any, timestamp_us: int, source: str, *numbers: int | None) -> bytes:
         """The identity of a line without one; the line itself becomes the content that it is made from."""
         line.timestamp, line.source, line.total_tokens = timestamp_us, source, None
-        line.execution_time_ms, line.estimated_cost, line.reference_cost = numbers
+        line.execution_time_ms, line.estimated_cost, line.reference_cost, line.recorded_cost = numbers
         # These must be in a line and may be null, which the content leaves out.
         if line.execution_time_ms is None:
             line.execution_time_ms = msgspec.UNSET

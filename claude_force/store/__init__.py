@@ -1,0 +1,8 @@
+"""Every write."""
+
+from __future__ import annotations
+
+from claude_force.store.counting import Progress
+from claude_force.store.writing import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+
+__all__ = ["COUNTED_AT_ONCE", "LOOK_EVERY", "UNCOUNTED_LIMIT", "Progress", "Store"]
