@@ -14,22 +14,15 @@ from claude_force import clock, query
 from claude_force.database import Connection, Database
 from claude_force.errors import UnknownName
 from claude_force.escape import for_terminal
+from claude_force.figures import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
 from claude_force.intervals import Interval
 from claude_force.query import Dimension, Filter
-from claude_force.record import dollars, milliseconds, model_family
-from claude_force.result import Bucket, ErrorGroup, Extent, Group, Percentiles, Totals
+from claude_force.record import model_family
+from claude_force.result import Beginning, Bucket, ErrorGroup, Extent, Group, Percentiles, Totals
 
 SortKey = Literal["executions", "time", "cost", "success", "tokens", "name"]
 SORT_KEYS: tuple[str, ...] = get_args(SortKey)
 INTERVALS: tuple[str, ...] = get_args(Interval)
-TITLES: dict[Dimension, str] = {
-    "agent_name": "agent",
-    "model": "model",
-    "workflow_id": "workflow",
-    "project": "project",
-}
-"""What a dimension is called in options, headings and JSON."""
-
 COST_PARTS = frozenset(("agents", "models"))
 """What a cost report shows unless asked for something else; it can also show "trends"."""
 
@@ -49,6 +42,11 @@ class Summary(NamedTuple):
     agents: list[Group]
     models: list[Group]
 
+    @property
+    def unpriced_models(self) -> list[str]:
+        """See `unpriced_models`."""
+        return unpriced_models(self.models)
+
     def families(self) -> dict[str, float]:
         """Percent of the executions by model family, the largest first."""
         counts: dict[str, int] = {}
@@ -66,7 +64,7 @@ class Summary(NamedTuple):
             "total_executions": totals.executions,
             "success_rate": totals.success_rate,
             "avg_execution_time_ms": totals.average_ms,
-            **_latencies(self.percentiles),
+            **latencies(self.percentiles),
             "total_cost": totals.cost,
             "avg_cost_per_execution": totals.average_cost,
             "avg_input_tokens": totals.average_input_tokens,
@@ -74,13 +72,10 @@ class Summary(NamedTuple):
             "model_distribution": self.families(),
             "successful_executions": totals.successes,
             "failed_executions": totals.failures,
-            "total_tokens": totals.total_tokens,
-            "total_input_tokens": totals.known_input_tokens,
-            "total_output_tokens": totals.known_output_tokens,
-            "total_cache_read_tokens": totals.cache_read_tokens,
-            "total_cache_write_5m_tokens": totals.cache_write_5m_tokens,
-            "total_cache_write_1h_tokens": totals.cache_write_1h_tokens,
+            **token_kinds(totals, "total_"),
             "unpriced_executions": totals.unpriced,
+            "unpriced_models": self.unpriced_models,
+            "provisional_executions": totals.provisional,
             "cost_savings": savings(totals),
             "percentiles": _exactness(self.is_exact),
             "agents": [group_dict("agent_name", group) for group in self.agents],
@@ -91,7 +86,8 @@ class Summary(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Breakdown:
     """Executions by one dimension. `groups` may be cut to a limit; `count` is how many there are. Percentiles that are
-    not exact are at most 1 % away."""
+    not exact are at most 1 % away. `beginnings` are those of the groups where these are workflows, and `zone` is for
+    the instants in `rows`; `unpriced_models` are over all groups."""
 
     dimension: Dimension
     period: str
@@ -99,16 +95,29 @@ class Breakdown:
     groups: list[Group]
     count: int
     is_exact: bool
+    unpriced_models: list[str]
+    beginnings: dict[str, Beginning]
+    zone: tzinfo
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The groups for JSON and CSV. A workflow has when its first execution of the period was, and where."""
+        return [group_dict(self.dimension, group) | self._beginning(group) for group in self.groups]
+
+    def _beginning(self, group: Group) -> dict[str, Any]:
+        if self.dimension != "workflow_id":
+            return {}
+        found = self.beginnings.get(group.name or "")
+        started = found and clock.format_instant(found.first_us, self.zone)
+        return {"started": started, "project": found and found.project}
 
     def to_dict(self) -> dict[str, Any]:
         """The groups under the plural of their dimension."""
         title = TITLES[self.dimension]
-        rows = [group_dict(self.dimension, group) for group in self.groups]
         return {
             "period": self.period,
             f"total_{title}s": self.count,
             "percentiles": _exactness(self.is_exact),
-            f"{title}s": rows,
+            f"{title}s": self.rows(),
         }
 
 
@@ -124,6 +133,7 @@ class Costs(NamedTuple):
     buckets: list[Bucket]
     parts: frozenset[str]
     counts: tuple[int, int]
+    unpriced_models: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """Totals first, then the parts that were asked for."""
@@ -132,9 +142,13 @@ class Costs(NamedTuple):
             "period": self.period,
             "total_executions": totals.executions,
             "total_cost": totals.cost,
+            "recorded_cost": totals.recorded_cost,
             "avg_cost_per_execution": totals.average_cost,
             "unpriced_executions": totals.unpriced,
+            "unpriced_models": self.unpriced_models,
+            "provisional_executions": totals.provisional,
             "cost_savings": savings(totals),
+            **token_kinds(totals, "total_"),
         }
         if "agents" in self.parts:
             found["by_agent"] = [group_dict("agent_name", group) for group in self.by_agent]
@@ -162,6 +176,7 @@ class Trends(NamedTuple):
     totals: Totals
     buckets: list[Bucket]
     change: Change | None
+    unpriced_models: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """The intervals, oldest first, and the change."""
@@ -224,16 +239,25 @@ def summary(database: Database, chosen: Filter) -> Summary:
 
 
 def breakdown(
-    database: Database, chosen: Filter, dimension: Dimension, sort_by: SortKey, limit: int | None = None
+    database: Database,
+    chosen: Filter,
+    dimension: Dimension,
+    sort_by: SortKey,
+    limit: int | None = None,
+    zone: tzinfo | None = None,
 ) -> Breakdown:
-    """The chosen executions by one dimension; the first `limit` groups."""
+    """The chosen executions by one dimension; the first `limit` groups. `zone` (local time) is for instants."""
     with database.read() as connection:
         refuse_unknown_names(connection, chosen)
         ranked, is_exact = query.percentiles_by(connection, chosen, dimension)
         sums = query.totals_by(connection, chosen, dimension)
-    groups = [Group(name, totals, ranked.get(name, Percentiles())) for (name,), totals in sums.items()]
-    shown = sort_groups(groups, sort_by)[:limit]
-    return Breakdown(dimension, chosen.window.label, _sum(groups), shown, len(groups), is_exact)
+        groups = [Group(name, totals, ranked.get(name, Percentiles())) for (name,), totals in sums.items()]
+        total, shown = _sum(groups), sort_groups(groups, sort_by)[:limit]
+        unpriced = _unpriced_models(connection, chosen, total)
+        named = [group.name for group in shown if group.name is not None] if dimension == "workflow_id" else []
+        began = query.beginnings(connection, chosen, named)
+    local = zone or clock.local_zone()
+    return Breakdown(dimension, chosen.window.label, total, shown, len(groups), is_exact, unpriced, began, local)
 
 
 def costs(
@@ -252,16 +276,17 @@ def costs(
         buckets = []
         if "trends" in parts:
             buckets = query.trend(connection, chosen, interval, zone or clock.local_zone())
-    agents, models = _groups(sums, 0), _groups(sums, 1) if "models" in parts else []
+    agents, models = _groups(sums, 0), _groups(sums, 1)
     return Costs(
         chosen.window.label,
         _sum(agents),
         sort_groups(agents, "cost")[:limit] if "agents" in parts else [],
-        sort_groups(models, "cost")[:limit],
+        sort_groups(models, "cost")[:limit] if "models" in parts else [],
         interval,
         buckets,
         parts,
         (len(agents), len(models)),
+        unpriced_models(models),
     )
 
 
@@ -271,8 +296,10 @@ def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo,
         refuse_unknown_names(connection, chosen)
         buckets = query.trend(connection, chosen, interval, zone)
         history = query.extent(connection)
-    total = sum((bucket.totals for bucket in buckets), Totals())
-    return Trends(chosen.window.label, interval, total, buckets, _change(buckets, chosen.window, history, now_us))
+        total = sum((bucket.totals for bucket in buckets), Totals())
+        unpriced = _unpriced_models(connection, chosen, total)
+    change = _change(buckets, chosen.window, history, now_us)
+    return Trends(chosen.window.label, interval, total, buckets, change, unpriced)
 
 
 def errors(database: Database, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:
@@ -316,50 +343,15 @@ def sort_groups(groups: list[Group], sort_by: SortKey) -> list[Group]:
     return sorted(by_name, key=lambda group: (values[id(group)] is None, -(values[id(group)] or 0)))
 
 
-def savings(totals: Totals) -> dict[str, float | None]:
-    """US dollars and percent saved against the reference model, over the executions that can be compared."""
-    percent = totals.saved_percent
-    return {"amount": None if percent is None else dollars(totals.saved_nanousd), "percent": percent}
+def unpriced_models(models: Iterable[Group]) -> list[str]:
+    """The models of the executions without a known cost, the one with the most of them first."""
+    found = [group for group in models if group.totals.unpriced]
+    return [group.name or "" for group in sorted(found, key=lambda group: (-group.totals.unpriced, group.name or ""))]
 
 
-def group_dict(dimension: Dimension, group: Group) -> dict[str, Any]:
-    """A group for JSON and CSV. Latencies are there where they were asked for."""
-    latencies = _latencies(group.percentiles) if group.percentiles else {}
-    return {TITLES[dimension]: group.name, **_totals_dict(group.totals, latencies)}
-
-
-def bucket_dict(bucket: Bucket) -> dict[str, Any]:
-    """A bucket for JSON and CSV."""
-    return {"date": bucket.label, **_totals_dict(bucket.totals, {})}
-
-
-def _totals_dict(totals: Totals, latencies: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "executions": totals.executions,
-        "successful_executions": totals.successes,
-        "success_rate": totals.success_rate,
-        "avg_execution_time_ms": totals.average_ms,
-        **latencies,
-        "total_cost": totals.cost,
-        "avg_cost_per_execution": totals.average_cost,
-        "total_tokens": totals.total_tokens,
-        "input_tokens": totals.known_input_tokens,
-        "output_tokens": totals.known_output_tokens,
-        "cache_read_tokens": totals.cache_read_tokens,
-        "cache_write_5m_tokens": totals.cache_write_5m_tokens,
-        "cache_write_1h_tokens": totals.cache_write_1h_tokens,
-        "avg_input_tokens": totals.average_input_tokens,
-        "avg_output_tokens": totals.average_output_tokens,
-        "unpriced_executions": totals.unpriced,
-    }
-
-
-def _latencies(found: Percentiles) -> dict[str, Any]:
-    return {
-        "p50_latency_ms": milliseconds(found.p50_us),
-        "p95_latency_ms": milliseconds(found.p95_us),
-        "p99_latency_ms": milliseconds(found.p99_us),
-    }
+def _unpriced_models(connection: Connection, chosen: Filter, found: Totals) -> list[str]:
+    """The same, asked for only where there are such executions."""
+    return unpriced_models(_groups(query.totals_by(connection, chosen, "model"), 0)) if found.unpriced else []
 
 
 def _exactness(is_exact: bool) -> str:

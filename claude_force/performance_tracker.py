@@ -14,7 +14,6 @@ import functools
 import logging
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import threading
@@ -43,6 +42,7 @@ from claude_force.settings import (
     database_location,
     find_home,
     home_at,
+    host_name,
     load_settings,
 )
 from claude_force.sources.loading import RejectLog
@@ -143,6 +143,8 @@ class PerformanceTracker:
         cache_read_tokens: int = 0,
         cache_write_5m_tokens: int = 0,
         cache_write_1h_tokens: int = 0,
+        service_tier: str | None = None,
+        web_searches: int = 0,
         estimated_cost: float | None = None,
         run_id: str | None = None,
         project: str | None = None,
@@ -152,7 +154,8 @@ class PerformanceTracker:
         """Record one execution and return it.
 
         `execution_time_ms` and `duration_ms` are the same, as are `workflow_name` and `workflow_id`. What is not known
-        is left out; an `error_type` over 200 characters is cut. `input_tokens` leaves cached tokens out.
+        is left out; an `error_type` over 200 characters is cut. `input_tokens` leaves cached tokens out. `service_tier`
+        is "fast" or "batch" where the request was served so.
         `estimated_cost` (US dollars) is computed from the list price where it is not given. `timestamp` is when it
         ended, by default now; a naive one is local time. With a `uid` of your own, recording the same execution again
         changes nothing.
@@ -174,6 +177,8 @@ class PerformanceTracker:
             cache_read_tokens=cache_read_tokens,
             cache_write_5m_tokens=cache_write_5m_tokens,
             cache_write_1h_tokens=cache_write_1h_tokens,
+            service_tier=service_tier or None,
+            web_searches=web_searches,
             cost_nanousd=self._given_cost(estimated_cost),
             run_id=run_id or None,
             project=project,
@@ -215,7 +220,7 @@ class PerformanceTracker:
                 "uid": uid or record.fresh_uid(timestamp_us),
                 "timestamp_us": timestamp_us,
                 "task_hash": None if task is None else record.task_hash(task),
-                "host": _host(),
+                "host": host_name(),
                 "project": values["project"] or _project(),
             }
         )
@@ -229,7 +234,7 @@ class PerformanceTracker:
 
     @functools.cached_property
     def _prices(self) -> PriceTable:
-        return PriceTable(self._settings.reference_model)
+        return PriceTable(self._settings.reference_model, self._settings.prices)
 
     def _given_cost(self, estimated_cost: float | None) -> int | None:
         if estimated_cost is None or not self._settings.cost_tracking:
@@ -466,11 +471,6 @@ def _rounded(field: str, value: object, factor: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _ABSURD:
         raise InvalidRecord(field, f"expected a number that is not absurd, got {record.kind_of(value)}")
     return round(value * factor)
-
-
-@functools.cache
-def _host() -> str | None:
-    return socket.gethostname()[: record.NAME_LIMIT] or None
 
 
 def _project() -> str | None:

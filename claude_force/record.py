@@ -34,6 +34,9 @@ COST_LIMIT_NANOUSD = 1_000_000 * NANOUSD
 POSITION_LIMIT = 10**6
 SEARCHES_LIMIT = 10**6
 
+CLAUDE_CODE = "claude-code"
+"""The `source` of what is read from the transcripts of Claude Code."""
+
 PROVISIONAL = "provisional"
 """The `usage_basis` of a usage that its source never finalised: output tokens and cost are lower bounds."""
 

@@ -30,10 +30,12 @@ _NARROWEST_NAME = 12
 
 
 class Column(NamedTuple):
-    """A column of a table. `title` may have two lines. Only `name` columns may be cut."""
+    """A column of a table. `title` may have two lines. Only `name` columns may be cut; to less than `least` cells only
+    when the columns stand as close as they can."""
 
     title: str
     kind: Literal["name", "number", "bar", "text"] = "number"
+    least: int = _NARROWEST_NAME
 
 
 class Table(NamedTuple):
@@ -102,7 +104,9 @@ def _rich_table(table: Table, available: int) -> tuple[Any, int]:
     gap = 2
     for gap in (2, 1):
         excess = sum(widths) + gap * (len(widths) - 1) - available
-        if excess <= 0 or all(widths[index] - excess >= _NARROWEST_NAME for index in names):
+        if excess <= 0 or all(
+            widths[index] - excess >= min(widths[index], table.columns[index].least) for index in names
+        ):
             break
     for index in names:
         widths[index] = max(widths[index] - max(excess, 0), min(widths[index], _NARROWEST_NAME))
@@ -229,6 +233,12 @@ def duration(number_ms: float | None) -> str:
         return f"{whole // 60}m{whole % 60:02}s"
     minutes = round(seconds / 60)
     return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def hours_minutes(minutes: int) -> str:
+    """Whole minutes as a person says them: 45m, 2h 45m."""
+    hours, rest = divmod(minutes, 60)
+    return f"{hours}h {rest}m" if hours else f"{rest}m"
 
 
 def money(amount: float | None) -> str:

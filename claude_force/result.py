@@ -90,6 +90,12 @@ class Totals:
         return dollars(self.cost_nanousd) if self.priced or not self.executions else None
 
     @property
+    def recorded_cost(self) -> float | None:
+        """US dollars before any repricing; None when none was known then."""
+        known = self.recorded_cost_nanousd or (self.cost is not None and not self.cost_nanousd)
+        return dollars(self.recorded_cost_nanousd) if known else None
+
+    @property
     def average_cost(self) -> float | None:
         """US dollars an execution, over the priced ones."""
         return _ratio(self.cost_nanousd, NANOUSD * self.priced)
@@ -151,6 +157,15 @@ class ErrorGroup(NamedTuple):
     agents: int
     first_us: int
     last_us: int
+
+
+class Beginning(NamedTuple):
+    """The first execution of a workflow: when it was, in which project (None where that is not known), and what told
+    of it."""
+
+    first_us: int
+    project: str | None
+    source: str
 
 
 class Extent(NamedTuple):

@@ -58,7 +58,7 @@ class ServerConnection:
         return self._raw.execute(_statement(sql), dict(parameters)).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
-        return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount
+        return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount if rows else 0
 
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
         new: list[Row] = []

@@ -7,22 +7,44 @@ does not exist is a problem that is named with the nearest one that does.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from claude_force.errors import SettingsError
 from claude_force.private_files import make_folder, replacing
-from claude_force.record import kind_of
+from claude_force.record import NAME_LIMIT, kind_of
 
 SECTION = "performance"
 DEFAULT_METRICS_FILE = ".claude/metrics/executions.jsonl"
 DEFAULT_REFERENCE_MODEL = "claude-sonnet-4-5"
 DATABASE_VARIABLE = "CLAUDE_FORCE_DB"
+
+
+PRICE_LIMIT = 1000
+"""US dollars for a million tokens: no price is higher, so that no cost can be more than a record holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrice:
+    """What a model costs, in US dollars for a million tokens of each kind. A kind that is None is billed as what it is
+    part of: cached tokens as input, a cache write for an hour as one for five minutes. The field names are the keys."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write_5m: float | None = None
+    cache_write_1h: float | None = None
+
+
+Value = bool | str | dict[str, Any]
+"""A value of the section, as JSON has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +63,19 @@ class Settings:
     """Where executions are stored: a file or a postgresql:// URL. None: metrics/metrics.db beside claude.json."""
     reference_model: str = DEFAULT_REFERENCE_MODEL
     """The model that savings are counted against. A model of the same family is its own reference."""
+    prices: Mapping[str, ModelPrice] = field(default_factory=dict)
+    """Prices of your own, by the name of the model as it is recorded; they come before the list prices."""
 
 
-KEYS: dict[str, type] = {
-    f"{SECTION}.{field.name}": bool if isinstance(field.default, bool) else str for field in fields(Settings)
-}
+def _kind(default: object) -> type:
+    """The type of the value of a setting with this default."""
+    return bool if isinstance(default, bool) else dict if default is MISSING else str
+
+
+KEYS: dict[str, type] = {f"{SECTION}.{known.name}": _kind(known.default) for known in fields(Settings)}
 """Our keys, dotted, and the type of their value."""
+
+PRICES = f"{SECTION}.prices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +112,12 @@ def find_home(start: Path | None = None) -> Home:
         if os.path.isdir(folder / ".claude"):  # noqa: PTH112
             return home_at(folder / ".claude")
     return home_at(user_folder() / ".claude")
+
+
+@functools.cache
+def host_name() -> str | None:
+    """The name of this machine, as a record takes it; None where it has none."""
+    return socket.gethostname()[:NAME_LIMIT] or None
 
 
 def user_folder() -> Path:
@@ -174,15 +209,41 @@ def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
         if key not in KEYS:
             problems.append(f"{home.settings_file}: {unknown_key(key)}")
         elif value is not None:
-            values[name] = _checked(home.settings_file, key, value)
+            values[name] = _checked(f"{home.settings_file}: ", key, value)
     return Settings(**values), tuple(problems)
 
 
-def _checked(path: Path, key: str, value: object) -> object:
+_WANTED = {bool: "true or false", str: "text", dict: "an object"}
+
+
+def _checked(where: str, key: str, value: object) -> object:
     if not isinstance(value, KEYS[key]):
-        wanted = "true or false" if KEYS[key] is bool else "text"
-        raise SettingsError(f"{path}: {key} must be {wanted}, not {kind_of(value)}")
+        raise SettingsError(f"{where}{key} must be {_WANTED[KEYS[key]]}, not {kind_of(value)}")
+    if isinstance(value, dict):
+        return {model: _price(f"{where}{key}: the price of {model!r}", found) for model, found in value.items()}
     return value
+
+
+def _price(what: str, found: object) -> ModelPrice:
+    """One of the prices of the settings. Raises SettingsError, which begins with `what`."""
+    kinds = {known.name: known.default is MISSING for known in fields(ModelPrice)}
+    if not isinstance(found, dict):
+        raise SettingsError(f"{what} must be an object, not {kind_of(found)}")
+    for kind in found:
+        if kind not in kinds:
+            raise SettingsError(f"{what} has no {kind!r}; there are: {', '.join(kinds)}")
+    for kind, is_required in kinds.items():
+        number = found.get(kind)
+        if number is None and not is_required:
+            continue
+        # NaN is not between them either, and true is a number to Python.
+        if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number <= PRICE_LIMIT:
+            given = f"{number!r}" if isinstance(number, (int, float)) else kind_of(number)
+            given = "missing" if kind not in found else f"not {given}"
+            raise SettingsError(
+                f"{what}: {kind} must be US dollars for a million tokens, 0 to {PRICE_LIMIT:,}; it is {given}"
+            )
+    return ModelPrice(**found)
 
 
 def unknown_key(key: str) -> str:
@@ -216,10 +277,12 @@ def read_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def parse_value(key: str, text: str) -> bool | str:
-    """The value of one of our keys from the command line. Raises SettingsError."""
+def parse_value(key: str, text: str) -> Value:
+    """The value of one of our keys from the command line; an object is given as JSON. Raises SettingsError."""
     if key not in KEYS:
         raise SettingsError(unknown_key(key))
+    if KEYS[key] is dict:
+        return _parse_object(key, text)
     if KEYS[key] is str:
         if not text:
             raise SettingsError(f"{key} must not be empty; to go back to the default: claude-force config unset {key}")
@@ -233,7 +296,17 @@ def parse_value(key: str, text: str) -> bool | str:
     return words[text.lower()]
 
 
-def change_file(path: Path, key: str, value: bool | str | None) -> None:
+def _parse_object(key: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{key} must be a JSON object: {error}") from None
+    _checked("", key, value)
+    assert isinstance(value, dict)
+    return value
+
+
+def change_file(path: Path, key: str, value: Value | None) -> None:
     """Set one of our keys, or remove it (None), leaving every other key and the order as they were. Atomic."""
     content = read_file(path)
     section = content.setdefault(SECTION, {})

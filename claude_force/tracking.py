@@ -41,6 +41,8 @@ class Outcome:
     cache_read_tokens: int
     cache_write_5m_tokens: int
     cache_write_1h_tokens: int
+    service_tier: str | None
+    web_searches: int
     workflow_id: str | None
     workflow_position: int | None
     run_id: str | None
@@ -63,11 +65,13 @@ class Tracked:
     cache_read_tokens: int = 0
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
+    service_tier: str | None = None
+    web_searches: int = 0
 
     def take_usage(self, response: object) -> None:
         """Add the usage of an API response: an object or a mapping with `usage` (Anthropic's Message, a result of
-        `claude -p`), or the usage itself. Its `model` is taken too. Calling it again adds up. A response without a
-        usage that can be read is said to the log."""
+        `claude -p`), or the usage itself. Its `model` and its service tier are taken too, its web searches counted.
+        Calling it again adds up. A response without a usage that can be read is said to the log."""
         if not self.find_usage(response):
             logger.warning("no token usage in a %s; the execution is recorded without", type(response).__name__)
 
@@ -90,6 +94,8 @@ class Tracked:
         # The sum is there without the tiers in older responses; what no tier claims is a write for five minutes.
         self.cache_write_1h_tokens += long
         self.cache_write_5m_tokens += max(short, _count(_part(usage, "cache_creation_input_tokens")) - long)
+        self.web_searches += _count(_part(_part(usage, "server_tool_use"), "web_search_requests"))
+        self.service_tier = _tier_of(usage) or self.service_tier
         return True
 
 
@@ -106,6 +112,18 @@ def _part(value: object, name: str) -> Any:
     except Exception:
         # A property of somebody else's object. The call that is measured must not fail for it.
         return None
+
+
+_STANDARD_TIERS = ("standard", "default", "auto")
+
+
+def _tier_of(usage: object) -> str | None:
+    """How a request was served where that is not the standard: "fast", "batch" or another word."""
+    if _part(usage, "speed") == "fast":
+        return "fast"
+    tier = _part(usage, "service_tier")
+    is_name = isinstance(tier, str) and 0 < len(tier) <= NAME_LIMIT and tier.isprintable()
+    return tier if is_name and tier not in _STANDARD_TIERS else None
 
 
 def _is_count(value: object) -> bool:
@@ -175,6 +193,8 @@ class Tracking:
             cache_read_tokens=tracked.cache_read_tokens,
             cache_write_5m_tokens=tracked.cache_write_5m_tokens,
             cache_write_1h_tokens=tracked.cache_write_1h_tokens,
+            service_tier=tracked.service_tier,
+            web_searches=tracked.web_searches,
             workflow_id=self.workflow_id,
             workflow_position=self.workflow_position,
             run_id=self.run_id,

@@ -29,7 +29,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder with an empty `.claude`, which is also the working folder; no setting of this machine is seen."""
-    for name in [name for name in os.environ if name.startswith(("CLAUDE_FORCE_", "XDG_"))]:
+    for name in [name for name in os.environ if name.startswith(("CLAUDE_", "XDG_"))]:
         monkeypatch.delenv(name)
     folder = tmp_path / "home"
     (folder / ".claude").mkdir(parents=True)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from claude_force import analytics as reports
-from claude_force import query
+from claude_force import query, session_blocks
 from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
+from claude_force.blocks import LENGTH
 from claude_force.cli import layout
+from claude_force.cli.block_layout import blocks_layout
 from claude_force.cli.options import Request, filter_options, refuse_database, report_options, show
+from claude_force.clock import ALL_TIME, Window, last_window
 from claude_force.intervals import Interval
 from claude_force.query import Dimension
 
 _LIMIT = click.IntRange(1)
+_RECENT_DAYS = 3
+_HOURS_OF_A_BLOCK = click.IntRange(1, 7 * 24)
 sort_option = click.option(
     "--sort-by", type=click.Choice(SORT_KEYS), default="executions", show_default=True, help="Largest first."
 )
@@ -84,6 +90,9 @@ def by_model(request: Request, sort_by: SortKey, limit: int | None) -> None:
 def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
     """Executions, success, time, cost and tokens of each workflow.
 
+    A session of Claude Code is a workflow: it is shown by when its first execution of the period was, the first eight
+    characters of its id, and its folder.
+
     \b
     Example:
       claude-force analytics by-workflow --sort-by time
@@ -98,7 +107,7 @@ def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
 def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
     """Executions, success, time, cost and tokens of each project.
 
-    A project is the folder that an agent worked in.
+    A project is the folder that an agent worked in, shown by the end of its path that no other one here has.
 
     \b
     Example:
@@ -108,7 +117,7 @@ def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
 
 
 def _show_breakdown(request: Request, dimension: Dimension, sort_by: SortKey, limit: int | None) -> None:
-    report = reports.breakdown(request.place.database, request.chosen, dimension, sort_by, limit)
+    report = reports.breakdown(request.place.database, request.chosen, dimension, sort_by, limit, request.zone)
     show(request, report, layout.breakdown_layout(report))
 
 
@@ -167,6 +176,45 @@ def errors(request: Request, limit: int | None) -> None:
     """
     report = reports.errors(request.place.database, request.chosen, request.zone, limit)
     show(request, report, layout.errors_layout(report))
+
+
+@analytics.command()
+@report_options
+@click.option("--recent", is_flag=True, help=f"Only the blocks of the last {_RECENT_DAYS} days.")
+@click.option("--active", is_flag=True, help="Only the block that is open now.")
+@click.option(
+    "--session-length",
+    "length",
+    type=_HOURS_OF_A_BLOCK,
+    metavar="HOURS",
+    default=LENGTH,
+    show_default=True,
+    help="The length of a block.",
+)
+def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
+    """The five-hour windows by which Claude subscriptions count.
+
+    A block begins with the first execution after the last block has ended, at the full hour (UTC). Without --source,
+    executions of Claude Code (--source claude-code) are counted. Of a period, every block that touches it is shown,
+    and all of it.
+
+    \b
+    Example:
+      claude-force analytics blocks --recent
+    """
+    window = _period_of_blocks(request.chosen.window, recent, active, request.now_us)
+    request = replace(request, chosen=replace(request.chosen, window=window))
+    report = session_blocks.session_blocks(request.place.database, request.chosen, length, request.zone, request.now_us)
+    counted = replace(request, chosen=session_blocks.of_claude_code(request.chosen))
+    show(counted, report, blocks_layout(report, request, active))
+
+
+def _period_of_blocks(window: Window, recent: bool, active: bool, now_us: int) -> Window:
+    if (recent or active) and window != ALL_TIME:
+        raise click.UsageError("--recent and --active do not go with --days, --hours, --start and --end")
+    if active:
+        return Window(now_us, now_us + 1, "now")
+    return last_window(now_us, days=_RECENT_DAYS) if recent else window
 
 
 @analytics.command()

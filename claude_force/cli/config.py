@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from typing import Any
 
 import click
 
 from claude_force import settings
 from claude_force.errors import SettingsError
-from claude_force.settings import KEYS, SECTION, Settings, find_home, load_settings
+from claude_force.settings import KEYS, SECTION, Settings, Value, find_home, load_settings
 
 
 def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
@@ -57,8 +59,8 @@ def set_(key: str, value: str) -> None:
     parsed = settings.parse_value(key, value)
     settings.change_file(home.settings_file, key, parsed)
     click.echo(f"{key} = {_shown(parsed)}  ({home.settings_file})")
-    if key == f"{SECTION}.reference_model":
-        click.echo("executions that are stored keep the reference cost that they got; see import --reprice", err=True)
+    if key in (f"{SECTION}.reference_model", settings.PRICES):
+        click.echo("executions that are stored keep the costs that they got: claude-force db reprice", err=True)
 
 
 @config.command()
@@ -115,16 +117,22 @@ def path() -> None:
     click.echo(find_home().settings_file)
 
 
-def _value(found: Settings, key: str) -> bool | str | None:
+def _value(found: Settings, key: str) -> Value | None:
+    if key == settings.PRICES:
+        return {model: _without_none(asdict(price)) for model, price in found.prices.items()}
     value = getattr(found, key.removeprefix(f"{SECTION}."))
     assert value is None or isinstance(value, (bool, str))
     return value
 
 
-def _shown(value: bool | str | None) -> str:
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _shown(value: Value | None) -> str:
     """As it would be written on the command line; a password in a URL is hidden."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return settings.without_password(value)
+    return json.dumps(value) if isinstance(value, dict) else settings.without_password(value)

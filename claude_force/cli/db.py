@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from claude_force import clock, query
-from claude_force.cli.options import database_option, find_place, progress_bar
+from claude_force.cli.options import Place, database_option, find_place, progress_bar, timezone_option
 from claude_force.database import HEAD
-from claude_force.errors import DatabaseMissing
+from claude_force.errors import DatabaseMissing, InvalidWindow
+from claude_force.query import Filter
+from claude_force.record import dollars
+
+if TYPE_CHECKING:
+    from claude_force.pricing import PriceTable
+    from claude_force.render import Page
+    from claude_force.repricing import Change, Preview
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -129,6 +137,127 @@ def rebuild(location: str | None) -> None:
     with progress_bar(expected, "Counting") as advance:
         count = Store(database).rebuild(advance)
     click.echo(f"{database.name}: roll-ups of {quantity(count, 'execution')} made anew")
+
+
+@db.command()
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model. Repeatable.")
+@click.option("--since", metavar="DATE", help="Only from this date, or date and time.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@timezone_option
+@database_option
+def reprice(
+    models: tuple[str, ...],
+    since: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    zone_name: str | None,
+    location: str | None,
+) -> None:
+    """Compute stored costs anew, each at the price of its day as it is known today.
+
+    Shows what would change, and asks. An execution whose model has no known price stays as it is. What a cost was
+    before the first time is kept beside it.
+
+    \b
+    Example:
+      claude-force db reprice --model claude-opus-4-6 --since 2026-01-01 --dry-run
+    """
+    from claude_force import repricing
+    from claude_force.analytics import refuse_unknown_names
+    from claude_force.pricing import PriceTable
+    from claude_force.render import write_page
+
+    place = find_place(location)
+    chosen = Filter(_since(since, zone_name), models=models)
+    with place.database.read() as connection:
+        refuse_unknown_names(connection, chosen)
+    prices = PriceTable(place.settings.reference_model, place.settings.prices)
+    found = repricing.preview(place.database, prices, chosen)
+    if not as_json:
+        write_page(_preview_page(found, len(place.settings.prices)), sys.stdout)
+    is_wanted = not dry_run and _may_reprice(found, yes=yes)
+    changed = _reprice(place, prices, chosen, found.total.executions) if is_wanted else 0
+    if as_json:
+        shown = found.to_dict() | {"repriced": changed, "dry_run": dry_run, "database": place.database.name}
+        click.echo(json.dumps(shown, indent=2))
+    elif is_wanted:
+        click.echo(f"\n{place.database.name}: {changed:,} repriced")
+    if found.models and not dry_run and not is_wanted:
+        _refuse_to_reprice()
+
+
+def _since(since: str | None, zone_name: str | None) -> clock.Window:
+    zone = clock.zone_of(zone_name)
+    try:
+        return clock.ALL_TIME if since is None else clock.dated_window(since, None, zone)
+    except InvalidWindow as error:
+        # It speaks of the option that reports have.
+        raise InvalidWindow(str(error).replace("--start", "--since", 1)) from None
+
+
+def _may_reprice(found: Preview, *, yes: bool) -> bool:
+    """Whether there is something to change, and somebody wants it."""
+    if not found.models:
+        return False
+    return yes or (_is_asked() and click.confirm(f"Reprice {found.total.executions:,}?", err=True))
+
+
+def _is_asked() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _refuse_to_reprice() -> None:
+    if not _is_asked():
+        raise click.UsageError("nothing was changed: there is no terminal to ask on; give --yes, or --dry-run to look")
+    click.echo("nothing was changed", err=True)
+    sys.exit(1)
+
+
+def _reprice(place: Place, prices: PriceTable, chosen: Filter, expected: int) -> int:
+    from claude_force import repricing
+    from claude_force.store import Store
+
+    with progress_bar(expected, "Repricing") as advance:
+        return repricing.apply(Store(place.database), prices, chosen, advance)
+
+
+def _preview_page(found: Preview, overrides: int) -> Page:
+    from claude_force.render import Column, Page, Section, Table, count, quantity
+
+    own = f", and {quantity(overrides, 'price')} of claude.json" if overrides else ""
+    page = Page(f"Repricing (genai-prices {found.price_version}{own})")
+    total = found.total
+    if found.models:
+        titles = ("Executions", "Cost\nas recorded", "Cost\nnow", "Cost\nrepriced", "Difference")
+        rows = [_change_row(name, change) for name, change in found.models.items()]
+        more = [_change_row("Total", total)] if len(rows) > 1 else []
+        page.parts.append(Table([Column("Model", "name"), *map(Column, titles)], rows + more))
+    page.parts.append(
+        Section(None, [f"{count(total.executions)} of {quantity(found.executions, 'execution')} would change."])
+    )
+    if total.reference_only:
+        page.parts.append(Section(None, [f"Of {count(total.reference_only)} only the reference cost would change."]))
+    if found.unpriced:
+        lines = [f"{name}: {quantity(number, 'execution')}" for name, number in found.unpriced.most_common()]
+        page.parts.append(Section("Without a known price, and as they were", lines))
+    return page
+
+
+def _change_row(name: str, change: Change) -> list[str]:
+    from claude_force.render import count, money
+
+    difference = dollars(change.difference_nanousd)
+    return [
+        name,
+        count(change.executions),
+        money(dollars(change.recorded_nanousd)),
+        money(dollars(change.cost_nanousd)),
+        money(dollars(change.repriced_nanousd)),
+        f"{'+' if change.difference_nanousd > 0 else ''}{money(difference)}",
+    ]
 
 
 @db.command()

@@ -13,11 +13,12 @@ from typing import Any
 import click
 
 from claude_force import clock, spool
+from claude_force.cli.ingesting import waiting_files
 from claude_force.cli.options import Place, database_option, find_place, progress_bar, timezone_option
 from claude_force.escape import for_terminal
 from claude_force.pricing import PriceTable
 from claude_force.render import quantity
-from claude_force.settings import DATABASE_VARIABLE, database_location, metrics_file
+from claude_force.settings import metrics_file
 from claude_force.sources.files import STDIN, Input, open_input
 from claude_force.sources.loading import DryRun, ImportReport, Progress, RejectLog, Target, load
 from claude_force.store import Store
@@ -56,7 +57,8 @@ def import_command(
     target: Target = DryRun(place.database) if dry_run else Store(place.database)
     rejects = None if dry_run else RejectLog(place.home.rejected_file)
     total = ImportReport() if files or dry_run else _drain_spool(place, target)
-    prices = PriceTable(place.settings.reference_model) if place.settings.cost_tracking or reprice else None
+    found = place.settings
+    prices = PriceTable(found.reference_model, found.prices) if found.cost_tracking or reprice else None
     for path in files or _metrics_files(place, required=not total.read):
         with open_input(path) as source, _progress(source) as progress:
             total += load(
@@ -84,11 +86,7 @@ def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
 
 
 def _drain_spool(place: Place, target: Target) -> ImportReport:
-    folder = place.home.metrics_folder
-    waiting: tuple[Path, ...] = spool.spool_files(place.location, folder)
-    if place.location == database_location(place.settings, place.home) and not os.environ.get(DATABASE_VARIABLE):
-        waiting += (spool.unsettled_file(folder),)
-    return spool.drain(waiting, target, RejectLog(place.home.rejected_file), clock.now_us())
+    return spool.drain(waiting_files(place), target, RejectLog(place.home.rejected_file), clock.now_us())
 
 
 def _metrics_files(place: Place, *, required: bool) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from claude_force import analytics, clock
-from claude_force.analytics import TITLES, Breakdown, Costs, Errors, Summary, Trends
+from claude_force.analytics import Breakdown, Costs, Errors, Summary, Trends
+from claude_force.cli.labels import project_labels, workflow_labels
+from claude_force.cli.notes import notes
 from claude_force.cli.options import Layout
 from claude_force.clock import heading_of
 from claude_force.escape import for_terminal
+from claude_force.figures import TITLES, bucket_dict, cost_dict
 from claude_force.intervals import Interval
-from claude_force.query import Dimension
 from claude_force.record import NANOUSD, UNKNOWN, model_family
 from claude_force.render import (
     NONE,
@@ -34,6 +36,8 @@ from claude_force.result import Bucket, Group, Totals
 
 TOP_AGENTS = 5
 _NAME_WIDTH = 32
+_MODEL_WIDTH = len("claude-sonnet-4-5-20250929")
+_SESSION_WIDTH = len("2026-11-24 15:38 1b2c3d4e folder")
 
 _INTERVAL_TITLES: dict[Interval, str] = {"hourly": "Hour", "daily": "Date", "weekly": "Week of", "monthly": "Month"}
 
@@ -65,6 +69,7 @@ def _summary_page(report: Summary, reference_model: str) -> Page:
     page.parts.append(Section("Top Agents by Usage", _top_agents(report)))
     page.parts.append(Section("Model Distribution", _model_lines(report)))
     page.parts.append(Section(None, [_savings_line(totals, reference_model)]))
+    page.parts.extend(notes(totals, report.unpriced_models))
     return page
 
 
@@ -132,14 +137,13 @@ def _savings_line(totals: Totals, reference_model: str) -> str:
 
 def breakdown_layout(report: Breakdown) -> Layout:
     """A breakdown by agent, model, workflow or project."""
-    rows = [analytics.group_dict(report.dimension, group) for group in report.groups]
-    return Layout(partial(_breakdown_page, report), lambda: rows, not report.totals.executions)
+    return Layout(partial(_breakdown_page, report), report.rows, not report.totals.executions)
 
 
 def _breakdown_page(report: Breakdown) -> Page:
     title = TITLES[report.dimension].capitalize()
     columns = [
-        Column(title, "name"),
+        Column(title, "name", _SESSION_WIDTH) if report.dimension == "workflow_id" else Column(title, "name"),
         Column("Executions"),
         Column("Success\nRate"),
         Column("Avg\nTime"),
@@ -147,9 +151,10 @@ def _breakdown_page(report: Breakdown) -> Page:
         Column("Total\nCost"),
         Column("Avg Tokens\nin / out"),
     ]
+    labels = _labels(report)
     rows = [
         [
-            _name(report.dimension, group),
+            labels.get(group.name, group.name) if group.name else f"(no {title.lower()})",
             count(group.totals.executions),
             percent(group.totals.success_rate),
             duration(group.totals.average_ms),
@@ -162,29 +167,21 @@ def _breakdown_page(report: Breakdown) -> Page:
     page = Page(f"{title} Performance Breakdown ({heading_of(report.period)})", [Table(columns, rows)])
     page.parts.extend(_cut_note(len(report.groups), report.count))
     page.parts.extend([] if report.is_exact else [Section(None, ["P95 within 1%"])])
-    page.parts.extend(_unpriced_note(report.totals))
+    page.parts.extend(notes(report.totals, report.unpriced_models))
     return page
 
 
-def _name(dimension: Dimension, group: Group) -> str:
-    if group.name is None:
-        return f"(no {TITLES[dimension]})"
-    if dimension == "project":
-        # The end of a path is what tells two projects apart.
-        return group.name if len(group.name) <= 28 else f"…{group.name[-27:]}"
-    return group.name
+def _labels(report: Breakdown) -> dict[str, str]:
+    """What groups are called where that is not their name."""
+    if report.dimension == "workflow_id":
+        return workflow_labels(report.beginnings, report.zone)
+    if report.dimension != "project":
+        return {}
+    return project_labels(group.name for group in report.groups if group.name)
 
 
 def _cut_note(shown: int, available: int) -> list[Section]:
     return [Section(None, [f"{count(shown)} of {count(available)} shown (--limit)"])] if shown < available else []
-
-
-def _unpriced_note(totals: Totals) -> list[Section]:
-    if not totals.unpriced:
-        return []
-    return [
-        Section(None, [f"{quantity(totals.unpriced, 'execution')} without a known price; costs are over the others"])
-    ]
 
 
 def costs_layout(report: Costs, reference_model: str) -> Layout:
@@ -192,46 +189,58 @@ def costs_layout(report: Costs, reference_model: str) -> Layout:
     named = [("agent", group.name, group.totals) for group in report.by_agent]
     named += [("model", group.name, group.totals) for group in report.by_model]
     named += [("date", bucket.label, bucket.totals) for bucket in report.buckets]
-    rows = [{"group": kind, "name": name, **_cost_row(totals)} for kind, name, totals in named]
+    rows = [{"group": kind, "name": name, **cost_dict(totals)} for kind, name, totals in named]
     return Layout(partial(_costs_page, report, reference_model), lambda: rows, not report.totals.executions)
-
-
-def _cost_row(totals: Totals) -> dict[str, float | None]:
-    return {
-        "executions": totals.executions,
-        "total_cost": totals.cost,
-        "avg_cost_per_execution": totals.average_cost,
-        "unpriced_executions": totals.unpriced,
-    }
 
 
 def _costs_page(report: Costs, reference_model: str) -> Page:
     totals = report.totals
     figures = [
         f"Total Cost: {_total_cost(totals)}",
+        *_recorded(totals),
         f"Cost per Execution: {unit_cost(totals.average_cost)}",
         f"Total Executions: {count(totals.executions)}",
         _savings_line(totals, reference_model),
     ]
     page = Page(f"Cost Analysis ({heading_of(report.period)})", [Section(None, figures)])
+    page.parts.append(Section("Token Usage", _kind_lines(totals)))
     agents, models = report.counts
-    for part, title, groups, available in (
-        ("agents", "Agent", report.by_agent, agents),
-        ("models", "Model", report.by_model, models),
-    ):
-        if part in report.parts:
-            named = [(group.name or UNKNOWN, group.totals) for group in groups]
-            page.parts.append(_cost_table(title, "name", named, totals))
-            page.parts.extend(_cut_note(len(groups), available))
+    if "agents" in report.parts:
+        page.parts.append(_cost_table("Agent", _named(report.by_agent), totals))
+        page.parts.extend(_cut_note(len(report.by_agent), agents))
+    if "models" in report.parts:
+        page.parts.append(_kinds_table(Column("Model", "name", _MODEL_WIDTH), _named(report.by_model), totals))
+        page.parts.extend(_cut_note(len(report.by_model), models))
     if "trends" in report.parts:
         named = [(bucket.label, bucket.totals) for bucket in report.buckets]
-        page.parts.append(_cost_table(_INTERVAL_TITLES[report.interval], "text", named, totals))
+        page.parts.append(_kinds_table(Column(_INTERVAL_TITLES[report.interval], "text"), named, totals))
+    page.parts.extend(notes(totals, report.unpriced_models))
     return page
 
 
-def _cost_table(title: str, kind: str, rows: list[tuple[str, Totals]], whole: Totals) -> Table:
+def _named(groups: list[Group]) -> list[tuple[str, Totals]]:
+    return [(group.name or UNKNOWN, group.totals) for group in groups]
+
+
+def _recorded(totals: Totals) -> list[str]:
+    if totals.recorded_cost_nanousd == totals.cost_nanousd:
+        return []
+    return [f"As Recorded: {money(totals.recorded_cost)} (before db reprice)"]
+
+
+def _kind_lines(totals: Totals) -> list[str]:
+    return [
+        f"Input: {count(totals.known_input_tokens)}",
+        f"Output: {count(totals.known_output_tokens)}",
+        f"Cache Read: {count(totals.cache_read_tokens)}",
+        f"Cache Write (5m): {count(totals.cache_write_5m_tokens)}",
+        f"Cache Write (1h): {count(totals.cache_write_1h_tokens)}",
+    ]
+
+
+def _cost_table(title: str, rows: list[tuple[str, Totals]], whole: Totals) -> Table:
     columns = [
-        Column(title, "name" if kind == "name" else "text"),
+        Column(title, "name"),
         Column("Executions"),
         Column("Total Cost"),
         Column("Avg Cost"),
@@ -244,14 +253,33 @@ def _cost_table(title: str, kind: str, rows: list[tuple[str, Totals]], whole: To
         count(totals.executions),
         money(totals.cost),
         unit_cost(totals.average_cost),
-        percent(100 * totals.cost_nanousd / whole.cost_nanousd if totals.priced and whole.cost_nanousd else None),
+        _share(totals, whole),
         bar(totals.cost_nanousd, largest, 8),
+    ] for name, totals in rows])  # fmt: skip
+
+
+def _share(totals: Totals, whole: Totals) -> str:
+    return percent(100 * totals.cost_nanousd / whole.cost_nanousd if totals.priced and whole.cost_nanousd else None)
+
+
+def _kinds_table(first: Column, rows: list[tuple[str, Totals]], whole: Totals) -> Table:
+    """The tokens behind the costs, by kind."""
+    titles = ("Exec.", "Input", "Output", "Cache\nRead", "Cache\nWrite", "Total\nCost", "Share")
+    return Table([first, *map(Column, titles)], [[
+        name,
+        compact(totals.executions),
+        compact(totals.known_input_tokens),
+        compact(totals.known_output_tokens),
+        compact(totals.cache_read_tokens),
+        compact(totals.cache_write_5m_tokens + totals.cache_write_1h_tokens),
+        money(totals.cost),
+        _share(totals, whole),
     ] for name, totals in rows])  # fmt: skip
 
 
 def trends_layout(report: Trends) -> Layout:
     """Executions over time, and where they are going."""
-    rows = [analytics.bucket_dict(bucket) for bucket in report.buckets]
+    rows = [bucket_dict(bucket) for bucket in report.buckets]
     return Layout(partial(_trends_page, report), lambda: rows, not report.buckets)
 
 
@@ -268,7 +296,7 @@ def _trends_page(report: Trends) -> Page:
     rows = [_trend_row(bucket, largest) for bucket in report.buckets]
     page = Page(f"Performance Trends ({report.interval.capitalize()})", [Table(columns, rows)])
     page.parts.append(Section(None, [_trend_line(report)]))
-    page.parts.extend(_unpriced_note(report.totals))
+    page.parts.extend(notes(report.totals, report.unpriced_models))
     return page
 
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 from claude_force import clock, query
-from claude_force.analytics import TITLES
 from claude_force.clock import Window
 from claude_force.database import Database
 from claude_force.errors import ClaudeForceError
 from claude_force.escape import for_terminal
+from claude_force.figures import TITLES
 from claude_force.opening import open_database
 from claude_force.query import Dimension, Filter
 from claude_force.settings import (
@@ -37,6 +37,9 @@ from claude_force.settings import (
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+
+INGEST = "claude-force ingest"
+"""What reads transcripts, as a person types it."""
 
 FORMATS = ("table", "json", "csv", "markdown")
 _PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
@@ -83,6 +86,8 @@ class Layout:
     page: Callable[[], Any]
     rows: Callable[[], list[dict[str, Any]]] = field(default=list)
     empty: bool = False
+    why_empty: Callable[[], str] | None = None
+    """What to say then, if there is more to say than `explain_empty` does."""
 
 
 def find_place(location: str | None) -> Place:
@@ -111,7 +116,7 @@ def show(request: Request, report: Report, layout: Layout) -> None:
         elif request.form == "csv":
             render.write_csv(layout.rows(), file)
         elif layout.empty:
-            file.write(explain_empty(request) + "\n")
+            file.write((layout.why_empty() if layout.why_empty else explain_empty(request)) + "\n")
         else:
             page = layout.page()
             if filters:
@@ -140,14 +145,14 @@ def explain_empty(request: Request) -> str:
     if reach is not None:
         first, last = (clock.moment_of(at, request.zone).date() for at in (reach.first_us, reach.last_us))
         return f"No executions match. The store has some from {first} to {last}: {database.name}"
-    lines = [f"No executions yet in {database.name}"]
-    if not request.place.settings.tracking_enabled:
-        lines.append("Recording is off: claude-force config set performance.tracking_enabled true")
+    lines = [f"No executions yet in {database.name}", f"Read the transcripts of Claude Code:\n  {INGEST}"]
     history = metrics_file(request.place.settings, request.place.home)
     if history.exists():
         lines.append(f"There is a history to import:\n  claude-force import {history}")
     else:
         lines.append("Record some with PerformanceTracker, or import a history:\n  claude-force import FILE")
+    if not request.place.settings.tracking_enabled:
+        lines.append("Recording is off: claude-force config set performance.tracking_enabled true")
     return "\n".join(lines)
 
 
@@ -211,6 +216,10 @@ _FILTERS = (
         "--project", "projects", multiple=True, metavar="NAME", shell_complete=_complete("project"),
         help="Only this project. Repeatable.",
     ),
+    click.option(
+        "--source", "sources", multiple=True, metavar="NAME", shell_complete=_complete("source"),
+        help="Only what this source told: claude-code, tracker, jsonl. Repeatable.",
+    ),
     timezone_option,
     database_option,
 )  # fmt: skip
@@ -267,7 +276,7 @@ def _request(options: dict[str, Any], form: str, output: Path | None) -> tuple[R
     zone = clock.zone_of(options.pop("zone_name"))
     now = clock.now_us()
     window = _window(options.pop("days"), options.pop("hours"), options.pop("start"), options.pop("end"), zone, now)
-    chosen = Filter(window, *(options.pop(name) for name in ("agents", "models", "workflows", "projects")))
+    chosen = Filter(window, *(options.pop(name) for name in ("agents", "models", "workflows", "projects", "sources")))
     return Request(find_place(options.pop("location")), chosen, zone, now, form, output), options
 
 

@@ -20,8 +20,11 @@ DEBUG_VARIABLE = "CLAUDE_FORCE_DEBUG"
 
 COMMANDS = {
     "analytics": "claude_force.cli.analytics:analytics",
+    "statusline": "claude_force.cli.statusline:statusline",
+    "ingest": "claude_force.cli.ingesting:ingest",
     "import": "claude_force.cli.importing:import_command",
     "db": "claude_force.cli.db:db",
+    "doctor": "claude_force.cli.doctor:doctor",
     "config": "claude_force.cli.config:config",
     "completion": "claude_force.cli.completion:completion",
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from claude_force.query.cells import extent
 from claude_force.query.filter import Dimension, Filter
+from claude_force.query.moments import beginnings, edges, hours
 from claude_force.query.names import errors, has_name, names
 from claude_force.query.percentiles import EXACT_LIMIT, percentiles, percentiles_by
 from claude_force.query.rows import (
@@ -28,10 +29,13 @@ __all__ = [
     "PAGE",
     "Dimension",
     "Filter",
+    "beginnings",
     "counted_page",
+    "edges",
     "errors",
     "extent",
     "has_name",
+    "hours",
     "iterate",
     "iterate_rows",
     "known_uids",

@@ -12,8 +12,11 @@ from typing import Any, Literal
 from claude_force.clock import ALL_TIME, Window
 from claude_force.record import FIELDS
 
-Dimension = Literal["agent_name", "model", "workflow_id", "project"]
+Dimension = Literal["agent_name", "model", "workflow_id", "project", "source"]
 """What a breakdown can be by."""
+
+SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source")
+"""The dimensions that make a series."""
 
 LABELLED = {name: f"NULLIF({name}, '')" if name == "project" else name for name in FIELDS}
 COLUMNS = ", ".join("executions.uid" if name == "uid" else column for name, column in LABELLED.items())
@@ -33,6 +36,7 @@ class Filter:
     models: tuple[str, ...] = ()
     workflows: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     def names(self) -> tuple[tuple[Dimension, tuple[str, ...]], ...]:
         """The names asked for, by dimension."""
@@ -41,6 +45,7 @@ class Filter:
             ("model", self.models),
             ("workflow_id", self.workflows),
             ("project", self.projects),
+            ("source", self.sources),
         )
 
     def conditions(self, *dimensions: Dimension) -> tuple[list[str], dict[str, Any]]:
@@ -57,7 +62,7 @@ class Filter:
     @property
     def has_labels(self) -> bool:
         """Whether it asks for names that make a series."""
-        return bool(self.agents or self.models or self.projects)
+        return bool(self.agents or self.models or self.projects or self.sources)
 
 
 def where(conditions: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claude_force.database import Connection
 from claude_force.query.cells import Union, parts_of
-from claude_force.query.filter import OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, where, within
+from claude_force.query.filter import OF_UNCOUNTED, SERIES_NAMES, UNCOUNTED, Dimension, Filter, where, within
 from claude_force.result import ErrorGroup
 from claude_force.rollup import EACH_SERIES, ERA, HOUR
 
@@ -28,7 +28,7 @@ def errors(connection: Connection, chosen: Filter) -> list[ErrorGroup]:
             f"FROM {tables}{where([*period, *names, more])} GROUP BY 1, 2",
             parameters | named,
         )
-    conditions, named = chosen.conditions("agent_name", "model", "project")
+    conditions, named = chosen.conditions(*SERIES_NAMES)
     rows = connection.fetch(
         "SELECT NULLIF(error_type, ''), SUM(failures), COUNT(DISTINCT agent_name), MIN(first_us), MAX(last_us) FROM ("
         "SELECT 0 AS series_id, '' AS error_type, 0 AS failures, 0 AS first_us, 0 AS last_us WHERE 1 = 0 "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claude_force.database import Connection
 from claude_force.query.cells import SUMS, Reading, cells_of, parts_of, totals_of
-from claude_force.query.filter import LABELLED, Dimension, Filter, where
+from claude_force.query.filter import LABELLED, SERIES_NAMES, Dimension, Filter, where
 from claude_force.result import Totals
 from claude_force.rollup import ALL_SERIES, EACH_SERIES, HOUR
 
@@ -21,7 +21,7 @@ def totals_by(connection: Connection, chosen: Filter, *dimensions: Dimension) ->
     by_series = chosen.has_labels or bool(dimensions)
     columns = ("workflow_id",) if "workflow_id" in dimensions else ()
     cells = cells_of(chosen, parts, EACH_SERIES if by_series else ALL_SERIES, Reading(columns))
-    conditions, named = chosen.conditions("agent_name", "model", "project")
+    conditions, named = chosen.conditions(*SERIES_NAMES)
     names = "".join(f"{LABELLED[dimension]}, " for dimension in dimensions)
     rows = connection.fetch(
         f"SELECT {names}{SUMS} FROM ({cells.sql}) AS cells{' JOIN series USING (series_id)' if by_series else ''}"

@@ -10,7 +10,7 @@ from claude_force.clock import HOUR_US, Window
 from claude_force.database import Connection, Row
 from claude_force.intervals import SHIFT_US, Interval, Spans
 from claude_force.query.cells import SUMS, Reading, Union, cells_of, extent, parts_of, totals_of
-from claude_force.query.filter import OF_UNCOUNTED, UNCOUNTED, Filter, where
+from claude_force.query.filter import OF_UNCOUNTED, SERIES_NAMES, UNCOUNTED, Filter, where
 from claude_force.result import Bucket, Extent, Totals
 from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, HOUR, LEVELS_US, Parts, merged_windows
 
@@ -104,7 +104,7 @@ def _divided(connection: Connection, parts: Parts, whole: str, offsets: dict[str
 def _sums_over_time(
     connection: Connection, chosen: Filter, cells: Union, offsets: dict[str, int], columns: int
 ) -> list[Row]:
-    conditions, named = chosen.conditions("agent_name", "model", "project")
+    conditions, named = chosen.conditions(*SERIES_NAMES)
     names = ", ".join(("place", "offset_us")[:columns])
     return connection.fetch(
         f"SELECT {names}, {SUMS} FROM ({cells.sql}) AS cells"

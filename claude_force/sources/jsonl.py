@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import BinaryIO
+from pathlib import Path
+
+import orjson
 
 from claude_force.bridge import Draft, content_digest, decode_line
 from claude_force.errors import InvalidRecord
 from claude_force.pricing import PriceTable, usage_of
 from claude_force.record import ExecutionMetrics, Row, content_identity, content_uid, to_row
 from claude_force.rollup import Sums, sum_up
-from claude_force.sources.lines import LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, read_chunks
+from claude_force.sources.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
 from claude_force.sources.ordinals import Ordinals
 from claude_force.sources.quick import QuickReader
 
@@ -46,7 +48,8 @@ class Rejected:
 @dataclass(slots=True)
 class Batch:
     """Some lines of a file: the rows that they became, what these come to, what a person should hear about them, and
-    the lines that were refused. `position` is how many bytes of the file were read for it."""
+    the lines that were refused. `position` is how many bytes of the file were read for it; `end` is where the next of
+    its `lines` begins, in what is read."""
 
     rows: list[Row] = field(default_factory=list)
     sums: Sums | None = None
@@ -54,6 +57,8 @@ class Batch:
     cost_too_low: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     position: int = 0
+    lines: int = 0
+    end: int = 0
 
 
 @dataclass(slots=True)
@@ -68,19 +73,21 @@ class JsonlSource:
     is_broken_off: bool = False
     _ordinals: Ordinals = field(default_factory=Ordinals)
 
-    def read(self, stream: BinaryIO, position: Callable[[], int] = lambda: 0) -> Iterator[Batch]:
-        """Everything in one file, in its order. Where the file cannot be read on, the rest is one Rejected. Raises
-        InputError where there is no disk to remember the lines of a large file."""
+    def read(
+        self, stream: Lines, position: Callable[[], int] = lambda: 0, *, number: int = 1, end: int = 0
+    ) -> Iterator[Batch]:
+        """Everything in one file, in its order; `number` and `end` are where it stands, when that is not its beginning.
+        Where the file cannot be read on, the rest is one Rejected. Raises InputError where there is no disk to remember
+        the lines of a large file."""
         quickly = QuickReader(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
-        number, end = 1, 0
         try:
-            for chunk in read_chunks(stream, BATCH):
+            for chunk in read_chunks(stream, BATCH, number=number, offset=end):
                 number, end = chunk.number + len(chunk.raw), chunk.end
                 # What is over the limit may begin with a whole line.
                 usual = chunk.raw[:-1] if chunk.is_cut else chunk.raw
                 rows = [quickly(data) for data in usual]
                 batch = self._batch(chunk, rows + [None] * (len(chunk.raw) - len(usual)))
-                batch.position = position()
+                batch.position, batch.lines, batch.end = position(), len(chunk.raw), end
                 yield batch
         except READ_ERRORS as error:
             self.is_broken_off = True
@@ -140,5 +147,16 @@ def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
     """Whether the cost of a line of claude-force 1.3 is one of those that its price table made."""
     if record.cost_nanousd is None or record.input_tokens is None:
         return False
-    listed = prices.cost(record.model, usage_of(record), record.timestamp_us)
+    tier, searches = record.service_tier, record.web_searches
+    listed = prices.cost(record.model, usage_of(record), record.timestamp_us, tier, searches)
     return listed is not None and record.cost_nanousd * _TOO_LOW < listed
+
+
+def holds_executions(path: Path) -> bool:
+    """Whether a file begins with an execution, rather than with an entry of a transcript."""
+    try:
+        with path.open("rb") as stream:
+            first = orjson.loads(stream.readline(LINE_LIMIT_BYTES).removeprefix(BOM))
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(first, dict) and "agent_name" in first and "success" in first

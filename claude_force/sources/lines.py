@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, islice
-from typing import BinaryIO
+from typing import Protocol
 
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
@@ -76,10 +76,18 @@ class Chunk:
                 yield place, Line(self.number + place, offset, offsets[place + 1], content, False, complete)
 
 
-def read_chunks(stream: BinaryIO, size: int, limit: int = LINE_LIMIT_BYTES) -> Iterator[Chunk]:
-    """Everything in a stream, in chunks of at most `size` lines. Raises one of READ_ERRORS where it cannot be read on,
-    after what came before."""
-    number, offset = 1, 0
+class Lines(Protocol):
+    """What lines can be read from."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line, or as much of it as the limit allows; empty at the end."""
+
+
+def read_chunks(
+    stream: Lines, size: int, limit: int = LINE_LIMIT_BYTES, *, number: int = 1, offset: int = 0
+) -> Iterator[Chunk]:
+    """Everything in a stream, in chunks of at most `size` lines; `number` and `offset` are those of its first line.
+    Raises one of READ_ERRORS where it cannot be read on, after what came before."""
     lines = iter(partial(stream.readline, limit), b"")
     while True:
         raw: list[bytes] = []
@@ -107,7 +115,7 @@ def read_chunks(stream: BinaryIO, size: int, limit: int = LINE_LIMIT_BYTES) -> I
         number, offset = number + len(raw), chunk.end
 
 
-def _skip(stream: BinaryIO, limit: int) -> tuple[int, bool]:
+def _skip(stream: Lines, limit: int) -> tuple[int, bool]:
     """Read to the end of a line: how many bytes there were, and whether it has one."""
     skipped = 0
     while data := stream.readline(limit):

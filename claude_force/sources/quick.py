@@ -108,7 +108,7 @@ class QuickReader:
         source = line.source or "jsonl"
         # Read before `_identity`, which turns the line into the content of its hash.
         input_tokens, output_tokens, version = line.input_tokens, line.output_tokens, line.price_version
-        searches = line.web_searches or 0
+        tier, searches = line.service_tier, line.web_searches or 0
         is_ours = line.uid is not None
         if line.uid is None:
             identity = self._identity(line, timestamp_us, source, duration_us, cost, reference, recorded)
@@ -118,7 +118,7 @@ class QuickReader:
             return None
         if self._prices is not None and input_tokens is not None and (not is_ours or self._reprice):
             cost, reference, version = self._prices.complete(
-                line.model, usage, timestamp_us, (cost, reference, version), replace=self._reprice
+                line.model, usage, timestamp_us, (cost, reference, version), tier, searches, replace=self._reprice
             )
         return (
             identity,
@@ -141,7 +141,7 @@ class QuickReader:
             line.host,
             line.project,
             line.run_id,
-            line.service_tier,
+            tier,
             searches,
             line.usage_basis,
             recorded,

@@ -14,24 +14,21 @@ one is to add the same records again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter, sub
 
 from claude_force import query
 from claude_force.clock import ALL_TIME, Window
+from claude_force.cursor import Cursor
 from claude_force.database import Connection, Database, Row
-from claude_force.record import FIELDS, ExecutionMetrics, to_row
+from claude_force.query import files
+from claude_force.record import COST_GIVEN, COST_NONE, FIELDS, ExecutionMetrics, to_row
 from claude_force.result import Added
-from claude_force.rollup import (
-    LABELS,
-    Sums,
-    places_of,
-    sum_up,
-)
-from claude_force.store.counting import Progress, count, count_waiting, recount, series_ids
-
-COUNTED_AT_ONCE = 100
-"""So many new rows are counted in their own transaction; fewer wait."""
+from claude_force.rollup import Sums, sum_up
+from claude_force.sighting import ReportedUsage, Sighting
+from claude_force.store.counting import Progress, count, count_waiting, recount
+from claude_force.store.intake import TakenIn, save_cursors, settle, take_in
+from claude_force.store.rows import COUNTED_AT_ONCE, put_rows
 
 UNCOUNTED_LIMIT = 1000
 """When so many rows wait, the next transaction that looks counts them all."""
@@ -39,22 +36,14 @@ UNCOUNTED_LIMIT = 1000
 LOOK_EVERY = 10
 """Whether so many rows wait is looked at by the first of so many small additions of a store."""
 
-_KEPT = [name for name in FIELDS if name not in LABELS and name != "uid"]
-_values_of = itemgetter(*(FIELDS.index(name) for name in _KEPT))
-_COLUMNS = ("uid", "series_id", *_KEPT)
-
-_REPRICE = """
-UPDATE executions
-SET cost_nanousd = :cost_nanousd, reference_cost_nanousd = :reference_cost_nanousd, price_version = :price_version
-WHERE uid = :uid
-"""
+_COSTS = ("cost_nanousd", "reference_cost_nanousd", "price_version", "recorded_cost_nanousd", "recorded_basis")
+_REPRICE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _COSTS)} WHERE uid = :uid"
 _FORGET_DELETED = """
 DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE executions.uid = uncounted.uid)
 """
 
-_PRICE_NAMES = ("cost_nanousd", "reference_cost_nanousd", "price_version")
-_PRICE = slice(FIELDS.index(_PRICE_NAMES[0]), FIELDS.index(_PRICE_NAMES[-1]) + 1)
-_price_of = itemgetter(_PRICE)
+_COST_AT = [FIELDS.index(name) for name in _COSTS]
+_costs_of = itemgetter(*_COST_AT)
 
 
 class Store:
@@ -71,42 +60,60 @@ class Store:
         """
         return self.add_rows([to_row(record) for record in records])
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None) -> Added:
-        """The same for the rows of records (see `record.to_row`). `sums` are theirs, where they were made already."""
-        if not rows:
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+        """The same for the rows of records (see `record.to_row`). `sums` are theirs, where they were made already.
+        `cursor` is how far the file was read that they are from, kept in the same transaction."""
+        if not rows and cursor is None:
             return Added()
-        encode = self.database.encode_uid
-        series, places = (sums.series, sums.places) if sums else places_of(rows)
         with self.database.write() as connection:
             if len(rows) >= COUNTED_AT_ONCE:
                 # Before anything else, so that who waits for it keeps nobody waiting.
                 connection.wait_for_turn()
-            ids = series_ids(connection, series)
-            stored = [(encode(row[0]), ids[place], *_values_of(row)) for row, place in zip(rows, places, strict=True)]
-            new = connection.insert_new("executions", _COLUMNS, stored)
-            if len(new) >= COUNTED_AT_ONCE:
-                is_whole = sums is not None and len(new) == len(rows)
-                count(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
-            elif new:
-                connection.insert_all("uncounted (uid)", [row[:1] for row in new], "ON CONFLICT DO NOTHING")
+            added = put_rows(connection, self.database, rows, sums) if rows else 0
+            if cursor is not None:
+                save_cursors(connection, [cursor])
+            if 0 < added < COUNTED_AT_ONCE:
                 self._count_when_many(connection)
-        return Added(len(new), len(rows) - len(new))
+        return Added(added, len(rows) - added)
+
+    def take_in(
+        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+    ) -> TakenIn:
+        """Store the responses that were seen in files, and how far these were read, in one transaction.
+
+        Raises DatabaseError; then all of it is stored or nothing is, and taking it in again is safe.
+        """
+        with self.database.write() as connection:
+            connection.wait_for_turn()
+            taken = take_in(connection, self.database, sightings, cursors, reports)
+            if files.waiting(connection) >= UNCOUNTED_LIMIT:
+                count_waiting(connection)
+        return taken
+
+    def settle(self, price: Callable[[Row], Row], now_us: int) -> int:
+        """Take the usages that were reported of responses whose own was never final; how many there were. `price`
+        makes an execution with another usage what it costs. Reports that nothing is known for yet are kept."""
+        with self.database.write() as connection:
+            connection.wait_for_turn()
+            return settle(connection, price, now_us)
 
     def _count_when_many(self, connection: Connection) -> None:
         """Count the rows that wait when they are many. To look takes as long as to insert, so not every time."""
         self._adds += 1
         if self._adds % LOOK_EVERY != 1:
             return
-        waiting = connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0]
         # Where another has the turn, the next that looks counts them: an execution must not wait for an import.
-        if waiting >= UNCOUNTED_LIMIT and connection.try_turn():
+        if files.waiting(connection) >= UNCOUNTED_LIMIT and connection.try_turn():
             count_waiting(connection)
 
     def reprice(self, rows: Sequence[Row]) -> int:
         """Give stored executions the costs that these rows have; how many changed. Rows without a cost, and rows that
-        are not stored, change nothing."""
+        are not stored, change nothing; nor does a cost that is the same change its version.
+
+        What the cost was before the first time that it changed, and what it came from, is kept with the execution. All
+        rows are changed in one transaction."""
         encode = self.database.encode_uid
-        wanted = {encode(row[0]): _price_of(row) for row in rows if _price_of(row)[0] is not None}
+        wanted = {encode(row[0]): found for row in rows if (found := _costs_of(row))[0] is not None}
         if not wanted:
             return 0
         with self.database.write() as connection:
@@ -114,12 +121,12 @@ class Store:
             stored = query.rows_of(connection, list(wanted))
             # After reading, so that whatever was read is counted, and is counted as it was read.
             count_waiting(connection)
-            before = [row for row in stored if _price_of(row)[:2] != wanted[row[0]][:2]]
+            before = [row for row in stored if _costs_of(row)[:2] != wanted[row[0]][:2]]
             if not before:
                 return 0
-            after = [_with_price(row, wanted[row[0]]) for row in before]
+            after = [_with_costs(row, wanted[row[0]]) for row in before]
             connection.execute_many(
-                _REPRICE, [dict(zip(_PRICE_NAMES, _price_of(row), strict=True)) | {"uid": row[0]} for row in after]
+                _REPRICE, [dict(zip(_COSTS, _costs_of(row), strict=True)) | {"uid": row[0]} for row in after]
             )
             old, new = sum_up(before), sum_up(after)
             difference = {key: tuple(map(sub, cell, old.cells[key])) for key, cell in new.cells.items()}
@@ -150,14 +157,16 @@ class Store:
             return recount(connection, ALL_TIME, progress)
 
 
-def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[Row]:
-    """The rows of what was newly stored, each once."""
-    if len(new) == len(rows):
-        return rows
-    # Of equal identities the first was stored.
-    by_uid = {kept[0]: row for kept, row in zip(reversed(stored), reversed(rows), strict=True)}
-    return [by_uid[kept[0]] for kept in new]
-
-
-def _with_price(row: Row, price: Row) -> Row:
-    return (*row[: _PRICE.start], *price, *row[_PRICE.stop :])
+def _with_costs(row: Row, costs: Row) -> Row:
+    """The row with the costs that `costs` begins with. Where the cost itself is the same, so are its version and what
+    was recorded."""
+    old_cost, _, old_version, recorded, basis = _costs_of(row)
+    cost, reference, version = costs[:3]
+    if cost == old_cost:
+        version = old_version
+    elif basis is None:
+        recorded, basis = old_cost, COST_NONE if old_cost is None else old_version or COST_GIVEN
+    changed = list(row)
+    for place, value in zip(_COST_AT, (cost, reference, version, recorded, basis), strict=True):
+        changed[place] = value
+    return tuple(changed)

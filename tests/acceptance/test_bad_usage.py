@@ -360,7 +360,10 @@ def assert_harmless(text: str) -> None:
 
 ROWS = {
     "by-": (r" \d+ +0\.0% .* \$0\.\d+ +1,234 / 567 *$", len(HOSTILE)),
-    "costs": (r" \d+ +\$\d\.\d+ +\$0\.0033 +\d+\.\d% ", 2 * len(HOSTILE)),
+    "costs": (
+        r" \d+ +\$\d\.\d+ +\$0\.0033 +\d+\.\d% | \d+ +[\d,]+ +[\d,]+ +0 +0 +\$\d\.\d+ +\d+\.\d%$",
+        2 * len(HOSTILE),
+    ),
     "errors": (r" \d+ +\d+\.\d% .* 2025-11-\d\d \d\d:\d\d *$", len(HOSTILE)),
 }
 

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from claude_force import query
+from claude_force import query, session_blocks
+from claude_force.blocks import LENGTH
 from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window
 from claude_force.database import Connection, Parameters, Row
 from claude_force.query import Filter
@@ -103,6 +104,8 @@ _REPORTS: dict[str, Report] = {
         connection, chosen, "daily", ZoneInfo("Asia/Kolkata")
     ),
     "errors": query.errors,
+    "sums by hour": query.hours,
+    "blocks": lambda connection, chosen: session_blocks.blocks_in(connection, chosen, LENGTH),
 }
 every_report = pytest.mark.parametrize("report", _REPORTS)
 every_choice = pytest.mark.parametrize(

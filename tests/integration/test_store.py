@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from claude_force import query
 from claude_force.clock import Window
 from claude_force.database import Database
 from claude_force.query import Filter
-from claude_force.record import to_row
+from claude_force.record import COST_GIVEN, to_row
 from claude_force.result import Added
 from claude_force.store import Store
 from tests.builders import NOON_US, an_execution
@@ -63,7 +65,8 @@ def test_repricing_changes_only_costs_that_differ(store: Store, database: Databa
     assert store.reprice([to_row(dearer), to_row(stranger)]) == 1
     assert store.reprice([to_row(dearer)]) == 0
     assert store.reprice([to_row(an_execution(uid=stored.uid, cost_nanousd=None))]) == 0
-    assert list(query.iterate(database, Filter())) == [dearer]
+    kept = replace(dearer, recorded_cost_nanousd=3, recorded_basis=COST_GIVEN)
+    assert list(query.iterate(database, Filter())) == [kept]
 
 
 def test_deleting_a_window_keeps_its_end(store: Store, database: Database) -> None:

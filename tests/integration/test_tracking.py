@@ -115,6 +115,38 @@ def test_usage_is_taken_from_what_an_api_gives(
     assert tokens_of(the_one(tracker)) == tokens
 
 
+@pytest.mark.parametrize(
+    ("usage", "tier"),
+    [
+        ({}, None),
+        ({"service_tier": "standard"}, None),
+        ({"service_tier": None, "speed": "standard"}, None),
+        ({"service_tier": "standard", "speed": "fast"}, "fast"),
+        ({"service_tier": "batch"}, "batch"),
+        ({"service_tier": "priority"}, "priority"),
+        ({"service_tier": 3}, None),
+        ({"service_tier": "\0"}, None),
+    ],
+)
+def test_the_tier_is_taken_from_what_an_api_gives(
+    tracker: PerformanceTracker, usage: dict[str, object], tier: str | None
+) -> None:
+    """How the request was served, where that is not the standard; what is no name is left out."""
+    with tracker.track("a") as tracked:
+        tracked.take_usage(a_message(**usage))
+    assert the_one(tracker).service_tier == tier
+
+
+def test_web_searches_are_counted(tracker: PerformanceTracker) -> None:
+    """Those of every response; a count that cannot be is none. A response without a tier leaves the one before."""
+    with tracker.track("a") as tracked:
+        tracked.take_usage(a_message(server_tool_use={"web_search_requests": 2}, speed="fast"))
+        tracked.take_usage(a_message(server_tool_use=SimpleNamespace(web_search_requests=1)))
+        tracked.take_usage(a_message(server_tool_use={"web_search_requests": -1}))
+    found = the_one(tracker)
+    assert (found.web_searches, found.service_tier) == (3, "fast")
+
+
 def test_usage_adds_up(tracker: PerformanceTracker) -> None:
     """A block with several responses has the tokens of all of them and the model of the last, and is priced."""
     with tracker.track("a") as tracked:

@@ -15,7 +15,7 @@ import duckdb
 
 Row = dict[str, Any]
 
-COLUMNS = {"agent": "agent", "model": "model", "workflow": "workflow", "project": "project"}
+COLUMNS = {name: name for name in ("agent", "model", "workflow", "project", "source")}
 
 _MACROS = r"""
 SET TimeZone = 'UTC';
@@ -59,6 +59,10 @@ FROM (
         json ->> 'model' AS model,
         coalesce(json ->> 'workflow_id', json ->> 'workflow_name') AS workflow,
         json ->> 'project' AS project,
+        coalesce(json ->> 'source', 'jsonl') AS source,
+        json ->> 'usage_basis' IS NOT DISTINCT FROM 'provisional' AS provisional,
+        CASE WHEN json ->> 'recorded_basis' IS NULL THEN scaled(json, 'estimated_cost', 1e9)
+            ELSE scaled(json, 'recorded_cost', 1e9) END AS recorded,
         json ->> 'error_type' AS error,
         (json ->> 'success')::BOOLEAN AS ok,
         coalesce(scaled(json, 'execution_time_ms', 1000), scaled(json, 'duration_ms', 1000)) AS took_us,
@@ -79,6 +83,7 @@ _SUMS = """
     count(input) AS metered, coalesce(sum(input), 0) AS input, coalesce(sum(output), 0) AS output,
     coalesce(sum(cache_read), 0) AS cache_read, coalesce(sum(cache_5m), 0) AS cache_5m,
     coalesce(sum(cache_1h), 0) AS cache_1h,
+    count(*) FILTER (provisional) AS provisional, coalesce(sum(recorded), 0) AS recorded,
     count(cost) AS priced, coalesce(sum(cost), 0) AS cost,
     coalesce(sum(cost) FILTER (reference IS NOT NULL), 0) AS compared,
     coalesce(sum(reference) FILTER (cost IS NOT NULL), 0) AS reference
@@ -138,13 +143,10 @@ class Oracle:
             "model_distribution": {row["family"]: 100 * row["n"] / total["executions"] for row in by_family},
             "successful_executions": total["successes"],
             "failed_executions": total["executions"] - total["successes"],
-            "total_tokens": _tokens(total),
-            "total_input_tokens": _known(total, total["input"]),
-            "total_output_tokens": _known(total, total["output"]),
-            "total_cache_read_tokens": total["cache_read"],
-            "total_cache_write_5m_tokens": total["cache_5m"],
-            "total_cache_write_1h_tokens": total["cache_1h"],
+            **_kinds(total, "total_"),
             "unpriced_executions": total["executions"] - total["priced"],
+            "unpriced_models": self._unpriced(),
+            "provisional_executions": total["provisional"],
             "cost_savings": _savings(total),
             "percentiles": "exact",
             "agents": self._groups("agent", "executions", latencies=False),
@@ -154,6 +156,13 @@ class Oracle:
     def breakdown(self, dimension: str, sort_by: str, period: str) -> Row:
         """`analytics by-agent`, `by-model`, `by-workflow`, `by-project`."""
         groups = self._groups(dimension, sort_by, latencies=True)
+        if dimension == "workflow":
+            began = self.rows(
+                f"SELECT workflow, {_moment('min')} AS started FROM runs "
+                f"WHERE workflow IS NOT NULL AND {self.where} GROUP BY workflow"
+            )
+            started = {row["workflow"]: row["started"] for row in began}
+            groups = [group | {"started": started.get(group["workflow"])} for group in groups]
         return {"period": period, f"total_{dimension}s": len(groups), "percentiles": "exact", f"{dimension}s": groups}
 
     def costs(self, interval: str, period: str) -> Row:
@@ -163,8 +172,12 @@ class Oracle:
             "period": period,
             "total_executions": total["executions"],
             "total_cost": _cost(total),
+            "recorded_cost": _recorded(total),
             "avg_cost_per_execution": _ratio(total["cost"], 10**9 * total["priced"]),
+            **_kinds(total, "total_"),
             "unpriced_executions": total["executions"] - total["priced"],
+            "unpriced_models": self._unpriced(),
+            "provisional_executions": total["provisional"],
             "cost_savings": _savings(total),
             "by_agent": self._groups("agent", "cost", latencies=False),
             "by_model": self._groups("model", "cost", latencies=False),
@@ -204,6 +217,13 @@ class Oracle:
 
     def _total(self) -> Row:
         return self.rows(f"SELECT {_SUMS} FROM runs WHERE {self.where}")[0]
+
+    def _unpriced(self) -> list[str]:
+        found = self.rows(
+            f"SELECT model, count(*) AS n FROM runs WHERE cost IS NULL AND {self.where} "
+            "GROUP BY model ORDER BY n DESC, model"
+        )
+        return [row["model"] for row in found]
 
     def _groups(self, dimension: str, sort_by: str, *, latencies: bool) -> list[Row]:
         column = COLUMNS[dimension]
@@ -263,15 +283,22 @@ def _figures(row: Row) -> Row:
         "avg_execution_time_ms": _ratio(row["took"], 1000 * row["timed"]),
         "total_cost": _cost(row),
         "avg_cost_per_execution": _ratio(row["cost"], 10**9 * row["priced"]),
-        "total_tokens": _tokens(row),
-        "input_tokens": _known(row, row["input"]),
-        "output_tokens": _known(row, row["output"]),
-        "cache_read_tokens": row["cache_read"],
-        "cache_write_5m_tokens": row["cache_5m"],
-        "cache_write_1h_tokens": row["cache_1h"],
+        **_kinds(row, ""),
         "avg_input_tokens": _ratio(row["input"], row["metered"]),
         "avg_output_tokens": _ratio(row["output"], row["metered"]),
         "unpriced_executions": row["executions"] - row["priced"],
+        "provisional_executions": row["provisional"],
+    }
+
+
+def _kinds(row: Row, prefix: str) -> Row:
+    return {
+        "total_tokens": _tokens(row),
+        f"{prefix}input_tokens": _known(row, row["input"]),
+        f"{prefix}output_tokens": _known(row, row["output"]),
+        f"{prefix}cache_read_tokens": row["cache_read"],
+        f"{prefix}cache_write_5m_tokens": row["cache_5m"],
+        f"{prefix}cache_write_1h_tokens": row["cache_1h"],
     }
 
 
@@ -294,6 +321,12 @@ def _known(row: Row, tokens: int) -> int | None:
 def _cost(row: Row) -> float | None:
     known = row["priced"] or not row["executions"]
     return row["cost"] / 10**9 if known else None
+
+
+def _recorded(row: Row) -> float | None:
+    """What is recorded is not known where it adds up to nothing but the cost does not."""
+    known = row["recorded"] or (not row["cost"] and _cost(row) is not None)
+    return row["recorded"] / 10**9 if known else None
 
 
 def _savings(row: Row) -> dict[str, float | None]:

@@ -61,6 +61,8 @@ WORKFLOWS: tuple[Line, ...] = (
 )  # fmt: skip
 KINDS_OF_ERROR = ("TimeoutError", "APIError", "ошибка")
 PROJECTS = ("/srv/app", "/home/ü/проект")
+SOURCES = ("claude-code", "tracker", "jsonl")
+"""The last is what a line is from that does not say."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_US, _LAST_US = 1_735_689_600_000_000, 1_767_225_600_000_000
@@ -135,9 +137,13 @@ def lines(draw: st.DrawFn) -> Line:
             "cache_read_tokens": _counts,
             "cache_write_5m_tokens": _counts,
             "cache_write_1h_tokens": _counts,
+            "source": st.sampled_from(SOURCES[:2]),
+            "usage_basis": st.sampled_from(("provisional", "parent")),
         },
     )
-    return required | workflow | (draw(rest) if draw(st.booleans()) else {})
+    repriced = st.fixed_dictionaries({"recorded_basis": st.sampled_from(("given", "none")), "recorded_cost": _costs})
+    more = draw(rest) | (draw(repriced) if draw(st.integers(0, 3)) == 0 else {}) if draw(st.booleans()) else {}
+    return required | workflow | more
 
 
 @st.composite

@@ -20,6 +20,7 @@ from claude_force import analytics, query
 from claude_force.bridge import decode_line, encode_line
 from claude_force.clock import DAY_US, LATEST_US, Window
 from claude_force.database import Database
+from claude_force.figures import TITLES
 from claude_force.intervals import Interval
 from claude_force.opening import open_database
 from claude_force.query import Dimension, Filter
@@ -292,6 +293,7 @@ def test_names_add_up(database: Database, history: list[Line]) -> None:
         "model": lambda name: Filter(models=(name,)),
         "workflow_id": lambda name: Filter(workflows=(name,)),
         "project": lambda name: Filter(projects=(name,)),
+        "source": lambda name: Filter(sources=(name,)),
     }
     for dimension, ask in asks.items():
         groups = analytics.breakdown(database, Filter(), dimension, "name").groups
@@ -301,12 +303,12 @@ def test_names_add_up(database: Database, history: list[Line]) -> None:
 
 def test_rows_of_a_breakdown_have_the_same_keys(database: Database) -> None:
     """A row whose executions were never timed says null for its latencies, so that every row has every column."""
-    names = {"agent_name": "a", "model": "a", "workflow_id": "a", "project": "a"}
+    names = {"agent_name": "a", "model": "a", "workflow_id": "a", "project": "a", "source": "a"}
     timed = an_execution(**dict.fromkeys(names, "b"))
     refill(database, [an_execution(duration_us=None, **names), timed])
     for dimension in DIMENSIONS:
         report = analytics.breakdown(database, Filter(), dimension, "name").to_dict()
-        first, second = report[f"{analytics.TITLES[dimension]}s"]
+        first, second = report[f"{TITLES[dimension]}s"]
         assert list(first) == list(second)
         assert first["p95_latency_ms"] is None
 

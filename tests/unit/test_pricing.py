@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import genai_prices
 import pytest
@@ -11,8 +13,10 @@ from genai_prices.data import providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force.pricing import PriceTable, Usage
-from claude_force.record import COST_LIMIT_NANOUSD, TOKENS_LIMIT
+from claude_force.errors import SettingsError
+from claude_force.pricing import OVERRIDDEN, PriceTable, Usage
+from claude_force.record import COST_LIMIT_NANOUSD, SEARCHES_LIMIT, TOKENS_LIMIT, model_family
+from claude_force.settings import PRICE_LIMIT, ModelPrice, find_home, load_settings
 
 MODELS = (
     "claude-v1", "claude-2", "claude-2.1", "claude-3-haiku-20240307", "claude-3-5-haiku-20241022",
@@ -28,6 +32,8 @@ REFERENCE = "claude-sonnet-4-5"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOVEMBER_2025 = 1_762_000_000_000_000
+AUTUMN_2026 = (datetime(2026, 11, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+"""After every model of the data began, and after every change of its prices."""
 CHANGE = (datetime(2026, 3, 13, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 """The day on which two models lose their long-context tier."""
 DAY = 86_400_000_000
@@ -110,9 +116,7 @@ def test_a_price_that_depends_on_the_hour_is_that_of_the_hour(prices: PriceTable
 def test_every_kind_of_token_has_its_price(prices: PriceTable, model: str, kind: int, moment: int) -> None:
     """One kind at a time, at both sides of every tier and of the day of a change."""
     for count in (1, *PROMPTS):
-        counts = [0, 0, 0, 0, 0]
-        counts[kind] = count
-        usage = Usage(*counts)
+        usage = of_one_kind(kind, count)
         cost = prices.cost(model, usage, moment)
         assert cost is not None
         assert cost == list_price(model, usage, moment) > 0
@@ -172,9 +176,321 @@ def test_the_version_names_the_data(prices: PriceTable) -> None:
 
 
 def test_no_model_costs_more_than_a_record_can_hold() -> None:
-    """The most tokens that a record may have, on any model that there is, cost less than the most that it may cost."""
+    """The most that a record may have, on any model that there is and at the dearest price that settings may name, in
+    any tier, costs less than the most that it may cost."""
     most = Usage(*[TOKENS_LIMIT] * 5)
-    names = {model.id for provider in providers for model in provider.models}
-    costs = {name: PriceTable(REFERENCE).cost(name, most, NOVEMBER_2025) or 0 for name in names}
+    dearest = PriceTable(REFERENCE, {"ours": ModelPrice(*[PRICE_LIMIT] * 5)})
+    names = {model.id for provider in providers for model in provider.models} | {"ours"}
+    costs = {
+        (name, tier): dearest.cost(name, most, AUTUMN_2026, tier, searches) or 0
+        for name in names
+        for tier in (None, "fast")
+        for searches in (0, SEARCHES_LIMIT)
+    }
     assert sum(cost > 0 for cost in costs.values()) > 100
     assert {name: cost for name, cost in costs.items() if cost > COST_LIMIT_NANOUSD} == {}
+
+
+# The published prices of Claude, typed in: US dollars a million tokens of input, output, cache read, cache write for
+# five minutes, cache write for an hour. A kind without a price of its own is billed as input.
+LISTED = {
+    ("claude-2", "claude-2.1", "claude-v1"): "8 24 8 8 8",
+    ("claude-3-haiku-20240307",): "0.25 1.25 0.03 0.30 0.50",
+    ("claude-3-5-haiku-20241022", "claude-3-5-haiku-latest"): "0.80 4 0.08 1 1.60",
+    ("claude-haiku-4-5", "claude-haiku-4-5-20251001"): "1 5 0.10 1.25 2",
+    ("claude-haiku-5-5",): "0.10 0.50 0.01 0.125 0.20",
+    ("claude-3-sonnet-20240229", "claude-3-5-sonnet-20241022", "claude-3-7-sonnet-20250219"): "3 15 0.30 3.75 6",
+    ("claude-sonnet-4-0", "claude-sonnet-4-20250514", "claude-sonnet-4-5", "claude-sonnet-4-6"): "3 15 0.30 3.75 6",
+    ("claude-sonnet-5",): "2 10 0.20 2.50 4",
+    ("claude-sonnet-5-5",): "2 10 0.10 2.50 4",
+    ("claude-3-opus-20240229", "claude-opus-4-0", "claude-opus-4-1-20250805"): "15 75 1.50 18.75 30",
+    ("claude-opus-4-5", "claude-opus-4-6", "claude-opus-4-7", "claude-opus-4-8", "claude-opus-5"): "5 25 0.50 6.25 10",
+    ("claude-opus-5-5",): "4 20 0.20 5 8",
+    ("claude-fable-5",): "10 50 1 12.50 20",
+    ("claude-fable-5-1",): "10 50 0.25 12.50 20",
+    ("claude-fable-5-2", "claude-mythos-5-2"): "8 40 0.20 10 16",
+}
+FAST = {
+    ("claude-opus-4-8", "claude-opus-5"): "10 50 1 12.5 20",
+    ("claude-opus-5-5",): "8 40 0.4 10 16",
+    ("claude-fable-5-2", "claude-mythos-5-2"): "16 80 0.4 20 32",
+    # Without a fast price of their own.
+    ("claude-opus-4-6", "claude-opus-4-7"): "5 25 0.50 6.25 10",
+    ("claude-haiku-4-5",): "1 5 0.10 1.25 2",
+}
+BATCH = {
+    ("claude-haiku-4-5",): "0.5 2.5 0.05 0.625 1",
+    ("claude-haiku-5-5",): "0.05 0.25 0.005 0.0625 0.1",
+    ("claude-sonnet-4-5", "claude-sonnet-4-6"): "1.5 7.5 0.15 1.875 3",
+    ("claude-sonnet-5",): "1 5 0.10 1.25 2",
+    ("claude-sonnet-5-5",): "1 5 0.05 1.25 2",
+    (
+        "claude-opus-4-5",
+        "claude-opus-4-6",
+        "claude-opus-4-7",
+        "claude-opus-4-8",
+        "claude-opus-5",
+    ): "2.5 12.5 0.25 3.125 5",
+    ("claude-opus-5-5",): "2 10 0.1 2.5 4",
+    ("claude-fable-5",): "5 25 0.5 6.25 10",
+    ("claude-fable-5-1",): "5 25 0.125 6.25 10",
+    ("claude-fable-5-2", "claude-mythos-5-2"): "4 20 0.10 5 8",
+    # Without a batch price of their own.
+    ("claude-opus-4-1",): "15 75 1.50 18.75 30",
+}
+LONG = [
+    ("claude-haiku-5-5", 100_000, "0.10 0.50 0.01 0.125 0.20", "0.50 2.50 0.05 0.625 1"),
+    ("claude-sonnet-4-5", 200_000, "3 15 0.30 3.75 6", "6 22.5 0.6 7.5 12"),
+]
+LONG_UNTIL_MARCH_2026 = [
+    ("claude-sonnet-4-6", 200_000, "3 15 0.30 3.75 6", "6 22.5 0.6 7.5 12"),
+    ("claude-opus-4-6", 200_000, "5 25 0.50 6.25 10", "10 37.5 1 12.5 20"),
+]
+
+every_kind = pytest.mark.parametrize("kind", range(5))
+
+
+def of_one_kind(kind: int, count: int) -> Usage:
+    """A request that has tokens of one kind only."""
+    counts = [0, 0, 0, 0, 0]
+    counts[kind] = count
+    return Usage(*counts)
+
+
+def by_model(table: dict[tuple[str, ...], str]) -> list[tuple[str, str]]:
+    """Each model with its row."""
+    return [(model, row) for models, row in table.items() for model in models]
+
+
+def nanodollars(row: str, kind: int, count: int) -> int:
+    """What tokens of a kind cost by a typed row."""
+    return int(Decimal(row.split()[kind]) * 1000 * count)
+
+
+@every_kind
+@pytest.mark.parametrize(("model", "row"), by_model(LISTED))
+def test_every_published_price(prices: PriceTable, model: str, row: str, kind: int) -> None:
+    """Every Claude model and kind of token, as published, in nano-dollars."""
+    assert prices.cost(model, of_one_kind(kind, 8000), AUTUMN_2026) == nanodollars(row, kind, 8000)
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("model", "tier", "row"),
+    [(pair[0], tier, pair[1]) for tier, table in (("fast", FAST), ("batch", BATCH)) for pair in by_model(table)],
+)
+def test_every_published_price_of_a_tier(prices: PriceTable, model: str, tier: str, row: str, kind: int) -> None:
+    """Fast mode is double where there is a price for it, batches are half; other models keep their standard price."""
+    assert prices.cost(model, of_one_kind(kind, 8000), AUTUMN_2026, tier) == nanodollars(row, kind, 8000)
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-4-5", "claude-haiku-5-5"])
+@pytest.mark.parametrize("tier", ["priority", "flex", "a word of ours"])
+def test_an_unlisted_tier_costs_the_standard_price(prices: PriceTable, model: str, tier: str) -> None:
+    """No Claude model has a list price for any other word."""
+    usage = Usage(1000, 1000, 1000, 1000, 1000)
+    assert prices.cost(model, usage, AUTUMN_2026, tier) == prices.cost(model, usage, AUTUMN_2026)
+
+
+def test_a_tier_is_not_remembered_for_another(prices: PriceTable) -> None:
+    """The same model on the same day, in one tier after the other."""
+    tiers = (None, "fast", "batch", None, "fast")
+    costs = [prices.cost("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, tier) for tier in tiers]
+    assert costs == [4_000_000, 8_000_000, 2_000_000, 4_000_000, 8_000_000]
+
+
+def test_the_batch_price_begins_with_its_day(prices: PriceTable) -> None:
+    """A batch of 2026-10-13 costs the standard price of the data, one of the next day half."""
+    begin = (datetime(2026, 10, 14, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin - 1, "batch") == 4_000_000
+    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin, "batch") == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("model", "limit", "short", "long", "moment"),
+    [(*case, AUTUMN_2026) for case in LONG] + [(*case, CHANGE - 1) for case in LONG_UNTIL_MARCH_2026],
+)
+def test_a_long_prompt_has_its_own_prices(
+    prices: PriceTable, model: str, limit: int, short: str, long: str, moment: int
+) -> None:
+    """One token more than the limit, of any kind that is sent, and every token of the request costs more."""
+    for kind in (0, 2, 3, 4):
+        assert prices.cost(model, of_one_kind(kind, limit), moment) == nanodollars(short, kind, limit)
+        assert prices.cost(model, of_one_kind(kind, limit + 1), moment) == nanodollars(long, kind, limit + 1)
+    answered = prices.cost(model, Usage(limit + 1, 1000), moment)
+    assert answered == nanodollars(long, 0, limit + 1) + nanodollars(long, 1, 1000)
+
+
+@every_kind
+@pytest.mark.parametrize(("model", "limit", "short"), [case[:3] for case in LONG_UNTIL_MARCH_2026])
+def test_two_models_lost_their_long_prices(prices: PriceTable, model: str, limit: int, short: str, kind: int) -> None:
+    """From 2026-03-13 on a long prompt costs what a short one does."""
+    assert prices.cost(model, of_one_kind(kind, 3 * limit), CHANGE) == nanodollars(short, kind, 3 * limit)
+
+
+@pytest.mark.parametrize(
+    ("model", "dollars"),
+    [
+        ("claude-opus-5-5[1m]", "4"),
+        ("claude-opus-4-6[1m]", "5"),
+        ("claude-sonnet-5[1m]", "2"),
+        ("Claude-Opus-5-5", "4"),
+        ("claude-opus-5-5-20260921", "4"),
+        ("claude-opus-4-20250514", "15"),
+        ("claude-3.5-haiku", "0.80"),
+        ("claude-3.7-sonnet:thinking", "3"),
+        ("claude-sonnet-4-5@20250929", "3"),
+        ("claude-opus-5-5@default", "4"),
+        ("claude-opus-5@default", "5"),
+        ("claude-fable-5@20260609", "10"),
+        ("claude-3-5-sonnet-v2@20241022", "3"),
+        ("vertex_ai/claude-sonnet-4-5@20250929", "3"),
+        ("vertex_ai/claude-opus-4-6", "5"),
+        ("anthropic/claude-sonnet-4-5", "3"),
+        ("anthropic/claude-opus-4.6", "5"),
+        ("openrouter/anthropic/claude-opus-4.6", "5"),
+        ("openrouter/anthropic/claude-sonnet-5-5", "2"),
+        # Bedrock: a tenth more in a region than anywhere, since Claude 4.5.
+        ("anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
+        ("anthropic.claude-3-haiku-20240307-v1:0:200k", "0.25"),
+        ("apac.anthropic.claude-sonnet-4-20250514-v1:0", "3"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0[1m]", "3.3"),
+        ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "1.1"),
+        ("us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
+        ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", "3"),
+        ("us.anthropic.claude-opus-4-6-v1", "5.5"),
+        ("us.anthropic.claude-opus-5-5", "4.4"),
+        ("bedrock/us.anthropic.claude-opus-5-5", "4.4"),
+        ("bedrock/converse/global.anthropic.claude-opus-5-5", "4"),
+        (
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "3.3",
+        ),
+        ("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
+    ],
+)
+def test_every_way_to_name_a_model(prices: PriceTable, model: str, dollars: str) -> None:
+    """The price of a million tokens of input, whoever sells the model and however its name is written."""
+    assert prices.cost(model, Usage(1000, 0), AUTUMN_2026) == nanodollars(dollars, 0, 1000)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "claude-opus-4-10",
+        "claude-opus-4-11",
+        "claude-haiku-4-50",
+        "claude-opus-5-7",
+        "claude-opus-9-9",
+        "claude-2000",
+        "claude-3-haiku-of-ours",
+        "claude-opus-4-6-fast",
+        "my-claude-2",
+        "ours/claude-opus-4-6",
+        "bedrock/claude-opus-5",
+        "us.anthropic.claude-nonsense-9-v1:0",
+        "us.anthropic.claude-opus-4-50-v1:0",
+        "vertex_ai/us.anthropic.claude-opus-4-6-v1",
+        "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/claude",
+        "claude-opus-4-6[1m][1m]",
+    ],
+)
+def test_an_invented_claude_has_no_price(prices: PriceTable, model: str) -> None:
+    """Not even where its name begins like that of another, or holds one."""
+    assert prices.cost(model, Usage(1000, 1000), AUTUMN_2026) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [
+        ("claude-opus-5-5[1m]", "opus"),
+        ("claude-3-5-sonnet-v2@20241022", "sonnet"),
+        ("vertex_ai/claude-sonnet-5@default", "sonnet"),
+        ("global.anthropic.claude-haiku-4-5-20251001-v1:0", "haiku"),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-mythos-5-2", "mythos"),
+        ("openrouter/anthropic/claude-3.7-sonnet:thinking", "sonnet"),
+    ],
+)
+def test_the_family_in_every_way_to_name_a_model(model: str, family: str) -> None:
+    """Whoever sells it, a Sonnet is a Sonnet."""
+    assert model_family(model) == family
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("claude-opus-5-5", 14_000_000),
+        # Without an entry of its own in the data.
+        ("claude-3-haiku-20240307", 10_250_000),
+        ("us.anthropic.claude-opus-5-5", 14_400_000),
+        ("gpt-4o", 12_500_000),
+        ("deepseek-chat", None),
+    ],
+)
+def test_a_web_search_costs_a_cent(prices: PriceTable, model: str, expected: int | None) -> None:
+    """10 dollars a thousand beside the tokens; the cost is not known where nobody says what the search cost."""
+    assert prices.cost(model, Usage(1000, 0), AUTUMN_2026, searches=1) == expected
+
+
+def test_a_batch_halves_no_search(prices: PriceTable) -> None:
+    """The tokens cost half in a batch, and in the reference too; a search costs what it always does."""
+    asked = ("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, "batch", 3)
+    assert (prices.cost(*asked), prices.reference_cost(*asked)) == (32_000_000, 31_500_000)
+
+
+OURS = ModelPrice(input=1.5, output=7.5, cache_read=0.15, cache_write_5m=1.875, cache_write_1h=3)
+
+
+def test_an_override_comes_first() -> None:
+    """A price of the settings is taken for the name as it stands, on every day, in every tier and for any prompt, and
+    gives the cost its version; every other name keeps its list price."""
+    ours = PriceTable(REFERENCE, {"claude-opus-5-5": OURS, "house-model": OURS})
+    usage = Usage(300_000, 1000, 1000, 1000, 1000)
+    cost = 450_000_000 + 7_500_000 + 150_000 + 1_875_000 + 3_000_000
+    for model in ("claude-opus-5-5", "house-model"):
+        for tier in (None, "fast", "batch"):
+            assert ours.cost(model, usage, AUTUMN_2026, tier) == ours.cost(model, usage, NOVEMBER_2025, tier) == cost
+        assert ours.complete(model, usage, AUTUMN_2026, (None, None, None))[2] == OVERRIDDEN
+    assert ours.cost("claude-opus-5-5[1m]", Usage(1000, 0), AUTUMN_2026) == 4_000_000
+    assert ours.cost("house-model", Usage(0, 0), AUTUMN_2026, searches=1) == 10_000_000
+
+
+def test_a_kind_without_an_override_is_what_it_is_part_of() -> None:
+    """Cached tokens cost what input costs, a cache write for an hour what one for five minutes does."""
+    ours = PriceTable(REFERENCE, {"a": ModelPrice(2, 4), "b": ModelPrice(2, 4, cache_write_5m=3)})
+    assert ours.cost("a", Usage(1, 10, 100, 1000, 10_000), NOVEMBER_2025) == 2000 * 11_101 + 40_000
+    assert ours.cost("b", Usage(1, 10, 100, 1000, 10_000), NOVEMBER_2025) == 2000 * 101 + 40_000 + 3000 * 11_000
+
+
+def test_an_override_of_the_reference_moves_the_reference_cost() -> None:
+    """What others are compared with costs what the settings say."""
+    ours = PriceTable(REFERENCE, {REFERENCE: OURS})
+    assert ours.reference_cost("claude-haiku-4-5", Usage(1000, 0), AUTUMN_2026) == 1_500_000
+    assert ours.complete("claude-haiku-4-5", Usage(1000, 0), AUTUMN_2026, (None, None, None))[2] == ours.version
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([], "performance.prices must be an object, not an array"),
+        ({"m": 3}, "the price of 'm' must be an object, not a number"),
+        ({"m": {"input": 1}}, "the price of 'm': output must be US dollars"),
+        ({"m": {"input": 1, "output": None}}, "it is not null"),
+        ({"m": {"input": 1, "output": "3"}}, "it is not text"),
+        ({"m": {"input": True, "output": 3}}, "input must be US dollars for a million tokens, 0 to 1,000"),
+        ({"m": {"input": -1, "output": 3}}, "it is not -1"),
+        ({"m": {"input": 1, "output": 1001}}, "it is not 1001"),
+        ({"m": {"input": 1, "output": float("nan")}}, "it is not nan"),
+        ({"m": {"input": 1, "output": 3, "cache_write": 4}}, "has no 'cache_write'; there are: input, output, cache_"),
+    ],
+)
+def test_a_wrong_price_is_one_line(home: Path, value: object, said: str) -> None:
+    """It names the file, the model and the key, and what would be right."""
+    path = home / ".claude" / "claude.json"
+    path.write_text(json.dumps({"performance": {"prices": value}}))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(find_home())
+    assert str(caught.value).startswith(f"{path}: performance.prices")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

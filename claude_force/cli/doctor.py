@@ -1,0 +1,103 @@
+"""`claude-force doctor`: the sources, how far they were read, and what was left out, with the reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from claude_force import clock
+from claude_force.cli.ingesting import waiting_files
+from claude_force.cli.options import Place, database_option, find_place
+from claude_force.escape import for_terminal
+from claude_force.record import CLAUDE_CODE
+from claude_force.settings import host_name, user_folder
+
+if TYPE_CHECKING:
+    from claude_force.sources_report import SourceState
+
+_TITLES = {"claude-code": "Claude Code transcripts", "executions": "Executions file"}
+_SHOWN = 20
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@database_option
+def doctor(as_json: bool, location: str | None) -> None:
+    """List every source: files, lines, when last read, and whatever was rejected, left out or unreadable, and why.
+
+    Exit 1 if something could not be read.
+
+    \b
+    Example:
+      claude-force doctor
+    """
+    from claude_force.ingest import SourceReport
+    from claude_force.query import files
+    from claude_force.sources import transcripts
+    from claude_force.sources_report import source_states
+
+    place, looking = find_place(location), SourceReport()
+    folders = transcripts.roots(os.environ, user_folder(), looking.say)
+    found = transcripts.find(folders, looking.say)
+    with place.database.read() as connection:
+        cursors, reported = files.cursors(connection), files.reported(connection)
+    states = source_states(cursors, found, host_name() or "", looking.problems, CLAUDE_CODE)
+    waiting = [str(path) for path in waiting_files(place) if path.exists()]
+    if as_json:
+        shown = {
+            "database": place.database.name,
+            "sources": [state.to_dict() for state in states],
+            "folders": [str(folder) for folder in folders],
+            "waiting_files": waiting,
+            "reported_usages_waiting": reported,
+        }
+        click.echo(json.dumps(shown, indent=2))
+    else:
+        _say(states, [str(folder) for folder in folders], waiting, reported, place)
+    if any(state.problems for state in states):
+        sys.exit(1)
+
+
+def _say(states: list[SourceState], folders: list[str], waiting: list[str], reported: int, place: Place) -> None:
+    click.echo(f"Sources of {for_terminal(place.database.name)}")
+    for state in states:
+        click.echo("")
+        where = f" on {state.host}" if state.host != (host_name() or "") else ""
+        click.echo(for_terminal(f"{_TITLES.get(state.source, state.source)}{where}"))
+        for line in _lines(state, folders, place):
+            click.echo(f"  {for_terminal(line)}")
+    for path in waiting:
+        click.echo(for_terminal(f"\nExecutions wait in {path}: claude-force ingest"))
+    if reported:
+        click.echo(f"\n{reported:,} final figures of sub-agents wait for the responses that they are of")
+
+
+def _lines(state: SourceState, folders: list[str], place: Place) -> list[str]:
+    from claude_force.render import quantity
+
+    is_own = state.source == "claude-code" and state.host == (host_name() or "")
+    lines = [f"Folder:      {folder}" for folder in folders] if is_own else []
+    if is_own and not folders:
+        lines.append("Folder:      none is there (~/.claude/projects, ~/.config/claude/projects)")
+    counts = ((state.files, "file"), (state.lines, "line"), (state.executions, "execution"))
+    lines.append(f"Read:        {', '.join(quantity(*count) for count in counts)}")
+    if state.last_read_us:
+        moment = clock.moment_of(state.last_read_us, clock.local_zone())
+        lines.append(f"Last read:   {moment:%Y-%m-%d %H:%M:%S}")
+    if state.unread:
+        lines.append(f"New:         something in {quantity(state.unread, 'file')}: claude-force ingest")
+    if state.unfinished:
+        lines.append(f"Unfinished:  the last line of {quantity(state.unfinished, 'file')}; it is read when it is whole")
+    if state.gone:
+        lines.append(f"Gone:        {quantity(state.gone, 'file')} no longer there; what was read is kept")
+    if state.rejected:
+        lines.append(f"Rejected:    {quantity(state.rejected, 'line')}, with the reason in {place.home.rejected_file}")
+    lines += [f"Left out:    {quantity(count, 'line')}: {reason}" for reason, count in sorted(state.skipped.items())]
+    lines += [f"Not read:    {path}: {problem}" for path, problem in state.problems[:_SHOWN]]
+    if len(state.problems) > _SHOWN:
+        lines.append(f"             and {len(state.problems) - _SHOWN:,} more")
+    return lines

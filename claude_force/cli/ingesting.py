@@ -1,0 +1,180 @@
+"""`claude-force ingest`: one pass over everything that executions come from."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from claude_force import clock, spool
+from claude_force.cli.options import Place, database_option, find_place, progress_bar
+from claude_force.escape import for_terminal
+from claude_force.settings import DATABASE_VARIABLE, database_location, host_name, metrics_file, user_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from claude_force.ingest import SourceReport
+    from claude_force.sources.following import FoundFile
+
+_LONG_WORK_BYTES = 64 * 1024 * 1024
+"""Less is read before a progress bar would be."""
+
+_TITLES = {"spool": "waiting records", "executions": "executions files", "claude-code": "Claude Code transcripts"}
+_COUNTS = ("files", "unchanged", "lines", "added", "known", "changed", "rejected")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
+@click.option("--dry-run", is_flag=True, help="Say what transcripts hold that is new; change nothing.")
+@click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@database_option
+def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, location: str | None) -> None:
+    """Read what is new since the last time, everywhere: nothing is read twice, and nothing is counted twice.
+
+    Without PATH: executions that waited for the database, the metrics file of the settings, and the transcripts of
+    Claude Code (~/.claude/projects, ~/.config/claude/projects, or the folders of CLAUDE_CONFIG_DIR, with commas between
+    them). A PATH is a folder of transcripts, a transcript, or a JSONL file of executions. Of transcripts only metrics
+    are stored, never what was said.
+
+    \b
+    Example:
+      claude-force ingest
+    """
+    from claude_force import ingest as passes
+    from claude_force.pricing import PriceTable
+    from claude_force.sources import transcripts
+    from claude_force.sources.claude_code import TranscriptSource
+    from claude_force.sources.loading import RejectLog
+    from claude_force.store import Store
+
+    place = find_place(location)
+    found = place.settings
+    prices = PriceTable(found.reference_model, found.prices) if found.cost_tracking else None
+    store, host, now_us = Store(place.database), host_name() or "", clock.now_us()
+    rejects = None if dry_run else RejectLog(place.home.rejected_file)
+    reports = {name: passes.SourceReport() for name in _TITLES}
+    folders, executions = _sorted(paths, place, reports["claude-code"])
+    cursors = passes.known_cursors(place.database, host)
+    if rejects is not None:
+        if not paths:
+            _drain_spool(place, store, rejects, reports["spool"], now_us)
+        following = passes.ExecutionsPass(store, clock.local_zone(), prices, host, cursors, rejects, now_us)
+        for path in executions:
+            reports["executions"] = following.run(path)
+    files = transcripts.find(folders, reports["claude-code"].say)
+    target: passes.Target = passes.DryIntake(place.database) if rejects is None else store
+    with _progress(files) as advance, _without_collecting():
+        reading = passes.TranscriptPass(
+            target, TranscriptSource(prices, host or None), cursors, rejects, now_us, advance, reports["claude-code"]
+        )
+        reading.run(files)
+    if rejects is not None:
+        reports["claude-code"].changed += passes.settle(store, prices, now_us)
+    _say(reports, place, paths, dry_run=dry_run, quiet=quiet, as_json=as_json)
+    if any(report.problems for report in reports.values()):
+        sys.exit(1)
+
+
+def _sorted(paths: Sequence[Path], place: Place, report: SourceReport) -> tuple[list[Path], list[Path]]:
+    """What holds transcripts, and which files hold executions."""
+    from claude_force.sources import transcripts
+    from claude_force.sources.jsonl import holds_executions
+
+    if paths:
+        executions = [path for path in paths if path.is_file() and holds_executions(path)]
+        return [path.absolute() for path in paths if path not in executions], [path.absolute() for path in executions]
+    own = metrics_file(place.settings, place.home)
+    return transcripts.roots(os.environ, user_folder(), report.say), [own] if own.is_file() else []
+
+
+def _drain_spool(place: Place, store: Any, rejects: Any, report: SourceReport, now_us: int) -> None:
+    waiting = waiting_files(place)
+    report.files = sum(path.exists() for path in waiting)
+    drained = spool.drain(waiting, store, rejects, now_us)
+    report.lines, report.added, report.known = drained.read, drained.added, drained.duplicates
+    report.rejected = drained.rejected
+    for source, item in drained.examples:
+        report.say(Path(source), f"line {item.line:,}: {item.reason}")
+
+
+def waiting_files(place: Place) -> tuple[Path, ...]:
+    """Where executions may wait for the database of a place."""
+    folder = place.home.metrics_folder
+    waiting: tuple[Path, ...] = spool.spool_files(place.location, folder)
+    if place.location == database_location(place.settings, place.home) and not os.environ.get(DATABASE_VARIABLE):
+        waiting += (spool.unsettled_file(folder),)
+    return waiting
+
+
+@contextmanager
+def _progress(files: Sequence[FoundFile]) -> Iterator[Any]:
+    size = sum(file.size for file in files)
+    if size < _LONG_WORK_BYTES:
+        yield None
+        return
+    with progress_bar(size, "Reading transcripts") as advance:
+        yield advance
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Entries and rows hold no cycles; looking for some among so many takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _say(
+    reports: dict[str, SourceReport], place: Place, paths: Sequence[Path], *, dry_run: bool, quiet: bool, as_json: bool
+) -> None:
+    totals = {name: sum(getattr(report, name) for report in reports.values()) for name in _COUNTS}
+    if as_json:
+        sources = {
+            source: {name: getattr(report, name) for name in _COUNTS}
+            | {"skipped": dict(report.skipped)}
+            | {"problems": [{"path": path, "problem": problem} for path, problem in report.problems]}
+            for source, report in reports.items()
+        }
+        shown = totals | {"dry_run": dry_run, "database": place.database.name, "sources": sources}
+        click.echo(json.dumps(shown, indent=2))
+    elif not quiet:
+        _say_table(reports, place, paths, dry_run=dry_run)
+    for report in reports.values():
+        for path, problem in report.problems:
+            click.echo(for_terminal(f"{path}: {problem}"), err=True)
+        if report.more_problems:
+            click.echo(f"and {report.more_problems:,} more; see {place.home.rejected_file}", err=True)
+
+
+def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[Path], *, dry_run: bool) -> None:
+    from claude_force.render import quantity
+
+    if not any(report.files for report in reports.values()):
+        click.echo("Nothing to read: no transcripts of Claude Code and no file of executions were found.")
+        click.echo("Name a folder or a file: claude-force ingest PATH" if not paths else "No *.jsonl file is there.")
+        return
+    click.echo(f"{'Would read' if dry_run else 'Read'} into {for_terminal(place.database.name)}")
+    for source, report in reports.items():
+        if not report.files:
+            continue
+        click.echo(f"  {_TITLES[source]}: {quantity(report.files, 'file')}, {report.unchanged:,} with nothing new")
+        added = quantity(report.added, "new execution")
+        click.echo(f"    {quantity(report.lines, 'line')}: {added}, {report.known:,} known")
+        if report.changed:
+            click.echo(f"    {quantity(report.changed, 'execution')} got the final figures")
+        for reason, count in sorted(report.skipped.items()):
+            click.echo(f"    {count:,} left out: {reason}")
+        if report.rejected:
+            where = for_terminal(str(place.home.rejected_file))
+            click.echo(f"    {quantity(report.rejected, 'line')} rejected, with the reason in {where}")

@@ -1,0 +1,302 @@
+"""One pass over everything that executions come from: what is new in each file, and nothing twice.
+
+Rows and how far their file was read are stored together, so a pass can end at any moment, and the next one goes on.
+What cannot be read is said and does not stop the rest. Time is an argument.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from claude_force.cursor import Cursor
+from claude_force.database import Database
+from claude_force.pricing import Costs, PriceTable, Usage
+from claude_force.query import files as query
+from claude_force.record import CLAUDE_CODE, FIELDS, Row
+from claude_force.sighting import ReportedUsage, Sighting
+from claude_force.sources.agents import Agents
+from claude_force.sources.claude_code import Part, TranscriptSource
+from claude_force.sources.following import (
+    FoundFile,
+    begin,
+    found_file,
+    is_unchanged,
+    read_to,
+    renamed,
+    storable,
+    unread,
+    whole_lines,
+)
+from claude_force.sources.jsonl import Batch, JsonlSource
+from claude_force.sources.loading import RejectLog
+from claude_force.sources.transcripts import place_of
+from claude_force.store import Store, TakenIn
+
+SIGHTINGS_AT_ONCE = 2000
+JSONL = "executions"
+FILES_AT_ONCE = 500
+"""What is stored in one transaction, at the least, while there is more to read."""
+
+PROBLEMS_NAMED = 50
+"""So many problems of a source are told apart in one pass."""
+
+Progress = Callable[[int], None]
+"""Called with how many bytes of files were gone through since the last call."""
+
+_AT = {name: place for place, name in enumerate(FIELDS)}
+_PRICED = tuple(
+    _AT[name]
+    for name in ("model", "timestamp_us", "service_tier", "web_searches", "cost_nanousd", "reference_cost_nanousd")
+)
+_INSTANT = _AT["timestamp_us"]
+_TOKENS = slice(_AT["input_tokens"], _AT["cache_write_1h_tokens"] + 1)
+
+
+@dataclass(slots=True)
+class SourceReport:
+    """What a pass did with one kind of source. `problems` are paths with what was wrong, `skipped` counts by reason
+    what is no execution although it looks like one; `changed` are executions that got better figures."""
+
+    files: int = 0
+    unchanged: int = 0
+    lines: int = 0
+    added: int = 0
+    known: int = 0
+    changed: int = 0
+    rejected: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    more_problems: int = 0
+
+    def say(self, path: Path, problem: str) -> None:
+        """Note what is wrong with a path, once; of very many only the number is kept."""
+        found = (storable(path), problem)
+        if len(self.problems) >= PROBLEMS_NAMED:
+            self.more_problems += 1
+        elif found not in self.problems:
+            self.problems.append(found)
+
+
+class Target(Protocol):
+    """Where sightings go."""
+
+    def take_in(
+        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage]
+    ) -> TakenIn:
+        """Store them, and how far files were read."""
+
+
+class DryIntake:
+    """A target that stores nothing and says what a store would have added."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: set[bytes] = set()
+
+    def take_in(
+        self,
+        sightings: Sequence[Sighting],
+        cursors: Iterable[Cursor],  # noqa: ARG002  (the protocol's name)
+        reports: Iterable[ReportedUsage],  # noqa: ARG002  (the protocol's name)
+    ) -> TakenIn:
+        """Count the sightings of what is neither stored nor was seen before."""
+        keys = {key for sighting in sightings for key in sighting.identities}
+        with self._database.read() as connection:
+            known = set(query.executions_of(connection, self._database, keys)) | self._seen
+        added = len({sighting.row[0] for sighting in sightings if not known & set(sighting.identities)})
+        self._seen |= keys
+        return TakenIn(added, len(sightings) - added)
+
+
+@dataclass(slots=True)
+class TranscriptPass:
+    """One pass over transcripts. `host` is this machine, `rejects` the file of rejected lines (None: they are only
+    counted), `now_us` the time of the pass."""
+
+    target: Target
+    source: TranscriptSource
+    cursors: dict[str, Cursor]
+    rejects: RejectLog | None
+    now_us: int
+    progress: Progress | None = None
+    report: SourceReport = field(default_factory=SourceReport)
+    _parts: list[Part] = field(default_factory=list)
+    _sightings: int = 0
+
+    def run(self, found: Sequence[FoundFile]) -> SourceReport:
+        """Read what is new in these files, in their order. Raises DatabaseError, or InputError where rejected lines
+        cannot be written; what was stored before that stays."""
+        agents = Agents(self.report.say)
+        for file in found:
+            self.report.files += 1
+            known = self.cursors.get(file.name)
+            if is_unchanged(known, file):
+                self.report.unchanged += 1
+            else:
+                for part in self._read(file, known, agents):
+                    self._take(part)
+            if self.progress is not None:
+                self.progress(file.size)
+        self._store()
+        return self.report
+
+    def _read(self, file: FoundFile, known: Cursor | None, agents: Agents) -> Iterator[Part]:
+        """What is new in a file. One that took the place of another is read after what is new in that."""
+        try:
+            with file.path.open("rb") as stream:
+                # As it is now that it is open.
+                file = _as_open(stream, file)
+                cursor, is_other = begin(stream, file, known, host=self.source.host or "", source=CLAUDE_CODE)
+                if is_other and known is not None:
+                    for older in renamed(file, known):
+                        yield from self._read(older, replace(known, path=older.name), agents)
+                place = place_of(file.path, agents)
+                yield from self.source.read(stream, file, cursor, place, is_other=is_other)
+        except OSError as error:
+            problem = "vanished before it was read" if isinstance(error, FileNotFoundError) else error.strerror
+            self.report.say(file.path, problem or str(error))
+            cursor = known or unread(file, host=self.source.host or "", source=CLAUDE_CODE)
+            if not isinstance(error, FileNotFoundError):
+                yield Part(replace(cursor, problem=problem or str(error)))
+
+    def _take(self, part: Part) -> None:
+        self.report.lines += part.lines
+        self.report.rejected += len(part.rejected)
+        self.report.skipped.update(part.skipped)
+        if part.cursor.problem is not None:
+            self.report.say(Path(part.cursor.path), part.cursor.problem)
+        if self.rejects is not None:
+            self.rejects.write(part.cursor.path, part.rejected)
+        for item in part.rejected:
+            self.report.say(Path(part.cursor.path), f"line {item.line:,}: {item.reason}")
+        part.cursor = replace(part.cursor, last_read_us=self.now_us)
+        self._parts.append(part)
+        self._sightings += len(part.sightings)
+        if self._sightings >= SIGHTINGS_AT_ONCE or len(self._parts) >= FILES_AT_ONCE:
+            self._store()
+
+    def _store(self) -> None:
+        if not self._parts:
+            return
+        sightings = [sighting for part in self._parts for sighting in part.sightings]
+        reports = [report for part in self._parts for report in part.reports]
+        taken = self.target.take_in(sightings, [part.cursor for part in self._parts], reports)
+        self.report.added += taken.added
+        self.report.known += taken.known
+        self.report.changed += taken.changed
+        self._parts, self._sightings = [], 0
+
+
+def _as_open(stream: BinaryIO, file: FoundFile) -> FoundFile:
+    return found_file(file.path, os.fstat(stream.fileno()))
+
+
+@dataclass(slots=True)
+class ExecutionsPass:
+    """One pass over a file of executions that grows (see `sources.jsonl`). `cursors` are those of this host."""
+
+    store: Store
+    zone: tzinfo
+    prices: PriceTable | None
+    host: str
+    cursors: dict[str, Cursor]
+    rejects: RejectLog
+    now_us: int
+    report: SourceReport = field(default_factory=SourceReport)
+
+    def run(self, path: Path) -> SourceReport:
+        """Read what is new in a file. Raises DatabaseError, or InputError where rejected lines cannot be written."""
+        try:
+            self._read(found_file(path), self.cursors.get(storable(path)))
+        except OSError as error:
+            self.report.say(path, error.strerror or str(error))
+        return self.report
+
+    def _read(self, file: FoundFile, known: Cursor | None) -> None:
+        self.report.files += 1
+        if is_unchanged(known, file):
+            self.report.unchanged += 1
+            return
+        with file.path.open("rb") as stream:
+            file = _as_open(stream, file)
+            cursor, is_other = begin(stream, file, known, host=self.host, source=JSONL)
+            if is_other and known is not None:
+                for older in renamed(file, known):
+                    self._read(older, replace(known, path=older.name))
+            if not self._add(stream, file, cursor):
+                # A line may be equal to one before the place where reading went on, so all are read.
+                cursor, _ = begin(stream, file, None, host=self.host, source=JSONL)
+                self._add(stream, file, cursor)
+
+    def _add(self, stream: BinaryIO, file: FoundFile, cursor: Cursor) -> bool:
+        """Add what is new from where a cursor stands; False where something could be told from what was read before
+        only by reading that again."""
+        source = JsonlSource(self.zone, self.prices)
+        latest_us, goes_on = int(cursor.state or 0), cursor.position > 0
+        lines = whole_lines(stream, cursor.position, file.size)
+        added = False
+        for batch in source.read(lines, number=cursor.lines + 1, end=cursor.position):
+            if goes_on and any(_is_of_content(row) and row[_INSTANT] <= int(cursor.state) for row in batch.rows):
+                return False
+            latest_us = max([latest_us, *(row[_INSTANT] for row in batch.rows)])
+            cursor = replace(
+                read_to(stream, cursor, batch.end) if batch.lines else cursor,
+                lines=cursor.lines + batch.lines,
+                responses=cursor.responses + len(batch.rows),
+                rejected=cursor.rejected + len(batch.rejected),
+                last_read_us=self.now_us,
+                state=cursor.state if goes_on else str(latest_us),
+                problem=batch.rejected[-1].reason if source.is_broken_off else None,
+            )
+            self._store(batch, cursor)
+            added = True
+        if goes_on or not added:
+            self.store.add_rows((), None, replace(cursor, state=str(latest_us), last_read_us=self.now_us))
+        return True
+
+    def _store(self, batch: Batch, cursor: Cursor) -> None:
+        self.rejects.write(cursor.path, batch.rejected)
+        for item in batch.rejected:
+            self.report.say(Path(cursor.path), f"line {item.line:,}: {item.reason}")
+        found = self.store.add_rows(batch.rows, batch.sums, cursor)
+        self.report.lines += batch.lines
+        self.report.added += found.added
+        self.report.known += found.duplicates
+        self.report.rejected += len(batch.rejected)
+
+
+def _is_of_content(row: Row) -> bool:
+    """Whether an execution brought no identity, so that it has one of its content and its ordinal."""
+    return bool(row[0][6] >> 4 == 8)
+
+
+def known_cursors(database: Database, host: str) -> dict[str, Cursor]:
+    """How far the files of this host were read, by path."""
+    with database.read() as connection:
+        return {cursor.path: cursor for cursor in query.cursors(connection, host)}
+
+
+def settle(store: Store, prices: PriceTable | None, now_us: int) -> int:
+    """Take better figures for responses whose usage was never final, where another record told them; how many."""
+    with store.database.read() as connection:
+        if not query.reported(connection):
+            return 0
+    return store.settle(lambda row: _priced(row, prices), now_us)
+
+
+def _priced(row: Row, prices: PriceTable | None) -> Row:
+    """The row with the costs of its tokens; without, where there are no prices."""
+    model, instant, tier, searches, _, _ = (row[place] for place in _PRICED)
+    costs: Costs = (None, None, None)
+    if prices is not None:
+        costs = prices.complete(model, Usage(*row[_TOKENS]), instant, costs, tier=tier, searches=searches)
+    priced = list(row)
+    for name, value in zip(("cost_nanousd", "reference_cost_nanousd", "price_version"), costs, strict=True):
+        priced[_AT[name]] = value
+    return tuple(priced)

@@ -1,0 +1,159 @@
+"""Following files: where to read on, in a file that may have grown, been cut off, rewritten, renamed or replaced.
+
+Two states of a file are the same file as long as its first bytes and those before the place that was read to are the
+same; whether it has the same inode says little (see `cursor`). Only whole lines are read: what stands after the last
+newline waits for its rest, unless it is a whole object already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from claude_force.cursor import Cursor
+from claude_force.sources.lines import LINE_LIMIT_BYTES
+
+HASHED_BYTES = 256
+_BLOCK_BYTES = 64 * 1024
+_INODES = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file as it stands in its folder. `name` is its path as text that can be stored."""
+
+    path: Path
+    name: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def found_file(path: Path, status: os.stat_result | None = None) -> FoundFile:
+    """The file of a path. Raises OSError."""
+    status = status or path.stat()
+    return FoundFile(
+        path, storable(path), status.st_dev & _INODES, status.st_ino & _INODES, status.st_size, status.st_mtime_ns
+    )
+
+
+def storable(path: Path) -> str:
+    """A path as text that both engines take: bytes that are no UTF-8 are spelled out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_unchanged(known: Cursor | None, file: FoundFile) -> bool:
+    """Whether nothing can be new in a file since it was read."""
+    return (
+        known is not None
+        and known.problem is None
+        and (known.size, known.mtime_ns, known.inode, known.device)
+        == (file.size, file.mtime_ns, file.inode, file.device)
+    )
+
+
+def begin(stream: BinaryIO, file: FoundFile, known: Cursor | None, *, host: str, source: str) -> tuple[Cursor, bool]:
+    """Place the stream where reading goes on. The cursor to begin with, and whether the file is another one than the
+    one that was read before under its name. Raises OSError."""
+    if known is not None and _goes_on(stream, known, file.size):
+        stream.seek(known.position)
+        return replace(known, **_as_it_stands(file), problem=None), False
+    stream.seek(0)
+    return unread(file, host=host, source=source), known is not None
+
+
+def unread(file: FoundFile, *, host: str, source: str) -> Cursor:
+    """The cursor of a file of which nothing was read."""
+    return Cursor(host=host, path=file.name, source=source, position=0, head="", tail="", **_as_it_stands(file))
+
+
+def _as_it_stands(file: FoundFile) -> dict[str, Any]:
+    return {"device": file.device, "inode": file.inode, "size": file.size, "mtime_ns": file.mtime_ns}
+
+
+def read_to(stream: BinaryIO, cursor: Cursor, position: int) -> Cursor:
+    """The cursor after reading to a position. Raises OSError."""
+    head, tail = _hashes(stream, position)
+    return replace(cursor, position=position, head=head, tail=tail)
+
+
+def _goes_on(stream: BinaryIO, known: Cursor, size: int) -> bool:
+    return size >= known.position and _hashes(stream, known.position) == (known.head, known.tail)
+
+
+def _hashes(stream: BinaryIO, position: int) -> tuple[str, str]:
+    """The hashes of the first bytes, and of those before a position. Does not move the stream."""
+    length, descriptor = min(HASHED_BYTES, position), stream.fileno()
+    return _hash(os.pread(descriptor, length, 0)), _hash(os.pread(descriptor, length, position - length))
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32] if data else ""
+
+
+@dataclass(slots=True)
+class WholeLines:
+    """The lines of a file from where it stands to `end`."""
+
+    stream: BinaryIO
+    left: int
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next line, or as much of it as the limit allows; empty at the end."""
+        data = self.stream.readline(min(limit, self.left))
+        self.left -= len(data)
+        return data
+
+
+def whole_lines(stream: BinaryIO, position: int, size: int) -> WholeLines:
+    """The lines of a file that are whole, from a position, where the stream stands. Raises OSError."""
+    return WholeLines(stream, _end_of_lines(stream.fileno(), position, size) - position)
+
+
+def _end_of_lines(descriptor: int, position: int, size: int) -> int:
+    end = size
+    while end > position:
+        start = max(position, end - _BLOCK_BYTES)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    rest = os.pread(descriptor, min(size - end, LINE_LIMIT_BYTES), end)
+    # What is a whole object does not begin a longer one.
+    return size if rest and len(rest) == size - end and _is_object(rest) else end
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(data), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def renamed(file: FoundFile, known: Cursor) -> Iterator[FoundFile]:
+    """Where the file that was read under this name stands now, if it was renamed within its folder (a log that was
+    rotated): as long as it still goes on where it was read to."""
+    try:
+        with os.scandir(file.path.parent) as entries:
+            paths = [Path(entry.path) for entry in entries if entry.inode() & _INODES == known.inode]
+    except OSError:
+        return
+    for path in paths:
+        try:
+            other = found_file(path)
+            if other.name == file.name or (other.device, other.inode) != (known.device, known.inode):
+                continue
+            with path.open("rb") as stream:
+                goes_on = _goes_on(stream, known, other.size)
+        except OSError:
+            continue
+        if goes_on and other.size > known.position:
+            yield other

@@ -1,0 +1,411 @@
+"""Entries of one transcript to responses: what belongs to one response, whose it is, and what it answers.
+
+A response spans several lines, each with the usage as far as that line knew it; it counts once, with the largest. What
+it is known by:
+
+- message id and request id, where there is a request id;
+- else message id, instant and prompt tokens of its first line. A copy keeps all three, whatever else it changes, and
+  two responses behind a gateway that repeats a message id never share them. Its further lines are those that follow it
+  in the chain of parents.
+
+A replay of a main conversation in that of a sub-agent keeps nothing but the message id, so each response is also known
+by session, side and message id, as long as that is one response alone.
+
+Nothing here knows a file or a database. The state between two lines fits on a page, so that reading can go on later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any
+
+import msgspec
+
+from claude_force.clock import SECOND_US, parse_instant
+from claude_force.errors import InvalidRecord
+from claude_force.record import NAME_LIMIT, PROJECT_LIMIT, UNKNOWN, task_hash
+from claude_force.sighting import ReportedUsage
+from claude_force.sources.entries import (
+    Entry,
+    Message,
+    Usage,
+    blocks_of,
+    plain_text,
+    progress_of,
+    task_calls_of,
+    task_result_of,
+    text_of,
+)
+
+MAIN = "main"
+SUBAGENT = "subagent"
+"""The name of a sub-agent whose type no record tells."""
+
+SYNTHETIC = "<synthetic>"
+"""The model of what Claude Code itself wrote in the place of a response."""
+
+REMEMBERED = 16
+"""So many of the latest entries are remembered as what a response may answer, or belong to."""
+
+NO_REQUEST = "not a model's response (synthetic)"
+
+_REPORT = re.compile(
+    r"<task-id>([^<]{1,200})</task-id>.*<(?:subagent|total)_tokens>(\d{1,9})</.*<duration_ms>(\d{1,12})</", re.DOTALL
+)
+_STATUS = re.compile(r"API Error: (\d{3})")
+_KIND = re.compile(r'"type"\s*:\s*"(\w{1,60}_error)"')
+_PHRASES = (("timed out", "timeout"), ("limit reached", "rate_limit"), ("hit your", "rate_limit"))
+
+
+@dataclass(slots=True)
+class Run:
+    """What responses are part of: a prompt's turn, or a sub-agent's run."""
+
+    run_id: str | None
+    agent_name: str
+    task_hash: str | None
+
+
+@dataclass(slots=True)
+class Response:
+    """One response, as far as it was read. `asked_us` is the instant of the entry that it answers."""
+
+    message_id: str
+    request_id: str | None
+    identity: bytes
+    first_us: int
+    last_us: int
+    asked_us: int | None
+    model: str
+    usage: Usage
+    is_final: bool
+    is_sidechain: bool
+    session_id: str | None
+    project: str | None
+    run: Run
+    agent_name: str
+    error_type: str | None
+    cost_usd: float | None
+    line: int
+
+    def take(self, other: Response) -> None:
+        """Take in a further line: the usage that is final, or larger, and the end."""
+        self.last_us = max(self.last_us, other.last_us)
+        if self.agent_name == SUBAGENT:
+            self.agent_name = other.agent_name
+        rank, others = ((found.is_final, _size(found.usage)) for found in (self, other))
+        if others > rank:
+            self.usage, self.is_final = other.usage, other.is_final
+        self.cost_usd = self.cost_usd if other.cost_usd is None else other.cost_usd
+
+
+class State(msgspec.Struct):
+    """What is remembered between two lines. `entries` are the latest: uuid, instant and place in `runs`; `chains` the
+    latest lines of responses without a request id: uuid, identity, and what is the same on all lines of a response."""
+
+    entries: list[tuple[str, int, int]] = []
+    runs: list[tuple[str | None, str, str | None]] = []
+    main: int = -1
+    side: int = -1
+    chains: list[tuple[str, str, str]] = []
+    called: list[tuple[str, str]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a transcript stands. `agent_id` is that of a sub-agent's own file, `workflow_id` that of the workflow that
+    it runs in, if it does. `agent_of` tells the type of a sub-agent by its id, the hash of its prompt, and the session;
+    None where nothing tells."""
+
+    session_id: str | None = None
+    agent_id: str | None = None
+    workflow_id: str | None = None
+    agent_of: Callable[[str | None, str | None, str | None], str | None] = lambda _agent, _prompt, _session: None
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the entries of one transcript in their order; what is done is taken out with `take_out`."""
+
+    place: Place
+    state: State = field(default_factory=State)
+    skipped: dict[str, int] = field(default_factory=dict)
+    reports: list[ReportedUsage] = field(default_factory=list)
+    _open: dict[bytes, Response] = field(default_factory=dict)
+    _entries: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _runs: list[Run] = field(default_factory=list)
+    _chains: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    _called: dict[str, str] = field(default_factory=dict)
+    _main: int = -1
+    _side: int = -1
+
+    def __post_init__(self) -> None:
+        state = self.state
+        self._runs = [Run(*run) for run in state.runs]
+        self._entries = {uuid: (instant, run) for uuid, instant, run in state.entries}
+        self._chains = {
+            uuid: (bytes.fromhex(identity), bytes.fromhex(prompt)) for uuid, identity, prompt in state.chains
+        }
+        self._called = dict(state.called)
+        self._main, self._side = state.main, state.side
+
+    def read(self, entry: Entry, line: int) -> None:
+        """Take in the next entry. Raises InvalidRecord for a response that cannot be recorded."""
+        if entry.type == "progress":
+            inner = progress_of(entry)
+            if inner is not None and inner.type != "progress":
+                self.read(inner, line)
+        instant = _instant(entry)
+        run = self._run_of(entry)
+        if _is_response(entry):
+            self._respond(entry, line, instant, run)
+        elif entry.type == "user":
+            run = self._take_prompt(entry, run)
+            self._take_result(entry, instant)
+        elif entry.type == "queue-operation":
+            self._take_notification(plain_text(entry.content), instant)
+        if entry.uuid and instant is not None:
+            self._remember(entry.uuid, instant, run)
+
+    def waiting(self) -> int:
+        """How many responses were read and not taken out."""
+        return len(self._open)
+
+    def take_out(self) -> list[Response]:
+        """The responses read since the last time, in their order. Further lines of them come as responses of the same
+        identity."""
+        found = list(self._open.values())
+        self._open.clear()
+        return found
+
+    def saved(self) -> State:
+        """What must be remembered to read on later."""
+        used = sorted(({run for _, run in self._entries.values()} | {self._main, self._side}) - {-1})
+        places = {run: place for place, run in enumerate(used)}
+        kept = [self._runs[run] for run in used]
+        return State(
+            [(uuid, instant, places.get(run, -1)) for uuid, (instant, run) in self._entries.items()],
+            [(run.run_id, run.agent_name, run.task_hash) for run in kept],
+            places.get(self._main, -1),
+            places.get(self._side, -1),
+            [(uuid, identity.hex(), prompt.hex()) for uuid, (identity, prompt) in self._chains.items()],
+            list(self._called.items()),
+        )
+
+    def _remember(self, uuid: str, instant: int, run: int) -> None:
+        self._entries.pop(uuid, None)
+        self._entries[uuid] = (instant, run)
+        if len(self._entries) > REMEMBERED:
+            del self._entries[next(iter(self._entries))]
+
+    def _run_of(self, entry: Entry) -> int:
+        """The place of the run that an entry is part of; -1 before the first prompt."""
+        agent_id = self.place.agent_id or (entry.agent_id if entry.is_sidechain else None)
+        if agent_id is not None:
+            return self._run_of_agent(agent_id, entry)
+        known = self._entries.get(entry.parent_uuid or "")
+        if known is not None and known[1] >= 0:
+            return known[1]
+        if entry.is_sidechain:
+            return self._side
+        return self._main
+
+    def _run_of_agent(self, agent_id: str, entry: Entry) -> int:
+        prompt = _prompt_hash(entry) if entry.type == "user" and not bytes(entry.tool_use_result) else None
+        for number, run in enumerate(self._runs):
+            if run.run_id == agent_id:
+                if run.task_hash is None and prompt is not None:
+                    run.task_hash = prompt
+                    run.agent_name = self._agent_name(agent_id, prompt, entry)
+                return number
+        self._runs.append(Run(_name(agent_id), self._agent_name(agent_id, prompt, entry), prompt))
+        return len(self._runs) - 1
+
+    def _agent_name(self, agent_id: str | None, prompt: str | None, entry: Entry) -> str:
+        called = self._called.get(prompt or "")
+        return _name(called or self.place.agent_of(agent_id, prompt, entry.session_id)) or SUBAGENT
+
+    def _take_prompt(self, entry: Entry, run: int) -> int:
+        """The run that a user's entry begins, if it is a prompt; else the one that it is part of."""
+        is_agents = self.place.agent_id is not None or (entry.is_sidechain and entry.agent_id)
+        if is_agents or entry.is_meta or entry.is_compact_summary or bytes(entry.tool_use_result):
+            return run
+        if entry.is_sidechain and entry.parent_uuid is not None and run >= 0:
+            return run
+        prompt = _prompt_hash(entry)
+        if prompt is None:
+            return run
+        name = self._agent_name(None, prompt, entry) if entry.is_sidechain else MAIN
+        self._runs.append(Run(_name(entry.prompt_id or entry.uuid), name, prompt))
+        if entry.is_sidechain:
+            self._side = len(self._runs) - 1
+        else:
+            self._main = len(self._runs) - 1
+        return len(self._runs) - 1
+
+    def _take_result(self, entry: Entry, instant: int | None) -> None:
+        """Note what a user's entry tells of a sub-agent that ended."""
+        raw = bytes(entry.tool_use_result)
+        if b'"totalTokens"' in raw:
+            found = task_result_of(entry.tool_use_result)
+            if found is not None and found.total_tokens and instant is not None:
+                usage = found.usage
+                known = usage is not None and None not in (usage.input_tokens, usage.output_tokens)
+                self.reports.append(
+                    ReportedUsage(
+                        str(found.agent_id),
+                        "task_result",
+                        instant,
+                        _since(instant, found.total_duration_ms),
+                        found.total_tokens,
+                        _prompt_tokens(usage) if usage and known else None,
+                        usage.output_tokens if usage and known else None,
+                    )
+                )
+        elif entry.message is not None and b"<task-notification>" in bytes(entry.message.content):
+            self._take_notification(text_of(blocks_of(entry.message.content)), instant)
+
+    def _take_notification(self, text: str | None, instant: int | None) -> None:
+        found = _REPORT.search(text) if text and "<task-notification>" in text else None
+        if found is not None and instant is not None:
+            run_id, tokens, duration_ms = found.groups()
+            since = _since(instant, int(duration_ms))
+            self.reports.append(ReportedUsage(run_id, "task_notification", instant, since, int(tokens)))
+
+    def _respond(self, entry: Entry, line: int, instant: int | None, run: int) -> None:
+        message = entry.message
+        assert message is not None
+        if message.model == SYNTHETIC and not entry.is_api_error_message:
+            self.skipped[NO_REQUEST] = self.skipped.get(NO_REQUEST, 0) + 1
+            return
+        if instant is None:
+            raise InvalidRecord("timestamp", f"not an ISO 8601 date and time: {entry.timestamp!r}"[:100])
+        content = blocks_of(message.content) if b'"subagent_type"' in bytes(message.content) else []
+        for call in task_calls_of(content):
+            self._called[task_hash(call.prompt or "")] = call.subagent_type or SUBAGENT
+            if len(self._called) > REMEMBERED:
+                del self._called[next(iter(self._called))]
+        found = self._response(entry, message, line, instant, run)
+        if not entry.request_id and entry.uuid:
+            self._chains[entry.uuid] = (found.identity, _prompt_of(message))
+            if len(self._chains) > REMEMBERED:
+                del self._chains[next(iter(self._chains))]
+        if found.identity in self._open:
+            self._open[found.identity].take(found)
+        else:
+            self._open[found.identity] = found
+
+    def _response(self, entry: Entry, message: Message, line: int, instant: int, place: int) -> Response:
+        usage = message.usage or Usage()
+        is_sidechain = bool(entry.is_sidechain or self.place.agent_id)
+        run = self._runs[place] if place >= 0 else Run(None, SUBAGENT if is_sidechain else MAIN, None)
+        asked = self._entries.get(entry.parent_uuid or "")
+        is_error = bool(entry.is_api_error_message)
+        return Response(
+            message_id=message.id or "",
+            request_id=entry.request_id,
+            identity=self._identity(entry, message, usage, instant),
+            first_us=instant,
+            last_us=instant,
+            asked_us=asked[0] if asked else None,
+            model=(None if message.model == SYNTHETIC else _name(message.model)) or UNKNOWN,
+            usage=usage,
+            is_final=is_error or message.stop_reason is not None,
+            is_sidechain=is_sidechain,
+            session_id=_name(entry.session_id or self.place.session_id),
+            project=_name(entry.cwd, PROJECT_LIMIT),
+            run=run,
+            agent_name=_name(entry.attribution_agent) or run.agent_name,
+            error_type=_error_of(entry, message) if is_error else None,
+            cost_usd=entry.cost_usd,
+            line=line,
+        )
+
+    def _identity(self, entry: Entry, message: Message, usage: Usage, instant: int) -> bytes:
+        """What the response of a line is known by: sixteen bytes. These must never change."""
+        if entry.request_id:
+            return digest("request", message.id, entry.request_id)
+        identity, prompt = self._chains.get(entry.parent_uuid or "", (b"", b""))
+        if message.id and prompt == _prompt_of(message):
+            return identity
+        return digest("moment", message.id or entry.uuid, instant, _prompt_tokens(usage))
+
+
+def digest(*parts: object) -> bytes:
+    """Sixteen bytes that stand for some values."""
+    return hashlib.blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+
+
+def side_of(response: Response, *, is_sidechain: bool) -> bytes | None:
+    """What a response would be known by on one side of its session; None where only real requests are told apart."""
+    if not (response.request_id and response.message_id and response.session_id):
+        return None
+    return digest("side", response.session_id, response.message_id, is_sidechain)
+
+
+def _is_response(entry: Entry) -> bool:
+    if entry.message is None or entry.type not in ("assistant", None):
+        return False
+    return entry.type == "assistant" or entry.message.usage is not None
+
+
+def _instant(entry: Entry) -> int | None:
+    try:
+        return parse_instant(entry.timestamp, UTC) if entry.timestamp else None
+    except ValueError:
+        return None
+
+
+def _since(until_us: int, duration_ms: int | None) -> int:
+    """From when on the run of a report may have responded."""
+    spent = (duration_ms or 7 * 86_400_000) * 1000
+    return max(until_us - spent - 600 * SECOND_US, 0)
+
+
+def _size(usage: Usage) -> tuple[int, int]:
+    return usage.output_tokens or 0, _prompt_tokens(usage)
+
+
+def _prompt_tokens(usage: Usage) -> int:
+    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    return (usage.input_tokens or 0) + cached
+
+
+def _prompt_of(message: Message) -> bytes:
+    """What is the same on all lines of a response."""
+    return digest(message.id, _prompt_tokens(message.usage or Usage()))
+
+
+def _prompt_hash(entry: Entry) -> str | None:
+    """The hash of a prompt; None where the entry is none, but the result of a tool."""
+    content = blocks_of(entry.message.content) if entry.message is not None else []
+    if isinstance(content, list) and any(block.type == "tool_result" for block in content):
+        return None
+    text = text_of(content)
+    return task_hash(text) if text or content else None
+
+
+def _error_of(entry: Entry, message: Message) -> str:
+    """The kind of an API error: in its own words where it has some, else what the message says. The message itself is
+    not kept."""
+    named = plain_text(entry.error)
+    if named and named != UNKNOWN:
+        return _name(named) or "api_error"
+    text = text_of(blocks_of(message.content))
+    kind, status = _KIND.search(text), _STATUS.search(text)
+    if kind:
+        return kind.group(1)
+    if status:
+        return f"http_{status.group(1)}"
+    return next((name for phrase, name in _PHRASES if phrase in text.lower()), "api_error")
+
+
+def _name(text: Any, limit: int = NAME_LIMIT) -> str | None:
+    """Text as a record takes it: cut, without what no engine stores; None where nothing is left."""
+    if not text:
+        return None
+    return str(text)[:limit].replace("\0", "").encode("utf-8", "replace").decode() or None

@@ -1,0 +1,135 @@
+"""Where Claude Code's transcripts are, and which there are.
+
+A session is `projects/<folder>/<session>.jsonl`; its sub-agents stand below `<session>/subagents/`, those of a workflow
+in `workflows/<run>/` there. Older versions put `agent-<id>.jsonl` beside the sessions. What cannot be looked into is
+said, and the rest is found; links are followed, and nothing is found twice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from claude_force.sources.agents import Agents
+from claude_force.sources.following import FoundFile, found_file
+from claude_force.sources.responses import Place
+
+Say = Callable[[Path, str], None]
+"""Told, with the path, why something could not be looked into."""
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+_AGENT = re.compile(r"agent-(.+)")
+_OTHERS = ("journal.jsonl",)
+"""Files below `subagents` that hold no conversation."""
+
+
+def roots(environment: Mapping[str, str], home: Path, say: Say) -> list[Path]:
+    """The `projects` folders of this user: those of CLAUDE_CONFIG_DIR (several, with commas between them), else both
+    places that Claude Code uses by itself. A folder that the variable names and that is not there is said."""
+    named = [part.strip() for part in environment.get("CLAUDE_CONFIG_DIR", "").split(",") if part.strip()]
+    if named:
+        folders = [Path(part).expanduser() for part in named]
+        folders = [folder if folder.name == "projects" else folder / "projects" for folder in folders]
+        for folder in folders:
+            if not folder.is_dir():
+                say(folder, "is not there, though CLAUDE_CONFIG_DIR names it")
+    else:
+        config = environment.get("XDG_CONFIG_HOME") or str(home / ".config")
+        folders = [home / ".claude" / "projects", Path(config) / "claude" / "projects"]
+    return [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112  (which raises for some folders)
+
+
+def find(folders: Iterable[Path], say: Say) -> list[FoundFile]:
+    """Every transcript in some folders (or the files themselves), in the order in which to read them: sessions by the
+    time of their oldest file, so that an original comes before its copies, and in each the main conversation before its
+    sub-agents."""
+    seen: set[Identity] = set()
+    found: list[FoundFile] = []
+    for folder in folders:
+        _find_in(folder, (), seen, found, say)
+    oldest: dict[str, int] = {}
+    for file in found:
+        key = session_key(file.path)
+        oldest[key] = min(file.mtime_ns, oldest.get(key, file.mtime_ns))
+    found.sort(key=lambda file: (oldest[session_key(file.path)], session_key(file.path), _is_agents(file), file.name))
+    return found
+
+
+def _find_in(path: Path, above: tuple[Identity, ...], seen: set[Identity], found: list[FoundFile], say: Say) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        say(path, error.strerror or str(error))
+        return
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        say(path, "is a link to a folder that it is in (a loop); not followed")
+    if identity in seen:
+        return
+    if not os.path.isdir(path):  # noqa: PTH112
+        seen.add(identity)
+        found.append(found_file(path, status))
+        return
+    seen.add(identity)
+    try:
+        with os.scandir(path) as entries:
+            names = sorted(entry.name for entry in entries if _may_hold(entry))
+    except OSError as error:
+        say(path, error.strerror or str(error))
+        return
+    for name in names:
+        _find_in(path / name, (*above, identity), seen, found, say)
+
+
+def _may_hold(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a folder, or a transcript."""
+    try:
+        if entry.is_dir():
+            return True
+    except OSError:
+        # Whoever looks into it says what is wrong.
+        return True
+    return entry.name.endswith(".jsonl") and entry.name not in _OTHERS
+
+
+def _is_agents(file: FoundFile) -> bool:
+    return _AGENT.fullmatch(file.path.stem) is not None
+
+
+def session_key(path: Path) -> str:
+    """What the files of one session have in common: the path of its own, without the suffix."""
+    parts = path.parts
+    if "subagents" in parts:
+        return os.path.join(*parts[: len(parts) - 1 - parts[::-1].index("subagents")])  # noqa: PTH118
+    return os.fspath(path.with_suffix(""))
+
+
+def place_of(path: Path, agents: Agents) -> Place:
+    """What the path of a transcript says of what is in it."""
+    named = _AGENT.fullmatch(path.stem)
+    if named is None:
+        return Place(path.stem, agent_of=lambda agent_id, prompt, _session: agents.of_session(path, agent_id, prompt))
+    session = session_key(path)
+    if "subagents" not in path.parts:
+        # Its lines name the session, whose file stands beside.
+        return Place(
+            None,
+            named[1],
+            None,
+            lambda agent_id, prompt, session_id: agents.of_file(
+                path, path.with_name(f"{session_id}.jsonl") if session_id else None, agent_id, prompt
+            ),
+        )
+    session_file = Path(f"{session}.jsonl")
+    below = path.parts[len(Path(session).parts) + 1 : -1]
+    workflow = below[1] if len(below) >= 2 and below[0] == "workflows" else None
+    return Place(
+        Path(session).name,
+        named[1],
+        workflow,
+        lambda agent_id, prompt, _session: agents.of_file(path, session_file, agent_id, prompt),
+    )

@@ -1,0 +1,132 @@
+"""`claude-force doctor` and the faces of `claude-force ingest`: what is said, to whom, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import EXAMPLES, Run
+
+SAMPLE = EXAMPLES / "claude-code" / "projects"
+
+
+@pytest.fixture
+def projects(home: Path) -> Path:
+    """The sample transcripts where Claude Code would have written them."""
+    folder = home / ".claude" / "projects"
+    shutil.copytree(SAMPLE, folder)
+    return folder
+
+
+def of_claude_code(shown: dict[str, Any]) -> Any:
+    """The state of the transcripts in what `doctor --json` prints."""
+    return next(state for state in shown["sources"] if state["source"] == "claude-code")
+
+
+def test_an_empty_home_is_told_what_to_do(run: Run) -> None:
+    """Nothing to read is no failure, and the next step is named."""
+    done = run("ingest")
+    assert done.returncode == 0
+    assert "Nothing to read" in done.stdout
+    assert "claude-force ingest PATH" in done.stdout
+    doctor = run("doctor")
+    assert doctor.returncode == 0
+    assert "none is there (~/.claude/projects, ~/.config/claude/projects)" in doctor.stdout
+
+
+def test_a_pass_without_path_finds_the_transcripts(run: Run, projects: Path) -> None:
+    """The sample becomes 47 executions; again it becomes nothing."""
+    first = json.loads(run("ingest", "--json").stdout)
+    assert (first["added"], first["known"], first["changed"]) == (47, 8, 4)
+    second = json.loads(run("ingest", "--json").stdout)
+    assert (second["added"], second["known"], second["unchanged"]) == (0, 0, 8)
+    assert run("db", "check").returncode == 0
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(run: Run, projects: Path, home: Path) -> None:
+    """No database is made, and the pass after it finds everything new."""
+    dry = json.loads(run("ingest", "--dry-run", "--json").stdout)
+    assert (dry["dry_run"], dry["added"], dry["known"]) == (True, 47, 8)
+    assert not (home / ".claude" / "metrics").exists()
+    assert json.loads(run("ingest", "--json").stdout)["added"] == 47
+    again = json.loads(run("ingest", "--dry-run", "--json").stdout)
+    assert (again["added"], again["unchanged"]) == (0, 8)
+
+
+def test_a_quiet_pass_says_only_what_is_wrong(run: Run, projects: Path) -> None:
+    """Nothing on a good day; a path and a reason on a bad one, and exit 1."""
+    good = run("ingest", "--quiet")
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
+    bad = projects / "-home-dev-shop" / "broken.jsonl"
+    bad.write_text("not json\n")
+    done = run("ingest", "--quiet")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "broken.jsonl: line 1: not valid JSON" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_doctor_tells_what_was_read_and_what_is_new(run: Run, projects: Path) -> None:
+    """Files, lines and the time of the last pass; then a file that grew, one that is gone, one that is not whole."""
+    before = of_claude_code(json.loads(run("doctor", "--json").stdout))
+    assert (before["files"], before["unread_files"], before["last_read_us"]) == (0, 8, None)
+    run("ingest")
+    read = of_claude_code(json.loads(run("doctor", "--json").stdout))
+    assert (read["files"], read["lines"], read["executions"], read["unread_files"]) == (8, 136, 55, 0)
+    assert read["last_read_us"] > 1_700_000_000_000_000
+    some, other = sorted(projects.glob("*/*.jsonl"))[:2]
+    some.unlink()
+    with other.open("a") as file:
+        file.write('{"type": "user", "mess')
+    run("ingest")
+    after = run("doctor")
+    assert after.returncode == 0
+    assert "Gone:        1 file no longer there; what was read is kept" in after.stdout
+    assert "Unfinished:  the last line of 1 file" in after.stdout
+
+
+def test_the_doctor_names_what_was_rejected_or_left_out(run: Run, projects: Path) -> None:
+    """Each with its reason; what was said in the lines is nowhere."""
+    file = projects / "-home-dev-docs" / "odd.jsonl"
+    synthetic = {
+        "type": "assistant",
+        "uuid": "u",
+        "timestamp": "2026-11-21T10:00:00Z",
+        "message": {"id": "m", "model": "<synthetic>", "content": [{"type": "text", "text": "SECRET"}]},
+    }
+    negative = json.loads(json.dumps(synthetic))
+    negative["message"] |= {"model": "claude-opus-5-5", "usage": {"input_tokens": -1, "output_tokens": 1}}
+    file.write_text(f"{json.dumps(synthetic)}\n{json.dumps(negative)}\nSECRET garbage\n")
+    done = run("ingest")
+    assert done.returncode == 1
+    assert "odd.jsonl: line 2: input_tokens: is negative" in done.stderr
+    doctor = run("doctor")
+    assert "1 line: not a model's response (synthetic)" in doctor.stdout
+    assert "Rejected:    2 lines" in doctor.stdout
+    rejected = (projects.parent / "metrics" / "rejected.jsonl").read_text()
+    assert "SECRET" not in rejected
+    assert len(rejected.splitlines()) == 2
+
+
+def test_the_doctor_names_a_folder_that_the_variable_names_in_vain(run: Run, tmp_path: Path) -> None:
+    """And fails, since something that is meant to be read is not."""
+    done = run("doctor", env={"CLAUDE_CONFIG_DIR": str(tmp_path / "nowhere")})
+    assert done.returncode == 1
+    assert "nowhere/projects: is not there, though CLAUDE_CONFIG_DIR names it" in done.stdout
+
+
+def test_executions_that_wait_are_named_and_taken_in(run: Run, home: Path) -> None:
+    """The doctor names their file, and a pass brings them into the database."""
+    run("import", EXAMPLES / "executions-guide.jsonl", "--db", "other.db")
+    run("analytics", "export", "--format", "jsonl", "--output", "all.jsonl", "--db", "other.db")
+    metrics = home / ".claude" / "metrics"
+    metrics.mkdir(exist_ok=True)
+    lines = (home / "all.jsonl").read_text().splitlines(keepends=True)
+    (metrics / "metrics.db.spool.jsonl").write_text("".join(lines[:3]))
+    assert "metrics.db.spool.jsonl: claude-force ingest" in run("doctor").stdout
+    shown = json.loads(run("ingest", "--json").stdout)
+    assert shown["sources"]["spool"]["added"] == 3
+    assert "spool" not in run("doctor").stdout

@@ -1,0 +1,341 @@
+"""The reports on what Claude Code did, as a person sees them: sources, what is not final, names, blocks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force.clock import HOUR_US, SECOND_US, now_us
+from claude_force.opening import open_database
+from claude_force.record import PROVISIONAL, ExecutionMetrics
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+from tests.conftest import Run
+
+SESSIONS = ("1b2c3d4e-0000-4000-8000-000000000001", "9f8e7d6c-0000-4000-8000-000000000002")
+MINUTE_US = 60 * SECOND_US
+
+
+def a_response(**changes: Any) -> ExecutionMetrics:
+    """What a transcript tells: no duration, a session, a folder."""
+    return an_execution(
+        **{
+            "source": "claude-code",
+            "agent_name": "main",
+            "model": "claude-opus-5",
+            "workflow_id": SESSIONS[0],
+            "project": "/home/ada/work/app",
+            "duration_us": None,
+            "task_hash": None,
+            "cache_read_tokens": 20_000,
+            "cache_write_5m_tokens": 300,
+            "cache_write_1h_tokens": 4000,
+        }
+        | changes
+    )
+
+
+def store(home: Path, *executions: ExecutionMetrics) -> None:
+    """Put executions into the database of the home."""
+    database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
+    Store(database).add(executions)
+    database.close()
+
+
+def as_json(run: Run, *arguments: str) -> dict[str, Any]:
+    """What a report says as JSON."""
+    done = run("analytics", *arguments, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+REPORTS = (
+    "summary", "by-agent", "by-model", "by-workflow", "by-project", "costs", "costs --trends", "trends", "errors",
+    "blocks",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", REPORTS)
+def test_nothing_is_wider_than_80_columns(command: str, run: Run, home: Path) -> None:
+    """Whatever the sizes: no line is longer than the terminal, and no number is cut."""
+    busy = {"input_tokens": 99_999_999, "output_tokens": 9_999_999, "cost_nanousd": 1234 * 10**9}
+    store(
+        home,
+        *(a_response(**busy, model=f"claude-sonnet-4-{day}-20250929", success=False) for day in range(3)),
+        *(a_response(timestamp_us=NOON_US + HOUR_US, cost_nanousd=None, model=f"a-model-{n}" * 4) for n in range(9)),
+        a_response(usage_basis=PROVISIONAL, workflow_id=None, project=None),
+    )
+    done = run("analytics", *command.split())
+    assert done.returncode == 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_source_is_a_filter_of_every_report(run: Run, home: Path) -> None:
+    """--source counts what it told; several are added; the report says what it is about."""
+    store(home, a_response(), a_response(), an_execution(), an_execution(source="jsonl"))
+    for command in ("summary", "costs"):
+        assert as_json(run, command, "--source", "claude-code")["total_executions"] == 2
+    found = as_json(run, "summary", "--source", "claude-code", "--source", "jsonl")
+    assert (found["total_executions"], found["filters"]) == (3, {"source": ["claude-code", "jsonl"]})
+    assert as_json(run, "by-agent", "--source", "tracker")["agents"][0]["agent"] == "python-expert"
+    assert "Only source tracker" in run("analytics", "trends", "--source", "tracker").stdout
+    assert run("analytics", "export", "--source", "tracker").stdout.count("\n") == 2
+
+
+def test_an_unknown_source_says_which_exist(run: Run, home: Path) -> None:
+    """A slip is no empty report."""
+    store(home, a_response(), an_execution())
+    done = run("analytics", "summary", "--source", "claude")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no source claude in the store; did you mean claude-code? there are: claude-code, tracker" in done.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in REPORTS if command != "errors"])
+def test_what_is_not_final_is_said(command: str, run: Run, home: Path) -> None:
+    """Wherever tokens or costs are shown: how many usages were never finalised, and which models have no price."""
+    provisional = [a_response(usage_basis=PROVISIONAL) for _ in range(3)]
+    unpriced = [a_response(model=name, cost_nanousd=None) for name in ("my-model", "other", "my-model")]
+    store(home, *provisional, *unpriced, a_response())
+    shown = run("analytics", *command.split()).stdout
+    assert "3 executions never finalised: output tokens and cost are lower bounds" in shown
+    assert "3 executions without a known price; costs are over the others" in shown
+    assert "Without a price: my-model, other" in shown
+
+
+def test_what_is_final_needs_no_notes(run: Run, home: Path) -> None:
+    """No line about what is not the case."""
+    store(home, a_response())
+    shown = "".join(run("analytics", *command.split()).stdout for command in REPORTS)
+    assert not any(word in shown for word in ("finalised", "without a known", "Without a price", "As Recorded"))
+
+
+def test_the_models_without_a_price_are_listed_as_far_as_they_fit(run: Run, home: Path) -> None:
+    """The one with the most executions first, then how many more; JSON has all."""
+    models = [f"model-of-mine-{number}" for number in range(20)]
+    store(home, *(a_response(model=model, cost_nanousd=None) for model in [*models, models[7]]))
+    assert "Without a price: model-of-mine-7, model-of-mine-0, model" in run("analytics", "summary").stdout
+    assert " and 17 more\n" in run("analytics", "by-agent").stdout
+    for command in ("summary", "costs"):
+        assert sorted(as_json(run, command)["unpriced_models"]) == sorted(models)
+
+
+def test_json_counts_what_is_not_final(run: Run, home: Path) -> None:
+    """In totals and in every row."""
+    store(home, a_response(usage_basis=PROVISIONAL), a_response())
+    costs = as_json(run, "costs", "--trends", "--by-model")
+    for row in (as_json(run, "summary"), costs, costs["trends"][0], costs["by_model"][0]):
+        assert row["provisional_executions"] == 1
+
+
+def test_costs_show_what_was_recorded_before_a_reprice(run: Run, home: Path) -> None:
+    """Beside what it costs now."""
+    store(home, a_response(cost_nanousd=2 * 10**9, recorded_cost_nanousd=3 * 10**9, recorded_basis="given"))
+    lines = run("analytics", "costs").stdout.splitlines()
+    assert "As Recorded: $3.00 (before db reprice)" in lines
+    found = as_json(run, "costs")
+    assert (found["total_cost"], found["recorded_cost"]) == (2, 3)
+
+
+def test_a_cost_that_was_not_recorded_is_not_zero(run: Run, home: Path) -> None:
+    """Nothing had a price before the reprice."""
+    store(home, a_response(recorded_cost_nanousd=None, recorded_basis="none"))
+    assert "As Recorded: – (before db reprice)" in run("analytics", "costs").stdout
+    assert as_json(run, "costs")["recorded_cost"] is None
+
+
+def test_costs_show_the_kinds_of_tokens(run: Run, home: Path) -> None:
+    """Each kind for itself; the tables have both lifetimes of a cache write in one column, CSV apart."""
+    store(home, a_response(input_tokens=5, output_tokens=600), a_response(input_tokens=7, output_tokens=800))
+    page = run("analytics", "costs", "--trends").stdout
+    lines = [line.strip() for line in page.splitlines()]
+    place = lines.index("Token Usage:")
+    assert lines[place + 1 : place + 6] == [
+        "Input: 12",
+        "Output: 1,400",
+        "Cache Read: 40,000",
+        "Cache Write (5m): 600",
+        "Cache Write (1h): 8,000",
+    ]
+    assert "2025-11-01      2     12   1,400  40,000  8,600  $0.0065  100.0%" in lines
+    (row,) = csv.DictReader(io.StringIO(run("analytics", "costs", "--by-model", "--format", "csv").stdout))
+    assert (row["cache_write_5m_tokens"], row["cache_write_1h_tokens"]) == ("600", "8000")
+
+
+def test_a_cost_report_keeps_its_lines(run: Run, home: Path) -> None:
+    """The totals come first, in the order that they always had."""
+    store(home, a_response())
+    labels = [line.split(":")[0] for line in run("analytics", "costs").stdout.splitlines()[3:7]]
+    assert labels == ["Total Cost", "Cost per Execution", "Total Executions", "Cost Savings (vs Sonnet-only)"]
+
+
+def test_a_project_is_shown_by_its_folder(run: Run, home: Path) -> None:
+    """In tables and Markdown; JSON and CSV keep the path."""
+    paths = ("/home/ada/work/app", "/home/ada/play/app", "/srv/site")
+    store(home, *(a_response(project=path) for path in paths))
+    for form in ("table", "markdown"):
+        shown = run("analytics", "by-project", "--format", form).stdout
+        assert all(label in shown for label in ("work/app ", "play/app ", "site "))
+        assert "/home" not in shown
+    assert {row["project"] for row in as_json(run, "by-project")["projects"]} == set(paths)
+    assert all(path in run("analytics", "by-project", "--format", "csv").stdout for path in paths)
+
+
+def test_only_the_projects_that_are_shown_are_told_apart(run: Run, home: Path) -> None:
+    """A name is as short as the rows allow."""
+    store(home, a_response(project="/work/app"), a_response(project="/work/app"), a_response(project="/play/app"))
+    assert "work/app" not in run("analytics", "by-project", "--limit", "1").stdout
+
+
+def test_a_session_is_shown_by_when_and_where_it_began(run: Run, home: Path) -> None:
+    """In the zone of the report; a workflow of another source keeps its name; JSON has both for all."""
+    store(
+        home,
+        a_response(timestamp_us=NOON_US + HOUR_US, project="/home/ada/elsewhere"),
+        a_response(timestamp_us=NOON_US),
+        an_execution(workflow_id="bug-fix", project="/srv/site"),
+    )
+    shown = run("analytics", "by-workflow", "--timezone", "Asia/Kolkata").stdout
+    assert "2025-11-01 17:56 1b2c3d4e app" in shown
+    assert "bug-fix" in shown
+    first, second = as_json(run, "by-workflow", "--timezone", "+05:30")["workflows"]
+    assert (first["workflow"], first["project"]) == (SESSIONS[0], "/home/ada/work/app")
+    assert first["started"] == "2025-11-01T17:56:40.000000+05:30"
+    assert (second["workflow"], second["project"]) == ("bug-fix", "/srv/site")
+
+
+def test_executions_without_a_workflow_began_nowhere(run: Run, home: Path) -> None:
+    """Their row has the keys of the others."""
+    store(home, a_response(workflow_id=None), a_response())
+    rows = as_json(run, "by-workflow", "--sort-by", "name")["workflows"]
+    assert [row["started"] is None for row in rows] == [False, True]
+    assert rows[1]["project"] is None
+
+
+BEGAN_US = NOON_US // HOUR_US * HOUR_US
+
+
+def test_blocks_have_the_keys_of_ccusage(run: Run, home: Path) -> None:
+    """So that what reads its JSON reads ours."""
+    store(home, a_response(timestamp_us=BEGAN_US + 5 * MINUTE_US), a_response(timestamp_us=BEGAN_US + HOUR_US))
+    (block,) = as_json(run, "blocks", "--timezone", "UTC")["blocks"]
+    assert block | {"costUSD": 0} == {
+        "id": "2025-11-01T12:00:00.000Z",
+        "startTime": "2025-11-01T12:00:00.000000+00:00",
+        "endTime": "2025-11-01T17:00:00.000000+00:00",
+        "actualEndTime": "2025-11-01T13:00:00.000000+00:00",
+        "isActive": False,
+        "isGap": False,
+        "entries": 2,
+        "tokenCounts": {
+            "inputTokens": 2468,
+            "outputTokens": 1134,
+            "cacheCreationInputTokens": 8600,
+            "cacheReadInputTokens": 40_000,
+        },
+        "totalTokens": 52_202,
+        "costUSD": 0,
+        "models": ["claude-opus-5"],
+        "burnRate": None,
+        "projection": None,
+        "unpricedExecutions": 0,
+        "provisionalExecutions": 0,
+    }
+    assert block["costUSD"] == pytest.approx(0.0065104)
+
+
+def test_a_gap_is_a_row(run: Run, home: Path) -> None:
+    """From the end of a block to the beginning of the next."""
+    store(home, a_response(timestamp_us=BEGAN_US), a_response(timestamp_us=BEGAN_US + 8 * HOUR_US))
+    blocks = as_json(run, "blocks", "--timezone", "UTC")["blocks"]
+    assert [(block["id"], block["isGap"], block["entries"]) for block in blocks] == [
+        ("2025-11-01T12:00:00.000Z", False, 1),
+        ("gap-2025-11-01T17:00:00.000Z", True, 0),
+        ("2025-11-01T20:00:00.000Z", False, 1),
+    ]
+    assert "gap of 3 hours" in run("analytics", "blocks").stdout
+
+
+def test_blocks_count_claude_code_unless_told_otherwise(run: Run, home: Path) -> None:
+    """The subscription does not pay for what an API key does."""
+    store(home, a_response(), an_execution(), an_execution())
+    found = as_json(run, "blocks")
+    assert (found["blocks"][0]["entries"], found["filters"]) == (1, {"source": ["claude-code"]})
+    assert as_json(run, "blocks", "--source", "tracker")["blocks"][0]["entries"] == 2
+
+
+def test_the_active_block_tells_how_it_is_going(run: Run, home: Path) -> None:
+    """Elapsed and left, rate and projection; --active shows it alone."""
+    now = now_us()
+    store(
+        home, a_response(timestamp_us=now - 10 * HOUR_US), a_response(timestamp_us=now - 30 * MINUTE_US), a_response()
+    )
+    shown = run("analytics", "blocks", "--recent").stdout
+    assert all(word in shown for word in ("Active Block:", "Elapsed: ", " left", " active "))
+    assert "Projected" not in shown
+    store(home, a_response(timestamp_us=now - 5 * MINUTE_US))
+    shown = run("analytics", "blocks", "--active").stdout
+    assert "Burn Rate: 2,088 tokens/min, $0.02/hour" in shown
+    assert "Projected: " in shown
+    (block,) = as_json(run, "blocks", "--active")["blocks"]
+    assert (block["isActive"], block["entries"]) == (True, 2)
+    assert block["burnRate"]["tokensPerMinute"] == pytest.approx(52_202 / 25)
+    assert block["projection"]["totalTokens"] > block["totalTokens"]
+
+
+def test_a_period_does_not_change_its_blocks(run: Run, home: Path) -> None:
+    """A block that touches the period is shown whole, and begins where it begins in all of history."""
+    store(home, *(a_response(timestamp_us=BEGAN_US + hour * HOUR_US) for hour in range(0, 90, 3)))
+    every = as_json(run, "blocks")["blocks"]
+    found = as_json(run, "blocks", "--start", "2025-11-03 07:30", "--end", "2025-11-03 08:30")["blocks"]
+    assert 0 < len(found) < len(every)
+    assert [block for block in every if block["id"] in {block["id"] for block in found}] == found
+
+
+def test_the_length_of_a_block_can_be_changed(run: Run, home: Path) -> None:
+    """In whole hours, since blocks begin on whole hours."""
+    store(home, *(a_response(timestamp_us=BEGAN_US + hour * HOUR_US) for hour in range(4)))
+    blocks = as_json(run, "blocks", "--session-length", "2")["blocks"]
+    assert [block["entries"] for block in blocks] == [2, 2]
+    assert run("analytics", "blocks", "--session-length", "0").returncode == 2
+
+
+def test_recent_does_not_go_with_a_period(run: Run) -> None:
+    """Two periods contradict each other."""
+    for option in ("--recent", "--active"):
+        done = run("analytics", "blocks", option, "--days", "2")
+        assert (done.returncode, "--days" in done.stderr) == (2, True)
+
+
+def test_blocks_of_nothing_say_what_to_do(run: Run, home: Path) -> None:
+    """Nothing stored: how to read transcripts. Only other sources: that too, and how to count those."""
+    assert "claude-force ingest" in run("analytics", "blocks").stdout
+    store(home, an_execution())
+    shown = run("analytics", "blocks").stdout
+    assert "No executions of Claude Code yet" in shown
+    assert "claude-force ingest" in shown
+    assert "--source tracker" in shown
+    store(home, a_response())
+    assert run("analytics", "blocks", "--active").stdout == "No block is active now.\n"
+    assert "The store has some from 2025-11-01" in run("analytics", "blocks", "--days", "1").stdout
+    assert as_json(run, "blocks", "--active")["blocks"] == []
+
+
+def test_an_empty_store_names_the_transcripts_first(run: Run) -> None:
+    """What most people have is a history of Claude Code."""
+    lines = run("analytics", "summary").stdout.splitlines()
+    assert lines[1:3] == ["Read the transcripts of Claude Code:", "  claude-force ingest"]
+
+
+def test_blocks_as_csv_are_the_blocks_alone(run: Run, home: Path) -> None:
+    """A gap is nothing to add up."""
+    store(home, a_response(timestamp_us=BEGAN_US), a_response(timestamp_us=BEGAN_US + 8 * HOUR_US))
+    rows = list(csv.DictReader(io.StringIO(run("analytics", "blocks", "--format", "csv").stdout)))
+    assert [(row["executions"], row["models"], row["is_active"]) for row in rows] == [
+        ("1", "claude-opus-5", "false")
+    ] * 2

@@ -1,0 +1,176 @@
+"""Sightings of responses in the store, on both engines: which execution each is of, and roll-ups that follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from claude_force import query
+from claude_force.clock import DAY_US
+from claude_force.cursor import Cursor
+from claude_force.database import Database
+from claude_force.query import Filter, files, proof
+from claude_force.record import PROVISIONAL, ExecutionMetrics, Row, to_row
+from claude_force.sighting import ReportedUsage, Sighting
+from claude_force.store import COUNTED_AT_ONCE, Store, TakenIn
+from tests.builders import NOON_US, an_execution
+
+
+def key(name: str) -> bytes:
+    """An identity."""
+    return name.encode().ljust(16, b".")
+
+
+def seen(name: str, *, record: ExecutionMetrics | None = None, **options: Any) -> Sighting:
+    """A sighting of the response that is known by a name."""
+    return Sighting(to_row(record or an_execution()), (key(name),), **options)
+
+
+def a_cursor(**changes: Any) -> Cursor:
+    """How far some file was read."""
+    values: dict[str, Any] = {
+        "host": "h", "path": "/p", "source": "claude-code", "device": 1, "inode": 2, "size": 3, "mtime_ns": 4,
+        "position": 3, "head": "a", "tail": "b",
+    }  # fmt: skip
+    return Cursor(**(values | changes))
+
+
+def all_of(database: Database) -> list[ExecutionMetrics]:
+    """Every execution, once the roll-ups are proven from them."""
+    with database.read() as connection:
+        assert proof.differences(connection) == []
+    return list(query.iterate(database, Filter()))
+
+
+def test_an_identity_is_one_execution(store: Store, database: Database) -> None:
+    """Within one call and in a later one, whatever uid a sighting brings."""
+    assert store.take_in([seen("a"), seen("a"), seen("b")], []) == TakenIn(2, 1, 0)
+    assert store.take_in([seen("a"), seen("c")], []) == TakenIn(1, 1, 0)
+    assert len(all_of(database)) == 3
+
+
+def test_one_known_identity_is_enough(store: Store, database: Database) -> None:
+    """The others become known with it."""
+    row = to_row(an_execution())
+    store.take_in([Sighting(row, (key("a"), key("b")))], [])
+    assert store.take_in([Sighting(row, (key("x"), key("b")))], []) == TakenIn(0, 1, 0)
+    assert store.take_in([seen("x")], []) == TakenIn(0, 1, 0)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Database, counted: bool) -> None:
+    """Also when it ends on another day then, and whether or not it was counted yet."""
+    others = [seen(f"other {number}") for number in range(COUNTED_AT_ONCE if counted else 1)]
+    before = an_execution(output_tokens=1, cost_nanousd=5, duration_us=10, usage_basis=PROVISIONAL)
+    store.take_in([seen("a", record=before), *others], [])
+    after = an_execution(output_tokens=900, cost_nanousd=50, timestamp_us=NOON_US + DAY_US, duration_us=None)
+    assert store.take_in([seen("a", record=after, goes_on=True)], []) == TakenIn(0, 1, 1)
+    found = {record.uid: record for record in all_of(database)}[before.uid]
+    assert found == replace(
+        before,
+        output_tokens=900,
+        cost_nanousd=50,
+        timestamp_us=NOON_US + DAY_US,
+        duration_us=10 + DAY_US,
+        usage_basis=None,
+    )
+    assert store.take_in([seen("a", record=after, goes_on=True)], []) == TakenIn(0, 1, 0)
+
+
+def test_many_changes_keep_the_roll_ups_true(store: Store, database: Database) -> None:
+    """A month of provisional usages that become final in one call, failures among them."""
+    before = [
+        an_execution(
+            timestamp_us=NOON_US + number * DAY_US // 5,
+            output_tokens=1,
+            usage_basis=PROVISIONAL,
+            success=number % 3 > 0,
+            error_type=None if number % 3 else "rate_limit",
+        )
+        for number in range(150)
+    ]
+    store.take_in([seen(str(number), record=record) for number, record in enumerate(before)], [])
+    after = [replace(record, output_tokens=70, usage_basis=None) for record in before]
+    taken = store.take_in([seen(str(number), record=record) for number, record in enumerate(after)], [])
+    assert taken == TakenIn(0, 150, 150)
+    assert {record.output_tokens for record in all_of(database)} == {70}
+
+
+def test_of_a_replay_the_main_conversation_tells_the_truth(store: Store, database: Database) -> None:
+    """It has no identity in common with the original, only its message in its session; either may come first."""
+    main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
+    side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
+    original, replay = an_execution(output_tokens=10), an_execution(output_tokens=99, agent_name="x")
+    store.take_in([seen("r", record=replay, **side), seen("o", record=original, **main)], [])
+    assert [record.output_tokens for record in all_of(database)] == [10]
+    assert store.take_in([seen("r2", record=replay, **side)], []) == TakenIn(0, 1, 0)
+    assert store.take_in([seen("r2", record=replay, goes_on=True)], []).added == 0
+
+
+def test_a_message_that_several_responses_share_tells_nothing(store: Store, database: Database) -> None:
+    """Behind a gateway that repeats message ids, responses of a sub-agent are no replays."""
+    main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
+    side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
+    store.take_in([seen("m1", **main), seen("m2", **main)], [])
+    assert store.take_in([seen("s1", **side), seen("s2", **side)], []) == TakenIn(2, 0, 0)
+    assert len(all_of(database)) == 4
+
+
+def test_what_was_deleted_is_not_added_again(store: Store, database: Database) -> None:
+    """An identity outlives its execution, so a copy of its transcript does not bring it back."""
+    store.take_in([seen("a")], [])
+    store.delete(query.Filter().window)
+    assert store.take_in([seen("a")], []) == TakenIn(0, 1, 0)
+    assert all_of(database) == []
+
+
+def test_cursors_are_kept_with_the_rows(store: Store, database: Database) -> None:
+    """The last one of a file counts; files of other hosts are their own."""
+    here, there = a_cursor(inode=2**62, problem="gone", skipped='{"x": 1}'), a_cursor(host="other")
+    store.take_in([seen("a")], [a_cursor(position=1), here, there])
+    store.add_rows([to_row(an_execution())], None, a_cursor(path="/q"))
+    store.add_rows([], None, a_cursor(path="/r"))
+    with database.read() as connection:
+        assert files.cursors(connection, "h") == [here, a_cursor(path="/q"), a_cursor(path="/r")]
+        assert files.cursors(connection)[-1] == there
+
+
+def priced(row: Row) -> Row:
+    """A row that costs nothing but is otherwise as it was."""
+    return row
+
+
+def a_report(**changes: Any) -> ReportedUsage:
+    """The usage of the last response of run a1."""
+    values: dict[str, Any] = {
+        "run_id": "a1", "basis": "task_result", "until_us": NOON_US + 1000, "since_us": NOON_US - 1000,
+        "total_tokens": 1300, "prompt_tokens": 1234, "output_tokens": 66,
+    }  # fmt: skip
+    return ReportedUsage(**(values | changes))
+
+
+def test_a_report_waits_for_its_response(store: Store, database: Database) -> None:
+    """It is taken when the response is there, once, whichever of two records told it."""
+    store.take_in([], [], [a_report(), a_report(basis="task_notification", prompt_tokens=None, output_tokens=None)])
+    assert store.settle(priced, NOON_US) == 0
+    first = an_execution(run_id="a1", timestamp_us=NOON_US - 10, output_tokens=2, usage_basis=PROVISIONAL)
+    last = an_execution(run_id="a1", output_tokens=3, usage_basis=PROVISIONAL)
+    other = an_execution(run_id="a2", timestamp_us=NOON_US + 5, output_tokens=4, usage_basis=PROVISIONAL)
+    store.take_in([seen("1", record=first), seen("2", record=last), seen("3", record=other)], [])
+    assert store.settle(priced, NOON_US) == 1
+    assert store.settle(priced, NOON_US) == 0
+    assert [(record.output_tokens, record.usage_basis) for record in all_of(database)] == [
+        (2, PROVISIONAL), (66, "task_result"), (4, PROVISIONAL),
+    ]  # fmt: skip
+    with database.read() as connection:
+        assert files.reported(connection) == 0
+
+
+def test_a_report_that_nothing_answers_is_forgotten(store: Store, database: Database) -> None:
+    """After two days."""
+    store.take_in([], [], [a_report()])
+    store.settle(priced, NOON_US + 2 * DAY_US + 2000)
+    with database.read() as connection:
+        assert files.reported(connection) == 0

@@ -1,0 +1,170 @@
+"""The status line: what it shows of what it is given and what is stored, and that nothing breaks it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from claude_force.blocks import MINUTE_US, Block
+from claude_force.cli.statusline import Stored, line_of
+from claude_force.clock import DAY_US, HOUR_US, midnight_of, moment_of, now_us, zone_of
+from claude_force.opening import open_database
+from claude_force.result import Extent, Totals
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+from tests.conftest import Run
+
+SESSION = "1b2c3d4e-0000-4000-8000-000000000001"
+GIVEN: dict[str, Any] = {
+    "hook_event_name": "Status",
+    "session_id": SESSION,
+    "transcript_path": "/home/ada/.claude/projects/x.jsonl",
+    "model": {"id": "claude-opus-5-5", "display_name": "Opus 5.5"},
+    "workspace": {"current_dir": "/home/ada/app"},
+    "cost": {"total_cost_usd": 0.23, "total_duration_ms": 45_000},
+    "context_window": {
+        "context_window_size": 200_000,
+        "used_percentage": 12,
+        "current_usage": {
+            "input_tokens": 1000,
+            "output_tokens": 5000,
+            "cache_creation_input_tokens": 4000,
+            "cache_read_input_tokens": 20_000,
+        },
+    },
+}
+BLOCK = Block(
+    NOON_US,
+    NOON_US + 5 * HOUR_US,
+    Totals(executions=9, metered=9, output_tokens=900, priced=9, cost_nanousd=450_000_000),
+    ("m",),
+    Extent(NOON_US, NOON_US + 2 * HOUR_US),
+)
+NOW_US = NOON_US + 135 * MINUTE_US
+
+
+def test_everything_on_one_line() -> None:
+    """Model, costs of session, day and block, rate, and how full the context is."""
+    assert line_of(GIVEN, Stored(7, 1.23, BLOCK), NOW_US) == (
+        "Opus 5.5 | $0.23 session / $1.23 today / $0.45 block (2h 45m left) | $0.23/hr | 25,000 (12%) context"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "stored", "line"),
+    [
+        (None, Stored(), "Claude"),
+        (None, Stored(today=0.0), "Claude | $0.00 today"),
+        ({"model": {"id": "claude-opus-5"}}, Stored(0.5), "claude-opus-5 | $0.50 session"),
+        ({"cost": {"total_cost_usd": 0}}, Stored(0.5), "Claude | $0.00 session"),
+        ({"cost": {"total_cost_usd": float("nan")}}, Stored(), "Claude"),
+        ({"context_window": {"used_percentage": 8.4}}, Stored(), "Claude | 8% context"),
+        ({"context_window": {"current_usage": {"input_tokens": 9000}}}, Stored(), "Claude | 9,000 context"),
+        (
+            {"context_window": {"context_window_size": 1000, "current_usage": {"input_tokens": 90}}},
+            Stored(),
+            "Claude | 90 (9%) context",
+        ),
+        ({"model": {"display_name": "a\x1b[31m\nb"}}, Stored(), "a\\x1b[31m\\nb"),
+    ],
+)
+def test_what_is_not_known_is_left_out(given: Any, stored: Stored, line: str) -> None:
+    """No dash, no zero that nobody counted; and nothing that a terminal would obey."""
+    assert line_of(given, stored, NOW_US) == line
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(GIVEN)), inner, max_size=3),
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GIVEN, *GIVEN["context_window"], "total_cost_usd", "display_name"]), _json))
+@settings(deadline=None)
+def test_nothing_given_breaks_the_line(given: dict[str, Any]) -> None:
+    """Whatever stands where a name or a number should."""
+    assert "\n" not in line_of(given | {"model": given, "cost": given, "context_window": given}, Stored(), NOW_US)
+
+
+@pytest.fixture
+def database_file(home: Path) -> Path:
+    """The database of the home: an hour ago, yesterday, a week ago, and another session and source."""
+    path = home / ".claude" / "metrics" / "metrics.db"
+    now = now_us()
+    midnight = midnight_of(moment_of(now, zone_of("UTC")).date(), zone_of("UTC"))
+    mine = {"source": "claude-code", "workflow_id": SESSION, "cost_nanousd": 10**9}
+    database = open_database(str(path))
+    Store(database).add(
+        [
+            an_execution(timestamp_us=now - MINUTE_US // 2, **mine),
+            an_execution(timestamp_us=midnight - DAY_US, **mine),
+            an_execution(timestamp_us=now - 8 * DAY_US, **mine),
+            an_execution(timestamp_us=now, **mine | {"workflow_id": "another"}),
+            an_execution(timestamp_us=now, cost_nanousd=10**12),
+        ]
+    )
+    database.close()
+    return path
+
+
+def test_the_store_knows_day_block_and_session(database_file: Path, run: Run) -> None:
+    """The session as far as seven days back; the day and the block of all sessions of Claude Code, of nothing else."""
+    done = run("statusline", input=json.dumps({"session_id": SESSION}))
+    assert (done.returncode, done.stderr) == (0, "")
+    parts = done.stdout.rstrip("\n").removeprefix("Claude | ").split(" / ")
+    assert parts[0] == "$2.00 session"
+    assert parts[1] in ("$2.00 today", "$1.00 today")
+    assert parts[2].startswith("$2.00 block (")
+
+
+def test_claude_code_knows_its_session_best(database_file: Path, run: Run) -> None:
+    """What it says of the session is taken, though the store knows something else."""
+    assert "| $0.23 session / " in run("statusline", input=json.dumps(GIVEN)).stdout
+
+
+@pytest.mark.parametrize("given", ["", " ", "{", "null", "[]", '"x"', "\0", "[" * 100_000, '{"session_id": "\\ud800"}'])
+def test_a_broken_input_is_no_broken_line(given: str, run: Run) -> None:
+    """One line, exit 0, no traceback, without a database and with any input."""
+    done = run("statusline", input=given)
+    assert (done.returncode, done.stdout) == (0, "Claude\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_input_that_is_no_text_is_no_broken_line(run: Run) -> None:
+    """Bytes that are no UTF-8."""
+    done: subprocess.CompletedProcess[Any] = run("statusline", input=b"\xff\xfe{", text=False)
+    assert (done.returncode, done.stdout) == (0, b"Claude\n")
+
+
+def test_a_status_line_creates_nothing(home: Path, run: Run) -> None:
+    """It reads: no database, no folder."""
+    run("statusline", input="{}")
+    assert [path for path in home.rglob("*") if path.name != ".claude"] == []
+
+
+@pytest.mark.parametrize("content", [b"this is no database", b"SQLite format 3\0" + b"x" * 5000])
+def test_a_broken_database_is_said_on_stderr(content: bytes, home: Path, run: Run) -> None:
+    """And the line shows what Claude Code said."""
+    path = home / ".claude" / "metrics" / "metrics.db"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    done = run("statusline", input=json.dumps(GIVEN))
+    assert (done.returncode, done.stdout) == (0, "Opus 5.5 | $0.23 session | 25,000 (12%) context\n")
+    assert done.stderr.startswith("claude-force statusline: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [("--timezone", "Mars/Base"), ("--db", ""), ("--db", "postgresql://localhost:1/none"), ("--db", "/")]
+)
+def test_a_wrong_setting_is_said_on_stderr(options: tuple[str, str], run: Run) -> None:
+    """As much as there is, is shown all the same."""
+    done = run("statusline", *options, input=json.dumps(GIVEN))
+    assert (done.returncode, done.stdout) == (0, "Opus 5.5 | $0.23 session | 25,000 (12%) context\n")
+    assert done.stderr.startswith("claude-force statusline: ")

@@ -1,0 +1,65 @@
+"""Names that a person recognises."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_force.cli.labels import project_labels, workflow_labels
+from claude_force.cli.notes import listed
+from claude_force.result import Beginning
+from tests.builders import NOON_US
+
+SESSION = "1b2c3d4e-0000-4000-8000-000000000001"
+
+
+def test_a_project_is_called_by_its_folder() -> None:
+    """As much of the end of its path as no other one has: one folder mostly, two where two are called so."""
+    paths = ["/home/ada/work/app", "/home/ada/play/app", "/srv/site", r"C:\code\tool"]
+    assert project_labels(paths) == {
+        "/home/ada/work/app": "work/app",
+        "/home/ada/play/app": "play/app",
+        "/srv/site": "site",
+        r"C:\code\tool": "tool",
+    }
+
+
+def test_a_path_that_others_end_with_is_shown_whole() -> None:
+    """No tail of it is its own; and what is no path stays as it is."""
+    assert project_labels(["/app", "/work/app", "/"]) == {"/app": "/app", "/work/app": "work/app", "/": "/"}
+
+
+@given(st.sets(st.lists(st.sampled_from("abc"), max_size=5).map(lambda steps: "/" + "/".join(steps))))
+def test_no_two_projects_are_called_alike(paths: set[str]) -> None:
+    """Whatever the paths are."""
+    labels = project_labels(paths)
+    assert set(labels) == paths
+    assert len(set(labels.values())) == len(paths)
+
+
+def test_a_session_is_called_by_its_beginning_and_folder() -> None:
+    """In the zone of the report; other workflows keep their names."""
+    began = {
+        SESSION: Beginning(NOON_US, "/home/ada/app", "claude-code"),
+        "bug-fix": Beginning(NOON_US, "/home/ada/app", "tracker"),
+    }
+    assert workflow_labels(began, UTC) == {SESSION: "2025-11-01 12:26 1b2c3d4e app"}
+    assert workflow_labels(began, ZoneInfo("Asia/Kolkata")) == {SESSION: "2025-11-01 17:56 1b2c3d4e app"}
+
+
+def test_a_session_without_a_folder_has_none() -> None:
+    """No trailing space, no "unknown"."""
+    assert workflow_labels({SESSION: Beginning(NOON_US, None, "claude-code")}, UTC) == {
+        SESSION: "2025-11-01 12:26 1b2c3d4e"
+    }
+
+
+def test_names_are_listed_as_far_as_they_fit() -> None:
+    """At least one, and how many more there are."""
+    assert listed(["one", "two"], 80) == "one, two"
+    assert listed(["one", "two", "three"], 14) == "one and 2 more"
+    assert listed(["one", "two", "three", "four"], 20) == "one, two and 2 more"
+    assert listed(["a-long-name"], 5) == "a-long-name"
