@@ -26,7 +26,8 @@ from claude_force.database import Row
 from claude_force.pricing import PriceTable
 from claude_force.rollup import spread_bins, spread_cells, sum_up
 from claude_force.sources.jsonl import JsonlSource
-from claude_force.sqlite import SqliteConnection, SqliteDatabase
+from claude_force.sqlite import SqliteDatabase
+from claude_force.sqlite_connection import SqliteConnection
 from claude_force.store import Store
 
 COUNT = 200_000

@@ -53,7 +53,7 @@ def parse_instant(text: str, zone: tzinfo) -> int:
     Digits finer than a microsecond are rounded half to even. Raises ValueError with the reason.
     """
     carry = 0
-    if len(text) > 22 and not (len(text) == 26 and text[19] == "."):
+    if len(text) > 22 and not ((len(text) == 26 or (len(text) == 24 and text[23] == "Z")) and text[19] == "."):
         text, carry = _round_fraction(text)
     try:
         moment = datetime.fromisoformat(text)

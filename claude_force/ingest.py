@@ -19,7 +19,7 @@ from claude_force.database import Database
 from claude_force.pricing import Costs, PriceTable, Usage
 from claude_force.query import files as query
 from claude_force.record import CLAUDE_CODE, FIELDS, Row
-from claude_force.sighting import ReportedUsage, Sighting
+from claude_force.sighting import ReportedUsage, Resolution, Sighting, keys_of
 from claude_force.sources.agents import Agents
 from claude_force.sources.claude_code import Part, TranscriptSource
 from claude_force.sources.following import (
@@ -28,6 +28,7 @@ from claude_force.sources.following import (
     found_file,
     is_unchanged,
     read_to,
+    read_whole,
     renamed,
     storable,
     unread,
@@ -97,7 +98,7 @@ class DryIntake:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen: set[bytes] = set()
+        self._learned: dict[bytes, bytes] = {}
 
     def take_in(
         self,
@@ -106,12 +107,13 @@ class DryIntake:
         reports: Iterable[ReportedUsage],  # noqa: ARG002  (the protocol's name)
     ) -> TakenIn:
         """Count the sightings of what is neither stored nor was seen before."""
-        keys = {key for sighting in sightings for key in sighting.identities}
         with self._database.read() as connection:
-            known = set(query.executions_of(connection, self._database, keys)) | self._seen
-        added = len({sighting.row[0] for sighting in sightings if not known & set(sighting.identities)})
-        self._seen |= keys
-        return TakenIn(added, len(sightings) - added)
+            known = query.executions_of(connection, self._database, keys_of(sightings))
+        found = Resolution(known | self._learned)
+        for sighting in sightings:
+            found.resolve(sighting)
+        self._learned |= found.learned
+        return TakenIn(len(found.rows), len(sightings) - len(found.rows))
 
 
 @dataclass(slots=True)
@@ -136,7 +138,7 @@ class TranscriptPass:
         for file in found:
             self.report.files += 1
             known = self.cursors.get(file.name)
-            if is_unchanged(known, file):
+            if is_unchanged(known, _now(file)):
                 self.report.unchanged += 1
             else:
                 for part in self._read(file, known, agents):
@@ -157,7 +159,7 @@ class TranscriptPass:
                     for older in renamed(file, known):
                         yield from self._read(older, replace(known, path=older.name), agents)
                 place = place_of(file.path, agents)
-                yield from self.source.read(stream, file, cursor, place, is_other=is_other)
+                yield from self.source.read(stream, file, cursor, place)
         except OSError as error:
             problem = "vanished before it was read" if isinstance(error, FileNotFoundError) else error.strerror
             self.report.say(file.path, problem or str(error))
@@ -175,6 +177,7 @@ class TranscriptPass:
             self.rejects.write(part.cursor.path, part.rejected)
         for item in part.rejected:
             self.report.say(Path(part.cursor.path), f"line {item.line:,}: {item.reason}")
+        part.rejected = []
         part.cursor = replace(part.cursor, last_read_us=self.now_us)
         self._parts.append(part)
         self._sightings += len(part.sightings)
@@ -185,12 +188,20 @@ class TranscriptPass:
         if not self._parts:
             return
         sightings = [sighting for part in self._parts for sighting in part.sightings]
-        reports = [report for part in self._parts for report in part.reports]
+        reports = [replace(report, read_us=self.now_us) for part in self._parts for report in part.reports]
         taken = self.target.take_in(sightings, [part.cursor for part in self._parts], reports)
         self.report.added += taken.added
         self.report.known += taken.known
         self.report.changed += taken.changed
         self._parts, self._sightings = [], 0
+
+
+def _now(file: FoundFile) -> FoundFile:
+    """The file as it stands now: what was read meanwhile may tell of lines that came after it was found."""
+    try:
+        return found_file(file.path)
+    except OSError:
+        return replace(file, mtime_ns=-1)
 
 
 def _as_open(stream: BinaryIO, file: FoundFile) -> FoundFile:
@@ -238,11 +249,11 @@ class ExecutionsPass:
         """Add what is new from where a cursor stands; False where something could be told from what was read before
         only by reading that again."""
         source = JsonlSource(self.zone, self.prices)
-        latest_us, goes_on = int(cursor.state or 0), cursor.position > 0
+        begun_us, goes_on = int(cursor.state or 0), cursor.position > 0
+        latest_us = begun_us
         lines = whole_lines(stream, cursor.position, file.size)
-        added = False
         for batch in source.read(lines, number=cursor.lines + 1, end=cursor.position):
-            if goes_on and any(_is_of_content(row) and row[_INSTANT] <= int(cursor.state) for row in batch.rows):
+            if goes_on and any(_is_of_content(row) and row[_INSTANT] <= begun_us for row in batch.rows):
                 return False
             latest_us = max([latest_us, *(row[_INSTANT] for row in batch.rows)])
             cursor = replace(
@@ -251,13 +262,13 @@ class ExecutionsPass:
                 responses=cursor.responses + len(batch.rows),
                 rejected=cursor.rejected + len(batch.rejected),
                 last_read_us=self.now_us,
-                state=cursor.state if goes_on else str(latest_us),
+                state=str(latest_us),
                 problem=batch.rejected[-1].reason if source.is_broken_off else None,
             )
             self._store(batch, cursor)
-            added = True
-        if goes_on or not added:
-            self.store.add_rows((), None, replace(cursor, state=str(latest_us), last_read_us=self.now_us))
+        if cursor.problem is None:
+            whole = read_whole(read_to(stream, cursor, cursor.position), file)
+            self.store.add_rows((), None, replace(whole, state=str(latest_us), last_read_us=self.now_us))
         return True
 
     def _store(self, batch: Batch, cursor: Cursor) -> None:
@@ -276,10 +287,10 @@ def _is_of_content(row: Row) -> bool:
     return bool(row[0][6] >> 4 == 8)
 
 
-def known_cursors(database: Database, host: str) -> dict[str, Cursor]:
-    """How far the files of this host were read, by path."""
+def known_cursors(database: Database, host: str, source: str) -> dict[str, Cursor]:
+    """How far the files of a source on this host were read, by path."""
     with database.read() as connection:
-        return {cursor.path: cursor for cursor in query.cursors(connection, host)}
+        return {cursor.path: cursor for cursor in query.cursors(connection, host) if cursor.source == source}
 
 
 def settle(store: Store, prices: PriceTable | None, now_us: int) -> int:

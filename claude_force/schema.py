@@ -108,17 +108,12 @@ def _scope() -> Column[Any]:
     return Column("scope", Integer, primary_key=True, autoincrement=False)
 
 
-def _default_of(total: str) -> str | None:
-    """Columns that were added to a filled table have a default."""
-    return "0" if total in ("provisional", "recorded_cost_nanousd") else None
-
-
 rollups = Table(
     "rollups",
     metadata,
     _scope(),
     *_place(),
-    *(Column(name, Count, nullable=False, server_default=_default_of(name)) for name in TOTALS),
+    *(Column(name, Count, nullable=False) for name in TOTALS),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
@@ -170,7 +165,7 @@ source_files = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )  # fmt: skip
-"""How far a file was read: see `result.SourceFile`."""
+"""How far a file was read: see `cursor`."""
 
 reported_usages = Table(
     "reported_usages",
@@ -179,10 +174,11 @@ reported_usages = Table(
     Column("basis", Text, primary_key=True),
     Column("until_us", Count, primary_key=True, autoincrement=False),
     Column("since_us", Count, nullable=False),
+    Column("read_us", Count, nullable=False),
     Column("prompt_tokens", Count),
     Column("output_tokens", Count),
     Column("total_tokens", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""What a parent was told of the last response of a sub-agent's run, until it is taken: see `result.ReportedUsage`."""
+"""What a parent was told of the last response of a sub-agent's run, until it is taken: see `sighting.ReportedUsage`."""

@@ -18,13 +18,12 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from claude_force.database import HEAD, VERSION_TABLE, Database, Parameters, Row, refuse_other_schema
+from claude_force.database import HEAD, VERSION_TABLE, Database, Row, refuse_other_schema
 from claude_force.errors import (
     DatabaseBusy,
     DatabaseCorrupt,
@@ -36,6 +35,7 @@ from claude_force.errors import (
     NotADatabase,
 )
 from claude_force.private_files import make_folder
+from claude_force.sqlite_connection import SqliteConnection
 
 APPLICATION_ID = 0x636C6664
 """Marks the file as ours ("clfd") in its header; a file without it is never written to."""
@@ -121,55 +121,6 @@ def _identity(path: Path) -> FileIdentity | None:
     except OSError as error:
         raise DatabaseUnavailable(f"{path} cannot be reached: {error.strerror}") from error
     return found.st_dev, found.st_ino
-
-
-class SqliteConnection:
-    """A transaction on a SQLite file."""
-
-    def __init__(self, raw: sqlite3.Connection) -> None:
-        self._raw = raw
-
-    def execute(self, sql: str, parameters: Parameters = {}) -> int:
-        return self._raw.execute(sql, parameters).rowcount
-
-    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
-        before = self._raw.total_changes
-        self._raw.executemany(sql, rows)
-        return self._raw.total_changes - before
-
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
-        sql = _insert(f"{table} ({', '.join(columns)})", len(columns), "ON CONFLICT DO NOTHING")
-        if len(rows) > 1 and self._are_all_new(f"FROM {table} WHERE {columns[0]}", rows):
-            self._raw.executemany(sql, rows)
-            return rows
-        execute = self._raw.cursor().execute
-        return [row for row in rows if execute(sql, row).rowcount]
-
-    def _are_all_new(self, source: str, rows: Sequence[Row]) -> bool:
-        """Whether no row has the key of another, and nothing is stored between the least key and the greatest, as it is
-        when history comes in order; this saves a tenth of an import."""
-        keys = {row[0] for row in rows}
-        between = f"SELECT 1 {source} BETWEEN ? AND ? LIMIT 1"
-        return len(keys) == len(rows) and self._raw.execute(between, (min(keys), max(keys))).fetchone() is None
-
-    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
-        if rows:
-            self._raw.executemany(_insert(into, len(rows[0]), otherwise), rows)
-
-    def wait_for_turn(self) -> None:
-        """Nothing to wait for: a transaction that writes is alone."""
-
-    def try_turn(self) -> bool:
-        return True
-
-    def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
-        return self._raw.execute(sql, parameters).fetchall()
-
-
-@lru_cache(maxsize=32)
-def _insert(into: str, columns: int, otherwise: str) -> str:
-    # By place: names would be looked up for every value of every row.
-    return f"INSERT INTO {into} VALUES ({', '.join('?' * columns)}) {otherwise}"
 
 
 class SqliteDatabase(Database):

@@ -20,29 +20,6 @@ CREATE TABLE uncounted (
 )
  WITHOUT ROWID,
  STRICT;
-CREATE TABLE rollups (
-    scope INTEGER NOT NULL,
-    level INTEGER NOT NULL,
-    bucket INTEGER NOT NULL,
-    series_id INTEGER NOT NULL,
-    executions INTEGER NOT NULL,
-    successes INTEGER NOT NULL,
-    timed INTEGER NOT NULL,
-    duration_us INTEGER NOT NULL,
-    metered INTEGER NOT NULL,
-    input_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    cache_read_tokens INTEGER NOT NULL,
-    cache_write_5m_tokens INTEGER NOT NULL,
-    cache_write_1h_tokens INTEGER NOT NULL,
-    priced INTEGER NOT NULL,
-    cost_nanousd INTEGER NOT NULL,
-    compared_cost_nanousd INTEGER NOT NULL,
-    compared_reference_nanousd INTEGER NOT NULL, provisional INTEGER DEFAULT '0' NOT NULL, recorded_cost_nanousd INTEGER DEFAULT '0' NOT NULL,
-    CONSTRAINT pk_rollups PRIMARY KEY (scope, level, bucket, series_id)
-)
- WITHOUT ROWID,
- STRICT;
 CREATE TABLE rollup_durations (
     scope INTEGER NOT NULL,
     level INTEGER NOT NULL,
@@ -92,6 +69,31 @@ CREATE TABLE executions (
  WITHOUT ROWID,
  STRICT;
 CREATE INDEX ix_executions_timestamp_us_uid_series_id_duration_us ON executions (timestamp_us, uid, series_id, duration_us);
+CREATE TABLE rollups (
+    scope INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    series_id INTEGER NOT NULL,
+    executions INTEGER NOT NULL,
+    successes INTEGER NOT NULL,
+    timed INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    metered INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_5m_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    cost_nanousd INTEGER NOT NULL,
+    compared_cost_nanousd INTEGER NOT NULL,
+    compared_reference_nanousd INTEGER NOT NULL,
+    provisional INTEGER NOT NULL,
+    recorded_cost_nanousd INTEGER NOT NULL,
+    CONSTRAINT pk_rollups PRIMARY KEY (scope, level, bucket, series_id)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE identities (
     identity BLOB NOT NULL,
     uid BLOB NOT NULL,
@@ -126,6 +128,7 @@ CREATE TABLE reported_usages (
     basis TEXT NOT NULL,
     until_us INTEGER NOT NULL,
     since_us INTEGER NOT NULL,
+    read_us INTEGER NOT NULL,
     prompt_tokens INTEGER,
     output_tokens INTEGER,
     total_tokens INTEGER NOT NULL,

@@ -16,11 +16,13 @@ import click
 from claude_force import clock, spool
 from claude_force.cli.options import Place, database_option, find_place, progress_bar
 from claude_force.escape import for_terminal
+from claude_force.record import CLAUDE_CODE
 from claude_force.settings import DATABASE_VARIABLE, database_location, host_name, metrics_file, user_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from claude_force.cursor import Cursor
     from claude_force.ingest import SourceReport
     from claude_force.sources.following import FoundFile
 
@@ -63,14 +65,15 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
     rejects = None if dry_run else RejectLog(place.home.rejected_file)
     reports = {name: passes.SourceReport() for name in _TITLES}
     folders, executions = _sorted(paths, place, reports["claude-code"])
-    cursors = passes.known_cursors(place.database, host)
+    cursors = passes.known_cursors(place.database, host, CLAUDE_CODE)
+    files, more = _told_apart(transcripts.find(folders, reports["claude-code"].say), cursors)
     if rejects is not None:
         if not paths:
             _drain_spool(place, store, rejects, reports["spool"], now_us)
-        following = passes.ExecutionsPass(store, clock.local_zone(), prices, host, cursors, rejects, now_us)
-        for path in executions:
+        known = passes.known_cursors(place.database, host, passes.JSONL)
+        following = passes.ExecutionsPass(store, clock.local_zone(), prices, host, known, rejects, now_us)
+        for path in dict.fromkeys(executions + more):
             reports["executions"] = following.run(path)
-    files = transcripts.find(folders, reports["claude-code"].say)
     target: passes.Target = passes.DryIntake(place.database) if rejects is None else store
     with _progress(files) as advance, _without_collecting():
         reading = passes.TranscriptPass(
@@ -94,6 +97,14 @@ def _sorted(paths: Sequence[Path], place: Place, report: SourceReport) -> tuple[
         return [path.absolute() for path in paths if path not in executions], [path.absolute() for path in executions]
     own = metrics_file(place.settings, place.home)
     return transcripts.roots(os.environ, user_folder(), report.say), [own] if own.is_file() else []
+
+
+def _told_apart(found: Sequence[FoundFile], cursors: Mapping[str, Cursor]) -> tuple[list[FoundFile], list[Path]]:
+    """The transcripts among files, and those that hold executions, which any folder may have."""
+    from claude_force.sources.jsonl import holds_executions
+
+    executions = [file.path for file in found if file.name not in cursors and holds_executions(file.path)]
+    return [file for file in found if file.path not in executions], executions
 
 
 def _drain_spool(place: Place, store: Any, rejects: Any, report: SourceReport, now_us: int) -> None:
@@ -128,11 +139,13 @@ def _progress(files: Sequence[FoundFile]) -> Iterator[Any]:
 @contextmanager
 def _without_collecting() -> Iterator[None]:
     """Entries and rows hold no cycles; looking for some among so many takes a tenth of the time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def _say(
@@ -144,6 +157,7 @@ def _say(
             source: {name: getattr(report, name) for name in _COUNTS}
             | {"skipped": dict(report.skipped)}
             | {"problems": [{"path": path, "problem": problem} for path, problem in report.problems]}
+            | {"more_problems": report.more_problems}
             for source, report in reports.items()
         }
         shown = totals | {"dry_run": dry_run, "database": place.database.name, "sources": sources}
@@ -154,7 +168,7 @@ def _say(
         for path, problem in report.problems:
             click.echo(for_terminal(f"{path}: {problem}"), err=True)
         if report.more_problems:
-            click.echo(f"and {report.more_problems:,} more; see {place.home.rejected_file}", err=True)
+            click.echo(f"and {report.more_problems:,} more problems", err=True)
 
 
 def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[Path], *, dry_run: bool) -> None:

@@ -229,13 +229,15 @@ def _recorded(totals: Totals) -> list[str]:
 
 
 def _kind_lines(totals: Totals) -> list[str]:
-    return [
-        f"Input: {count(totals.known_input_tokens)}",
-        f"Output: {count(totals.known_output_tokens)}",
-        f"Cache Read: {count(totals.cache_read_tokens)}",
-        f"Cache Write (5m): {count(totals.cache_write_5m_tokens)}",
-        f"Cache Write (1h): {count(totals.cache_write_1h_tokens)}",
-    ]
+    lines = [f"Input: {count(totals.known_input_tokens)}", f"Output: {count(totals.known_output_tokens)}"]
+    cached = {
+        "Read": totals.cache_read_tokens,
+        "Write (5m)": totals.cache_write_5m_tokens,
+        "Write (1h)": totals.cache_write_1h_tokens,
+    }
+    return lines + (
+        [f"Cache {kind}: {count(tokens)}" for kind, tokens in cached.items()] if any(cached.values()) else []
+    )
 
 
 def _cost_table(title: str, rows: list[tuple[str, Totals]], whole: Totals) -> Table:

@@ -4,6 +4,7 @@ reported of some."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from claude_force.cursor import CURSOR_FIELDS, Cursor
@@ -12,7 +13,7 @@ from claude_force.query.filter import COLUMNS, OF_SERIES, SERIES
 from claude_force.sighting import ReportedUsage
 
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
-_REPORTED = ("run_id", "basis", "until_us", "since_us", "total_tokens", "prompt_tokens", "output_tokens")
+_REPORTED = tuple(field.name for field in fields(ReportedUsage))
 _AT_ONCE = 500
 
 

@@ -3,7 +3,7 @@ started them, in the transcript of their session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from claude_force.errors import InvalidRecord
 from claude_force.record import task_hash
 from claude_force.sources.entries import blocks_of, decode_entry, task_calls_of, task_result_of
+from claude_force.sources.following import found_file
 from claude_force.sources.lines import READ_ERRORS, read_chunks
 
 _META_LIMIT_BYTES = 1024 * 1024
@@ -42,14 +43,26 @@ class Agents:
         """The type of a sub-agent by its id, or the hash of its prompt, in the transcript of its session."""
         if session_file is None:
             return None
-        if session_file not in self._calls:
-            self._calls[session_file] = _calls_in(session_file)
-        known = self._calls[session_file]
-        return known.get(agent_id or "") or known.get(prompt or "")
+        own = self._calls_in(session_file, [session_file])
+        if not (found := own.get(agent_id or "") or own.get(prompt or "")):
+            # An agent may have started it.
+            folder = session_file.with_suffix("") / "subagents"
+            others = self._calls_in(folder, folder.rglob("agent-*.jsonl"))
+            found = others.get(agent_id or "") or others.get(prompt or "")
+        return found or None
+
+    def _calls_in(self, key: Path, transcripts: Iterable[Path]) -> dict[str, str]:
+        if key not in self._calls:
+            calls: dict[str, str] = {}
+            for path in transcripts:
+                calls |= _calls_in(path)
+            self._calls[key] = calls
+        return self._calls[key]
 
     def _beside(self, transcript: Path) -> str | None:
         path = transcript.with_name(f"{transcript.stem}.meta.json")
         try:
+            found_file(path)
             with path.open("rb") as file:
                 data = file.read(_META_LIMIT_BYTES)
             return msgspec.json.decode(data, type=_Meta).agent_type
@@ -62,11 +75,12 @@ class Agents:
         return None
 
 
-def _calls_in(session_file: Path) -> dict[str, str]:
+def _calls_in(transcript: Path) -> dict[str, str]:
     """The types of sub-agents by the hash of their prompt, and by their id where their result is there."""
     calls: dict[str, str] = {}
     try:
-        with session_file.open("rb") as stream:
+        found_file(transcript)
+        with transcript.open("rb") as stream:
             for chunk in read_chunks(stream, _CHUNK_LINES):
                 for line in chunk.raw:
                     if _CALL in line or (_ENDED in line and b'"toolUseResult"' in line):

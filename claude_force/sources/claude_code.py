@@ -16,10 +16,18 @@ from claude_force.cursor import Cursor
 from claude_force.errors import InvalidRecord
 from claude_force.pricing import Costs, PriceTable
 from claude_force.pricing import Usage as Tokens
-from claude_force.record import CLAUDE_CODE, NANOUSD, PROVISIONAL, ExecutionMetrics, content_uid, to_row
+from claude_force.record import (
+    CLAUDE_CODE,
+    COST_LIMIT_NANOUSD,
+    NANOUSD,
+    PROVISIONAL,
+    ExecutionMetrics,
+    content_uid,
+    to_row,
+)
 from claude_force.sighting import ReportedUsage, Sighting
 from claude_force.sources.entries import Usage, decode_entry
-from claude_force.sources.following import FoundFile, read_to, whole_lines
+from claude_force.sources.following import FoundFile, read_to, read_whole, whole_lines
 from claude_force.sources.jsonl import Rejected
 from claude_force.sources.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, read_chunks
 from claude_force.sources.responses import Place, Reader, Response, State, side_of
@@ -50,27 +58,22 @@ class TranscriptSource:
     prices: PriceTable | None
     host: str | None
 
-    def read(self, stream: BinaryIO, file: FoundFile, begun: Cursor, place: Place, *, is_other: bool) -> Iterator[Part]:
-        """What is new in a transcript, from where its cursor stands. `is_other` says that it took the place of a file
-        that was read before: then nothing in it changes what is known. Where it cannot be read on, the last part says
-        so in its cursor."""
+    def read(self, stream: BinaryIO, file: FoundFile, begun: Cursor, place: Place) -> Iterator[Part]:
+        """What is new in a transcript, from where its cursor stands. Where it cannot be read on, the last part says so
+        in its cursor."""
         reader = Reader(place, _decode_state(begun.state.encode()) if begun.state else State())
-        cursor, goes_on = begun, begun.position > 0
+        cursor = begun
         try:
             lines = whole_lines(stream, begun.position, file.size)
             for chunk in read_chunks(lines, CHUNK_LINES, number=begun.lines + 1, offset=begun.position):
-                part = self._part(reader, chunk, cursor, goes_on=goes_on)
+                part = self._part(reader, chunk, cursor)
                 cursor = part.cursor = read_to(stream, part.cursor, chunk.end)
                 yield part
-                goes_on = not is_other
+            yield Part(read_whole(read_to(stream, cursor, cursor.position), file))
         except READ_ERRORS as error:
             yield Part(replace(cursor, problem=f"cannot be read on: {error}"))
-        else:
-            if cursor is begun:
-                # Nothing but its size or its time is new.
-                yield Part(read_to(stream, cursor, cursor.position))
 
-    def _part(self, reader: Reader, chunk: Chunk, cursor: Cursor, *, goes_on: bool) -> Part:
+    def _part(self, reader: Reader, chunk: Chunk, cursor: Cursor) -> Part:
         part = Part(cursor, lines=len(chunk.raw))
         for number, line in enumerate(chunk.raw[:-1] if chunk.is_cut else chunk.raw, chunk.number):
             _read_line(reader, line.removeprefix(BOM) if number == 1 else line, number, part)
@@ -79,7 +82,7 @@ class TranscriptSource:
             part.rejected.append(Rejected(chunk.number + len(chunk.raw) - 1, chunk.end - chunk.skipped, reason, b""))
         for response in reader.take_out():
             try:
-                part.sightings.append(self._sighting(response, reader.place, goes_on=goes_on))
+                part.sightings.append(self._sighting(response, reader.place))
             except InvalidRecord as error:
                 part.rejected.append(Rejected(response.line, 0, str(error), b""))
         part.reports, reader.reports = reader.reports, []
@@ -94,7 +97,7 @@ class TranscriptSource:
         )
         return part
 
-    def _sighting(self, response: Response, place: Place, *, goes_on: bool) -> Sighting:
+    def _sighting(self, response: Response, place: Place) -> Sighting:
         """The sighting of a response. Raises InvalidRecord for one that no record can hold."""
         record = self._record(response, place)
         return Sighting(
@@ -103,7 +106,7 @@ class TranscriptSource:
             side_of(response, is_sidechain=response.is_sidechain),
             side_of(response, is_sidechain=not response.is_sidechain),
             response.is_sidechain,
-            goes_on,
+            response.goes_on,
         )
 
     def _record(self, response: Response, place: Place) -> ExecutionMetrics:
@@ -142,7 +145,8 @@ class TranscriptSource:
 
     def _costs(self, response: Response, tokens: Tokens | None, tier: str | None, searches: int) -> Costs:
         given = response.cost_usd
-        cost = round(given * NANOUSD) if given is not None and given >= 0 else None
+        # What cannot be a cost counts as none: the tokens are the figure that matters.
+        cost = round(given * NANOUSD) if given is not None and 0 <= given * NANOUSD <= COST_LIMIT_NANOUSD else None
         if tokens is None:
             return cost, None, None
         if response.error_type is not None and not sum(tokens):

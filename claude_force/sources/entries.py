@@ -7,6 +7,7 @@ line is refused, since no number may be made up.
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +15,10 @@ import orjson
 
 from claude_force.errors import InvalidRecord
 from claude_force.record import kind_of
+
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+"""Half a character, as JavaScript writes what was cut in the middle; no decoder takes it."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -134,6 +139,9 @@ def decode_entry(line: bytes) -> Entry:
     except msgspec.ValidationError:
         return _tolerated(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        whole = _LONE_SURROGATE.sub(rb"\\ufffd", line)
+        if whole != line:
+            return decode_entry(whole)
         raise InvalidRecord("", f"not valid JSON: {error}") from None
     except RecursionError:
         raise InvalidRecord("", "nested too deeply") from None

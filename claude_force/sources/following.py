@@ -7,8 +7,10 @@ newline waits for its rest, unless it is a whole object already.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,8 +39,10 @@ class FoundFile:
 
 
 def found_file(path: Path, status: os.stat_result | None = None) -> FoundFile:
-    """The file of a path. Raises OSError."""
+    """The file of a path. Raises OSError, also for what is no regular file: a pipe would wait for ever."""
     status = status or path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file")
     return FoundFile(
         path, storable(path), status.st_dev & _INODES, status.st_ino & _INODES, status.st_size, status.st_mtime_ns
     )
@@ -64,24 +68,31 @@ def begin(stream: BinaryIO, file: FoundFile, known: Cursor | None, *, host: str,
     one that was read before under its name. Raises OSError."""
     if known is not None and _goes_on(stream, known, file.size):
         stream.seek(known.position)
-        return replace(known, **_as_it_stands(file), problem=None), False
+        return replace(known, **_partly(known.position, file), problem=None), False
     stream.seek(0)
     return unread(file, host=host, source=source), known is not None
 
 
 def unread(file: FoundFile, *, host: str, source: str) -> Cursor:
     """The cursor of a file of which nothing was read."""
-    return Cursor(host=host, path=file.name, source=source, position=0, head="", tail="", **_as_it_stands(file))
+    return Cursor(host=host, path=file.name, source=source, position=0, head="", tail="", **_partly(0, file))
 
 
-def _as_it_stands(file: FoundFile) -> dict[str, Any]:
-    return {"device": file.device, "inode": file.inode, "size": file.size, "mtime_ns": file.mtime_ns}
+def _partly(position: int, file: FoundFile) -> dict[str, Any]:
+    """What a cursor says of a file that is not read to its end yet: it must not look like one in which nothing can be
+    new, should reading end here."""
+    return {"device": file.device, "inode": file.inode, "size": position, "mtime_ns": -1}
+
+
+def read_whole(cursor: Cursor, file: FoundFile) -> Cursor:
+    """The cursor of a file of which everything was read that was whole."""
+    return replace(cursor, size=file.size, mtime_ns=file.mtime_ns)
 
 
 def read_to(stream: BinaryIO, cursor: Cursor, position: int) -> Cursor:
     """The cursor after reading to a position. Raises OSError."""
     head, tail = _hashes(stream, position)
-    return replace(cursor, position=position, head=head, tail=tail)
+    return replace(cursor, position=position, size=max(position, cursor.size), head=head, tail=tail)
 
 
 def _goes_on(stream: BinaryIO, known: Cursor, size: int) -> bool:

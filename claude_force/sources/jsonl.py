@@ -11,7 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -30,6 +33,9 @@ too low for the models that it knew, and about 270 times for the one that it too
 
 BATCH = 8000
 """Lines in one transaction: fewer would change more sums for each, more would take more memory."""
+
+_LOOKED_AT = 10
+"""Lines in which the first whole object of a file is looked for."""
 
 EXCERPT_BYTES = 2000
 """How much of a rejected line is kept."""
@@ -153,10 +159,25 @@ def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
 
 
 def holds_executions(path: Path) -> bool:
-    """Whether a file begins with an execution, rather than with an entry of a transcript."""
+    """Whether a file begins with executions, rather than with entries of a transcript: what its first whole object
+    is."""
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as stream:
-            first = orjson.loads(stream.readline(LINE_LIMIT_BYTES).removeprefix(BOM))
-    except (OSError, orjson.JSONDecodeError):
+            for line in islice(iter(partial(stream.readline, LINE_LIMIT_BYTES), b""), _LOOKED_AT):
+                found = _object_of(line)
+                if found is not None:
+                    return "agent_name" in found and "success" in found
+    except OSError:
+        # Whoever reads it says what is wrong.
         return False
-    return isinstance(first, dict) and "agent_name" in first and "success" in first
+    return False
+
+
+def _object_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(line.removeprefix(BOM))
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -8,8 +8,9 @@ it is known by:
   two responses behind a gateway that repeats a message id never share them. Its further lines are those that follow it
   in the chain of parents.
 
-A replay of a main conversation in that of a sub-agent keeps nothing but the message id, so each response is also known
-by session, side and message id, as long as that is one response alone.
+A replay of a main conversation in that of a sub-agent keeps nothing but the message id and what was said, so each
+response is also known by session, side, message id and a hash of its first line's content, as long as that is one
+response alone.
 
 Nothing here knows a file or a database. The state between two lines fits on a page, so that reading can go on later.
 """
@@ -21,17 +22,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import Any
+from functools import lru_cache
 
 import msgspec
 
-from claude_force.clock import SECOND_US, parse_instant
+from claude_force.clock import DAY_US, SECOND_US, parse_instant
 from claude_force.errors import InvalidRecord
-from claude_force.record import NAME_LIMIT, PROJECT_LIMIT, UNKNOWN, task_hash
+from claude_force.record import DURATION_LIMIT_US, NAME_LIMIT, PROJECT_LIMIT, TOKENS_LIMIT, UNKNOWN, task_hash
 from claude_force.sighting import ReportedUsage
 from claude_force.sources.entries import (
     Entry,
     Message,
+    TaskResult,
     Usage,
     blocks_of,
     plain_text,
@@ -52,10 +54,18 @@ REMEMBERED = 16
 """So many of the latest entries are remembered as what a response may answer, or belong to."""
 
 NO_REQUEST = "not a model's response (synthetic)"
+NO_MESSAGE = "a response without a message"
+NO_ENTRY = "not an entry of a transcript"
+"""What is left out, by its reason."""
 
-_REPORT = re.compile(
-    r"<task-id>([^<]{1,200})</task-id>.*<(?:subagent|total)_tokens>(\d{1,9})</.*<duration_ms>(\d{1,12})</", re.DOTALL
-)
+_LONGEST_UUID = 64
+_REPORT_TAIL = 2000
+"""Characters at the end of a notification that hold what was spent; before them stands what the agent said."""
+
+_TASK_ID = re.compile(r"<task-id>([\w.:-]{1,100})</task-id>")
+_SPENT = re.compile(r"<(?:subagent|total)_tokens>(\d{1,9})</(?:subagent|total)_tokens>")
+_TOOK = re.compile(r"<duration_ms>(\d{1,12})</duration_ms>")
+_WORD = re.compile(r"[\w.:-]{1,100}")
 _STATUS = re.compile(r"API Error: (\d{3})")
 _KIND = re.compile(r'"type"\s*:\s*"(\w{1,60}_error)"')
 _PHRASES = (("timed out", "timeout"), ("limit reached", "rate_limit"), ("hit your", "rate_limit"))
@@ -72,11 +82,13 @@ class Run:
 
 @dataclass(slots=True)
 class Response:
-    """One response, as far as it was read. `asked_us` is the instant of the entry that it answers."""
+    """One response, as far as it was read. `asked_us` is the instant of the entry that it answers, `content` a hash of
+    what its first line says. `goes_on` says that these are further lines of one that was handed over before."""
 
     message_id: str
     request_id: str | None
     identity: bytes
+    content: bytes
     first_us: int
     last_us: int
     asked_us: int | None
@@ -91,21 +103,23 @@ class Response:
     error_type: str | None
     cost_usd: float | None
     line: int
+    goes_on: bool = False
 
-    def take(self, other: Response) -> None:
+    def take(self, entry: Entry, message: Message, instant: int) -> None:
         """Take in a further line: the usage that is final, or larger, and the end."""
-        self.last_us = max(self.last_us, other.last_us)
+        self.last_us = max(self.last_us, instant)
         if self.agent_name == SUBAGENT:
-            self.agent_name = other.agent_name
-        rank, others = ((found.is_final, _size(found.usage)) for found in (self, other))
-        if others > rank:
-            self.usage, self.is_final = other.usage, other.is_final
-        self.cost_usd = self.cost_usd if other.cost_usd is None else other.cost_usd
+            self.agent_name = _name(entry.attribution_agent) or SUBAGENT
+        usage, is_final = message.usage or Usage(), _is_final(entry, message)
+        if _rank(usage, is_final) > _rank(self.usage, self.is_final):
+            self.usage, self.is_final = usage, is_final
+        self.cost_usd = self.cost_usd if entry.cost_usd is None else entry.cost_usd
 
 
 class State(msgspec.Struct):
     """What is remembered between two lines. `entries` are the latest: uuid, instant and place in `runs`; `chains` the
-    latest lines of responses without a request id: uuid, identity, and what is the same on all lines of a response."""
+    latest lines of responses without a request id: uuid, identity, and what is the same on all lines of a response;
+    `agents` the runs of sub-agents; `taken_out` the latest responses that were handed over."""
 
     entries: list[tuple[str, int, int]] = []
     runs: list[tuple[str | None, str, str | None]] = []
@@ -113,6 +127,8 @@ class State(msgspec.Struct):
     side: int = -1
     chains: list[tuple[str, str, str]] = []
     called: list[tuple[str, str]] = []
+    agents: list[tuple[str, int]] = []
+    taken_out: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +152,13 @@ class Reader:
     skipped: dict[str, int] = field(default_factory=dict)
     reports: list[ReportedUsage] = field(default_factory=list)
     _open: dict[bytes, Response] = field(default_factory=dict)
+    _requests: dict[tuple[str | None, str], Response] = field(default_factory=dict)
     _entries: dict[str, tuple[int, int]] = field(default_factory=dict)
     _runs: list[Run] = field(default_factory=list)
     _chains: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     _called: dict[str, str] = field(default_factory=dict)
+    _agents: dict[str, int] = field(default_factory=dict)
+    _taken_out: dict[bytes, None] = field(default_factory=dict)
     _main: int = -1
     _side: int = -1
 
@@ -150,7 +169,8 @@ class Reader:
         self._chains = {
             uuid: (bytes.fromhex(identity), bytes.fromhex(prompt)) for uuid, identity, prompt in state.chains
         }
-        self._called = dict(state.called)
+        self._called, self._agents = dict(state.called), dict(state.agents)
+        self._taken_out = dict.fromkeys(map(bytes.fromhex, state.taken_out))
         self._main, self._side = state.main, state.side
 
     def read(self, entry: Entry, line: int) -> None:
@@ -163,12 +183,16 @@ class Reader:
         run = self._run_of(entry)
         if _is_response(entry):
             self._respond(entry, line, instant, run)
+        elif entry.type == "assistant":
+            self._skip(NO_MESSAGE)
+        elif entry.type is None and entry.message is None:
+            self._skip(NO_ENTRY)
         elif entry.type == "user":
             run = self._take_prompt(entry, run)
             self._take_result(entry, instant)
         elif entry.type == "queue-operation":
             self._take_notification(plain_text(entry.content), instant)
-        if entry.uuid and instant is not None:
+        if entry.uuid and len(entry.uuid) <= _LONGEST_UUID and instant is not None:
             self._remember(entry.uuid, instant, run)
 
     def waiting(self) -> int:
@@ -179,12 +203,21 @@ class Reader:
         """The responses read since the last time, in their order. Further lines of them come as responses of the same
         identity."""
         found = list(self._open.values())
+        for response in found:
+            response.goes_on = response.identity in self._taken_out
+            self._taken_out.pop(response.identity, None)
+            self._taken_out[response.identity] = None
+        while len(self._taken_out) > REMEMBERED:
+            del self._taken_out[next(iter(self._taken_out))]
         self._open.clear()
+        self._requests.clear()
         return found
 
     def saved(self) -> State:
         """What must be remembered to read on later."""
-        used = sorted(({run for _, run in self._entries.values()} | {self._main, self._side}) - {-1})
+        agents = dict(list(self._agents.items())[-REMEMBERED:])
+        runs = {run for _, run in self._entries.values()} | {self._main, self._side} | set(agents.values())
+        used = sorted(runs - {-1})
         places = {run: place for place, run in enumerate(used)}
         kept = [self._runs[run] for run in used]
         return State(
@@ -194,7 +227,12 @@ class Reader:
             places.get(self._side, -1),
             [(uuid, identity.hex(), prompt.hex()) for uuid, (identity, prompt) in self._chains.items()],
             list(self._called.items()),
+            [(agent_id, places[run]) for agent_id, run in agents.items()],
+            [identity.hex() for identity in self._taken_out],
         )
+
+    def _skip(self, reason: str) -> None:
+        self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
     def _remember(self, uuid: str, instant: int, run: int) -> None:
         self._entries.pop(uuid, None)
@@ -216,14 +254,14 @@ class Reader:
 
     def _run_of_agent(self, agent_id: str, entry: Entry) -> int:
         prompt = _prompt_hash(entry) if entry.type == "user" and not bytes(entry.tool_use_result) else None
-        for number, run in enumerate(self._runs):
-            if run.run_id == agent_id:
-                if run.task_hash is None and prompt is not None:
-                    run.task_hash = prompt
-                    run.agent_name = self._agent_name(agent_id, prompt, entry)
-                return number
-        self._runs.append(Run(_name(agent_id), self._agent_name(agent_id, prompt, entry), prompt))
-        return len(self._runs) - 1
+        number = self._agents.get(agent_id)
+        if number is None:
+            self._runs.append(Run(_name(agent_id), self._agent_name(agent_id, prompt, entry), prompt))
+            number = self._agents[agent_id] = len(self._runs) - 1
+        elif self._runs[number].task_hash is None and prompt is not None:
+            self._runs[number].task_hash = prompt
+            self._runs[number].agent_name = self._agent_name(agent_id, prompt, entry)
+        return number
 
     def _agent_name(self, agent_id: str | None, prompt: str | None, entry: Entry) -> str:
         called = self._called.get(prompt or "")
@@ -252,55 +290,48 @@ class Reader:
         raw = bytes(entry.tool_use_result)
         if b'"totalTokens"' in raw:
             found = task_result_of(entry.tool_use_result)
-            if found is not None and found.total_tokens and instant is not None:
-                usage = found.usage
-                known = usage is not None and None not in (usage.input_tokens, usage.output_tokens)
-                self.reports.append(
-                    ReportedUsage(
-                        str(found.agent_id),
-                        "task_result",
-                        instant,
-                        _since(instant, found.total_duration_ms),
-                        found.total_tokens,
-                        _prompt_tokens(usage) if usage and known else None,
-                        usage.output_tokens if usage and known else None,
-                    )
-                )
+            if found is not None and instant is not None:
+                self.reports += _report_of(found, instant)
         elif entry.message is not None and b"<task-notification>" in bytes(entry.message.content):
             self._take_notification(text_of(blocks_of(entry.message.content)), instant)
 
     def _take_notification(self, text: str | None, instant: int | None) -> None:
-        found = _REPORT.search(text) if text and "<task-notification>" in text else None
-        if found is not None and instant is not None:
-            run_id, tokens, duration_ms = found.groups()
-            since = _since(instant, int(duration_ms))
-            self.reports.append(ReportedUsage(run_id, "task_notification", instant, since, int(tokens)))
+        if text is None or instant is None or "<task-notification>" not in text:
+            return
+        task, end = _TASK_ID.search(text), text[-_REPORT_TAIL:]
+        spent, took = _SPENT.findall(end), _TOOK.findall(end)
+        if task and spent:
+            since = _since(instant, int(took[-1]) if took else None)
+            self.reports.append(ReportedUsage(task[1], "task_notification", instant, since, int(spent[-1])))
 
     def _respond(self, entry: Entry, line: int, instant: int | None, run: int) -> None:
         message = entry.message
         assert message is not None
         if message.model == SYNTHETIC and not entry.is_api_error_message:
-            self.skipped[NO_REQUEST] = self.skipped.get(NO_REQUEST, 0) + 1
+            self._skip(NO_REQUEST)
             return
         if instant is None:
-            raise InvalidRecord("timestamp", f"not an ISO 8601 date and time: {entry.timestamp!r}"[:100])
+            reason = "is missing" if entry.timestamp is None else "not an ISO 8601 date and time"
+            raise InvalidRecord("timestamp", reason)
         content = blocks_of(message.content) if b'"subagent_type"' in bytes(message.content) else []
         for call in task_calls_of(content):
-            self._called[task_hash(call.prompt or "")] = call.subagent_type or SUBAGENT
+            self._called[task_hash(call.prompt or "")] = _name(call.subagent_type) or SUBAGENT
             if len(self._called) > REMEMBERED:
                 del self._called[next(iter(self._called))]
-        found = self._response(entry, message, line, instant, run)
-        if not entry.request_id and entry.uuid:
-            self._chains[entry.uuid] = (found.identity, _prompt_of(message))
-            if len(self._chains) > REMEMBERED:
-                del self._chains[next(iter(self._chains))]
-        if found.identity in self._open:
-            self._open[found.identity].take(found)
-        else:
-            self._open[found.identity] = found
+        known = self._requests.get((message.id, entry.request_id)) if entry.request_id else None
+        if known is None:
+            identity = self._identity(entry, message, instant)
+            known = self._open.get(identity)
+        if known is not None:
+            known.take(entry, message, instant)
+            return
+        found = self._open[identity] = self._response(entry, message, identity, line, instant, run)
+        if entry.request_id:
+            self._requests[message.id, entry.request_id] = found
 
-    def _response(self, entry: Entry, message: Message, line: int, instant: int, place: int) -> Response:
-        usage = message.usage or Usage()
+    def _response(
+        self, entry: Entry, message: Message, identity: bytes, line: int, instant: int, place: int
+    ) -> Response:
         is_sidechain = bool(entry.is_sidechain or self.place.agent_id)
         run = self._runs[place] if place >= 0 else Run(None, SUBAGENT if is_sidechain else MAIN, None)
         asked = self._entries.get(entry.parent_uuid or "")
@@ -308,13 +339,14 @@ class Reader:
         return Response(
             message_id=message.id or "",
             request_id=entry.request_id,
-            identity=self._identity(entry, message, usage, instant),
+            identity=identity,
+            content=digest(bytes(message.content)),
             first_us=instant,
             last_us=instant,
             asked_us=asked[0] if asked else None,
             model=(None if message.model == SYNTHETIC else _name(message.model)) or UNKNOWN,
-            usage=usage,
-            is_final=is_error or message.stop_reason is not None,
+            usage=message.usage or Usage(),
+            is_final=_is_final(entry, message),
             is_sidechain=is_sidechain,
             session_id=_name(entry.session_id or self.place.session_id),
             project=_name(entry.cwd, PROJECT_LIMIT),
@@ -325,14 +357,19 @@ class Reader:
             line=line,
         )
 
-    def _identity(self, entry: Entry, message: Message, usage: Usage, instant: int) -> bytes:
+    def _identity(self, entry: Entry, message: Message, instant: int) -> bytes:
         """What the response of a line is known by: sixteen bytes. These must never change."""
         if entry.request_id:
             return digest("request", message.id, entry.request_id)
-        identity, prompt = self._chains.get(entry.parent_uuid or "", (b"", b""))
-        if message.id and prompt == _prompt_of(message):
-            return identity
-        return digest("moment", message.id or entry.uuid, instant, _prompt_tokens(usage))
+        prompt = _prompt_of(message)
+        identity, of_parent = self._chains.get(entry.parent_uuid or "", (b"", b""))
+        if not (message.id and of_parent == prompt):
+            identity = digest("moment", message.id or entry.uuid, instant, _prompt_tokens(message.usage or Usage()))
+        if entry.uuid and len(entry.uuid) <= _LONGEST_UUID:
+            self._chains[entry.uuid] = (identity, prompt)
+            if len(self._chains) > REMEMBERED:
+                del self._chains[next(iter(self._chains))]
+        return identity
 
 
 def digest(*parts: object) -> bytes:
@@ -344,7 +381,12 @@ def side_of(response: Response, *, is_sidechain: bool) -> bytes | None:
     """What a response would be known by on one side of its session; None where only real requests are told apart."""
     if not (response.request_id and response.message_id and response.session_id):
         return None
-    return digest("side", response.session_id, response.message_id, is_sidechain)
+    return digest("side", response.session_id, response.message_id, response.content, is_sidechain)
+
+
+def _is_final(entry: Entry, message: Message) -> bool:
+    """Whether a line knows the final usage. One that has no reason to stop at all, not even none, says nothing else."""
+    return bool(entry.is_api_error_message) or message.stop_reason is not None
 
 
 def _is_response(entry: Entry) -> bool:
@@ -360,14 +402,28 @@ def _instant(entry: Entry) -> int | None:
         return None
 
 
+def _report_of(found: TaskResult, instant: int) -> list[ReportedUsage]:
+    """What the result of a task reports; nothing where its numbers cannot be."""
+    usage, tokens = found.usage, [found.total_tokens or 0]
+    if usage is not None and None not in (usage.input_tokens, usage.output_tokens):
+        tokens += [_prompt_tokens(usage), usage.output_tokens or 0]
+    if not _WORD.fullmatch(found.agent_id or "") or not all(0 < count <= TOKENS_LIMIT for count in tokens):
+        return []
+    since = _since(instant, found.total_duration_ms)
+    return [ReportedUsage(found.agent_id or "", "task_result", instant, since, *tokens)]
+
+
 def _since(until_us: int, duration_ms: int | None) -> int:
     """From when on the run of a report may have responded."""
-    spent = (duration_ms or 7 * 86_400_000) * 1000
-    return max(until_us - spent - 600 * SECOND_US, 0)
+    known = duration_ms is not None and 0 <= duration_ms * 1000 <= DURATION_LIMIT_US
+    spent_us = (duration_ms or 0) * 1000 if known else DAY_US
+    return max(until_us - spent_us - 600 * SECOND_US, 0)
 
 
-def _size(usage: Usage) -> tuple[int, int]:
-    return usage.output_tokens or 0, _prompt_tokens(usage)
+def _rank(usage: Usage, is_final: bool) -> tuple[bool, bool, int, int]:
+    """By what usages of one response are compared: known, final, large (see `sighting`)."""
+    is_known = None not in (usage.input_tokens, usage.output_tokens)
+    return is_known, is_final, usage.output_tokens or 0, _prompt_tokens(usage)
 
 
 def _prompt_tokens(usage: Usage) -> int:
@@ -393,8 +449,8 @@ def _error_of(entry: Entry, message: Message) -> str:
     """The kind of an API error: in its own words where it has some, else what the message says. The message itself is
     not kept."""
     named = plain_text(entry.error)
-    if named and named != UNKNOWN:
-        return _name(named) or "api_error"
+    if named and named != UNKNOWN and _WORD.fullmatch(named):
+        return named
     text = text_of(blocks_of(message.content))
     kind, status = _KIND.search(text), _STATUS.search(text)
     if kind:
@@ -404,8 +460,9 @@ def _error_of(entry: Entry, message: Message) -> str:
     return next((name for phrase, name in _PHRASES if phrase in text.lower()), "api_error")
 
 
-def _name(text: Any, limit: int = NAME_LIMIT) -> str | None:
+@lru_cache(maxsize=4096)
+def _name(text: str | None, limit: int = NAME_LIMIT) -> str | None:
     """Text as a record takes it: cut, without what no engine stores; None where nothing is left."""
     if not text:
         return None
-    return str(text)[:limit].replace("\0", "").encode("utf-8", "replace").decode() or None
+    return text[:limit].replace("\0", "").encode("utf-8", "replace").decode() or None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def roots(environment: Mapping[str, str], home: Path, say: Say) -> list[Path]:
     places that Claude Code uses by itself. A folder that the variable names and that is not there is said."""
     named = [part.strip() for part in environment.get("CLAUDE_CONFIG_DIR", "").split(",") if part.strip()]
     if named:
-        folders = [Path(part).expanduser() for part in named]
+        folders = [Path(os.path.expanduser(part)) for part in named]  # noqa: PTH111  (which raises for some users)
         folders = [folder if folder.name == "projects" else folder / "projects" for folder in folders]
         for folder in folders:
             if not folder.is_dir():
@@ -49,8 +50,10 @@ def find(folders: Iterable[Path], say: Say) -> list[FoundFile]:
     sub-agents."""
     seen: set[Identity] = set()
     found: list[FoundFile] = []
-    for folder in folders:
-        _find_in(folder, (), seen, found, say)
+    waiting: list[tuple[Path, tuple[Identity, ...]]] = [(folder, ()) for folder in reversed(list(folders))]
+    while waiting:
+        path, above = waiting.pop()
+        waiting += reversed(_find_in(path, above, seen, found, say))
     oldest: dict[str, int] = {}
     for file in found:
         key = session_key(file.path)
@@ -59,30 +62,27 @@ def find(folders: Iterable[Path], say: Say) -> list[FoundFile]:
     return found
 
 
-def _find_in(path: Path, above: tuple[Identity, ...], seen: set[Identity], found: list[FoundFile], say: Say) -> None:
+def _find_in(
+    path: Path, above: tuple[Identity, ...], seen: set[Identity], found: list[FoundFile], say: Say
+) -> list[tuple[Path, tuple[Identity, ...]]]:
+    """Take a file, or say what there is to look into in a folder; `above` are the folders that it was found in."""
     try:
         status = path.stat()
-    except OSError as error:
-        say(path, error.strerror or str(error))
-        return
-    identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        say(path, "is a link to a folder that it is in (a loop); not followed")
-    if identity in seen:
-        return
-    if not os.path.isdir(path):  # noqa: PTH112
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            say(path, "is a link to a folder that it is in (a loop); not followed")
+        if identity in seen:
+            return []
         seen.add(identity)
-        found.append(found_file(path, status))
-        return
-    seen.add(identity)
-    try:
+        if not stat.S_ISDIR(status.st_mode):
+            found.append(found_file(path, status))
+            return []
         with os.scandir(path) as entries:
             names = sorted(entry.name for entry in entries if _may_hold(entry))
     except OSError as error:
         say(path, error.strerror or str(error))
-        return
-    for name in names:
-        _find_in(path / name, (*above, identity), seen, found, say)
+        return []
+    return [(path / name, (*above, identity)) for name in names]
 
 
 def _may_hold(entry: os.DirEntry[str]) -> bool:

@@ -7,7 +7,8 @@ leaves files as unread as rows are absent, so reading again is all that is neede
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from claude_force import query
@@ -16,22 +17,21 @@ from claude_force.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database import Connection, Database, Row
 from claude_force.query import files
 from claude_force.record import FIELDS, PROVISIONAL
-from claude_force.sighting import ReportedUsage, Sighting, merged, reported
+from claude_force.sighting import ReportedUsage, Resolution, Sighting, keys_of, merged, reported
 from claude_force.store.rows import put_rows, revise_rows
 
 REPORT_KEPT_US = 2 * DAY_US
-"""For so long a report waits for the response that it is of."""
-
-AMBIGUOUS = bytes(16)
-"""The uid of an identity that two executions have, and that therefore tells nothing."""
+"""For so long after it was read a report waits for the response that it is of."""
 
 _CURSOR_KEY = ("host", "path")
 _SAVE_CURSORS = f"ON CONFLICT ({', '.join(_CURSOR_KEY)}) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in CURSOR_FIELDS if name not in _CURSOR_KEY
 )
-_REPORTS = "reported_usages (run_id, basis, until_us, since_us, total_tokens, prompt_tokens, output_tokens)"
+_REPORTED = tuple(field.name for field in fields(ReportedUsage))
+_reported_of = attrgetter(*_REPORTED)
+_REPORTS = f"reported_usages ({', '.join(_REPORTED)})"
 _FORGET_REPORT = """
-DELETE FROM reported_usages WHERE run_id = :run_id AND basis = :basis AND total_tokens = :total_tokens
+DELETE FROM reported_usages WHERE run_id = :run_id AND basis = :basis AND until_us = :until_us
 """
 
 
@@ -44,49 +44,6 @@ class TakenIn(NamedTuple):
     changed: int = 0
 
 
-@dataclass(slots=True)
-class _Resolved:
-    """Which execution each sighting is of: rows of new ones by their uid, and sightings of stored ones."""
-
-    known: dict[bytes, bytes]
-    rows: dict[bytes, Row] = field(default_factory=dict)
-    sides: dict[bytes, bool] = field(default_factory=dict)
-    seen: list[tuple[bytes, Sighting]] = field(default_factory=list)
-    learned: dict[bytes, bytes] = field(default_factory=dict)
-
-    def resolve(self, sighting: Sighting) -> None:
-        """Find the execution of the next sighting."""
-        uid = next((self.known[key] for key in sighting.identities if key in self.known), None)
-        is_replay = False
-        if uid is None and sighting.other_side is not None:
-            uid = self.known.get(sighting.other_side)
-            is_replay = uid is not None and uid != AMBIGUOUS
-            uid = uid if is_replay else None
-        if uid is None:
-            uid = sighting.row[0]
-            self.rows[uid], self.sides[uid] = sighting.row, sighting.is_sidechain
-        elif uid in self.rows:
-            self._meet(uid, sighting, is_replay)
-        elif not is_replay:
-            self.seen.append((uid, sighting))
-        for key in sighting.identities:
-            self._learn(key, uid)
-        if sighting.side is not None:
-            told = self.known.get(sighting.side, uid)
-            self._learn(sighting.side, uid if told == uid else AMBIGUOUS)
-
-    def _meet(self, uid: bytes, sighting: Sighting, is_replay: bool) -> None:
-        """Another sighting of an execution that is as new. Of a replay, the main conversation tells the truth."""
-        if not is_replay:
-            self.rows[uid] = merged(self.rows[uid], sighting.row, goes_on=sighting.goes_on)
-        elif self.sides[uid] and not sighting.is_sidechain:
-            self.rows[uid], self.sides[uid] = (uid, *sighting.row[1:]), False
-
-    def _learn(self, key: bytes, uid: bytes) -> None:
-        if self.known.get(key) != uid:
-            self.known[key] = self.learned[key] = uid
-
-
 def take_in(
     connection: Connection,
     database: Database,
@@ -95,8 +52,7 @@ def take_in(
     reports: Iterable[ReportedUsage],
 ) -> TakenIn:
     """Store what was seen, and how far files were read. By who has the turn."""
-    keys = {key for sighting in sightings for key in (*sighting.identities, sighting.side, sighting.other_side) if key}
-    found = _Resolved(files.executions_of(connection, database, keys))
+    found = Resolution(files.executions_of(connection, database, keys_of(sightings)))
     for sighting in sightings:
         found.resolve(sighting)
     changed = _revise(connection, database, found.seen)
@@ -109,19 +65,8 @@ def take_in(
         "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid",
     )
     save_cursors(connection, cursors)
-    connection.insert_all(
-        _REPORTS,
-        list(
-            {
-                (report.run_id, report.basis, report.total_tokens): (
-                    report.run_id, report.basis, report.until_us, report.since_us, report.total_tokens,
-                    report.prompt_tokens, report.output_tokens,
-                )
-                for report in reports
-            }.values()
-        ),
-        "ON CONFLICT DO NOTHING",
-    )  # fmt: skip
+    told = {(report.run_id, report.basis, report.until_us): report for report in reports}
+    connection.insert_all(_REPORTS, [_reported_of(report) for report in told.values()], "ON CONFLICT DO NOTHING")
     return TakenIn(added, len(sightings) - added, changed)
 
 
@@ -161,12 +106,12 @@ def settle(connection: Connection, price: Callable[[Row], Row], now_us: int) -> 
         if settled is not None and settled[0] not in after:
             before.append(run[-1])
             after[settled[0]] = price(settled)
-        if settled is not None or (run and not _is_open(run[-1])) or report.until_us < now_us - REPORT_KEPT_US:
+        if settled is not None or (run and not _is_open(run[-1])) or report.read_us < now_us - REPORT_KEPT_US:
             done.append(report)
     revise_rows(connection, before, list(after.values()))
     connection.execute_many(
         _FORGET_REPORT,
-        [{"run_id": report.run_id, "basis": report.basis, "total_tokens": report.total_tokens} for report in done],
+        [{"run_id": report.run_id, "basis": report.basis, "until_us": report.until_us} for report in done],
     )
     return len(before)
 

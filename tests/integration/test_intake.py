@@ -63,17 +63,20 @@ def test_one_known_identity_is_enough(store: Store, database: Database) -> None:
 def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Database, counted: bool) -> None:
     """Also when it ends on another day then, and whether or not it was counted yet."""
     others = [seen(f"other {number}") for number in range(COUNTED_AT_ONCE if counted else 1)]
-    before = an_execution(output_tokens=1, cost_nanousd=5, duration_us=10, usage_basis=PROVISIONAL)
+    late_us = (NOON_US // DAY_US + 1) * DAY_US - 10
+    before = an_execution(
+        timestamp_us=late_us, output_tokens=1, cost_nanousd=5, duration_us=10, usage_basis=PROVISIONAL
+    )
     store.take_in([seen("a", record=before), *others], [])
-    after = an_execution(output_tokens=900, cost_nanousd=50, timestamp_us=NOON_US + DAY_US, duration_us=None)
+    after = an_execution(output_tokens=900, cost_nanousd=50, timestamp_us=late_us + 20, duration_us=None)
     assert store.take_in([seen("a", record=after, goes_on=True)], []) == TakenIn(0, 1, 1)
     found = {record.uid: record for record in all_of(database)}[before.uid]
     assert found == replace(
         before,
         output_tokens=900,
         cost_nanousd=50,
-        timestamp_us=NOON_US + DAY_US,
-        duration_us=10 + DAY_US,
+        timestamp_us=late_us + 20,
+        duration_us=30,
         usage_basis=None,
     )
     assert store.take_in([seen("a", record=after, goes_on=True)], []) == TakenIn(0, 1, 0)
@@ -106,7 +109,34 @@ def test_of_a_replay_the_main_conversation_tells_the_truth(store: Store, databas
     store.take_in([seen("r", record=replay, **side), seen("o", record=original, **main)], [])
     assert [record.output_tokens for record in all_of(database)] == [10]
     assert store.take_in([seen("r2", record=replay, **side)], []) == TakenIn(0, 1, 0)
-    assert store.take_in([seen("r2", record=replay, goes_on=True)], []).added == 0
+    longer = replace(replay, output_tokens=500, timestamp_us=NOON_US + 9)
+    for name in ("r", "r2"):
+        assert store.take_in([seen(name, record=longer, goes_on=True)], []) == TakenIn(0, 1, 0)
+    assert [record.output_tokens for record in all_of(database)] == [10]
+
+
+def test_an_original_that_comes_later_replaces_what_was_not_final(store: Store, database: Database) -> None:
+    """A replay that was stored first keeps its name; its figure becomes that of the main conversation."""
+    replay = an_execution(output_tokens=3, usage_basis=PROVISIONAL, agent_name="x")
+    store.take_in([seen("r", record=replay, side=key("side"), other_side=key("main"), is_sidechain=True)], [])
+    original = an_execution(output_tokens=300)
+    taken = store.take_in([seen("o", record=original, side=key("main"), other_side=key("side"))], [])
+    assert taken == TakenIn(0, 1, 1)
+    assert [record.output_tokens for record in all_of(database)] == [300]
+
+
+@pytest.mark.parametrize("basis", [None, PROVISIONAL])
+def test_the_order_of_copies_does_not_matter(store: Store, database: Database, basis: str | None) -> None:
+    """Of copies that are as new, the largest usage counts."""
+    store.take_in([seen("a", record=an_execution(output_tokens=count, usage_basis=basis)) for count in (5, 50, 7)], [])
+    assert [record.output_tokens for record in all_of(database)] == [50]
+
+
+def test_a_higher_bound_is_a_better_one(store: Store, database: Database) -> None:
+    """Of a usage that is not final, the largest placeholder counts, in whatever pass it is seen."""
+    for count in (5, 50, 7):
+        store.take_in([seen("a", record=an_execution(output_tokens=count, usage_basis=PROVISIONAL))], [])
+    assert [record.output_tokens for record in all_of(database)] == [50]
 
 
 def test_a_message_that_several_responses_share_tells_nothing(store: Store, database: Database) -> None:
@@ -146,7 +176,7 @@ def a_report(**changes: Any) -> ReportedUsage:
     """The usage of the last response of run a1."""
     values: dict[str, Any] = {
         "run_id": "a1", "basis": "task_result", "until_us": NOON_US + 1000, "since_us": NOON_US - 1000,
-        "total_tokens": 1300, "prompt_tokens": 1234, "output_tokens": 66,
+        "total_tokens": 1300, "prompt_tokens": 1234, "output_tokens": 66, "read_us": NOON_US,
     }  # fmt: skip
     return ReportedUsage(**(values | changes))
 

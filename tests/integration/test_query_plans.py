@@ -17,7 +17,8 @@ from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window
 from claude_force.database import Connection, Parameters, Row
 from claude_force.query import Filter
 from claude_force.record import identity_bytes
-from claude_force.sqlite import SqliteConnection, SqliteDatabase, _identity
+from claude_force.sqlite import SqliteDatabase, _identity
+from claude_force.sqlite_connection import SqliteConnection
 from claude_force.store import LOOK_EVERY, Store
 from tests.builders import NOON_US, an_execution
 

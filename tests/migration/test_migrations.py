@@ -19,6 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from claude_force import migrate, query, schema
 from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database
@@ -26,6 +27,7 @@ from claude_force.errors import SchemaOutdated, SchemaTooNew
 from claude_force.opening import open_database
 from claude_force.query import Filter, proof
 from claude_force.record import FIELDS, ExecutionMetrics, as_mapping, identity_bytes
+from claude_force.result import TOTALS
 from claude_force.server import ServerDatabase
 from claude_force.sqlite import APPLICATION_ID, SqliteDatabase, create_file
 from claude_force.store import Store
@@ -532,3 +534,16 @@ def test_a_backup_is_a_database(store: Store, location: str, run: Run, tmp_path:
     again = run("db", "backup", copy, "--db", location)
     assert (again.returncode, again.stdout) == (1, "")
     assert "exists already" in again.stderr
+
+
+def test_an_older_program_cannot_count_after_an_upgrade(migrated: Database) -> None:
+    """One that had the database open when it was upgraded fails, and puts its executions aside, rather than count them
+    without the sums that it does not know."""
+    names = [name for name in TOTALS if name not in ("provisional", "recorded_cost_nanousd")]
+    with connected(migrated) as connection, pytest.raises(IntegrityError):
+        connection.execute(
+            text(
+                f"INSERT INTO rollups (scope, level, bucket, series_id, {', '.join(names)}) "
+                f"VALUES (0, 0, 0, 0, {', '.join('0' for _ in names)})"
+            )
+        )

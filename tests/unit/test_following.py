@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from claude_force.cursor import Cursor
-from claude_force.sources.following import begin, found_file, is_unchanged, read_to, renamed, storable, whole_lines
+from claude_force.sources.following import (
+    begin,
+    found_file,
+    is_unchanged,
+    read_to,
+    read_whole,
+    renamed,
+    storable,
+    whole_lines,
+)
 
 
 def read_all(path: Path, known: Cursor | None) -> tuple[bytes, Cursor, bool]:
@@ -19,7 +28,8 @@ def read_all(path: Path, known: Cursor | None) -> tuple[bytes, Cursor, bool]:
         cursor, is_other = begin(stream, file, known, host="h", source="s")
         lines = whole_lines(stream, cursor.position, file.size)
         data = b"".join(iter(lambda: lines.readline(10), b""))
-        return data, read_to(stream, cursor, cursor.position + len(data)), is_other
+        cursor = read_to(stream, cursor, cursor.position + len(data))
+        return data, read_whole(cursor, file), is_other
 
 
 def test_a_file_that_grew_is_read_on(tmp_path: Path) -> None:
@@ -77,6 +87,25 @@ def test_a_file_of_the_same_size_time_and_inode_is_not_opened(tmp_path: Path) ->
     assert not is_unchanged(replace(cursor, problem="Permission denied"), file)
     assert not is_unchanged(cursor, replace(file, mtime_ns=1))
     assert not is_unchanged(cursor, replace(file, inode=1))
+
+
+def test_a_file_that_was_read_in_part_does_not_look_unchanged(tmp_path: Path) -> None:
+    """A pass that ended in the middle of a file goes on with it, though nothing about the file has changed."""
+    path = tmp_path / "log"
+    path.write_bytes(b"one\ntwo\n")
+    file = found_file(path)
+    with path.open("rb") as stream:
+        cursor, _ = begin(stream, file, None, host="h", source="s")
+        partly = read_to(stream, cursor, 4)
+    assert not is_unchanged(partly, file)
+    assert read_all(path, partly)[::2] == (b"two\n", False)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="is not a regular file"):
+        found_file(tmp_path / "pipe")
 
 
 def test_a_file_that_was_renamed_in_its_folder_is_found_again(tmp_path: Path) -> None:

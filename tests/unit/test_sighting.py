@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from claude_force.record import FIELDS, PROVISIONAL, Row, to_row
-from claude_force.sighting import OUTPUT_LIMIT, ReportedUsage, merged, reported
+from claude_force.record import DURATION_LIMIT_US, FIELDS, PROVISIONAL, Row, to_row
+from claude_force.sighting import LONGEST_PAUSE_US, OUTPUT_LIMIT, ReportedUsage, merged, reported
 from tests.builders import NOON_US, an_execution
 
 UID = "019a81ea-e083-7c55-8f02-3a1f0d9c4b11"
@@ -49,6 +49,15 @@ def test_a_file_that_goes_on_never_lets_a_usage_shrink() -> None:
     found = merged(known, a_row(output_tokens=1, timestamp_us=NOON_US + 7), goes_on=True)
     assert field(found, "output_tokens") == 59
     assert field(found, "timestamp_us") == NOON_US + 7
+
+
+def test_a_line_that_comes_too_late_is_of_something_else() -> None:
+    """The lines of a response are never an hour apart, so a figure never moves by days; nor does a duration pass what a
+    record can hold."""
+    known = a_row(duration_us=DURATION_LIMIT_US - 5)
+    assert merged(known, a_row(timestamp_us=NOON_US + LONGEST_PAUSE_US + 1), goes_on=True) is known
+    found = merged(known, a_row(timestamp_us=NOON_US + LONGEST_PAUSE_US), goes_on=True)
+    assert field(found, "duration_us") == DURATION_LIMIT_US
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
@@ -102,10 +111,13 @@ def test_a_report_tells_the_output_of_the_last_response_of_its_run() -> None:
         {"output_tokens": OUTPUT_LIMIT + 1},
         {"prompt_tokens": None, "output_tokens": None, "total_tokens": 1236},
         {"prompt_tokens": None, "output_tokens": None, "total_tokens": 1234 + OUTPUT_LIMIT + 1},
+        {"until_us": NOON_US + 601_000_000},
+        {"basis": "task_notification", "until_us": NOON_US + 121_000_000},
     ],
 )
 def test_a_report_of_another_response_tells_nothing(changes: dict[str, Any]) -> None:
-    """One whose prompt is not the same, or whose output is less than what was seen, or more than a model gives."""
+    """One whose prompt is not the same, whose output is less than what was seen or more than a model gives, or which
+    came long after the last response that was read."""
     assert reported(a_report(**changes), [a_row(usage_basis=PROVISIONAL, output_tokens=3)]) is None
 
 

@@ -1,0 +1,190 @@
+"""A pass that ends in the middle of a file, and files that are taken for what they are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force import ingest, query
+from claude_force.cursor import Cursor
+from claude_force.database import Database
+from claude_force.errors import DatabaseBusy
+from claude_force.query import Filter
+from claude_force.record import CLAUDE_CODE, Row
+from claude_force.result import Added
+from claude_force.rollup import Sums
+from claude_force.sighting import ReportedUsage, Sighting
+from claude_force.sources import transcripts
+from claude_force.sources.claude_code import CHUNK_LINES, TranscriptSource
+from claude_force.sources.jsonl import BATCH
+from claude_force.sources.loading import RejectLog
+from claude_force.store import Store, TakenIn
+from tests.builders import a_line
+from tests.conftest import EXAMPLES, Run
+from tests.transcripts import SESSION, Talk, main_file, put
+
+NOW_US = 1_790_000_000_000_000
+
+
+class FailingStore(Store):
+    """A store whose database is locked from the call after so many on."""
+
+    def __init__(self, database: Database, calls: int) -> None:
+        super().__init__(database)
+        self.calls = calls
+
+    def _count_down(self) -> None:
+        self.calls -= 1
+        if self.calls < 0:
+            raise DatabaseBusy("locked")
+
+    def take_in(
+        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+    ) -> TakenIn:
+        self._count_down()
+        return super().take_in(sightings, cursors, reports)
+
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+        self._count_down()
+        return super().add_rows(rows, sums, cursor)
+
+
+def read_transcripts(store: Store, folder: Path) -> None:
+    """One pass over a folder."""
+    known = ingest.known_cursors(store.database, "here", CLAUDE_CODE)
+    source = TranscriptSource(None, "here")
+    ingest.TranscriptPass(store, source, known, RejectLog(folder.parent / "rejected.jsonl"), NOW_US).run(
+        transcripts.find([folder], lambda _path, _problem: None)
+    )
+
+
+def count_of(database: Database) -> int:
+    """How many executions there are."""
+    with database.read() as connection:
+        return query.totals(connection, Filter()).executions
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_a_pass_that_ended_within_a_transcript_goes_on_there(database: Database, tmp_path: Path, calls: int) -> None:
+    """Though nothing about the file changes any more."""
+    talk = Talk(SESSION)
+    talk.prompt("Count")
+    for number in range(2 * CHUNK_LINES + 500):
+        talk.respond(f"msg_{number}")
+    put(main_file(tmp_path / "projects", SESSION), talk.lines)
+    with pytest.raises(DatabaseBusy):
+        read_transcripts(FailingStore(database, calls), tmp_path / "projects")
+    assert (count_of(database) > 0) == (calls > 0)
+    read_transcripts(Store(database), tmp_path / "projects")
+    assert count_of(database) == 2 * CHUNK_LINES + 500
+
+
+def many_lines(count: int) -> list[bytes]:
+    """Lines of executions a second apart, the last two equal."""
+    start = datetime(2025, 11, 14, tzinfo=UTC)
+    times = [start + timedelta(seconds=number) for number in range(count - 1)]
+    return [a_line(timestamp=time.isoformat()) for time in [*times, times[-1]]]
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+def test_a_pass_that_ended_within_executions_goes_on_there(database: Database, tmp_path: Path, calls: int) -> None:
+    """Also when two equal lines stand on both sides of where it ended: they are two executions."""
+    path = tmp_path / "executions.jsonl"
+    lines = many_lines(BATCH + 2)
+    path.write_bytes(lines[0])
+
+    def read(store: Store) -> None:
+        known = ingest.known_cursors(database, "here", ingest.JSONL)
+        rejects = RejectLog(tmp_path / "rejected.jsonl")
+        ingest.ExecutionsPass(store, UTC, None, "here", known, rejects, NOW_US).run(path)
+
+    read(Store(database))
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(DatabaseBusy):
+        read(FailingStore(database, calls))
+    read(Store(database))
+    assert count_of(database) == BATCH + 2
+
+
+def test_executions_in_a_folder_of_transcripts_are_executions(run: Run, home: Path) -> None:
+    """A pass over a folder that holds both takes each file for what it is; a later pass finds nothing new."""
+    metrics = home / ".claude" / "metrics"
+    metrics.mkdir(parents=True)
+    sample = (EXAMPLES / "executions-guide.jsonl").read_bytes().splitlines(keepends=True)[:5]
+    (metrics / "executions.jsonl").write_bytes(b"not an execution\n" + b"".join(sample))
+    first = json.loads(run("ingest", home / ".claude", "--json").stdout)
+    assert (first["sources"]["executions"]["added"], first["sources"]["claude-code"]["files"]) == (5, 0)
+    with (metrics / "executions.jsonl").open("ab") as file:
+        file.write(a_line(timestamp="2031-01-01T00:00:00+00:00"))
+    second = run("ingest", "--json")
+    assert (second.returncode, json.loads(second.stdout)["added"]) == (0, 1), second.stderr
+
+
+def test_lines_that_are_no_entries_are_counted(run: Run, home: Path) -> None:
+    """A JSON file of something else is not passed over in silence."""
+    file = home / ".claude" / "projects" / "p" / "other.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"a": 1}\n{"b": 2}\n{"type": "assistant", "message": null}\n')
+    found = json.loads(run("ingest", "--json").stdout)["sources"]["claude-code"]
+    assert found["skipped"] == {"not an entry of a transcript": 2, "a response without a message": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"costUSD": 1e300},
+        {"costUSD": -1.0},
+        {"toolUseResult": {"agentId": "a1", "totalTokens": 2**70}},
+        {"toolUseResult": {"agentId": "a\0", "totalTokens": 5}},
+        {"toolUseResult": {"agentId": "a1", "totalTokens": 5, "totalDurationMs": -(10**18)}},
+        {"toolUseResult": {"agentId": "a1", "totalTokens": 5, "usage": {"input_tokens": 2**63, "output_tokens": 1}}},
+    ],
+)
+def test_absurd_numbers_beside_a_usage_stop_nothing(
+    changes: dict[str, Any], database: Database, tmp_path: Path
+) -> None:
+    """On both engines: the response counts, and what cannot be is left out."""
+    talk = Talk(SESSION)
+    talk.prompt("Do", **{name: value for name, value in changes.items() if name == "toolUseResult"})
+    talk.respond("msg_1", **{name: value for name, value in changes.items() if name == "costUSD"})
+    put(main_file(tmp_path / "projects", SESSION), talk.lines)
+    store = Store(database)
+    read_transcripts(store, tmp_path / "projects")
+    ingest.settle(store, None, NOW_US)
+    assert count_of(database) == 1
+
+
+def test_a_long_text_full_of_tags_takes_no_time(database: Database, tmp_path: Path) -> None:
+    """What an agent said may look like the numbers after it; only these count."""
+    talk = Talk(SESSION)
+    text = "<task-notification>" + "<task-id>a1</task-id>" * 20_000 + "<total_tokens>1</" * 20_000
+    talk.prompt(text)
+    talk.respond("msg_1")
+    put(main_file(tmp_path / "projects", SESSION), talk.lines)
+    read_transcripts(Store(database), tmp_path / "projects")
+    assert count_of(database) == 1
+
+
+def test_folders_of_any_depth_are_looked_into(run: Run, home: Path) -> None:
+    """A folder in a folder, 300 times."""
+    deep = home / ".claude" / "projects"
+    for _ in range(300):
+        deep /= "d"
+    deep.mkdir(parents=True)
+    talk = Talk(SESSION)
+    talk.prompt("Deep")
+    talk.respond("msg_1")
+    put(deep / "s.jsonl", talk.lines)
+    assert json.loads(run("ingest", "--json").stdout)["added"] == 1
+
+
+def test_a_user_that_does_not_exist_is_a_folder_that_is_not_there(run: Run) -> None:
+    """In CLAUDE_CONFIG_DIR; it is named."""
+    done = run("ingest", env={"CLAUDE_CONFIG_DIR": "~nobody-of-this-name/x"})
+    assert done.returncode == 1
+    assert "is not there, though CLAUDE_CONFIG_DIR names it" in done.stderr
