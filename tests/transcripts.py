@@ -26,8 +26,12 @@ from claude_force.sources.claude_code import TranscriptSource
 from claude_force.sources.following import FoundFile
 from claude_force.sources.loading import RejectLog
 from claude_force.store import Store
+from tests.conftest import Run
 
 Line = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+AGENT = "a1b2c3d4e5f6a7b8"
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 """The first moment of every conversation."""
@@ -322,3 +326,37 @@ class Passes:
         """What is stored."""
         format_time = instant_formatter(UTC)
         return [columns_of(row, format_time) for row in query.iterate_rows(self.store.database, Filter())]
+
+
+def exported(run: Run, *options: str | Path) -> Rows:
+    """The executions in the database of the home folder, times in UTC."""
+    found: Rows = json.loads(run("analytics", "export", "--json", "--timezone", "UTC", *options).stdout)
+    return found
+
+
+def ingested(run: Run, *arguments: str | Path, **options: Any) -> dict[str, Any]:
+    """What a pass without problems said."""
+    done = run("ingest", "--json", *arguments, **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def parent_of_agent(prompt: str, agent: str, *, result: Line | None = None) -> Talk:
+    """A session that starts a sub-agent."""
+    talk = Talk()
+    talk.prompt()
+    talk.respond("msg_P1", blocks=[task_block(prompt, agent)])
+    if result is not None:
+        talk.result("All is well.", result, call="toolu_01Task")
+    return talk
+
+
+def agent_talk(prompt: str = "Look at the valves.", *, attribution: Any = ...) -> Talk:
+    """The transcript of a sub-agent with two responses."""
+    agent = Talk(agent_id=AGENT, seconds=10)
+    agent.prompt(prompt)
+    agent.respond("msg_S1", Tokens(3, 2, 0, 9000, 0), blocks=[tool_block()], attributionAgent=attribution)
+    agent.result()
+    agent.respond("msg_S2", Tokens(1, 5, 9000, 70, 0), attributionAgent=attribution)
+    return agent
