@@ -28,6 +28,9 @@ COST_PARTS = frozenset(("agents", "models"))
 
 _NAMES_SHOWN = 12
 
+_SHORTEST_BEGINNING = 4
+"""Characters of the id of a workflow that may stand for all of it."""
+
 STABLE_PERCENT = 5
 """A change of no more than this, in percent, is called stable."""
 
@@ -224,7 +227,7 @@ class Errors:
 def summary(database: Database, chosen: Filter) -> Summary:
     """The summary of the chosen executions; agents and models by number of executions."""
     with database.read() as connection:
-        refuse_unknown_names(connection, chosen)
+        chosen = known_names(connection, chosen)
         sums = query.totals_by(connection, chosen, "agent_name", "model")
         ranked, is_exact = query.percentiles(connection, chosen)
     agents, models = _groups(sums, 0), _groups(sums, 1)
@@ -248,7 +251,7 @@ def breakdown(
 ) -> Breakdown:
     """The chosen executions by one dimension; the first `limit` groups. `zone` (local time) is for instants."""
     with database.read() as connection:
-        refuse_unknown_names(connection, chosen)
+        chosen = known_names(connection, chosen)
         ranked, is_exact = query.percentiles_by(connection, chosen, dimension)
         sums = query.totals_by(connection, chosen, dimension)
         groups = [Group(name, totals, ranked.get(name, Percentiles())) for (name,), totals in sums.items()]
@@ -271,7 +274,7 @@ def costs(
     """What the chosen executions cost, by the parts asked for: the first `limit` agents and models, the highest first,
     and the intervals of `zone` (local time)."""
     with database.read() as connection:
-        refuse_unknown_names(connection, chosen)
+        chosen = known_names(connection, chosen)
         sums = query.totals_by(connection, chosen, "agent_name", "model")
         buckets = []
         if "trends" in parts:
@@ -293,7 +296,7 @@ def costs(
 def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo, now_us: int | None = None) -> Trends:
     """The chosen executions over time. `now_us` tells which interval is not over yet."""
     with database.read() as connection:
-        refuse_unknown_names(connection, chosen)
+        chosen = known_names(connection, chosen)
         buckets = query.trend(connection, chosen, interval, zone)
         history = query.extent(connection)
         total = sum((bucket.totals for bucket in buckets), Totals())
@@ -305,7 +308,7 @@ def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo,
 def errors(database: Database, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:
     """The failures among the chosen executions, by kind."""
     with database.read() as connection:
-        refuse_unknown_names(connection, chosen)
+        chosen = known_names(connection, chosen)
         groups = query.errors(connection, chosen)
         found = query.totals(connection, chosen)
     groups.sort(key=lambda group: (-group.failures, group.error_type or ""))
@@ -396,12 +399,26 @@ def _percent(before: float | None, after: float | None) -> float | None:
     return 100 * (after - before) / before if before and after is not None else None
 
 
-def refuse_unknown_names(connection: Connection, chosen: Filter) -> None:
-    """Raise UnknownName for a name that the store has never seen: a report about nothing would hide the slip."""
-    for dimension, wanted in chosen.names():
-        for name in wanted:
-            if not query.has_name(connection, dimension, name) and query.extent(connection):
-                raise UnknownName(_unknown_message(TITLES[dimension], name, query.names(connection, dimension)))
+def known_names(connection: Connection, chosen: Filter) -> Filter:
+    """The filter with names as the store has them: of a project its last folders are enough, of a workflow the
+    beginning of its id, where that is of one alone. Raises UnknownName for a name that the store has never seen: a
+    report about nothing would hide the slip."""
+    names = [tuple(_known(connection, dimension, name) for name in wanted) for dimension, wanted in chosen.names()]
+    return Filter(chosen.window, *names)
+
+
+def _known(connection: Connection, dimension: Dimension, name: str) -> str:
+    if query.has_name(connection, dimension, name) or query.extent(connection) is None:
+        return name
+    known = query.names(connection, dimension)
+    meant: list[str] = []
+    if dimension == "project":
+        meant = [project for project in known if project.endswith(f"/{name}")]
+    elif dimension == "workflow_id" and len(name) >= _SHORTEST_BEGINNING:
+        meant = [workflow for workflow in known if workflow.startswith(name)]
+    if len(meant) == 1:
+        return meant[0]
+    raise UnknownName(_unknown_message(TITLES[dimension], name, known))
 
 
 def _unknown_message(title: str, name: str, known: list[str]) -> str:

@@ -114,6 +114,18 @@ def blocks_of(sums: Mapping[tuple[int, str], Totals], length: int) -> list[Block
     ]
 
 
+def narrowed(blocks: Sequence[Block], sums: Mapping[tuple[int, str], Totals]) -> list[Block]:
+    """The same blocks with no more than these sums by hour and model in them; those that hold none are left out."""
+    found: list[Block] = []
+    for block in blocks:
+        hours = range(block.start_us // HOUR_US, block.end_us // HOUR_US)
+        within = {key: totals for key, totals in sums.items() if key[0] in hours}
+        if within:
+            models = tuple(sorted({model for _, model in within}))
+            found.append(Block(block.start_us, block.end_us, sum(within.values(), Totals()), models))
+    return found
+
+
 def with_gaps(blocks: Sequence[Block]) -> list[Block]:
     """The same, and the gaps between them."""
     found = list(blocks[:1])

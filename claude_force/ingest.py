@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
+from claude_force import spool
 from claude_force.cursor import Cursor
 from claude_force.database import Database
 from claude_force.pricing import Costs, PriceTable, Usage
 from claude_force.query import files as query
 from claude_force.record import CLAUDE_CODE, FIELDS, Row
+from claude_force.result import Added
+from claude_force.rollup import Sums
 from claude_force.sighting import ReportedUsage, Resolution, Sighting, keys_of
 from claude_force.sources.agents import Agents
 from claude_force.sources.claude_code import Part, TranscriptSource
@@ -34,15 +37,20 @@ from claude_force.sources.following import (
     unread,
     whole_lines,
 )
-from claude_force.sources.jsonl import Batch, JsonlSource
-from claude_force.sources.loading import RejectLog
+from claude_force.sources.jsonl import Batch, JsonlSource, Rejected, holds_executions
+from claude_force.sources.loading import DryRun, RejectLog
 from claude_force.sources.transcripts import place_of
 from claude_force.store import Store, TakenIn
 
 SIGHTINGS_AT_ONCE = 2000
-JSONL = "executions"
+WAITING, JSONL = "spool", "executions"
+"""Kinds of sources beside the transcripts."""
+
 FILES_AT_ONCE = 500
 """What is stored in one transaction, at the least, while there is more to read."""
+
+REJECTED_NAMED = 3
+"""So many rejected lines are named at a time; all of them are in the file of rejected lines."""
 
 PROBLEMS_NAMED = 50
 """So many problems of a source are told apart in one pass."""
@@ -62,7 +70,8 @@ _TOKENS = slice(_AT["input_tokens"], _AT["cache_write_1h_tokens"] + 1)
 @dataclass(slots=True)
 class SourceReport:
     """What a pass did with one kind of source. `problems` are paths with what was wrong, `skipped` counts by reason
-    what is no execution although it looks like one; `changed` are executions that got better figures."""
+    what is no execution although it looks like one; `changed` are executions that got better figures. `notes` and
+    `cost_too_low` count executions of which a person should hear (see `sources.jsonl`)."""
 
     files: int = 0
     unchanged: int = 0
@@ -72,8 +81,18 @@ class SourceReport:
     changed: int = 0
     rejected: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    cost_too_low: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
     more_problems: int = 0
+
+    def reject(self, path: str, rejected: Sequence[Rejected]) -> None:
+        """Count lines that were refused, and name the first of them."""
+        self.rejected += len(rejected)
+        for item in rejected[:REJECTED_NAMED]:
+            self.say(Path(path), f"line {item.line:,}: {item.reason}")
+        if len(rejected) > REJECTED_NAMED:
+            self.say(Path(path), f"and {len(rejected) - REJECTED_NAMED:,} more lines from line {rejected[3].line:,} on")
 
     def say(self, path: Path, problem: str) -> None:
         """Note what is wrong with a path, once; of very many only the number is kept."""
@@ -93,12 +112,24 @@ class Target(Protocol):
         """Store them, and how far files were read."""
 
 
+class RowTarget(Protocol):
+    """Where rows of executions go."""
+
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None, cursor: Cursor | None) -> Added:
+        """Store them, and how far their file was read."""
+
+
 class DryIntake:
     """A target that stores nothing and says what a store would have added."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._rows = DryRun(database)
         self._learned: dict[bytes, bytes] = {}
+
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None, cursor: Cursor | None) -> Added:  # noqa: ARG002
+        """Count the executions that are neither stored nor were seen before."""
+        return self._rows.add_rows(rows, sums)
 
     def take_in(
         self,
@@ -140,9 +171,9 @@ class TranscriptPass:
             known = self.cursors.get(file.name)
             if is_unchanged(known, _now(file)):
                 self.report.unchanged += 1
-            else:
-                for part in self._read(file, known, agents):
-                    self._take(part)
+                continue
+            for part in self._read(file, known, agents):
+                self._take(part)
             if self.progress is not None:
                 self.progress(file.size)
         self._store()
@@ -169,14 +200,12 @@ class TranscriptPass:
 
     def _take(self, part: Part) -> None:
         self.report.lines += part.lines
-        self.report.rejected += len(part.rejected)
         self.report.skipped.update(part.skipped)
         if part.cursor.problem is not None:
             self.report.say(Path(part.cursor.path), part.cursor.problem)
         if self.rejects is not None:
             self.rejects.write(part.cursor.path, part.rejected)
-        for item in part.rejected:
-            self.report.say(Path(part.cursor.path), f"line {item.line:,}: {item.reason}")
+        self.report.reject(part.cursor.path, part.rejected)
         part.rejected = []
         part.cursor = replace(part.cursor, last_read_us=self.now_us)
         self._parts.append(part)
@@ -212,12 +241,12 @@ def _as_open(stream: BinaryIO, file: FoundFile) -> FoundFile:
 class ExecutionsPass:
     """One pass over a file of executions that grows (see `sources.jsonl`). `cursors` are those of this host."""
 
-    store: Store
+    target: RowTarget
     zone: tzinfo
     prices: PriceTable | None
     host: str
     cursors: dict[str, Cursor]
-    rejects: RejectLog
+    rejects: RejectLog | None
     now_us: int
     report: SourceReport = field(default_factory=SourceReport)
 
@@ -268,23 +297,88 @@ class ExecutionsPass:
             self._store(batch, cursor)
         if cursor.problem is None:
             whole = read_whole(read_to(stream, cursor, cursor.position), file)
-            self.store.add_rows((), None, replace(whole, state=str(latest_us), last_read_us=self.now_us))
+            self.target.add_rows((), None, replace(whole, state=str(latest_us), last_read_us=self.now_us))
         return True
 
     def _store(self, batch: Batch, cursor: Cursor) -> None:
-        self.rejects.write(cursor.path, batch.rejected)
-        for item in batch.rejected:
-            self.report.say(Path(cursor.path), f"line {item.line:,}: {item.reason}")
-        found = self.store.add_rows(batch.rows, batch.sums, cursor)
+        if self.rejects is not None:
+            self.rejects.write(cursor.path, batch.rejected)
+        self.report.reject(cursor.path, batch.rejected)
+        self.report.notes += batch.notes
+        self.report.cost_too_low += batch.cost_too_low
+        found = self.target.add_rows(batch.rows, batch.sums, cursor)
         self.report.lines += batch.lines
         self.report.added += found.added
         self.report.known += found.duplicates
-        self.report.rejected += len(batch.rejected)
 
 
 def _is_of_content(row: Row) -> bool:
     """Whether an execution brought no identity, so that it has one of its content and its ordinal."""
     return bool(row[0][6] >> 4 == 8)
+
+
+class Sources(NamedTuple):
+    """What a pass reads: files of executions that wait for the database, files of executions, transcripts in their
+    order; and what was wrong with finding them."""
+
+    waiting: Sequence[Path]
+    executions: Sequence[Path]
+    transcripts: Sequence[FoundFile]
+    report: SourceReport
+
+
+class Ways(NamedTuple):
+    """How a pass reads. Without `prices` there are no costs; without `rejects` it is a dry run, which stores nothing.
+    `zone` is that of times without an offset, `host` this machine, `now_us` the time of the pass."""
+
+    prices: PriceTable | None
+    zone: tzinfo
+    host: str
+    rejects: RejectLog | None
+    now_us: int
+
+
+def run_pass(
+    database: Database, sources: Sources, ways: Ways, progress: Progress | None = None
+) -> dict[str, SourceReport]:
+    """One pass over all sources; what it did, by the kind of source. Raises DatabaseError, or InputError where rejected
+    lines cannot be written; what was stored before that stays, and the next pass goes on."""
+    reports = {WAITING: SourceReport(), JSONL: SourceReport(), CLAUDE_CODE: sources.report}
+    store = Store(database)
+    target = DryIntake(database) if ways.rejects is None else store
+    if ways.rejects is not None:
+        _drain(sources.waiting, store, ways.rejects, ways.now_us, reports[WAITING])
+    cursors = known_cursors(database, ways.host, CLAUDE_CODE)
+    # Any folder may hold files of executions.
+    executions = [file.path for file in sources.transcripts if file.name not in cursors and holds_executions(file.path)]
+    known = known_cursors(database, ways.host, JSONL)
+    following = ExecutionsPass(
+        target, ways.zone, ways.prices, ways.host, known, ways.rejects, ways.now_us, reports[JSONL]
+    )
+    for path in dict.fromkeys([*sources.executions, *executions]):
+        following.run(path)
+    reading = TranscriptSource(ways.prices, ways.host or None)
+    TranscriptPass(target, reading, cursors, ways.rejects, ways.now_us, progress, reports[CLAUDE_CODE]).run(
+        [file for file in sources.transcripts if file.path not in executions]
+    )
+    if ways.rejects is not None:
+        reports[CLAUDE_CODE].changed += settle(store, ways.prices, ways.now_us)
+    return reports
+
+
+def new_files(database: Database, sources: Sources, ways: Ways) -> list[FoundFile]:
+    """The transcripts in which something is new, as far as can be told without opening them."""
+    cursors = known_cursors(database, ways.host, CLAUDE_CODE)
+    return [file for file in sources.transcripts if not is_unchanged(cursors.get(file.name), file)]
+
+
+def _drain(waiting: Sequence[Path], store: Store, rejects: RejectLog, now_us: int, report: SourceReport) -> None:
+    report.files = sum(path.exists() for path in waiting)
+    drained = spool.drain(waiting, store, rejects, now_us)
+    report.lines, report.added, report.known = drained.read, drained.added, drained.duplicates
+    report.rejected = drained.rejected
+    for source, item in drained.examples:
+        report.say(Path(source), f"line {item.line:,}: {item.reason}")
 
 
 def known_cursors(database: Database, host: str, source: str) -> dict[str, Cursor]:

@@ -107,7 +107,9 @@ class Preview:
             "executions": self.executions,
             "changes": self.total.to_dict(),
             "models": [{"model": name} | change.to_dict() for name, change in self.models.items()],
-            "unpriced_models": [{"model": name, "executions": number} for name, number in self.unpriced.most_common()],
+            "unpriced_models": [
+                {"model": name, "executions": number} for name, number in self.unpriced.most_common() if number
+            ],
         }
 
 
@@ -120,7 +122,9 @@ def preview(database: Database, prices: PriceTable, chosen: Filter) -> Preview:
             continue
         costs = _costs_today(row, prices)
         if costs[0] is None:
-            found.unpriced[row[_MODEL]] += 1
+            # What took no tokens (a request that was refused) costs nothing at any price.
+            if row[_COSTS][0] != 0:
+                found.unpriced[row[_MODEL]] += 1
         elif costs[:2] != row[_COSTS][:2]:
             found.models.setdefault(row[_MODEL], Change()).take(row, costs[0])
     found.models = dict(sorted(found.models.items(), key=lambda item: (-abs(item[1].difference_nanousd), item[0])))

@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from claude_force import blocks, clock, query
-from claude_force.analytics import refuse_unknown_names, unpriced_models
+from claude_force.analytics import known_names, unpriced_models
 from claude_force.blocks import Block
 from claude_force.clock import HOUR_US, Window
 from claude_force.database import Connection, Database
@@ -113,7 +113,7 @@ def _projection_dict(block: Block, now_us: int) -> dict[str, float | None] | Non
 def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo, now_us: int) -> SessionBlocks:
     """The blocks of `length` hours that touch the period of the filter; of Claude Code where it names no source."""
     with database.read() as connection:
-        refuse_unknown_names(connection, chosen)
+        chosen = known_names(connection, chosen)
         found = blocks_in(connection, of_claude_code(chosen), length)
         unpriced = _unpriced_models(connection, of_claude_code(chosen), found)
         sources = [] if found else query.names(connection, "source")
@@ -140,13 +140,18 @@ def active_block(connection: Connection, chosen: Filter, now_us: int) -> Block |
 
 
 def blocks_in(connection: Connection, chosen: Filter, length: int) -> list[Block]:
-    """The blocks of the chosen executions that touch the period, each with everything in it, oldest first."""
+    """The blocks that touch the period, oldest first, each with all of the chosen executions in it. Where they begin
+    follows from everything of the same sources, as a subscription counts."""
     start_us, end_us = chosen.window.start_us, chosen.window.end_us
+    whole = Filter(chosen.window, sources=chosen.sources)
     found = [
         block
-        for block in blocks.blocks_of(_sums(connection, chosen, length), length)
+        for block in blocks.blocks_of(_sums(connection, whole, length), length)
         if (start_us is None or start_us < block.end_us) and (end_us is None or block.start_us < end_us)
     ]
+    if found and chosen != whole:
+        span = Window(found[0].start_us, found[-1].end_us)
+        found = blocks.narrowed(found, query.hours(connection, replace(chosen, window=span)))
     reaches = query.edges(connection, chosen, [Window(block.start_us, block.end_us) for block in found])
     return [replace(block, reach=reach) for block, reach in zip(found, reaches, strict=True)]
 

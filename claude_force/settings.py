@@ -238,10 +238,11 @@ def _price(what: str, found: object) -> ModelPrice:
             continue
         # NaN is not between them either, and true is a number to Python.
         if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number <= PRICE_LIMIT:
-            given = f"{number!r}" if isinstance(number, (int, float)) else kind_of(number)
-            given = "missing" if kind not in found else f"not {given}"
+            is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+            given = f"not {number!r}" if is_number else f"not {kind_of(number)}"
             raise SettingsError(
-                f"{what}: {kind} must be US dollars for a million tokens, 0 to {PRICE_LIMIT:,}; it is {given}"
+                f"{what}: {kind} must be a number of US dollars for a million tokens, 0 to {PRICE_LIMIT:,}, "
+                f"{given if kind in found else 'and is missing'}"
             )
     return ModelPrice(**found)
 

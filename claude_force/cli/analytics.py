@@ -244,8 +244,8 @@ def export(
     suffix = output.suffix.lower().removeprefix(".") if output else ""
     chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
     with request.place.database.read() as connection:
-        reports.refuse_unknown_names(connection, request.chosen)
-    rows = query.iterate_rows(request.place.database, request.chosen)
+        names = reports.known_names(connection, request.chosen)
+    rows = query.iterate_rows(request.place.database, names)
     if chosen == "csv":
         count = files.write_csv(rows, output, request.zone, all_columns=all_columns)
     elif chosen == "json":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from claude_force import clock
@@ -45,7 +46,7 @@ def _row(block: Block, report: SessionBlocks) -> list[str]:
         return [f"  gap of {quantity(hours, 'hour')}", "", "", "", "", ""]
     families = sorted({model_family(model) for model in block.models})
     return [
-        f"{start:%Y-%m-%d %H:%M}–{end:%H:%M}",
+        f"{start:%Y-%m-%d %H:%M}–{end:{'%H:%M' if end - start < timedelta(days=1) else '%m-%d %H:%M'}}",
         "active" if block.is_active(report.now_us) else "",
         count(block.totals.executions),
         compact(block.totals.total_tokens),

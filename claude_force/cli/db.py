@@ -166,14 +166,14 @@ def reprice(
       claude-force db reprice --model claude-opus-4-6 --since 2026-01-01 --dry-run
     """
     from claude_force import repricing
-    from claude_force.analytics import refuse_unknown_names
+    from claude_force.analytics import known_names
     from claude_force.pricing import PriceTable
     from claude_force.render import write_page
 
     place = find_place(location)
     chosen = Filter(_since(since, zone_name), models=models)
     with place.database.read() as connection:
-        refuse_unknown_names(connection, chosen)
+        chosen = known_names(connection, chosen)
     prices = PriceTable(place.settings.reference_model, place.settings.prices)
     found = repricing.preview(place.database, prices, chosen)
     if not as_json:

@@ -27,8 +27,9 @@ _SHOWN = 20
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def doctor(as_json: bool, location: str | None) -> None:
-    """List every source: files, lines, when last read, and whatever was rejected, left out or unreadable, and why.
+    """List every source, and what was left out of it.
 
+    Files, lines, when last read, and whatever was rejected, left out or unreadable, with the reason.
     Exit 1 if something could not be read.
 
     \b
@@ -73,7 +74,7 @@ def _say(states: list[SourceState], folders: list[str], waiting: list[str], repo
     for path in waiting:
         click.echo(for_terminal(f"\nExecutions wait in {path}: claude-force ingest"))
     if reported:
-        click.echo(f"\n{reported:,} final figures of sub-agents wait for the responses that they are of")
+        click.echo(f"\nFinal figures of sub-agents whose files were not read: {reported:,}")
 
 
 def _lines(state: SourceState, folders: list[str], place: Place) -> list[str]:
@@ -82,9 +83,9 @@ def _lines(state: SourceState, folders: list[str], place: Place) -> list[str]:
     is_own = state.source == "claude-code" and state.host == (host_name() or "")
     lines = [f"Folder:      {folder}" for folder in folders] if is_own else []
     if is_own and not folders:
-        lines.append("Folder:      none is there (~/.claude/projects, ~/.config/claude/projects)")
-    counts = ((state.files, "file"), (state.lines, "line"), (state.executions, "execution"))
-    lines.append(f"Read:        {', '.join(quantity(*count) for count in counts)}")
+        lines.append("Folder:      none is there; claude-force ingest --help says which are looked for")
+    counts = ((state.files, "file"), (state.lines, "line"), (state.executions, "response"))
+    lines.append(f"Read:        {', '.join(quantity(*count) for count in counts)}, copies included")
     if state.last_read_us:
         moment = clock.moment_of(state.last_read_us, clock.local_zone())
         lines.append(f"Last read:   {moment:%Y-%m-%d %H:%M:%S}")

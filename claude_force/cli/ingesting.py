@@ -16,18 +16,18 @@ import click
 from claude_force import clock, spool
 from claude_force.cli.options import Place, database_option, find_place, progress_bar
 from claude_force.escape import for_terminal
-from claude_force.record import CLAUDE_CODE
 from claude_force.settings import DATABASE_VARIABLE, database_location, host_name, metrics_file, user_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from claude_force.cursor import Cursor
-    from claude_force.ingest import SourceReport
+    from claude_force.ingest import SourceReport, Sources
     from claude_force.sources.following import FoundFile
 
 _LONG_WORK_BYTES = 64 * 1024 * 1024
 """Less is read before a progress bar would be."""
+
+_NOTES_SHOWN = 20
 
 _TITLES = {"spool": "waiting records", "executions": "executions files", "claude-code": "Claude Code transcripts"}
 _COUNTS = ("files", "unchanged", "lines", "added", "known", "changed", "rejected")
@@ -35,17 +35,17 @@ _COUNTS = ("files", "unchanged", "lines", "added", "known", "changed", "rejected
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
-@click.option("--dry-run", is_flag=True, help="Say what transcripts hold that is new; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what there is that is new; change nothing.")
 @click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, location: str | None) -> None:
-    """Read what is new since the last time, everywhere: nothing is read twice, and nothing is counted twice.
+    """Read what is new in every source.
 
-    Without PATH: executions that waited for the database, the metrics file of the settings, and the transcripts of
-    Claude Code (~/.claude/projects, ~/.config/claude/projects, or the folders of CLAUDE_CONFIG_DIR, with commas between
-    them). A PATH is a folder of transcripts, a transcript, or a JSONL file of executions. Of transcripts only metrics
-    are stored, never what was said.
+    Nothing is read twice, and nothing is counted twice. Without PATH: executions that waited for the database, the
+    metrics file of the settings, and the transcripts of Claude Code (~/.claude/projects, ~/.config/claude/projects, or
+    the folders of CLAUDE_CONFIG_DIR, with commas between them). A PATH is a folder of transcripts, a transcript, or a
+    JSONL file of executions. Of transcripts only metrics are stored, never what was said.
 
     \b
     Example:
@@ -53,68 +53,50 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
     """
     from claude_force import ingest as passes
     from claude_force.pricing import PriceTable
-    from claude_force.sources import transcripts
-    from claude_force.sources.claude_code import TranscriptSource
     from claude_force.sources.loading import RejectLog
-    from claude_force.store import Store
 
     place = find_place(location)
     found = place.settings
-    prices = PriceTable(found.reference_model, found.prices) if found.cost_tracking else None
-    store, host, now_us = Store(place.database), host_name() or "", clock.now_us()
-    rejects = None if dry_run else RejectLog(place.home.rejected_file)
-    reports = {name: passes.SourceReport() for name in _TITLES}
-    folders, executions = _sorted(paths, place, reports["claude-code"])
-    cursors = passes.known_cursors(place.database, host, CLAUDE_CODE)
-    files, more = _told_apart(transcripts.find(folders, reports["claude-code"].say), cursors)
-    if rejects is not None:
-        if not paths:
-            _drain_spool(place, store, rejects, reports["spool"], now_us)
-        known = passes.known_cursors(place.database, host, passes.JSONL)
-        following = passes.ExecutionsPass(store, clock.local_zone(), prices, host, known, rejects, now_us)
-        for path in dict.fromkeys(executions + more):
-            reports["executions"] = following.run(path)
-    target: passes.Target = passes.DryIntake(place.database) if rejects is None else store
-    with _progress(files) as advance, _without_collecting():
-        reading = passes.TranscriptPass(
-            target, TranscriptSource(prices, host or None), cursors, rejects, now_us, advance, reports["claude-code"]
-        )
-        reading.run(files)
-    if rejects is not None:
-        reports["claude-code"].changed += passes.settle(store, prices, now_us)
+    ways = passes.Ways(
+        prices=PriceTable(found.reference_model, found.prices) if found.cost_tracking else None,
+        zone=clock.local_zone(),
+        host=host_name() or "",
+        rejects=None if dry_run else RejectLog(place.home.rejected_file),
+        now_us=clock.now_us(),
+    )
+    sources = _sources(paths, place)
+    with _progress(passes.new_files(place.database, sources, ways)) as advance, _without_collecting():
+        reports = passes.run_pass(place.database, sources, ways, advance)
     _say(reports, place, paths, dry_run=dry_run, quiet=quiet, as_json=as_json)
     if any(report.problems for report in reports.values()):
         sys.exit(1)
 
 
+def _sources(paths: Sequence[Path], place: Place) -> Sources:
+    """What to read, told apart; what is wrong with it is said in the report."""
+    from claude_force.ingest import SourceReport, Sources
+    from claude_force.sources import transcripts
+
+    report = SourceReport()
+    folders, executions = _sorted(paths, place, report)
+    waiting = () if paths else waiting_files(place)
+    return Sources(waiting, executions, transcripts.find(folders, report.say), report)
+
+
 def _sorted(paths: Sequence[Path], place: Place, report: SourceReport) -> tuple[list[Path], list[Path]]:
     """What holds transcripts, and which files hold executions."""
     from claude_force.sources import transcripts
-    from claude_force.sources.jsonl import holds_executions
+    from claude_force.sources.jsonl import holds_executions, holds_objects
 
     if paths:
         executions = [path for path in paths if path.is_file() and holds_executions(path)]
-        return [path.absolute() for path in paths if path not in executions], [path.absolute() for path in executions]
+        others = [path for path in paths if path not in executions]
+        for path in [path for path in others if path.is_file() and not holds_objects(path)]:
+            report.say(path, "neither a transcript nor a file of executions: no line of JSON at its beginning")
+            others.remove(path)
+        return [path.absolute() for path in others], [path.absolute() for path in executions]
     own = metrics_file(place.settings, place.home)
     return transcripts.roots(os.environ, user_folder(), report.say), [own] if own.is_file() else []
-
-
-def _told_apart(found: Sequence[FoundFile], cursors: Mapping[str, Cursor]) -> tuple[list[FoundFile], list[Path]]:
-    """The transcripts among files, and those that hold executions, which any folder may have."""
-    from claude_force.sources.jsonl import holds_executions
-
-    executions = [file.path for file in found if file.name not in cursors and holds_executions(file.path)]
-    return [file for file in found if file.path not in executions], executions
-
-
-def _drain_spool(place: Place, store: Any, rejects: Any, report: SourceReport, now_us: int) -> None:
-    waiting = waiting_files(place)
-    report.files = sum(path.exists() for path in waiting)
-    drained = spool.drain(waiting, store, rejects, now_us)
-    report.lines, report.added, report.known = drained.read, drained.added, drained.duplicates
-    report.rejected = drained.rejected
-    for source, item in drained.examples:
-        report.say(Path(source), f"line {item.line:,}: {item.reason}")
 
 
 def waiting_files(place: Place) -> tuple[Path, ...]:
@@ -175,8 +157,11 @@ def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[P
     from claude_force.render import quantity
 
     if not any(report.files for report in reports.values()):
-        click.echo("Nothing to read: no transcripts of Claude Code and no file of executions were found.")
-        click.echo("Name a folder or a file: claude-force ingest PATH" if not paths else "No *.jsonl file is there.")
+        places = ", ".join(map(str, paths)) or "~/.claude/projects, ~/.config/claude/projects"
+        if not paths and os.environ.get("CLAUDE_CONFIG_DIR"):
+            places = "CLAUDE_CONFIG_DIR"
+        click.echo(f"Nothing to read: no transcript of Claude Code and no file of executions in {for_terminal(places)}")
+        click.echo("Name a folder or a file: claude-force ingest PATH")
         return
     click.echo(f"{'Would read' if dry_run else 'Read'} into {for_terminal(place.database.name)}")
     for source, report in reports.items():
@@ -184,11 +169,24 @@ def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[P
             continue
         click.echo(f"  {_TITLES[source]}: {quantity(report.files, 'file')}, {report.unchanged:,} with nothing new")
         added = quantity(report.added, "new execution")
-        click.echo(f"    {quantity(report.lines, 'line')}: {added}, {report.known:,} known")
+        click.echo(f"    {quantity(report.lines, 'line')}: {added}, {report.known:,} known already")
         if report.changed:
             click.echo(f"    {quantity(report.changed, 'execution')} got the final figures")
         for reason, count in sorted(report.skipped.items()):
             click.echo(f"    {count:,} left out: {reason}")
+        for note in _notes(report):
+            click.echo(f"    {for_terminal(note)}")
         if report.rejected:
             where = for_terminal(str(place.home.rejected_file))
             click.echo(f"    {quantity(report.rejected, 'line')} rejected, with the reason in {where}")
+
+
+def _notes(report: SourceReport) -> Iterator[str]:
+    """What a person should hear about executions that were taken."""
+    from claude_force.render import quantity
+
+    for note, number in report.notes.most_common(_NOTES_SHOWN):
+        yield f"{quantity(number, 'execution')}: {note}"
+    if report.cost_too_low:
+        costs = quantity(report.cost_too_low, "cost")
+        yield f"{costs} far below list price, as claude-force 1.3 wrote them: claude-force db reprice"

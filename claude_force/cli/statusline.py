@@ -23,6 +23,9 @@ from claude_force.database import Database
 from claude_force.escape import for_terminal
 from claude_force.query import Filter
 from claude_force.render import count, hours_minutes, money
+from claude_force.settings import DATABASE_VARIABLE
+
+ELSEWHERE = f"claude-force ingest makes it, {DATABASE_VARIABLE} names another"
 
 _SESSION_DAYS = 7
 """How far back a session is looked for: its cost is not worth reading all of history after every answer."""
@@ -42,7 +45,9 @@ class Stored(NamedTuple):
 @timezone_option
 @database_option
 def statusline(zone_name: str | None, location: str | None) -> None:
-    """One line about session, day and block, for the status line of Claude Code.
+    """One line for the status line of Claude Code.
+
+    The model, what session, day and block cost, how fast, and how full the context is.
 
     It reads what Claude Code says of the session on standard input. To see it there, put into ~/.claude/settings.json:
 
@@ -79,7 +84,10 @@ def _read_input() -> Any:
 def _look_up(given: Any, location: str | None, zone: tzinfo, now_us: int) -> Stored:
     database = find_place(location).database
     try:
-        return _read(database, given, zone, now_us) if database.exists() else Stored()
+        if not database.exists():
+            click.echo(f"claude-force statusline: no database at {for_terminal(database.name)}; {ELSEWHERE}", err=True)
+            return Stored()
+        return _read(database, given, zone, now_us)
     finally:
         database.close()
 

@@ -42,7 +42,7 @@ def found_file(path: Path, status: os.stat_result | None = None) -> FoundFile:
     """The file of a path. Raises OSError, also for what is no regular file: a pipe would wait for ever."""
     status = status or path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "is not a regular file")
+        raise OSError(errno.EINVAL, "not a regular file")
     return FoundFile(
         path, storable(path), status.st_dev & _INODES, status.st_ino & _INODES, status.st_size, status.st_mtime_ns
     )

@@ -161,18 +161,28 @@ def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
 def holds_executions(path: Path) -> bool:
     """Whether a file begins with executions, rather than with entries of a transcript: what its first whole object
     is."""
+    found = _first_object(path)
+    return found is not None and "agent_name" in found and "success" in found
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether a file begins with lines of JSON at all, or is empty: one that cannot be read may."""
+    try:
+        return path.stat().st_size == 0 or _first_object(path) is not None
+    except OSError:
+        return True
+
+
+def _first_object(path: Path) -> dict[str, Any] | None:
     try:
         if not path.is_file():
-            return False
+            return None
         with path.open("rb") as stream:
-            for line in islice(iter(partial(stream.readline, LINE_LIMIT_BYTES), b""), _LOOKED_AT):
-                found = _object_of(line)
-                if found is not None:
-                    return "agent_name" in found and "success" in found
+            lines = islice(iter(partial(stream.readline, LINE_LIMIT_BYTES), b""), _LOOKED_AT)
+            return next((found for line in lines if (found := _object_of(line)) is not None), None)
     except OSError:
         # Whoever reads it says what is wrong.
-        return False
-    return False
+        return None
 
 
 def _object_of(line: bytes) -> dict[str, Any] | None:

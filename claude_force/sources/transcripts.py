@@ -37,7 +37,7 @@ def roots(environment: Mapping[str, str], home: Path, say: Say) -> list[Path]:
         folders = [folder if folder.name == "projects" else folder / "projects" for folder in folders]
         for folder in folders:
             if not folder.is_dir():
-                say(folder, "is not there, though CLAUDE_CONFIG_DIR names it")
+                say(folder, "not there, though CLAUDE_CONFIG_DIR names it")
     else:
         config = environment.get("XDG_CONFIG_HOME") or str(home / ".config")
         folders = [home / ".claude" / "projects", Path(config) / "claude" / "projects"]
@@ -70,7 +70,7 @@ def _find_in(
         status = path.stat()
         identity = (status.st_dev, status.st_ino)
         if identity in above:
-            say(path, "is a link to a folder that it is in (a loop); not followed")
+            say(path, "a link to a folder that it is in (a loop); not followed")
         if identity in seen:
             return []
         seen.add(identity)

@@ -35,7 +35,7 @@ def test_an_empty_home_is_told_what_to_do(run: Run) -> None:
     assert "claude-force ingest PATH" in done.stdout
     doctor = run("doctor")
     assert doctor.returncode == 0
-    assert "none is there (~/.claude/projects, ~/.config/claude/projects)" in doctor.stdout
+    assert "Folder:      none is there" in doctor.stdout
 
 
 def test_a_pass_without_path_finds_the_transcripts(run: Run, projects: Path) -> None:
@@ -115,7 +115,7 @@ def test_the_doctor_names_a_folder_that_the_variable_names_in_vain(run: Run, tmp
     """And fails, since something that is meant to be read is not."""
     done = run("doctor", env={"CLAUDE_CONFIG_DIR": str(tmp_path / "nowhere")})
     assert done.returncode == 1
-    assert "nowhere/projects: is not there, though CLAUDE_CONFIG_DIR names it" in done.stdout
+    assert "nowhere/projects: not there, though CLAUDE_CONFIG_DIR names it" in done.stdout
 
 
 def test_executions_that_wait_are_named_and_taken_in(run: Run, home: Path) -> None:
@@ -130,3 +130,35 @@ def test_executions_that_wait_are_named_and_taken_in(run: Run, home: Path) -> No
     shown = json.loads(run("ingest", "--json").stdout)
     assert shown["sources"]["spool"]["added"] == 3
     assert "spool" not in run("doctor").stdout
+
+
+def test_a_file_that_is_something_else_is_named_and_not_read(run: Run, home: Path) -> None:
+    """One line for it; what is empty is nothing to complain about."""
+    (home / "notes.txt").write_text("Buy milk\nCall home\n" * 50)
+    (home / "empty.jsonl").touch()
+    done = run("ingest", home / "notes.txt", home / "empty.jsonl")
+    assert done.returncode == 1
+    assert "notes.txt: neither a transcript nor a file of executions" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (home / ".claude" / "metrics" / "rejected.jsonl").exists()
+
+
+def test_many_bad_lines_are_named_in_a_few(run: Run, projects: Path) -> None:
+    """The first three, and how many more; all of them are in the file of rejected lines."""
+    (projects / "bad.jsonl").write_text('{"type": "user"}\n' + "bad\n" * 100)
+    done = run("ingest", "--json")
+    shown = json.loads(done.stdout)
+    assert (done.returncode, shown["rejected"]) == (1, 100)
+    assert [problem["problem"] for problem in shown["sources"]["claude-code"]["problems"]][-1] == (
+        "and 97 more lines from line 5 on"
+    )
+    assert len((projects.parent / "metrics" / "rejected.jsonl").read_text().splitlines()) == 100
+
+
+def test_a_dry_run_counts_executions_too(run: Run, home: Path) -> None:
+    """And says what a person should hear about them, as the pass does: these costs are those of claude-force 1.3."""
+    dry = run("ingest", EXAMPLES / "executions-1.3.jsonl", "--dry-run")
+    done = run("ingest", EXAMPLES / "executions-1.3.jsonl")
+    for output in (dry.stdout, done.stdout):
+        assert "3,000 lines: 3,000 new executions, 0 known already" in output
+        assert "3,000 costs far below list price, as claude-force 1.3 wrote them: claude-force db reprice" in output

@@ -187,4 +187,4 @@ def test_a_user_that_does_not_exist_is_a_folder_that_is_not_there(run: Run) -> N
     """In CLAUDE_CONFIG_DIR; it is named."""
     done = run("ingest", env={"CLAUDE_CONFIG_DIR": "~nobody-of-this-name/x"})
     assert done.returncode == 1
-    assert "is not there, though CLAUDE_CONFIG_DIR names it" in done.stderr
+    assert "not there, though CLAUDE_CONFIG_DIR names it" in done.stderr

@@ -339,3 +339,36 @@ def test_blocks_as_csv_are_the_blocks_alone(run: Run, home: Path) -> None:
     assert [(row["executions"], row["models"], row["is_active"]) for row in rows] == [
         ("1", "claude-opus-5", "false")
     ] * 2
+
+
+def test_a_name_as_it_is_shown_is_enough_for_a_filter(run: Run, home: Path) -> None:
+    """The last folders of a project, and the beginning of a session's id, where they are of one alone."""
+    store(
+        home,
+        a_response(),
+        a_response(timestamp_us=NOON_US + 1, workflow_id=SESSIONS[1], project="/home/ada/play/app"),
+        a_response(timestamp_us=NOON_US + 2, workflow_id=None, project="/home/ada/site"),
+    )
+    assert as_json(run, "summary", "--project", "site")["total_executions"] == 1
+    assert as_json(run, "summary", "--project", "play/app")["total_executions"] == 1
+    assert as_json(run, "summary", "--workflow", SESSIONS[0][:8])["total_executions"] == 1
+    exported = run("analytics", "export", "--json", "--project", "site")
+    assert len(json.loads(exported.stdout)) == 1
+    for options in (("--project", "app"), ("--project", "pp"), ("--workflow", "1b2"), ("--workflow", "zzzz")):
+        done = run("analytics", "summary", *options)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: no ")
+
+
+def test_a_filter_does_not_move_a_block(run: Run, home: Path) -> None:
+    """A subscription counts everything, so a block begins where it begins whatever part of it is asked for."""
+    store(
+        home,
+        a_response(timestamp_us=NOON_US),
+        a_response(timestamp_us=NOON_US + 3 * HOUR_US, project="/home/ada/site"),
+        a_response(timestamp_us=NOON_US + 9 * HOUR_US),
+    )
+    whole = [block for block in as_json(run, "blocks")["blocks"] if not block["isGap"]]
+    part = as_json(run, "blocks", "--project", "/home/ada/site")["blocks"]
+    assert [block["entries"] for block in whole] == [2, 1]
+    assert [(block["startTime"], block["entries"]) for block in part] == [(whole[0]["startTime"], 1)]

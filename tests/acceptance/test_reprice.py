@@ -139,8 +139,8 @@ def test_prices_of_the_settings(run: Run, home: Path) -> None:
     [
         ("{", "performance.prices must be a JSON object: "),
         ("3", "performance.prices must be an object, not a number"),
-        ('{"m": {"input": 1}}', "performance.prices: the price of 'm': output must be US dollars"),
-        ('{"m": {"input": NaN, "output": 1}}', "it is not nan"),
+        ('{"m": {"input": 1}}', "performance.prices: the price of 'm': output must be a number of US dollars"),
+        ('{"m": {"input": NaN, "output": 1}}', "not nan"),
     ],
 )
 def test_a_wrong_price_is_not_set(text: str, said: str, run: Run, home: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_file_that_was_read_in_part_does_not_look_unchanged(tmp_path: Path) ->
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     """It would be waited for without end."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="is not a regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         found_file(tmp_path / "pipe")
 
 
