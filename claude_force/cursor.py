@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """One file of a source on one host. `position` is where the next line begins; `head` and `tail` are hashes of the
-    first bytes and of those before the position. `lines`, `responses` and `rejected` count what was read from it, all
-    generations together; `skipped` counts by reason, as JSON; `state` is what its reader must remember. `problem` says
-    why it could not be read to its end the last time; None where it could."""
+    first bytes and of those before the position. `lines`, `responses` and `rejected` count what was read from it since
+    it was this file; `skipped` counts by reason, as JSON; `state` is what its reader must remember. `problem` says why
+    it could not be read to its end the last time; None where it could."""
 
     host: str
     path: str

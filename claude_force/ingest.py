@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from pathlib import Path
@@ -39,7 +39,7 @@ from claude_force.sources.following import (
 )
 from claude_force.sources.jsonl import Batch, JsonlSource, Rejected, holds_executions
 from claude_force.sources.loading import DryRun, RejectLog
-from claude_force.sources.transcripts import place_of
+from claude_force.sources.transcripts import agent_ids, place_of
 from claude_force.store import Store, TakenIn
 
 SIGHTINGS_AT_ONCE = 2000
@@ -191,12 +191,12 @@ class TranscriptPass:
                         yield from self._read(older, replace(known, path=older.name), agents)
                 place = place_of(file.path, agents)
                 yield from self.source.read(stream, file, cursor, place)
-        except OSError as error:
-            problem = "vanished before it was read" if isinstance(error, FileNotFoundError) else error.strerror
-            self.report.say(file.path, problem or str(error))
+        except (OSError, ValueError, RecursionError) as error:
+            problem = "vanished before it was read" if isinstance(error, FileNotFoundError) else _reason(error)
+            self.report.say(file.path, problem)
             cursor = known or unread(file, host=self.source.host or "", source=CLAUDE_CODE)
             if not isinstance(error, FileNotFoundError):
-                yield Part(replace(cursor, problem=problem or str(error)))
+                yield Part(replace(cursor, problem=problem))
 
     def _take(self, part: Part) -> None:
         self.report.lines += part.lines
@@ -223,6 +223,10 @@ class TranscriptPass:
         self.report.known += taken.known
         self.report.changed += taken.changed
         self._parts, self._sightings = [], 0
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or f"{type(error).__name__}: {error}"[:200]
 
 
 def _now(file: FoundFile) -> FoundFile:
@@ -349,20 +353,22 @@ def run_pass(
     if ways.rejects is not None:
         _drain(sources.waiting, store, ways.rejects, ways.now_us, reports[WAITING])
     cursors = known_cursors(database, ways.host, CLAUDE_CODE)
-    # Any folder may hold files of executions.
-    executions = [file.path for file in sources.transcripts if file.name not in cursors and holds_executions(file.path)]
+    # Any folder may hold files of executions; one that was empty, or held nothing of a transcript, may be one now.
+    unknown = [file for file in sources.transcripts if file.name not in cursors or not cursors[file.name].responses]
+    executions = {file.path for file in unknown if holds_executions(file.path)}
     known = known_cursors(database, ways.host, JSONL)
     following = ExecutionsPass(
         target, ways.zone, ways.prices, ways.host, known, ways.rejects, ways.now_us, reports[JSONL]
     )
-    for path in dict.fromkeys([*sources.executions, *executions]):
+    for path in dict.fromkeys([*sources.executions, *sorted(executions)]):
         following.run(path)
     reading = TranscriptSource(ways.prices, ways.host or None)
     TranscriptPass(target, reading, cursors, ways.rejects, ways.now_us, progress, reports[CLAUDE_CODE]).run(
         [file for file in sources.transcripts if file.path not in executions]
     )
     if ways.rejects is not None:
-        reports[CLAUDE_CODE].changed += settle(store, ways.prices, ways.now_us)
+        runs = agent_ids(sources.transcripts)
+        reports[CLAUDE_CODE].changed += settle(store, ways.prices, runs, ways.now_us)
     return reports
 
 
@@ -387,12 +393,13 @@ def known_cursors(database: Database, host: str, source: str) -> dict[str, Curso
         return {cursor.path: cursor for cursor in query.cursors(connection, host) if cursor.source == source}
 
 
-def settle(store: Store, prices: PriceTable | None, now_us: int) -> int:
-    """Take better figures for responses whose usage was never final, where another record told them; how many."""
+def settle(store: Store, prices: PriceTable | None, runs: Collection[str], now_us: int) -> int:
+    """Take better figures for responses whose usage was never final, where another record told them; how many. `runs`
+    are the sub-agents whose files were in this pass."""
     with store.database.read() as connection:
         if not query.reported(connection):
             return 0
-    return store.settle(lambda row: _priced(row, prices), now_us)
+    return store.settle(lambda row: _priced(row, prices), runs, now_us)
 
 
 def _priced(row: Row, prices: PriceTable | None) -> Row:

@@ -31,6 +31,9 @@ _USAGE = (
 """What belongs together: a usage is taken whole, with the price that was made from it."""
 
 
+_SURENESS = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2}
+"""How sure a usage is by its basis; the final one of its own source is surer than each."""
+
 LONGEST_PAUSE_US = HOUR_US
 """The lines of one response are never further apart; a later one is of something else, or of a wrong clock."""
 
@@ -39,15 +42,19 @@ LONGEST_PAUSE_US = HOUR_US
 class Sighting:
     """A response, as a row. `identities` are what it is known by, each enough alone. `side` is by what the response
     would be known in its session on this side (main conversation, or sub-agent), `other_side` on the other, where a
-    replay stands that has no identity in common; None where that cannot be told. `goes_on` says that these are further
-    lines of what was seen in the same file before."""
+    replay stands that has no identity in common; None where that cannot be told. `from_us` is where it
+    ended when it was seen in the same file before, of which these are further lines; None where they are the first."""
 
     row: Row
     identities: tuple[bytes, ...]
     side: bytes | None = None
     other_side: bytes | None = None
     is_sidechain: bool = False
-    goes_on: bool = False
+    from_us: int | None = None
+
+    def goes_on(self, known: Row) -> bool:
+        """Whether these are the lines after those that an execution is known from: not those of a copy of it."""
+        return self.from_us is not None and self.from_us == known[_END]
 
 
 def keys_of(sightings: Iterable[Sighting]) -> set[bytes]:
@@ -117,7 +124,7 @@ class Resolution:
 
 def met(known: Row, sighting: Sighting) -> Row:
     """What an execution that is not stored yet is after another sighting of it: in whatever order they come."""
-    if sighting.goes_on:
+    if sighting.goes_on(known):
         return merged(known, sighting.row, goes_on=True)
     return _with_usage(known, sighting.row) if _rank(sighting.row) > _rank(known) else known
 
@@ -125,7 +132,7 @@ def met(known: Row, sighting: Sighting) -> Row:
 def merged(known: Row, seen: Row, *, goes_on: bool) -> Row:
     """What a stored execution is after another sighting of it; the very same row where nothing changes. Its identity,
     names and outcome stay."""
-    may_change = goes_on or known[_BASIS] == PROVISIONAL
+    may_change = goes_on or known[_BASIS] is not None
     row = _with_usage(known, seen) if may_change and _rank(seen) > _rank(known) else known
     longer_us = seen[_END] - known[_END]
     if goes_on and 0 < longer_us <= LONGEST_PAUSE_US:
@@ -143,9 +150,9 @@ def _with_usage(known: Row, seen: Row) -> Row:
     return tuple(row)
 
 
-def _rank(row: Row) -> tuple[bool, bool, tuple[int, int]]:
-    """By what usages of one response are compared: known, final, large."""
-    return row[_OUTPUT] is not None, row[_BASIS] != PROVISIONAL, size_of(row)
+def _rank(row: Row) -> tuple[bool, int, tuple[int, int]]:
+    """By what usages of one response are compared: known, sure, large."""
+    return row[_OUTPUT] is not None, _SURENESS.get(row[_BASIS], len(_SURENESS)), size_of(row)
 
 
 def size_of(row: Row) -> tuple[int, int]:

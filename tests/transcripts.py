@@ -320,7 +320,7 @@ class Passes:
             now_us,
             report=self.report,
         ).run(found)
-        ingest.settle(self.store, self.prices, now_us)
+        ingest.settle(self.store, self.prices, transcripts.agent_ids(found), now_us)
 
     def rows(self) -> list[dict[str, Any]]:
         """What is stored."""

@@ -3,18 +3,20 @@ reported of some."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
 from claude_force.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database import Connection, Database, Row
 from claude_force.query.filter import COLUMNS, OF_SERIES, SERIES
+from claude_force.record import FIELDS
 from claude_force.sighting import ReportedUsage
 
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
 _REPORTED = tuple(field.name for field in fields(ReportedUsage))
 _AT_ONCE = 500
+_RUN, _INSTANT = FIELDS.index("run_id"), FIELDS.index("timestamp_us")
 
 
 def cursors(connection: Connection, host: str | None = None) -> list[Cursor]:
@@ -57,19 +59,29 @@ def reported(connection: Connection) -> int:
     return int(connection.fetch("SELECT COUNT(*) FROM reported_usages")[0][0])
 
 
-def reported_usages(connection: Connection) -> list[tuple[ReportedUsage, list[Row]]]:
-    """What was reported and not taken yet, each with the executions of its run at its time, oldest first; uids are as
-    the engine has them."""
-    reports = [
-        ReportedUsage(*row)
-        for row in connection.fetch(f"SELECT {', '.join(_REPORTED)} FROM reported_usages ORDER BY until_us, run_id")
-    ]
-    return [(report, _of_run(connection, report)) for report in reports]
+def reported_usages(connection: Connection) -> list[ReportedUsage]:
+    """What was reported and not taken yet, the oldest first."""
+    rows = connection.fetch(f"SELECT {', '.join(_REPORTED)} FROM reported_usages ORDER BY until_us, run_id")
+    return [ReportedUsage(*row) for row in rows]
 
 
-def _of_run(connection: Connection, report: ReportedUsage) -> list[Row]:
-    return connection.fetch(
-        f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} AND timestamp_us >= :since_us "
-        "AND timestamp_us <= :until_us AND run_id = :run_id ORDER BY timestamp_us, executions.uid",
-        {"since_us": report.since_us, "until_us": report.until_us, "run_id": report.run_id},
-    )
+def executions_of_runs(connection: Connection, reports: Sequence[ReportedUsage]) -> dict[ReportedUsage, list[Row]]:
+    """The executions of the run of each report at its time, the oldest first; uids are as the engine has them."""
+    found: dict[ReportedUsage, list[Row]] = {}
+    for start in range(0, len(reports), _AT_ONCE):
+        part = reports[start : start + _AT_ONCE]
+        runs = {f"run_{place}": run_id for place, run_id in enumerate({report.run_id for report in part})}
+        period = {"since_us": min(item.since_us for item in part), "until_us": max(item.until_us for item in part)}
+        rows = connection.fetch(
+            f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} AND timestamp_us >= :since_us "
+            f"AND timestamp_us <= :until_us AND run_id IN ({', '.join(f':{name}' for name in runs)}) "
+            "ORDER BY timestamp_us, executions.uid",
+            runs | period,
+        )
+        for report in part:
+            found[report] = [
+                row
+                for row in rows
+                if row[_RUN] == report.run_id and report.since_us <= row[_INSTANT] <= report.until_us
+            ]
+    return found

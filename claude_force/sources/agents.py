@@ -3,7 +3,7 @@ started them, in the transcript of their session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from claude_force.record import task_hash
 from claude_force.sources.entries import blocks_of, decode_entry, task_calls_of, task_result_of
 from claude_force.sources.following import found_file
 from claude_force.sources.lines import READ_ERRORS, read_chunks
+from claude_force.sources.walking import find_files
 
 _META_LIMIT_BYTES = 1024 * 1024
 _CHUNK_LINES = 1000
@@ -47,7 +48,7 @@ class Agents:
         if not (found := own.get(agent_id or "") or own.get(prompt or "")):
             # An agent may have started it.
             folder = session_file.with_suffix("") / "subagents"
-            others = self._calls_in(folder, folder.rglob("agent-*.jsonl"))
+            others = self._calls_in(folder, _agents_in(folder))
             found = others.get(agent_id or "") or others.get(prompt or "")
         return found or None
 
@@ -73,6 +74,17 @@ class Agents:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._say(path, f"not what it should be: {error}; the type of its sub-agent is looked up elsewhere")
         return None
+
+
+def _agents_in(folder: Path) -> Iterator[Path]:
+    """The transcripts of sub-agents in a folder. Their own reading says what is wrong with it."""
+    if folder.is_dir():
+        for file in find_files([folder], _is_of_agent, lambda _path, _problem: None):
+            yield file.path
+
+
+def _is_of_agent(name: str) -> bool:
+    return name.startswith("agent-") and name.endswith(".jsonl")
 
 
 def _calls_in(transcript: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from claude_force.pricing import Usage as Tokens
 from claude_force.record import (
     CLAUDE_CODE,
     COST_LIMIT_NANOUSD,
+    DURATION_LIMIT_US,
     NANOUSD,
     PROVISIONAL,
     ExecutionMetrics,
@@ -106,7 +107,7 @@ class TranscriptSource:
             side_of(response, is_sidechain=response.is_sidechain),
             side_of(response, is_sidechain=not response.is_sidechain),
             response.is_sidechain,
-            response.goes_on,
+            response.from_us,
         )
 
     def _record(self, response: Response, place: Place) -> ExecutionMetrics:
@@ -123,7 +124,7 @@ class TranscriptSource:
             success=response.error_type is None,
             model=response.model,
             task_hash=response.run.task_hash,
-            duration_us=None if asked is None or asked > ended else ended - asked,
+            duration_us=ended - asked if asked is not None and 0 <= ended - asked <= DURATION_LIMIT_US else None,
             input_tokens=tokens[0] if tokens else None,
             output_tokens=tokens[1] if tokens else None,
             cache_read_tokens=tokens[2] if tokens else 0,

@@ -16,9 +16,10 @@ import orjson
 from claude_force.errors import InvalidRecord
 from claude_force.record import kind_of
 
-_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
-"""Half a character, as JavaScript writes what was cut in the middle; no decoder takes it."""
+_HIGH, _LOW, _PLAIN = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}", rb"\\\\"
+_HALVES = re.compile(rb"(%b|%b%b)|%b|%b" % (_PLAIN, _HIGH, _LOW, _HIGH, _LOW))
+"""Half a character, as JavaScript writes what was cut in the middle, which no decoder takes; in the group what only
+looks like one."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -139,7 +140,7 @@ def decode_entry(line: bytes) -> Entry:
     except msgspec.ValidationError:
         return _tolerated(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        whole = _LONE_SURROGATE.sub(rb"\\ufffd", line)
+        whole = _HALVES.sub(lambda match: match[1] or b"\\ufffd", line)
         if whole != line:
             return decode_entry(whole)
         raise InvalidRecord("", f"not valid JSON: {error}") from None

@@ -29,7 +29,7 @@ import msgspec
 from claude_force.clock import DAY_US, SECOND_US, parse_instant
 from claude_force.errors import InvalidRecord
 from claude_force.record import DURATION_LIMIT_US, NAME_LIMIT, PROJECT_LIMIT, TOKENS_LIMIT, UNKNOWN, task_hash
-from claude_force.sighting import ReportedUsage
+from claude_force.sighting import LONGEST_PAUSE_US, ReportedUsage
 from claude_force.sources.entries import (
     Entry,
     Message,
@@ -83,7 +83,8 @@ class Run:
 @dataclass(slots=True)
 class Response:
     """One response, as far as it was read. `asked_us` is the instant of the entry that it answers, `content` a hash of
-    what its first line says. `goes_on` says that these are further lines of one that was handed over before."""
+    what its first line says. `from_us` is where it ended when it was handed over before; None where these are
+    its first lines."""
 
     message_id: str
     request_id: str | None
@@ -103,11 +104,12 @@ class Response:
     error_type: str | None
     cost_usd: float | None
     line: int
-    goes_on: bool = False
+    from_us: int | None = None
 
     def take(self, entry: Entry, message: Message, instant: int) -> None:
         """Take in a further line: the usage that is final, or larger, and the end."""
-        self.last_us = max(self.last_us, instant)
+        if 0 < instant - self.last_us <= LONGEST_PAUSE_US:
+            self.last_us = instant
         if self.agent_name == SUBAGENT:
             self.agent_name = _name(entry.attribution_agent) or SUBAGENT
         usage, is_final = message.usage or Usage(), _is_final(entry, message)
@@ -119,7 +121,7 @@ class Response:
 class State(msgspec.Struct):
     """What is remembered between two lines. `entries` are the latest: uuid, instant and place in `runs`; `chains` the
     latest lines of responses without a request id: uuid, identity, and what is the same on all lines of a response;
-    `agents` the runs of sub-agents; `taken_out` the latest responses that were handed over."""
+    `agents` the runs of sub-agents; `taken_out` the latest responses that were handed over, with their ends."""
 
     entries: list[tuple[str, int, int]] = []
     runs: list[tuple[str | None, str, str | None]] = []
@@ -128,7 +130,7 @@ class State(msgspec.Struct):
     chains: list[tuple[str, str, str]] = []
     called: list[tuple[str, str]] = []
     agents: list[tuple[str, int]] = []
-    taken_out: list[str] = []
+    taken_out: list[tuple[str, int]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Reader:
     _chains: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     _called: dict[str, str] = field(default_factory=dict)
     _agents: dict[str, int] = field(default_factory=dict)
-    _taken_out: dict[bytes, None] = field(default_factory=dict)
+    _taken_out: dict[bytes, int] = field(default_factory=dict)
     _main: int = -1
     _side: int = -1
 
@@ -170,7 +172,7 @@ class Reader:
             uuid: (bytes.fromhex(identity), bytes.fromhex(prompt)) for uuid, identity, prompt in state.chains
         }
         self._called, self._agents = dict(state.called), dict(state.agents)
-        self._taken_out = dict.fromkeys(map(bytes.fromhex, state.taken_out))
+        self._taken_out = {bytes.fromhex(identity): last_us for identity, last_us in state.taken_out}
         self._main, self._side = state.main, state.side
 
     def read(self, entry: Entry, line: int) -> None:
@@ -204,9 +206,8 @@ class Reader:
         identity."""
         found = list(self._open.values())
         for response in found:
-            response.goes_on = response.identity in self._taken_out
-            self._taken_out.pop(response.identity, None)
-            self._taken_out[response.identity] = None
+            response.from_us = self._taken_out.pop(response.identity, None)
+            self._taken_out[response.identity] = max(response.last_us, response.from_us or 0)
         while len(self._taken_out) > REMEMBERED:
             del self._taken_out[next(iter(self._taken_out))]
         self._open.clear()
@@ -228,7 +229,7 @@ class Reader:
             [(uuid, identity.hex(), prompt.hex()) for uuid, (identity, prompt) in self._chains.items()],
             list(self._called.items()),
             [(agent_id, places[run]) for agent_id, run in agents.items()],
-            [identity.hex() for identity in self._taken_out],
+            [(identity.hex(), last_us) for identity, last_us in self._taken_out.items()],
         )
 
     def _skip(self, reason: str) -> None:

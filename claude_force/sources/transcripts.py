@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from claude_force.sources.agents import Agents
-from claude_force.sources.following import FoundFile, found_file
+from claude_force.sources.following import FoundFile
 from claude_force.sources.responses import Place
-
-Say = Callable[[Path, str], None]
-"""Told, with the path, why something could not be looked into."""
-
-Identity = tuple[int, int]
-"""Device and inode."""
+from claude_force.sources.walking import Say, find_files
 
 _AGENT = re.compile(r"agent-(.+)")
+_NAME = re.compile(r"[\w.-]{1,100}")
 _OTHERS = ("journal.jsonl",)
 """Files below `subagents` that hold no conversation."""
 
@@ -47,53 +42,27 @@ def roots(environment: Mapping[str, str], home: Path, say: Say) -> list[Path]:
 def find(folders: Iterable[Path], say: Say) -> list[FoundFile]:
     """Every transcript in some folders (or the files themselves), in the order in which to read them: sessions by the
     time of their oldest file, so that an original comes before its copies, and in each the main conversation before its
-    sub-agents."""
-    seen: set[Identity] = set()
-    found: list[FoundFile] = []
-    waiting: list[tuple[Path, tuple[Identity, ...]]] = [(folder, ()) for folder in reversed(list(folders))]
-    while waiting:
-        path, above = waiting.pop()
-        waiting += reversed(_find_in(path, above, seen, found, say))
+    sub-agents. Of sub-agents that stand beside the sessions only their lines tell whose they are, so they come last."""
+    found = find_files(folders, _is_transcript, say)
     oldest: dict[str, int] = {}
     for file in found:
         key = session_key(file.path)
         oldest[key] = min(file.mtime_ns, oldest.get(key, file.mtime_ns))
-    found.sort(key=lambda file: (oldest[session_key(file.path)], session_key(file.path), _is_agents(file), file.name))
-    return found
+
+    def place(file: FoundFile) -> tuple[bool, int, str, bool, str]:
+        key, is_agents = session_key(file.path), _is_agents(file)
+        return is_agents and "subagents" not in file.path.parts, oldest[key], key, is_agents, file.name
+
+    return sorted(found, key=place)
 
 
-def _find_in(
-    path: Path, above: tuple[Identity, ...], seen: set[Identity], found: list[FoundFile], say: Say
-) -> list[tuple[Path, tuple[Identity, ...]]]:
-    """Take a file, or say what there is to look into in a folder; `above` are the folders that it was found in."""
-    try:
-        status = path.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:
-            say(path, "a link to a folder that it is in (a loop); not followed")
-        if identity in seen:
-            return []
-        seen.add(identity)
-        if not stat.S_ISDIR(status.st_mode):
-            found.append(found_file(path, status))
-            return []
-        with os.scandir(path) as entries:
-            names = sorted(entry.name for entry in entries if _may_hold(entry))
-    except OSError as error:
-        say(path, error.strerror or str(error))
-        return []
-    return [(path / name, (*above, identity)) for name in names]
+def _is_transcript(name: str) -> bool:
+    return name.endswith(".jsonl") and name not in _OTHERS
 
 
-def _may_hold(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry of a folder is a folder, or a transcript."""
-    try:
-        if entry.is_dir():
-            return True
-    except OSError:
-        # Whoever looks into it says what is wrong.
-        return True
-    return entry.name.endswith(".jsonl") and entry.name not in _OTHERS
+def agent_ids(files: Iterable[FoundFile]) -> set[str]:
+    """The sub-agents whose own transcripts are among some files."""
+    return {match[1] for file in files if (match := _AGENT.fullmatch(file.path.stem))}
 
 
 def _is_agents(file: FoundFile) -> bool:
@@ -120,9 +89,7 @@ def place_of(path: Path, agents: Agents) -> Place:
             None,
             named[1],
             None,
-            lambda agent_id, prompt, session_id: agents.of_file(
-                path, path.with_name(f"{session_id}.jsonl") if session_id else None, agent_id, prompt
-            ),
+            lambda agent_id, prompt, session_id: agents.of_file(path, _beside(path, session_id), agent_id, prompt),
         )
     session_file = Path(f"{session}.jsonl")
     below = path.parts[len(Path(session).parts) + 1 : -1]
@@ -133,3 +100,8 @@ def place_of(path: Path, agents: Agents) -> Place:
         workflow,
         lambda agent_id, prompt, _session: agents.of_file(path, session_file, agent_id, prompt),
     )
+
+
+def _beside(path: Path, session_id: str | None) -> Path | None:
+    """The file of a session beside another one; None for what is no name of a file."""
+    return path.with_name(f"{session_id}.jsonl") if session_id and _NAME.fullmatch(session_id) else None

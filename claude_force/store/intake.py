@@ -6,7 +6,7 @@ leaves files as unread as rows are absent, so reading again is all that is neede
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -88,20 +88,24 @@ def _revise(connection: Connection, database: Database, seen: Sequence[tuple[byt
     for uid, sighting in seen:
         # One that is not there any more was archived or deleted: it stays what it was.
         if uid in now:
-            now[uid] = merged(now[uid], sighting.row, goes_on=sighting.goes_on)
+            now[uid] = merged(now[uid], sighting.row, goes_on=sighting.goes_on(now[uid]))
     changed = [uid for uid, row in now.items() if row is not stored[uid]]
     revise_rows(connection, [stored[uid] for uid in changed], [now[uid] for uid in changed])
     return len(changed)
 
 
-def settle(connection: Connection, price: Callable[[Row], Row], now_us: int) -> int:
+def settle(connection: Connection, price: Callable[[Row], Row], runs: Collection[str], now_us: int) -> int:
     """Change executions to what was reported of them, priced, and forget the reports that are done with; how many
-    changed. By who has the turn."""
+    changed. Only of runs whose own files were read after the reports, so that their last response is there. By who has
+    the turn."""
     before: list[Row] = []
     after: dict[Any, Row] = {}
     done: list[ReportedUsage] = []
     # The result of a task says more than a notification of its end.
-    for report, run in sorted(files.reported_usages(connection), key=lambda item: item[0].basis, reverse=True):
+    told = files.reported_usages(connection)
+    mine = files.executions_of_runs(connection, [report for report in told if report.run_id in runs])
+    for report in sorted(told, key=lambda report: report.basis, reverse=True):
+        run = mine.get(report, [])
         settled = reported(report, run)
         if settled is not None and settled[0] not in after:
             before.append(run[-1])

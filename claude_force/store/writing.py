@@ -14,7 +14,7 @@ one is to add the same records again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import itemgetter, sub
 
 from claude_force import query
@@ -44,6 +44,16 @@ DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE execution
 
 _COST_AT = [FIELDS.index(name) for name in _COSTS]
 _costs_of = itemgetter(*_COST_AT)
+_used_of = itemgetter(
+    *(
+        FIELDS.index(name)
+        for name in (
+            "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
+            "service_tier", "web_searches",
+        )
+    )
+)  # fmt: skip
+"""What a cost is made from, beside the model and the time."""
 
 
 class Store:
@@ -90,12 +100,13 @@ class Store:
                 count_waiting(connection)
         return taken
 
-    def settle(self, price: Callable[[Row], Row], now_us: int) -> int:
+    def settle(self, price: Callable[[Row], Row], runs: Collection[str], now_us: int) -> int:
         """Take the usages that were reported of responses whose own was never final; how many there were. `price`
-        makes an execution with another usage what it costs. Reports that nothing is known for yet are kept."""
+        makes an execution with another usage what it costs; `runs` are those whose own files were read after the
+        reports. Reports that nothing is known for yet are kept."""
         with self.database.write() as connection:
             connection.wait_for_turn()
-            return settle(connection, price, now_us)
+            return settle(connection, price, runs, now_us)
 
     def _count_when_many(self, connection: Connection) -> None:
         """Count the rows that wait when they are many. To look takes as long as to insert, so not every time."""
@@ -113,7 +124,7 @@ class Store:
         What the cost was before the first time that it changed, and what it came from, is kept with the execution. All
         rows are changed in one transaction."""
         encode = self.database.encode_uid
-        wanted = {encode(row[0]): found for row in rows if (found := _costs_of(row))[0] is not None}
+        wanted = {encode(row[0]): row for row in rows if _costs_of(row)[0] is not None}
         if not wanted:
             return 0
         with self.database.write() as connection:
@@ -121,10 +132,15 @@ class Store:
             stored = query.rows_of(connection, list(wanted))
             # After reading, so that whatever was read is counted, and is counted as it was read.
             count_waiting(connection)
-            before = [row for row in stored if _costs_of(row)[:2] != wanted[row[0]][:2]]
+            # A usage that changed since it was priced has a newer cost.
+            before = [
+                row
+                for row in stored
+                if _costs_of(row)[:2] != _costs_of(wanted[row[0]])[:2] and _used_of(row) == _used_of(wanted[row[0]])
+            ]
             if not before:
                 return 0
-            after = [_with_costs(row, wanted[row[0]]) for row in before]
+            after = [_with_costs(row, _costs_of(wanted[row[0]])) for row in before]
             connection.execute_many(
                 _REPRICE, [dict(zip(_COSTS, _costs_of(row), strict=True)) | {"uid": row[0]} for row in after]
             )

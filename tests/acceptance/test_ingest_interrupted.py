@@ -26,7 +26,7 @@ from claude_force.sources.loading import RejectLog
 from claude_force.store import Store, TakenIn
 from tests.builders import a_line
 from tests.conftest import EXAMPLES, Run
-from tests.transcripts import SESSION, Talk, main_file, put
+from tests.transcripts import SESSION, Talk, Tokens, agent_file, main_file, notification, put
 
 NOW_US = 1_790_000_000_000_000
 
@@ -155,7 +155,7 @@ def test_absurd_numbers_beside_a_usage_stop_nothing(
     put(main_file(tmp_path / "projects", SESSION), talk.lines)
     store = Store(database)
     read_transcripts(store, tmp_path / "projects")
-    ingest.settle(store, None, NOW_US)
+    ingest.settle(store, None, {"a1"}, NOW_US)
     assert count_of(database) == 1
 
 
@@ -188,3 +188,74 @@ def test_a_user_that_does_not_exist_is_a_folder_that_is_not_there(run: Run) -> N
     done = run("ingest", env={"CLAUDE_CONFIG_DIR": "~nobody-of-this-name/x"})
     assert done.returncode == 1
     assert "not there, though CLAUDE_CONFIG_DIR names it" in done.stderr
+
+
+@pytest.mark.parametrize("session", ["a/b", "a\0b", "x" * 300, "..", ""])
+def test_a_session_that_is_no_name_of_a_file_stops_nothing(session: str, run: Run, home: Path) -> None:
+    """A sub-agent of the old layout is read, whatever its lines call their session."""
+    folder = home / ".claude" / "projects" / "p"
+    talk = Talk(session, agent_id="a1")
+    talk.prompt("Look")
+    talk.respond("msg_1")
+    put(folder / "agent-a1.jsonl", talk.lines)
+    done = run("ingest", "--json")
+    assert (done.returncode, json.loads(done.stdout)["added"]) == (0, 1), done.stderr
+
+
+def test_a_wrong_clock_takes_no_tokens_away(run: Run, home: Path) -> None:
+    """A line that comes days after its response does not move it, and a prompt from another year leaves it untimed."""
+    talk = Talk(SESSION)
+    talk.prompt("Look")
+    talk.respond("msg_1", request="req_1")
+    talk.seconds += 400 * 86_400
+    talk.respond("msg_1", request="req_1")
+    talk.respond("msg_2", request="req_2")
+    put(main_file(home / ".claude" / "projects", SESSION), talk.lines)
+    assert run("ingest").returncode == 0
+    rows = json.loads(run("analytics", "export", "--json").stdout)
+    assert len(rows) == 2
+    assert max(row["execution_time_ms"] or 0 for row in rows) < 60_000
+
+
+def test_a_file_that_was_empty_may_become_one_of_executions(run: Run, home: Path) -> None:
+    """What a file is, is looked at as long as nothing of a transcript was in it."""
+    file = home / "logs" / "executions.jsonl"
+    file.parent.mkdir()
+    file.touch()
+    assert run("ingest", file.parent).returncode == 0
+    file.write_bytes(a_line())
+    assert json.loads(run("ingest", file.parent, "--json").stdout)["sources"]["executions"]["added"] == 1
+
+
+def test_agents_of_the_old_layout_are_read_after_their_session(database: Database, tmp_path: Path) -> None:
+    """So that what they replay of it counts once, also when their files are older."""
+    main, agents = Talk(SESSION), [Talk(SESSION, agent_id=f"a{number}") for number in range(2)]
+    main.prompt("Look")
+    main.respond("msg_1", request="req_main")
+    folder = tmp_path / "projects" / "p"
+    put(folder / f"{SESSION}.jsonl", main.lines)
+    for number, agent in enumerate(agents):
+        agent.prompt("Look")
+        agent.respond("msg_1", request=f"req_{number}")
+        put(folder / f"agent-a{number}.jsonl", agent.lines, age=1000)
+    read_transcripts(Store(database), tmp_path / "projects")
+    assert count_of(database) == 1
+
+
+def test_a_notification_waits_until_its_agent_was_read(run: Run, projects: Path) -> None:
+    """A pass over the session alone does not take the sum for an earlier response of the agent."""
+    main, agent = Talk(SESSION), Talk(SESSION, agent_id="a1", seconds=1)
+    agent.prompt("Look")
+    agent.respond("msg_1", Tokens(10, 2, 0, 0, 0), is_final=False)
+    put(agent_file(projects, "a1"), agent.lines)
+    put(main_file(projects, SESSION), [])
+    assert run("ingest").returncode == 0
+    agent.respond("msg_2", Tokens(4000, 1, 0, 0, 0), is_final=False)
+    put(agent_file(projects, "a1"), agent.lines)
+    main.seconds = agent.seconds + 1
+    main.prompt(notification("a1", 5000))
+    put(main_file(projects, SESSION), main.lines)
+    assert run("ingest", main_file(projects, SESSION)).returncode == 0
+    assert run("ingest").returncode == 0
+    rows = json.loads(run("analytics", "export", "--json").stdout)
+    assert sorted(row["output_tokens"] for row in rows) == [2, 1000]

@@ -69,7 +69,7 @@ def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Dat
     )
     store.take_in([seen("a", record=before), *others], [])
     after = an_execution(output_tokens=900, cost_nanousd=50, timestamp_us=late_us + 20, duration_us=None)
-    assert store.take_in([seen("a", record=after, goes_on=True)], []) == TakenIn(0, 1, 1)
+    assert store.take_in([seen("a", record=after, from_us=late_us)], []) == TakenIn(0, 1, 1)
     found = {record.uid: record for record in all_of(database)}[before.uid]
     assert found == replace(
         before,
@@ -79,7 +79,7 @@ def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Dat
         duration_us=30,
         usage_basis=None,
     )
-    assert store.take_in([seen("a", record=after, goes_on=True)], []) == TakenIn(0, 1, 0)
+    assert store.take_in([seen("a", record=after, from_us=late_us + 20)], []) == TakenIn(0, 1, 0)
 
 
 def test_many_changes_keep_the_roll_ups_true(store: Store, database: Database) -> None:
@@ -111,7 +111,7 @@ def test_of_a_replay_the_main_conversation_tells_the_truth(store: Store, databas
     assert store.take_in([seen("r2", record=replay, **side)], []) == TakenIn(0, 1, 0)
     longer = replace(replay, output_tokens=500, timestamp_us=NOON_US + 9)
     for name in ("r", "r2"):
-        assert store.take_in([seen(name, record=longer, goes_on=True)], []) == TakenIn(0, 1, 0)
+        assert store.take_in([seen(name, record=longer, from_us=NOON_US)], []) == TakenIn(0, 1, 0)
     assert [record.output_tokens for record in all_of(database)] == [10]
 
 
@@ -184,13 +184,14 @@ def a_report(**changes: Any) -> ReportedUsage:
 def test_a_report_waits_for_its_response(store: Store, database: Database) -> None:
     """It is taken when the response is there, once, whichever of two records told it."""
     store.take_in([], [], [a_report(), a_report(basis="task_notification", prompt_tokens=None, output_tokens=None)])
-    assert store.settle(priced, NOON_US) == 0
+    assert store.settle(priced, {"a1"}, NOON_US) == 0
     first = an_execution(run_id="a1", timestamp_us=NOON_US - 10, output_tokens=2, usage_basis=PROVISIONAL)
     last = an_execution(run_id="a1", output_tokens=3, usage_basis=PROVISIONAL)
     other = an_execution(run_id="a2", timestamp_us=NOON_US + 5, output_tokens=4, usage_basis=PROVISIONAL)
     store.take_in([seen("1", record=first), seen("2", record=last), seen("3", record=other)], [])
-    assert store.settle(priced, NOON_US) == 1
-    assert store.settle(priced, NOON_US) == 0
+    assert store.settle(priced, {"a2"}, NOON_US) == 0
+    assert store.settle(priced, {"a1"}, NOON_US) == 1
+    assert store.settle(priced, {"a1"}, NOON_US) == 0
     assert [(record.output_tokens, record.usage_basis) for record in all_of(database)] == [
         (2, PROVISIONAL), (66, "task_result"), (4, PROVISIONAL),
     ]  # fmt: skip
@@ -201,6 +202,6 @@ def test_a_report_waits_for_its_response(store: Store, database: Database) -> No
 def test_a_report_that_nothing_answers_is_forgotten(store: Store, database: Database) -> None:
     """After two days."""
     store.take_in([], [], [a_report()])
-    store.settle(priced, NOON_US + 2 * DAY_US + 2000)
+    store.settle(priced, {"a1"}, NOON_US + 2 * DAY_US + 2000)
     with database.read() as connection:
         assert files.reported(connection) == 0

@@ -23,8 +23,10 @@ def field(row: Row, name: str) -> Any:
     return row[FIELDS.index(name)]
 
 
-@pytest.mark.parametrize("basis", [None, "task_result"])
-@pytest.mark.parametrize("seen_basis", [None, PROVISIONAL, "task_result"])
+@pytest.mark.parametrize(
+    ("basis", "seen_basis"),
+    [(None, None), (None, PROVISIONAL), (None, "task_result"), ("task_result", PROVISIONAL)],
+)
 def test_a_final_figure_does_not_move(basis: str | None, seen_basis: str | None) -> None:
     """A copy, a shortened or a rewritten file changes nothing about an execution whose usage is final."""
     known = a_row(usage_basis=basis)
@@ -66,6 +68,13 @@ def test_a_final_usage_replaces_a_provisional_one(goes_on: bool) -> None:
     known = a_row(output_tokens=5, usage_basis=PROVISIONAL)
     found = merged(known, a_row(output_tokens=2), goes_on=goes_on)
     assert (field(found, "output_tokens"), field(found, "usage_basis")) == (2, None)
+
+
+@pytest.mark.parametrize("basis", ["task_notification", "task_result"])
+def test_the_final_usage_of_its_own_source_is_surest(basis: str) -> None:
+    """It replaces what others told, wherever it is seen and however small it is."""
+    found = merged(a_row(output_tokens=4990, usage_basis=basis), a_row(output_tokens=30), goes_on=False)
+    assert (field(found, "output_tokens"), field(found, "usage_basis")) == (30, None)
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
