@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from claude_force.errors import OutputError
 from claude_force.private_files import replacing
@@ -60,3 +61,9 @@ def _explained(path: Path) -> Iterator[None]:
         if not path.parent.is_dir():
             raise OutputError(f"{path}: the folder {path.parent} does not exist; mkdir -p {path.parent}") from None
         raise OutputError(f"{path}: {error.strerror}") from None
+
+
+def write_json(value: Mapping[str, Any], file: TextIO) -> None:
+    """A result as indented JSON."""
+    json.dump(value, file, indent=2, ensure_ascii=not is_unicode(file), allow_nan=False)
+    file.write("\n")

@@ -7,7 +7,6 @@ at 80 columns: a name that does not fit is cut with an ellipsis, a number never 
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,12 +165,6 @@ def write_markdown(page: Page, file: TextIO) -> None:
         marks = ["---:" if part.columns[index].kind == "number" else "---" for index in kept]
         for cells in (titles, marks, *([for_markdown(row[index]) for index in kept] for row in part.rows)):
             file.write(f"| {' | '.join(cells)} |\n")
-
-
-def write_json(value: Mapping[str, Any], file: TextIO) -> None:
-    """A result as indented JSON."""
-    json.dump(value, file, indent=2, ensure_ascii=not is_unicode(file), allow_nan=False)
-    file.write("\n")
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], file: TextIO) -> None:

@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -117,6 +116,9 @@ def find_home(start: Path | None = None) -> Home:
 @functools.cache
 def host_name() -> str | None:
     """The name of this machine, as a record takes it; None where it has none."""
+    # Loaded when it is needed: a report does not, and it takes two milliseconds.
+    import socket
+
     return socket.gethostname()[:NAME_LIMIT] or None
 
 

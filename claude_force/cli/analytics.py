@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from claude_force import analytics as reports
-from claude_force import query, session_blocks
+from claude_force import query
 from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
-from claude_force.blocks import LENGTH
-from claude_force.cli import layout
-from claude_force.cli.block_layout import blocks_layout
-from claude_force.cli.options import Request, filter_options, refuse_database, report_options, show
+from claude_force.cli.options import Layout, Request, filter_options, refuse_database, report_options, show
 from claude_force.clock import ALL_TIME, Window, last_window
 from claude_force.intervals import Interval
 from claude_force.query import Dimension
@@ -28,6 +29,16 @@ limit_option = click.option("--limit", type=_LIMIT, metavar="N", help="Show the 
 interval_option = click.option(
     "--interval", type=click.Choice(INTERVALS), default="daily", show_default=True, help="The length of an interval."
 )
+
+
+def _look(make: str, *arguments: Any) -> Callable[[], Layout]:
+    """A layout that is made when it is asked for: JSON needs none, and loading it takes longer than the question."""
+
+    def look() -> Layout:
+        found: Layout = getattr(import_module("claude_force.cli.layout"), make)(*arguments)
+        return found
+
+    return look
 
 
 @click.group()
@@ -52,7 +63,7 @@ def summary(request: Request) -> None:
       claude-force analytics summary --days 30 --output baseline.json
     """
     report = reports.summary(request.place.database, request.chosen)
-    show(request, report, layout.summary_layout(report, request.place.settings.reference_model))
+    show(request, report, _look("summary_layout", report, request.place.settings.reference_model))
 
 
 @analytics.command("by-agent")
@@ -118,7 +129,7 @@ def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
 
 def _show_breakdown(request: Request, dimension: Dimension, sort_by: SortKey, limit: int | None) -> None:
     report = reports.breakdown(request.place.database, request.chosen, dimension, sort_by, limit, request.zone)
-    show(request, report, layout.breakdown_layout(report))
+    show(request, report, _look("breakdown_layout", report))
 
 
 @analytics.command()
@@ -147,7 +158,7 @@ def costs(
     asked = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
     parts = frozenset(part for part, wanted in asked.items() if wanted) or reports.COST_PARTS
     report = reports.costs(request.place.database, request.chosen, parts, interval or "daily", request.zone, limit)
-    show(request, report, layout.costs_layout(report, request.place.settings.reference_model))
+    show(request, report, _look("costs_layout", report, request.place.settings.reference_model))
 
 
 @analytics.command()
@@ -161,7 +172,7 @@ def trends(request: Request, interval: Interval) -> None:
       claude-force analytics trends --interval weekly --days 90
     """
     report = reports.trends(request.place.database, request.chosen, interval, request.zone, request.now_us)
-    show(request, report, layout.trends_layout(report))
+    show(request, report, _look("trends_layout", report))
 
 
 @analytics.command()
@@ -175,7 +186,7 @@ def errors(request: Request, limit: int | None) -> None:
       claude-force analytics errors --days 7
     """
     report = reports.errors(request.place.database, request.chosen, request.zone, limit)
-    show(request, report, layout.errors_layout(report))
+    show(request, report, _look("errors_layout", report))
 
 
 @analytics.command()
@@ -187,7 +198,7 @@ def errors(request: Request, limit: int | None) -> None:
     "length",
     type=_HOURS_OF_A_BLOCK,
     metavar="HOURS",
-    default=LENGTH,
+    default=5,
     show_default=True,
     help="The length of a block.",
 )
@@ -202,11 +213,15 @@ def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
     Example:
       claude-force analytics blocks --recent
     """
+    # Here, so that the other reports do not load it.
+    from claude_force import session_blocks
+    from claude_force.cli.block_layout import blocks_layout
+
     window = _period_of_blocks(request.chosen.window, recent, active, request.now_us)
     request = replace(request, chosen=replace(request.chosen, window=window))
     report = session_blocks.session_blocks(request.place.database, request.chosen, length, request.zone, request.now_us)
     counted = replace(request, chosen=session_blocks.of_claude_code(request.chosen))
-    show(counted, report, blocks_layout(report, request, active))
+    show(counted, report, partial(blocks_layout, report, request, active))
 
 
 def _period_of_blocks(window: Window, recent: bool, active: bool, now_us: int) -> Window:

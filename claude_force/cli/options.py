@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 import click
 
@@ -102,30 +102,35 @@ def find_place(location: str | None) -> Place:
     return Place(home, settings, found, open_database(found))
 
 
-def show(request: Request, report: Report, layout: Layout) -> None:
-    """Write a report in the format asked for, to the file asked for."""
-    from claude_force import render
-    from claude_force.output import open_output
+def show(request: Request, report: Report, look: Callable[[], Layout]) -> None:
+    """Write a report in the format asked for, to the file asked for. JSON needs no look."""
+    from claude_force.output import open_output, write_json
 
     refuse_database(request.output, request.place)
     filters = {TITLES[column]: list(wanted) for column, wanted in request.chosen.names() if wanted}
     with open_output(request.output) as file:
         if request.form == "json":
-            scope = {"filters": filters, "timezone": str(request.zone)}
-            render.write_json(report.to_dict() | scope, file)
-        elif request.form == "csv":
-            render.write_csv(layout.rows(), file)
-        elif layout.empty:
-            file.write((layout.why_empty() if layout.why_empty else explain_empty(request)) + "\n")
+            write_json(report.to_dict() | {"filters": filters, "timezone": str(request.zone)}, file)
         else:
-            page = layout.page()
-            if filters:
-                shown = "; ".join(f"{title} {', '.join(names)}" for title, names in filters.items())
-                page.parts.insert(0, render.Section(None, [f"Only {shown}"]))
-            write = render.write_markdown if request.form == "markdown" else render.write_page
-            write(page, file)
+            _show_text(request, look(), filters, file)
     if request.output:
         click.echo(f"written to {request.output}", err=True)
+
+
+def _show_text(request: Request, layout: Layout, filters: dict[str, list[str]], file: TextIO) -> None:
+    from claude_force import render
+
+    if request.form == "csv":
+        render.write_csv(layout.rows(), file)
+    elif layout.empty:
+        file.write((layout.why_empty() if layout.why_empty else explain_empty(request)) + "\n")
+    else:
+        page = layout.page()
+        if filters:
+            shown = "; ".join(f"{title} {', '.join(names)}" for title, names in filters.items())
+            page.parts.insert(0, render.Section(None, [f"Only {shown}"]))
+        write = render.write_markdown if request.form == "markdown" else render.write_page
+        write(page, file)
 
 
 def refuse_database(output: Path | None, place: Place) -> None:
