@@ -157,19 +157,18 @@ def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[P
     from claude_force.render import quantity
 
     if not any(report.files for report in reports.values()):
-        places = ", ".join(map(str, paths)) or "~/.claude/projects, ~/.config/claude/projects"
-        if not paths and os.environ.get("CLAUDE_CONFIG_DIR"):
-            places = "CLAUDE_CONFIG_DIR"
-        click.echo(f"Nothing to read: no transcript of Claude Code and no file of executions in {for_terminal(places)}")
-        click.echo("Name a folder or a file: claude-force ingest PATH")
+        # What is wrong with the sources is said by itself.
+        if not any(report.problems for report in reports.values()):
+            _say_nothing_found(paths)
         return
     click.echo(f"{'Would read' if dry_run else 'Read'} into {for_terminal(place.database.name)}")
     for source, report in reports.items():
         if not report.files:
             continue
         click.echo(f"  {_TITLES[source]}: {quantity(report.files, 'file')}, {report.unchanged:,} with nothing new")
-        added = quantity(report.added, "new execution")
-        click.echo(f"    {quantity(report.lines, 'line')}: {added}, {report.known:,} known already")
+        if report.lines:
+            added = quantity(report.added, "new execution")
+            click.echo(f"    {quantity(report.lines, 'line')}: {added}, {report.known:,} known already")
         if report.changed:
             click.echo(f"    {quantity(report.changed, 'execution')} got the final figures")
         for reason, count in sorted(report.skipped.items()):
@@ -179,6 +178,14 @@ def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[P
         if report.rejected:
             where = for_terminal(str(place.home.rejected_file))
             click.echo(f"    {quantity(report.rejected, 'line')} rejected, with the reason in {where}")
+
+
+def _say_nothing_found(paths: Sequence[Path]) -> None:
+    places = ", ".join(map(str, paths)) or "~/.claude/projects, ~/.config/claude/projects"
+    if not paths and os.environ.get("CLAUDE_CONFIG_DIR"):
+        places = "CLAUDE_CONFIG_DIR"
+    click.echo(f"Nothing to read: no transcript of Claude Code and no file of executions in {for_terminal(places)}")
+    click.echo("Name a folder or a file: claude-force ingest PATH")
 
 
 def _notes(report: SourceReport) -> Iterator[str]:
