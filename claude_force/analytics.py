@@ -229,8 +229,9 @@ def summary(database: Database, chosen: Filter) -> Summary:
     with database.read() as connection:
         chosen = known_names(connection, chosen)
         sums = query.totals_by(connection, chosen, "agent_name", "model")
-        ranked, is_exact = query.percentiles(connection, chosen)
-    agents, models = _groups(sums, 0), _groups(sums, 1)
+        agents, models = _groups(sums, 0), _groups(sums, 1)
+        whole = None if any(wanted for _, wanted in chosen.names()) else _sum(agents).executions
+        ranked, is_exact = query.percentiles(connection, chosen, whole)
     return Summary(
         chosen.window.label,
         _sum(agents),

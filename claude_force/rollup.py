@@ -59,6 +59,12 @@ def bin_of(duration_us: int) -> int:
     return bisect_right(bin_lows(), duration_us) - 1
 
 
+def bins_of(durations_us: Iterable[int]) -> Counter[int]:
+    """How many of some durations are in each bin."""
+    lows = bin_lows()
+    return Counter([bisect_right(lows, duration_us) - 1 for duration_us in durations_us])
+
+
 def duration_of(number: int) -> int:
     """The duration that stands for a bin, in microseconds: at most 1 % away from every duration in it."""
     low, following = bin_lows()[number : number + 2]

@@ -10,7 +10,7 @@ from claude_force.query.cells import Union, parts_of
 from claude_force.query.filter import LABELLED, OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, rows_from, where
 from claude_force.query.totals import totals
 from claude_force.result import Percentiles
-from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, Parts, bin_of, nearest_ranks
+from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, Parts, bins_of, nearest_ranks
 
 EXACT_LIMIT = 10_000
 """Percentiles over a period of at most so many executions are exact."""
@@ -18,10 +18,10 @@ EXACT_LIMIT = 10_000
 PERCENTS = (50, 95, 99)
 
 
-def percentiles(connection: Connection, chosen: Filter) -> tuple[Percentiles, bool]:
+def percentiles(connection: Connection, chosen: Filter, within: int | None = None) -> tuple[Percentiles, bool]:
     """The nearest-rank percentiles over all chosen executions that were timed, and whether they are exact; otherwise
-    each is at most 1 % away."""
-    found, is_exact = _percentiles(connection, chosen, ())
+    each is at most 1 % away. `within` is how many executions the period has in all, where that was counted already."""
+    found, is_exact = _percentiles(connection, chosen, (), within)
     return found.get(None, Percentiles()), is_exact
 
 
@@ -30,18 +30,22 @@ def percentiles_by(
 ) -> tuple[dict[str | None, Percentiles], bool]:
     """The nearest-rank percentiles by each name, and whether they are exact; a name none of whose executions was timed
     is left out."""
-    return _percentiles(connection, chosen, (dimension,))
+    return _percentiles(connection, chosen, (dimension,), None)
 
 
 def _percentiles(
-    connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...]
+    connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...], within: int | None
 ) -> tuple[dict[str | None, Percentiles], bool]:
     name = LABELLED[dimensions[0]] if dimensions else "NULL"
     parts = parts_of(connection, chosen, DAY, *dimensions)
-    if not parts.buckets or totals(connection, Filter(chosen.window)).executions <= EXACT_LIMIT:
+    if not parts.buckets or _within(connection, chosen, within) <= EXACT_LIMIT:
         return _exact_percentiles(connection, chosen, name), True
     bins = _bins(connection, chosen, parts, name)
     return {group: Percentiles(*nearest_ranks(counts, PERCENTS)) for group, counts in bins.items()}, False
+
+
+def _within(connection: Connection, chosen: Filter, known: int | None) -> int:
+    return totals(connection, Filter(chosen.window)).executions if known is None else known
 
 
 def _exact_percentiles(connection: Connection, chosen: Filter, name: str) -> dict[str | None, Percentiles]:
@@ -86,7 +90,7 @@ def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> di
     for group, number, count in rows:
         found.setdefault(group, Counter())[number] += int(count)
     for group, durations in _durations(connection, chosen, parts, name).items():
-        found.setdefault(group, Counter()).update(map(bin_of, durations))
+        found.setdefault(group, Counter()).update(bins_of(durations))
     return found
 
 

@@ -56,7 +56,6 @@ class Message(msgspec.Struct, gc=False):
     """A message of the conversation. `stop_reason` is UNSET where the line has none, None where it is null."""
 
     id: str | None = None
-    role: str | None = None
     model: str | None = None
     content: msgspec.Raw = _NOTHING
     stop_reason: str | msgspec.UnsetType | None = msgspec.UNSET

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 
@@ -42,6 +43,9 @@ from claude_force.sources.entries import (
     task_result_of,
     text_of,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 MAIN = "main"
 SUBAGENT = "subagent"
@@ -195,21 +199,15 @@ class Reader:
         elif entry.type == "queue-operation":
             self._take_notification(plain_text(entry.content), instant)
         if entry.uuid and len(entry.uuid) <= _LONGEST_UUID and instant is not None:
-            self._remember(entry.uuid, instant, run)
-
-    def waiting(self) -> int:
-        """How many responses were read and not taken out."""
-        return len(self._open)
+            _remember(self._entries, entry.uuid, (instant, run))
 
     def take_out(self) -> list[Response]:
         """The responses read since the last time, in their order. Further lines of them come as responses of the same
         identity."""
         found = list(self._open.values())
         for response in found:
-            response.from_us = self._taken_out.pop(response.identity, None)
-            self._taken_out[response.identity] = max(response.last_us, response.from_us or 0)
-        while len(self._taken_out) > REMEMBERED:
-            del self._taken_out[next(iter(self._taken_out))]
+            response.from_us = self._taken_out.get(response.identity)
+            _remember(self._taken_out, response.identity, max(response.last_us, response.from_us or 0))
         self._open.clear()
         self._requests.clear()
         return found
@@ -234,12 +232,6 @@ class Reader:
 
     def _skip(self, reason: str) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
-
-    def _remember(self, uuid: str, instant: int, run: int) -> None:
-        self._entries.pop(uuid, None)
-        self._entries[uuid] = (instant, run)
-        if len(self._entries) > REMEMBERED:
-            del self._entries[next(iter(self._entries))]
 
     def _run_of(self, entry: Entry) -> int:
         """The place of the run that an entry is part of; -1 before the first prompt."""
@@ -316,9 +308,7 @@ class Reader:
             raise InvalidRecord("timestamp", reason)
         content = blocks_of(message.content) if b'"subagent_type"' in bytes(message.content) else []
         for call in task_calls_of(content):
-            self._called[task_hash(call.prompt or "")] = _name(call.subagent_type) or SUBAGENT
-            if len(self._called) > REMEMBERED:
-                del self._called[next(iter(self._called))]
+            _remember(self._called, task_hash(call.prompt or ""), _name(call.subagent_type) or SUBAGENT)
         known = self._requests.get((message.id, entry.request_id)) if entry.request_id else None
         if known is None:
             identity = self._identity(entry, message, instant)
@@ -367,10 +357,16 @@ class Reader:
         if not (message.id and of_parent == prompt):
             identity = digest("moment", message.id or entry.uuid, instant, _prompt_tokens(message.usage or Usage()))
         if entry.uuid and len(entry.uuid) <= _LONGEST_UUID:
-            self._chains[entry.uuid] = (identity, prompt)
-            if len(self._chains) > REMEMBERED:
-                del self._chains[next(iter(self._chains))]
+            _remember(self._chains, entry.uuid, (identity, prompt))
         return identity
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    """Put something last among what is remembered, and forget what was first when it is too much."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > REMEMBERED:
+        del known[next(iter(known))]
 
 
 def digest(*parts: object) -> bytes:
