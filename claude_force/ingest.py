@@ -42,11 +42,10 @@ from claude_force.sources.loading import DryRun, RejectLog
 from claude_force.sources.transcripts import agent_ids, place_of
 from claude_force.store import Store, TakenIn
 
-SIGHTINGS_AT_ONCE = 2000
 WAITING, JSONL = "spool", "executions"
 """Kinds of sources beside the transcripts."""
 
-FILES_AT_ONCE = 500
+SIGHTINGS_AT_ONCE, FILES_AT_ONCE = 2000, 500
 """What is stored in one transaction, at the least, while there is more to read."""
 
 REJECTED_NAMED = 3
@@ -59,10 +58,7 @@ Progress = Callable[[int], None]
 """Called with how many bytes of files were gone through since the last call."""
 
 _AT = {name: place for place, name in enumerate(FIELDS)}
-_PRICED = tuple(
-    _AT[name]
-    for name in ("model", "timestamp_us", "service_tier", "web_searches", "cost_nanousd", "reference_cost_nanousd")
-)
+_PRICED = tuple(_AT[name] for name in ("model", "timestamp_us", "service_tier", "web_searches"))
 _INSTANT = _AT["timestamp_us"]
 _TOKENS = slice(_AT["input_tokens"], _AT["cache_write_1h_tokens"] + 1)
 
@@ -92,7 +88,8 @@ class SourceReport:
         for item in rejected[:REJECTED_NAMED]:
             self.say(Path(path), f"line {item.line:,}: {item.reason}")
         if len(rejected) > REJECTED_NAMED:
-            self.say(Path(path), f"and {len(rejected) - REJECTED_NAMED:,} more lines from line {rejected[3].line:,} on")
+            first = rejected[REJECTED_NAMED].line
+            self.say(Path(path), f"and {len(rejected) - REJECTED_NAMED:,} more lines from line {first:,} on")
 
     def say(self, path: Path, problem: str) -> None:
         """Note what is wrong with a path, once; of very many only the number is kept."""
@@ -404,7 +401,7 @@ def settle(store: Store, prices: PriceTable | None, runs: Collection[str], now_u
 
 def _priced(row: Row, prices: PriceTable | None) -> Row:
     """The row with the costs of its tokens; without, where there are no prices."""
-    model, instant, tier, searches, _, _ = (row[place] for place in _PRICED)
+    model, instant, tier, searches = (row[place] for place in _PRICED)
     costs: Costs = (None, None, None)
     if prices is not None:
         costs = prices.complete(model, Usage(*row[_TOKENS]), instant, costs, tier=tier, searches=searches)

@@ -37,6 +37,9 @@ SEARCHES_LIMIT = 10**6
 CLAUDE_CODE = "claude-code"
 """The `source` of what is read from the transcripts of Claude Code."""
 
+STANDARD_TIERS = frozenset({"standard", "default", "auto"})
+"""How the interfaces call the service that has the listed price: no `service_tier` of an execution."""
+
 PROVISIONAL = "provisional"
 """The `usage_basis` of a usage that its source never finalised: output tokens and cost are lower bounds."""
 

@@ -9,7 +9,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from claude_force.clock import HOUR_US, SECOND_US
 from claude_force.record import DURATION_LIMIT_US, FIELDS, PROVISIONAL, Row
@@ -29,7 +29,6 @@ _USAGE = (
     ),
 )  # fmt: skip
 """What belongs together: a usage is taken whole, with the price that was made from it."""
-
 
 _SURENESS = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2}
 """How sure a usage is by its basis; the final one of its own source is surer than each."""
@@ -175,6 +174,9 @@ class ReportedUsage:
     output_tokens: int | None = None
     read_us: int = 0
 
+
+REPORTED_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ReportedUsage))
+"""The names of what is kept of a report, in their order."""
 
 OUTPUT_LIMIT = 200_000
 """More output than any model gives in one response: a sum of tokens that leaves more was not of that response."""

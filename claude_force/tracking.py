@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from claude_force.clock import now_us
-from claude_force.record import NAME_LIMIT, UNKNOWN
+from claude_force.record import NAME_LIMIT, STANDARD_TIERS, UNKNOWN
 
 logger = logging.getLogger("claude_force")
 
@@ -114,16 +114,13 @@ def _part(value: object, name: str) -> Any:
         return None
 
 
-_STANDARD_TIERS = ("standard", "default", "auto")
-
-
 def _tier_of(usage: object) -> str | None:
     """How a request was served where that is not the standard: "fast", "batch" or another word."""
     if _part(usage, "speed") == "fast":
         return "fast"
     tier = _part(usage, "service_tier")
     is_name = isinstance(tier, str) and 0 < len(tier) <= NAME_LIMIT and tier.isprintable()
-    return tier if is_name and tier not in _STANDARD_TIERS else None
+    return tier if is_name and tier not in STANDARD_TIERS else None
 
 
 def _is_count(value: object) -> bool:

@@ -19,7 +19,7 @@ from claude_force.settings import host_name, user_folder
 if TYPE_CHECKING:
     from claude_force.sources_report import SourceState
 
-_TITLES = {"claude-code": "Claude Code transcripts", "executions": "Executions file"}
+_TITLES = {CLAUDE_CODE: "Claude Code transcripts", "executions": "Executions file"}
 _SHOWN = 20
 
 
@@ -80,7 +80,7 @@ def _say(states: list[SourceState], folders: list[str], waiting: list[str], repo
 def _lines(state: SourceState, folders: list[str], place: Place) -> list[str]:
     from claude_force.render import quantity
 
-    is_own = state.source == "claude-code" and state.host == (host_name() or "")
+    is_own = state.source == CLAUDE_CODE and state.host == (host_name() or "")
     lines = [f"Folder:      {folder}" for folder in folders] if is_own else []
     if is_own and not folders:
         lines.append("Folder:      none is there; claude-force ingest --help says which are looked for")

@@ -4,17 +4,15 @@ reported of some."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any
 
 from claude_force.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database import Connection, Database, Row
 from claude_force.query.filter import COLUMNS, OF_SERIES, SERIES
 from claude_force.record import FIELDS
-from claude_force.sighting import ReportedUsage
+from claude_force.sighting import REPORTED_FIELDS, ReportedUsage
 
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
-_REPORTED = tuple(field.name for field in fields(ReportedUsage))
 _AT_ONCE = 500
 _RUN, _INSTANT = FIELDS.index("run_id"), FIELDS.index("timestamp_us")
 
@@ -61,7 +59,7 @@ def reported(connection: Connection) -> int:
 
 def reported_usages(connection: Connection) -> list[ReportedUsage]:
     """What was reported and not taken yet, the oldest first."""
-    rows = connection.fetch(f"SELECT {', '.join(_REPORTED)} FROM reported_usages ORDER BY until_us, run_id")
+    rows = connection.fetch(f"SELECT {', '.join(REPORTED_FIELDS)} FROM reported_usages ORDER BY until_us, run_id")
     return [ReportedUsage(*row) for row in rows]
 
 

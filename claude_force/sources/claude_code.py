@@ -22,6 +22,7 @@ from claude_force.record import (
     DURATION_LIMIT_US,
     NANOUSD,
     PROVISIONAL,
+    STANDARD_TIERS,
     ExecutionMetrics,
     content_uid,
     to_row,
@@ -36,7 +37,6 @@ from claude_force.sources.responses import Place, Reader, Response, State, side_
 CHUNK_LINES = 4000
 """Lines after which what was read is handed over, of a long file."""
 
-_STANDARD_TIERS = (None, "", "standard", "default", "auto")
 _decode_state = msgspec.json.Decoder(State).decode
 
 
@@ -114,7 +114,7 @@ class TranscriptSource:
         usage, tokens = response.usage, _tokens(response.usage)
         searches = (usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0
         tier = "fast" if usage.speed == "fast" else usage.service_tier
-        tier = None if tier in _STANDARD_TIERS else tier
+        tier = None if not tier or tier in STANDARD_TIERS else tier
         cost, reference, version = self._costs(response, tokens, tier, searches)
         asked, ended = response.asked_us, response.last_us
         return ExecutionMetrics(

@@ -82,6 +82,7 @@ _ALL_DURATIONS = (
 )
 _TOTALS = (_ALL_ROLLUPS, _ALL_DURATIONS)
 """How the sums of all series come from those of each."""
+
 _RECOUNT_PAGE = 20_000
 
 

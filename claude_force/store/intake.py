@@ -7,7 +7,6 @@ leaves files as unread as rows are absent, so reading again is all that is neede
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -17,19 +16,19 @@ from claude_force.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database import Connection, Database, Row
 from claude_force.query import files
 from claude_force.record import FIELDS, PROVISIONAL
-from claude_force.sighting import ReportedUsage, Resolution, Sighting, keys_of, merged, reported
+from claude_force.sighting import REPORTED_FIELDS, ReportedUsage, Resolution, Sighting, keys_of, merged, reported
 from claude_force.store.rows import put_rows, revise_rows
 
 REPORT_KEPT_US = 2 * DAY_US
 """For so long after it was read a report waits for the response that it is of."""
 
+_BASIS = FIELDS.index("usage_basis")
 _CURSOR_KEY = ("host", "path")
 _SAVE_CURSORS = f"ON CONFLICT ({', '.join(_CURSOR_KEY)}) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in CURSOR_FIELDS if name not in _CURSOR_KEY
 )
-_REPORTED = tuple(field.name for field in fields(ReportedUsage))
-_reported_of = attrgetter(*_REPORTED)
-_REPORTS = f"reported_usages ({', '.join(_REPORTED)})"
+_reported_of = attrgetter(*REPORTED_FIELDS)
+_REPORTS = f"reported_usages ({', '.join(REPORTED_FIELDS)})"
 _FORGET_REPORT = """
 DELETE FROM reported_usages WHERE run_id = :run_id AND basis = :basis AND until_us = :until_us
 """
@@ -121,4 +120,4 @@ def settle(connection: Connection, price: Callable[[Row], Row], runs: Collection
 
 
 def _is_open(row: Row) -> bool:
-    return bool(row[FIELDS.index("usage_basis")] == PROVISIONAL)
+    return bool(row[_BASIS] == PROVISIONAL)
