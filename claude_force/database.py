@@ -18,7 +18,7 @@ from claude_force.errors import SchemaOutdated, SchemaTooNew
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema revision, oldest first; the last one is what this program needs. A test holds it equal to alembic's, so
 that checking a database does not import alembic."""
 

@@ -8,6 +8,10 @@ What the roll-ups are is in `rollup`; `store` keeps them. Rows that they do not 
 
 Of transcripts, `source_files` says how far each was read, `identities` which responses are one execution, and
 `reported_usages` what was said of responses that are not there yet.
+
+Executions that were archived are `archived` by uid, and `archives` says from when they are; their sums stay in the
+roll-ups. What the machine that watches has to remember is in `job_runs`, `baselines`, `alert_states`, `alert_events`,
+`deliveries` and `silences`: it can be killed at any moment and goes on from there.
 """
 
 from __future__ import annotations
@@ -15,9 +19,11 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     CheckConstraint,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -27,6 +33,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
 )
+from sqlalchemy.types import TypeEngine
 
 from claude_force.result import TOTALS
 
@@ -44,6 +51,9 @@ Identity = Uuid().with_variant(LargeBinary(), "sqlite")
 
 Count = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit integer; a STRICT table of SQLite knows it as INTEGER only."""
+
+Measure: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+"""What was measured, in the unit of its metric; a STRICT table of SQLite knows it as REAL only."""
 
 series = Table(
     "series",
@@ -182,3 +192,114 @@ reported_usages = Table(
     sqlite_strict=True,
 )
 """What a parent was told of the last response of a sub-agent's run, until it is taken: see `sighting.ReportedUsage`."""
+
+archived = Table(
+    "archived",
+    metadata,
+    Column("uid", Identity, primary_key=True),
+    Column("digest", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The executions that are in an archive and no longer here, each with a digest of what it was: a known one is not
+counted again, and only what is equal comes back."""
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("month", Text, primary_key=True),
+    *(Column(name, Count, nullable=False) for name in ("executions", "first_us", "last_us", "archived_us")),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""How many executions of a month (of UTC) are in an archive, and the instants between which they lie."""
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_us", Count, nullable=False),
+    Column("finished_us", Count),
+    Column("outcome", Text, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("problem", Text),
+    Index(None, "job", "started_us"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""What the scheduler ran; a run that nobody finished was interrupted."""
+
+baselines = Table(
+    "baselines",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in ("name", "agent_name", "model")),
+    Column("is_automatic", Integer, nullable=False),
+    *(Column(name, Count, nullable=False) for name in ("created_us", "start_us", "end_us", "executions")),
+    Column("snapshot", Text, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Snapshots to compare with: of all executions (agent and model are ""), of an agent, of a model."""
+
+alert_states = Table(
+    "alert_states",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("rule", "labels", "severity", "state", "reason")),
+    *(Column(name, Count, nullable=False) for name in ("since_us", "evaluated_us")),
+    *(Column(name, Count) for name in ("breached_us", "cleared_us", "notified_us")),
+    Column("episode", Text),
+    Column("value", Measure),
+    Column("samples", Count),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Where each alert stands: one for each rule and combination of labels."""
+
+alert_events = Table(
+    "alert_events",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("at_us", Count, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("fingerprint", "rule", "labels", "severity")),
+    *(Column(name, Text, nullable=False) for name in ("before", "after", "reason")),
+    Column("episode", Text),
+    Column("value", Measure),
+    Column("samples", Count),
+    Index(None, "at_us"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Every transition of an alert."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("batch", "channel", "episode", "action", "notice", "status")),
+    Column("attempts", Integer, nullable=False),
+    *(Column(name, Count, nullable=False) for name in ("created_us", "due_us")),
+    Column("finished_us", Count),
+    Column("receipt", Text),
+    Column("problem", Text),
+    Index(None, "status", "due_us"),
+    Index(None, "episode", "channel"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The outbox: what is to be said on which channel, written with the transition that it tells of. What has one `batch`
+goes out as one message."""
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("name", Text, primary_key=True),
+    *(Column(name, Count, nullable=False) for name in ("until_us", "created_us")),
+    Column("comment", Text),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Rules of which nobody is to hear for a while."""

@@ -42,7 +42,7 @@ class ModelPrice:
     cache_write_1h: float | None = None
 
 
-Value = bool | str | dict[str, Any]
+Value = bool | int | str | dict[str, Any]
 """A value of the section, as JSON has it."""
 
 
@@ -64,11 +64,21 @@ class Settings:
     """The model that savings are counted against. A model of the same family is its own reference."""
     prices: Mapping[str, ModelPrice] = field(default_factory=dict)
     """Prices of your own, by the name of the model as it is recorded; they come before the list prices."""
+    alerts: Mapping[str, Any] = field(default_factory=dict)
+    """Alert rules by name, as `alerts.rules` reads them: one with an error in it must not stop the others."""
+    channels: Mapping[str, Any] = field(default_factory=dict)
+    """Where alerts are told, by name, as `notify.configuration` reads them."""
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    """How often the scheduler runs a job, by its name: "30s", "5m", "24h", or "off"."""
+    archive_after_days: int = 0
+    """The age in days at which the scheduler archives executions; 0 for never."""
+    backups_kept: int = 7
+    """How many of its own daily backups the scheduler keeps beside a SQLite database; 0 for none at all."""
 
 
 def _kind(default: object) -> type:
     """The type of the value of a setting with this default."""
-    return bool if isinstance(default, bool) else dict if default is MISSING else str
+    return dict if default is MISSING else str if default is None else type(default)
 
 
 KEYS: dict[str, type] = {f"{SECTION}.{known.name}": _kind(known.default) for known in fields(Settings)}
@@ -215,13 +225,18 @@ def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
     return Settings(**values), tuple(problems)
 
 
-_WANTED = {bool: "true or false", str: "text", dict: "an object"}
+_WANTED = {bool: "true or false", int: "a whole number", str: "text", dict: "an object"}
+_COUNT_LIMIT = 36_500
 
 
 def _checked(where: str, key: str, value: object) -> object:
-    if not isinstance(value, KEYS[key]):
+    # Not isinstance: true is an int to Python.
+    if type(value) is not KEYS[key]:
         raise SettingsError(f"{where}{key} must be {_WANTED[KEYS[key]]}, not {kind_of(value)}")
-    if isinstance(value, dict):
+    if isinstance(value, int) and not 0 <= value <= _COUNT_LIMIT:
+        raise SettingsError(f"{where}{key} must be 0 to {_COUNT_LIMIT:,}, not {value}")
+    if key == PRICES:
+        assert isinstance(value, dict)
         return {model: _price(f"{where}{key}: the price of {model!r}", found) for model, found in value.items()}
     return value
 
@@ -293,6 +308,12 @@ def parse_value(key: str, text: str) -> Value:
         if key == f"{SECTION}.database" and "://" in text and not text.startswith(("postgres", "sqlite:///")):
             raise SettingsError(f"{key} must be a file or a postgresql:// URL")
         return text
+    if KEYS[key] is int:
+        if not text.isdecimal():
+            raise SettingsError(f"{key} must be a whole number, not {text!r}")
+        number = int(text)
+        _checked("", key, number)
+        return number
     words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
     if text.lower() not in words:
         raise SettingsError(f"{key} must be true or false, not {text!r}")

@@ -136,4 +136,116 @@ CREATE TABLE reported_usages (
 )
  WITHOUT ROWID,
  STRICT;
-INSERT INTO claude_force_version (version_num) VALUES ('0003');
+CREATE TABLE archived (
+    uid BLOB NOT NULL,
+    digest INTEGER NOT NULL,
+    CONSTRAINT pk_archived PRIMARY KEY (uid)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE archives (
+    month TEXT NOT NULL,
+    executions INTEGER NOT NULL,
+    first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    archived_us INTEGER NOT NULL,
+    CONSTRAINT pk_archives PRIMARY KEY (month)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE job_runs (
+    run_id TEXT NOT NULL,
+    job TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started_us INTEGER NOT NULL,
+    finished_us INTEGER,
+    outcome TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    problem TEXT,
+    CONSTRAINT pk_job_runs PRIMARY KEY (run_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX ix_job_runs_job_started_us ON job_runs (job, started_us);
+CREATE TABLE baselines (
+    name TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    model TEXT NOT NULL,
+    is_automatic INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    start_us INTEGER NOT NULL,
+    end_us INTEGER NOT NULL,
+    executions INTEGER NOT NULL,
+    snapshot TEXT NOT NULL,
+    CONSTRAINT pk_baselines PRIMARY KEY (name, agent_name, model)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE alert_states (
+    fingerprint TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    since_us INTEGER NOT NULL,
+    evaluated_us INTEGER NOT NULL,
+    breached_us INTEGER,
+    cleared_us INTEGER,
+    notified_us INTEGER,
+    episode TEXT,
+    value REAL,
+    samples INTEGER,
+    CONSTRAINT pk_alert_states PRIMARY KEY (fingerprint)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE alert_events (
+    event_id TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    "before" TEXT NOT NULL,
+    "after" TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    episode TEXT,
+    value REAL,
+    samples INTEGER,
+    CONSTRAINT pk_alert_events PRIMARY KEY (event_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX ix_alert_events_at_us ON alert_events (at_us);
+CREATE TABLE deliveries (
+    delivery_id TEXT NOT NULL,
+    batch TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    episode TEXT NOT NULL,
+    action TEXT NOT NULL,
+    notice TEXT NOT NULL,
+    status TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    due_us INTEGER NOT NULL,
+    finished_us INTEGER,
+    receipt TEXT,
+    problem TEXT,
+    CONSTRAINT pk_deliveries PRIMARY KEY (delivery_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX ix_deliveries_status_due_us ON deliveries (status, due_us);
+CREATE INDEX ix_deliveries_episode_channel ON deliveries (episode, channel);
+CREATE TABLE silences (
+    name TEXT NOT NULL,
+    until_us INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    comment TEXT,
+    CONSTRAINT pk_silences PRIMARY KEY (name)
+)
+ WITHOUT ROWID,
+ STRICT;
+INSERT INTO claude_force_version (version_num) VALUES ('0004');

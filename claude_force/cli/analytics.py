@@ -250,8 +250,8 @@ def export(
     Example:
       claude-force analytics export --format csv --output metrics.csv
     """
+    from claude_force.amounts import quantity
     from claude_force.export import files
-    from claude_force.render import quantity
 
     if as_json and form not in (None, "json"):
         raise click.UsageError("--json and --format contradict each other")

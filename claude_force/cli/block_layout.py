@@ -6,12 +6,13 @@ from datetime import timedelta
 from functools import partial
 
 from claude_force import clock
+from claude_force.amounts import compact, count, hours_minutes, money, quantity
 from claude_force.blocks import MINUTE_US, Block
 from claude_force.cli.notes import notes
 from claude_force.cli.options import INGEST, Layout, Request, explain_empty
 from claude_force.clock import HOUR_US, heading_of
 from claude_force.record import CLAUDE_CODE, dollars, model_family
-from claude_force.render import Column, Page, Section, Table, compact, count, hours_minutes, money, quantity
+from claude_force.render import Column, Page, Section, Table
 from claude_force.session_blocks import SessionBlocks
 
 _COLUMNS = (

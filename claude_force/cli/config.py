@@ -121,7 +121,7 @@ def _value(found: Settings, key: str) -> Value | None:
     if key == settings.PRICES:
         return {model: _without_none(asdict(price)) for model, price in found.prices.items()}
     value = getattr(found, key.removeprefix(f"{SECTION}."))
-    assert value is None or isinstance(value, (bool, str))
+    assert value is None or isinstance(value, (bool, int, str, dict))
     return value
 
 
@@ -133,6 +133,6 @@ def _shown(value: Value | None) -> str:
     """As it would be written on the command line; a password in a URL is hidden."""
     if value is None:
         return ""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, int)):
         return str(value).lower()
     return json.dumps(value) if isinstance(value, dict) else settings.without_password(value)

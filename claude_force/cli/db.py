@@ -126,7 +126,7 @@ def rebuild(location: str | None) -> None:
     Example:
       claude-force db rebuild
     """
-    from claude_force.render import quantity
+    from claude_force.amounts import quantity
     from claude_force.store import Store
 
     database = find_place(location).database
@@ -225,7 +225,8 @@ def _reprice(place: Place, prices: PriceTable, chosen: Filter, expected: int) ->
 
 
 def _preview_page(found: Preview, overrides: int) -> Page:
-    from claude_force.render import Column, Page, Section, Table, count, quantity
+    from claude_force.amounts import count, quantity
+    from claude_force.render import Column, Page, Section, Table
 
     own = f", and {quantity(overrides, 'price')} of claude.json" if overrides else ""
     page = Page(f"Repricing (genai-prices {found.price_version}{own})")
@@ -247,7 +248,7 @@ def _preview_page(found: Preview, overrides: int) -> Page:
 
 
 def _change_row(name: str, change: Change) -> list[str]:
-    from claude_force.render import count, money
+    from claude_force.amounts import count, money
 
     difference = dollars(change.difference_nanousd)
     return [

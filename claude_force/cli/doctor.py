@@ -78,7 +78,7 @@ def _say(states: list[SourceState], folders: list[str], waiting: list[str], repo
 
 
 def _lines(state: SourceState, folders: list[str], place: Place) -> list[str]:
-    from claude_force.render import quantity
+    from claude_force.amounts import quantity
 
     is_own = state.source == CLAUDE_CODE and state.host == (host_name() or "")
     lines = [f"Folder:      {folder}" for folder in folders] if is_own else []

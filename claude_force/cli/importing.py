@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from claude_force import clock, spool
+from claude_force.amounts import quantity
 from claude_force.cli.ingesting import waiting_files
 from claude_force.cli.options import Place, database_option, find_place, progress_bar, timezone_option
 from claude_force.escape import for_terminal
 from claude_force.pricing import PriceTable
-from claude_force.render import quantity
 from claude_force.settings import metrics_file
 from claude_force.sources.files import STDIN, Input, open_input
 from claude_force.sources.loading import DryRun, ImportReport, Progress, RejectLog, Target, load

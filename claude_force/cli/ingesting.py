@@ -154,7 +154,7 @@ def _say(
 
 
 def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[Path], *, dry_run: bool) -> None:
-    from claude_force.render import quantity
+    from claude_force.amounts import quantity
 
     if not any(report.files for report in reports.values()):
         # What is wrong with the sources is said by itself.
@@ -190,7 +190,7 @@ def _say_nothing_found(paths: Sequence[Path]) -> None:
 
 def _notes(report: SourceReport) -> Iterator[str]:
     """What a person should hear about executions that were taken."""
-    from claude_force.render import quantity
+    from claude_force.amounts import quantity
 
     for note, number in report.notes.most_common(_NOTES_SHOWN):
         yield f"{quantity(number, 'execution')}: {note}"

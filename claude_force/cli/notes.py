@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from claude_force.amounts import count, quantity
 from claude_force.escape import for_terminal
-from claude_force.render import Section, cell_width, count, quantity
+from claude_force.render import Section, cell_width
 from claude_force.result import Totals
 
 _WIDTH = 78

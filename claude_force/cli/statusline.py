@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import click
 
 from claude_force import clock, query, session_blocks
+from claude_force.amounts import count, hours_minutes, money
 from claude_force.blocks import MINUTE_US, Block
 from claude_force.cli.options import database_option, find_place, timezone_option
 from claude_force.clock import Window
 from claude_force.database import Database
 from claude_force.escape import for_terminal
 from claude_force.query import Filter
-from claude_force.render import count, hours_minutes, money
 from claude_force.settings import DATABASE_VARIABLE
 
 ELSEWHERE = f"claude-force ingest makes it, {DATABASE_VARIABLE} names another"

@@ -1,0 +1,81 @@
+"""Amounts as a person reads them: counts, percentages, durations, money. Numbers become text here, and nowhere else.
+
+What is not known is a dash. Rounding never makes a percentage whole, nor money nothing.
+"""
+
+from __future__ import annotations
+
+NONE = "–"
+"""Something that is not known."""
+
+
+def count(number: float | None) -> str:
+    """A whole number with thousands separators; an average is rounded."""
+    return NONE if number is None else f"{number:,.0f}"
+
+
+def compact(number: float | None) -> str:
+    """A count in few characters: 12,345, then 1.2M, then 123M."""
+    if number is None or number < 999_999.5:
+        return count(number)
+    return f"{number / 1e6:.1f}M" if number < 99_950_000 else f"{number / 1e6:,.0f}M"
+
+
+def quantity(number: int, noun: str) -> str:
+    """A number of things: 1 line, 2 lines."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(number: float | None, digits: int = 1) -> str:
+    """A percentage. Rounding never makes it whole: 99.96 is 99.9%, since 100.0% says that nothing failed."""
+    if number is None:
+        return NONE
+    step = 10.0**-digits
+    if 100 - step < number < 100:
+        number = 100 - step
+    return f"{number:.{digits}f}%"
+
+
+def milliseconds(number: float | None) -> str:
+    """A duration in whole milliseconds, as the guide writes it."""
+    return NONE if number is None else f"{number:,.0f} ms"
+
+
+def duration(number_ms: float | None) -> str:
+    """A duration in the unit that fits: 350ms, 4.2s, 3m05s, 2h10m."""
+    if number_ms is None:
+        return NONE
+    if 0 < number_ms < 0.5:
+        return "<1ms"
+    if number_ms < 999.5:
+        return f"{number_ms:.0f}ms"
+    seconds = number_ms / 1000
+    if seconds < 99.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def hours_minutes(minutes: int) -> str:
+    """Whole minutes as a person says them: 45m, 2h 45m."""
+    hours, rest = divmod(minutes, 60)
+    return f"{hours}h {rest}m" if hours else f"{rest}m"
+
+
+def money(amount: float | None) -> str:
+    """US dollars: cents, or four digits below a cent, where cents would say nothing."""
+    if amount is None:
+        return NONE
+    sign = "-" if amount < 0 else ""
+    if 0 < abs(amount) < 0.00005:
+        return f"{sign}<$0.0001"
+    digits = 2 if amount == 0 or abs(amount) >= 0.01 else 4
+    return f"{sign}${abs(amount):,.{digits}f}"
+
+
+def unit_cost(amount: float | None) -> str:
+    """US dollars of a single execution: four digits, so that a column of them compares."""
+    return NONE if amount is None else f"{'-' if amount < 0 else ''}${abs(amount):,.4f}"

@@ -1,0 +1,3 @@
+"""Baselines: what executions were like, and whether they are worse now."""
+
+from __future__ import annotations

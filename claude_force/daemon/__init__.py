@@ -1,0 +1,3 @@
+"""The machine: what runs by itself, at which times."""
+
+from __future__ import annotations

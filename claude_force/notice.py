@@ -1,0 +1,48 @@
+"""What is said about an alert, on any channel: words and numbers, and nothing of how a channel shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Severity = Literal["critical", "error", "warning", "info"]
+Action = Literal["trigger", "repeat", "resolve"]
+"""That it began, that it still goes on, that it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One alert, at one moment.
+
+    `title` is the short name of what is wrong ("Low Success Rate"), `summary` one sentence with the figure ("Success
+    rate dropped to 87.5%"), `period` what it was measured over ("Last 1 hour"). `labels` say of what ("agent":
+    "python-expert"), `details` are further figures by their name. `episode` is one from trigger to resolve, and the
+    same in all retries of both. `store` is the database as a person knows it, `host` the machine that noticed.
+
+    Names in it come from outside and are as they were recorded: a channel makes them harmless.
+    """
+
+    rule: str
+    title: str
+    summary: str
+    period: str
+    severity: Severity
+    action: Action
+    labels: Mapping[str, str]
+    details: Mapping[str, str | int | float | None]
+    episode: str
+    began_us: int
+    at_us: int
+    store: str
+    host: str
+
+    def to_json(self) -> str:
+        """As it is kept until it is delivered."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Notice:
+        """What `to_json` gave."""
+        return cls(**json.loads(text))
