@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from claude_force.notice import Notice
 from claude_force.record import ExecutionMetrics, fresh_uid
 
 NOON_US = 1_762_000_000_000_000
@@ -27,6 +28,26 @@ def an_execution(**changes: Any) -> ExecutionMetrics:
     } | changes
     values.setdefault("uid", fresh_uid(values["timestamp_us"]))
     return ExecutionMetrics(**values)
+
+
+def a_notice(**changes: Any) -> Notice:
+    """An alert of the guide that begins, with the changes asked for."""
+    values: dict[str, Any] = {
+        "rule": "success-rate",
+        "title": "Low Success Rate",
+        "summary": "Success rate dropped to 87.5%",
+        "period": "Last 1 hour",
+        "severity": "critical",
+        "action": "trigger",
+        "labels": {"agent": "python-expert"},
+        "details": {"success_rate": 87.5, "executions": 1234, "threshold": None},
+        "episode": "0192-success-rate",
+        "began_us": NOON_US,
+        "at_us": NOON_US + 60_000_000,
+        "store": "metrics.db",
+        "host": "build-7",
+    } | changes
+    return Notice(**values)
 
 
 def a_line(**changes: Any) -> bytes:

@@ -18,6 +18,7 @@ import pytest
 from claude_force.database import Database
 from claude_force.opening import open_database
 from claude_force.store import Store
+from tests.counterparts import Authority
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -134,3 +135,9 @@ def database(location: str) -> Iterator[Database]:
 def store(database: Database) -> Store:
     """The write side of `database`."""
     return Store(database)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority that nobody trusts who is not given its `ca_file`."""
+    return Authority(tmp_path_factory.mktemp("authority"))

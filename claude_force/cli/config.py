@@ -12,6 +12,8 @@ from claude_force import settings
 from claude_force.errors import SettingsError
 from claude_force.settings import KEYS, SECTION, Settings, Value, find_home, load_settings
 
+CHANNELS = f"{SECTION}.channels"
+
 
 def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
     return [key for key in KEYS if key.startswith(typed)]
@@ -42,7 +44,7 @@ def get(key: str) -> None:
     if key not in KEYS:
         raise SettingsError(settings.unknown_key(key))
     found, _ = load_settings(find_home())
-    click.echo(_shown(_value(found, key)))
+    click.echo(_shown(_printable(key, _value(found, key))))
 
 
 @config.command("set")
@@ -58,7 +60,7 @@ def set_(key: str, value: str) -> None:
     home = find_home()
     parsed = settings.parse_value(key, value)
     settings.change_file(home.settings_file, key, parsed)
-    click.echo(f"{key} = {_shown(parsed)}  ({home.settings_file})")
+    click.echo(f"{key} = {_shown(_printable(key, parsed))}  ({home.settings_file})")
     if key in (f"{SECTION}.reference_model", settings.PRICES):
         click.echo("executions that are stored keep the costs that they got: claude-force db reprice", err=True)
 
@@ -93,7 +95,7 @@ def list_(as_json: bool) -> None:
     """
     home = find_home()
     found, problems = load_settings(home)
-    values = {key: _value(found, key) for key in KEYS}
+    values = {key: _printable(key, _value(found, key)) for key in KEYS}
     if as_json:
         shown = {key: _shown(value) if isinstance(value, str) else value for key, value in values.items()}
         click.echo(json.dumps(shown, indent=2))
@@ -123,6 +125,15 @@ def _value(found: Settings, key: str) -> Value | None:
     value = getattr(found, key.removeprefix(f"{SECTION}."))
     assert value is None or isinstance(value, (bool, int, str, dict))
     return value
+
+
+def _printable(key: str, value: Value | None) -> Value | None:
+    """A value of which every part may be seen: secrets of channels are hidden."""
+    if key != CHANNELS or not isinstance(value, dict) or not value:
+        return value
+    from claude_force.notify.configuration import shown
+
+    return shown(value)
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,218 @@
+"""One exchange over HTTP, and one verdict for all services.
+
+Certificates are verified, redirects are not followed, an answer is read to at most 64 KiB. Nothing of the environment
+changes where a message goes: no proxy of it is used, which would be told the address, and no login from a .netrc file.
+
+Requests go to httpx2's transport rather than to its client, which logs every URL: that of a Slack webhook is its
+credential.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from claude_force.clock import SECOND_US, now_us
+from claude_force.notify.base import Outcome, conclude
+from claude_force.notify.network import Deadline, Patience, Refused, explain, refuse_link_local, tls_context
+from claude_force.notify.secret import Secret
+from claude_force.notify.wording import plain
+
+if TYPE_CHECKING:
+    import httpx2
+
+ANSWER_LIMIT = 64 * 1024
+WORDS_LIMIT = 200
+RETRY_AFTER_LIMIT_S = 3600.0
+"""No service makes us wait longer than this before the next attempt."""
+
+_TEMPORARY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent. `secrets` are those that it holds beside the URL, which is one by itself."""
+
+    method: str
+    url: Secret
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[Secret, ...] = ()
+    ca_file: Path | None = None
+
+    @property
+    def host(self) -> str:
+        """The host that is asked."""
+        return urlsplit(self.url.reveal()).hostname or ""
+
+    @property
+    def hidden(self) -> tuple[Secret, ...]:
+        """All that must not be said."""
+        return (self.url, *self.secrets)
+
+
+class Answer(NamedTuple):
+    """The verdict, and for who needs more, the status and the first 64 KiB of the answer; None where there was none."""
+
+    outcome: Outcome
+    status: int | None = None
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """The answer as JSON; None where it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+def exchange(request: Request, patience: Patience) -> Answer:
+    """Send a request and judge the answer. Raises nothing for what happens on the way."""
+    import httpx2
+
+    with Deadline(patience.overall_s) as deadline:
+        try:
+            status, headers, body = _talk(request, patience, deadline)
+        except Refused as error:
+            return Answer(conclude("failed", str(error), request.hidden))
+        except (httpx2.InvalidURL, httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, UnicodeError):
+            return Answer(conclude("failed", f"{request.host} cannot be called as it is configured", request.hidden))
+        except (httpx2.HTTPError, OSError) as error:
+            return Answer(explain(error, request.host, deadline, request.hidden))
+    return Answer(_verdict(request, status, headers, body), status, body)
+
+
+def _talk(request: Request, patience: Patience, deadline: Deadline) -> tuple[int, httpx2.Headers, bytes]:
+    import httpx2
+
+    def observe(event: str, info: Mapping[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            stream = info["return_value"]
+            deadline.connection = lambda: stream.get_extra_info("socket")
+            try:
+                # The address itself, whatever name led to it, before anything is said.
+                refuse_link_local(stream.get_extra_info("server_addr")[0])
+            except (Refused, OSError):
+                stream.close()
+                raise
+
+    timeout = httpx2.Timeout(patience.step_s).as_dict()
+    url = request.url.reveal()
+    refuse_link_local(request.host)
+    asked = httpx2.Request(
+        request.method,
+        url,
+        headers={"User-Agent": "claude-force", "Accept-Encoding": "identity", **_login(url), **request.headers},
+        content=request.body,
+        extensions={"timeout": timeout, "trace": observe},
+    )
+    with _unlogged(), httpx2.HTTPTransport(verify=tls_context(request.ca_file)) as transport:
+        response = transport.handle_request(asked)
+        try:
+            return response.status_code, response.headers, _read(response)
+        finally:
+            response.close()
+
+
+def _read(response: httpx2.Response) -> bytes:
+    """The beginning of the answer. The verdict is in the status, so what breaks off here breaks nothing."""
+    import httpx2
+
+    body = b""
+    with suppress(httpx2.HTTPError, OSError):
+        for part in response.iter_raw():
+            body += part
+            if len(body) >= ANSWER_LIMIT:
+                break
+    return body[:ANSWER_LIMIT]
+
+
+def _login(url: str) -> dict[str, str]:
+    from base64 import b64encode
+
+    parts = urlsplit(url)
+    if parts.username is None:
+        return {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": "Basic " + b64encode(login.encode()).decode()}
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """The library logs the headers of answers, which may quote the request; of this thread it does not meanwhile."""
+    thread = threading.get_ident()
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    loggers = [logging.getLogger(f"httpcore2.{name}") for name in ("connection", "http11")]
+    for logger in loggers:
+        logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_other)
+
+
+def _verdict(request: Request, status: int, headers: httpx2.Headers, body: bytes) -> Outcome:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return Outcome("delivered")
+    said = f"{request.host} answered {status}"
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        remedy = "a redirect, which is not followed; write the address that it leads to"
+        return conclude("failed", f"{said}, {remedy}", request.hidden)
+    words = _words(body)
+    problem = f"{said}: {words}" if words else said
+    if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return conclude("retry", problem, request.hidden, _retry_after_s(headers))
+    return conclude("failed", problem, request.hidden)
+
+
+def _words(body: bytes) -> str:
+    """What the service says is wrong: the message of a JSON answer, else the first line of a text that is no page."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        line = text.split("\n", 1)[0]
+        return "" if line.startswith("<") else plain(line, WORDS_LIMIT * 4)
+    return plain("; ".join(_messages(found)), WORDS_LIMIT * 4)
+
+
+def _messages(found: object) -> Iterator[str]:
+    """The messages of {"message", "error", "errors", "detail"}, one inside the other or beside each other."""
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, list):
+        for item in found[:5]:
+            yield from _messages(item)
+    elif isinstance(found, dict):
+        for name in ("message", "error", "errors", "detail"):
+            yield from _messages(found.get(name))
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Retry-After, in seconds or as a date (RFC 9110, 10.2.3), counted from the clock of the service itself."""
+    from email.utils import parsedate_to_datetime
+
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return min(float(asked), RETRY_AFTER_LIMIT_S)
+    try:
+        until_s = parsedate_to_datetime(asked).timestamp()
+    except ValueError:
+        return None
+    try:
+        here_s = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except ValueError:
+        here_s = now_us() / SECOND_US
+    return min(max(until_s - here_s, 0.0), RETRY_AFTER_LIMIT_S)

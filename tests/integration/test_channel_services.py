@@ -1,0 +1,330 @@
+"""Slack, PagerDuty and webhooks: what each service gets, as its own documentation and the guide have it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from typing import Any
+
+import pytest
+
+from claude_force.notify.pagerduty import PagerDutyEvents, PagerDutyIncidents
+from claude_force.notify.secret import Secret
+from claude_force.notify.slack import for_slack, message
+from claude_force.notify.webhook import Webhook
+from tests.builders import NOON_US, a_notice
+from tests.conftest import ROOT
+from tests.counterparts import Reply, ScriptedServer, scripted
+
+
+def test_slack_gets_the_message_of_the_guide() -> None:
+    """Its heading, and for each alert a colour, a title, a text and the period as the footer."""
+    told = message([a_notice(labels={}, details={}), a_notice(title="High Latency", severity="warning")])
+    assert told["text"] == "🚨 Claude Force Performance Alert"
+    first, second = told["attachments"]
+    assert {name: first[name] for name in ("color", "title", "text", "footer")} == {
+        "color": "danger",
+        "title": "Low Success Rate",
+        "text": "Success rate dropped to 87.5%",
+        "footer": "Last 1 hour",
+    }
+    assert (second["color"], second["title"]) == ("warning", "High Latency")
+    assert second["text"].splitlines()[1:] == [
+        "agent: python-expert",
+        "success_rate: 87.5",
+        "executions: 1,234",
+        "threshold: –",
+    ]
+
+
+def test_slack_is_told_that_it_is_over() -> None:
+    """In green, with words that say so, and with a heading of its own once all of them are."""
+    over = a_notice(action="resolve")
+    told = message([over])
+    assert told["text"] == "✅ Claude Force Performance Alert Resolved"
+    assert told["attachments"][0]["color"] == "good"
+    assert told["attachments"][0]["title"] == "Resolved: Low Success Rate"
+    assert told["attachments"][0]["text"].startswith("Resolved. Success rate")
+    assert message([over, a_notice()])["text"] == "🚨 Claude Force Performance Alert"
+    assert message([a_notice(action="repeat")])["attachments"][0]["title"] == "Ongoing: Low Success Rate"
+
+
+def test_slack_gets_no_more_than_it_shows() -> None:
+    """20 attachments, and how many more there are; texts of 3,000 characters with whole escapes."""
+    told = message([a_notice(details={str(number): "<" * 1000 for number in range(10)})] * 25)
+    assert told["text"] == "🚨 Claude Force Performance Alert\nand 5 more"
+    assert len(told["attachments"]) == 20
+    text = told["attachments"][0]["text"]
+    assert 2990 < len(text) <= 3000
+    assert text.endswith("&lt;…")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<!channel> <@U123> <#C1|x> <https://evil.example|here>", None),
+        ("a & b", "a &amp; b"),
+        ("https://evil.example", "https:\u200b//evil.example"),
+        ("WWW.evil.example", "W\u200bWW.evil.example"),
+        ("@here", "@\u200bhere"),
+        ("&lt;!channel&gt;", "&amp;lt;!channel&amp;gt;"),
+        ("python-expert", "python-expert"),
+    ],
+)
+def test_slack_obeys_nothing_in_a_name(text: str, shown: str | None) -> None:
+    """No mention, no link."""
+    found = for_slack(text, 1000)
+    assert "<" not in found
+    assert ">" not in found
+    assert shown in (None, found)
+
+
+@pytest.mark.parametrize("limit", range(1, 30))
+def test_slack_cuts_no_escape(limit: int) -> None:
+    """Wherever the limit falls."""
+    found = for_slack("a<b>&c" * 10, limit)
+    assert len(found) <= limit
+    assert re.fullmatch(r"(?:[abc]|&lt;|&gt;|&amp;)*…", found)
+
+
+def an_events_channel(server: ScriptedServer) -> PagerDutyEvents:
+    """A channel to a server of a test."""
+    return PagerDutyEvents("pager", Secret("k" * 32), server.url)
+
+
+def test_pagerduty_gets_an_event() -> None:
+    """Of version 2 of its API; a repeat is a trigger again under the same key."""
+    with scripted([202]) as server:
+        for action in ("trigger", "repeat"):
+            outcome = an_events_channel(server).send([a_notice(action=action)], "key", None)
+            assert outcome.status == "delivered"
+        first, again = (request.json() for request in server.requests)
+    assert first == again
+    assert first == {
+        "routing_key": "k" * 32,
+        "event_action": "trigger",
+        "dedup_key": "0192-success-rate",
+        "client": "Claude Force",
+        "payload": {
+            "summary": "Claude Force: Low Success Rate: Success rate dropped to 87.5%",
+            "source": "build-7",
+            "severity": "critical",
+            "component": "python-expert",
+            "group": "metrics.db",
+            "class": "success-rate",
+            "timestamp": "2025-11-01T12:27:40Z",
+            "custom_details": {
+                "title": "Low Success Rate",
+                "summary": "Success rate dropped to 87.5%",
+                "period": "Last 1 hour",
+                "began": "2025-11-01T12:26:40Z",
+                "store": "metrics.db",
+                "agent": "python-expert",
+                "success_rate": 87.5,
+                "executions": 1234,
+                "threshold": None,
+            },
+        },
+    }
+
+
+def test_pagerduty_is_told_that_it_is_over() -> None:
+    """By the key alone."""
+    with scripted([202]) as server:
+        an_events_channel(server).send([a_notice(action="resolve")], "key", None)
+        told = server.requests[0].json()
+    assert told == {"routing_key": "k" * 32, "event_action": "resolve", "dedup_key": "0192-success-rate"}
+
+
+def test_pagerduty_gets_no_more_than_it_takes() -> None:
+    """A summary of 1,024 characters, a key of 255, and no details where they are over 512 KB."""
+    huge = a_notice(
+        summary="漢" * 5000,
+        episode="e" * 300,
+        details={str(n): "漢" * 1000 for n in range(50)},
+        labels={f"{n} {'漢' * 900}": "漢" * 1000 for n in range(50)},
+    )
+    with scripted([202]) as server:
+        an_events_channel(server).send([huge], "key", None)
+        (request,) = server.requests
+    told = request.json()
+    assert len(told["payload"]["summary"]) == 1024
+    assert len(told["dedup_key"]) == 64
+    assert len(request.body) <= 512_000
+    assert "custom_details" not in told["payload"]
+    assert told["payload"]["summary"].endswith("…")
+
+
+def an_incidents_channel(server: ScriptedServer) -> PagerDutyIncidents:
+    """A channel to a server of a test."""
+    return PagerDutyIncidents("pager", Secret("key"), "PABC123", "me@example.com", server.url + "incidents")
+
+
+def json_reply(status: int, content: Any) -> Reply:
+    """An answer in JSON."""
+    return Reply(status, json.dumps(content).encode())
+
+
+OPENED = json_reply(201, {"incident": {"id": "Q1/2", "status": "triggered"}})
+IS_OPEN = json_reply(
+    400, {"error": {"message": "Arguments Caused Error", "errors": ["matching dedup key already exists"], "code": 2002}}
+)
+IS_OVER = json_reply(400, {"error": {"message": "Arguments Caused Error", "errors": ["Incident Already Resolved"]}})
+
+
+def test_pagerduty_gets_the_incident_of_the_guide() -> None:
+    """Its title, urgency and details, with the headers that the API asks for; the receipt is its id."""
+    with scripted([OPENED]) as server:
+        outcome = an_incidents_channel(server).send([a_notice()], "key", None)
+        (request,) = server.requests
+    assert outcome == ("delivered", None, None, "Q1/2")
+    assert (request.method, request.path) == ("POST", "/incidents")
+    expected = {
+        "authorization": "Token token=key",
+        "accept": "application/vnd.pagerduty+json;version=2",
+        "content-type": "application/json",
+        "from": "me@example.com",
+    }
+    assert {name: request.headers[name] for name in expected} == expected
+    incident = request.json()["incident"]
+    assert incident["type"] == "incident"
+    assert incident["title"] == "Claude Force: Low Success Rate: Success rate dropped to 87.5%"
+    assert incident["service"] == {"id": "PABC123", "type": "service_reference"}
+    assert incident["urgency"] == "high"
+    assert incident["body"]["type"] == "incident_body"
+    assert json.loads(incident["body"]["details"])["success_rate"] == 87.5
+
+
+@pytest.mark.parametrize("severity", ["error", "warning", "info"])
+def test_what_is_not_critical_wakes_nobody(severity: str) -> None:
+    """Low urgency."""
+    with scripted([OPENED]) as server:
+        an_incidents_channel(server).send([a_notice(severity=severity)], "key", None)
+        assert server.requests[0].json()["incident"]["urgency"] == "low"
+
+
+def test_an_incident_that_is_open_is_delivered() -> None:
+    """PagerDuty refuses a second one with the same key, which is what the key is for; the receipt stays."""
+    with scripted([IS_OPEN]) as server:
+        outcome = an_incidents_channel(server).send([a_notice(action="repeat")], "key", "Q1")
+    assert outcome == ("delivered", None, None, "Q1")
+
+
+def test_another_refusal_of_an_incident_is_a_failure() -> None:
+    """With the words of the service."""
+    refusal = json_reply(400, {"error": {"message": "Requester User Not Found", "code": 1008}})
+    with scripted([refusal]) as server:
+        outcome = an_incidents_channel(server).send([a_notice()], "key", None)
+    assert (outcome.status, outcome.problem) == ("failed", "127.0.0.1 answered 400: Requester User Not Found")
+
+
+def test_an_incident_is_resolved_by_its_receipt() -> None:
+    """One request, whatever is in an id."""
+    with scripted([200]) as server:
+        outcome = an_incidents_channel(server).send([a_notice(action="resolve")], "key", "Q1/2")
+        (request,) = server.requests
+    assert outcome.status == "delivered"
+    assert (request.method, request.path) == ("PUT", "/incidents/Q1%2F2")
+    assert request.json() == {"incident": {"type": "incident_reference", "status": "resolved"}}
+
+
+def test_an_incident_without_a_receipt_is_asked_for() -> None:
+    """By its key, among those that are open."""
+    with scripted([json_reply(200, {"incidents": [{"id": "Q9"}]}), 200]) as server:
+        outcome = an_incidents_channel(server).send([a_notice(action="resolve")], "key", None)
+        first, second = server.requests
+    assert outcome.status == "delivered"
+    assert first.method == "GET"
+    assert (
+        first.path == "/incidents?incident_key=0192-success-rate&statuses%5B%5D=triggered&statuses%5B%5D=acknowledged"
+    )
+    assert (second.method, second.path) == ("PUT", "/incidents/Q9")
+
+
+@pytest.mark.parametrize("content", [{"incidents": []}, {}, [], "x", {"incidents": [{"id": 5}]}])
+def test_an_incident_that_is_gone_needs_no_resolving(content: object) -> None:
+    """Somebody closed it; that is said."""
+    with scripted([json_reply(200, content)]) as server:
+        outcome = an_incidents_channel(server).send([a_notice(action="resolve")], "key", None)
+        assert len(server.requests) == 1
+    assert outcome == ("delivered", "no open incident was left to resolve", None, None)
+
+
+def test_an_incident_that_is_resolved_already_is_delivered() -> None:
+    """A retry after an answer that was lost."""
+    with scripted([IS_OVER]) as server:
+        assert an_incidents_channel(server).send([a_notice(action="resolve")], "key", "Q1").status == "delivered"
+
+
+@pytest.mark.parametrize("replies", [[503], [json_reply(200, {"incidents": [{"id": "Q9"}]}), 503]])
+def test_an_incident_that_cannot_be_resolved_now_is_tried_again(replies: list[Any]) -> None:
+    """Whichever of the two requests it is."""
+    with scripted(replies) as server:
+        assert an_incidents_channel(server).send([a_notice(action="resolve")], "key", None).status == "retry"
+
+
+def test_a_webhook_gets_the_fields() -> None:
+    """Instants as text, numbers as numbers, under an id that is also a header."""
+    with scripted() as server:
+        Webhook("hook", Secret(server.url), clock=lambda: NOON_US).send([a_notice()], "0192-key", None)
+        (request,) = server.requests
+    assert request.headers["claude-force-id"] == "0192-key"
+    assert "claude-force-signature" not in request.headers
+    told = request.json()
+    assert told["id"] == "0192-key"
+    assert told["count"] == 1
+    assert told["text"] == "Claude Force Performance Alert - Low Success Rate"
+    assert told["notices"] == [
+        {
+            "rule": "success-rate",
+            "title": "Low Success Rate",
+            "summary": "Success rate dropped to 87.5%",
+            "period": "Last 1 hour",
+            "severity": "critical",
+            "action": "trigger",
+            "episode": "0192-success-rate",
+            "store": "metrics.db",
+            "host": "build-7",
+            "labels": {"agent": "python-expert"},
+            "details": {"success_rate": 87.5, "executions": 1234, "threshold": None},
+            "began_at": "2025-11-01T12:26:40Z",
+            "at": "2025-11-01T12:27:40Z",
+        }
+    ]
+
+
+def test_a_webhook_is_signed() -> None:
+    """HMAC-SHA256 over the timestamp and the body, here computed by hand (RFC 2104)."""
+    with scripted() as server:
+        Webhook("hook", Secret(server.url), Secret("s3cret"), clock=lambda: NOON_US).send([a_notice()], "key", None)
+        (request,) = server.requests
+    timestamp = str(NOON_US // 1_000_000)
+    assert request.headers["claude-force-timestamp"] == timestamp
+    block = b"s3cret".ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + f"{timestamp}.".encode() + request.body).digest()
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block) + inner).hexdigest()
+    assert request.headers["claude-force-signature"] == f"sha256={outer}"
+
+
+def test_the_page_shows_how_a_signature_is_verified() -> None:
+    """The example in docs/alerts-channels.md takes what is sent, and nothing that was changed or is old."""
+    page = (ROOT / "docs" / "alerts-channels.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)  # the example itself is what is tested
+    verify = names["verify"]
+    with scripted() as server:
+        Webhook("hook", Secret(server.url), Secret("s3cret")).send([a_notice()], "key", None)
+        (request,) = server.requests
+    headers = {"-".join(part.title() for part in name.split("-")): value for name, value in request.headers.items()}
+    assert verify("s3cret", headers, request.body)
+    assert not verify("other", headers, request.body)
+    assert not verify("s3cret", headers, request.body + b" ")
+    assert not verify("s3cret", headers | {"Claude-Force-Timestamp": "1762000000"}, request.body)
+    old = "1762000000"
+    stale = hmac.new(b"s3cret", old.encode() + b"." + request.body, "sha256").hexdigest()
+    assert not verify(
+        "s3cret", {"Claude-Force-Timestamp": old, "Claude-Force-Signature": f"sha256={stale}"}, request.body
+    )

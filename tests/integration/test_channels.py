@@ -1,0 +1,442 @@
+"""The contract that every channel keeps: its verdicts, names that stay names, limits, secrets, and the same message in
+every attempt. Each channel is made from its configuration and talks to a real counterpart."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+
+from claude_force.notice import Action, Notice, Severity
+from claude_force.notify.base import Channel
+from claude_force.notify.configuration import load_channels, shown
+from tests.builders import NOON_US, a_notice
+from tests.counterparts import Authority, MailServer, Reply, ScriptedServer, mail_server, scripted
+
+HOSTILE = [
+    "<!channel>",
+    "<@U123>",
+    "<!subteam^S1|team>",
+    "x\r\nBcc: victim@example.com",
+    "\x1b[31mred\x1b[0m",
+    "\x1b]0;owned\x07",
+    "\u202eevil\u202c",
+    "\u2066hidden\u2069",
+    '=HYPERLINK("http://evil.example","x")',
+    "half \udcff surrogate",
+    "nul \x00 nul",
+    "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "</td></table><h1>big</h1>",
+    "&lt;b&gt; &amp;",
+    '"; do shell script "touch owned"; "',
+    "$(touch owned) `touch owned` ; touch owned",
+    "\\033[31m \\n \\\\",
+    "*bold* _it_ ~gone~ `code` :skull:",
+    "https://evil.example/x www.evil.example @here",
+    "漢🙂" * 600,
+    "<" * 100_000,
+    "",
+]
+SECRETS = {
+    "HOOK_PATH": "T0AAAAAAA/B0BBBBBBB/verysecrettoken",
+    "ROUTING_KEY": "r0utingk3yr0utingk3yr0utingk3y00",
+    "API_KEY": "ap1k3yap1k3yap1k3y",
+    "PASSWORD": "p4ssw0rd-p4ssw0rd",
+    "SIGNING": "s1gning-s1gning",
+}
+ECHO = " and ".join(SECRETS.values())
+"""A service that quotes what it should not."""
+
+
+class Arrived(NamedTuple):
+    """One message at the other side: all of it as a text, the words to be read, and what says that it is the same."""
+
+    raw: str
+    words: list[str]
+    identity: str
+
+
+@dataclass
+class Rig:
+    """A channel and its counterpart."""
+
+    channel: Channel
+    arrived: Callable[[], list[Arrived]]
+
+
+def strings(found: object) -> list[str]:
+    """Every text in a JSON value, names as well."""
+    if isinstance(found, str):
+        return [found]
+    if isinstance(found, list):
+        return [text for item in found for text in strings(item)]
+    if isinstance(found, dict):
+        return [text for name, item in found.items() for text in (name, *strings(item))]
+    return []
+
+
+def make(config: dict[str, Any], folder: Path, **environment: str) -> Channel:
+    """The channel of a configuration, which has no problem."""
+    channels, problems = load_channels({"it": config}, SECRETS | {"PATH": "/usr/bin:/bin"} | environment, folder)
+    assert problems == []
+    return channels["it"]
+
+
+def http_rig(
+    config: dict[str, Any], folder: Path, server: ScriptedServer, identity: Callable[[Any, dict[str, str]], str]
+) -> Rig:
+    """A channel whose messages are JSON over HTTP."""
+
+    def arrived() -> list[Arrived]:
+        return [
+            Arrived(request.body.decode(), strings(request.json()), identity(request.json(), dict(request.headers)))
+            for request in server.requests
+            if request.body
+        ]
+
+    return Rig(make(config, folder), arrived)
+
+
+STATUSES = {"delivered": 200, "retry": 503, "failed": 404}
+
+
+def slack(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """Slack's incoming webhook."""
+    server = stack.enter_context(scripted([Reply(STATUSES[verdict], ECHO.encode())]))
+    config = {"type": "slack", "webhook_url": server.url + "services/${HOOK_PATH}"}
+    return http_rig(config, folder, server, lambda body, _: json.dumps(body))
+
+
+def events(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """PagerDuty's Events API."""
+    server = stack.enter_context(scripted([Reply(STATUSES[verdict], ECHO.encode())]))
+    config = {"type": "pagerduty", "routing_key": "${ROUTING_KEY}", "url": server.url}
+    return http_rig(config, folder, server, lambda body, _: str(body["dedup_key"]))
+
+
+def incidents(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """PagerDuty's REST API."""
+    server = stack.enter_context(scripted([Reply(STATUSES[verdict], ECHO.encode())]))
+    config = {
+        "type": "pagerduty",
+        "api_key": "${API_KEY}",
+        "service_id": "PABC123",
+        "from": "me@example.com",
+        "url": server.url,
+    }
+    return http_rig(config, folder, server, lambda body, _: json.dumps(body))
+
+
+def webhook(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """A signed webhook."""
+    server = stack.enter_context(scripted([Reply(STATUSES[verdict], ECHO.encode())]))
+    config = {"type": "webhook", "url": server.url + "${HOOK_PATH}", "secret": "${SIGNING}"}
+    return http_rig(config, folder, server, lambda body, headers: headers["claude-force-id"] + json.dumps(body))
+
+
+def email(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """A server for mail, with STARTTLS by an authority of its own and a login."""
+    answers = {"delivered": {}, "retry": {"DATA": f"451 {ECHO}"}, "failed": {"DATA": f"554 {ECHO}"}}[verdict]
+    authority = Authority(folder)
+    server = stack.enter_context(mail_server(authority.context(), answers=answers, login=("me", SECRETS["PASSWORD"])))
+    config = {
+        "type": "email",
+        "host": "127.0.0.1",
+        "username": "me",
+        "password": "${PASSWORD}",
+        "port": server.port,
+        "ca_file": "ca.pem",
+        "from": "alerts@example.com",
+        "to": ["you@example.com"],
+    }
+    return Rig(make(config, folder), lambda: mail_of(server))
+
+
+class _Text(HTMLParser):
+    """The words of a page, and the tags in it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def mail_of(server: MailServer) -> list[Arrived]:
+    """The messages that a server took; their headers are those that we write, and so are the tags."""
+    found = []
+    for message, addresses in server.messages:
+        assert addresses == ["you@example.com"]
+        assert set(message.keys()) <= {
+            *("From", "To", "Subject", "Date", "Message-ID", "References", "Auto-Submitted", "MIME-Version"),
+            *("Content-Type", "X-Peer", "X-MailFrom", "X-RcptTo"),
+        }
+        plain, page = (message.get_body((kind,)) for kind in ("plain", "html"))
+        assert plain is not None
+        assert page is not None
+        text = _Text(page.get_content())
+        assert text.tags <= {"html", "head", "meta", "body", "h2", "h3", "p", "table", "tr", "td"}
+        words = [message["Subject"], *plain.get_content().splitlines(), *"\n".join(text.words).splitlines()]
+        found.append(Arrived(message.as_string(), words, message["Message-ID"]))
+    return found
+
+
+def program(path: Path, verdict: str, exit_codes: dict[str, int]) -> Path:
+    """A program that keeps its arguments, its input and its variables, says too much, and exits as it should."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        f"#!{sys.executable} -I\nimport json, os, sys\n"
+        f"variables = {{n: v for n, v in os.environ.items() if n.startswith('CLAUDE_FORCE_ALERT')}}\n"
+        f"kept = {{'arguments': sys.argv[1:], 'input': sys.stdin.read(), 'variables': variables}}\n"
+        f"open({str(path.with_suffix('.kept'))!r}, 'a').write(json.dumps(kept) + '\\n')\n"
+        f"print('no, because https://somebody:else@example.com/secret/path?key=1')\n"
+        f"sys.exit({exit_codes[verdict]})\n"
+    )
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def kept_of(path: Path) -> list[dict[str, Any]]:
+    """What `program` kept of each run."""
+    file = path.with_suffix(".kept")
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def command(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """A program of the user's own."""
+    path = program(folder / "tell", verdict, {"delivered": 0, "retry": 1, "failed": 78})
+
+    def arrived() -> list[Arrived]:
+        found = []
+        for kept in kept_of(path):
+            assert kept["arguments"] == ["--first", "second argument"]
+            words = [*strings(json.loads(kept["input"])), *kept["variables"].values()]
+            found.append(Arrived(json.dumps(kept), words, kept["variables"]["CLAUDE_FORCE_ALERT_ID"] + kept["input"]))
+        return found
+
+    return Rig(make({"type": "command", "command": [str(path), "--first", "second argument"]}, folder), arrived)
+
+
+def desktop(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """A notify-send of our own, which is the first on the PATH."""
+    path = program(folder / "bin" / "notify-send", verdict, {"delivered": 0, "retry": 1, "failed": 127})
+
+    def arrived() -> list[Arrived]:
+        found = []
+        for kept in kept_of(path):
+            name, _, end, title, body = kept["arguments"]
+            assert (name, end) == ("--app-name=Claude Force", "--")
+            found.append(Arrived(json.dumps(kept), [title, *body.splitlines()], json.dumps(kept["arguments"])))
+        return found
+
+    return Rig(make({"type": "desktop"}, folder, PATH=f"{path.parent}:/usr/bin:/bin"), arrived)
+
+
+def apprise(stack: ExitStack, folder: Path, verdict: str) -> Rig:
+    """Apprise's channel to a JSON server; one that it does not know is its failure that stays."""
+    server = stack.enter_context(scripted([Reply(STATUSES[verdict], ECHO.encode())]))
+    address = server.url.removeprefix("http://") + SECRETS["HOOK_PATH"]
+    url = f"{'nosuchservice' if verdict == 'failed' else 'json'}://{address}"
+    channel = make({"type": "apprise", "url": "${URL}"}, folder, URL=url)
+
+    def arrived() -> list[Arrived]:
+        found = []
+        for request in server.requests:
+            words = [request.json()["title"], *request.json()["message"].splitlines()]
+            found.append(Arrived(request.body.decode(), words, request.body.decode()))
+        return found
+
+    return Rig(channel, arrived)
+
+
+RIGS = [slack, events, incidents, webhook, email, command, desktop, apprise]
+OWN = {
+    "slack": ["HOOK_PATH"],
+    "events": ["ROUTING_KEY"],
+    "incidents": ["API_KEY"],
+    "webhook": ["HOOK_PATH", "SIGNING"],
+    "email": ["PASSWORD"],
+    "command": [],
+    "desktop": [],
+    "apprise": ["HOOK_PATH"],
+}
+"""The secrets that each of them knows, and can keep."""
+OBEYED = {"slack": set("<>"), "desktop": set("<>")}
+"""What begins something that a service would do; mail is looked through for tags and headers."""
+every_channel = pytest.mark.parametrize("build", RIGS, ids=lambda rig: rig.__name__)
+Build = Callable[[ExitStack, Path, str], Rig]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Ends the counterparts."""
+    with ExitStack() as found:
+        yield found
+
+
+def send_all(rig: Rig, notices: list[Notice]) -> set[str]:
+    """Send notices, in one message where the channel groups; gives the verdicts."""
+    messages = [notices] if rig.channel.groups else [[notice] for notice in notices]
+    return {rig.channel.send(message, f"key {number}", None).status for number, message in enumerate(messages)}
+
+
+@every_channel
+@pytest.mark.parametrize("verdict", ["delivered", "retry", "failed"])
+def test_every_channel_gives_each_verdict(build: Build, verdict: str, stack: ExitStack, tmp_path: Path) -> None:
+    """With a problem of one line unless it is delivered, and never more than 300 characters."""
+    rig = build(stack, tmp_path, verdict)
+    outcome = rig.channel.send([a_notice()], "key", None)
+    assert outcome.status == verdict
+    assert (outcome.problem is None) == (verdict == "delivered")
+    assert (outcome.problem or "").isprintable()
+    assert len(outcome.problem or "") <= 300
+
+
+@every_channel
+@pytest.mark.parametrize("verdict", ["delivered", "retry", "failed"])
+def test_no_channel_tells_a_secret(
+    build: Build, verdict: str, stack: ExitStack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in a problem, though the other side quotes it, nor in a repr or a log, however much is logged."""
+    caplog.set_level(logging.DEBUG)
+    rig = build(stack, tmp_path, verdict)
+    outcome = rig.channel.send([a_notice()], "key", None)
+    # The mail server of the test logs what it answers, in this process.
+    logged = [record.getMessage() for record in caplog.records if record.name != "mail.log"]
+    said = f"{outcome!r} {rig.channel!r} {rig.channel} {logged}"
+    assert [name for name in OWN[build.__name__] if SECRETS[name] in said] == []
+    assert "secret/path" not in said
+    if "HOOK_PATH" in OWN[build.__name__]:
+        assert "verysecrettoken" not in said
+
+
+def hostile_notices() -> list[Notice]:
+    """One for each hostile text, which stands wherever a name may, and one with all of them."""
+    each = [
+        a_notice(
+            **dict.fromkeys(("rule", "title", "summary", "period", "store", "host", "episode"), text),
+            labels={text: text},
+            details={text or "x": text},
+            action=action,
+        )
+        for text, action in zip(HOSTILE, list(get_args(Action)) * len(HOSTILE), strict=False)
+    ]
+    return [*each, a_notice(labels=dict.fromkeys(HOSTILE, "x"), details={text: text for text in HOSTILE})]
+
+
+@every_channel
+def test_hostile_names_stay_names(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """Everything is delivered, and nothing that arrives holds what a terminal or a reader would be led by."""
+    rig = build(stack, tmp_path, "delivered")
+    assert send_all(rig, hostile_notices()) == {"delivered"}
+    arrived = rig.arrived()
+    assert arrived
+    for message in arrived:
+        assert "\udcff" not in message.raw
+        assert [text for text in message.words if set(text) & OBEYED.get(rig.channel.kind, set())] == []
+        for text in message.words:
+            assert [line for line in text.split("\n") if not line.replace("\u200b", "").isprintable()] == []
+    assert not (tmp_path / "owned").exists()
+    assert not Path("owned").exists()
+
+
+@every_channel
+def test_over_long_notices_are_cut(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """A thousand figures and texts of a million characters are delivered, as a message that a service takes."""
+    rig = build(stack, tmp_path, "delivered")
+    long = "<&>" * 300_000
+    notice = a_notice(
+        title=long,
+        summary=long,
+        period=long,
+        labels={f"{number} {long[:5000]}": long for number in range(1000)},
+        details={f"{long[:5000]} {number}": long for number in range(1000)},
+    )
+    assert send_all(rig, [notice]) == {"delivered"}
+    (message,) = rig.arrived()
+    assert len(message.raw.encode()) < 1_000_000
+    if rig.channel.kind == "pagerduty":
+        assert len(message.raw.encode()) <= 512_000
+
+
+@every_channel
+def test_many_notices_are_one_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """Where a channel groups: a thousand go out at once, and it is said how many are not shown."""
+    rig = build(stack, tmp_path, "delivered")
+    notices = [a_notice(episode=str(number), title=f"Alert {number}") for number in range(300)]
+    if not rig.channel.groups:
+        notices = notices[:1]
+    assert send_all(rig, notices) == {"delivered"}
+    (message,) = rig.arrived()
+    assert len(message.raw.encode()) < 1_000_000
+
+
+@every_channel
+def test_an_attempt_again_is_the_same_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """By the same key the other side knows it; by another key, or of another episode, it is another."""
+    rig = build(stack, tmp_path, "delivered")
+    for key, notice in (("a", a_notice()), ("a", a_notice()), ("b", a_notice(episode="other", title="Other"))):
+        assert rig.channel.send([notice], key, None).status == "delivered"
+    first, again, other = (message.identity for message in rig.arrived())
+    assert first == again
+    assert first != other
+
+
+@every_channel
+def test_a_notice_with_nothing_in_it_is_told(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """Without labels and details, with empty texts, and with figures that are not known or are no numbers."""
+    rig = build(stack, tmp_path, "delivered")
+    notices = [
+        a_notice(labels={}, details={}),
+        a_notice(details={"a": None, "b": float("nan"), "c": float("inf"), "d": 0, "e": -1.5, "f": 10**30}),
+        a_notice(**dict.fromkeys(("rule", "title", "summary", "period", "store", "host", "episode"), "")),
+    ]
+    assert send_all(rig, notices) == {"delivered"}
+    assert all("NaN" not in message.raw and "Infinity" not in message.raw for message in rig.arrived())
+
+
+@every_channel
+@pytest.mark.parametrize("action", get_args(Action))
+def test_every_severity_and_action_is_told(build: Build, action: Action, stack: ExitStack, tmp_path: Path) -> None:
+    """None of them is an exception."""
+    rig = build(stack, tmp_path, "delivered")
+    notices = [a_notice(severity=severity, action=action, at_us=NOON_US) for severity in get_args(Severity)]
+    assert send_all(rig, notices) == {"delivered"}
+
+
+def test_what_is_configured_is_shown_without_secrets() -> None:
+    """What `config list` prints of a channel of each type."""
+    literal = {
+        "slack": {"type": "slack", "webhook_url": "https://hooks.slack.com/services/T/B/literal-secret"},
+        "pager": {"type": "pagerduty", "routing_key": "literal-secret", "url": "https://x:literal-secret@a.example/b"},
+        "mail": {"type": "email", "host": "a", "password": "literal-secret", "to": ["a@b.example"], "port": 587},
+        "hook": {"type": "webhook", "url": "https://a.example/literal-secret?k=literal-secret", "secret": "${HOOK}"},
+        "cmd": {"type": "command", "command": ["curl", "-H", "literal-secret"]},
+        "many": {"type": "apprise", "url": "slack://literal-secret/literal-secret"},
+        "typo": {"type": "slack", "webhok_url": "literal-secret", "nested": {"a": "literal-secret"}},
+        "none": {"webhook_url": "literal-secret"},
+        "odd": "literal-secret",
+        "list": {"type": ["literal-secret"], "url": ["literal-secret"]},
+        "mailfile": {"type": "email", "password_file": "smtp-password", "security": "ssl"},
+    }
+    told = shown(literal)
+    assert "literal-secret" not in json.dumps(told)
+    assert told["mail"] == {"type": "email", "host": "a", "password": "***", "to": ["a@b.example"], "port": 587}
+    assert told["hook"] == {"type": "webhook", "url": "https://a.example/***", "secret": "${HOOK}"}
+    assert told["cmd"] == {"type": "command", "command": ["curl", "***", "***"]}
+    assert told["mailfile"] == literal["mailfile"]
