@@ -47,6 +47,12 @@ class InputError(ClaudeForceError):
     """A file to import cannot be opened or read to its end."""
 
 
+class BaselineError(ClaudeForceError):
+    """A baseline cannot be made, found or read. A check that cannot be made is no regression."""
+
+    exit_code = 2
+
+
 class MissingExtra(ClaudeForceError):
     """An optional dependency is not installed; the message holds the install line."""
 

@@ -26,3 +26,13 @@ def for_csv(text: str) -> str:
 def for_markdown(text: str) -> str:
     """A cell of a Markdown table: nothing in it ends the cell or starts markup."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", for_terminal(text))
+
+
+def for_workflow_command(text: str) -> str:
+    """The message of a command of GitHub Actions (`::error title=PROPERTY::MESSAGE`): nothing in it ends the line."""
+    return for_terminal(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def for_workflow_property(text: str) -> str:
+    """A property of such a command: nothing in it ends the property either."""
+    return for_workflow_command(text).replace(":", "%3A").replace(",", "%2C")

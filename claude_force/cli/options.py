@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -42,7 +42,7 @@ INGEST = "claude-force ingest"
 """What reads transcripts, as a person types it."""
 
 FORMATS = ("table", "json", "csv", "markdown")
-_PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
+PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
 """A name that no shell takes for more than a word."""
 
 _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
@@ -195,7 +195,7 @@ def _complete(dimension: Dimension) -> Callable[[click.Context, click.Parameter,
                 found = query.names(connection, dimension)
         except ClaudeForceError:
             return []
-        return [CompletionItem(name) for name in found if name.startswith(typed) and _PLAIN_NAME.fullmatch(name)]
+        return [CompletionItem(name) for name in found if name.startswith(typed) and PLAIN_NAME.fullmatch(name)]
 
     return names
 
@@ -247,22 +247,27 @@ def report_options(function: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(function)
     def command(*, form: str | None, as_json: bool, output: Path | None, **options: Any) -> R:
-        if as_json and form not in (None, "json"):
-            raise click.UsageError("--json and --format contradict each other")
-        chosen_form = "json" if as_json else form or _form_of(output)
+        refuse_two_formats(form, as_json)
+        chosen_form = "json" if as_json else form or form_of(output, _SUFFIXES)
         request, rest = _request(options, chosen_form, output)
         return function(request, **rest)
 
     return _apply((*_FILTERS, *_OUTPUTS), command)
 
 
-def _form_of(output: Path | None) -> str:
+def refuse_two_formats(form: str | None, as_json: bool) -> None:
+    """`--json` is short for one format."""
+    if as_json and form not in (None, "json"):
+        raise click.UsageError("--json and --format contradict each other")
+
+
+def form_of(output: Path | None, suffixes: Mapping[str, str]) -> str:
     """The format that the name of a file asks for; a name without a suffix, or of a device, asks for text."""
     is_device = output is not None and output.exists() and not output.is_file()
     suffix = "" if output is None or is_device else output.suffix.lower()
-    if suffix and suffix not in _SUFFIXES:
-        raise click.UsageError(f"{suffix} is no format; name a {', '.join(_SUFFIXES)} file, or give --format")
-    return _SUFFIXES.get(suffix, "table")
+    if suffix and suffix not in suffixes:
+        raise click.UsageError(f"{suffix} is no format; name a {', '.join(suffixes)} file, or give --format")
+    return suffixes.get(suffix, "table")
 
 
 def filter_options(function: Callable[..., R]) -> Callable[..., R]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "import": "claude_force.cli.importing:import_command",
     "db": "claude_force.cli.db:db",
     "doctor": "claude_force.cli.doctor:doctor",
+    "baseline": "claude_force.cli.baseline:baseline",
     "config": "claude_force.cli.config:config",
     "completion": "claude_force.cli.completion:completion",
 }

@@ -9,7 +9,7 @@ from claude_force.query.cells import extent
 from claude_force.query.filter import Dimension, Filter
 from claude_force.query.moments import beginnings, edges, hours
 from claude_force.query.names import errors, has_name, names
-from claude_force.query.percentiles import EXACT_LIMIT, percentiles, percentiles_by
+from claude_force.query.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
 from claude_force.query.rows import (
     PAGE,
     counted_page,
@@ -31,6 +31,7 @@ __all__ = [
     "Filter",
     "beginnings",
     "counted_page",
+    "durations_by",
     "edges",
     "errors",
     "extent",

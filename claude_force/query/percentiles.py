@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from claude_force.database import Connection
+from claude_force.database import Connection, Row
 from claude_force.query.cells import Union, parts_of
 from claude_force.query.filter import LABELLED, OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, rows_from, where
 from claude_force.query.totals import totals
@@ -31,6 +31,13 @@ def percentiles_by(
     """The nearest-rank percentiles by each name, and whether they are exact; a name none of whose executions was timed
     is left out."""
     return _percentiles(connection, chosen, (dimension,), None)
+
+
+def durations_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[str | None, Counter[int]]:
+    """How many of the chosen executions have a duration in each bin (see `rollup.bin_of`), by the names of a dimension;
+    without one it is all of them, under None."""
+    name = LABELLED[dimensions[0]] if dimensions else "NULL"
+    return _bins(connection, chosen, parts_of(connection, chosen, DAY, *dimensions), name)
 
 
 def _percentiles(
@@ -71,6 +78,16 @@ def _exact_percentiles(connection: Connection, chosen: Filter, name: str) -> dic
 
 def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, Counter[int]]:
     """How many executions have a duration in each bin, by name."""
+    found: dict[str | None, Counter[int]] = {}
+    for group, number, count in _counted_bins(connection, chosen, parts, name) if parts.buckets else ():
+        found.setdefault(group, Counter())[number] += int(count)
+    for group, durations in _durations(connection, chosen, parts, name).items():
+        found.setdefault(group, Counter()).update(bins_of(durations))
+    return found
+
+
+def _counted_bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> list[Row]:
+    """Name, bin and count, from the roll-ups."""
     by_series = name != "NULL" or chosen.has_labels
     union = Union()
     for level, first, end in parts.buckets:
@@ -81,17 +98,11 @@ def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> di
             {"first": first, "end": end},
         )
     conditions, named = chosen.conditions()
-    rows = connection.fetch(
+    return connection.fetch(
         f"SELECT {name}, bin, SUM(executions) FROM ({union.sql}) AS binned"
         f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)} GROUP BY 1, 2",
         union.parameters | named,
     )
-    found: dict[str | None, Counter[int]] = {}
-    for group, number, count in rows:
-        found.setdefault(group, Counter())[number] += int(count)
-    for group, durations in _durations(connection, chosen, parts, name).items():
-        found.setdefault(group, Counter()).update(bins_of(durations))
-    return found
 
 
 def _durations(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, list[int]]:

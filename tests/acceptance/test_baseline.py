@@ -1,0 +1,251 @@
+"""The guide's story of baselines and the gate in CI, with the installed program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from claude_force import clock
+from claude_force.baselines import create_daily
+from claude_force.clock import DAY_US
+from claude_force.opening import open_database
+from claude_force.store import Store
+from tests.acceptance.test_bad_usage import HOSTILE, assert_misused
+from tests.builders import an_execution
+from tests.conftest import ROOT, Run
+from tests.unit.test_baseline_readings import GUIDE
+
+FORMATS = ("table", "json", "markdown", "junit", "github")
+OK_LINE = "✅ No performance regressions detected"
+REGRESSED_LINE = "⚠️  Performance Regressions Detected:"
+
+
+def record(home: Path, days_ago: float, count: int = 200, slower: float = 1.0, **changes: Any) -> None:
+    """Executions of about four seconds and a quarter of a cent, within an hour of so many days ago."""
+    start_us = clock.now_us() - round(days_ago * DAY_US)
+    Store(open_database(str(home / ".claude" / "metrics" / "metrics.db"))).add(
+        an_execution(
+            timestamp_us=start_us + place * 1_000_000,
+            **{
+                "duration_us": round(slower * (2_000_000 + 4_000_000 * (place % 50) / 49)),
+                "cost_nanousd": 2_000_000 + 10_000 * (place % 50),
+                **changes,
+            },
+        )
+        for place in range(count)
+    )
+
+
+def test_the_story_of_the_guide(home: Path, run: Run) -> None:
+    """A baseline is made, a day is as before, a day is worse: exit codes 0 and 1, with the sentences of the guide."""
+    record(home, 10)
+    made = run("baseline", "create", "release-1")
+    assert (made.returncode, made.stdout.split(",")[0]) == (0, "baseline release-1: 200 executions")
+    record(home, 0.9)
+    good = run("baseline", "check")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert OK_LINE in good.stdout
+    assert all(len(line) <= 80 for line in good.stdout.splitlines())
+    record(home, 0.5, slower=2)
+    bad = run("baseline", "check", "--hours", "13")
+    assert bad.returncode == 1
+    assert (
+        f"{REGRESSED_LINE}\n\n  Average Execution Time:\n    Baseline: 4,000 ms\n    Current: 8,000 ms\n" in bad.stdout
+    )
+    assert "    Degradation: 100.0%\n" in bad.stdout
+    assert run("baseline", "check", "--hours", "13", "--threshold", "2.5").returncode == 0
+
+
+def test_the_script_of_the_guide(home: Path) -> None:
+    """It reads baseline.json of the working folder; the guide's example is one as it stands. None is wrong usage."""
+
+    def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "scripts" / "check_regressions.py"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"TZ": "UTC"})
+
+    record(home, 0.5)
+    missing = script()
+    assert_misused(missing, "there is no file baseline.json; claude-force analytics summary --days 30 --output")
+    (home / "baseline.json").write_text(json.dumps(GUIDE), encoding="utf-8")
+    good = script()
+    assert (good.returncode, good.stderr) == (0, "")
+    assert OK_LINE in good.stdout
+    record(home, 0.4, 400, slower=3)
+    bad = script()
+    assert bad.returncode == 1
+    assert f"{REGRESSED_LINE}\n\n  Average Execution Time:\n    Baseline: 4,123 ms\n" in bad.stdout
+    assert script("--threshold", "9").returncode == 0
+
+
+def test_the_summary_is_a_baseline_file(home: Path, run: Run) -> None:
+    """The guide's command makes a file that a check takes."""
+    record(home, 10)
+    run("analytics", "summary", "--days", "30", "--output", "baseline.json")
+    record(home, 0.5)
+    assert run("baseline", "check", "--baseline", "baseline.json").returncode == 0
+    record(home, 0.4, slower=3)
+    assert run("baseline", "check", "--baseline", "baseline.json", "--hours", "10").returncode == 1
+
+
+def test_a_shown_baseline_is_the_same_as_a_file(home: Path, run: Run) -> None:
+    """`show --json` gives the guide's keys first, and a check against the file says what one against the name says."""
+    record(home, 10, agent_name="a")
+    record(home, 10, agent_name="b", slower=5)
+    run("baseline", "create", "of-a", "--agent", "a")
+    shown = run("baseline", "show", "of-a", "--json", "--output", "a.json")
+    assert (shown.returncode, shown.stdout) == (0, "")
+    found = json.loads((home / "a.json").read_text(encoding="utf-8"))
+    assert list(found)[: len(GUIDE)] == list(GUIDE)
+    assert json.loads(run("baseline", "show", "of-a", "--json").stdout) == found
+    assert "Of: agent a" in run("baseline", "show", "of-a").stdout
+    record(home, 0.5, agent_name="a", slower=2)
+    by_name, by_file = (
+        json.loads(run("baseline", "check", "--baseline", name, "--json").stdout) for name in ("of-a", "a.json")
+    )
+    assert by_name["verdict"] == by_file["verdict"] == "regressed"
+    assert by_name["metrics"] == by_file["metrics"]
+    assert by_name["filters"] == by_file["filters"] == {"agent": ["a"]}
+
+
+def test_too_few_executions_fail_no_build(home: Path, run: Run) -> None:
+    """Exit 0, no sentence of success, and what is missing."""
+    record(home, 10)
+    run("baseline", "create")
+    record(home, 0.5, 29, slower=9, success=False, error_type="TimeoutError")
+    done = run("baseline", "check")
+    assert done.returncode == 0
+    assert "Not enough data: nothing was compared" in done.stdout
+    assert "the period has 29 timed executions; 30 are needed" in done.stdout
+    assert OK_LINE not in done.stdout
+
+
+def test_a_baseline_that_overlaps_is_used_with_a_remark(home: Path, run: Run) -> None:
+    """So the first check after `create` works at once."""
+    record(home, 0.5)
+    run("baseline", "create")
+    done = run("baseline", "check")
+    assert (done.returncode, "The baseline overlaps the period" in done.stdout) == (0, True)
+
+
+def test_every_format_says_the_same(home: Path, run: Run) -> None:
+    """Verdict and exit code are one; an output file gets its format from its name."""
+    record(home, 10)
+    run("baseline", "create", "b")
+    record(home, 0.5, success=False, error_type="TimeoutError")
+    said = {form: run("baseline", "check", "--format", form) for form in FORMATS}
+    assert {done.returncode for done in said.values()} == {1}
+    assert {metric["metric"] for metric in json.loads(said["json"].stdout)["metrics"]} <= set(GUIDE)
+    suite = Xml.fromstring(said["junit"].stdout)[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "0")
+    assert [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None] == ["Success Rate"]
+    lines = said["github"].stdout.splitlines()
+    assert [line.split(" ")[0] for line in lines[:4]] == ["::notice", "::notice", "::error", "::notice"]
+    assert lines[2].startswith("::error title=Success Rate%3A regressed::baseline 100.0%25, current 0.0%25 (-100.0pp)")
+    assert "| Success Rate | 100.0% | 0.0% | -100.0pp | regressed |" in said["markdown"].stdout
+    for name, form in (("r.xml", "junit"), ("r.json", "json"), ("r.md", "markdown"), ("r.txt", "table")):
+        assert run("baseline", "check", "--output", name).returncode == 1
+        written = (home / name).read_text(encoding="utf-8")
+        assert written == said[form].stdout
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_hostile_names_are_inert_in_every_format(form: str, home: Path, run: Run) -> None:
+    """No control character, no line of their own, no command of GitHub Actions, no markup; XML and JSON stay whole."""
+    names = [*HOSTILE[:-1:6], "a\r\n::error title=owned::x", "%0A::error::x", "]]>&<x/>", "\ufffe"]
+    for name in names:
+        record(home, 0.5, 40, agent_name=name)
+    run("baseline", "create", "b")
+    for name in names:
+        run("baseline", "create", "b", f"--agent={name}")
+        done = run("baseline", "check", f"--agent={name}", "--format", form)
+        assert (done.returncode, done.stderr) == (0, ""), name
+        # JSON keeps names as they are, and escapes what ends a line or begins a sequence.
+        assert re.search(r"[\0-\x09\x0b-\x1f]" if form == "json" else r"[^\n -~\u00a0-\U0010ffff]", done.stdout) is None
+        assert not any(line.startswith(("::error", "##[")) for line in done.stdout.splitlines())
+        if form == "junit":
+            assert len(Xml.fromstring(done.stdout)[0].findall("testcase")) == 4
+        if form == "json":
+            assert json.loads(done.stdout)["filters"] == {"agent": [name]}
+        if form == "github":
+            assert len(done.stdout.splitlines()) == 5
+    listed = run("baseline", "list", "--all")
+    assert listed.returncode == 0
+    assert listed.stdout.count("\n") == 5 + 1 + len(names)
+
+
+def test_list_folds_automatic_ones(home: Path, run: Run) -> None:
+    """They are counted, and shown with --all; JSON says how many it leaves out."""
+    assert run("baseline", "list").stdout == "No baselines yet. Make one:\n  claude-force baseline create\n"
+    record(home, 2)
+    run("baseline", "create", "mine")
+    create_daily(open_database(str(home / ".claude" / "metrics" / "metrics.db")), clock.now_us())
+    folded, whole = run("baseline", "list").stdout, run("baseline", "list", "--all").stdout
+    assert "And 3 automatic snapshots of 1 day, newest auto-" in folded
+    assert (folded.count("auto-"), whole.count("auto-")) == (1, 3)
+    found = json.loads(run("baseline", "list", "--json").stdout)
+    assert ([one["name"] for one in found["baselines"]], found["automatic_not_shown"]) == (["mine"], 3)
+    assert len(json.loads(run("baseline", "list", "--json", "--all").stdout)["baselines"]) == 4
+
+
+def test_deleting_says_what_it_deletes(home: Path, run: Run) -> None:
+    """A dry run deletes nothing; a name deletes all that it stands for; an unknown one is told which there are."""
+    record(home, 2)
+    run("baseline", "create", "one")
+    run("baseline", "create", "one", "--agent", "python-expert")
+    assert run("baseline", "delete", "one", "--dry-run").stdout == "baseline one: 2 snapshots would be deleted\n"
+    assert_misused(run("baseline", "delete", "two"), "no baseline two; there are: one")
+    only = run("baseline", "delete", "one", "--agent", "python-expert")
+    assert only.stdout == "baseline one: agent python-expert deleted\n"
+    assert run("baseline", "delete", "one").stdout == "baseline one: all executions deleted\n"
+    assert_misused(run("baseline", "delete", "one"), "no baseline one; there is none yet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("create",), "no executions to make a baseline of (30 days)"),
+        (("show", "x"), "no baseline x; there is none yet"),
+        (("check",), "there is no baseline to compare with; claude-force baseline create makes one"),
+        (("check", "--baseline", "x"), "no baseline x; there is none yet"),
+        (("check", "--baseline", "./x"), "there is no file x"),
+        (("check", "--threshold", "nan"), "give a factor from 1 to 1000"),
+        (("check", "--threshold", "0.5"), "give a factor from 1 to 1000"),
+        (("check", "--json", "--format", "junit"), "--json and --format contradict each other"),
+        (("check", "--output", "x.pdf"), ".pdf is no format"),
+    ],
+)
+def test_what_cannot_be_done_is_no_regression(arguments: tuple[str, ...], complaint: str, run: Run) -> None:
+    """Exit code 2, one line with the remedy."""
+    assert_misused(run("baseline", *arguments), complaint)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"success_rate": "<!channel>\\u001b[31m"}', '{"success_rate": NaN}'])
+def test_a_broken_file_is_no_regression(content: str, home: Path, run: Run) -> None:
+    """One line that names the file, and no escape sequence."""
+    (home / "b.json").write_text(content, encoding="utf-8")
+    done = run("baseline", "check", "--baseline", "b.json")
+    assert_misused(done, "b.json")
+    assert "\x1b" not in done.stderr
+
+
+def test_names_are_completed(home: Path, run: Run) -> None:
+    """For the commands that take one; a name that a shell would take apart is left out."""
+    record(home, 2)
+    for name in ("release-1", "release-2", "$(reboot)"):
+        run("baseline", "create", name)
+    words = {
+        "COMP_WORDS": "claude-force baseline show re",
+        "COMP_CWORD": "3",
+        "_CLAUDE_FORCE_COMPLETE": "bash_complete",
+    }
+    assert run(env=words).stdout == "plain,release-2\nplain,release-1\n"
+    words |= {"COMP_WORDS": "claude-force baseline check --baseline ", "COMP_CWORD": "4"}
+    assert "reboot" not in run(env=words).stdout

@@ -1,0 +1,229 @@
+"""Baselines in the database, on both engines: what a snapshot holds, which one is the newest, what a day keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC
+from pathlib import Path
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from claude_force import query
+from claude_force.baselines import check, create, create_daily
+from claude_force.baselines.snapshots import GUIDE_KEYS, measure
+from claude_force.clock import DAY_US, Window
+from claude_force.database import Database
+from claude_force.errors import BaselineError, UnknownName
+from claude_force.opening import open_database
+from claude_force.query import Filter
+from claude_force.query.baselines import costs_by, heads, named, newest
+from claude_force.record import ExecutionMetrics
+from claude_force.result import Baseline
+from claude_force.rollup import bin_lows, bins_of
+from claude_force.store import Store
+from claude_force.store import baselines as kept
+from tests.builders import NOON_US, an_execution
+
+NOW_US = NOON_US + 40 * DAY_US
+
+
+def executions(count: int, start_us: int = NOON_US, **changes: object) -> list[ExecutionMetrics]:
+    """So many executions a minute apart, of durations and costs that differ."""
+    random = Random(count)
+    return [
+        an_execution(
+            timestamp_us=start_us + place * 60_000_000,
+            **{
+                "duration_us": round(1e6 * random.lognormvariate(0, 1)),
+                "cost_nanousd": None if place % 7 == 3 else round(1e6 * random.lognormvariate(0, 2)),
+                **changes,
+            },
+        )
+        for place in range(count)
+    ]
+
+
+def a_baseline(name: str, end_us: int, *, automatic: bool = False, agent: str = "", model: str = "") -> Baseline:
+    """A kept baseline that ended then."""
+    filters = {kind: [own] for kind, own in (("agent", agent), ("model", model)) if own}
+    return Baseline(name, agent, model, automatic, end_us, end_us - DAY_US, end_us, 50, {"filters": filters})
+
+
+def keep(database: Database, made: Iterable[Baseline]) -> None:
+    """Store baselines."""
+    with database.write() as connection:
+        kept.put(connection, list(made))
+
+
+def test_costs_and_durations_are_counted_as_their_rows_are(database: Database, store: Store) -> None:
+    """In the bins of the roll-ups, by agent and in all, for part of a history that is partly not counted yet."""
+    history = executions(300) + executions(150, NOON_US + 3 * DAY_US, agent_name="b") + executions(20, agent_name="b")
+    store.add(history[:400])
+    store.add(history[400:])
+    chosen = Filter(Window(NOON_US + 3_600_000_000, NOON_US + 10 * DAY_US))
+    assert chosen.window.start_us is not None
+    inside = [one for one in history if one.timestamp_us >= chosen.window.start_us]
+    with database.read() as connection:
+        costs, durations = costs_by(connection, chosen), query.durations_by(connection, chosen)
+        by_agent = costs_by(connection, chosen, "agent_name"), query.durations_by(connection, chosen, "agent_name")
+    assert costs[None] == bins_of(one.cost_nanousd // 1000 for one in inside if one.cost_nanousd is not None)
+    assert durations[None] == bins_of(one.duration_us for one in inside if one.duration_us is not None)
+    for found, whole in zip(by_agent, (costs, durations), strict=True):
+        assert sum(found.values(), Counter()) == whole[None]
+        assert set(found) == {"python-expert", "b"}
+
+
+def test_a_cost_at_a_bound_is_in_the_bin_that_begins_there(database: Database, store: Store) -> None:
+    """A nano-dollar less is in the one before."""
+    lows = [low for low in bin_lows() if 0 < low < 10**12][::40]
+    store.add(an_execution(cost_nanousd=1000 * low - less) for low in lows for less in (0, 1))
+    with database.read() as connection:
+        found = costs_by(connection, Filter())[None]
+    assert found == bins_of([low - less for low in lows for less in (0, 1)])
+
+
+def test_a_snapshot_by_name_is_that_of_the_name(database: Database, store: Store) -> None:
+    """Taken for all agents at once, or for one alone, it is the same; so it is for models."""
+    for place, agent in enumerate(("a", "b")):
+        store.add(executions(120 + place, agent_name=agent, model=f"claude-{('haiku', 'opus')[place]}-4"))
+    with database.read() as connection:
+        for name, found in measure(connection, Filter(), "agent_name").items():
+            assert found == measure(connection, Filter(agents=(name or "",)))[None]
+        for name, found in measure(connection, Filter(), "model").items():
+            assert found == measure(connection, Filter(models=(name or "",)))[None]
+        whole = measure(connection, Filter())[None]
+    assert tuple(whole)[: len(GUIDE_KEYS)] == GUIDE_KEYS
+    assert sum(whole["duration_bins"].values()) == whole["samples"]["timed"] == 241
+    assert sum(whole["cost_bins"].values()) == whole["samples"]["priced"] < 241
+
+
+def test_nothing_is_a_snapshot_of_nothing(database: Database) -> None:
+    """An empty store has no figures, and makes no baseline."""
+    with database.read() as connection:
+        assert measure(connection, Filter())[None]["total_executions"] == 0
+        assert measure(connection, Filter(), "agent_name") == {}
+    with pytest.raises(BaselineError, match="no executions to make a baseline of"):
+        create(database, "x", Filter(), NOW_US, UTC)
+
+
+def test_the_newest_is_one_that_ended_before(database: Database) -> None:
+    """A person's before automatic ones, also where these are newer; one that overlaps only where there is no other."""
+    keep(
+        database,
+        [
+            a_baseline("old", NOW_US - 9 * DAY_US),
+            a_baseline("new", NOW_US - 5 * DAY_US),
+            a_baseline("auto-2025-12-10", NOW_US - 2 * DAY_US, automatic=True),
+            a_baseline("overlapping", NOW_US),
+            a_baseline("of one", NOW_US - 2 * DAY_US, agent="a"),
+        ],
+    )
+
+    def found(name: str | None, agent: str, model: str, before_us: int) -> str | None:
+        with database.read() as connection:
+            one = newest(connection, name, agent, model, before_us)
+        return one.name if one else None
+
+    assert found(None, "", "", NOW_US - DAY_US) == "new"
+    assert found(None, "", "", NOW_US - 6 * DAY_US) == "old"
+    assert found(None, "", "", NOW_US - 20 * DAY_US) == "overlapping"
+    assert found(None, "a", "", NOW_US - DAY_US) == "of one"
+    assert found(None, "a", "claude-haiku-4-5", NOW_US) is None
+    assert found("old", "", "", NOW_US) == "old"
+    assert found("old", "a", "", NOW_US) is None
+    with database.write() as connection:
+        kept.remove(connection, [("old", "", ""), ("new", "", "")])
+    assert found(None, "", "", NOW_US - DAY_US) == "auto-2025-12-10"
+
+
+def test_a_baseline_of_a_project_is_for_who_asks_for_it(database: Database, store: Store) -> None:
+    """It is not the newest of all executions; a check of that project finds it, and a check by its name alone is of
+    that project."""
+    store.add(executions(60, project="/srv/shop"))
+    store.add(executions(50, project="/srv/docs"))
+    whole = Window(NOON_US, NOON_US + DAY_US)
+    create(database, "shop", Filter(whole, projects=("shop",)), NOW_US, UTC)
+    with pytest.raises(BaselineError, match="no baseline to compare with; claude-force baseline create makes one"):
+        check(database, Filter(whole), None, 1.15, NOW_US, UTC)
+    for chosen, name in ((Filter(whole, projects=("/srv/shop",)), None), (Filter(whole), "shop")):
+        found = check(database, chosen, name, 1.15, NOW_US, UTC)
+        assert (found.origin, found.filters, found.findings[0].samples) == ("shop", {"project": ["/srv/shop"]}, 60)
+    with pytest.raises(BaselineError, match="is not of just these executions; it is of: all executions"):
+        check(database, Filter(whole, projects=("docs",)), "shop", 1.15, NOW_US, UTC)
+    with pytest.raises(UnknownName):
+        check(database, Filter(whole, agents=("nobody",)), None, 1.15, NOW_US, UTC)
+
+
+def test_a_name_is_taken_once_for_each_subject(database: Database, store: Store) -> None:
+    """The same name may stand for all executions and for an agent; never for two snapshots of one subject."""
+    store.add(executions(40))
+    create(database, "one", Filter(), NOW_US, UTC)
+    create(database, "one", Filter(agents=("python-expert",)), NOW_US, UTC)
+    with pytest.raises(BaselineError, match="there is a baseline one already; claude-force baseline delete one"):
+        create(database, "one", Filter(), NOW_US, UTC)
+    with database.read() as connection:
+        assert [(one.agent_name, one.executions) for one in named(connection, "one")] == [
+            ("", 40),
+            ("python-expert", 40),
+        ]
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "a\nb", "\x1b[31m", "x" * 201, "a/b", "a\\b", "x.json", "auto-1", "-x", "\udc80", "a\0b"]
+)
+def test_a_name_that_cannot_be_told_is_refused(name: str, database: Database, store: Store) -> None:
+    """Control characters, files, options, names of the scheduler."""
+    store.add(executions(40))
+    with pytest.raises(BaselineError) as caught:
+        create(database, name, Filter(), NOW_US, UTC)
+    assert str(caught.value).isprintable()
+
+
+def test_a_day_keeps_all_each_agent_and_each_model_once(database: Database, store: Store) -> None:
+    """Of the last 30 days, those with 30 executions at least, under the date of the zone."""
+    store.add(executions(100, NOW_US - 10 * DAY_US, agent_name="busy", model="claude-opus-4"))
+    store.add(executions(29, NOW_US - 10 * DAY_US, agent_name="idle"))
+    store.add(executions(500, NOW_US - 35 * DAY_US, agent_name="past"))
+    assert create_daily(database, NOW_US) == (3, 0)
+    assert create_daily(database, NOW_US + 3_600_000_000) == (0, 0)
+    with database.read() as connection:
+        found = named(connection, "auto-2025-12-11")
+    assert [(one.agent_name, one.model, one.executions, one.is_automatic) for one in found] == [
+        ("", "", 129, True),
+        ("", "claude-opus-4", 100, True),
+        ("busy", "", 100, True),
+    ]
+    assert create_daily(database, NOW_US, ZoneInfo("Pacific/Kiritimati")) == (3, 0)
+
+
+def test_automatic_baselines_are_kept_for_ninety_days(database: Database, store: Store) -> None:
+    """What a person made stays."""
+    store.add(executions(40, NOW_US - DAY_US))
+    keep(database, [a_baseline("auto-2025-09-01", NOW_US - 91 * DAY_US, automatic=True)])
+    keep(database, [a_baseline("auto-2025-09-15", NOW_US - 89 * DAY_US, automatic=True)])
+    keep(database, [a_baseline("mine", NOW_US - 300 * DAY_US)])
+    assert create_daily(database, NOW_US).removed == 1
+    with database.read() as connection:
+        assert {head.name for head in heads(connection)} == {"auto-2025-09-15", "auto-2025-12-11", "mine"}
+
+
+def test_a_day_keeps_at_most_two_hundred_agents_the_most_used(database: Database, store: Store) -> None:
+    """A store with thousands of names does not fill with snapshots."""
+    for place in range(205):
+        store.add(executions(30 + place // 100, NOW_US - 5 * DAY_US, agent_name=f"agent-{place:03}"))
+    created = create_daily(database, NOW_US).created
+    with database.read() as connection:
+        agents = {one.agent_name for one in named(connection, "auto-2025-12-11") if one.agent_name}
+    assert (created, len(agents)) == (202, 200)
+    assert "agent-204" in agents
+    assert "agent-099" not in agents
+
+
+def test_a_day_without_a_database_makes_none(tmp_path: Path) -> None:
+    """There is nothing to keep."""
+    path = tmp_path / "none.db"
+    assert create_daily(open_database(str(path)), NOW_US) == (0, 0)
+    assert not path.exists()

@@ -1,0 +1,166 @@
+"""Baselines as files: what is taken, and what is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force.baselines.comparison import compare
+from claude_force.baselines.readings import filters_in, read_file, reading_of
+from claude_force.errors import BaselineError
+from claude_force.rollup import bins_of
+
+GUIDE: dict[str, Any] = {
+    "period": "30 days",
+    "total_executions": 5234,
+    "success_rate": 95.3,
+    "avg_execution_time_ms": 4123,
+    "p50_latency_ms": 3245,
+    "p95_latency_ms": 7890,
+    "p99_latency_ms": 12345,
+    "total_cost": 12.34,
+    "avg_cost_per_execution": 0.00236,
+    "avg_input_tokens": 1234,
+    "avg_output_tokens": 567,
+    "model_distribution": {"haiku": 67.3, "sonnet": 30.2, "opus": 2.5},
+}
+"""The example of the guide."""
+
+
+def a_current(**changes: Any) -> dict[str, Any]:
+    """The snapshot of a hundred executions of four seconds, 0.2 cents each, 95 of them successful."""
+    return {
+        "total_executions": 100,
+        "success_rate": 95.0,
+        "avg_execution_time_ms": 4000,
+        "p95_latency_ms": 4000,
+        "avg_cost_per_execution": 0.002,
+        "duration_bins": {str(number): count for number, count in bins_of([4_000_000] * 100).items()},
+        "cost_bins": {str(number): count for number, count in bins_of([2000] * 100).items()},
+    } | changes
+
+
+def verdicts(baseline: dict[str, Any], current: dict[str, Any]) -> dict[str, str]:
+    """The verdict of each metric."""
+    found = compare(reading_of(baseline, "baseline.json"), reading_of(current, "now"), 1.15)
+    return {finding.key: finding.verdict for finding in found}
+
+
+def test_the_guides_example_is_a_baseline(tmp_path: Path) -> None:
+    """All four metrics are compared, though it has no distributions."""
+    path = tmp_path / "baseline.json"
+    path.write_text(json.dumps(GUIDE), encoding="utf-8")
+    assert set(verdicts(read_file(path), a_current()).values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("change", "metric"),
+    [
+        ({"avg_execution_time_ms": 3000}, "avg_execution_time_ms"),
+        ({"p95_latency_ms": 3000}, "p95_latency_ms"),
+        ({"avg_cost_per_execution": 0.001}, "avg_cost_per_execution"),
+        ({"success_rate": 100.0}, "success_rate"),
+    ],
+)
+def test_each_rule_finds_its_regression_without_distributions(change: dict[str, Any], metric: str) -> None:
+    """And no other one does; with the number of executions, and without it."""
+    current = a_current(success_rate=85.0) if metric == "success_rate" else a_current(success_rate=95.3)
+    for baseline in (GUIDE | change, {key: value for key, value in (GUIDE | change).items() if key[:5] != "total"}):
+        assert [key for key, verdict in verdicts(baseline, current).items() if verdict == "regressed"] == [metric]
+
+
+def test_what_a_file_does_not_say_is_not_compared() -> None:
+    """A key that is missing, or null, as the summary writes it where nothing is known."""
+    found = verdicts({"success_rate": 95.0, "avg_cost_per_execution": None}, a_current())
+    assert found == {
+        "avg_execution_time_ms": "not enough data",
+        "p95_latency_ms": "not enough data",
+        "success_rate": "ok",
+        "avg_cost_per_execution": "not enough data",
+    }
+
+
+def test_a_baseline_of_few_is_not_compared_with() -> None:
+    """Nor is a period of few."""
+    assert set(verdicts(GUIDE | {"total_executions": 29}, a_current()).values()) == {"not enough data"}
+    assert set(verdicts(GUIDE, a_current(total_executions=29)).values()) == {"not enough data"}
+
+
+def test_a_baseline_of_nothing_divides_by_nothing() -> None:
+    """Zeros are figures: what cost nothing and costs now is a regression, of no percentage."""
+    zeros = dict.fromkeys(("success_rate", "avg_execution_time_ms", "p95_latency_ms", "avg_cost_per_execution"), 0)
+    found = compare(reading_of(zeros, "baseline.json"), reading_of(a_current(), "now"), 1.15)
+    assert [finding.verdict for finding in found] == ["regressed", "regressed", "ok", "regressed"]
+    assert [finding.shown_change() for finding in found] == ["–", "–", "+95.0pp", "–"]
+
+
+def test_costs_below_a_micro_dollar_divide_by_nothing() -> None:
+    """They are all in the bin of zero, which proves no change."""
+    current = a_current(avg_cost_per_execution=5e-7, cost_bins={"0": 100})
+    assert verdicts(GUIDE | {"avg_cost_per_execution": 1e-7}, current)["avg_cost_per_execution"] == "ok"
+    with_bins = GUIDE | {"avg_cost_per_execution": 1e-7, "cost_bins": {"0": 100}}
+    assert verdicts(with_bins, current)["avg_cost_per_execution"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"success_rate": "95"}, "success_rate is '95', not a number"),
+        ({"success_rate": True}, "success_rate is True"),
+        ({"success_rate": 101}, "success_rate is 101, not a percentage"),
+        ({"avg_execution_time_ms": float("nan")}, "avg_execution_time_ms is nan"),
+        ({"avg_execution_time_ms": float("inf")}, "avg_execution_time_ms is inf"),
+        ({"avg_execution_time_ms": -1}, "avg_execution_time_ms is -1"),
+        ({"p95_latency_ms": 10**400}, "p95_latency_ms is 1000"),
+        ({"p95_latency_ms": {"a": "\x1b[31m"}}, "p95_latency_ms is {'a'"),
+        ({"avg_cost_per_execution": [1]}, "avg_cost_per_execution is [1]"),
+        ({"total_executions": 1.5}, "total_executions is 1.5, not a whole number"),
+        ({"samples": [1]}, "samples is not an object"),
+        ({"samples": {"timed": "x"}}, "timed is 'x'"),
+        ({"duration_bins": [1]}, "duration_bins is not an object"),
+        ({"duration_bins": {"9999": 1}}, "duration_bins has no bin '9999'"),
+        ({"duration_bins": {"٣": 1}}, "duration_bins has no bin"),
+        ({"duration_bins": {"-1": 1}}, "duration_bins has no bin '-1'"),
+        ({"cost_bins": {"7": -1}}, "cost_bins: 7 is -1"),
+    ],
+)
+def test_what_is_no_figure_is_refused(change: dict[str, Any], complaint: str) -> None:
+    """In one line that names the file and the key, and holds no control character."""
+    with pytest.raises(BaselineError) as caught:
+        reading_of(GUIDE | change, "baseline.json")
+    assert str(caught.value).startswith("baseline.json: ")
+    assert complaint in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"7", b"null", b"{}", b'{"name": 1}', b"\xff\xfe\x00", b"[" * 100_000, b"1" * 5000],
+)
+def test_what_is_no_baseline_is_refused(content: bytes, tmp_path: Path) -> None:
+    """Not JSON, no object, an object of something else."""
+    path = tmp_path / "baseline.json"
+    path.write_bytes(content)
+    with pytest.raises(BaselineError, match=r"is not JSON|is no baseline"):
+        read_file(path)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
+    """The guide's command makes one. A folder is none, nor is a file of 17 MiB."""
+    with pytest.raises(BaselineError, match="analytics summary --days 30 --output"):
+        read_file(tmp_path / "baseline.json")
+    with pytest.raises(BaselineError, match="directory"):
+        read_file(tmp_path)
+    (tmp_path / "large.json").write_bytes(b" " * 17 * 1024 * 1024)
+    with pytest.raises(BaselineError, match="larger than any baseline"):
+        read_file(tmp_path / "large.json")
+
+
+@pytest.mark.parametrize("filters", [[], {"agent": "x"}, {"agent": [1]}, {"colour": ["red"]}])
+def test_filters_that_are_none_are_refused(filters: Any) -> None:
+    """They decide which executions are compared."""
+    with pytest.raises(BaselineError, match="filters is not an object"):
+        filters_in({"filters": filters}, "baseline.json")
