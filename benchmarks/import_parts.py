@@ -42,9 +42,9 @@ class TimedConnection(SqliteConnection):
 
     taken: Counter[str]
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
         start = time.perf_counter_ns()
-        found = super().insert_new(table, columns, rows)
+        found = super().insert_new(table, columns, rows, other)
         self.taken["store the rows"] += time.perf_counter_ns() - start
         return found
 

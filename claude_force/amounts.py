@@ -41,6 +41,18 @@ def milliseconds(number: float | None) -> str:
     return NONE if number is None else f"{number:,.0f} ms"
 
 
+def size(number_bytes: int | None) -> str:
+    """Bytes on a disk: 640 B, 12.3 KB, 4.5 MB."""
+    if number_bytes is None:
+        return NONE
+    number, units = float(number_bytes), ["GB", "MB", "KB"]
+    if number < 999.5:
+        return f"{number:.0f} B"
+    while units and number >= 999.5:
+        number, unit = number / 1000, units.pop()
+    return f"{number:.1f} {unit}"
+
+
 def duration(number_ms: float | None) -> str:
     """A duration in the unit that fits: 350ms, 4.2s, 3m05s, 2h10m."""
     if number_ms is None:

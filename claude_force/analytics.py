@@ -11,6 +11,7 @@ from datetime import tzinfo
 from typing import Any, Literal, NamedTuple, get_args
 
 from claude_force import clock, query
+from claude_force.amounts import quantity
 from claude_force.database import Connection, Database
 from claude_force.errors import UnknownName
 from claude_force.escape import for_terminal
@@ -18,7 +19,7 @@ from claude_force.figures import TITLES, bucket_dict, group_dict, latencies, sav
 from claude_force.intervals import Interval
 from claude_force.query import Dimension, Filter
 from claude_force.record import model_family
-from claude_force.result import Beginning, Bucket, ErrorGroup, Extent, Group, Percentiles, Totals
+from claude_force.result import Archived, Beginning, Bucket, ErrorGroup, Extent, Group, Percentiles, Totals
 
 SortKey = Literal["executions", "time", "cost", "success", "tokens", "name"]
 SORT_KEYS: tuple[str, ...] = get_args(SortKey)
@@ -44,6 +45,7 @@ class Summary(NamedTuple):
     is_exact: bool
     agents: list[Group]
     models: list[Group]
+    archived: Archived
 
     @property
     def unpriced_models(self) -> list[str]:
@@ -79,6 +81,7 @@ class Summary(NamedTuple):
             "unpriced_executions": totals.unpriced,
             "unpriced_models": self.unpriced_models,
             "provisional_executions": totals.provisional,
+            "archived_executions": self.archived.executions,
             "cost_savings": savings(totals),
             "percentiles": _exactness(self.is_exact),
             "agents": [group_dict("agent_name", group) for group in self.agents],
@@ -101,6 +104,7 @@ class Breakdown:
     unpriced_models: list[str]
     beginnings: dict[str, Beginning]
     zone: tzinfo
+    archived: Archived
 
     def rows(self) -> list[dict[str, Any]]:
         """The groups for JSON and CSV. A workflow has when its first execution of the period was, and where."""
@@ -119,6 +123,7 @@ class Breakdown:
         return {
             "period": self.period,
             f"total_{title}s": self.count,
+            "archived_executions": self.archived.executions,
             "percentiles": _exactness(self.is_exact),
             f"{title}s": self.rows(),
         }
@@ -137,6 +142,7 @@ class Costs(NamedTuple):
     parts: frozenset[str]
     counts: tuple[int, int]
     unpriced_models: list[str]
+    archived: Archived
 
     def to_dict(self) -> dict[str, Any]:
         """Totals first, then the parts that were asked for."""
@@ -150,6 +156,7 @@ class Costs(NamedTuple):
             "unpriced_executions": totals.unpriced,
             "unpriced_models": self.unpriced_models,
             "provisional_executions": totals.provisional,
+            "archived_executions": self.archived.executions,
             "cost_savings": savings(totals),
             **token_kinds(totals, "total_"),
         }
@@ -180,6 +187,7 @@ class Trends(NamedTuple):
     buckets: list[Bucket]
     change: Change | None
     unpriced_models: list[str]
+    archived: Archived
 
     def to_dict(self) -> dict[str, Any]:
         """The intervals, oldest first, and the change."""
@@ -190,7 +198,13 @@ class Trends(NamedTuple):
             "avg_execution_time_percent": self.change.average_time,
         }
         rows = [bucket_dict(bucket) for bucket in self.buckets]
-        return {"period": self.period, "interval": self.interval, "trends": rows, "change": change}
+        return {
+            "period": self.period,
+            "interval": self.interval,
+            "archived_executions": self.archived.executions,
+            "trends": rows,
+            "change": change,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +216,7 @@ class Errors:
     groups: list[ErrorGroup]
     count: int
     zone: tzinfo
+    archived: Archived
 
     def to_dict(self) -> dict[str, Any]:
         """Failures by kind; `percent_of_failures` of all failures in the period."""
@@ -210,6 +225,7 @@ class Errors:
             "total_executions": self.totals.executions,
             "failed_executions": self.totals.failures,
             "total_error_types": self.count,
+            "archived_executions": self.archived.executions,
             "errors": [
                 {
                     "error_type": group.error_type,
@@ -232,6 +248,7 @@ def summary(database: Database, chosen: Filter) -> Summary:
         agents, models = _groups(sums, 0), _groups(sums, 1)
         whole = None if any(wanted for _, wanted in chosen.names()) else _sum(agents).executions
         ranked, is_exact = query.percentiles(connection, chosen, whole)
+        archived = query.archived(connection, chosen)
     return Summary(
         chosen.window.label,
         _sum(agents),
@@ -239,6 +256,7 @@ def summary(database: Database, chosen: Filter) -> Summary:
         is_exact,
         sort_groups(agents, "executions"),
         sort_groups(models, "executions"),
+        archived,
     )
 
 
@@ -260,8 +278,9 @@ def breakdown(
         unpriced = _unpriced_models(connection, chosen, total)
         named = [group.name for group in shown if group.name is not None] if dimension == "workflow_id" else []
         began = query.beginnings(connection, chosen, named)
-    local = zone or clock.local_zone()
-    return Breakdown(dimension, chosen.window.label, total, shown, len(groups), is_exact, unpriced, began, local)
+        archived = query.archived(connection, chosen, dimension)
+    local, period = zone or clock.local_zone(), chosen.window.label
+    return Breakdown(dimension, period, total, shown, len(groups), is_exact, unpriced, began, local, archived)
 
 
 def costs(
@@ -280,6 +299,7 @@ def costs(
         buckets = []
         if "trends" in parts:
             buckets = query.trend(connection, chosen, interval, zone or clock.local_zone())
+        archived = query.archived(connection, chosen)
     agents, models = _groups(sums, 0), _groups(sums, 1)
     return Costs(
         chosen.window.label,
@@ -291,6 +311,7 @@ def costs(
         parts,
         (len(agents), len(models)),
         unpriced_models(models),
+        archived,
     )
 
 
@@ -302,8 +323,9 @@ def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo,
         history = query.extent(connection)
         total = sum((bucket.totals for bucket in buckets), Totals())
         unpriced = _unpriced_models(connection, chosen, total)
+        archived = query.archived(connection, chosen)
     change = _change(buckets, chosen.window, history, now_us)
-    return Trends(chosen.window.label, interval, total, buckets, change, unpriced)
+    return Trends(chosen.window.label, interval, total, buckets, change, unpriced, archived)
 
 
 def errors(database: Database, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:
@@ -312,8 +334,9 @@ def errors(database: Database, chosen: Filter, zone: tzinfo, limit: int | None =
         chosen = known_names(connection, chosen)
         groups = query.errors(connection, chosen)
         found = query.totals(connection, chosen)
+        archived = query.archived(connection, chosen)
     groups.sort(key=lambda group: (-group.failures, group.error_type or ""))
-    return Errors(chosen.window.label, found, groups[:limit], len(groups), zone)
+    return Errors(chosen.window.label, found, groups[:limit], len(groups), zone, archived)
 
 
 def merge_buckets(buckets: Iterable[Bucket], step_us: int, zone: tzinfo) -> list[tuple[str, Totals]]:
@@ -419,7 +442,9 @@ def _known(connection: Connection, dimension: Dimension, name: str) -> str:
         meant = [workflow for workflow in known if workflow.startswith(name)]
     if len(meant) == 1:
         return meant[0]
-    raise UnknownName(_unknown_message(TITLES[dimension], name, known))
+    message = _unknown_message(TITLES[dimension], name, known)
+    gone = query.archived(connection, Filter()).executions if dimension == "workflow_id" else 0
+    raise UnknownName(f"{message}; of {quantity(gone, 'archived execution')} none is known" if gone else message)
 
 
 def _unknown_message(title: str, name: str, known: list[str]) -> str:

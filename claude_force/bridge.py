@@ -22,7 +22,18 @@ import orjson
 
 from claude_force.clock import format_instant, parse_instant
 from claude_force.errors import InvalidRecord
-from claude_force.record import NANOUSD, ExecutionMetrics, Row, dollars, identity_text, kind_of, milliseconds, to_row
+from claude_force.record import (
+    FIELDS,
+    NANOUSD,
+    NEVER_NULL,
+    ExecutionMetrics,
+    Row,
+    dollars,
+    identity_text,
+    kind_of,
+    milliseconds,
+    to_row,
+)
 
 GUIDE_COLUMNS = (
     "timestamp", "agent_name", "task_hash", "success", "execution_time_ms", "model", "input_tokens", "output_tokens",
@@ -239,6 +250,18 @@ def content_digest(draft: Draft) -> bytes:
 def digest_of(content: bytes) -> bytes:
     """The digest of the content of a line, which is JSON without spaces, its keys in the order of the alphabet."""
     return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def row_digest(row: Row) -> bytes:
+    """Eight bytes that stand for all that a row holds. A field that is not known counts like one that is not there, so
+    that a field which a later version adds does not change what stands for the executions of before."""
+    known = {
+        name: value
+        for name, value in zip(FIELDS, row, strict=True)
+        if value is not None and (value or name not in NEVER_NULL)
+    }
+    content = orjson.dumps(known | {"uid": row[0].hex()}, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(content, digest_size=8).digest()
 
 
 def _plain(value: Any) -> Any:

@@ -83,6 +83,13 @@ def _round_fraction(text: str) -> tuple[str, int]:
     return text[: match.start()] + kept + text[match.end() :], int(up)
 
 
+def month_of(instant_us: int) -> tuple[str, int, int]:
+    """The month of UTC that an instant lies in: its name ("2025-01"), its beginning and its end."""
+    first = moment_of(instant_us, UTC).date().replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return f"{first:%Y-%m}", midnight_of(first, UTC), midnight_of(following, UTC)
+
+
 def midnight_of(day: date, zone: tzinfo) -> int:
     """The instant at which a day begins in `zone`."""
     return instant_of(datetime.combine(day, datetime.min.time()), zone)

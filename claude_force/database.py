@@ -52,8 +52,9 @@ class Connection(Protocol):
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         """Run a statement for each row; the number of rows changed by all of them."""
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
-        """Insert rows unless their key, the first column, is there; those that were really inserted, each once."""
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
+        """Insert rows unless their key, the first column, is there, or in the column of that name of another table;
+        those that were really inserted, each once."""
 
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
         """Insert rows into "table (column, ...)"; where a key is there already, do what the ON CONFLICT clause says."""

@@ -53,6 +53,15 @@ class BaselineError(ClaudeForceError):
     exit_code = 2
 
 
+class ArchiveError(ClaudeForceError):
+    """Executions could not be archived: another run is at work, the file cannot be written. None was deleted that is
+    not in an archive."""
+
+
+class ArchiveDamaged(ArchiveError):
+    """An archive that is there cannot be read to its end, or holds what no archive does. It is never touched."""
+
+
 class MissingExtra(ClaudeForceError):
     """An optional dependency is not installed; the message holds the install line."""
 

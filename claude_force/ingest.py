@@ -19,6 +19,7 @@ from claude_force.cursor import Cursor
 from claude_force.database import Database
 from claude_force.pricing import Costs, PriceTable, Usage
 from claude_force.query import files as query
+from claude_force.query import known_uids
 from claude_force.record import CLAUDE_CODE, FIELDS, Row
 from claude_force.result import Added
 from claude_force.rollup import Sums
@@ -141,7 +142,8 @@ class DryIntake:
         for sighting in sightings:
             found.resolve(sighting)
         self._learned |= found.learned
-        return TakenIn(len(found.rows), len(sightings) - len(found.rows))
+        added = len(found.rows) - len(known_uids(self._database, list(found.rows)))
+        return TakenIn(added, len(sightings) - added)
 
 
 @dataclass(slots=True)

@@ -306,7 +306,8 @@ class PerformanceTracker:
     # Reading
 
     def iter_metrics(self, window: Window = ALL_TIME) -> Iterator[ExecutionMetrics]:
-        """Every execution, oldest first, in constant memory; none where there is no database yet."""
+        """Every execution, oldest first, in constant memory; none where there is no database yet. Archived ones are not
+        among them: `claude-force import` of their archive brings them back."""
         return query.iterate(self._database, Filter(window=window))
 
     def get_all_metrics(self) -> list[ExecutionMetrics]:
@@ -392,7 +393,8 @@ class PerformanceTracker:
         write_document(query.iterate_rows(self._database, Filter()), _with_folder(output_path), local_zone(), head)
 
     def clear_old_metrics(self, days: int = 30) -> int:
-        """Delete the executions older than `days`; how many there were. There is no way back: export them before."""
+        """Delete the executions older than `days`, archived ones too; how many there were. There is no way back but an
+        export, or the files of an archive, which stay."""
         if days < 0:
             raise ValueError("days must not be negative")
         if not self._database.exists():

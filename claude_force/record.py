@@ -61,7 +61,9 @@ _OPTIONAL_NAMES = (
 )
 _TEXTS = (*((name, NAME_LIMIT) for name in _NAMES), *_OPTIONAL_NAMES)
 _texts_of = attrgetter(*(name for name, _ in _TEXTS))
-_NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
+NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
+"""Fields whose 0 says as little as the null of others."""
+
 _COUNTS = (
     ("duration_us", "execution_time_ms", DURATION_LIMIT_US),
     ("input_tokens", "input_tokens", TOKENS_LIMIT),
@@ -139,7 +141,7 @@ class ExecutionMetrics:
                 _check_text(name, text, limit)
         for (name, label, limit), count in zip(_COUNTS, _counts_of(self), strict=True):
             if count is None:
-                if name in _NEVER_NULL:
+                if name in NEVER_NULL:
                     _check_count(label, count, limit)
             elif type(count) is not int or not 0 <= count <= limit:
                 _check_count(label, count, limit)

@@ -176,6 +176,16 @@ class Extent(NamedTuple):
     last_us: int
 
 
+class Archived(NamedTuple):
+    """The executions of a question that were archived: how many, and the hours of the first and of the last of them.
+    `is_counted` says whether the answer holds their sums; the rows of an execution are in no answer."""
+
+    executions: int = 0
+    first_us: int = 0
+    last_us: int = 0
+    is_counted: bool = True
+
+
 class Added(NamedTuple):
     """What `store.add` did with the records it was given."""
 

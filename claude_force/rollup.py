@@ -33,6 +33,13 @@ LEVELS_US = (HOUR_US, DAY_US, 32 * DAY_US, 1024 * DAY_US)
 HOUR, DAY, ERA = 0, 1, len(LEVELS_US) - 1
 """Levels by name: the finest, the finest that counts durations, and the coarsest."""
 
+ARCHIVED = -1
+"""The level of its own that says how much of the sums is of executions that were archived, by series alone: by hour,
+and durations by day. Recounting adds it to what the rows come to; no coarser level is made from it."""
+
+DIGEST_BITS = 42
+"""A digest of an archived execution (in `archived`) is the number of its hour, and so many bits of a hash."""
+
 ALL_SERIES, EACH_SERIES = 0, 1
 """Scopes: sums over all executions (their series is 0), and sums of each series."""
 
@@ -202,6 +209,17 @@ def _note_failures(sums: Sums, place: int, hour: int, group: Iterable[Row]) -> N
             sums.errors[key] = sums.errors[key].merged(one) if key in sums.errors else one
 
 
+def negated(sums: Sums) -> Sums:
+    """What takes sums away again when it is added; the first and last instants of failures stay."""
+    return Sums(
+        sums.series,
+        sums.places,
+        {key: tuple(-value for value in cell) for key, cell in sums.cells.items()},
+        {key: -count for key, count in sums.bins.items()},
+        {key: found._replace(failures=-found.failures) for key, found in sums.errors.items()},
+    )
+
+
 def spread_cells(sums: Sums, ids: Sequence[int]) -> list[tuple[int, ...]]:
     """Rows of `rollups`: the cells of every level and scope. `ids` are the numbers of the series in the database."""
     spread: list[tuple[int, ...]] = []
@@ -258,11 +276,24 @@ def spread_errors(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, s
 
 class Parts(NamedTuple):
     """A period taken apart: buckets [first, end) of levels, in no overlap, and the rows at the edges. `inside` is the
-    period that the buckets cover; empty where none fits."""
+    period that the buckets cover; empty where none fits. `archived` is the period in which executions may be archived;
+    empty where none is, or where roll-ups do not know what is asked."""
 
     buckets: tuple[tuple[int, int, int], ...]
     edges: tuple[Window, ...]
     inside: Window
+    archived: Window = Window(0, 0)
+
+    def points(self, size_us: int) -> Iterator[tuple[int, int]]:
+        """The buckets [first, end) of a length that begin in an edge, as far as something is archived. What is archived
+        has no instant but the beginning of its bucket, so that it lies in one of two periods that meet, whatever
+        instant divides them."""
+        low, high = self.archived.start_us or 0, self.archived.end_us or 0
+        for edge in self.edges if high else ():
+            start, end = max(edge.start_us or 0, low), high if edge.end_us is None else min(edge.end_us, high)
+            first, last = -(-start // size_us), -(-end // size_us)
+            if first < last:
+                yield first, last
 
 
 def take_apart(start_us: int, end_us: int, finest: int, coarsest: int = ERA) -> Parts:

@@ -60,7 +60,7 @@ class ServerConnection:
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount if rows else 0
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
         new: list[Row] = []
         marks = f"({', '.join(['%s'] * len(columns))})"
         # In one order everywhere, so that two who add the same rows wait for each other and not in a circle.
@@ -74,8 +74,22 @@ class ServerConnection:
                 f"ON CONFLICT DO NOTHING RETURNING {columns[0]}"
             )
             values = tuple(value for row in part.values() for value in row)
-            new += [part[row[0]] for row in self._raw.exec_driver_sql(sql, values)]
+            inserted = [row[0] for row in self._raw.exec_driver_sql(sql, values)]
+            # Afterwards: who inserts a key that another is moving to the other table waits for him, and sees it there
+            # in the next statement alone.
+            moved = self._take_out_moved(table, columns[0], inserted, other)
+            new += [part[key] for key in inserted if key not in moved]
         return new
+
+    def _take_out_moved(self, table: str, key: str, inserted: Sequence[Any], other: str) -> set[Any]:
+        """Delete those of some inserted rows whose key is in another table; their keys."""
+        if not inserted:
+            return set()
+        sql = (
+            f"DELETE FROM {table} WHERE {key} IN ({', '.join(['%s'] * len(inserted))}) "
+            f"AND EXISTS (SELECT 1 FROM {other} WHERE {other}.{key} = {table}.{key}) RETURNING {key}"
+        )
+        return {row[0] for row in self._raw.exec_driver_sql(sql, tuple(inserted))}
 
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
         if rows:

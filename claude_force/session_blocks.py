@@ -15,7 +15,7 @@ from claude_force.database import Connection, Database
 from claude_force.figures import token_kinds
 from claude_force.query import Filter
 from claude_force.record import CLAUDE_CODE, dollars
-from claude_force.result import Group, Totals
+from claude_force.result import Archived, Group, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class SessionBlocks:
     now_us: int
     unpriced_models: list[str]
     known_sources: list[str]
+    archived: Archived
 
     @property
     def totals(self) -> Totals:
@@ -47,6 +48,7 @@ class SessionBlocks:
             "period": self.period,
             "session_length_hours": self.length,
             "unpriced_models": self.unpriced_models,
+            "archived_executions": self.archived.executions,
             "blocks": [self._block_dict(block) for block in self.blocks],
         }
 
@@ -117,7 +119,15 @@ def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo
         found = blocks_in(connection, of_claude_code(chosen), length)
         unpriced = _unpriced_models(connection, of_claude_code(chosen), found)
         sources = [] if found else query.names(connection, "source")
-    return SessionBlocks(chosen.window.label, blocks.with_gaps(found), length, zone, now_us, unpriced, sources)
+        archived = _archived(connection, of_claude_code(chosen), found)
+    period, with_gaps = chosen.window.label, blocks.with_gaps(found)
+    return SessionBlocks(period, with_gaps, length, zone, now_us, unpriced, sources, archived)
+
+
+def _archived(connection: Connection, chosen: Filter, found: Sequence[Block]) -> Archived:
+    """How many executions of the blocks were archived: when these blocks ended is not known to the minute."""
+    window = Window(found[0].start_us, found[-1].end_us) if found else chosen.window
+    return query.archived(connection, replace(chosen, window=window))
 
 
 def _unpriced_models(connection: Connection, chosen: Filter, found: Sequence[Block]) -> list[str]:

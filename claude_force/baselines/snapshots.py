@@ -24,7 +24,7 @@ from claude_force.figures import TITLES
 from claude_force.query import Dimension, Filter
 from claude_force.query.baselines import Filters, costs_by, named, names
 from claude_force.record import NAME_LIMIT
-from claude_force.result import Baseline, BaselineHead, Group, Percentiles, Totals
+from claude_force.result import Archived, Baseline, BaselineHead, Group, Percentiles, Totals
 from claude_force.store import baselines as store
 
 MINIMUM_SAMPLES = 30
@@ -64,7 +64,7 @@ def measure(connection: Connection, chosen: Filter, *dimensions: Dimension) -> d
     for name, models in groups.items():
         restricted = chosen if name is None else _restricted(chosen, dimensions[0], name)
         totals = sum((group.totals for group in models), Totals())
-        report = Summary(chosen.window.label, totals, ranked.get(name, Percentiles()), is_exact, [], models)
+        report = Summary(chosen.window.label, totals, ranked.get(name, Percentiles()), is_exact, [], models, Archived())
         snapshots[name] = _snapshot(report, filters_of(restricted), durations.get(name), costs.get(name))
     return snapshots
 

@@ -14,8 +14,17 @@ import click
 from claude_force import analytics as reports
 from claude_force import query
 from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
-from claude_force.cli.options import Layout, Request, filter_options, refuse_database, report_options, show
+from claude_force.cli.options import (
+    Layout,
+    Request,
+    archived_lines,
+    filter_options,
+    refuse_database,
+    report_options,
+    show,
+)
 from claude_force.clock import ALL_TIME, Window, last_window
+from claude_force.escape import for_terminal
 from claude_force.intervals import Interval
 from claude_force.query import Dimension
 
@@ -260,6 +269,7 @@ def export(
     chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
     with request.place.database.read() as connection:
         names = reports.known_names(connection, request.chosen)
+        archived = query.archived(connection, names)._replace(is_counted=False)
     rows = query.iterate_rows(request.place.database, names)
     if chosen == "csv":
         count = files.write_csv(rows, output, request.zone, all_columns=all_columns)
@@ -269,3 +279,5 @@ def export(
         count = files.write_jsonl(rows, output, request.zone)
     if output:
         click.echo(f"{quantity(count, 'execution')} written to {output}", err=True)
+    for line in archived_lines(request.place, archived):
+        click.echo(for_terminal(line), err=True)

@@ -37,6 +37,9 @@ def _page(report: SessionBlocks) -> Page:
     if report.active:
         page.parts.append(Section("Active Block", _active_lines(report.active, report.now_us)))
     page.parts.extend(notes(report.totals, report.unpriced_models))
+    if report.archived.executions:
+        known = f"Of {quantity(report.archived.executions, 'archived execution')} only the hour is known."
+        page.parts.append(Section(None, [known]))
     return page
 
 

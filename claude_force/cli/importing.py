@@ -41,8 +41,8 @@ def import_command(
 
     The lines of the guide, of claude-force 1.3 and of our own export; also .gz, and - for standard input. Without
     FILE: the metrics file of the settings, and executions that waited for the database. Importing a file twice adds
-    nothing. A timestamp without an offset is local time, or of --timezone. With --reprice, executions that are stored
-    already get their list price too.
+    nothing. An archive brings its executions back. A timestamp without an offset is local time, or of --timezone. With
+    --reprice, executions that are stored already get their list price too.
 
     \b
     Example:
@@ -67,6 +67,7 @@ def import_command(
                 source=source.name,
                 rejects=rejects,
                 now_us=clock.now_us(),
+                restore=True,
                 reprice=reprice,
                 progress=progress,
             )
@@ -123,8 +124,9 @@ def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_
         "duplicates": total.duplicates,
         "rejected": total.rejected,
     }
-    if total.repriced:
-        shown["repriced"] = total.repriced
+    # What hardly any import does is said only by one that did it.
+    rare = {"restored": total.restored, "repriced": total.repriced}
+    shown |= {name: number for name, number in rare.items() if number}
     if as_json:
         import json
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from claude_force.escape import for_terminal
 from claude_force.figures import TITLES
 from claude_force.opening import open_database
 from claude_force.query import Dimension, Filter
+from claude_force.result import Archived
 from claude_force.settings import (
     DATABASE_VARIABLE,
     Home,
@@ -75,6 +78,10 @@ class Request:
 class Report(Protocol):
     """What a report has to offer."""
 
+    @property
+    def archived(self) -> Archived:
+        """The executions that it is about and that were archived."""
+
     def to_dict(self) -> dict[str, Any]:
         """The report for JSON."""
 
@@ -112,18 +119,40 @@ def show(request: Request, report: Report, look: Callable[[], Layout]) -> None:
         if request.form == "json":
             write_json(report.to_dict() | {"filters": filters, "timezone": str(request.zone)}, file)
         else:
-            _show_text(request, look(), filters, file)
+            _show_text(request, look(), archived_lines(request.place, report.archived), filters, file)
     if request.output:
         click.echo(f"written to {request.output}", err=True)
 
 
-def _show_text(request: Request, layout: Layout, filters: dict[str, list[str]], file: TextIO) -> None:
+def archived_lines(place: Place, found: Archived) -> list[str]:
+    """What to say where archived executions are not in an answer; nothing where all are."""
+    if found.is_counted or not found.executions:
+        return []
+    from claude_force.amounts import quantity
+    from claude_force.archive import SUFFIX, archive_folder
+
+    first, last = (clock.month_of(at)[0] for at in (found.first_us, found.last_us))
+    months = first if first == last else f"{first} to {last}"
+    file = archive_folder(place.location, place.home.metrics_folder) / f"{first}{SUFFIX}"
+    path = min(str(file), os.path.relpath(file), key=len)
+    verb, them = ("is", "it") if found.executions == 1 else ("are", "them")
+    return [
+        f"{quantity(found.executions, 'execution')} of {months} {verb} archived and not in this report.",
+        f"To bring {them} back:",
+        f"  claude-force import {shlex.quote(path)}",
+    ]
+
+
+def _show_text(
+    request: Request, layout: Layout, left_out: list[str], filters: dict[str, list[str]], file: TextIO
+) -> None:
     from claude_force import render
 
     if request.form == "csv":
         render.write_csv(layout.rows(), file)
     elif layout.empty:
-        file.write((layout.why_empty() if layout.why_empty else explain_empty(request)) + "\n")
+        why = layout.why_empty() if layout.why_empty else explain_empty(request)
+        file.write("\n".join([why, *map(for_terminal, left_out)]) + "\n")
     else:
         page = layout.page()
         if filters:
@@ -131,6 +160,8 @@ def _show_text(request: Request, layout: Layout, filters: dict[str, list[str]], 
             page.parts.insert(0, render.Section(None, [f"Only {shown}"]))
         write = render.write_markdown if request.form == "markdown" else render.write_page
         write(page, file)
+        # Not in the page, which cuts its lines: of a command all is needed.
+        file.writelines(f"{for_terminal(line)}\n" for line in (["", *left_out] if left_out else ()))
 
 
 def refuse_database(output: Path | None, place: Place) -> None:

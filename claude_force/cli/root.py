@@ -28,6 +28,7 @@ COMMANDS = {
     "ingest": "claude_force.cli.ingesting:ingest",
     "import": "claude_force.cli.importing:import_command",
     "db": "claude_force.cli.db:db",
+    "archive": "claude_force.cli.archiving:archive",
     "doctor": "claude_force.cli.doctor:doctor",
     "baseline": "claude_force.cli.baseline:baseline",
     "config": "claude_force.cli.config:config",

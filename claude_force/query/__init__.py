@@ -5,6 +5,7 @@ Functions take an open connection, so that a report made of several queries sees
 
 from __future__ import annotations
 
+from claude_force.query.archives import MonthToArchive, archived, months_before, stored_uids, tombstones
 from claude_force.query.cells import extent
 from claude_force.query.filter import Dimension, Filter
 from claude_force.query.moments import beginnings, edges, hours
@@ -29,6 +30,8 @@ __all__ = [
     "PAGE",
     "Dimension",
     "Filter",
+    "MonthToArchive",
+    "archived",
     "beginnings",
     "counted_page",
     "durations_by",
@@ -40,6 +43,7 @@ __all__ = [
     "iterate",
     "iterate_rows",
     "known_uids",
+    "months_before",
     "names",
     "page",
     "percentiles",
@@ -47,6 +51,8 @@ __all__ = [
     "read_every_column",
     "rows_of",
     "stored",
+    "stored_uids",
+    "tombstones",
     "totals",
     "totals_by",
     "trend",

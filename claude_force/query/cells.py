@@ -1,7 +1,8 @@
 """Cells: the sums of a period by series, from roll-ups where they have them and from rows where they do not.
 
 A period is answered from the coarsest whole buckets in it, the rows at its edges, and the few rows that the roll-ups do
-not count yet. A question that roll-ups do not know (by workflow) is answered from rows alone.
+not count yet. An hour of archived executions has no rows; at an edge it is a point at its beginning. A question that
+roll-ups do not know (by workflow) is answered from rows alone.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from claude_force.clock import Window
+from claude_force.clock import DAY_US, HOUR_US, Window
 from claude_force.database import Connection
 from claude_force.query.filter import OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, where, within
 from claude_force.record import PROVISIONAL
 from claude_force.result import TOTALS, Extent, Totals
-from claude_force.rollup import ERA, LEVELS_US, Parts, take_apart
+from claude_force.rollup import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, Parts, take_apart
 
 COUNT_OF = {
     "executions": "COUNT(*)",
@@ -63,25 +64,60 @@ class Union:
         return " UNION ALL ".join(self.selects)
 
 
+# Apart, each is one step in the index; together they would read all of it.
+_EXTENTS = (
+    "SELECT (SELECT MIN(timestamp_us) FROM executions), (SELECT MAX(timestamp_us) FROM executions), "
+    "(SELECT MIN(first_us) FROM archives), (SELECT MAX(last_us) FROM archives)"
+)
+
+
+def extents(connection: Connection) -> tuple[Extent | None, Extent | None]:
+    """From the first to the last execution that is stored, and of those that were archived; None where there is
+    none."""
+    first, last, archived_first, archived_last = connection.fetch(_EXTENTS)[0]
+    return (
+        None if first is None else Extent(first, last),
+        None if archived_first is None else Extent(archived_first, archived_last),
+    )
+
+
 def extent(connection: Connection) -> Extent | None:
-    """From the first to the last execution; None where there is none."""
-    # Apart, each is one step in the index; together they would read all of it.
-    edges = (f"(SELECT {edge}(timestamp_us) FROM executions)" for edge in ("MIN", "MAX"))
-    first, last = connection.fetch(f"SELECT {', '.join(edges)}")[0]
-    return None if first is None else Extent(first, last)
+    """From the first to the last execution, archived ones included; None where there is none."""
+    known = [found for found in extents(connection) if found is not None]
+    return Extent(min(found.first_us for found in known), max(found.last_us for found in known)) if known else None
+
+
+def reach_of_points(connection: Connection) -> tuple[Extent | None, Window]:
+    """The extent of everything, an archived execution being as early as the day that stands for it; and the period of
+    the archives, empty where there is none."""
+    stored, archived = extents(connection)
+    if archived is None:
+        return stored, Window(0, 0)
+    first_us, last_us = archived.first_us // DAY_US * DAY_US, archived.last_us
+    known = [Extent(first_us, last_us), *([stored] if stored else [])]
+    reach = Extent(min(found.first_us for found in known), max(found.last_us for found in known))
+    return reach, Window(first_us, last_us + 1)
 
 
 def parts_of(connection: Connection, chosen: Filter, finest: int, *dimensions: Dimension, coarsest: int = ERA) -> Parts:
     """How to answer for a period: by buckets of some levels, as far as roll-ups know what is asked."""
     window = chosen.window
-    reach = None if chosen.workflows or "workflow_id" in dimensions else extent(connection)
+    if not is_known_to_rollups(chosen, *dimensions):
+        return Parts((), (window,), Window(0, 0))
+    reach, archived = reach_of_points(connection)
     if reach is None:
         return Parts((), (window,), Window(0, 0))
     start, end = window.start_us, window.end_us
     # What lies beyond the history does not make an edge.
     beyond = (reach.last_us // LEVELS_US[ERA] + 1) * LEVELS_US[ERA]
     start = 0 if start is None or start <= reach.first_us else start
-    return take_apart(start, beyond if end is None or end > reach.last_us else end, finest, coarsest)
+    parts = take_apart(start, beyond if end is None or end > reach.last_us else end, finest, coarsest)
+    return parts._replace(archived=archived)
+
+
+def is_known_to_rollups(chosen: Filter, *dimensions: Dimension) -> bool:
+    """Whether a question is one that roll-ups can answer: they know nothing of workflows."""
+    return not chosen.workflows and "workflow_id" not in dimensions
 
 
 class Reading(NamedTuple):
@@ -108,6 +144,13 @@ def cells_of(chosen: Filter, parts: Parts, scope: int, reading: Reading = _PLAIN
         )
     for edge in parts.edges:
         _add_rows(union, "executions", chosen, edge, reading, "")
+    for first, end in parts.points(HOUR_US):
+        columns = "".join(f"{column.format(at=f'bucket * {HOUR_US}')}, " for column in reading.columns)
+        union.add(
+            f"SELECT series_id, {columns}{', '.join(TOTALS)} FROM rollups WHERE scope = {EACH_SERIES} "
+            f"AND level = {ARCHIVED} AND bucket >= :first AND bucket < :end",
+            {"first": first, "end": end},
+        )
     if parts.buckets:
         size = LEVELS_US[min(level for level, _, _ in parts.buckets)]
         whole = reading.whole.format(at=f"(timestamp_us / {size} * {size})")

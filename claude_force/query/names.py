@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from claude_force.clock import HOUR_US
 from claude_force.database import Connection
 from claude_force.query.cells import Union, parts_of
 from claude_force.query.filter import OF_UNCOUNTED, SERIES_NAMES, UNCOUNTED, Dimension, Filter, where, within
 from claude_force.result import ErrorGroup
-from claude_force.rollup import EACH_SERIES, ERA, HOUR
+from claude_force.rollup import ARCHIVED, EACH_SERIES, ERA, HOUR
 
 
 def errors(connection: Connection, chosen: Filter) -> list[ErrorGroup]:
     """The failures by their kind, in no particular order."""
     parts = parts_of(connection, chosen, HOUR)
     union = Union()
-    for level, first, end in parts.buckets:
+    archived = [(ARCHIVED, *span) for span in parts.points(HOUR_US)]
+    for level, first, end in (*parts.buckets, *archived):
         union.add(
             "SELECT series_id, error_type, failures, first_us, last_us FROM rollup_errors "
             f"WHERE level = {level} AND bucket >= :first AND bucket < :end",

@@ -1,16 +1,19 @@
-"""Nearest-rank percentiles of durations: exact where a period holds few executions, else from bins (see `rollup`)."""
+"""Nearest-rank percentiles of durations: exact where a period holds few executions, else from bins (see `rollup`). Of
+archived executions there are bins alone, by days; at an edge a day is a point at its beginning."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
 
+from claude_force.clock import DAY_US
 from claude_force.database import Connection, Row
+from claude_force.query.archives import archived
 from claude_force.query.cells import Union, parts_of
 from claude_force.query.filter import LABELLED, OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, rows_from, where
 from claude_force.query.totals import totals
 from claude_force.result import Percentiles
-from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, Parts, bins_of, nearest_ranks
+from claude_force.rollup import ALL_SERIES, ARCHIVED, DAY, EACH_SERIES, Parts, bins_of, nearest_ranks
 
 EXACT_LIMIT = 10_000
 """Percentiles over a period of at most so many executions are exact."""
@@ -45,7 +48,8 @@ def _percentiles(
 ) -> tuple[dict[str | None, Percentiles], bool]:
     name = LABELLED[dimensions[0]] if dimensions else "NULL"
     parts = parts_of(connection, chosen, DAY, *dimensions)
-    if not parts.buckets or _within(connection, chosen, within) <= EXACT_LIMIT:
+    is_short = not parts.buckets or _within(connection, chosen, within) <= EXACT_LIMIT
+    if is_short and not (parts.archived.end_us and archived(connection, Filter(chosen.window)).executions):
         return _exact_percentiles(connection, chosen, name), True
     bins = _bins(connection, chosen, parts, name)
     return {group: Percentiles(*nearest_ranks(counts, PERCENTS)) for group, counts in bins.items()}, False
@@ -79,15 +83,15 @@ def _exact_percentiles(connection: Connection, chosen: Filter, name: str) -> dic
 def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, Counter[int]]:
     """How many executions have a duration in each bin, by name."""
     found: dict[str | None, Counter[int]] = {}
-    for group, number, count in _counted_bins(connection, chosen, parts, name) if parts.buckets else ():
+    for group, number, count in _binned(connection, chosen, parts, name):
         found.setdefault(group, Counter())[number] += int(count)
     for group, durations in _durations(connection, chosen, parts, name).items():
         found.setdefault(group, Counter()).update(bins_of(durations))
     return found
 
 
-def _counted_bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> list[Row]:
-    """Name, bin and count, from the roll-ups."""
+def _binned(connection: Connection, chosen: Filter, parts: Parts, name: str) -> list[Row]:
+    """Name, bin and how many executions, of those that are counted in bins."""
     by_series = name != "NULL" or chosen.has_labels
     union = Union()
     for level, first, end in parts.buckets:
@@ -97,6 +101,14 @@ def _counted_bins(connection: Connection, chosen: Filter, parts: Parts, name: st
             "AND bucket >= :first AND bucket < :end",
             {"first": first, "end": end},
         )
+    for first, end in parts.points(DAY_US):
+        union.add(
+            f"SELECT series_id, bin, executions FROM rollup_durations WHERE scope = {EACH_SERIES} "
+            f"AND level = {ARCHIVED} AND bucket >= :first AND bucket < :end",
+            {"first": first, "end": end},
+        )
+    if not union.selects:
+        return []
     conditions, named = chosen.conditions()
     return connection.fetch(
         f"SELECT {name}, bin, SUM(executions) FROM ({union.sql}) AS binned"

@@ -26,26 +26,28 @@ def stored(connection: Connection) -> int:
 
 
 def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
-    """Those of the uids that are stored."""
+    """Those of the uids that are stored, or were archived."""
     found: set[bytes] = set()
     with database.read() as connection:
-        for condition, part in _some_uids(list(map(database.encode_uid, uids))):
-            rows = connection.fetch(f"SELECT uid FROM executions WHERE {condition}", part)
-            found.update(database.decode_uid(row[0]) for row in rows)
+        for condition, part in some_uids(list(map(database.encode_uid, uids))):
+            for table in ("executions", "archived"):
+                rows = connection.fetch(f"SELECT uid FROM {table} WHERE {condition}", part)
+                found.update(database.decode_uid(row[0]) for row in rows)
     return found
 
 
 def rows_of(connection: Connection, uids: Sequence[Any]) -> list[Row]:
     """The rows of some executions, in the order of FIELDS; uids are as the engine has them."""
     found: list[Row] = []
-    for condition, part in _some_uids(uids):
+    for condition, part in some_uids(uids):
         found += connection.fetch(
             f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} AND executions.{condition}", part
         )
     return found
 
 
-def _some_uids(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def some_uids(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Conditions that together choose some uids, as the engine has them, and their parameters."""
     for start in range(0, len(uids), 500):
         part = {f"uid_{index}": uid for index, uid in enumerate(uids[start : start + 500])}
         yield f"uid IN ({', '.join(f':{key}' for key in part)})", part

@@ -9,7 +9,7 @@ from claude_force import clock, intervals
 from claude_force.clock import HOUR_US, Window
 from claude_force.database import Connection, Row
 from claude_force.intervals import SHIFT_US, Interval, Spans
-from claude_force.query.cells import SUMS, Reading, Union, cells_of, extent, parts_of, totals_of
+from claude_force.query.cells import SUMS, Reading, Union, cells_of, parts_of, reach_of_points, totals_of
 from claude_force.query.filter import OF_UNCOUNTED, SERIES_NAMES, UNCOUNTED, Filter, where
 from claude_force.result import Bucket, Extent, Totals
 from claude_force.rollup import ALL_SERIES, DAY, EACH_SERIES, HOUR, LEVELS_US, Parts, merged_windows
@@ -38,8 +38,9 @@ def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzin
 
 
 def reach_of(connection: Connection, window: Window) -> Extent | None:
-    """The extent of the executions, as far as it lies in a window; None where nothing does."""
-    reach = extent(connection)
+    """The extent of the executions, as far as it lies in a window; None where nothing does. An archived one is as early
+    as its day."""
+    reach, _ = reach_of_points(connection)
     if reach is None:
         return None
     first = reach.first_us if window.start_us is None else max(reach.first_us, window.start_us)
@@ -98,7 +99,7 @@ def _divided(connection: Connection, parts: Parts, whole: str, offsets: dict[str
     )
     windows = merged_windows((row[0] for row in rows), size)
     for index in range(0, len(windows), _WINDOWS_AT_ONCE):
-        yield Parts((), tuple(windows[index : index + _WINDOWS_AT_ONCE]), Window(0, 0))
+        yield Parts((), tuple(windows[index : index + _WINDOWS_AT_ONCE]), Window(0, 0), parts.archived)
 
 
 def _sums_over_time(

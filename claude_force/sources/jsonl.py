@@ -54,14 +54,15 @@ class Rejected:
 @dataclass(slots=True)
 class Batch:
     """Some lines of a file: the rows that they became, what these come to, what a person should hear about them, and
-    the lines that were refused. `position` is how many bytes of the file were read for it; `end` is where the next of
-    its `lines` begins, in what is read."""
+    the lines that were refused. `unnamed` lines brought no uid. `position` is how many bytes of the file were read for
+    it; `end` is where the next of its `lines` begins, in what is read."""
 
     rows: list[Row] = field(default_factory=list)
     sums: Sums | None = None
     notes: Counter[str] = field(default_factory=Counter)
     cost_too_low: int = 0
     rejected: list[Rejected] = field(default_factory=list)
+    unnamed: int = 0
     position: int = 0
     lines: int = 0
     end: int = 0
@@ -89,11 +90,13 @@ class JsonlSource:
         try:
             for chunk in read_chunks(stream, BATCH, number=number, offset=end):
                 number, end = chunk.number + len(chunk.raw), chunk.end
+                asked = self._ordinals.asked
                 # What is over the limit may begin with a whole line.
                 usual = chunk.raw[:-1] if chunk.is_cut else chunk.raw
                 rows = [quickly(data) for data in usual]
                 batch = self._batch(chunk, rows + [None] * (len(chunk.raw) - len(usual)))
                 batch.position, batch.lines, batch.end = position(), len(chunk.raw), end
+                batch.unnamed = self._ordinals.asked - asked
                 yield batch
         except READ_ERRORS as error:
             self.is_broken_off = True

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from claude_force.database import Database
 from claude_force.errors import InputError
 from claude_force.private_files import open_append
-from claude_force.query import known_uids
+from claude_force.query import known_uids, tombstones
 from claude_force.record import FIELDS, Row
 from claude_force.result import Added
 from claude_force.rollup import Sums
@@ -38,11 +38,12 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of the lines of one import. `notes` counts what a person should hear, by its text;
-    `examples` are the first rejected lines."""
+    """What became of the lines of one import. `restored` were archived and are stored again. `notes` counts what a
+    person should hear, by its text; `examples` are the first rejected lines."""
 
     read: int = 0
     added: int = 0
+    restored: int = 0
     duplicates: int = 0
     repriced: int = 0
     rejected: int = 0
@@ -51,7 +52,7 @@ class ImportReport:
     examples: list[tuple[str, Rejected]] = field(default_factory=list)
 
     def __iadd__(self, other: ImportReport) -> ImportReport:
-        for name in ("read", "added", "duplicates", "repriced", "rejected", "cost_too_low"):
+        for name in ("read", "added", "restored", "duplicates", "repriced", "rejected", "cost_too_low"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.notes += other.notes
         self.examples = (self.examples + other.examples)[:EXAMPLES]
@@ -63,6 +64,9 @@ class Target(Protocol):
 
     def add_rows(self, rows: Sequence[Row], sums: Sums | None) -> Added:
         """Take the rows, and what they come to; how many were new."""
+
+    def restore(self, rows: Sequence[Row]) -> int:
+        """Take those of the rows back that were archived exactly so; how many."""
 
     def reprice(self, rows: Sequence[Row]) -> int:
         """Replace the costs of executions that are there; how many changed."""
@@ -76,6 +80,7 @@ class DryRun:
 
         self._database = database
         self._seen = Ordinals()
+        self._restored = Ordinals()
 
     def add_rows(self, rows: Sequence[Row], sums: Sums | None) -> Added:  # noqa: ARG002  (the protocol's name)
         """Count the executions that are in neither the store nor an earlier call."""
@@ -83,9 +88,19 @@ class DryRun:
         new = sum(row[0] not in known and self._seen.next(row[0]) == 0 for row in rows)
         return Added(new, len(rows) - new)
 
+    def restore(self, rows: Sequence[Row]) -> int:
+        """Count the executions that were archived exactly so, and in no earlier call."""
+        from claude_force.store.archiving import tombstone
+
+        with self._database.read() as connection:
+            known = tombstones(connection, self._database, [row[0] for row in rows])
+        found = [row for row in rows if row[0] in known and tombstone(row) == known[row[0]]]
+        return sum(self._restored.next(row[0]) == 0 for row in found)
+
     def close(self) -> None:
         """Forget what was counted, and the scratch file that it may have taken."""
         self._seen.clear()
+        self._restored.clear()
 
     def reprice(self, rows: Sequence[Row]) -> int:  # noqa: ARG002  (the protocol's name)
         """Nothing is changed, so nothing is counted."""
@@ -129,17 +144,21 @@ def load(
     source: str,
     rejects: RejectLog | None,
     now_us: int,
+    restore: bool = False,
     reprice: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Add everything that was read, batch by batch.
 
-    `rejects` is None for a dry run. `now_us` is only for the note on executions that are dated after it. Raises
-    DatabaseError or InputError; batches before that are stored, and the import can be run again.
+    `restore` brings back those that were archived, if lines say their uid; otherwise they stay so. `rejects` is None
+    for a dry run. `now_us` is only for the note on executions that are dated after it. Raises DatabaseError or
+    InputError; batches before that are stored, and the import can be run again.
     """
     report = ImportReport()
     for batch in found:
         result = target.add_rows(batch.rows, batch.sums)
+        # A history whose lines have no uid is what executions came from, not where they went.
+        restored = target.restore(batch.rows) if restore and result.duplicates and not batch.unnamed else 0
         if reprice and result.duplicates:
             report.repriced += target.reprice(batch.rows)
         if rejects is not None:
@@ -147,7 +166,8 @@ def load(
         report += ImportReport(
             read=len(batch.rows) + len(batch.rejected),
             added=result.added,
-            duplicates=result.duplicates,
+            restored=restored,
+            duplicates=result.duplicates - restored,
             rejected=len(batch.rejected),
             cost_too_low=batch.cost_too_low,
             examples=[(source, item) for item in batch.rejected[:EXAMPLES]],

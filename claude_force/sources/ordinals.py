@@ -23,9 +23,10 @@ _SIZE = 16
 
 
 class Ordinals:
-    """Counts occurrences of sixteen-byte identities."""
+    """Counts occurrences of sixteen-byte identities. `asked` is how often it was asked for any."""
 
     def __init__(self) -> None:
+        self.asked = 0
         self._recent: dict[bytes, int] = {}
         self._written: IO[bytes] | None = None
         self._indexed: sqlite3.Connection | None = None
@@ -33,6 +34,7 @@ class Ordinals:
 
     def next(self, identity: bytes) -> int:
         """How often an identity was asked for before. Raises InputError where the disk for scratch files is full."""
+        self.asked += 1
         ordinal = self._recent.get(identity)
         if ordinal is None:
             if len(self._recent) >= 2 * REMEMBERED:

@@ -15,6 +15,7 @@ from claude_force.query import Filter
 from claude_force.result import TOTALS
 from claude_force.rollup import (
     ALL_SERIES,
+    ARCHIVED,
     DAY,
     EACH_SERIES,
     HOUR,
@@ -52,6 +53,22 @@ ON CONFLICT (level, bucket, series_id, error_type) DO UPDATE SET
         THEN excluded.first_us ELSE rollup_errors.first_us END,
     last_us = CASE WHEN excluded.last_us > rollup_errors.last_us THEN excluded.last_us ELSE rollup_errors.last_us END
 """
+
+_THESE_ARCHIVED = f"level = {ARCHIVED} AND bucket >= :first AND bucket < :end"
+_ARCHIVED_ROLLUPS = (
+    f"INSERT INTO {_ROLLUPS} SELECT scope, {HOUR}, bucket, series_id, {', '.join(TOTALS)} "
+    f"FROM rollups WHERE scope = {EACH_SERIES} AND {_THESE_ARCHIVED} {_ADD_ROLLUPS}"
+)
+_ARCHIVED_ERRORS = (
+    f"INSERT INTO {_ERRORS} SELECT {HOUR}, bucket, series_id, error_type, failures, first_us, last_us "
+    f"FROM rollup_errors WHERE {_THESE_ARCHIVED} {_ADD_ERRORS}"
+)
+_ARCHIVED_DURATIONS = (
+    f"INSERT INTO {_DURATIONS} SELECT scope, {DAY}, bucket, series_id, bin, executions "
+    f"FROM rollup_durations WHERE scope = {EACH_SERIES} AND {_THESE_ARCHIVED} {_ADD_DURATIONS}"
+)
+_COUNT_ARCHIVED = ((HOUR, _ARCHIVED_ROLLUPS), (HOUR, _ARCHIVED_ERRORS), (DAY, _ARCHIVED_DURATIONS))
+"""How what is kept of archived executions comes to the finest level of each kind of sum."""
 
 _SUMS = ", ".join(f"SUM({name})" for name in TOTALS)
 _LEVEL_BELOW = "level = :below AND bucket >= :below_first AND bucket < :below_end"
@@ -122,7 +139,8 @@ def count(connection: Connection, sums: Sums) -> None:
 
 
 def recount(connection: Connection, window: Window, progress: Progress | None = None) -> int:
-    """Make the roll-ups of every bucket that meets a window what its rows come to; how many rows were read."""
+    """Make the roll-ups of every bucket that meets a window what its rows come to, and what is kept of the archived
+    executions in it; how many rows were read."""
     start = (EARLIEST_US if window.start_us is None else window.start_us) // DAY_US * DAY_US
     end = -(-(LATEST_US if window.end_us is None else window.end_us) // DAY_US) * DAY_US
     spans = [{"level": level, "first": start // size, "end": -(-end // size)} for level, size in enumerate(LEVELS_US)]
@@ -133,6 +151,8 @@ def recount(connection: Connection, window: Window, progress: Progress | None = 
                     f"DELETE FROM {table} WHERE {scope}level = :level AND bucket >= :first AND bucket < :end", span
                 )
     counted = _count_finest(connection, Window(start, end), progress)
+    for level, sql in _COUNT_ARCHIVED:
+        connection.execute(sql, {name: spans[level][name] for name in ("first", "end")})
     for span in spans:
         for lowest, sql in _FOLDS:
             if span["level"] > lowest:
@@ -153,15 +173,19 @@ def _count_finest(connection: Connection, window: Window, progress: Progress | N
     may have added them since it was counted."""
     count, after = 0, None
     while rows := query.counted_page(connection, Filter(window), after, _RECOUNT_PAGE):
-        sums = sum_up(rows)
-        ids = series_ids(connection, sums.series)
-        cells = [row for row in spread_cells(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
-        bins = [row for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
-        errors = [row for row in spread_errors(sums, ids) if row[0] == HOUR]
-        connection.insert_all(_ROLLUPS, cells, _ADD_ROLLUPS)
-        connection.insert_all(_DURATIONS, bins, _ADD_DURATIONS)
-        connection.insert_all(_ERRORS, errors, _ADD_ERRORS)
+        add_finest(connection, sum_up(rows), HOUR, DAY)
         count, after = count + len(rows), rows[-1]
         if progress is not None:
             progress(len(rows))
     return count
+
+
+def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
+    """Add sums by series to two levels alone: those by hour to `hours`, those by day to `days`."""
+    ids = series_ids(connection, sums.series)
+    cells = [(EACH_SERIES, hours, *row[2:]) for row in spread_cells(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
+    bins = [(EACH_SERIES, days, *row[2:]) for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
+    errors = [(hours, *row[1:]) for row in spread_errors(sums, ids) if row[0] == HOUR]
+    connection.insert_all(_ROLLUPS, cells, _ADD_ROLLUPS)
+    connection.insert_all(_DURATIONS, bins, _ADD_DURATIONS)
+    connection.insert_all(_ERRORS, errors, _ADD_ERRORS)

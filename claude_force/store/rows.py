@@ -23,18 +23,29 @@ _REVISE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _KE
 
 
 def put_rows(connection: Connection, database: Database, rows: Sequence[Row], sums: Sums | None = None) -> int:
-    """Put in those rows whose uid is new; how many. Many are counted, for which the turn must have been waited for; a
-    few wait. `sums` are those of the rows, where they were made already."""
-    series, places = (sums.series, sums.places) if sums else places_of(rows)
-    ids, encode = series_ids(connection, series), database.encode_uid
-    stored = [(encode(row[0]), ids[place], *_values_of(row)) for row, place in zip(rows, places, strict=True)]
-    new = connection.insert_new("executions", _COLUMNS, stored)
+    """Put in those rows whose uid is new, also among the archived; how many. Many are counted, for which the turn must
+    have been waited for; a few wait. `sums` are those of the rows, where they were made already."""
+    stored = _to_store(connection, database, rows, sums)
+    new = connection.insert_new("executions", _COLUMNS, stored, "archived")
     if len(new) >= COUNTED_AT_ONCE:
         is_whole = sums is not None and len(new) == len(rows)
         count(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
     elif new:
         connection.insert_all("uncounted (uid)", [row[:1] for row in new], "ON CONFLICT DO NOTHING")
     return len(new)
+
+
+def put_back(connection: Connection, database: Database, rows: Sequence[Row]) -> None:
+    """Put in rows that are counted already, and whose uids are not there."""
+    stored = _to_store(connection, database, rows, None)
+    connection.insert_all(f"executions ({', '.join(_COLUMNS)})", stored, "ON CONFLICT DO NOTHING")
+
+
+def _to_store(connection: Connection, database: Database, rows: Sequence[Row], sums: Sums | None) -> list[Row]:
+    """Rows as the table has them."""
+    series, places = (sums.series, sums.places) if sums else places_of(rows)
+    ids, encode = series_ids(connection, series), database.encode_uid
+    return [(encode(row[0]), ids[place], *_values_of(row)) for row, place in zip(rows, places, strict=True)]
 
 
 def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[Row]:

@@ -26,6 +26,7 @@ from claude_force.record import COST_GIVEN, COST_NONE, FIELDS, ExecutionMetrics,
 from claude_force.result import Added
 from claude_force.rollup import Sums, sum_up
 from claude_force.sighting import ReportedUsage, Sighting
+from claude_force.store.archiving import forget, move_back, move_out, tombstone
 from claude_force.store.counting import Progress, count, count_waiting, recount
 from claude_force.store.intake import TakenIn, save_cursors, settle, take_in
 from claude_force.store.rows import COUNTED_AT_ONCE, put_rows
@@ -150,7 +151,7 @@ class Store:
         return len(before)
 
     def delete(self, window: Window) -> int:
-        """Delete the executions of a window; how many there were."""
+        """Delete the executions of a window; how many there were. Archived ones are deleted by whole days (of UTC)."""
         conditions = (("timestamp_us >= :start_us", window.start_us), ("timestamp_us < :end_us", window.end_us))
         known = [condition for condition, edge in conditions if edge is not None]
         with self.database.write() as connection:
@@ -162,8 +163,32 @@ class Store:
             )
             if deleted:
                 connection.execute(_FORGET_DELETED)
+            forgotten = forget(connection, window)
+            if deleted or forgotten:
                 recount(connection, window)
-        return deleted
+        return deleted + forgotten
+
+    def archive(self, rows: Sequence[Row], now_us: int) -> int:
+        """Delete those of some executions that are stored exactly as these rows, and remember them as archived; how
+        many. No sum of any report changes. By who has read the rows from an archive that is safely on the disk."""
+        if not rows:
+            return 0
+        digests = list(map(tombstone, rows))
+        with self.database.write() as connection:
+            connection.wait_for_turn()
+            return move_out(connection, self.database, rows, digests, now_us)
+
+    def restore(self, rows: Sequence[Row]) -> int:
+        """Store those of some rows again that were archived exactly so; how many. No sum of any report changes."""
+        with self.database.read() as connection:
+            known = query.tombstones(connection, self.database, [row[0] for row in rows])
+        wanted = {row[0]: row for row in rows if row[0] in known}
+        found = [(row, digest) for row in wanted.values() if (digest := tombstone(row)) == known[row[0]]]
+        if not found:
+            return 0
+        with self.database.write() as connection:
+            connection.wait_for_turn()
+            return move_back(connection, self.database, [row for row, _ in found], [digest for _, digest in found])
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Make all roll-ups anew from the executions, in one transaction; how many executions were counted."""

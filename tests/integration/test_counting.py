@@ -46,8 +46,8 @@ class MeddledConnection(ServerConnection):
         super().insert_all(into, rows, otherwise)
         self._count()
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Sequence[Row]:
-        found = super().insert_new(table, columns, rows)
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
+        found = super().insert_new(table, columns, rows, other)
         self._count()
         return found
 

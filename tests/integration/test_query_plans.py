@@ -167,12 +167,12 @@ def test_pages_come_in_order_of_the_index(window: Window, explained: ExplainingD
 
 
 def test_an_execution_is_found_by_its_identity(explained: ExplainingDatabase) -> None:
-    """Asking which uids are stored reads no more than those."""
+    """Asking which uids are stored, or were archived, reads no more than those."""
     day = Filter(Window(NOON_US, NOON_US + DAY_US))
     wanted = [identity_bytes(record.uid) for record in query.iterate(explained, day)][:3]
     explained.plans.clear()
     assert query.known_uids(explained, wanted) == set(wanted)
-    assert explained.plans == ["SEARCH executions USING PRIMARY KEY (uid=?)"]
+    assert explained.plans == [f"SEARCH {table} USING PRIMARY KEY (uid=?)" for table in ("executions", "archived")]
 
 
 def test_names_are_found_without_reading_executions(explained: ExplainingDatabase) -> None:

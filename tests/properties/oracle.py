@@ -89,6 +89,9 @@ _SUMS = """
     coalesce(sum(reference) FILTER (cost IS NOT NULL), 0) AS reference
 """
 
+_NONE_ARCHIVED = {"archived_executions": 0}
+"""A file of executions holds all of them."""
+
 _FAMILY = "coalesce(nullif(regexp_extract(model, 'haiku|sonnet|opus|fable|mythos|instant'), ''), model)"
 
 
@@ -147,6 +150,7 @@ class Oracle:
             "unpriced_executions": total["executions"] - total["priced"],
             "unpriced_models": self._unpriced(),
             "provisional_executions": total["provisional"],
+            **_NONE_ARCHIVED,
             "cost_savings": _savings(total),
             "percentiles": "exact",
             "agents": self._groups("agent", "executions", latencies=False),
@@ -163,7 +167,8 @@ class Oracle:
             )
             started = {row["workflow"]: row["started"] for row in began}
             groups = [group | {"started": started.get(group["workflow"])} for group in groups]
-        return {"period": period, f"total_{dimension}s": len(groups), "percentiles": "exact", f"{dimension}s": groups}
+        found = {"period": period, f"total_{dimension}s": len(groups), "percentiles": "exact", f"{dimension}s": groups}
+        return found | _NONE_ARCHIVED
 
     def costs(self, interval: str, period: str) -> Row:
         """`analytics costs`."""
@@ -178,6 +183,7 @@ class Oracle:
             "unpriced_executions": total["executions"] - total["priced"],
             "unpriced_models": self._unpriced(),
             "provisional_executions": total["provisional"],
+            **_NONE_ARCHIVED,
             "cost_savings": _savings(total),
             "by_agent": self._groups("agent", "cost", latencies=False),
             "by_model": self._groups("model", "cost", latencies=False),
@@ -187,7 +193,7 @@ class Oracle:
 
     def trends(self, interval: str, period: str) -> Row:
         """`analytics trends`, without its change, which depends on what time it is."""
-        return {"period": period, "interval": interval, "trends": self._buckets(interval)}
+        return {"period": period, "interval": interval, "trends": self._buckets(interval), **_NONE_ARCHIVED}
 
     def errors(self, period: str) -> Row:
         """`analytics errors`."""
@@ -202,6 +208,7 @@ class Oracle:
             "total_executions": self._total()["executions"],
             "failed_executions": failures,
             "total_error_types": len(groups),
+            **_NONE_ARCHIVED,
             "errors": [
                 {
                     "error_type": row["error"],

@@ -1,0 +1,180 @@
+"""A run of `archive` that is killed at any point: nothing is lost, nothing is there twice, and the next run goes on."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+
+from claude_force import query
+from claude_force.archive import AT_ONCE, archive_once, read_archive
+from claude_force.bridge import encode_row
+from claude_force.clock import DAY_US, instant_formatter
+from claude_force.database import Database, Row
+from claude_force.query import Filter, proof
+from claude_force.store import Store
+from tests.builders import an_execution
+
+JANUARY_US = 1_735_689_600_000_000
+LATER_US = JANUARY_US + 400 * DAY_US
+MONTHS = (AT_ONCE + 200, 100)
+"""Executions of two months: of the first more than are written, or deleted, at once."""
+
+_RUN = """
+import sys
+from pathlib import Path
+from claude_force.archive import archive_once
+from claude_force.opening import open_database
+
+def step(count):
+    print(count, flush=True)
+    if sys.argv[4] == "step":
+        sys.stdin.readline()
+
+archive_once(open_database(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), 0, step)
+"""
+"""A process that archives; it says each step, and goes on when it is told so."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the archives are."""
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    """Two months of executions, on both engines."""
+    Store(database).add(
+        an_execution(timestamp_us=JANUARY_US + month * 31 * DAY_US + number * 300_000_000, duration_us=number)
+        for month, executions in enumerate(MONTHS)
+        for number in range(executions)
+    )
+    return database
+
+
+def start(location: str, folder: Path, how: str) -> subprocess.Popen[str]:
+    """A process that archives everything."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _RUN, location, str(folder), str(LATER_US), how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def lines_of(rows: Iterator[Row]) -> list[bytes]:
+    """Rows as lines."""
+    write = instant_formatter(UTC)
+    return [encode_row(row, write) for row in rows]
+
+
+def stored_lines(database: Database) -> list[bytes]:
+    """What is stored."""
+    return lines_of(query.iterate_rows(database, Filter()))
+
+
+def assert_nothing_lost(database: Database, folder: Path, before: list[bytes]) -> None:
+    """Each execution is stored, or archived and then in a file with its name; never both. Every sum agrees."""
+    files = [row for file in sorted(folder.glob("*.jsonl.gz")) for row in read_archive(file)]
+    with database.read() as connection:
+        gone = {database.decode_uid(row[0]) for row in connection.fetch("SELECT uid FROM archived")}
+        assert proof.differences(connection) == []
+        assert query.totals(connection, Filter()).executions == sum(MONTHS)
+    archived = lines_of(row for row in files if row[0] in gone)
+    assert Counter([*archived, *stored_lines(database)]) == Counter(before)
+    assert len(gone) == len(archived)
+
+
+def assert_goes_on(database: Database, folder: Path, before: list[bytes]) -> None:
+    """The next run ends what was begun and leaves nothing else behind; the files bring everything back."""
+    archive_once(database, folder, LATER_US, 0)
+    assert stored_lines(database) == []
+    assert_nothing_lost(database, folder, before)
+    assert sorted(path.name for path in folder.iterdir()) == ["2025-01.jsonl.gz", "2025-02.jsonl.gz"]
+    for file in sorted(folder.iterdir()):
+        rows = list(read_archive(file))
+        assert Store(database).restore(rows) == len(rows)
+    assert stored_lines(database) == before
+    assert_nothing_lost(database, folder, before)
+
+
+def test_killed_after_any_step(filled: Database, location: str, folder: Path) -> None:
+    """After each page that is written and after each transaction that deletes, until a run comes to its end."""
+    before, steps, told = stored_lines(filled), 0, ""
+    while True:
+        with start(location, folder, "step") as process:
+            assert process.stdin
+            assert process.stdout
+            for _ in range(steps):
+                process.stdout.readline()
+                process.stdin.write("\n")
+                process.stdin.flush()
+            told = process.stdout.readline()
+            process.kill()
+        if not told:
+            break
+        assert_nothing_lost(filled, folder, before)
+        assert_goes_on(filled, folder, before)
+        steps += 1
+    # Two pages and two transactions of the first month, one of each of the second.
+    assert steps == 6
+
+
+def _has_temporary(folder: Path) -> bool:
+    return any(folder.glob(".*.tmp"))
+
+
+def _has_written(folder: Path) -> bool:
+    return any(found.stat().st_size > 20_000 for found in folder.glob(".*.tmp"))
+
+
+def _has_file(folder: Path) -> bool:
+    return any(folder.glob("*.jsonl.gz"))
+
+
+def _has_second_file(folder: Path) -> bool:
+    return (folder / "2025-02.jsonl.gz").exists()
+
+
+@pytest.mark.parametrize("reached", [_has_temporary, _has_written, _has_file, _has_second_file])
+def test_killed_as_soon_as_something_is_there(
+    filled: Database, location: str, folder: Path, reached: Callable[[Path], bool]
+) -> None:
+    """While a file is written, when it has some size, when it gets its name."""
+    before = stored_lines(filled)
+    with start(location, folder, "run") as process:
+        while process.poll() is None:
+            try:
+                if reached(folder):
+                    process.kill()
+            except FileNotFoundError:
+                # It got its name meanwhile.
+                continue
+    assert_nothing_lost(filled, folder, before)
+    assert_goes_on(filled, folder, before)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment(filled: Database, location: str, folder: Path, seed: int) -> None:
+    """Again and again, each time so long after a step as chance will have it, until a run comes to its end."""
+    before, chance = stored_lines(filled), random.Random(seed)
+    for _ in range(20):
+        with start(location, folder, "run") as process:
+            assert process.stdout
+            for _ in range(chance.randrange(3)):
+                process.stdout.readline()
+            try:
+                process.wait(chance.random() * 0.3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        assert_nothing_lost(filled, folder, before)
+        if process.returncode == 0:
+            break
+    assert_goes_on(filled, folder, before)
