@@ -31,6 +31,9 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (a sum with an offset, not 
 _HOURS_REMEMBERED = 10_000
 _MICROSECOND = timedelta(microseconds=1)
 _LONG_FRACTION = re.compile(r"([.,]\d{6})(\d+)")
+_SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
+_UNITS_US = {"w": 7 * DAY_US, "d": DAY_US, "h": HOUR_US, "m": 60 * SECOND_US, "s": SECOND_US}
+_UNIT_NAMES = {"w": "week", "d": "day", "h": "hour", "m": "minute", "s": "second"}
 _UTC_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?")
 
 
@@ -81,6 +84,21 @@ def _round_fraction(text: str) -> tuple[str, int]:
     half = "5".ljust(len(rest), "0")
     up = rest > half or (rest == half and int(kept[-1]) % 2 == 1)
     return text[: match.start()] + kept + text[match.end() :], int(up)
+
+
+def parse_span(text: str) -> int:
+    """The microseconds of a length of time such as 30s, 15m, 1h, 7d or 2w. Raises ValueError with the reason."""
+    match = _SPAN.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text[:40]!r} is no length of time such as 30s, 15m, 1h, 7d or 2w")
+    return int(match[1]) * _UNITS_US[match[2]]
+
+
+def span_name(span_us: int) -> str:
+    """A length of time in words, in the largest unit that it is whole in: "1 hour", "90 minutes"."""
+    unit, size = next(((unit, size) for unit, size in _UNITS_US.items() if span_us % size == 0), ("s", SECOND_US))
+    number = span_us // size
+    return f"{number} {_UNIT_NAMES[unit]}{'' if number == 1 else 's'}"
 
 
 def month_of(instant_us: int) -> tuple[str, int, int]:

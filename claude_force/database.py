@@ -105,6 +105,15 @@ class Database(ABC):
         """Write a consistent copy to `target`, which must not exist, and verify it."""
 
     @abstractmethod
+    def tidy(self) -> None:
+        """Do what the engine wants done once a day, while others go on: shorten the log, look after the statistics."""
+
+    @abstractmethod
+    def sole_scheduler(self) -> AbstractContextManager[bool]:
+        """Within the block, be the only scheduler of this database; whether it is to be had. It goes with the process,
+        however that ends."""
+
+    @abstractmethod
     def encode_uid(self, uid: bytes) -> Any:
         """The sixteen bytes of a uid as a parameter."""
 

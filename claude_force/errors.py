@@ -104,3 +104,7 @@ class SchemaOutdated(DatabaseError):
 
 class SchemaTooNew(DatabaseError):
     """The database was written by a newer program: upgrade the program. Nothing is changed."""
+
+
+class SchedulerError(ClaudeForceError):
+    """The scheduler cannot be started or stopped: another one has the database, or a process does not answer."""

@@ -39,8 +39,8 @@ class Notice:
     host: str
 
     def to_json(self) -> str:
-        """As it is kept until it is delivered."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        """As it is kept until it is delivered: in ASCII, since a path may hold what no database stores."""
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Notice:

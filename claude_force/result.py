@@ -193,6 +193,21 @@ class Added(NamedTuple):
     duplicates: int = 0
 
 
+class JobRun(NamedTuple):
+    """One run of a job of the scheduler. `finished_us` is None while it runs, or when nobody lived to write it down;
+    `counts` is a JSON object of what was done; `problem` what went wrong."""
+
+    run_id: str
+    job: str
+    host: str
+    pid: int
+    started_us: int
+    finished_us: int | None
+    outcome: str
+    counts: str
+    problem: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class BaselineHead:
     """What a baseline is of: the executions of [start, end) of an agent, of a model, of both, or ("" and "") of all.

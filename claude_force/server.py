@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
@@ -37,6 +37,9 @@ _ROWS_AT_ONCE = 500
 
 _TURN = 0x636C6672
 """The key of the advisory lock of those who change the roll-ups."""
+
+_SCHEDULER = 0x636C6673
+"""The key of the advisory lock of the scheduler."""
 
 _DISK_FULL = "53100"
 _CONNECTION_STATES = ("08", "57P")
@@ -181,6 +184,27 @@ class ServerDatabase(Database):
                 return None
             found = raw.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
         return None if found is None else str(found)
+
+    def tidy(self) -> None:
+        """The server looks after itself (autovacuum)."""
+
+    @contextmanager
+    def sole_scheduler(self) -> Iterator[bool]:
+        with (
+            self._translated(),
+            self.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper,
+        ):
+            key = {"key": _SCHEDULER}
+            # The lock is the connection's, so it is not one that the pool would lend to others.
+            if not keeper.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                # A connection that broke has taken the lock with it.
+                with suppress(SQLAlchemyError):
+                    keeper.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def check_integrity(self) -> list[str]:
         # The server checks its own pages.

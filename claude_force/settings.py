@@ -73,7 +73,7 @@ class Settings:
     archive_after_days: int = 0
     """The age in days at which the scheduler archives executions; 0 for never."""
     backups_kept: int = 7
-    """How many of its own daily backups the scheduler keeps beside a SQLite database; 0 for none at all."""
+    """How many of its own daily backups the scheduler keeps beside a SQLite file; 0 makes none."""
 
 
 def _kind(default: object) -> type:

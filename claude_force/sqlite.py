@@ -34,7 +34,7 @@ from claude_force.errors import (
     DatabaseUnavailable,
     NotADatabase,
 )
-from claude_force.private_files import make_folder
+from claude_force.private_files import make_folder, open_append
 from claude_force.sqlite_connection import SqliteConnection
 
 APPLICATION_ID = 0x636C6664
@@ -219,10 +219,40 @@ class SqliteDatabase(Database):
             self._checkpoint_at = CHECKPOINT_BYTES
             return
         with suppress(sqlite3.Error, DatabaseError, OSError):
-            with self._transaction("BEGIN IMMEDIATE", _identity(self.path)), _closing(self.path) as checkpointer:
-                _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            is_whole = self._checkpoint()
             # A reader that holds the log back would otherwise cost a checkpoint at every commit.
-            self._checkpoint_at = CHECKPOINT_BYTES if logged == moved else size + CHECKPOINT_BYTES
+            self._checkpoint_at = CHECKPOINT_BYTES if is_whole else size + CHECKPOINT_BYTES
+
+    def _checkpoint(self) -> bool:
+        """Move the log into the database, under the write lock; whether all of it could be moved."""
+        with self._transaction("BEGIN IMMEDIATE", _identity(self.path)), _closing(self.path) as checkpointer:
+            _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return bool(logged == moved)
+
+    def tidy(self) -> None:
+        if not self.path.exists():
+            return
+        self._checkpoint()
+        with opened(self.path) as raw:
+            raw.execute("PRAGMA optimize")
+
+    @contextmanager
+    def sole_scheduler(self) -> Iterator[bool]:
+        # Beside the database, and not a lock on it: SQLite's own are lost with any file handle on it that is closed.
+        path = self.path.with_name(f"{self.path.name}.scheduler")
+        try:
+            descriptor = open_append(path)
+        except OSError as error:
+            raise DatabaseUnavailable(f"{path}: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(descriptor)
 
     def exists(self) -> bool:
         return self.path.exists()

@@ -18,7 +18,7 @@ DAYS = 30
 """An automatic baseline is of so many days."""
 
 KEPT_DAYS = 90
-MOST_NAMES = 200
+MOST_NAMES = 50
 """At most so many agents, and so many models, have one of their own."""
 
 

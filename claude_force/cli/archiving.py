@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import Place, database_option, find_place, progress_bar
+from claude_force.cli.options import database_option, find_place, progress_bar
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.escape import for_terminal
+from claude_force.place import Place
 
 if TYPE_CHECKING:
     from claude_force.archive import ArchiveReport

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock, query
-from claude_force.cli.options import Place, database_option, find_place, progress_bar, timezone_option
+from claude_force.cli.options import database_option, find_place, progress_bar, timezone_option
 from claude_force.database import HEAD
 from claude_force.errors import DatabaseMissing, InvalidWindow
+from claude_force.place import Place
 from claude_force.query import Filter
 from claude_force.record import dollars
 

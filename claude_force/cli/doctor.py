@@ -1,4 +1,4 @@
-"""`claude-force doctor`: the sources, how far they were read, and what was left out, with the reason."""
+"""`claude-force doctor`: the sources, what was left out of them, and what is wrong with the machine that watches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock
-from claude_force.cli.ingesting import waiting_files
-from claude_force.cli.options import Place, database_option, find_place
+from claude_force.cli.options import database_option, find_place
 from claude_force.escape import for_terminal
+from claude_force.place import Place
 from claude_force.record import CLAUDE_CODE
 from claude_force.settings import host_name, user_folder
 
 if TYPE_CHECKING:
+    from claude_force.daemon.health import Health
     from claude_force.sources_report import SourceState
 
 _TITLES = {CLAUDE_CODE: "Claude Code transcripts", "executions": "Executions file"}
@@ -27,16 +28,18 @@ _SHOWN = 20
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def doctor(as_json: bool, location: str | None) -> None:
-    """List every source, and what was left out of it.
+    """List every source, and what was left out of it; then what is wrong with alerts and jobs.
 
-    Files, lines, when last read, and whatever was rejected, left out or unreadable, with the reason.
-    Exit 1 if something could not be read.
+    Files, lines, when last read, and whatever was rejected, left out or unreadable, with the reason. Rules and channels
+    with an error, what could not be delivered, jobs that failed. Exit 1 if something needs you.
 
     \b
     Example:
       claude-force doctor
     """
+    from claude_force.daemon.health import health_of
     from claude_force.ingest import SourceReport
+    from claude_force.passes import waiting_files
     from claude_force.query import files
     from claude_force.sources import transcripts
     from claude_force.sources_report import source_states
@@ -47,6 +50,7 @@ def doctor(as_json: bool, location: str | None) -> None:
     with place.database.read() as connection:
         cursors, reported = files.cursors(connection), files.reported(connection)
     states = source_states(cursors, found, host_name() or "", looking.problems, CLAUDE_CODE)
+    health = health_of(place, clock.now_us())
     waiting = [str(path) for path in waiting_files(place) if path.exists()]
     if as_json:
         shown = {
@@ -55,11 +59,13 @@ def doctor(as_json: bool, location: str | None) -> None:
             "folders": [str(folder) for folder in folders],
             "waiting_files": waiting,
             "reported_usages_waiting": reported,
+            "watching": health.to_dict(),
         }
         click.echo(json.dumps(shown, indent=2))
     else:
         _say(states, [str(folder) for folder in folders], waiting, reported, place)
-    if any(state.problems for state in states):
+        _say_health(health)
+    if health.problems or any(state.problems for state in states):
         sys.exit(1)
 
 
@@ -75,6 +81,16 @@ def _say(states: list[SourceState], folders: list[str], waiting: list[str], repo
         click.echo(for_terminal(f"\nExecutions wait in {path}: claude-force ingest"))
     if reported:
         click.echo(f"\nFinal figures of sub-agents whose files were not read: {reported:,}")
+
+
+def _say_health(health: Health) -> None:
+    for heading, lines in (("To mend", health.problems), ("To know", health.remarks)):
+        if lines:
+            click.echo(f"\n{heading}")
+        for line in lines[:_SHOWN]:
+            click.echo(f"  {for_terminal(line)}")
+        if len(lines) > _SHOWN:
+            click.echo(f"  and {len(lines) - _SHOWN:,} more: claude-force doctor --json")
 
 
 def _lines(state: SourceState, folders: list[str], place: Place) -> list[str]:

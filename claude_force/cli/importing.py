@@ -14,9 +14,9 @@ import click
 
 from claude_force import clock, spool
 from claude_force.amounts import quantity
-from claude_force.cli.ingesting import waiting_files
-from claude_force.cli.options import Place, database_option, find_place, progress_bar, timezone_option
+from claude_force.cli.options import database_option, find_place, progress_bar, timezone_option
 from claude_force.escape import for_terminal
+from claude_force.place import Place
 from claude_force.pricing import PriceTable
 from claude_force.settings import metrics_file
 from claude_force.sources.files import STDIN, Input, open_input
@@ -87,6 +87,8 @@ def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
 
 
 def _drain_spool(place: Place, target: Target) -> ImportReport:
+    from claude_force.passes import waiting_files
+
     return spool.drain(waiting_files(place), target, RejectLog(place.home.rejected_file), clock.now_us())
 
 

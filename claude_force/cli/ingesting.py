@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from claude_force import clock, spool
-from claude_force.cli.options import Place, database_option, find_place, progress_bar
+from claude_force import clock
+from claude_force.cli.options import database_option, find_place, progress_bar
 from claude_force.escape import for_terminal
-from claude_force.settings import DATABASE_VARIABLE, database_location, host_name, metrics_file, user_folder
+from claude_force.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from claude_force.ingest import SourceReport, Sources
+    from claude_force.ingest import SourceReport
     from claude_force.sources.following import FoundFile
 
 _LONG_WORK_BYTES = 64 * 1024 * 1024
@@ -52,60 +52,18 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
       claude-force ingest
     """
     from claude_force import ingest as passes
-    from claude_force.pricing import PriceTable
-    from claude_force.sources.loading import RejectLog
+    from claude_force.passes import sources_of, ways_of
 
     place = find_place(location)
-    found = place.settings
-    ways = passes.Ways(
-        prices=PriceTable(found.reference_model, found.prices) if found.cost_tracking else None,
-        zone=clock.local_zone(),
-        host=host_name() or "",
-        rejects=None if dry_run else RejectLog(place.home.rejected_file),
-        now_us=clock.now_us(),
-    )
-    sources = _sources(paths, place)
+    ways = ways_of(place, clock.now_us())
+    if dry_run:
+        ways = ways._replace(rejects=None)
+    sources = sources_of(place, paths)
     with _progress(passes.new_files(place.database, sources, ways)) as advance, _without_collecting():
         reports = passes.run_pass(place.database, sources, ways, advance)
     _say(reports, place, paths, dry_run=dry_run, quiet=quiet, as_json=as_json)
     if any(report.problems for report in reports.values()):
         sys.exit(1)
-
-
-def _sources(paths: Sequence[Path], place: Place) -> Sources:
-    """What to read, told apart; what is wrong with it is said in the report."""
-    from claude_force.ingest import SourceReport, Sources
-    from claude_force.sources import transcripts
-
-    report = SourceReport()
-    folders, executions = _sorted(paths, place, report)
-    waiting = () if paths else waiting_files(place)
-    return Sources(waiting, executions, transcripts.find(folders, report.say), report)
-
-
-def _sorted(paths: Sequence[Path], place: Place, report: SourceReport) -> tuple[list[Path], list[Path]]:
-    """What holds transcripts, and which files hold executions."""
-    from claude_force.sources import transcripts
-    from claude_force.sources.jsonl import holds_executions, holds_objects
-
-    if paths:
-        executions = [path for path in paths if path.is_file() and holds_executions(path)]
-        others = [path for path in paths if path not in executions]
-        for path in [path for path in others if path.is_file() and not holds_objects(path)]:
-            report.say(path, "neither a transcript nor a file of executions: no line of JSON at its beginning")
-            others.remove(path)
-        return [path.absolute() for path in others], [path.absolute() for path in executions]
-    own = metrics_file(place.settings, place.home)
-    return transcripts.roots(os.environ, user_folder(), report.say), [own] if own.is_file() else []
-
-
-def waiting_files(place: Place) -> tuple[Path, ...]:
-    """Where executions may wait for the database of a place."""
-    folder = place.home.metrics_folder
-    waiting: tuple[Path, ...] = spool.spool_files(place.location, folder)
-    if place.location == database_location(place.settings, place.home) and not os.environ.get(DATABASE_VARIABLE):
-        waiting += (spool.unsettled_file(folder),)
-    return waiting
 
 
 @contextmanager

@@ -21,22 +21,13 @@ if TYPE_CHECKING:
 
 from claude_force import clock, query
 from claude_force.clock import Window
-from claude_force.database import Database
 from claude_force.errors import ClaudeForceError
 from claude_force.escape import for_terminal
 from claude_force.figures import TITLES
-from claude_force.opening import open_database
+from claude_force.place import Place, place_at
 from claude_force.query import Dimension, Filter
 from claude_force.result import Archived
-from claude_force.settings import (
-    DATABASE_VARIABLE,
-    Home,
-    Settings,
-    database_location,
-    find_home,
-    load_settings,
-    metrics_file,
-)
+from claude_force.settings import DATABASE_VARIABLE, find_home, metrics_file
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,16 +42,6 @@ PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
 _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
 _DAYS = click.IntRange(1, 36_500)
 _HOURS = click.IntRange(1, 876_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a command works: the home, its settings and its database."""
-
-    home: Home
-    settings: Settings
-    location: str
-    database: Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +82,10 @@ def find_place(location: str | None) -> Place:
     """The place that `--db` and the settings name; problems in the settings are said on stderr."""
     if location == "":
         raise click.UsageError("--db is empty: name a file or a postgresql:// URL")
-    home = find_home()
-    settings, problems = load_settings(home)
+    place, problems = place_at(find_home(), location)
     for problem in problems:
         click.echo(f"warning: {for_terminal(problem)}", err=True)
-    found = database_location(settings, home, location)
-    return Place(home, settings, found, open_database(found))
+    return place
 
 
 def show(request: Request, report: Report, look: Callable[[], Layout]) -> None:

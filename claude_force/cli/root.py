@@ -30,6 +30,8 @@ COMMANDS = {
     "db": "claude_force.cli.db:db",
     "archive": "claude_force.cli.archiving:archive",
     "doctor": "claude_force.cli.doctor:doctor",
+    "scheduler": "claude_force.cli.scheduler:scheduler",
+    "alerts": "claude_force.cli.alerts:alerts",
     "baseline": "claude_force.cli.baseline:baseline",
     "config": "claude_force.cli.config:config",
     "completion": "claude_force.cli.completion:completion",

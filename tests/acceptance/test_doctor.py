@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import a_line
 from tests.conftest import EXAMPLES, Run
 
 SAMPLE = EXAMPLES / "claude-code" / "projects"
@@ -162,3 +163,26 @@ def test_a_dry_run_counts_executions_too(run: Run, home: Path) -> None:
     for output in (dry.stdout, done.stdout):
         assert "3,000 lines: 3,000 new executions, 0 known already" in output
         assert "3,000 costs far below list price, as claude-force 1.3 wrote them: claude-force db reprice" in output
+
+
+def test_what_nobody_heard_of_needs_somebody(run: Run, home: Path) -> None:
+    """A page that the service refused, a rule with an error and a job that failed are named with their reason; the
+    exit code is 1 until they are mended."""
+    section = {
+        "alerts": {"no-data": {"threshold": 1}, "typo": True},
+        "channels": {"hook": {"type": "command", "command": ["/bin/sh", "-c", "echo refused; exit 64"]}},
+        "archive_after_days": 1,
+    }
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+    (home / ".claude" / "metrics").mkdir()
+    (home / ".claude" / "metrics" / "archive").write_text("in the way")
+    line = a_line(timestamp="2025-11-14T10:30:45Z").decode()
+    assert run("import", "-", input=line).returncode == 0
+    assert run("alerts", "check").returncode == 1
+    assert run("scheduler", "run", "archive").returncode == 1
+    done = run("doctor")
+    assert done.returncode == 1
+    for said in ("typo", "refused", "no-data on hook", "the job archive failed", "no scheduler runs"):
+        assert said in done.stdout, said
+    found = json.loads(run("doctor", "--json").stdout)["watching"]
+    assert len(found["problems"]) == 3

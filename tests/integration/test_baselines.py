@@ -210,16 +210,16 @@ def test_automatic_baselines_are_kept_for_ninety_days(database: Database, store:
         assert {head.name for head in heads(connection)} == {"auto-2025-09-15", "auto-2025-12-11", "mine"}
 
 
-def test_a_day_keeps_at_most_two_hundred_agents_the_most_used(database: Database, store: Store) -> None:
+def test_a_day_keeps_at_most_fifty_agents_the_most_used(database: Database, store: Store) -> None:
     """A store with thousands of names does not fill with snapshots."""
-    for place in range(205):
-        store.add(executions(30 + place // 100, NOW_US - 5 * DAY_US, agent_name=f"agent-{place:03}"))
+    for place in range(55):
+        store.add(executions(30 + place // 20, NOW_US - 5 * DAY_US, agent_name=f"agent-{place:02}"))
     created = create_daily(database, NOW_US).created
     with database.read() as connection:
         agents = {one.agent_name for one in named(connection, "auto-2025-12-11") if one.agent_name}
-    assert (created, len(agents)) == (202, 200)
-    assert "agent-204" in agents
-    assert "agent-099" not in agents
+    assert (created, len(agents)) == (52, 50)
+    assert "agent-54" in agents
+    assert "agent-19" not in agents
 
 
 def test_a_day_without_a_database_makes_none(tmp_path: Path) -> None:

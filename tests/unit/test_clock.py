@@ -29,6 +29,8 @@ from claude_force.clock import (
     moment_of,
     offset_spans,
     parse_instant,
+    parse_span,
+    span_name,
     zone_of,
 )
 from claude_force.errors import InvalidWindow
@@ -348,3 +350,28 @@ def test_many_instants_are_formatted_like_one(zone: ZoneInfo, some: list[int]) -
     for instant in (*some, *some[::-1]):
         for near in (instant, instant - instant % HOUR_US, instant - instant % HOUR_US + HOUR_US - 1):
             assert quickly(near) == format_instant(near, zone)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "name"),
+    [
+        ("30s", 30, "30 seconds"),
+        ("90m", 5400, "90 minutes"),
+        ("1h", 3600, "1 hour"),
+        (" 24h ", 86_400, "1 day"),
+        ("7d", 604_800, "1 week"),
+        ("2w", 1_209_600, "2 weeks"),
+        ("61s", 61, "61 seconds"),
+    ],
+)
+def test_a_length_of_time_is_read_and_said(text: str, seconds: int, name: str) -> None:
+    """A number and a unit, and back in the largest unit that it is whole in."""
+    assert parse_span(text) == seconds * 1_000_000
+    assert span_name(seconds * 1_000_000) == name
+
+
+@pytest.mark.parametrize("text", ["", "5", "h", "-1h", "1.5h", "1 hour", "1H", "9999999s", "1h30m", "\u0663h"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    """Anything else is an error that names the forms there are."""
+    with pytest.raises(ValueError, match="such as 30s, 15m, 1h, 7d or 2w"):
+        parse_span(text)

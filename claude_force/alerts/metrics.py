@@ -1,0 +1,60 @@
+"""What an alert can measure. The names are the keys that `analytics summary --json` has, where it has them.
+
+A metric that is a sum is known when nothing ran: it is 0. A rate or an average of nothing is not known, and an alert on
+it says so rather than call it well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from claude_force import amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. `noun` begins a sentence about it, `title` is what an alert on it is called by default, `show` makes
+    a value text, `is_sum` says that it is 0 when nothing ran, `groups` that it can be measured by agent, model and
+    project."""
+
+    name: str
+    noun: str
+    title: str
+    show: Callable[[float], str]
+    is_sum: bool = False
+    groups: bool = True
+
+
+def _percent(value: float) -> str:
+    return amounts.percent(value)
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.1f} hours"
+
+
+def _factor(value: float) -> str:
+    return f"{value:,.1f} times"
+
+
+_METRICS = (
+    Metric("success_rate", "Success rate", "Low Success Rate", _percent),
+    Metric("avg_execution_time_ms", "Average execution time", "High Latency", amounts.duration),
+    Metric("p50_latency_ms", "P50 latency", "High Latency", amounts.duration),
+    Metric("p95_latency_ms", "P95 latency", "High Latency", amounts.duration),
+    Metric("p99_latency_ms", "P99 latency", "High Latency", amounts.duration),
+    Metric("total_cost", "Cost", "Cost Spike", amounts.money, is_sum=True),
+    Metric("avg_cost_per_execution", "Cost per execution", "Cost Per Execution", amounts.unit_cost),
+    Metric("cost_forecast", "Forecast of the cost", "Budget Forecast", amounts.money, is_sum=True),
+    Metric("total_executions", "Executions", "Executions", amounts.count, is_sum=True),
+    Metric("failed_executions", "Failed executions", "Failures", amounts.count, is_sum=True),
+    Metric("avg_tokens", "Tokens per execution", "Token Usage", amounts.count),
+    Metric("avg_input_tokens", "Input tokens per execution", "Token Usage", amounts.count),
+    Metric("avg_output_tokens", "Output tokens per execution", "Token Usage", amounts.count),
+    Metric("model_share", "Share of the model family", "Model Distribution", _percent),
+    Metric("burn_rate", "Burn rate of the error budget", "Error Budget", _factor),
+    Metric("silence_hours", "Time since the last execution", "No Data", _hours, groups=False),
+)
+
+METRICS = {metric.name: metric for metric in _METRICS}

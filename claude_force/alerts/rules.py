@@ -1,0 +1,397 @@
+"""Alert rules: what the `performance.alerts` section of claude.json says, as typed values.
+
+A rule stands under its name. The name of one of ours with `true` switches it on as it is, with an object it takes what
+the object says and the rest from ours; any other name is a rule of its own. A rule with an error in it is named, and
+the others run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple, get_args
+
+from claude_force.alerts.metrics import METRICS, Metric
+from claude_force.clock import HOUR_US, SECOND_US, parse_span
+from claude_force.escape import for_terminal
+from claude_force.notice import Severity
+from claude_force.query import Dimension
+from claude_force.record import kind_of, model_family
+
+Operator = Literal[">", ">=", "<", "<="]
+Period = Literal["day", "month"]
+
+MINUTE_US = 60 * SECOND_US
+SECTION = "performance.alerts"
+BASELINE = "baseline"
+NAME_LIMIT = 100
+_LONGEST_US = 366 * 24 * HOUR_US
+_GREATEST = 1e15
+
+DIMENSIONS: dict[str, Dimension] = {"agent": "agent_name", "model": "model", "project": "project"}
+"""What a rule can be grouped by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When something is wrong, and who is to hear of it. The comments of `_FIELDS` say how each field is written.
+
+    `threshold` is in the unit of the metric; where `compared_to` is set it is percent of change: against a baseline
+    ("baseline", or "baseline:NAME"), or against the window that ended so many microseconds earlier. `window` is a
+    length in microseconds that ends now, or the calendar day or month so far. `channels` None means all that there are.
+    """
+
+    name: str
+    metric: str
+    operator: Operator
+    threshold: float
+    window: int | Period
+    title: str
+    severity: Severity = "warning"
+    compared_to: str | int | None = None
+    for_us: int = 0
+    keep_firing_us: int = 10 * MINUTE_US
+    min_samples: int = 1
+    repeat_us: int = 4 * HOUR_US
+    agents: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    group_by: str | None = None
+    channels: tuple[str, ...] | None = None
+    family: str | None = None
+    objective: float | None = None
+    short_window_us: int | None = None
+
+    @property
+    def what(self) -> Metric:
+        """What it measures."""
+        return METRICS[self.metric]
+
+    def is_breached(self, value: float, limit: float) -> bool:
+        """Whether a value is on the wrong side of a limit."""
+        match self.operator:
+            case ">":
+                return value > limit
+            case ">=":
+                return value >= limit
+            case "<":
+                return value < limit
+            case "<=":
+                return value <= limit
+
+
+class Invalid(Exception):
+    """A rule cannot be; the text says why. It never leaves this module."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Invalid(f"must be text, not {kind_of(value)}")
+    if not value:
+        raise Invalid("must not be empty")
+    # What no engine stores would be an error of every evaluation, and of all rules.
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
+        raise Invalid(f"{value[:40]!a} holds a character that cannot be stored")
+    return value
+
+
+def _span(value: object) -> int:
+    try:
+        span_us = parse_span(_text(value))
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+    if span_us > _LONGEST_US:
+        raise Invalid("is longer than a year")
+    return span_us
+
+
+def _length(value: object) -> int:
+    span_us = _span(value)
+    if not span_us:
+        raise Invalid("must be longer than nothing")
+    return span_us
+
+
+def _window(value: object) -> int | Period:
+    if value in ("day", "month"):
+        return value
+    try:
+        return _length(value)
+    except Invalid as error:
+        raise Invalid(f"{error} (or day or month)") from None
+
+
+def _compared_to(value: object) -> str | int:
+    if isinstance(value, str) and (value == BASELINE or value.startswith(f"{BASELINE}:")):
+        if value == f"{BASELINE}:":
+            raise Invalid("names no baseline: baseline:NAME, or baseline for the newest")
+        return _text(value)
+    try:
+        return _length(value)
+    except Invalid as error:
+        raise Invalid(f"{error} (or baseline, or baseline:NAME)") from None
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Invalid(f"must be a number, not {kind_of(value)}")
+    # NaN is not between them either.
+    if not -_GREATEST < value < _GREATEST:
+        raise Invalid(f"must be a number between -{_GREATEST:g} and {_GREATEST:g}")
+    return float(value)
+
+
+def _threshold(value: object) -> float:
+    """A number, or a change such as "+50%"."""
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            change = _number(float(value[:-1]))
+        except ValueError:
+            raise Invalid(f"{value[:40]!a} is no change such as +50%") from None
+        if change <= -100:
+            raise Invalid(f"{value[:40]!a} leaves nothing to hold a value against")
+        return change
+    return _number(value)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Invalid("must be a whole number that is not negative")
+    return value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    found = value if isinstance(value, list) else [value]
+    return tuple(dict.fromkeys(map(_text, found)))
+
+
+def _one_of(*allowed: str) -> Callable[[object], Any]:
+    def check(value: object) -> Any:
+        if value not in allowed:
+            raise Invalid(f"must be one of {', '.join(allowed)}")
+        return value
+
+    return check
+
+
+def _metric(value: object) -> str:
+    name = _text(value)
+    if name not in METRICS:
+        raise Invalid(f"{name[:40]!a} is not known; {nearest(name, METRICS)}")
+    return name
+
+
+def _family(value: object) -> str:
+    """The family in lower case, also where it is given as a model of it."""
+    return model_family(_text(value)).lower()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that there is not: the nearest that there is, or all of them."""
+    from difflib import get_close_matches
+
+    there = list(known)
+    near = get_close_matches(name[:NAME_LIMIT], there, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
+
+
+def _objective(value: object) -> float:
+    found = _number(value)
+    if not 0 < found < 100:
+        raise Invalid("must be percent between 0 and 100")
+    return found
+
+
+class _Field(NamedTuple):
+    """How a field of a rule is written: its name in `Rule`, and what reads it."""
+
+    name: str
+    read: Callable[[object], Any]
+
+
+_FIELDS = {
+    "metric": _Field("metric", _metric),
+    "operator": _Field("operator", _one_of(*get_args(Operator))),
+    "threshold": _Field("threshold", _threshold),  # 95, or "+50%" with compared_to
+    "window": _Field("window", _window),  # "1h", or "day" or "month" so far
+    "compared_to": _Field("compared_to", _compared_to),  # "baseline", "baseline:NAME", or "7d" earlier
+    "title": _Field("title", _text),
+    "severity": _Field("severity", _one_of(*get_args(Severity))),
+    "for": _Field("for_us", _span),
+    "keep_firing_for": _Field("keep_firing_us", _span),
+    "min_samples": _Field("min_samples", _count),
+    "repeat": _Field("repeat_us", _length),
+    "agent": _Field("agents", _names),  # a name, or a list of names
+    "model": _Field("models", _names),
+    "project": _Field("projects", _names),
+    "source": _Field("sources", _names),
+    "group_by": _Field("group_by", _one_of(*DIMENSIONS)),
+    "channels": _Field("channels", _names),
+    "family": _Field("family", _family),  # of model_share
+    "objective": _Field("objective", _objective),  # of burn_rate, in percent
+    "short_window": _Field("short_window_us", _length),  # of burn_rate
+}
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "success-rate": {"metric": "success_rate", "operator": "<", "threshold": 95, "window": "1h", "min_samples": 10},
+    "success-rate-critical": {
+        "metric": "success_rate", "operator": "<", "threshold": 90, "window": "15m", "min_samples": 10,
+        "severity": "critical", "title": "Critical success rate drop",
+    },
+    "p95-latency": {
+        "metric": "p95_latency_ms", "operator": ">", "threshold": 10_000, "window": "1h", "min_samples": 20,
+    },
+    "average-time": {
+        "metric": "avg_execution_time_ms", "operator": ">", "threshold": 10_000, "window": "1h", "min_samples": 10,
+    },
+    "cost-per-hour": {"metric": "total_cost", "operator": ">", "threshold": 1, "window": "1h"},
+    "cost-per-execution": {
+        "metric": "avg_cost_per_execution", "operator": ">", "threshold": "+50%", "compared_to": "baseline",
+        "window": "24h", "min_samples": 20,
+    },
+    "token-growth": {
+        "metric": "avg_tokens", "operator": ">", "threshold": "+30%", "compared_to": "7d", "window": "7d",
+        "min_samples": 50, "repeat": "24h",
+    },
+    "haiku-share": {
+        "metric": "model_share", "family": "haiku", "operator": "<", "threshold": 50, "window": "24h",
+        "min_samples": 50, "repeat": "24h", "severity": "info",
+    },
+    "daily-budget": {
+        "metric": "total_cost", "operator": ">", "window": "day", "title": "Daily Budget", "repeat": "24h",
+    },
+    "daily-budget-forecast": {
+        "metric": "cost_forecast", "operator": ">", "window": "day", "title": "Daily Budget Forecast", "for": "30m",
+        "repeat": "24h",
+    },
+    "monthly-budget": {
+        "metric": "total_cost", "operator": ">", "window": "month", "title": "Monthly Budget", "repeat": "7d",
+    },
+    "monthly-budget-forecast": {
+        "metric": "cost_forecast", "operator": ">", "window": "month", "title": "Monthly Budget Forecast", "for": "6h",
+        "repeat": "7d",
+    },
+    "no-data": {"metric": "silence_hours", "operator": ">", "threshold": 24, "window": "1h", "keep_firing_for": "0s"},
+    "error-budget-fast": {
+        "metric": "burn_rate", "objective": 95, "operator": ">", "threshold": 14.4, "window": "1h",
+        "short_window": "5m", "min_samples": 10, "severity": "critical",
+    },
+    "error-budget-slow": {
+        "metric": "burn_rate", "objective": 95, "operator": ">", "threshold": 6, "window": "6h",
+        "short_window": "30m", "min_samples": 20,
+    },
+}  # fmt: skip
+"""Our rules: the key performance indicators of the guide, budgets, silence, and the burn rates over two windows of the
+Site Reliability Workbook (Beyer et al., 2018, chapter 5). None is on unless claude.json says so. A budget has no
+threshold of its own."""
+
+
+def load_rules(configured: Mapping[str, Any]) -> tuple[list[Rule], dict[str, str]]:
+    """The rules that are switched on, in their order, and what is wrong with those that cannot be, by their name."""
+    rules: list[Rule] = []
+    problems: dict[str, str] = {}
+    for name, value in configured.items():
+        try:
+            rule = _rule(name, value)
+        except Invalid as error:
+            problems[name] = f"{problem_of(name)}{error}"
+        else:
+            rules += [rule] if rule is not None else []
+    return rules, problems
+
+
+def problem_of(name: str) -> str:
+    """How the problem of a rule begins."""
+    return f"{SECTION}: {for_terminal(name[:NAME_LIMIT])}: "
+
+
+def default_rule(name: str) -> Rule | None:
+    """One of ours as it is; None where there is none of that name, or it needs a threshold."""
+    rules, _ = load_rules({name: True})
+    return rules[0] if rules else None
+
+
+def _rule(name: str, value: object) -> Rule | None:
+    """The rule of a name; None where it is switched off."""
+    if not name.strip() or not name.isprintable() or len(name) > NAME_LIMIT or "@" in name:
+        raise Invalid(f"a name has 1 to {NAME_LIMIT} characters that can be seen, and no @")
+    if value is False or value is None:
+        return None
+    if value is True and name not in DEFAULTS:
+        raise Invalid(f"is no rule of ours; {nearest(name, DEFAULTS)}")
+    if value is not True and not isinstance(value, dict):
+        raise Invalid(f"must be true, false or an object, not {kind_of(value)}")
+    given = DEFAULTS.get(name, {}) | (value if isinstance(value, dict) else {})
+    return _checked(name, {key: found for key, found in given.items() if found is not None})
+
+
+def _checked(name: str, given: Mapping[str, object]) -> Rule:
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        field = _FIELDS.get(key)
+        if field is None:
+            raise Invalid(f"there is no {key[:40]!a}; {nearest(key, _FIELDS)}")
+        try:
+            values[field.name] = field.read(value)
+        except Invalid as error:
+            raise Invalid(f"{key} {error}") from None
+    for key in ("metric", "operator", "threshold", "window"):
+        if key not in values:
+            raise Invalid(f"needs a {key}{_hint(name, key, values)}")
+    values.setdefault("title", METRICS[values["metric"]].title)
+    rule = Rule(name, **values)
+    _check_change(rule, is_change=isinstance(given["threshold"], str))
+    _check_together(rule)
+    return rule
+
+
+def _hint(name: str, key: str, values: Mapping[str, object]) -> str:
+    """What a rule without one of its fields was meant to be, as far as that can be told."""
+    if key == "threshold" and values["metric"] in ("total_cost", "cost_forecast"):
+        return " (in US dollars)"
+    from difflib import get_close_matches
+
+    near = [] if name in DEFAULTS else get_close_matches(name, DEFAULTS, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _check_change(rule: Rule, *, is_change: bool) -> None:
+    """A threshold is percent of change where a rule compares, and nowhere else."""
+    if is_change and rule.compared_to is None:
+        raise Invalid("a threshold such as +50% needs compared_to")
+    if rule.compared_to is not None and not is_change:
+        raise Invalid('with compared_to, threshold is a change such as "+50%"')
+    if isinstance(rule.compared_to, str) and rule.metric not in BASELINE_METRICS:
+        raise Invalid(f"{rule.metric} is not in baselines; compare it to an earlier window, such as 7d")
+
+
+BASELINE_METRICS = (
+    "success_rate", "avg_execution_time_ms", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms",
+    "avg_cost_per_execution", "avg_input_tokens", "avg_output_tokens", "model_share",
+)  # fmt: skip
+"""What can be compared to a baseline. The sums in it are of another length of time than the window of a rule."""
+
+
+def _check_together(rule: Rule) -> None:
+    """What fields ask of each other."""
+    needs = {"model_share": ("family",), "burn_rate": ("objective", "short_window_us")}
+    written = {field.name: key for key, field in _FIELDS.items()}
+    for metric, names in needs.items():
+        for name in names:
+            if (getattr(rule, name) is not None) != (rule.metric == metric):
+                missing = rule.metric == metric
+                raise Invalid(f"{metric} needs {written[name]}" if missing else f"{written[name]} is only for {metric}")
+    if rule.group_by and not rule.what.groups:
+        raise Invalid(f"{rule.metric} cannot be grouped")
+    if rule.metric == "cost_forecast" and not isinstance(rule.window, str):
+        raise Invalid("cost_forecast needs the window day or month")
+    if rule.compared_to is not None and isinstance(rule.window, str):
+        raise Invalid("a window that is compared to another has a length, such as 24h")
+    if rule.compared_to is not None and rule.metric in ("silence_hours", "burn_rate", "cost_forecast"):
+        raise Invalid(f"{rule.metric} cannot be compared")
+    if rule.short_window_us and isinstance(rule.window, int) and rule.short_window_us >= rule.window:
+        raise Invalid("short_window must be shorter than window")
+
+
+assert {field.name for field in _FIELDS.values()} | {"name"} == {field.name for field in fields(Rule)}

@@ -1,0 +1,82 @@
+"""Alerts in words: what is written to a person who was woken by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from claude_force import amounts
+from claude_force.alerts.decision import Measurement
+from claude_force.alerts.measuring import Found
+from claude_force.alerts.rules import Rule
+from claude_force.clock import span_name
+from claude_force.notice import Action
+from claude_force.record import UNKNOWN
+
+_CALENDAR = {"day": "Today", "month": "This month"}
+
+
+def period(rule: Rule) -> str:
+    """What a rule is measured over: "Last 1 hour". A silence is measured whenever it began."""
+    if rule.metric == "silence_hours":
+        return "Until now"
+    return f"Last {span_name(rule.window)}" if isinstance(rule.window, int) else _CALENDAR[rule.window]
+
+
+def condition(rule: Rule) -> str:
+    """When a rule is breached: "Success rate < 95.0% (last 1 hour)"."""
+    when = "" if rule.metric == "silence_hours" else f" ({period(rule).lower()})"
+    return f"{_noun(rule)} {threshold(rule)}{when}"
+
+
+def threshold(rule: Rule) -> str:
+    """What a rule holds its value against: "< 95.0%", "> +50% of the baseline"."""
+    return f"{rule.operator} {_limit(rule)}"
+
+
+def _noun(rule: Rule) -> str:
+    return f"{rule.what.noun} {rule.family}" if rule.family else rule.what.noun
+
+
+def _limit(rule: Rule) -> str:
+    if rule.compared_to is None:
+        return rule.what.show(rule.threshold)
+    change = f"{rule.threshold:+g}%"
+    if isinstance(rule.compared_to, int):
+        return f"{change} of {span_name(rule.compared_to)} before"
+    name = rule.compared_to.partition(":")[2]
+    return f"{change} of the baseline {name}".rstrip()
+
+
+def summary(rule: Rule, found: Measurement, labels: Mapping[str, str], action: Action) -> str:
+    """One sentence with the figure and what it is held against: "Success rate dropped to 87.5% (threshold 95.0%)"."""
+    of = "".join(f" of {title} {name}" for title, name in labels.items())
+    if found.value is None:
+        return f"{_noun(rule)}{of} is no longer measured"
+    value = rule.what.show(found.value)
+    against = "" if found.limit is None else f" (threshold {rule.what.show(found.limit)})"
+    if action == "resolve":
+        return f"{_noun(rule)}{of} is back at {value}{against}"
+    if rule.metric == "silence_hours":
+        return f"No executions for {value}{against}"
+    is_low = rule.operator.startswith("<")
+    if found.limit is not None and value == rule.what.show(found.limit):
+        # Beyond its limit by less than is shown.
+        return f"{_noun(rule)}{of} is just {'below' if is_low else 'above'} {value}"
+    moved = "dropped to" if is_low else "rose to"
+    return f"{_noun(rule)}{of} {moved} {value}{against}"
+
+
+def details(rule: Rule, found: Found) -> dict[str, str | int | float | None]:
+    """Figures beside the sentence, under the guide's names."""
+    measured, totals = found.measurement, found.totals
+    shown = {"value": measured.value, "threshold": measured.limit, "reference": measured.reference}
+    return {
+        "rule": rule.name,
+        "condition": condition(rule),
+        **{name: rule.what.show(value) for name, value in shown.items() if value is not None},
+        "success_rate": UNKNOWN if totals.success_rate is None else amounts.percent(totals.success_rate),
+        "total_executions": totals.executions,
+        "failed_executions": totals.failures,
+        "total_cost": UNKNOWN if totals.cost is None else amounts.money(totals.cost),
+        "time_window": period(rule).removeprefix("Last ").lower(),
+    }

@@ -1,0 +1,225 @@
+"""`claude-force scheduler`: the machine that runs by itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from claude_force import clock
+from claude_force.cli.options import database_option, find_place
+from claude_force.escape import for_terminal
+from claude_force.place import Place, place_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from claude_force.result import JobRun
+
+LOG_NAME = "scheduler.log"
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _complete_jobs(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
+    from claude_force.daemon.jobs import JOBS
+
+    return [name for name in JOBS if name.startswith(typed)]
+
+
+def _finder(place: Place, location: str | None) -> Callable[[], Place]:
+    """Gives the place with its settings as they are then. The database stays: the scheduler is that of this one."""
+    return lambda: replace(place_at(place.home, location)[0], location=place.location, database=place.database)
+
+
+@click.group()
+def scheduler() -> None:
+    """Ingest, watch, archive and back up by itself, at its times.
+
+    \b
+    Example:
+      claude-force scheduler start --detach
+    """
+
+
+@scheduler.command()
+@click.option("--foreground", "is_apart", flag_value=False, default=False, help="Stay here, log to stderr (default).")
+@click.option("--detach", "is_apart", flag_value=True, type=bool, help="Go on without this terminal, log to a file.")
+@click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Log to this file.")
+@database_option
+def start(is_apart: bool, log_file: Path | None, location: str | None) -> None:
+    """Start the scheduler; one for each database.
+
+    SIGTERM or Ctrl-C ends it after the jobs in hand, within 10 seconds. A job that was due while nothing ran runs once
+    when it starts. The log of a detached one is scheduler.log beside the database.
+
+    \b
+    Example:
+      claude-force scheduler start --detach
+    """
+    place = find_place(location)
+    if is_apart:
+        _start_apart(place, log_file or place.data_folder / LOG_NAME, location)
+        return
+    from claude_force.daemon.service import serve
+
+    _log_to(log_file)
+    serve(place, _finder(place, location))
+
+
+def _start_apart(place: Place, log_file: Path, location: str | None) -> None:
+    from claude_force.daemon.instance import start_apart
+
+    named = ["--db", location] if location else []
+    found = start_apart(place.database, [*named, "--log-file", str(log_file.absolute())], log_file)
+    click.echo(f"The scheduler runs, pid {found.pid}; its log is {log_file}")
+    click.echo("To see what it does: claude-force scheduler status")
+
+
+def _log_to(log_file: Path | None) -> None:
+    """Log to stderr, or to a file that is put aside when it is large."""
+    import logging
+    from logging.handlers import RotatingFileHandler
+
+    from claude_force.errors import OutputError
+    from claude_force.private_files import open_append
+
+    handler: logging.Handler = logging.StreamHandler()
+    if log_file is not None:
+        try:
+            # So that it is made with the permissions of what is private.
+            open(open_append(log_file), "ab").close()
+            handler = RotatingFileHandler(log_file, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{log_file}: {error.strerror}") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("claude_force").addHandler(handler)
+    logging.getLogger("claude_force").setLevel(logging.INFO)
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+
+
+@scheduler.command()
+@database_option
+def stop(location: str | None) -> None:
+    """Stop the scheduler of the database, and wait until it is gone.
+
+    \b
+    Example:
+      claude-force scheduler stop
+    """
+    from claude_force.daemon.instance import stop as stop_instance
+
+    place = find_place(location)
+    found = stop_instance(place.database)
+    click.echo(f"No scheduler runs for {place.database.name}" if found is None else f"Stopped, pid {found.pid}")
+
+
+@scheduler.command()
+@json_option
+@database_option
+def status(as_json: bool, location: str | None) -> None:
+    """Say whether the scheduler runs, and of each job when it ran last, what came of it, and when it runs next.
+
+    Exit 1 if it does not run.
+
+    \b
+    Example:
+      claude-force scheduler status
+    """
+    from claude_force.cli.scheduler_layout import status_page
+    from claude_force.daemon.reporting import report_of
+    from claude_force.render import write_page
+
+    place = find_place(location)
+    found = report_of(place, clock.now_us())
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        write_page(status_page(found), sys.stdout)
+    if not found.is_running:
+        sys.exit(1)
+
+
+@scheduler.command()
+@click.argument("name", metavar="JOB", shell_complete=_complete_jobs)
+@json_option
+@database_option
+def run(name: str, as_json: bool, location: str | None) -> None:
+    """Run one round of a job now, whether or not the scheduler runs; exit 1 if it failed.
+
+    \b
+    Example:
+      claude-force scheduler run maintenance
+    """
+    from claude_force.daemon.jobs import JOBS
+    from claude_force.daemon.running import run_job
+
+    place = find_place(location)
+    if name not in JOBS:
+        raise click.UsageError(f"there is no job {name}; there are: {', '.join(JOBS)}")
+    done = run_job(JOBS[name], place.database, _finder(place, location), clock.now_us)
+    _say_run(done, as_json=as_json)
+    if done.outcome != "ok":
+        sys.exit(1)
+
+
+def _say_run(done: JobRun, *, as_json: bool) -> None:
+    counts: dict[str, Any] = json.loads(done.counts)
+    if as_json:
+        click.echo(json.dumps({"job": done.job, "outcome": done.outcome, **counts, "problem": done.problem}, indent=2))
+        return
+    said = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counts.items())
+    click.echo(f"{done.job}: {done.outcome}" + (f" ({said})" if said else ""))
+    if done.problem:
+        click.echo(for_terminal(done.problem), err=True)
+
+
+@scheduler.command()
+@json_option
+@database_option
+def jobs(as_json: bool, location: str | None) -> None:
+    """List the jobs, how often each runs, and what it does. performance.schedule in claude.json says otherwise.
+
+    \b
+    Example:
+      claude-force scheduler jobs
+    """
+    from claude_force.daemon.jobs import JOBS
+    from claude_force.daemon.running import intervals
+    from claude_force.render import Column, Page, Table, write_page
+
+    every = intervals(find_place(location))
+    rows = [
+        {"job": job.name, "every": "off" if (span := every[job.name]) is None else clock.span_name(span),
+         "does": job.purpose}
+        for job in JOBS.values()
+    ]  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    columns = [Column("Job", "name"), Column("Every", "text"), Column("Does", "text")]
+    write_page(Page("Jobs", [Table(columns, [list(row.values()) for row in rows])]), sys.stdout)
+
+
+@scheduler.command()
+@click.option("--write", is_flag=True, help="Write the file, and say how to switch it on.")
+@database_option
+def install(write: bool, location: str | None) -> None:
+    """Print what starts the scheduler when you log in: a systemd user unit, or a launchd agent on macOS.
+
+    \b
+    Example:
+      claude-force scheduler install
+    """
+    from claude_force.daemon.units import unit_of, write_unit
+
+    unit = unit_of(find_place(location), location, sys.platform)
+    if not write:
+        click.echo(unit.text, nl=False)
+        click.echo(f"# for {unit.path}; with --write it is written there", err=True)
+        return
+    write_unit(unit)
+    click.echo(f"written: {unit.path}\nto start it now and at each login: {unit.command}")

@@ -1,0 +1,112 @@
+"""The jobs: plain functions that do one round of something at a place, and say in counts what was done.
+
+Each can be called at any time, from any process, and killed at any moment: what it did stands, and the next round does
+the rest. Settings are read anew at each round, so that a change of claude.json needs no restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from claude_force.clock import DAY_US, SECOND_US, local_zone
+from claude_force.place import Place
+
+MINUTE_US = 60 * SECOND_US
+HISTORY_KEPT_US = 90 * DAY_US
+"""For so long transitions of alerts, and what was said of them, are kept."""
+
+RUNS_KEPT_US = 14 * DAY_US
+"""For so long runs of jobs are kept."""
+
+Now = Callable[[], int]
+
+
+class Round(NamedTuple):
+    """What a round did: counts by name, and what a person should hear about, in one line each."""
+
+    counts: Mapping[str, int]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job: how often it runs unless the settings say otherwise, what it does, and the function that does it."""
+
+    name: str
+    every_us: int
+    purpose: str
+    run: Callable[[Place, Now], Round]
+
+
+def ingest_once(place: Place, now: Now) -> Round:
+    """Read what is new in every source, and take in what waits in the spool."""
+    from claude_force.ingest import run_pass
+    from claude_force.passes import sources_of, ways_of
+
+    reports = run_pass(place.database, sources_of(place), ways_of(place, now())).values()
+    names = ("files", "added", "known", "changed", "rejected")
+    remarks = [f"{path}: {problem}" for report in reports for path, problem in report.problems]
+    return Round({name: sum(getattr(report, name) for report in reports) for name in names}, tuple(remarks))
+
+
+def alerts_once(place: Place, now: Now) -> Round:
+    """Evaluate the alert rules, and say what is due."""
+    from claude_force.alerts.outbox import counts, deliver
+    from claude_force.alerts.round import evaluate_at, watch_of
+
+    watch = watch_of(place)
+    found = evaluate_at(place, watch, now())
+    sent = deliver(place.database, watch.channels, now)
+    problems = [f"{message.channel}: {message.outcome.problem}" for message in sent if message.outcome.problem]
+    return Round(
+        {"rules": len(watch.rules), "firing": len(found.firing), "moved": len(found.moved), **counts(sent)},
+        (*watch.problems, *problems),
+    )
+
+
+def baseline_once(place: Place, now: Now) -> Round:
+    """Keep a snapshot of the last thirty days, of all executions and of each agent and model."""
+    from claude_force.baselines import create_daily
+
+    return Round(create_daily(place.database, now(), local_zone())._asdict())
+
+
+def archive_once(place: Place, now: Now) -> Round:
+    """Move executions that are older than the settings say to archives; nothing where they do not say."""
+    from claude_force import archive
+
+    days = place.settings.archive_after_days
+    if not days:
+        return Round({}, ("off: performance.archive_after_days is 0",))
+    folder = archive.archive_folder(place.location, place.home.metrics_folder)
+    found = archive.archive_once(place.database, folder, now(), days * DAY_US)
+    return Round({"archived": found.executions, "months": len(found.months)}, tuple(found.problems))
+
+
+def maintenance_once(place: Place, now: Now) -> Round:
+    """Tidy the database, forget old runs and transitions, and make the backup of the day."""
+    from claude_force.daemon import backups
+    from claude_force.store import alerts, jobs
+
+    at_us = now()
+    with place.database.write() as connection:
+        forgotten = alerts.forget_old(connection, at_us - HISTORY_KEPT_US)
+        forgotten["job_runs"] = jobs.forget_old(connection, at_us - RUNS_KEPT_US)
+    place.database.tidy()
+    made, removed = backups.rotate(place, at_us, local_zone())
+    return Round({"forgotten": sum(forgotten.values()), "backups_made": made, "backups_removed": removed})
+
+
+JOBS = {
+    job.name: job
+    for job in (
+        Job("ingest", 30 * SECOND_US, "read what is new in every source", ingest_once),
+        Job("alerts", MINUTE_US, "evaluate the alert rules, and tell what is due", alerts_once),
+        Job("baseline", DAY_US, "keep a snapshot to compare with", baseline_once),
+        Job("archive", DAY_US, "move old executions to archives", archive_once),
+        Job("maintenance", DAY_US, "tidy the database, and back it up", maintenance_once),
+    )
+}
+"""Every job, by its name."""

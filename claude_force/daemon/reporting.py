@@ -1,0 +1,97 @@
+"""What the scheduler is doing: itself, and of each job the last run and the next."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from claude_force import query
+from claude_force.clock import DAY_US, format_instant, local_zone
+from claude_force.daemon.instance import is_running, running_instance
+from claude_force.daemon.running import intervals
+from claude_force.place import Place
+from claude_force.result import JobRun
+from claude_force.store.jobs import FAILED, INTERRUPTED
+
+FAILURES_SINCE_US = DAY_US
+"""Failures of so long are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job. `every_us` is None where it is off, `last` where it never ran, `next_us` where it will not run by itself.
+    `late_us` is how long ago it should have begun. `failures` are those of a day."""
+
+    name: str
+    every_us: int | None
+    last: JobRun | None
+    next_us: int | None
+    late_us: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerReport:
+    """The scheduler of a database. `instance` is None where none runs, or one is just starting."""
+
+    database: str
+    is_running: bool
+    instance: JobRun | None
+    jobs: list[JobReport]
+    now_us: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: instants as text, lengths in seconds."""
+        return {
+            "database": self.database,
+            "running": self.is_running,
+            "pid": self.instance and self.instance.pid,
+            "host": self.instance and self.instance.host,
+            "since": self.instance and _text(self.instance.started_us),
+            "jobs": [_job_dict(job) for job in self.jobs],
+        }
+
+
+def _text(instant_us: int | None) -> str | None:
+    return None if instant_us is None else format_instant(instant_us, local_zone())
+
+
+def _job_dict(job: JobReport) -> dict[str, Any]:
+    last = job.last
+    return {
+        "job": job.name,
+        "every_s": None if job.every_us is None else job.every_us / 1e6,
+        "last_started": last and _text(last.started_us),
+        "last_finished": last and _text(last.finished_us),
+        "last_outcome": last and last.outcome,
+        "last_counts": last and json.loads(last.counts),
+        "last_problem": last and last.problem,
+        "next": _text(job.next_us),
+        "late_s": job.late_us / 1e6,
+        "failures_last_day": job.failures,
+    }
+
+
+def report_of(place: Place, now_us: int) -> SchedulerReport:
+    """What the scheduler of a place is doing now. Raises SettingsError for a schedule that cannot be."""
+    runs_now = is_running(place.database)
+    every = intervals(place)
+    instance = running_instance(place.database) if runs_now else None
+    with place.database.read() as connection:
+        jobs = []
+        for name, every_us in every.items():
+            last = query.last_run(connection, name)
+            runs = query.runs(connection, name, now_us - FAILURES_SINCE_US)
+            failures = sum(run.outcome in (FAILED, INTERRUPTED) for run in runs)
+            next_us = _next(every_us, last, now_us) if runs_now else None
+            # A round that is in hand is not late.
+            late_us = max(now_us - next_us, 0) if next_us and not (last and last.finished_us is None) else 0
+            jobs.append(JobReport(name, every_us, last, next_us, late_us, failures))
+    return SchedulerReport(place.database.name, runs_now, instance, jobs, now_us)
+
+
+def _next(every_us: int | None, last: JobRun | None, now_us: int) -> int | None:
+    if every_us is None:
+        return None
+    return now_us if last is None else last.started_us + every_us

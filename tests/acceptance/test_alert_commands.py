@@ -1,0 +1,357 @@
+"""`claude-force alerts`, as a person and as cron meet it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from claude_force import clock, query
+from claude_force.alert_rows import WAITING, Delivery
+from claude_force.opening import open_database
+from claude_force.record import fresh_uid
+from claude_force.store import Store
+from claude_force.store import alerts as store_alerts
+from tests.builders import a_notice, an_execution
+from tests.conftest import Run
+from tests.counterparts import ScriptedServer, scripted, unused_port
+
+HOSTILE = (
+    "<!channel>", "a\r\nBcc: b@c.d", "\x1b[31mred", "=HYPERLINK(1)", "x" * 200, "\u202eabc", "宽" * 90, "a\tb\x07",
+)  # fmt: skip
+
+FAILURES = {"metric": "failed_executions", "operator": ">", "threshold": 0, "window": "1h"}
+SLOW = {"metric": "avg_execution_time_ms", "operator": ">", "threshold": 1, "window": "1h"}
+
+
+def configure(home: Path, alerts: object, channels: Mapping[str, Any] = {}) -> None:
+    """Write claude.json."""
+    content = {"performance": {"alerts": alerts, "channels": channels}}
+    (home / ".claude" / "claude.json").write_text(json.dumps(content))
+
+
+def fill(home: Path, *agents: str, success: bool = False, count: int = 1) -> None:
+    """Executions of a minute ago in the home's database."""
+    at_us = clock.now_us() - 60 * clock.SECOND_US
+    with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
+        Store(database).add(
+            [
+                an_execution(timestamp_us=at_us, agent_name=agent, success=success)
+                for agent in agents or ("x",)
+                for _ in range(count)
+            ]
+        )
+
+
+def tables(home: Path) -> list[list[tuple[Any, ...]]]:
+    """All rows that are kept of alerts."""
+    with (
+        closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database,
+        database.read() as connection,
+    ):
+        names = ("alert_states", "alert_events", "deliveries", "silences")
+        return [sorted(connection.fetch(f"SELECT * FROM {name}"), key=repr) for name in names]
+
+
+def slack(server: ScriptedServer) -> dict[str, str]:
+    """The environment that makes a channel of a server."""
+    return {"SLACK_WEBHOOK_URL": server.url}
+
+
+def assert_error(done: Any, *parts: str, code: int = 1) -> None:
+    """It failed in one line that says this."""
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert [part for part in parts if part not in done.stderr] == []
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in done.stderr
+
+
+def test_a_new_home_lists_what_there_is_to_switch_on(run: Run) -> None:
+    """With nothing configured, the list names our rules, and how to switch one on; nothing fires."""
+    done = run("alerts", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "No alert rule is switched on" in done.stdout
+    assert "  success-rate\n" in done.stdout
+    assert json.loads(run("alerts", "list", "--json").stdout) == {"alerts": [], "channels": [], "problems": []}
+    checked = run("alerts", "check")
+    assert (checked.returncode, checked.stdout) == (0, "No alert rule is switched on: claude-force alerts list\n")
+    assert run("alerts", "history").stdout == "Nothing became of any alert in 7 days\n"
+
+
+def test_what_the_list_says_can_be_done(run: Run, home: Path) -> None:
+    """The example of the empty list switches a rule on."""
+    (line,) = [line for line in run("alerts", "list").stdout.splitlines() if line.startswith("For example")]
+    example = line.removeprefix("For example: claude-force ")
+    key, value = example.removeprefix("config set ").split(" ", 1)
+    assert run("config", "set", key, value.strip("'")).returncode == 0
+    assert "success-rate  " in run("alerts", "list").stdout
+
+
+def test_a_list_of_rules(run: Run, home: Path) -> None:
+    """Each alert has its state, its value and its threshold; what fires stands first, and nobody is told."""
+    configure(home, {"slow": SLOW, "mine": FAILURES, "quiet": False, "p95-latency": True})
+    fill(home)
+    done = run("alerts", "list")
+    rows = [line.split() for line in done.stdout.splitlines() if line[:1].islower()]
+    assert [(row[0], row[1]) for row in rows] == [("slow", "FIRING"), ("mine", "FIRING"), ("p95-latency", "no")]
+    assert "> 1ms" in done.stdout
+    assert "Nobody is told: there is no channel" in done.stdout
+    shown = json.loads(run("alerts", "list", "--json").stdout)
+    assert [(found["rule"], found["state"], found["value"]) for found in shown["alerts"]] == [
+        ("slow", "firing", 3456.0), ("mine", "firing", 1), ("p95-latency", "no data", None),
+    ]  # fmt: skip
+    assert tables(home) == [[], [], [], []]
+
+
+def test_a_check_tells_once_and_exits_1_while_it_fires(run: Run, home: Path) -> None:
+    """However often it runs, a breach is told once; the exit code is 1 as long as it fires."""
+    configure(home, {"mine": FAILURES})
+    fill(home, success=True)
+    with scripted() as server:
+        assert run("alerts", "check", env=slack(server)).returncode == 0
+        fill(home)
+        first = run("alerts", "check", env=slack(server))
+        again = run("alerts", "check", env=slack(server))
+        assert (first.returncode, again.returncode) == (1, 1)
+        assert first.stdout == "mine: firing (was ok), 1; breached for as long as `for` asks\nslack: told\n"
+        assert again.stdout == "mine: firing, 1; still breached; told already\n"
+        assert len(server.requests) == 1
+        configure(home, {})
+        ended = run("alerts", "check", env=slack(server))
+        assert (ended.returncode, len(server.requests)) == (0, 2)
+        assert "slack: told" in ended.stdout
+
+
+def test_a_check_that_is_only_tried_changes_and_sends_nothing(run: Run, home: Path) -> None:
+    """--dry-run says what would follow, with the exit code of the check."""
+    configure(home, {"mine": FAILURES})
+    fill(home)
+    with scripted() as server:
+        done = run("alerts", "check", "--dry-run", "--json", env=slack(server))
+        shown = json.loads(done.stdout)
+        assert (done.returncode, shown["dry_run"], shown["firing"], shown["sent"]) == (1, True, 1, [])
+        assert shown["alerts"][0]["would"] == "trigger"
+        assert (server.requests, tables(home)) == ([], [[], [], [], []])
+
+
+def test_a_check_of_some_rules_leaves_the_others(run: Run, home: Path) -> None:
+    """--rule evaluates these alone, also one of ours that is off; what else fires neither ends nor is evaluated, nor
+    is said to end by --dry-run."""
+    configure(home, {"mine": FAILURES, "slow": SLOW})
+    fill(home)
+    assert run("alerts", "check").returncode == 1
+    configure(home, {"mine": FAILURES})
+    before = tables(home)
+    for flag in (["--dry-run"], []):
+        done = run("alerts", "check", "--rule", "mine", *flag)
+        assert (done.returncode, done.stdout.count("\n"), "slow" in done.stdout) == (1, 1, False)
+    assert run("alerts", "check", "--rule", "cost-per-hour").stdout.startswith("cost-per-hour: ok, $0.0033")
+    assert tables(home) == before
+
+
+def test_a_check_for_one_channel(run: Run, home: Path) -> None:
+    """--channel tells that channel, apart from what others were told, and names what is wrong elsewhere."""
+    with scripted() as server, scripted() as other:
+        configure(
+            home, {"mine": FAILURES, "broken": 5}, {"other": {"type": "webhook", "url": other.url}}
+        )  # fmt: skip
+        fill(home)
+        done = run("alerts", "check", "--channel", "slack", env=slack(server))
+        assert (done.returncode, len(server.requests), len(other.requests)) == (1, 1, 0)
+        assert "mine@slack: firing" in done.stdout
+        assert "performance.alerts: broken: must be true, false or an object" in done.stderr
+        assert run("alerts", "check", env=slack(server)).returncode == 1
+        assert (len(server.requests), len(other.requests)) == (2, 1)
+        states = {row[1]: row[4] for row in tables(home)[0]}
+        assert states == {"mine": "firing", "mine@slack": "firing"}
+
+
+def test_a_check_for_one_channel_delivers_what_others_wait_for(run: Run, home: Path) -> None:
+    """What waits for another channel is delivered there, not put off as if there were no such channel."""
+    notice = a_notice()
+    with scripted() as server, scripted() as other:
+        configure(home, {"mine": FAILURES}, {"other": {"type": "webhook", "url": other.url}})
+        fill(home, success=True)
+        now_us = clock.now_us()
+        waiting = Delivery(
+            fresh_uid(now_us), "batch", "other", notice.episode, "trigger", notice.to_json(), WAITING, 0, now_us, now_us
+        )
+        with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
+            with database.write() as connection:
+                store_alerts.add_deliveries(connection, [waiting])
+            done = run("alerts", "check", "--channel", "slack", env=slack(server))
+            with database.read() as connection:
+                (found,) = query.of_episode(connection, notice.episode)
+        assert (done.returncode, found.status, len(other.requests)) == (0, "delivered", 1)
+
+
+def test_a_service_that_refuses(run: Run, home: Path) -> None:
+    """What fails for good is told by the check, kept, and listed by history and explain."""
+    configure(home, {"mine": FAILURES})
+    fill(home)
+    with scripted([404]) as server:
+        done = run("alerts", "check", env=slack(server))
+    assert done.returncode == 1
+    assert "slack: FAILED: " in done.stdout
+    for command in (("history",), ("explain", "mine")):
+        shown = run("alerts", *command)
+        assert (shown.returncode, "404" in shown.stdout) == (0, True)
+    history = json.loads(run("alerts", "history", "--json").stdout)
+    assert [event["rule"] for event in history["events"]] == ["mine"]
+    assert [failed["status"] for failed in history["failed_deliveries"]] == ["failed"]
+
+
+def test_a_service_that_is_away_is_tried_again(run: Run, home: Path) -> None:
+    """What fails for a while waits."""
+    configure(home, {"mine": FAILURES})
+    fill(home)
+    done = run("alerts", "check", env={"SLACK_WEBHOOK_URL": f"http://127.0.0.1:{unused_port()}/"})
+    assert done.returncode == 1
+    assert "slack: to be tried again: " in done.stdout
+    assert "waits to be delivered" in run("alerts", "explain", "mine").stdout
+
+
+def test_a_silence_and_its_end(run: Run, home: Path) -> None:
+    """A silenced rule fires and tells nobody; heard again, it is told."""
+    configure(home, {"mine": FAILURES})
+    fill(home)
+    with scripted() as server:
+        done = run("alerts", "silence", "mine", "--for", "2h", "--comment", "release\x1b[2J")
+        assert (done.returncode, done.stdout.startswith("mine is silent until ")) == (0, True)
+        quiet = run("alerts", "check", env=slack(server))
+        assert (quiet.returncode, server.requests) == (1, [])
+        assert "breached, and silenced" in quiet.stdout
+        explained = run("alerts", "explain", "mine").stdout
+        assert "Silenced until " in explained
+        assert "(release\\x1b[2J)" in explained
+        assert json.loads(run("alerts", "explain", "mine", "--json").stdout)["silenced_until"]
+        assert run("alerts", "unsilence", "mine").stdout == "mine is heard again\n"
+        assert run("alerts", "unsilence", "mine").stdout == "mine is not silenced\n"
+        assert run("alerts", "check", env=slack(server)).returncode == 1
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("span", ["0s", "soon", "-1h", "1y", "999999w", ""])
+def test_a_silence_of_no_length(span: str, run: Run) -> None:
+    """A length that cannot be is a wrong usage, in one line."""
+    assert_error(run("alerts", "silence", "success-rate", "--for", span), "--for", "such as 30", code=2)
+
+
+def test_names_that_there_are_not(run: Run, home: Path) -> None:
+    """A name that is no rule or channel is one line, with the nearest that is one."""
+    configure(home, {"mine": FAILURES})
+    for command in ("silence succes-rate --for 1h", "unsilence succes-rate"):
+        assert_error(run("alerts", *command.split()), "no alert rule succes-rate; did you mean success-rate?")
+    for command in ("explain minne", "check --rule minne", "check --rule minne --dry-run"):
+        assert_error(run("alerts", *command.split()), "no alert rule minne; did you mean mine?")
+    for command in ("test slak", "check --channel slak"):
+        assert_error(
+            run("alerts", *command.split()), "no channel slak; there are: none (performance.channels in claude.json)"
+        )
+    assert_error(run("alerts", "explain", "daily-budget"), "daily-budget: needs a threshold")
+    assert_error(run("alerts", "explain", "\x1b[2J"), "\\x1b[2J")
+    assert_error(run("alerts", "silence", "\udcff", "--for", "1h"), "\\udcff", code=1)
+    assert_error(run("alerts", "silence", "mine", "--for", "1h", "--comment", "\udcff"), "UTF-8", code=2)
+
+
+def test_an_error_in_a_rule_is_said_by_whoever_asks_for_it(run: Run, home: Path) -> None:
+    """A typo in one of ours is not passed over in favour of ours as it is; the problem of a channel is that of the
+    channel that was asked for."""
+    configure(home, {"success-rate": {"treshold": 90}, "mine": FAILURES}, {"ops": {"type": "webhook"}})
+    for command in (("explain", "success-rate"), ("check", "--rule", "success-rate")):
+        assert_error(run("alerts", *command), "performance.alerts: success-rate: ", "did you mean threshold?")
+    assert_error(run("alerts", "test", "ops"), "ops: url is missing")
+    assert_error(run("alerts", "test", "op"), "no channel op; ")
+    done = run("alerts", "list")
+    assert done.returncode == 0
+    assert [line.split(": ")[:3] for line in done.stderr.splitlines()] == [
+        ["warning", "performance.alerts", "success-rate"], ["warning", "ops", "url is missing"],
+    ]  # fmt: skip
+
+
+def test_a_channel_that_a_rule_names_and_that_there_is_not(run: Run, home: Path) -> None:
+    """It is said by every command that has to do with it."""
+    configure(home, {"mine": FAILURES | {"channels": "ops"}})
+    warning = "warning: performance.alerts: mine: channels: there is no ops; there are: none\n"
+    assert run("alerts", "list").stderr == warning
+    assert run("alerts", "check", "--dry-run").stderr == warning
+
+
+def test_explaining_a_rule(run: Run, home: Path) -> None:
+    """What it measures, against what, where it stands, and what was told."""
+    configure(home, {"mine": FAILURES | {"agent": "x", "group_by": "agent"}})
+    fill(home, "x", "y")
+    with scripted() as server:
+        run("alerts", "check", env=slack(server))
+        done = run("alerts", "explain", "mine", env=slack(server))
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        "mine: Failed executions > 0 (last 1 hour)", "Severity warning; at least 1 sample; channels: all",
+        "Fires at once; ends after 10 minutes; told again after 4 hours", "Only x", "One alert for each agent",
+        "mine x:", "  Measured: 1, held against 0", "  Samples: 1", "  Why: still breached; told already",
+        "  At the next evaluation: nothing",
+    ):  # fmt: skip
+        assert line in done.stdout.splitlines(), line
+    assert " slack, trigger: delivered\n" in done.stdout
+    assert "mine y" not in done.stdout
+
+
+def test_explaining_a_rule_that_is_off(run: Run, home: Path) -> None:
+    """A rule of ours that is off is explained as it would be, also when it was evaluated by name before."""
+    fill(home, count=30)
+    for _ in range(2):
+        done = run("alerts", "explain", "success-rate")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Not switched on: this is what it would come to." in done.stdout
+        assert "Measured: 0.0%, held against 95.0%" in done.stdout
+        assert run("alerts", "check", "--rule", "success-rate").returncode == 1
+    assert json.loads(run("alerts", "explain", "success-rate", "--json").stdout)["is_on"] is False
+
+
+def test_testing_a_channel(run: Run) -> None:
+    """A test says what the service answered: delivered, or why not, with the exit code."""
+    with scripted([200]) as server:
+        done = run("alerts", "test", "slack", env=slack(server))
+        assert (done.returncode, done.stdout, len(server.requests)) == (0, "slack: delivered\n", 1)
+    for reply in (403, 500):
+        with scripted([reply]) as server:
+            done = run("alerts", "test", "slack", env=slack(server))
+        assert done.returncode == 1
+        assert done.stdout.startswith("slack: not delivered: ")
+        assert done.stdout.count("\n") == 1
+        assert server.url not in done.stdout
+
+
+@pytest.mark.parametrize("command", [("list",), ("check",), ("history",), ("explain", "success-rate"), ("test", "a")])
+@pytest.mark.parametrize("content", ["{", '{"performance": {"alerts": []}}', '{"performance": 5}'])
+def test_a_claude_json_that_cannot_be_read(content: str, command: tuple[str, ...], run: Run, home: Path) -> None:
+    """Every command says so in one line."""
+    (home / ".claude" / "claude.json").write_text(content)
+    assert_error(run("alerts", *command), "claude.json")
+
+
+def test_hostile_names_are_inert(run: Run, home: Path) -> None:
+    """Whatever agents are called, every page is within 80 columns and has no control character in it."""
+    configure(home, {"mine": FAILURES | {"group_by": "agent"}, "a\x1b[31m": 5, "n" * 90: FAILURES})
+    fill(home, *HOSTILE)
+    with scripted([404]) as server:
+        checked = run("alerts", "check", env=slack(server))
+    assert checked.returncode == 1
+    pages = [run("alerts", *command) for command in (("list",), ("history",), ("explain", "mine"))]
+    for done in (checked, *pages):
+        assert "Traceback" not in done.stderr
+        for line in (done.stdout + done.stderr).split("\n"):
+            assert line.isprintable(), line
+    for done in pages:
+        assert done.returncode == 0
+        assert [line for line in done.stdout.splitlines() if cell_len(line) > 80] == []
+    shown = json.loads(run("alerts", "list", "--json").stdout)
+    names = [found["labels"]["agent"] for found in shown["alerts"] if found["rule"] == "mine"]
+    assert sorted(names) == sorted(HOSTILE)

@@ -1,0 +1,63 @@
+"""A scheduler as a process, and waiting for what it does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from claude_force import query
+from claude_force.database import Database
+from claude_force.result import JobRun
+from tests.conftest import PROGRAM
+
+R = TypeVar("R")
+
+PATIENCE_S = 120.0
+"""What does not happen within so long does not happen."""
+
+
+def eventually(look: Callable[[], R | None]) -> R:
+    """What `look` gives once it gives something; it is asked again and again."""
+    ends = time.monotonic() + PATIENCE_S
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < ends, "it does not happen"
+
+
+@contextmanager
+def scheduler(location: str | Path, home: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A scheduler in the foreground, which is killed in the end if it still runs."""
+    process = subprocess.Popen(
+        [PROGRAM, "scheduler", "start", "--foreground", "--db", str(location)],
+        cwd=home,
+        env=os.environ | {"TZ": "UTC"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def last(database: Database, job: str) -> JobRun | None:
+    """The last run of a job that is over."""
+    with database.read() as connection:
+        found = query.last_run(connection, job)
+    return found if found is not None and found.finished_us is not None else None
+
+
+def is_up(database: Database, process: subprocess.Popen[str]) -> bool:
+    """Whether the scheduler has said that it is this process."""
+    with database.read() as connection:
+        found = query.last_run(connection, "scheduler")
+    return found is not None and found.pid == process.pid

@@ -1,0 +1,416 @@
+"""The outbox: whatever a service answers and whoever is killed, what is to be said is said, in its order, with one key.
+
+The other side is a real server on 127.0.0.1; the clock is a number that the test moves on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from claude_force import query
+from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
+from claude_force.alerts.outbox import FIRST_WAIT_US, GIVEN_UP_US, LEASE_US, LONGEST_WAIT_US, deliver, wait_us
+from claude_force.clock import SECOND_US
+from claude_force.database import Database
+from claude_force.notice import Action, Notice
+from claude_force.notify.base import Channel
+from claude_force.notify.configuration import load_channels
+from claude_force.opening import open_database
+from claude_force.store import alerts as store
+from tests.builders import NOON_US, a_notice
+from tests.counterparts import RESET, Reply, ScriptedServer, scripted
+
+HOSTS = {"slack": "webhook_url", "pagerduty": "routing_key"}
+
+
+def a_delivery(number: int, channel: str, action: Action = "trigger", **changes: Any) -> Delivery:
+    """Something to be said at noon."""
+    episode = changes.pop("episode", "e-1")
+    values: dict[str, Any] = {
+        "batch": f"batch-{number}",
+        "status": WAITING,
+        "attempts": 0,
+        "created_us": NOON_US + number,
+        "due_us": NOON_US,
+    }
+    return Delivery(
+        f"delivery-{number}", channel=channel, episode=episode, action=action,
+        notice=a_notice(episode=episode, action=action).to_json(), **values | changes,
+    )  # fmt: skip
+
+
+def put(database: Database, *deliveries: Delivery) -> None:
+    """Put something into the outbox."""
+    with database.write() as connection:
+        store.add_deliveries(connection, deliveries)
+
+
+def outbox(database: Database) -> dict[str, Delivery]:
+    """All that is in the outbox, by its id."""
+    with database.read() as connection:
+        fates = (WAITING, DELIVERED, FAILED, SKIPPED)
+        return {item.delivery_id: item for fate in fates for item in query.with_fate(connection, fate)}
+
+
+def slack(server: ScriptedServer) -> dict[str, Channel]:
+    """A Slack channel at a server."""
+    channels, problems = load_channels(
+        {"slack": {"type": "slack", "webhook_url": "${HOOK}"}}, {"HOOK": server.url}, Path.cwd()
+    )
+    assert not problems
+    return channels
+
+
+def pager(server: ScriptedServer) -> dict[str, Channel]:
+    """A PagerDuty channel at a server."""
+    channels, problems = load_channels(
+        {"pager": {"type": "pagerduty", "routing_key": "${KEY}", "url": server.url}}, {"KEY": "k" * 32}, Path.cwd()
+    )
+    assert not problems
+    return channels
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    at_us: int = NOON_US + SECOND_US
+    moved: list[int] = field(default_factory=list)
+
+    def __call__(self) -> int:
+        """The time."""
+        return self.at_us
+
+    def move(self, span_us: int) -> None:
+        """Let time pass."""
+        self.at_us += span_us
+
+
+def deliver_until_quiet(database: Database, channels: dict[str, Channel], clock: Clock, rounds: int = 500) -> None:
+    """Deliver as often as something waits, each time when the next is due."""
+    for _ in range(rounds):
+        waiting = [item for item in outbox(database).values() if item.status == WAITING]
+        if not waiting:
+            return
+        begun = {(item.episode, item.channel) for item in waiting if item.action == "trigger"}
+        # An end is due all the time while it waits for its beginning.
+        due = [item.due_us for item in waiting if item.action == "trigger" or (item.episode, item.channel) not in begun]
+        clock.at_us = max(clock.at_us, min(due))
+        deliver(database, channels, clock)
+        clock.move(SECOND_US)
+    raise AssertionError("something waits for ever")
+
+
+def test_what_is_due_is_sent_once_and_written_down(database: Database) -> None:
+    """A message that the service takes is delivered, at the time of the clock, and not sent again."""
+    clock = Clock()
+    with scripted([200]) as server:
+        put(database, a_delivery(1, "slack"))
+        first, second = (deliver(database, slack(server), clock) for _ in range(2))
+        assert [sent.outcome.status for sent in first] == ["delivered"]
+        assert second == []
+        assert len(server.requests) == 1
+    (done,) = outbox(database).values()
+    assert (done.status, done.attempts, done.finished_us) == (DELIVERED, 1, clock())
+
+
+def test_what_is_not_due_is_not_sent(database: Database) -> None:
+    """A message that is due later stays where it is."""
+    with scripted() as server:
+        put(database, a_delivery(1, "slack", due_us=NOON_US + 60 * SECOND_US))
+        assert deliver(database, slack(server), Clock()) == []
+        assert server.requests == []
+
+
+def test_alerts_of_one_batch_are_one_message(database: Database) -> None:
+    """What came up at once goes out at once: one message with an attachment for each alert."""
+    with scripted() as server:
+        put(database, *(a_delivery(number, "slack", batch="b", episode=f"e-{number}") for number in range(3)))
+        (sent,) = deliver(database, slack(server), Clock())
+        assert sent.notices == 3
+        assert len(server.requests) == 1
+        assert len(server.requests[0].json()["attachments"]) == 3
+    assert {item.status for item in outbox(database).values()} == {DELIVERED}
+
+
+def test_a_batch_that_fails_is_tried_again_as_one_message(database: Database) -> None:
+    """The retry of a message holds the same alerts as its first attempt."""
+    clock = Clock()
+    with scripted([500, 200]) as server:
+        put(database, *(a_delivery(number, "slack", batch="b", episode=f"e-{number}") for number in range(3)))
+        deliver_until_quiet(database, slack(server), clock)
+        assert [len(request.json()["attachments"]) for request in server.requests] == [3, 3]
+
+
+@pytest.mark.parametrize("refusal", [400, 403, 404, 410, 302])
+def test_a_refusal_is_final_and_kept_with_its_reason(database: Database, refusal: int) -> None:
+    """What the service will never take is not tried again, and says why."""
+    with scripted([Reply(refusal, b"channel_is_archived")]) as server:
+        put(database, a_delivery(1, "slack"))
+        deliver_until_quiet(database, slack(server), Clock())
+        assert len(server.requests) == 1
+        assert server.url not in str(outbox(database))
+    (done,) = outbox(database).values()
+    assert done.status == FAILED
+    assert done.problem
+
+
+def test_a_service_that_asks_for_time_gets_it(database: Database) -> None:
+    """After 429 with Retry-After nothing is sent before that time is over."""
+    clock = Clock()
+    with scripted([Reply(429, headers={"Retry-After": "600"}), 200]) as server:
+        put(database, a_delivery(1, "slack"))
+        deliver(database, slack(server), clock)
+        clock.move(599 * SECOND_US)
+        assert deliver(database, slack(server), clock) == []
+        clock.move(200 * SECOND_US)
+        assert [sent.outcome.status for sent in deliver(database, slack(server), clock)] == ["delivered"]
+        assert len(server.requests) == 2
+
+
+def test_what_cannot_be_delivered_for_two_days_is_given_up(database: Database) -> None:
+    """A service that is down for longer than two days fails the message, with the last reason."""
+    clock = Clock()
+    with scripted([503]) as server:
+        put(database, a_delivery(1, "slack"))
+        deliver_until_quiet(database, slack(server), clock)
+        # Less and less often: not a request a minute for two days.
+        assert 50 < len(server.requests) < 200
+    (done,) = outbox(database).values()
+    assert done.status == FAILED
+    assert "503" in (done.problem or "")
+    assert clock() - NOON_US >= GIVEN_UP_US
+
+
+def test_a_channel_that_is_gone_waits_for_its_return(database: Database) -> None:
+    """A message for a channel that cannot be used now is kept, with the remedy, and sent when it can."""
+    clock = Clock()
+    put(database, a_delivery(1, "slack"))
+    deliver(database, {}, clock)
+    (waiting,) = outbox(database).values()
+    assert waiting.status == WAITING
+    assert "claude-force alerts list" in (waiting.problem or "")
+    with scripted() as server:
+        deliver_until_quiet(database, slack(server), clock)
+        assert len(server.requests) == 1
+
+
+def test_an_end_follows_its_beginning(database: Database) -> None:
+    """While the beginning of an episode is not delivered its end waits, and goes out after it, with the same key."""
+    clock = Clock()
+    with scripted([500, RESET, 202]) as server:
+        put(database, a_delivery(1, "pager"), a_delivery(2, "pager", "resolve"))
+        deliver_until_quiet(database, pager(server), clock)
+        said = [(request.json()["event_action"], request.json()["dedup_key"]) for request in server.requests]
+    assert said == [("trigger", "e-1")] * 3 + [("resolve", "e-1")]
+
+
+def test_an_end_without_a_beginning_is_skipped(database: Database) -> None:
+    """Where the beginning could never be delivered, nobody hears of the end."""
+    with scripted([400]) as server:
+        put(database, a_delivery(1, "pager"), a_delivery(2, "pager", "resolve"))
+        deliver_until_quiet(database, pager(server), Clock())
+        assert [request.json()["event_action"] for request in server.requests] == ["trigger"]
+    found = outbox(database)
+    assert (found["delivery-1"].status, found["delivery-2"].status) == (FAILED, SKIPPED)
+
+
+def test_an_end_needs_its_beginning_on_the_same_channel(database: Database) -> None:
+    """What was delivered on one channel does not let another hear of the end."""
+    with scripted() as server, scripted([400]) as refusing:
+        put(
+            database, a_delivery(1, "slack"), a_delivery(2, "pager"),
+            a_delivery(3, "slack", "resolve"), a_delivery(4, "pager", "resolve"),
+        )  # fmt: skip
+        deliver_until_quiet(database, slack(server) | pager(refusing), Clock())
+    fates = [item.status for _, item in sorted(outbox(database).items())]
+    assert fates == [DELIVERED, FAILED, DELIVERED, SKIPPED]
+
+
+def test_an_incident_is_ended_by_its_id(database: Database) -> None:
+    """The id that PagerDuty gave an incident is kept with its beginning, and its end names it."""
+    opened = Reply(201, b'{"incident": {"id": "PINC1"}}')
+    with scripted([opened, 200]) as server:
+        configured = {"type": "pagerduty", "api_key": "${KEY}", "service_id": "PS1", "from": "a@b.example"}
+        channels, problems = load_channels(
+            {"pager": configured | {"url": f"{server.url}incidents"}}, {"KEY": "k"}, Path.cwd()
+        )
+        assert not problems
+        put(database, a_delivery(1, "pager"), a_delivery(2, "pager", "resolve"))
+        deliver_until_quiet(database, channels, Clock())
+        assert [request.method for request in server.requests] == ["POST", "PUT"]
+        assert server.requests[1].path.endswith("/PINC1")
+
+
+def test_a_sender_that_was_killed_is_followed_by_another(database: Database) -> None:
+    """Who takes a message and is killed, before or after sending it, leaves it to be sent again with the same key once
+    his lease is over, and not before."""
+    clock = Clock()
+    with scripted([202]) as server:
+        put(database, a_delivery(1, "pager"))
+        with database.write() as connection:
+            (taken,) = query.due(connection, clock())
+            assert store.claim(connection, taken, clock() + LEASE_US)
+        # He sent it, too, and did not live to say so.
+        sent = pager(server)["pager"].send([Notice.from_json(taken.notice)], taken.batch, None)
+        assert sent.status == "delivered"
+        assert deliver(database, pager(server), clock) == []
+        clock.move(LEASE_US)
+        assert [item.outcome.status for item in deliver(database, pager(server), clock)] == ["delivered"]
+        assert [request.json()["dedup_key"] for request in server.requests] == ["e-1", "e-1"]
+    (done,) = outbox(database).values()
+    assert (done.status, done.attempts) == (DELIVERED, 2)
+
+
+def test_of_two_senders_one_sends(database: Database, location: str) -> None:
+    """Senders that look at the same time send each message once."""
+    clock, barrier = Clock(), threading.Barrier(4)
+    with scripted() as server:
+        channels = slack(server)
+        put(database, *(a_delivery(number, "slack", episode=f"e-{number}") for number in range(20)))
+
+        def send() -> None:
+            own = open_database(location)
+            barrier.wait()
+            deliver(own, channels, clock)
+            own.close()
+
+        senders = [threading.Thread(target=send) for _ in range(4)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        assert len(server.requests) == 20
+    assert {item.status for item in outbox(database).values()} == {DELIVERED}
+
+
+def test_a_channel_that_fails_does_not_hold_up_another(database: Database) -> None:
+    """A page goes out in the same round in which Slack is down."""
+    with scripted([RESET]) as down, scripted([202]) as server:
+        put(database, a_delivery(1, "slack"), a_delivery(2, "pager"))
+        deliver(database, slack(down) | pager(server), Clock())
+        assert len(server.requests) == 1
+    found = outbox(database)
+    assert (found["delivery-1"].status, found["delivery-2"].status) == (WAITING, DELIVERED)
+
+
+@given(attempts=st.integers(0, 1000), asked=st.none() | st.floats(0, 7200))
+def test_waiting_doubles_within_bounds(attempts: int, asked: float | None) -> None:
+    """A wait is at least what was asked for and at least 15 seconds, at most a quarter more than half an hour or than
+    what was asked for, the same for the same attempt, and no shorter after another attempt."""
+    found = wait_us(a_delivery(1, "slack", attempts=attempts), asked)
+    least = max(FIRST_WAIT_US, round((asked or 0) * SECOND_US))
+    assert least <= found <= 1.25 * max(LONGEST_WAIT_US, least)
+    assert found == wait_us(a_delivery(1, "slack", attempts=attempts), asked)
+    assert wait_us(a_delivery(1, "slack", attempts=attempts + 5), None) >= min(
+        wait_us(a_delivery(1, "slack", attempts=attempts), None), LONGEST_WAIT_US
+    )
+
+
+CHAOS: list[int | str] = [200, 202, 500, 503, 429, 408, RESET]
+"""What a service may answer before all is well: none of it is final."""
+
+
+@dataclass
+class Story:
+    """Episodes, each with the channels it is told on, and whether it ends."""
+
+    episodes: list[tuple[tuple[str, ...], bool]]
+    answers: dict[str, list[int | str]]
+    killed: list[int]
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    """Up to four episodes, up to twelve faults on each channel, and attempts after which the sender is killed."""
+    channels = st.sampled_from([("slack",), ("pager",), ("slack", "pager")])
+    return Story(
+        draw(st.lists(st.tuples(channels, st.booleans()), min_size=1, max_size=4)),
+        {name: draw(st.lists(st.sampled_from(CHAOS), max_size=12)) for name in ("slack", "pager")},
+        draw(st.lists(st.integers(0, 12), max_size=3, unique=True)),
+    )
+
+
+class Killed(BaseException):
+    """The sender ends here, as if it were killed: nothing is written down any more."""
+
+
+@dataclass
+class Mortal:
+    """A channel whose process is killed after it has sent a message, at some of its attempts."""
+
+    channel: Channel
+    dies_at: Sequence[int]
+    attempts: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.channel, name)
+
+    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Any:
+        """Send, and perhaps die."""
+        found = self.channel.send(notices, key, receipt)
+        self.attempts += 1
+        if self.attempts - 1 in self.dies_at:
+            raise Killed
+        return found
+
+
+@pytest.fixture
+def new_database(tmp_path: Path) -> Iterator[Callable[[], Database]]:
+    """Makes empty SQLite databases."""
+    with ExitStack() as stack:
+        made: list[Database] = []
+
+        def make() -> Database:
+            made.append(open_database(str(tmp_path / f"{len(made)}.db")))
+            stack.callback(made[-1].close)
+            return made[-1]
+
+        yield make
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(story=stories())
+def test_no_page_is_lost_whatever_happens(new_database: Callable[[], Database], story: Story) -> None:
+    """Services that fail in any order and senders that are killed after they sent: each event arrives at least once,
+    with the key of its episode, the end after the beginning, and no more often than attempts failed or died."""
+    database, clock = new_database(), Clock()
+    expected = [
+        (channel, f"e-{number}", action)
+        for number, (channels, has_end) in enumerate(story.episodes)
+        for channel in channels
+        for action in ("trigger", *(["resolve"] if has_end else []))
+    ]
+    put(
+        database,
+        *(
+            a_delivery(number, channel, action, episode=episode)  # type: ignore[arg-type]
+            for number, (channel, episode, action) in enumerate(expected)
+        ),
+    )
+    with scripted([*story.answers["slack"], 200]) as one, scripted([*story.answers["pager"], 202]) as other:
+        channels = slack(one) | pager(other)
+        mortal: dict[str, Any] = {name: Mortal(channel, story.killed) for name, channel in channels.items()}
+        for _ in range(100):
+            try:
+                deliver_until_quiet(database, mortal, clock)
+                break
+            except Killed:
+                continue
+        assert {item.status for item in outbox(database).values()} == {DELIVERED}
+        heard = [("pager", request.json()["dedup_key"], request.json()["event_action"]) for request in other.requests]
+        assert set(heard) == {event for event in expected if event[0] == "pager"}
+        for _, episode, action in heard:
+            if action == "resolve":
+                assert ("pager", episode, "trigger") in heard[: heard.index(("pager", episode, "resolve"))]
+        spare = len(story.answers["slack"]) + len(story.answers["pager"]) + 2 * len(story.killed)
+        assert len(one.requests) + len(other.requests) <= len(expected) + spare
