@@ -85,7 +85,7 @@ def _json(request: Any) -> Any:
 
 @contextmanager
 def _told(home: Path, slack: ScriptedServer, pager: ScriptedServer) -> Iterator[Story]:
-    rule = {"min_samples": 10, "for": "1s", "keep_firing_for": "1s", "severity": "critical"}
+    rule = {"min_samples": 10, "for": "1s", "keep_firing_for": "1s", "severity": "critical", "group_by": "agent"}
     section = {
         "alerts": {"success-rate": rule},
         "channels": {"pager": {"type": "pagerduty", "routing_key": "${KEY}", "url": pager.url}},
@@ -141,6 +141,12 @@ def test_a_bad_hour_is_told_once_and_its_end_once(story: Story, between: Chapter
     (first, key), (second, other) = story.pages()
     assert (first, second, key) == ("trigger", "resolve", other)
     assert story.colours() == ["danger", "good"]
+    for server in (story.slack, story.pager):
+        said = b"".join(request.body for request in server.requests)
+        assert b"HYPERLINK" in said
+        assert b"\\u001b" not in said
+        assert b"\\u0007" not in said
+    assert b"<!" not in b"".join(request.body for request in story.slack.requests)
     events = json.loads(run("alerts", "history", "--json").stdout)["events"]
     assert [event["to"] for event in events] == ["resolved", "firing", "pending"]
 
