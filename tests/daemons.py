@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from claude_force import query
 from claude_force.database import Database
+from claude_force.query import jobs as query
 from claude_force.result import JobRun
 from tests.conftest import PROGRAM
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import NamedTuple
 
-from claude_force import query
 from claude_force.alert_rows import DELIVERED, WAITING, AlertRow, Delivery, EventRow
 from claude_force.alerts import wording
 from claude_force.alerts.decision import Decision, Measurement, Reason, State, Status, decide, end
@@ -21,6 +20,7 @@ from claude_force.alerts.measuring import Found, Label, measure, measured_nothin
 from claude_force.alerts.rules import Rule
 from claude_force.database import Connection, Database
 from claude_force.notice import Notice
+from claude_force.query import alerts as query
 from claude_force.record import UNKNOWN, fresh_uid
 from claude_force.result import Totals
 from claude_force.store import alerts as store

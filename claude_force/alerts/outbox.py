@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-from claude_force import query
 from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
 from claude_force.clock import DAY_US, SECOND_US
 from claude_force.database import Connection, Database
 from claude_force.notice import Notice
 from claude_force.notify.base import Channel, Outcome
+from claude_force.query import alerts as query
 from claude_force.store import alerts as store
 
 LEASE_US = 45 * SECOND_US

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from claude_force import clock
 from claude_force.amounts import NONE, milliseconds, percent, quantity, unit_cost
 from claude_force.analytics import known_names
+from claude_force.baseline_rows import Baseline
 from claude_force.baselines.readings import Reading, filters_in, read_file, reading_of
 from claude_force.baselines.significance import (
     ALPHA,
@@ -42,7 +43,6 @@ from claude_force.errors import BaselineError
 from claude_force.escape import for_terminal
 from claude_force.query import Filter
 from claude_force.query.baselines import newest
-from claude_force.result import Baseline
 from claude_force.rollup import bin_of
 
 Verdict = Literal["regressed", "ok", "not enough data"]

@@ -6,12 +6,12 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from claude_force import clock
+from claude_force.baseline_rows import Baseline
 from claude_force.baselines.snapshots import AUTOMATIC_PREFIX, MINIMUM_SAMPLES, measure
 from claude_force.clock import DAY_US
 from claude_force.database import Connection, Database
 from claude_force.query import Dimension, Filter
 from claude_force.query.baselines import named
-from claude_force.result import Baseline
 from claude_force.store import baselines as store
 
 DAYS = 30

@@ -16,6 +16,7 @@ from typing import Any
 
 from claude_force import clock, query
 from claude_force.analytics import Summary, known_names
+from claude_force.baseline_rows import Baseline, BaselineHead
 from claude_force.clock import Window
 from claude_force.database import Connection, Database
 from claude_force.errors import BaselineError
@@ -24,7 +25,7 @@ from claude_force.figures import TITLES
 from claude_force.query import Dimension, Filter
 from claude_force.query.baselines import Filters, costs_by, named, names
 from claude_force.record import NAME_LIMIT
-from claude_force.result import Archived, Baseline, BaselineHead, Group, Percentiles, Totals
+from claude_force.result import Archived, Group, Percentiles, Totals
 from claude_force.store import baselines as store
 
 MINIMUM_SAMPLES = 30

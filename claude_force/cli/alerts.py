@@ -193,10 +193,10 @@ def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts history --days 30
     """
-    from claude_force import query
     from claude_force.alert_rows import FAILED
     from claude_force.alerts.round import watch_of
     from claude_force.cli.alert_layout import delivery_dict, event_dict, history_page
+    from claude_force.query import alerts as query
     from claude_force.render import write_page
 
     place = find_place(location)
@@ -303,9 +303,9 @@ def explain(name: str, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts explain success-rate
     """
-    from claude_force import query
     from claude_force.alerts.round import look_at, part_of, watch_of
     from claude_force.cli.alert_layout import alert_dict, delivery_dict, explain_page
+    from claude_force.query import alerts as query
     from claude_force.render import write_page
 
     place, now_us = find_place(location), clock.now_us()

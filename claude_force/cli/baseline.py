@@ -30,9 +30,9 @@ from claude_force.escape import for_terminal
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from claude_force.baseline_rows import Baseline
     from claude_force.baselines import Check
     from claude_force.database import Connection
-    from claude_force.result import Baseline
 
 FORMATS = ("table", "json", "markdown", "junit", "github")
 _SUFFIXES = {".json": "json", ".md": "markdown", ".xml": "junit", ".txt": "table"}

@@ -9,13 +9,13 @@ from typing import Any, TextIO
 
 from claude_force import clock
 from claude_force.amounts import count, milliseconds, money, percent, quantity, unit_cost
+from claude_force.baseline_rows import Baseline, BaselineHead
 from claude_force.baselines.comparison import NOT_ENOUGH, OK, REGRESSED, Check, Finding, Verdict
 from claude_force.baselines.snapshots import subject
 from claude_force.clock import heading_of
 from claude_force.escape import for_terminal, for_workflow_command, for_workflow_property
 from claude_force.query.baselines import narrower
 from claude_force.render import Column, Page, Section, Table, write_markdown, write_page
-from claude_force.result import Baseline, BaselineHead
 
 _SENTENCES: dict[Verdict, str] = {
     OK: "✅ No performance regressions detected",

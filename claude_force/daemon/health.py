@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from claude_force import query
 from claude_force.alert_rows import FAILED as UNDELIVERED
 from claude_force.alert_rows import WAITING, Delivery
 from claude_force.alerts.round import Watch, watch_of
@@ -15,6 +14,7 @@ from claude_force.daemon.instance import is_running
 from claude_force.daemon.jobs import JOBS
 from claude_force.notice import Notice
 from claude_force.place import Place
+from claude_force.query import alerts, jobs
 from claude_force.record import UNKNOWN
 from claude_force.store.jobs import FAILED
 
@@ -37,9 +37,9 @@ def health_of(place: Place, now_us: int) -> Health:
     """What is wrong at a place. Raises DatabaseError."""
     watch = watch_of(place)
     with place.database.read() as connection:
-        undelivered = query.with_fate(connection, UNDELIVERED, now_us - LOOKED_BACK_US)
-        waiting = [found for found in query.with_fate(connection, WAITING) if found.problem]
-        last = {name: query.last_run(connection, name) for name in JOBS}
+        undelivered = alerts.with_fate(connection, UNDELIVERED, now_us - LOOKED_BACK_US)
+        waiting = [found for found in alerts.with_fate(connection, WAITING) if found.problem]
+        last = {name: jobs.last_run(connection, name) for name in JOBS}
     problems = list(watch.problems)
     problems += [f"could not be delivered: {_told(found)}" for found in undelivered]
     problems += [f"the job {name} failed: {run.problem}" for name, run in last.items() if run and run.outcome == FAILED]

@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from claude_force import query
 from claude_force.daemon.running import SCHEDULER
 from claude_force.database import Database
 from claude_force.errors import SchedulerError
 from claude_force.private_files import open_append
+from claude_force.query import jobs as query
 from claude_force.result import JobRun
 from claude_force.settings import host_name
 

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from claude_force import query
 from claude_force.clock import DAY_US, format_instant, local_zone
 from claude_force.daemon.instance import is_running, running_instance
 from claude_force.daemon.running import intervals
 from claude_force.place import Place
+from claude_force.query import jobs as query
 from claude_force.result import JobRun
 from claude_force.store.jobs import FAILED, INTERRUPTED
 

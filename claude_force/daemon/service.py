@@ -21,7 +21,6 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from claude_force import query
 from claude_force.clock import SECOND_US, moment_of, now_us
 from claude_force.daemon.instance import running_instance
 from claude_force.daemon.jobs import JOBS
@@ -29,6 +28,7 @@ from claude_force.daemon.running import SCHEDULER, FindPlace, begun, intervals, 
 from claude_force.database import Database
 from claude_force.errors import ClaudeForceError, DatabaseError, SchedulerError
 from claude_force.place import Place
+from claude_force.query import jobs as query
 from claude_force.store import jobs as store
 
 logger = logging.getLogger("claude_force.scheduler")

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 
+from claude_force.baseline_rows import Baseline, BaselineHead
 from claude_force.database import Connection, Row
 from claude_force.query.filter import LABELLED, Dimension, Filter, rows_from
-from claude_force.result import Baseline, BaselineHead
 from claude_force.rollup import bin_lows
 
 Filters = Mapping[str, list[str]]

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from claude_force.baseline_rows import Baseline
 from claude_force.database import Connection
 from claude_force.query.baselines import HEAD
-from claude_force.result import Baseline
 
 _COLUMNS = (*HEAD, "snapshot")
 _PUT = (

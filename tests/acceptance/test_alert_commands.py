@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from claude_force import clock, query
+from claude_force import clock
 from claude_force.alert_rows import WAITING, Delivery
 from claude_force.opening import open_database
+from claude_force.query import alerts as query
 from claude_force.record import fresh_uid
 from claude_force.store import Store
 from claude_force.store import alerts as store_alerts

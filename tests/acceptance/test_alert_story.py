@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from claude_force import query
 from claude_force.alert_rows import DELIVERED
 from claude_force.database import Database
 from claude_force.opening import open_database
 from claude_force.performance_tracker import PerformanceTracker
+from claude_force.query import alerts as query
 from claude_force.result import JobRun
 from tests.conftest import Run
 from tests.counterparts import ScriptedServer, scripted

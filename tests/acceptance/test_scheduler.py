@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from claude_force import query
 from claude_force.clock import DAY_US, HOUR_US, now_us
 from claude_force.daemon.jobs import JOBS
 from claude_force.daemon.units import unit_of
@@ -20,6 +19,7 @@ from claude_force.database import Database
 from claude_force.errors import SchedulerError
 from claude_force.opening import open_database
 from claude_force.place import Place, place_at
+from claude_force.query import jobs as query
 from claude_force.result import JobRun
 from claude_force.settings import find_home
 from claude_force.store import Store

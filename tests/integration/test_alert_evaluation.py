@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from claude_force import query
 from claude_force.alert_rows import DELIVERED, FAILED, AlertRow, Delivery, EventRow, Silence
 from claude_force.alerts.evaluation import Evaluation, Told, evaluate, gone, judge, measure_all
 from claude_force.alerts.rules import Rule, load_rules
@@ -20,6 +19,7 @@ from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database import Database
 from claude_force.notice import Notice
 from claude_force.opening import open_database
+from claude_force.query import alerts as query
 from claude_force.store import Store
 from claude_force.store import alerts as store_alerts
 from tests.builders import NOON_US, an_execution

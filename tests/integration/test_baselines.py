@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from claude_force import query
+from claude_force.baseline_rows import Baseline
 from claude_force.baselines import check, create, create_daily
 from claude_force.baselines.snapshots import GUIDE_KEYS, measure
 from claude_force.clock import DAY_US, Window
@@ -21,7 +22,6 @@ from claude_force.opening import open_database
 from claude_force.query import Filter
 from claude_force.query.baselines import costs_by, heads, named, newest
 from claude_force.record import ExecutionMetrics
-from claude_force.result import Baseline
 from claude_force.rollup import bin_lows, bins_of
 from claude_force.store import Store
 from claude_force.store import baselines as kept
