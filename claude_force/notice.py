@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args
+
+from claude_force.clock import EARLIEST_US, LATEST_US
 
 Severity = Literal["critical", "error", "warning", "info"]
 Action = Literal["trigger", "repeat", "resolve"]
@@ -44,5 +46,33 @@ class Notice:
 
     @classmethod
     def from_json(cls, text: str) -> Notice:
-        """What `to_json` gave."""
-        return cls(**json.loads(text))
+        """What `to_json` gave; what a later version added to it is left out. Raises ValueError for anything else."""
+        try:
+            found = json.loads(text)
+        except RecursionError:
+            found = None
+        if not isinstance(found, dict) or any(not is_right(found.get(name)) for name, is_right in _CHECKS.items()):
+            raise ValueError("not a notice")
+        return cls(**{name: found[name] for name in _CHECKS})
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_instant(value: object) -> bool:
+    return type(value) is int and EARLIEST_US <= value < LATEST_US
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys((field.name for field in fields(Notice)), _is_text),
+    **dict.fromkeys(("began_us", "at_us"), _is_instant),
+    "severity": lambda value: value in get_args(Severity),
+    "action": lambda value: value in get_args(Action),
+    "labels": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "details": lambda value: (
+        isinstance(value, dict)
+        and all(found is None or isinstance(found, str | int | float) for found in value.values())
+    ),
+}
+"""What each field must be."""

@@ -3,7 +3,7 @@
 A sender first moves ahead when a delivery is due, so that no other sends it meanwhile, then sends, then writes down
 what became of it. Who is killed on the way is followed by another when it is due again, with the same key. What fails
 for a while is tried for two days, less and less often; what fails for good is kept, with the reason. The end of an
-episode is said only where its beginning was delivered, and after it.
+episode is said only where its beginning was delivered, and is the last word of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
 from claude_force.clock import DAY_US, SECOND_US
-from claude_force.database import Connection, Database
+from claude_force.database import Database
 from claude_force.notice import Notice
 from claude_force.notify.base import Channel, Outcome
 from claude_force.query import alerts as query
@@ -30,6 +30,12 @@ FIRST_WAIT_US = 15 * SECOND_US
 LONGEST_WAIT_US = 1800 * SECOND_US
 GIVEN_UP_US = 2 * DAY_US
 """What could not be delivered for so long is given up."""
+
+FURTHEST_US = 7200 * SECOND_US
+"""No wait is so long: what is due later was put off by a clock that was ahead."""
+
+ROUND_US = 30 * SECOND_US
+"""For so long a round sends on one channel; the rest is sent in the next, so that evaluating does not wait for it."""
 
 Now = Callable[[], int]
 """Tells the time: sending takes some."""
@@ -47,7 +53,8 @@ def deliver(database: Database, channels: Mapping[str, Channel], now: Now) -> li
     """Say what is due, on all channels at once, each in its order. Raises DatabaseError; what was sent before may be
     sent again then."""
     with database.read() as connection:
-        waiting = query.due(connection, now())
+        at_us = now()
+        waiting = query.due(connection, at_us, at_us + FURTHEST_US)
     by_channel: dict[str, list[Delivery]] = {}
     for delivery in waiting:
         by_channel.setdefault(delivery.channel, []).append(delivery)
@@ -63,61 +70,94 @@ def deliver(database: Database, channels: Mapping[str, Channel], now: Now) -> li
 
 
 def _deliver_on(database: Database, channel: Channel | None, deliveries: Sequence[Delivery], now: Now) -> list[Sent]:
-    sent = []
-    for batch in _batches(deliveries):
-        ready = _ready(database, batch, now())
+    sent: list[Sent] = []
+    began_us = now()
+    for message in _messages(deliveries, channel):
+        ready = _ready(database, message, now())
         if ready:
             outcome = _send(channel, ready)
             _settle(database, ready, outcome, now())
             sent.append(Sent(ready[0].channel, len(ready), outcome))
+            # Who did not take this one would let each of the others wait as long.
+            if outcome.status == "retry" or now() - began_us >= ROUND_US:
+                break
     return sent
 
 
-def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
-    """What goes out as one message, in the order in which it came up."""
-    batches: dict[str, list[Delivery]] = {}
+def _messages(deliveries: Sequence[Delivery], channel: Channel | None) -> Iterator[list[Delivery]]:
+    """What goes out as one message, in the order in which it came up: a batch, as far as it was tried equally often, so
+    that every attempt at a message holds the same. A channel that takes one at a time may have been another one when
+    they came up."""
+    is_alone = channel is not None and not channel.groups
+    messages: dict[tuple[str, int], list[Delivery]] = {}
     for delivery in deliveries:
-        batches.setdefault(delivery.batch, []).append(delivery)
-    yield from batches.values()
+        name = delivery.delivery_id if is_alone else delivery.batch
+        messages.setdefault((name, delivery.attempts), []).append(delivery)
+    yield from messages.values()
 
 
-def _ready(database: Database, batch: Sequence[Delivery], now_us: int) -> list[Delivery]:
-    """Those of a message that may be said now, taken so that nobody else says them. An end whose beginning was never
-    delivered is skipped, one whose beginning still waits is left."""
+def _ready(database: Database, message: Sequence[Delivery], now_us: int) -> list[Delivery]:
+    """Those of a message that may be said now, taken so that nobody else says them. What cannot be said any more is
+    finished, and an end is left as long as something that comes before it waits."""
     ready = []
     with database.write() as connection:
-        for delivery in batch:
-            beginning = _beginning(connection, delivery)
-            if beginning is None:
-                problem = "its beginning was never delivered"
-                store.finish(connection, delivery.delivery_id, SKIPPED, now_us, problem)
-            elif beginning.status != WAITING and store.claim(connection, delivery, now_us + LEASE_US):
-                ready.append(replace(delivery, receipt=beginning.receipt))
+        for delivery in message:
+            said = [
+                found
+                for found in query.of_episode(connection, delivery.episode)
+                if found.channel == delivery.channel and found.delivery_id != delivery.delivery_id
+            ]
+            needless = _needless(delivery, said)
+            if needless:
+                store.finish(connection, delivery.delivery_id, SKIPPED, now_us, needless)
+            elif not _is_readable(delivery):
+                store.finish(connection, delivery.delivery_id, FAILED, now_us, UNREADABLE)
+            elif not _has_to_wait(delivery, said) and store.claim(connection, delivery, now_us + LEASE_US):
+                ready.append(replace(delivery, receipt=_receipt(said)))
     return ready
 
 
-def _beginning(connection: Connection, delivery: Delivery) -> Delivery | None:
-    """What must have been delivered before: of an end, the beginning on its channel, or one that still waits; None
-    where there is neither. Anything else is its own beginning, to be sent whatever came before."""
-    if delivery.action != "resolve":
-        return replace(delivery, status=DELIVERED)
-    earlier = [
-        found
-        for found in query.of_episode(connection, delivery.episode)
-        if found.channel == delivery.channel and found.action != "resolve"
-    ]
-    for fate in (DELIVERED, WAITING):
-        for found in earlier:
-            if found.status == fate:
-                return found
+UNREADABLE = "its notice cannot be read; another version of claude-force wrote it"
+
+
+def _is_readable(delivery: Delivery) -> bool:
+    try:
+        Notice.from_json(delivery.notice)
+    except ValueError:
+        return False
+    return True
+
+
+def _needless(delivery: Delivery, said: Sequence[Delivery]) -> str | None:
+    """Why nobody needs to hear a delivery; None where somebody does. `said` is the rest of its episode on its channel.
+    After the end a repetition would be a beginning, of something that nothing ends."""
+    earlier = {found.status for found in said if found.action != "resolve"}
+    is_over = any(found.action == "resolve" for found in said)
+    if delivery.action == "repeat" and is_over and DELIVERED in earlier:
+        return "the alert was over before it could be told again"
+    if delivery.action == "resolve" and not earlier & {DELIVERED, WAITING}:
+        return "its beginning was never delivered"
     return None
+
+
+def _has_to_wait(delivery: Delivery, said: Sequence[Delivery]) -> bool:
+    return delivery.action == "resolve" and any(found.action != "resolve" and found.status == WAITING for found in said)
+
+
+def _receipt(said: Sequence[Delivery]) -> str | None:
+    return next((found.receipt for found in said if found.status == DELIVERED and found.receipt), None)
 
 
 def _send(channel: Channel | None, ready: Sequence[Delivery]) -> Outcome:
     first = ready[0]
     if channel is None:
         return Outcome("retry", f"there is no usable channel {first.channel}: claude-force alerts list says why")
-    return channel.send([Notice.from_json(delivery.notice) for delivery in ready], first.batch, first.receipt)
+    notices = [Notice.from_json(delivery.notice) for delivery in ready]
+    try:
+        return channel.send(notices, first.delivery_id, first.receipt)
+    except Exception as error:
+        # A channel that breaks on one message must not keep the next ones for ever. Its words may hold a secret.
+        return Outcome("retry", f"the channel broke: {type(error).__name__}")
 
 
 def _settle(database: Database, ready: Sequence[Delivery], outcome: Outcome, now_us: int) -> None:

@@ -17,7 +17,7 @@ from claude_force.database import Connection
 
 _DELIVERIES = f"SELECT {', '.join(DELIVERY_FIELDS)} FROM deliveries"
 _AT_ONCE = 1000
-"""Deliveries that are looked at in one go; the rest waits for the next."""
+"""Deliveries of one channel that are looked at in one go; the rest waits for the next."""
 
 
 def alerts(connection: Connection) -> list[AlertRow]:
@@ -44,12 +44,19 @@ def silences(connection: Connection, now_us: int) -> dict[str, Silence]:
     return {row[0]: Silence(*row) for row in rows}
 
 
-def due(connection: Connection, now_us: int) -> list[Delivery]:
-    """What is to be said now, in the order in which it came up."""
+def due(connection: Connection, now_us: int, furthest_us: int) -> list[Delivery]:
+    """What is to be said now, in the order in which it came up. Also what a clock that was ahead put off: what came up
+    after now, or is due after `furthest_us`. An end is not due while anything before it waits on its channel, and no
+    channel takes the place of another."""
+    names = ", ".join(DELIVERY_FIELDS)
     rows = connection.fetch(
-        f"{_DELIVERIES} WHERE status = '{WAITING}' AND due_us <= :now_us ORDER BY created_us, delivery_id "
-        f"LIMIT {_AT_ONCE}",
-        {"now_us": now_us},
+        f"SELECT {names} FROM (SELECT {names}, ROW_NUMBER() OVER (PARTITION BY channel ORDER BY created_us, "
+        f"delivery_id) AS place FROM deliveries WHERE status = '{WAITING}' AND (due_us <= :now_us "
+        "OR due_us > :furthest_us OR (attempts = 0 AND created_us > :now_us)) AND (action <> 'resolve' "
+        "OR NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE earlier.episode = deliveries.episode "
+        "AND earlier.channel = deliveries.channel AND earlier.action <> 'resolve' "
+        f"AND earlier.status = '{WAITING}'))) AS waiting WHERE place <= {_AT_ONCE} ORDER BY created_us, delivery_id",
+        {"now_us": now_us, "furthest_us": furthest_us},
     )
     return [Delivery(*row) for row in rows]
 

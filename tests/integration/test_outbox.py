@@ -5,10 +5,11 @@ The other side is a real server on 127.0.0.1; the clock is a number that the tes
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def test_a_sender_that_was_killed_is_followed_by_another(database: Database) -> 
     with scripted([202]) as server:
         put(database, a_delivery(1, "pager"))
         with database.write() as connection:
-            (taken,) = query.due(connection, clock())
+            (taken,) = query.due(connection, clock(), clock() + LEASE_US)
             assert store.claim(connection, taken, clock() + LEASE_US)
         # He sent it, too, and did not live to say so.
         sent = pager(server)["pager"].send([Notice.from_json(taken.notice)], taken.batch, None)
@@ -301,6 +302,128 @@ def test_a_channel_that_fails_does_not_hold_up_another(database: Database) -> No
         assert len(server.requests) == 1
     found = outbox(database)
     assert (found["delivery-1"].status, found["delivery-2"].status) == (WAITING, DELIVERED)
+
+
+def test_a_notice_that_cannot_be_read_stops_no_other(database: Database) -> None:
+    """What another version wrote, or nobody who knew how, is failed with the reason; what came up with it is sent."""
+    unknown = a_notice().to_json().replace('"host"', '"machine"')
+    with scripted() as server, scripted([202]) as other:
+        put(
+            database,
+            a_delivery(1, "slack", batch="b"),
+            replace(a_delivery(2, "slack", batch="b", episode="e-2"), notice=unknown),
+            replace(a_delivery(3, "slack", episode="e-3"), notice="[1]"), replace(a_delivery(4, "pager"), notice="{"),
+            a_delivery(5, "slack", episode="e-5"), a_delivery(6, "pager", episode="e-6"),
+        )  # fmt: skip
+        deliver_until_quiet(database, slack(server) | pager(other), Clock())
+        assert [len(request.json()["attachments"]) for request in server.requests] == [1, 1]
+        assert len(other.requests) == 1
+    found = outbox(database)
+    fates = [found[f"delivery-{number}"].status for number in range(1, 7)]
+    assert fates == [DELIVERED, FAILED, FAILED, FAILED, DELIVERED, DELIVERED]
+    assert "another version" in (found["delivery-2"].problem or "")
+
+
+def test_a_notice_may_say_more_than_this_version_knows(database: Database) -> None:
+    """A field that a later version added is left out, and the message is sent."""
+    longer = json.dumps(json.loads(a_notice().to_json()) | {"runbook": "docs"})
+    with scripted() as server:
+        put(database, replace(a_delivery(1, "slack"), notice=longer))
+        deliver_until_quiet(database, slack(server), Clock())
+        assert len(server.requests) == 1
+
+
+def test_nothing_goes_on_after_its_end(database: Database) -> None:
+    """A repetition that could not be delivered is not said after the end of its episode: it would be a new incident,
+    which nothing ends."""
+    clock = Clock()
+    with scripted([202, 500, 202]) as server:
+        channels = pager(server)
+        put(database, a_delivery(1, "pager"))
+        deliver(database, channels, clock)
+        put(database, a_delivery(2, "pager", "repeat"))
+        deliver(database, channels, clock)
+        put(database, a_delivery(3, "pager", "resolve"))
+        deliver_until_quiet(database, channels, clock)
+        assert [request.json()["event_action"] for request in server.requests] == ["trigger", "trigger", "resolve"]
+    found = outbox(database)
+    fates = [found[f"delivery-{number}"].status for number in (1, 2, 3)]
+    assert fates == [DELIVERED, SKIPPED, DELIVERED]
+
+
+def test_a_repetition_is_said_where_the_beginning_never_was(database: Database) -> None:
+    """A repetition is a beginning for who did not hear the first; then its end is told as well."""
+    with scripted([400, 202]) as server:
+        put(database, a_delivery(1, "pager"), a_delivery(2, "pager", "repeat"))
+        deliver_until_quiet(database, pager(server), Clock())
+        put(database, a_delivery(3, "pager", "resolve"))
+        deliver_until_quiet(database, pager(server), Clock(NOON_US + 10 * SECOND_US))
+        assert [request.json()["event_action"] for request in server.requests] == ["trigger", "trigger", "resolve"]
+
+
+def test_much_that_waits_on_one_channel_keeps_no_other_waiting(database: Database) -> None:
+    """However many ends wait for beginnings that a service which is down does not take, a page on another goes out."""
+    later = NOON_US + 3600 * SECOND_US
+    with scripted([202]) as server, scripted([RESET]) as down:
+        put(
+            database,
+            *(a_delivery(n, "slack", batch="b", episode=f"e-{n}", due_us=later) for n in range(1, 1201)),
+            *(a_delivery(10_000 + n, "slack", "resolve", batch="c", episode=f"e-{n}") for n in range(1, 1201)),
+            a_delivery(20_000, "pager", episode="e-0"),
+        )
+        deliver(database, slack(down) | pager(server), Clock())
+        assert len(server.requests) == 1
+
+
+def test_a_service_that_is_away_is_not_asked_for_each_message(database: Database) -> None:
+    """Where nobody answers, the other messages of the channel wait for the next round: they would take a round's time
+    each, and the rules would not be evaluated meanwhile."""
+    clock = Clock()
+    with scripted([RESET]) as server:
+        put(database, *(a_delivery(number, "pager", episode=f"e-{number}") for number in range(50)))
+        deliver(database, pager(server), clock)
+        assert len(server.requests) == 1
+    with scripted([202]) as server:
+        deliver_until_quiet(database, pager(server), clock)
+        assert len(server.requests) == 50
+
+
+def test_what_a_clock_that_was_ahead_put_off_is_sent(database: Database) -> None:
+    """A page that came up, or failed, while the clock was a year ahead does not wait for that year."""
+    year = NOON_US + 365 * 86_400 * SECOND_US
+    with scripted() as server:
+        put(
+            database, a_delivery(1, "slack", created_us=year, due_us=year),
+            a_delivery(2, "slack", episode="e-2", created_us=year, due_us=year + 900 * SECOND_US, attempts=3),
+            a_delivery(3, "slack", episode="e-3", created_us=NOON_US + 300_000_000, due_us=NOON_US + 300_000_000),
+        )  # fmt: skip
+        deliver(database, slack(server), Clock())
+        assert len(server.requests) == 3
+
+
+def test_a_channel_that_takes_one_at_a_time_now_gets_them_so(database: Database) -> None:
+    """Alerts that came up as one message for a channel which has become PagerDuty meanwhile are an incident each."""
+    with scripted([202]) as server:
+        put(database, *(a_delivery(number, "pager", batch="b", episode=f"e-{number}") for number in range(3)))
+        deliver_until_quiet(database, pager(server), Clock())
+        assert {request.json()["dedup_key"] for request in server.requests} == {"e-0", "e-1", "e-2"}
+
+
+def test_what_is_another_message_has_another_key(database: Database) -> None:
+    """Ends of one batch that go out at two times, since the beginning of one still waited, have two keys: by the key a
+    webhook knows what it has seen."""
+    clock = Clock()
+    with scripted() as server:
+        channels, _ = load_channels({"hook": {"type": "webhook", "url": server.url}}, {}, Path.cwd())
+        put(
+            database, a_delivery(1, "hook"),
+            a_delivery(2, "hook", episode="e-2", due_us=NOON_US + 600 * SECOND_US),
+            a_delivery(3, "hook", "resolve", batch="b"), a_delivery(4, "hook", "resolve", batch="b", episode="e-2"),
+        )  # fmt: skip
+        deliver_until_quiet(database, channels, clock)
+        keys = [request.headers["claude-force-id"] for request in server.requests]
+        assert [request.json()["count"] for request in server.requests] == [1] * 4
+        assert len(set(keys)) == 4
 
 
 @given(attempts=st.integers(0, 1000), asked=st.none() | st.floats(0, 7200))
