@@ -17,7 +17,8 @@ SKIPPED: Fate = "skipped"
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """Where an alert stands. `labels` is a JSON object of names; what the rest means is said in `alerts.decision`."""
+    """Where an alert stands. `labels` is a JSON object of names; what the rest means is said in `alerts.decision`:
+    `state` is the value of one, `reason` the name, so that its words may change."""
 
     fingerprint: str
     rule: str

@@ -198,7 +198,7 @@ def _status_of(row: AlertRow | None) -> Status:
     if row is None:
         return Status()
     return Status(
-        State(row.state), Reason(row.reason), row.since_us, row.breached_us, row.cleared_us, row.notified_us,
+        State(row.state), Reason[row.reason], row.since_us, row.breached_us, row.cleared_us, row.notified_us,
         row.episode,
     )  # fmt: skip
 
@@ -298,7 +298,7 @@ def began_us_of(episode: str) -> int:
 def _row_of(alert: Alert, now_us: int) -> AlertRow:
     status, measured = alert.status, alert.found.measurement
     return AlertRow(
-        alert.fingerprint, alert.name, json.dumps(alert.labels), alert.severity, status.state, status.reason,
+        alert.fingerprint, alert.name, json.dumps(alert.labels), alert.severity, status.state, status.reason.name,
         status.since_us, now_us, status.breached_us, status.cleared_us, status.notified_us, status.episode,
         measured.value, measured.samples,
     )  # fmt: skip
@@ -308,5 +308,5 @@ def _event_of(alert: Alert, now_us: int) -> EventRow:
     status, measured = alert.status, alert.found.measurement
     return EventRow(
         fresh_uid(now_us), now_us, alert.fingerprint, alert.name, json.dumps(alert.labels), alert.severity,
-        alert.before.state, status.state, status.reason, status.episode, measured.value, measured.samples,
+        alert.before.state, status.state, status.reason.name, status.episode, measured.value, measured.samples,
     )  # fmt: skip

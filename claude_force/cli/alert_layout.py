@@ -9,7 +9,7 @@ from typing import Any
 from claude_force import clock
 from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery, EventRow, Silence
 from claude_force.alerts import wording
-from claude_force.alerts.decision import State
+from claude_force.alerts.decision import Reason, State
 from claude_force.alerts.evaluation import Alert, Evaluation
 from claude_force.alerts.round import Watch
 from claude_force.alerts.rules import Rule
@@ -45,6 +45,11 @@ def name_of(name: str, labels: dict[str, str | None] | str) -> str:
     return " ".join([name, *(UNKNOWN if label is None else label for label in found.values())])
 
 
+def _reason(name: str) -> str:
+    """The words of a reason that is kept by its name."""
+    return Reason[name].value if name in Reason.__members__ else name
+
+
 def _value(alert: Alert) -> str:
     value = alert.found.measurement.value
     return NONE if value is None or alert.rule is None else alert.rule.what.show(value)
@@ -78,7 +83,7 @@ def event_dict(event: EventRow) -> dict[str, Any]:
         "severity": event.severity,
         "from": event.before,
         "to": event.after,
-        "reason": event.reason,
+        "reason": _reason(event.reason),
         "value": event.value,
         "samples": event.samples,
         "episode": event.episode,
@@ -161,7 +166,7 @@ def _event_row(event: EventRow, rule: Rule | None) -> list[str]:
         name_of(event.rule, event.labels),
         event.after,
         NONE if event.value is None else show(event.value),
-        event.reason,
+        _reason(event.reason),
     ]
 
 

@@ -79,7 +79,7 @@ def archive_once(place: Place, now: Now) -> Round:
 
     days = place.settings.archive_after_days
     if not days:
-        return Round({}, ("off: performance.archive_after_days is 0",))
+        return Round({})
     folder = archive.archive_folder(place.location, place.home.metrics_folder)
     found = archive.archive_once(place.database, folder, now(), days * DAY_US)
     return Round({"archived": found.executions, "months": len(found.months)}, tuple(found.problems))

@@ -121,8 +121,8 @@ def test_a_check_tells_once_and_exits_1_while_it_fires(run: Run, home: Path) -> 
         first = run("alerts", "check", env=slack(server))
         again = run("alerts", "check", env=slack(server))
         assert (first.returncode, again.returncode) == (1, 1)
-        assert first.stdout == "mine: firing (was ok), 1; breached for as long as `for` asks\nslack: told\n"
-        assert again.stdout == "mine: firing, 1; still breached; told already\n"
+        assert first.stdout == "mine: firing (was ok), 1; breached for long enough\nslack: told\n"
+        assert again.stdout == "mine: firing, 1; still breached, told already\n"
         assert len(server.requests) == 1
         configure(home, {})
         ended = run("alerts", "check", env=slack(server))
@@ -228,7 +228,7 @@ def test_a_silence_and_its_end(run: Run, home: Path) -> None:
         assert (done.returncode, done.stdout.startswith("mine is silent until ")) == (0, True)
         quiet = run("alerts", "check", env=slack(server))
         assert (quiet.returncode, server.requests) == (1, [])
-        assert "breached, and silenced" in quiet.stdout
+        assert "breached, silenced" in quiet.stdout
         explained = run("alerts", "explain", "mine").stdout
         assert "Silenced until " in explained
         assert "(release\\x1b[2J)" in explained
@@ -296,7 +296,7 @@ def test_explaining_a_rule(run: Run, home: Path) -> None:
     for line in (
         "mine: Failed executions > 0 (last 1 hour)", "Severity warning; at least 1 sample; channels: all",
         "Fires at once; ends after 10 minutes; told again after 4 hours", "Only x", "One alert for each agent",
-        "mine x:", "  Measured: 1, held against 0", "  Samples: 1", "  Why: still breached; told already",
+        "mine x:", "  Measured: 1, held against 0", "  Samples: 1", "  Why: still breached, told already",
         "  At the next evaluation: nothing",
     ):  # fmt: skip
         assert line in done.stdout.splitlines(), line
