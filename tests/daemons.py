@@ -29,6 +29,8 @@ def eventually(look: Callable[[], R | None]) -> R:
         if found:
             return found
         assert time.monotonic() < ends, "it does not happen"
+        # What is waited for needs the processor as well.
+        time.sleep(0.02)
 
 
 @contextmanager
