@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 from claude_force.clock import EARLIEST_US, LATEST_US
+from claude_force.record import UNKNOWN
 
 Severity = Literal["critical", "error", "warning", "info"]
 Action = Literal["trigger", "repeat", "resolve"]
@@ -76,3 +77,11 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     ),
 }
 """What each field must be."""
+
+
+def rule_in(text: str) -> str:
+    """The rule that a notice is about; "unknown" where it cannot be read."""
+    try:
+        return Notice.from_json(text).rule
+    except ValueError:
+        return UNKNOWN

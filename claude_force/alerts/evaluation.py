@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from claude_force.alert_rows import DELIVERED, WAITING, AlertRow, Delivery, EventRow
 from claude_force.alerts import wording
@@ -270,8 +271,7 @@ def _notice(alert: Alert, said: Sequence[Delivery], told: Told, now_us: int) -> 
     assert status.episode is not None
     labels = {title: UNKNOWN if name is None else name for title, name in alert.labels.items()}
     if rule is None:
-        # Of a rule that is gone, the last words are the only ones.
-        last = Notice.from_json(said[-1].notice)
+        last = _last_words(alert, said, told, now_us)
         return replace(last, action=action, summary=f"{last.title}: the rule was removed", at_us=now_us, details={})
     return Notice(
         rule.name,
@@ -288,6 +288,20 @@ def _notice(alert: Alert, said: Sequence[Delivery], told: Told, now_us: int) -> 
         told.store,
         told.host,
     )
+
+
+def _last_words(alert: Alert, said: Sequence[Delivery], told: Told, now_us: int) -> Notice:
+    """What was said last of an alert whose rule is gone; where that cannot be read, what is known without it."""
+    for delivery in reversed(said):
+        with suppress(ValueError):
+            return Notice.from_json(delivery.notice)
+    labels = {title: UNKNOWN if name is None else name for title, name in alert.labels.items()}
+    episode = alert.status.episode or ""
+    severity: Any = alert.severity
+    return Notice(
+        alert.name, alert.name, "", "", severity, "resolve", labels, {}, episode, began_us_of(episode), now_us,
+        told.store, told.host,
+    )  # fmt: skip
 
 
 def began_us_of(episode: str) -> int:

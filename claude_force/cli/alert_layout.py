@@ -15,7 +15,7 @@ from claude_force.alerts.round import Watch
 from claude_force.alerts.rules import Rule
 from claude_force.amounts import NONE, quantity
 from claude_force.escape import for_terminal
-from claude_force.notice import Notice
+from claude_force.notice import rule_in
 from claude_force.record import UNKNOWN
 from claude_force.render import Column, Page, Section, Table
 
@@ -94,7 +94,7 @@ def delivery_dict(delivery: Delivery) -> dict[str, Any]:
     """A delivery for JSON, without what was said."""
     return {
         "channel": delivery.channel,
-        "rule": Notice.from_json(delivery.notice).rule,
+        "rule": rule_in(delivery.notice),
         "action": delivery.action,
         "status": delivery.status,
         "attempts": delivery.attempts,
@@ -151,8 +151,7 @@ def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: i
             line
             for item in failed
             for line in _whole(
-                f"{_time(item.finished_us)} {item.channel}, {Notice.from_json(item.notice).rule}: "
-                f"{item.problem or UNKNOWN}"
+                f"{_time(item.finished_us)} {item.channel}, {rule_in(item.notice)}: {item.problem or UNKNOWN}"
             )
         ]
         page.parts.append(Section("Could not be delivered", lines))

@@ -12,7 +12,7 @@ from claude_force.amounts import quantity
 from claude_force.clock import DAY_US, local_zone, moment_of
 from claude_force.daemon.instance import is_running
 from claude_force.daemon.jobs import JOBS
-from claude_force.notice import Notice
+from claude_force.notice import rule_in
 from claude_force.place import Place
 from claude_force.query import alerts, jobs
 from claude_force.record import UNKNOWN
@@ -49,7 +49,7 @@ def health_of(place: Place, now_us: int) -> Health:
 
 def _told(delivery: Delivery) -> str:
     at = moment_of(delivery.finished_us or delivery.created_us, local_zone())
-    rule = Notice.from_json(delivery.notice).rule
+    rule = rule_in(delivery.notice)
     tried = quantity(delivery.attempts, "attempt")
     return f"{rule} on {delivery.channel}, {at:%Y-%m-%d %H:%M}, after {tried}: {delivery.problem or UNKNOWN}"
 

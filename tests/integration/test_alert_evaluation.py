@@ -217,6 +217,18 @@ def test_a_rule_that_is_removed_while_it_fires(keeper: Keeper) -> None:
     assert keeper.said == [("resolve", "a")]
 
 
+def test_a_rule_that_is_removed_after_a_notice_that_cannot_be_read(keeper: Keeper) -> None:
+    """Its end is told all the same, and the other rules are evaluated: what another version wrote stops nothing."""
+    keeper.fail(NOON_US)
+    keeper.evaluate(NOON_US + 1, mine=FAILURES | {"channels": "a"})
+    keeper.deliver(NOON_US + 2)
+    with keeper.database.write() as connection:
+        connection.execute("UPDATE deliveries SET notice = '{}'")
+    keeper.evaluate(NOON_US + 3)
+    assert keeper.said == [("resolve", "a")]
+    assert Notice.from_json(keeper.waiting[0].notice).summary == "mine: the rule was removed"
+
+
 def test_a_rule_that_is_removed_untold(keeper: Keeper) -> None:
     """Nobody heard of it, so nobody hears of its end; it is forgotten at once."""
     keeper.fail(NOON_US)
