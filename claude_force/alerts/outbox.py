@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
@@ -49,14 +49,16 @@ class Sent(NamedTuple):
     outcome: Outcome
 
 
-def deliver(database: Database, channels: Mapping[str, Channel], now: Now) -> list[Sent]:
-    """Say what is due, on all channels at once, each in its order. Raises DatabaseError; what was sent before may be
-    sent again then."""
+def deliver(
+    database: Database, channels: Mapping[str, Channel], now: Now, on: Collection[str] | None = None
+) -> list[Sent]:
+    """Say what is due on these channels (None: on all), on all at once, each in its order. Raises DatabaseError; what
+    was sent before may be sent again then."""
     with database.read() as connection:
         at_us = now()
         waiting = query.due(connection, at_us, at_us + FURTHEST_US)
     by_channel: dict[str, list[Delivery]] = {}
-    for delivery in waiting:
+    for delivery in (found for found in waiting if on is None or found.channel in on):
         by_channel.setdefault(delivery.channel, []).append(delivery)
     if not by_channel:
         return []
@@ -151,7 +153,9 @@ def _receipt(said: Sequence[Delivery]) -> str | None:
 def _send(channel: Channel | None, ready: Sequence[Delivery]) -> Outcome:
     first = ready[0]
     if channel is None:
-        return Outcome("retry", f"there is no usable channel {first.channel}: claude-force alerts list says why")
+        return Outcome(
+            "retry", f"there is no usable channel {first.channel}: claude-force alerts test {first.channel} says why"
+        )
     notices = [Notice.from_json(delivery.notice) for delivery in ready]
     try:
         return channel.send(notices, first.delivery_id, first.receipt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from claude_force import amounts
-from claude_force.alerts.decision import Measurement
+from claude_force.alerts.decision import Measurement, Reason
 from claude_force.alerts.measuring import Found
 from claude_force.alerts.rules import Rule
 from claude_force.clock import span_name
@@ -31,6 +31,15 @@ def condition(rule: Rule) -> str:
 def threshold(rule: Rule) -> str:
     """What a rule holds its value against: "< 95.0%", "> +50% of the baseline"."""
     return f"{rule.operator} {_limit(rule)}"
+
+
+def reason(reason: str, rule: Rule | None) -> str:
+    """Why an alert stands where it stands, without a word about lengths of time that its rule does not have."""
+    if rule and not rule.for_us and reason == Reason.BEGAN:
+        return "beyond its threshold"
+    if rule and not rule.keep_firing_us and reason == Reason.ENDED:
+        return "within its threshold again"
+    return reason
 
 
 def _noun(rule: Rule) -> str:

@@ -110,7 +110,7 @@ def alert_line(alert: Alert) -> str:
     """An alert in one line."""
     moved = f" (was {alert.before.state})" if alert.has_moved else ""
     name, status = name_of(alert.name, dict(alert.labels)), alert.status
-    return f"{name}: {status.state}{moved}, {_value(alert)}; {status.reason}"
+    return f"{name}: {status.state}{moved}, {_value(alert)}; {wording.reason(status.reason, alert.rule)}"
 
 
 def list_page(found: Evaluation, watch: Watch) -> Page:
@@ -135,7 +135,7 @@ def list_page(found: Evaluation, watch: Watch) -> Page:
     return Page("Alerts", [Table(columns, rows), Section(None, [told])])
 
 
-_NO_CHANNEL = "Nobody is told: there is no channel (performance.channels; docs/alerts.md)"
+_NO_CHANNEL = "Nobody is told: there is no channel (performance.channels; docs/alerts-channels.md)"
 
 
 def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: int, rules: Sequence[Rule]) -> Page:
@@ -145,7 +145,7 @@ def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: i
     if events:
         columns = [Column("When", "text"), Column("Alert", "name"), Column("Became", "text"), Column("At"),
                    Column("Reason", "name")]  # fmt: skip
-        page.parts.append(Table(columns, [_event_row(event, known.get(event.rule)) for event in events]))
+        page.parts.append(Table(columns, [_event_row(event, known.get(_rule_of(event))) for event in events]))
     if failed:
         lines = [
             line
@@ -158,6 +158,11 @@ def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: i
     return page
 
 
+def _rule_of(event: EventRow) -> str:
+    """The name of a rule, also where it was evaluated for one channel: success-rate@slack."""
+    return event.rule.partition("@")[0]
+
+
 def _event_row(event: EventRow, rule: Rule | None) -> list[str]:
     show = rule.what.show if rule else "{:,.4g}".format
     return [
@@ -165,7 +170,7 @@ def _event_row(event: EventRow, rule: Rule | None) -> list[str]:
         name_of(event.rule, event.labels),
         event.after,
         NONE if event.value is None else show(event.value),
-        _reason(event.reason),
+        wording.reason(_reason(event.reason), rule),
     ]
 
 
@@ -208,7 +213,7 @@ def _explained(alert: Alert) -> Section:
     if measured.reference is not None:
         lines.append(f"Compared to: {show(measured.reference)}")
     lines.append(f"Samples: {measured.samples:,}")
-    lines.append(f"Why: {measured.lack or status.reason}")
+    lines.append(f"Why: {wording.reason(measured.lack or status.reason, alert.rule)}")
     next_step = {"trigger": "it is told", "repeat": "it is told again", "resolve": "its end is told", None: "nothing"}
     lines.append(f"At the next evaluation: {next_step[alert.decision.action]}")
     return Section(name_of(alert.name, dict(alert.labels)), lines)

@@ -47,7 +47,9 @@ rule_argument = click.argument("name", metavar="NAME", shell_complete=_complete_
 
 @click.group()
 def alerts() -> None:
-    """Watch rates, times and costs, and tell by mail, Slack, PagerDuty and others.
+    """Watch rates, times and costs, and tell who should know.
+
+    They are told by mail, Slack, PagerDuty and others.
 
     The rules are in performance.alerts of claude.json, the channels in performance.channels; `claude-force scheduler
     start` evaluates them every minute.
@@ -127,7 +129,7 @@ def _say_problems(watch: Watch) -> None:
 def check(
     names: tuple[str, ...], channel: str | None, dry_run: bool, as_json: bool, location: str | None
 ) -> None:  # fmt: skip
-    """Evaluate the rules once, and send what is due; exit 1 if an alert fires.
+    """Evaluate the rules once, and send what is due. Exit 1 if an alert fires.
 
     What the scheduler does every minute, for who uses cron. What fires is told once, again after its repeat interval,
     and once when it is over, however often this runs.
@@ -151,7 +153,7 @@ def check(
         found = look_at(place, watch, clock.now_us())
     else:
         found = evaluate_at(place, watch, clock.now_us())
-        sent = deliver(place.database, watch.channels, clock.now_us)
+        sent = deliver(place.database, watch.channels, clock.now_us, None if channel is None else (channel,))
     _say_check(found, sent, watch, dry_run=dry_run, as_json=as_json)
     if found.firing:
         sys.exit(1)
@@ -187,7 +189,7 @@ def _say_check(found: Evaluation, sent: list[Sent], watch: Watch, *, dry_run: bo
 @json_option
 @database_option
 def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
-    """List what became of alerts, the newest first, and what could not be delivered.
+    """List what became of alerts, the newest first. Below it stands what could not be delivered.
 
     \b
     Example:
@@ -274,9 +276,9 @@ def unsilence(name: str, location: str | None) -> None:
 @click.argument("channel", metavar="CHANNEL", shell_complete=_complete_channels)
 @database_option
 def test(channel: str, location: str | None) -> None:
-    """Send a test message on a channel, and say what the service answered; exit 1 if it was not delivered.
+    """Send a test message on a channel, and say what came of it.
 
-    On PagerDuty it opens an incident and resolves it.
+    Exit 1 if it was not delivered. On PagerDuty it opens an incident and resolves it.
 
     \b
     Example:

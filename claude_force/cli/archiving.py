@@ -50,7 +50,9 @@ class Age(click.ParamType[int]):
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def archive(older_than_us: int, dry_run: bool, as_json: bool, location: str | None) -> None:
-    """Move old executions to a file for each month, beside the database.
+    """Move old executions to files beside the database.
+
+    There is a file for each month.
 
     No total of any report changes. What is gone from reports is what only an execution itself tells, such as its
     workflow; `claude-force import FILE` brings a month back. Executions are deleted only after their file has been read

@@ -65,7 +65,7 @@ model_option = click.option("--model", metavar="NAME", help="The one of this mod
 
 @click.group()
 def baseline() -> None:
-    """Keep what executions were like, and check whether they are worse now.
+    """Keep what executions were like, to see when they get worse.
 
     \b
     Example:
@@ -77,7 +77,9 @@ def baseline() -> None:
 @click.argument("name", required=False, metavar="[NAME]")
 @filter_options
 def create(request: Request, name: str | None) -> None:
-    """Keep the figures of a period: of the last 30 days, of all executions, unless something else is asked for.
+    """Keep the figures of a period.
+
+    They are of the last 30 days and of all executions, unless something else is asked for.
 
     NAME is the date of today unless one is given. What a name stands for never changes: delete it first.
 
@@ -188,7 +190,9 @@ def show(
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @database_option
 def delete(name: str, agent: str | None, model: str | None, dry_run: bool, location: str | None) -> None:
-    """Delete a baseline: everything of this name, unless an agent or a model is given.
+    """Delete a baseline; the executions stay.
+
+    It is everything of this name, unless an agent or a model is given.
 
     \b
     Example:
@@ -201,7 +205,7 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
     database = find_place(location).database
     with database.read() as connection:
         found = _chosen_from(connection, name, agent, model)
-    what = for_terminal(subject(found[0])) if len(found) == 1 else quantity(len(found), "snapshot")
+    what = f"the snapshot of {for_terminal(subject(found[0]))}" if len(found) == 1 else quantity(len(found), "snapshot")
     if not dry_run:
         with database.write() as connection:
             store.remove(connection, [(one.name, one.agent_name, one.model) for one in found])
@@ -224,7 +228,9 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
 def check(
     request: Request, wanted: str | None, threshold: float, form: str | None, as_json: bool, output: Path | None
 ) -> None:
-    """Compare a period, the last day unless another is given, with a baseline; exit 1 if it is worse.
+    """Compare a period with a baseline; exit 1 if it is worse.
+
+    The period is the last day unless another is given.
 
     Worse is: the average time or the P95 over the baseline's by more than the threshold, the success rate below 95% of
     it, the cost per execution over 1.5 times it; and in each case more than chance. With fewer than 30 executions on

@@ -87,7 +87,9 @@ def unset(key: str) -> None:
 @config.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
-    """Print every setting, and whether it is from the file or the default.
+    """Print every setting, and where it is from.
+
+    That is the file, or the default.
 
     \b
     Example:

@@ -51,7 +51,9 @@ def path(location: str | None) -> None:
 @json_option
 @database_option
 def current(as_json: bool, location: str | None) -> None:
-    """Print the schema revision of the database, and the one that this program needs.
+    """Print the schema revision, and the one that is needed.
+
+    The first is that of the database, the second that of this program.
 
     \b
     Example:
@@ -90,7 +92,9 @@ def upgrade(location: str | None) -> None:
 @json_option
 @database_option
 def check(as_json: bool, location: str | None) -> None:
-    """Check the schema, every page, and the roll-ups against the executions; exit 1 if something is wrong.
+    """Check the schema, every page, and the roll-ups.
+
+    Roll-ups are proven from the executions. Exit 1 if something is wrong.
 
     \b
     Example:
@@ -157,10 +161,10 @@ def reprice(
     zone_name: str | None,
     location: str | None,
 ) -> None:
-    """Compute stored costs anew, each at the price of its day as it is known today.
+    """Compute stored costs anew, each at the price of its day.
 
-    Shows what would change, and asks. An execution whose model has no known price stays as it is. What a cost was
-    before the first time is kept beside it.
+    The price is that of the day as it is known today. Shows what would change, and asks. An execution whose model has
+    no known price stays as it is. What a cost was before the first time is kept beside it.
 
     \b
     Example:

@@ -28,10 +28,10 @@ _SHOWN = 20
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def doctor(as_json: bool, location: str | None) -> None:
-    """List every source, and what was left out of it; then what is wrong with alerts and jobs.
+    """List what was left out, and what is wrong elsewhere.
 
-    Files, lines, when last read, and whatever was rejected, left out or unreadable, with the reason. Rules and channels
-    with an error, what could not be delivered, jobs that failed. Exit 1 if something needs you.
+    Of every source: files, lines, when last read, and whatever was rejected, left out or unreadable, with the reason.
+    Then rules and channels with an error, what could not be delivered, jobs that failed. Exit 1 if something needs you.
 
     \b
     Example:

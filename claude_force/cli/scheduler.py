@@ -121,9 +121,9 @@ def stop(location: str | None) -> None:
 @json_option
 @database_option
 def status(as_json: bool, location: str | None) -> None:
-    """Say whether the scheduler runs, and of each job when it ran last, what came of it, and when it runs next.
+    """Say whether the scheduler runs, and what came of each job.
 
-    Exit 1 if it does not run.
+    Of each job: when it ran last, how that ended, and when it runs next. Exit 1 if it does not run.
 
     \b
     Example:
@@ -148,7 +148,9 @@ def status(as_json: bool, location: str | None) -> None:
 @json_option
 @database_option
 def run(name: str, as_json: bool, location: str | None) -> None:
-    """Run one round of a job now, whether or not the scheduler runs; exit 1 if it failed.
+    """Run one round of a job now; exit 1 if it failed.
+
+    It does not matter whether the scheduler runs.
 
     \b
     Example:
@@ -181,7 +183,9 @@ def _say_run(done: JobRun, *, as_json: bool) -> None:
 @json_option
 @database_option
 def jobs(as_json: bool, location: str | None) -> None:
-    """List the jobs, how often each runs, and what it does. performance.schedule in claude.json says otherwise.
+    """List the jobs, how often each runs, and what it does.
+
+    performance.schedule in claude.json says otherwise.
 
     \b
     Example:
@@ -208,7 +212,9 @@ def jobs(as_json: bool, location: str | None) -> None:
 @click.option("--write", is_flag=True, help="Write the file, and say how to switch it on.")
 @database_option
 def install(write: bool, location: str | None) -> None:
-    """Print what starts the scheduler when you log in: a systemd user unit, or a launchd agent on macOS.
+    """Print what starts the scheduler when you log in.
+
+    It is a systemd user unit, or a launchd agent on macOS.
 
     \b
     Example:

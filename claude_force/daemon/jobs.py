@@ -79,7 +79,7 @@ def archive_once(place: Place, now: Now) -> Round:
 
     days = place.settings.archive_after_days
     if not days:
-        return Round({})
+        return Round({"archived": 0, "months": 0})
     folder = archive.archive_folder(place.location, place.home.metrics_folder)
     found = archive.archive_once(place.database, folder, now(), days * DAY_US)
     return Round({"archived": found.executions, "months": len(found.months)}, tuple(found.problems))
@@ -105,7 +105,7 @@ JOBS = {
         Job("ingest", 30 * SECOND_US, "read what is new in every source", ingest_once),
         Job("alerts", MINUTE_US, "evaluate the alert rules, and tell what is due", alerts_once),
         Job("baseline", DAY_US, "keep a snapshot to compare with", baseline_once),
-        Job("archive", DAY_US, "move old executions to archives", archive_once),
+        Job("archive", DAY_US, "move executions older than archive_after_days", archive_once),
         Job("maintenance", DAY_US, "tidy the database, and back it up", maintenance_once),
     )
 }

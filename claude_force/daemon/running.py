@@ -19,6 +19,8 @@ from claude_force.settings import host_name
 from claude_force.store import jobs as store
 
 logger = logging.getLogger("claude_force.scheduler")
+# Where nobody keeps a log, as in `scheduler run`, the command says the problem itself.
+logger.addHandler(logging.NullHandler())
 
 SCHEDULER = "scheduler"
 """The scheduler itself, among the runs: who it is, and since when."""

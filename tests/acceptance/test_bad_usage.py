@@ -114,6 +114,7 @@ def small(home: Path) -> Path:
 
 MISUSE = {
     "an unknown command": ("analyse", "No such command 'analyse'"),
+    "a command of the root almost right": ("alrts list", "Did you mean 'alerts'?"),
     "a command almost right": ("analytics by-agnt", "by-agent"),
     "an unknown option": ("analytics summary --dayz 7", "--days"),
     "an option without its value": ("analytics summary --days", "--days"),
@@ -157,6 +158,12 @@ MISUSE = {
 def test_a_wrong_argument_is_one_line(line: str, complaint: str, run: Run) -> None:
     """What cannot be meant exits 2 with one line that names the option; no report of something else is shown."""
     assert_misused(run(*line.split(" ")), complaint)
+
+
+@pytest.mark.parametrize("line", ["", "alerts", "analytics", "baseline", "config", "db", "scheduler"])
+def test_a_list_of_commands_cuts_no_sentence(line: str, run: Run) -> None:
+    """At 80 columns each command is named with a whole sentence."""
+    assert "..." not in run(*line.split(), "--help").stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("line", ["", "analytics", "db", "config"])

@@ -203,8 +203,8 @@ def test_deleting_says_what_it_deletes(home: Path, run: Run) -> None:
     assert run("baseline", "delete", "one", "--dry-run").stdout == "baseline one: 2 snapshots would be deleted\n"
     assert_misused(run("baseline", "delete", "two"), "no baseline two; there are: one")
     only = run("baseline", "delete", "one", "--agent", "python-expert")
-    assert only.stdout == "baseline one: agent python-expert deleted\n"
-    assert run("baseline", "delete", "one").stdout == "baseline one: all executions deleted\n"
+    assert only.stdout == "baseline one: the snapshot of agent python-expert deleted\n"
+    assert run("baseline", "delete", "one").stdout == "baseline one: the snapshot of all executions deleted\n"
     assert_misused(run("baseline", "delete", "one"), "no baseline one; there is none yet")
 
 

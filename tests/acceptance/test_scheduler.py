@@ -264,6 +264,21 @@ def test_each_job_can_be_run_by_hand(job: str, run: Run, home: Path) -> None:
     assert listed["last_outcome"] == "ok"
 
 
+def test_what_is_off_by_default_is_nothing_to_look_at(run: Run) -> None:
+    """Without an age to archive at, the job archives nothing, and warns nobody of that."""
+    done = run("scheduler", "run", "archive")
+    assert (done.stdout, done.stderr) == ("archive: ok (archived 0, months 0)\n", "")
+    assert "To look at" not in run("scheduler", "status").stdout
+
+
+def test_a_problem_of_a_round_is_said_once(run: Run, home: Path) -> None:
+    """`run JOB` says what to look at in one line, with no log beside it."""
+    configure(home, channels={"ops": {"type": "nothing"}})
+    done = run("scheduler", "run", "alerts")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('ops: type "nothing" does not exist')
+
+
 def test_backups_are_made_once_a_day_and_the_oldest_removed(lite: Database, run: Run, home: Path) -> None:
     """The daily backup is a sound database; only the scheduler's own backups are counted and removed."""
     configure(home, backups_kept=2)

@@ -199,7 +199,7 @@ def test_a_channel_that_is_gone_waits_for_its_return(database: Database) -> None
     deliver(database, {}, clock)
     (waiting,) = outbox(database).values()
     assert waiting.status == WAITING
-    assert "claude-force alerts list" in (waiting.problem or "")
+    assert "claude-force alerts test slack" in (waiting.problem or "")
     with scripted() as server:
         deliver_until_quiet(database, slack(server), clock)
         assert len(server.requests) == 1

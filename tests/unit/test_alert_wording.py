@@ -48,6 +48,22 @@ def test_a_condition_in_words(name: str, value: object, condition: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "reason", "said"),
+    [
+        ({}, Reason.BEGAN, "beyond its threshold"),
+        ({"for": "5m"}, Reason.BEGAN, Reason.BEGAN),
+        ({"keep_firing_for": "0s"}, Reason.ENDED, "within its threshold again"),
+        ({}, Reason.ENDED, Reason.ENDED),
+        ({}, Reason.TOO_FEW, Reason.TOO_FEW),
+    ],
+)
+def test_a_reason_names_no_length_of_time_that_a_rule_does_not_have(value: object, reason: Reason, said: str) -> None:
+    """`for` is in a reason only where the rule waits."""
+    assert wording.reason(reason, the_rule("success-rate", value)) == said
+    assert wording.reason(reason, None) == reason
+
+
+@pytest.mark.parametrize(
     ("name", "found", "labels", "action", "summary"),
     [
         ("success-rate", (87.5, 95.0), {}, "trigger", "Success rate dropped to 87.5% (threshold 95.0%)"),
