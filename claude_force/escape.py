@@ -6,7 +6,12 @@ Names come from files that anyone may have written. They are stored as they are 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+TEXT_LIMIT = 1_000
+"""A title, summary, name or value is no longer than this where it is sent to somebody."""
+
+_CUT = "…"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -16,6 +21,26 @@ def for_terminal(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def fit(pieces: Iterable[str], limit: int) -> str:
+    """The pieces in a row, as many as there is room for, whole; what is left out is marked by an ellipsis."""
+    kept: list[str] = []
+    length = 0
+    room = 0
+    for piece in pieces:
+        length += len(piece)
+        if length > limit:
+            return "".join(kept[:room]) + _CUT
+        kept.append(piece)
+        if length <= limit - len(_CUT):
+            room = len(kept)
+    return "".join(kept)
+
+
+def plain(text: str, limit: int = TEXT_LIMIT) -> str:
+    """One line of what can be seen, of at most `limit` characters. No escape is cut in half."""
+    return fit(map(for_terminal, text), limit)
 
 
 def for_csv(text: str) -> str:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
 from claude_force.clock import DAY_US, SECOND_US
 from claude_force.database import Database
+from claude_force.network.outcome import Outcome
 from claude_force.notice import Notice
-from claude_force.notify.base import Channel, Outcome
+from claude_force.notify.base import Channel
 from claude_force.query import alerts as query
 from claude_force.store import alerts as store
 

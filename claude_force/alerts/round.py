@@ -11,10 +11,11 @@ from claude_force.alerts.rules import DEFAULTS, Rule, default_rule, load_rules, 
 from claude_force.clock import local_zone
 from claude_force.database import Connection
 from claude_force.errors import SettingsError
+from claude_force.escape import plain
+from claude_force.network.outcome import Outcome
 from claude_force.notice import Notice
-from claude_force.notify.base import Channel, Outcome
+from claude_force.notify.base import Channel
 from claude_force.notify.configuration import load_channels
-from claude_force.notify.wording import plain
 from claude_force.place import Place
 from claude_force.settings import host_name
 

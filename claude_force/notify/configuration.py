@@ -9,31 +9,25 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+from claude_force.escape import plain
+from claude_force.network.connection import is_loopback
+from claude_force.network.fields import REFERENCE, Fields, Known, nearest, quoted, shown_object
+from claude_force.network.secret import HIDDEN, Secret
 from claude_force.notify.base import Channel
 from claude_force.notify.email import Email, Security
-from claude_force.notify.network import Refused, is_loopback, refuse_link_local, tls_context
 from claude_force.notify.pagerduty import EVENTS_URL, INCIDENTS_URL, PagerDutyEvents, PagerDutyIncidents
 from claude_force.notify.program import Apprise, Command, Desktop
-from claude_force.notify.secret import HIDDEN, Secret, redact_urls
 from claude_force.notify.slack import Slack
 from claude_force.notify.webhook import Webhook
-from claude_force.notify.wording import plain
-from claude_force.record import kind_of
-
-SECRET_FILE_LIMIT = 16 * 1024
 
 INSTALL_APPRISE = "pip install 'claude-force[apprise]'"
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PORTS = {"starttls": 587, "ssl": 465, "none": 25}
 _LOGIN = re.compile(r"[^/]*//([^/?#]*)@")
 _BARE_ADDRESS = re.compile(r"[^@\s<>,]+@[^@\s<>,]+")
@@ -69,8 +63,10 @@ def load_channels(
     channels: dict[str, Channel] = {}
     problems: list[str] = []
     for name, given in {**_from_environment(environment), **configured}.items():
-        fields = _Fields(name, given, environment, folder)
-        channel = _build(fields)
+        kind = given.get("type") if isinstance(given, dict) else None
+        known = _known_of(kind)
+        fields = Fields(name, given, known or _any_of(given), environment, folder)
+        channel = _build(fields, kind)
         if fields.problems or channel is None:
             problems.extend(f"{plain(name)}: {problem}" for problem in fields.problems)
         else:
@@ -86,30 +82,17 @@ def shown(configured: Mapping[str, Any]) -> dict[str, Any]:
 def _shown_channel(given: object) -> object:
     if not isinstance(given, dict):
         return HIDDEN
-    kind = given.get("type")
-    fields = _FIELDS.get(kind, {}) if isinstance(kind, str) else {}
-    public = {*(field for field, variable in fields.items() if variable is None), *_file_fields(fields)}
-    if isinstance(kind, str):
-        public.add("type")
-    return {field: _shown_value(field, value, field in public) for field, value in given.items()}
+    return shown_object(given, _known_of(given.get("type")) or {})
 
 
-def _shown_value(field: str, value: object, is_public: bool) -> object:
-    if value is None or (isinstance(value, (bool, int, float)) and is_public):
-        return value
-    if isinstance(value, str):
-        if _REFERENCE.fullmatch(value):
-            return value
-        return redact_urls(value) if is_public else HIDDEN
-    if isinstance(value, list) and is_public:
-        # Of a command the program alone: an argument may be anything.
-        told = value[:1] if field == "command" else value
-        return [_shown_value(field, item, True) for item in told] + [HIDDEN] * (len(value) - len(told))
-    return HIDDEN
+def _known_of(kind: object) -> Known:
+    """The fields of a type; none where there is no such type."""
+    return {"type": None, **_FIELDS[kind]} if isinstance(kind, str) and kind in _FIELDS else {}
 
 
-def _file_fields(fields: Mapping[str, str | None]) -> Iterable[str]:
-    return (f"{field}_file" for field, variable in fields.items() if variable is not None)
+def _any_of(given: object) -> Known:
+    """The fields that are there: of what has no type nothing else is wrong."""
+    return dict.fromkeys(given) if isinstance(given, dict) else {}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -136,157 +119,41 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str
     return found
 
 
-class _Fields:
-    """The fields of one channel as they are read. What is wrong is noted, and an empty value stands in for it, so that
-    all that is wrong is found at once."""
-
-    def __init__(self, name: str, given: object, environment: Mapping[str, str], folder: Path) -> None:
-        self.name = name
-        self.environment = environment
-        self.folder = folder
-        self.problems: list[str] = []
-        self.given: dict[str, Any] = given if isinstance(given, dict) else {}
-        if not isinstance(given, dict):
-            self.problems.append(f"must be an object with a type, not {kind_of(given)}")
-
-    def problem(self, field: str, what: str) -> None:
-        """Note what is wrong with a field."""
-        self.problems.append(f"{field} {what}")
-
-    def has(self, field: str) -> bool:
-        """Whether a field is there, or for a secret the file of it."""
-        return any(self.given.get(name) is not None for name in (field, f"{field}_file"))
-
-    def kind(self) -> str | None:
-        """The type of the channel; None where it has none that is known. Fields that it does not have are noted."""
-        kind = self.given.get("type")
-        if kind is None:
-            self.problem("type", f"is missing; there are: {', '.join(_FIELDS)}")
-        elif not isinstance(kind, str) or kind not in _FIELDS:
-            self.problem("type", f"{_quoted(kind)} does not exist{_nearest(kind, _FIELDS)}")
-        else:
-            known = ["type", *_FIELDS[kind], *_file_fields(_FIELDS[kind])]
-            for field in self.given:
-                if field not in known:
-                    self.problems.append(f"there is no field {plain(field)}{_nearest(field, known)}")
-            return kind
+def _build(fields: Fields, kind: object) -> Channel | None:
+    if not _known_of(kind):
+        if kind is not None:
+            fields.problem("type", f"{quoted(kind)} does not exist{nearest(kind, _FIELDS)}")
+        elif not fields.problems:
+            fields.problem("type", f"is missing; there are: {', '.join(_FIELDS)}")
         return None
-
-    def text(self, field: str, default: str | None = None) -> str:
-        """A text, with the variables in it; the default, or a problem, where there is none."""
-        value = self.given.get(field, default)
-        if value is None:
-            self.problem(field, "is missing")
-            return ""
-        if not isinstance(value, str):
-            self.problem(field, f"must be text, not {kind_of(value)}")
-            return ""
-        return self._expanded(field, value)
-
-    def texts(self, field: str) -> tuple[str, ...]:
-        """A list of texts, or one text with commas between them."""
-        value = self.given.get(field)
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            found = [self._expanded(field, item) for item in value]
-        else:
-            found = self.text(field).split(",")
-        kept = tuple(item.strip() for item in found if item.strip())
-        if not kept and not self._has_problem(field):
-            self.problem(field, "is empty")
-        return kept
-
-    def secret(self, field: str) -> Secret:
-        """A secret, from the environment or its file; in claude.json itself it is a problem."""
-        file = f"{field}_file"
-        if self.given.get(file) is not None:
-            if self.given.get(field) is not None:
-                self.problem(field, f"and {file} say the same; remove one of them")
-            return Secret(self._plain_ascii(file, self._secret_file(file)))
-        value = self.given.get(field)
-        if isinstance(value, str) and not _REFERENCE.search(value):
-            variable = _FIELDS[str(self.given["type"])][field]
-            self.problem(field, f'must not stand in claude.json; set {variable} and write "${{{variable}}}"')
-            return Secret("")
-        return Secret(self._plain_ascii(field, self.text(field)))
-
-    def file(self, field: str) -> Path | None:
-        """The path of a file, or None."""
-        return self.folder / os.path.expanduser(self.text(field)) if self.has(field) else None  # noqa: PTH111
-
-    def _expanded(self, field: str, value: str) -> str:
-        for name in _REFERENCE.findall(value):
-            if not self.environment.get(name):
-                self.problem(field, f"needs the variable {name}, which is not set; export {name}=...")
-        found = _REFERENCE.sub(lambda reference: self.environment.get(reference[1], ""), value)
-        if not found.isprintable():
-            self.problem(field, "holds a line break or another character that cannot be seen; remove it")
-            return ""
-        return found
-
-    def _plain_ascii(self, field: str, value: str) -> str:
-        if not value.isascii():
-            self.problem(field, "holds a character that is not ASCII, which no service takes in a secret")
-        return value
-
-    def _secret_file(self, field: str) -> str:
-        path = self.file(field)
-        assert path is not None
-        try:
-            # Opened first, so that what is checked is what is read. Not waiting for a writer, should it be a pipe.
-            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                if not stat.S_ISREG(mode):
-                    self.problem(field, f"{path} is not a file")
-                    return ""
-                if mode & 0o077:
-                    self.problem(field, f"{path} can be read by others; chmod 600 {path}")
-                    return ""
-                content = file.read(SECRET_FILE_LIMIT + 1)
-        except (OSError, ValueError) as error:
-            self.problem(field, f"{path}: {getattr(error, 'strerror', None) or 'cannot be opened'}")
-            return ""
-        found = content.decode("ascii", "replace").strip()
-        if not found or len(content) > SECRET_FILE_LIMIT or not found.isprintable():
-            self.problem(field, f"{path} must hold the secret alone, on one line")
-            return ""
-        return found
-
-    def _has_problem(self, field: str) -> bool:
-        return any(problem.startswith(f"{field} ") for problem in self.problems)
+    return _BUILDERS[str(kind)](fields)
 
 
-def _build(fields: _Fields) -> Channel | None:
-    if fields.problems:
-        return None
-    kind = fields.kind()
-    return None if kind is None else _BUILDERS[kind](fields)
-
-
-def _slack(fields: _Fields) -> Channel:
+def _slack(fields: Fields) -> Channel:
     url = fields.secret("webhook_url")
-    _check_url(fields, "webhook_url", url.reveal(), is_private=True)
+    fields.check_url("webhook_url", url.reveal(), is_private=True)
     return Slack(fields.name, url)
 
 
-def _pagerduty(fields: _Fields) -> Channel:
+def _pagerduty(fields: Fields) -> Channel:
     if fields.has("service_id") or fields.has("api_key"):
         if fields.has("routing_key"):
             fields.problem("routing_key", "is for events, api_key and service_id are for incidents; remove one of them")
         address = fields.text("from")
         _check_address(fields, "from", address, _BARE_ADDRESS)
         service, url = fields.text("service_id"), fields.text("url", INCIDENTS_URL)
-        _check_url(fields, "url", url, is_private=True)
+        fields.check_url("url", url, is_private=True)
         return PagerDutyIncidents(fields.name, fields.secret("api_key"), service, address, url)
     url = fields.text("url", EVENTS_URL)
-    _check_url(fields, "url", url, is_private=True)
+    fields.check_url("url", url, is_private=True)
     return PagerDutyEvents(fields.name, fields.secret("routing_key"), url)
 
 
-def _email(fields: _Fields) -> Channel:
-    port = _port(fields)
+def _email(fields: Fields) -> Channel:
+    port = fields.port()
     security = fields.text("security", "ssl" if port == _PORTS["ssl"] else "starttls")
     if security not in _PORTS:
-        fields.problem("security", f"{_quoted(security)} does not exist{_nearest(security, _PORTS)}")
+        fields.problem("security", f"{quoted(security)} does not exist{nearest(security, _PORTS)}")
     host = fields.text("host")
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}|", host):
         fields.problem("host", "must be the name of a mail server alone, like smtp.example.com")
@@ -308,39 +175,39 @@ def _email(fields: _Fields) -> Channel:
         recipients,
         username,
         password,
-        _authority(fields),
+        fields.authority(),
     )
 
 
-def _webhook(fields: _Fields) -> Channel:
+def _webhook(fields: Fields) -> Channel:
     url = fields.text("url")
-    _check_url(fields, "url", url, is_private=False)
+    fields.check_url("url", url, is_private=False)
     login = _LOGIN.match(str(fields.given.get("url")))
-    if login and not _REFERENCE.search(login[1]):
+    if login and not REFERENCE.search(login[1]):
         fields.problem(
             "url", 'must not hold a login in claude.json; set HOOK_LOGIN and write "https://${HOOK_LOGIN}@..."'
         )
     secret = fields.secret("secret") if fields.has("secret") else None
-    return Webhook(fields.name, Secret(url), secret, _authority(fields))
+    return Webhook(fields.name, Secret(url), secret, fields.authority())
 
 
-def _command(fields: _Fields) -> Channel | None:
+def _command(fields: Fields) -> Channel | None:
     command = fields.given.get("command")
     if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
         fields.problem(
             "command", 'must be a list of a program and its arguments, like ["/usr/bin/logger", "-t", "alerts"]'
         )
         return None
-    if any(_REFERENCE.search(part) for part in command):
+    if any(REFERENCE.search(part) for part in command):
         fields.problem("command", "takes no ${...}: every user sees arguments; the program has the variables itself")
     if any("\0" in part or not _is_encodable(part) for part in command):
         fields.problem("command", "holds a character that no argument can have")
     elif shutil.which(command[0], path=fields.environment.get("PATH", os.defpath)) is None:
-        fields.problem("command", f"{_quoted(command[0])} is not a program that can be run; write its full path")
+        fields.problem("command", f"{quoted(command[0])} is not a program that can be run; write its full path")
     return Command(fields.name, tuple(command), fields.environment)
 
 
-def _desktop(fields: _Fields) -> Channel:
+def _desktop(fields: Fields) -> Channel:
     program, remedy = (
         ("osascript", "it is part of macOS, in /usr/bin")
         if sys.platform == "darwin"
@@ -351,14 +218,14 @@ def _desktop(fields: _Fields) -> Channel:
     return Desktop(fields.name, fields.environment)
 
 
-def _apprise(fields: _Fields) -> Channel:
+def _apprise(fields: Fields) -> Channel:
     url = fields.secret("url")
     if find_spec("apprise") is None:
         fields.problem("type", f'"apprise" needs a package that is not installed; {INSTALL_APPRISE}')
     return Apprise(fields.name, url, fields.environment)
 
 
-_BUILDERS: dict[str, Callable[[_Fields], Channel | None]] = {
+_BUILDERS: dict[str, Callable[[Fields], Channel | None]] = {
     "apprise": _apprise,
     "command": _command,
     "desktop": _desktop,
@@ -369,56 +236,9 @@ _BUILDERS: dict[str, Callable[[_Fields], Channel | None]] = {
 }
 
 
-def _port(fields: _Fields) -> int | None:
-    value = fields.given.get("port")
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = fields.text("port")
-        value = int(value) if value.isascii() and value.isdecimal() and len(value) <= 5 else value
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65_536:
-        fields.problem("port", "must be a whole number from 1 to 65535")
-        return None
-    return value
-
-
-def _check_url(fields: _Fields, field: str, url: str, *, is_private: bool) -> None:
-    """Note what is wrong with a URL; one that carries a credential is encrypted, but on this machine."""
-    if not url:
-        return
-    try:
-        parts = urlsplit(url)
-        host, scheme, _ = parts.hostname or "", parts.scheme, parts.port
-        refuse_link_local(host)
-    except ValueError:
-        host, scheme = "", ""
-    except Refused as error:
-        fields.problem(field, f"must not be used: {error}")
-        return
-    if scheme not in ("http", "https") or not host or not url.isascii() or " " in url:
-        fields.problem(field, "must be a URL that begins with https://")
-    elif is_private and scheme == "http" and not is_loopback(host):
-        fields.problem(field, "must begin with https://: what it carries is secret")
-
-
-def _check_address(fields: _Fields, field: str, address: str, form: re.Pattern[str]) -> None:
+def _check_address(fields: Fields, field: str, address: str, form: re.Pattern[str]) -> None:
     if address and not form.fullmatch(address):
-        fields.problem(field, f"{_quoted(address)} is not a mail address")
-
-
-def _authority(fields: _Fields) -> Path | None:
-    """The `ca_file`, which holds certificates."""
-    path = fields.file("ca_file")
-    if path is None:
-        return None
-    try:
-        tls_context(path)
-    except (OSError, ValueError) as error:
-        # ssl.SSLError is an OSError, whose words are those of its library.
-        is_missing = isinstance(error, (FileNotFoundError, PermissionError))
-        reason = error.strerror if is_missing and isinstance(error, OSError) else "holds no certificate in PEM form"
-        fields.problem("ca_file", f"{path}: {reason}")
-    return path
+        fields.problem(field, f"{quoted(address)} is not a mail address")
 
 
 def _is_encodable(text: str) -> bool:
@@ -427,13 +247,3 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _quoted(value: object) -> str:
-    return f'"{plain(value, 60)}"' if isinstance(value, str) else f"({kind_of(value)})"
-
-
-def _nearest(given: object, known: Iterable[str]) -> str:
-    """What is said after a name that does not exist: the nearest that does, or all."""
-    near = get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"

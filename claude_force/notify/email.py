@@ -15,11 +15,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from claude_force.escape import plain
+from claude_force.network.connection import PATIENCE, Deadline, Patience, explain, tls_context
+from claude_force.network.outcome import Outcome, Status, conclude
+from claude_force.network.secret import Secret
 from claude_force.notice import Notice
 from claude_force.notify import wording
-from claude_force.notify.base import Outcome, Status, conclude
-from claude_force.notify.network import PATIENCE, Deadline, Patience, explain, tls_context
-from claude_force.notify.secret import Secret
 
 if TYPE_CHECKING:
     import smtplib
@@ -146,7 +147,7 @@ def compose(notices: Sequence[Notice], key: str, from_address: str, to_addresses
     message = EmailMessage(policy=SMTP)
     message["From"] = from_address
     message["To"] = ", ".join(to_addresses)
-    message["Subject"] = wording.plain(f"{wording.ALERT} - {wording.subject(notices)}", SUBJECT_LIMIT)
+    message["Subject"] = plain(f"{wording.ALERT} - {wording.subject(notices)}", SUBJECT_LIMIT)
     message["Date"] = formatdate(max(notice.at_us for notice in notices) / 1e6, usegmt=True)
     message["Message-ID"] = _identity(key, from_address)
     episodes = dict.fromkeys(notice.episode for notice in notices[:REFERENCES_LIMIT])
@@ -182,7 +183,7 @@ def _text_lines(notices: Sequence[Notice]) -> Iterator[str]:
         yield from (line, "")
         for notice in group:
             mark = "✅" if notice.action == "resolve" else "⚠️"
-            yield f"{mark} {wording.title(notice)}: {wording.summary(notice)} ({wording.plain(notice.period)})"
+            yield f"{mark} {wording.title(notice)}: {wording.summary(notice)} ({plain(notice.period)})"
             yield from (f"   {fact}" for fact in wording.fact_lines(notice))
             yield from (f"   began {wording.moment(notice.began_us)}, {wording.origin(notice)}", "")
     if len(notices) > NOTICES_LIMIT:
@@ -203,7 +204,7 @@ def _html_lines(notices: Sequence[Notice]) -> Iterator[str]:
 def _html_notice(notice: Notice) -> Iterator[str]:
     colour = _COLOURS["info"] if notice.action == "resolve" else _COLOURS[notice.severity]
     yield f'<h3 style="color: {colour}">{escape(wording.title(notice))}</h3>'
-    yield f"<p>{escape(wording.summary(notice))} ({escape(wording.plain(notice.period))})</p>"
+    yield f"<p>{escape(wording.summary(notice))} ({escape(plain(notice.period))})</p>"
     if told := wording.facts(notice):
         rows = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in told)
         yield f'<table cellpadding="4">{"".join(rows)}</table>'

@@ -16,12 +16,13 @@ from hashlib import sha256
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
+from claude_force.escape import plain
+from claude_force.network.connection import PATIENCE, Patience
+from claude_force.network.http import Answer, Request, exchange
+from claude_force.network.outcome import Outcome
+from claude_force.network.secret import Secret
 from claude_force.notice import Notice
 from claude_force.notify import wording
-from claude_force.notify.base import Outcome
-from claude_force.notify.http import Answer, Request, exchange
-from claude_force.notify.network import PATIENCE, Patience
-from claude_force.notify.secret import Secret
 
 EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
 INCIDENTS_URL = "https://api.pagerduty.com/incidents"
@@ -66,11 +67,11 @@ def event_of(notice: Notice) -> dict[str, Any]:
         return {"event_action": "resolve", **event}
     payload = {
         "summary": _title(notice),
-        "source": wording.plain(notice.host, SOURCE_LIMIT) or "claude-force",
+        "source": plain(notice.host, SOURCE_LIMIT) or "claude-force",
         "severity": notice.severity,
-        "component": wording.plain(next(iter(notice.labels.values()), notice.rule), SOURCE_LIMIT),
-        "group": wording.plain(notice.store, SOURCE_LIMIT),
-        "class": wording.plain(notice.rule, SOURCE_LIMIT),
+        "component": plain(next(iter(notice.labels.values()), notice.rule), SOURCE_LIMIT),
+        "group": plain(notice.store, SOURCE_LIMIT),
+        "class": plain(notice.rule, SOURCE_LIMIT),
         "custom_details": details_of(notice),
         "timestamp": wording.iso(notice.at_us),
     }
@@ -154,18 +155,18 @@ def dedup_key(episode: str) -> str:
 def details_of(notice: Notice) -> dict[str, str | int | float | None]:
     """The figures by name; numbers stay numbers."""
     return {
-        "title": wording.plain(notice.title),
-        "summary": wording.plain(notice.summary),
-        "period": wording.plain(notice.period),
+        "title": plain(notice.title),
+        "summary": plain(notice.summary),
+        "period": plain(notice.period),
         "began": wording.iso(notice.began_us),
-        "store": wording.plain(notice.store),
+        "store": plain(notice.store),
         **wording.values(notice.labels),
         **wording.values(notice.details),
     }
 
 
 def _title(notice: Notice) -> str:
-    return wording.plain(f"Claude Force: {notice.title}: {notice.summary}", SUMMARY_LIMIT)
+    return plain(f"Claude Force: {notice.title}: {notice.summary}", SUMMARY_LIMIT)
 
 
 def _says(answer: Answer, words: str) -> bool:

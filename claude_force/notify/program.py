@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import IO, ClassVar, NamedTuple
 
+from claude_force.escape import fit, plain
+from claude_force.network.outcome import Outcome, conclude
+from claude_force.network.secret import Secret
 from claude_force.notice import Notice
 from claude_force.notify import wording
-from claude_force.notify.base import Outcome, conclude
-from claude_force.notify.secret import Secret
 from claude_force.notify.webhook import encode, message_id
 
 PROGRAM_TIMEOUT_S = 20.0
@@ -111,7 +112,7 @@ def _variables(notices: Sequence[Notice], key: str) -> dict[str, str]:
         "COUNT": str(len(notices)),
         "TITLE": wording.title(notices[0]),
         "SUMMARY": wording.summary(notices[0]),
-        "PERIOD": wording.plain(notices[0].period),
+        "PERIOD": plain(notices[0].period),
         "SEVERITY": notices[0].severity,
         "ACTION": notices[0].action,
     }
@@ -151,10 +152,10 @@ def desktop_command(notices: Sequence[Notice], platform: str) -> list[str]:
     if platform == "darwin":
         script = [part for line in _APPLESCRIPT for part in ("-e", line)]
         # A first argument that is no option, so that the next ones are not read as options either.
-        return ["osascript", *script, "claude-force", title, wording.fit(body, BODY_LIMIT)]
+        return ["osascript", *script, "claude-force", title, fit(body, BODY_LIMIT)]
     urgency = "critical" if any(_is_urgent(notice) for notice in notices) else "normal"
     # notify-send resolves backslashes, and the desktop resolves markup.
-    marked = wording.fit((escape(char, quote=False).replace("\\", "\\\\") for char in body), BODY_LIMIT)
+    marked = fit((escape(char, quote=False).replace("\\", "\\\\") for char in body), BODY_LIMIT)
     return ["notify-send", "--app-name=Claude Force", f"--urgency={urgency}", "--", title, marked]
 
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar
 
+from claude_force.escape import fit, plain
+from claude_force.network.connection import PATIENCE, Patience
+from claude_force.network.http import Request, exchange
+from claude_force.network.outcome import Outcome
+from claude_force.network.secret import Secret
 from claude_force.notice import Notice
 from claude_force.notify import wording
-from claude_force.notify.base import Outcome
-from claude_force.notify.http import Request, exchange
-from claude_force.notify.network import PATIENCE, Patience
-from claude_force.notify.secret import Secret
 
 ATTACHMENTS_LIMIT = 20
 TEXT_LIMIT = 3_000
@@ -66,7 +67,7 @@ def _attachment(notice: Notice) -> dict[str, Any]:
         "color": "good" if notice.action == "resolve" else _COLOURS[notice.severity],
         "title": for_slack(wording.title(notice), TITLE_LIMIT),
         "text": for_slack("\n".join([wording.summary(notice), *wording.fact_lines(notice)]), TEXT_LIMIT),
-        "footer": for_slack(wording.plain(notice.period), TITLE_LIMIT),
+        "footer": for_slack(plain(notice.period), TITLE_LIMIT),
         "fallback": for_slack(f"{wording.title(notice)}: {wording.summary(notice)}", TEXT_LIMIT),
         "ts": notice.at_us // 1_000_000,
         "mrkdwn_in": [],
@@ -76,4 +77,4 @@ def _attachment(notice: Notice) -> dict[str, Any]:
 def for_slack(text: str, limit: int) -> str:
     """Lines that Slack shows as they are, of at most `limit` characters as Slack counts them; no escape is cut."""
     inert = _LINK.sub(lambda found: found[0][0] + _INTERRUPTED + found[0][1:], text)
-    return wording.fit((escape(char, quote=False) for char in inert), limit)
+    return fit((escape(char, quote=False) for char in inert), limit)

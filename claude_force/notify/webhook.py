@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from claude_force.clock import SECOND_US, now_us
+from claude_force.escape import plain
+from claude_force.network.connection import PATIENCE, Patience
+from claude_force.network.http import Request, exchange
+from claude_force.network.outcome import Outcome
+from claude_force.network.secret import Secret
 from claude_force.notice import Notice
 from claude_force.notify import wording
-from claude_force.notify.base import Outcome
-from claude_force.notify.http import Request, exchange
-from claude_force.notify.network import PATIENCE, Patience
-from claude_force.notify.secret import Secret
 
 NOTICES_LIMIT = 100
 
@@ -87,7 +88,7 @@ def message(notices: Sequence[Notice], key: str) -> dict[str, Any]:
 def _fields(notice: Notice) -> dict[str, Any]:
     named = ("rule", "title", "summary", "period", "severity", "action", "episode", "store", "host")
     return {
-        **{name: wording.plain(getattr(notice, name)) for name in named},
+        **{name: plain(getattr(notice, name)) for name in named},
         "labels": wording.values(notice.labels),
         "details": wording.values(notice.details),
         "began_at": wording.iso(notice.began_us),

@@ -6,43 +6,19 @@ character, a line break, a direction override or half a surrogate. What a channe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from math import isfinite
 
 from claude_force.amounts import NONE, quantity
-from claude_force.escape import for_terminal
+from claude_force.escape import plain
 from claude_force.notice import Notice
 
 ALERT = "Claude Force Performance Alert"
 
-TEXT_LIMIT = 1_000
-"""A title, summary, name or value is no longer than this in any channel."""
 FACTS_LIMIT = 50
 """How many labels and details of one notice are told."""
-
-_CUT = "…"
-
-
-def fit(pieces: Iterable[str], limit: int) -> str:
-    """The pieces in a row, as many as there is room for, whole; what is left out is marked by an ellipsis."""
-    kept: list[str] = []
-    length = 0
-    room = 0
-    for piece in pieces:
-        length += len(piece)
-        if length > limit:
-            return "".join(kept[:room]) + _CUT
-        kept.append(piece)
-        if length <= limit - len(_CUT):
-            room = len(kept)
-    return "".join(kept)
-
-
-def plain(text: str, limit: int = TEXT_LIMIT) -> str:
-    """One line of what can be seen, of at most `limit` characters. No escape is cut in half."""
-    return fit(map(for_terminal, text), limit)
 
 
 def title(notice: Notice) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from claude_force.network.secret import Secret
 from claude_force.notify.program import Apprise, Command, Desktop, desktop_command
-from claude_force.notify.secret import Secret
 from tests.builders import a_notice
 from tests.counterparts import HANG, scripted
 

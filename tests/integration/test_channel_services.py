@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from claude_force.network.secret import Secret
 from claude_force.notify.pagerduty import PagerDutyEvents, PagerDutyIncidents
-from claude_force.notify.secret import Secret
 from claude_force.notify.slack import for_slack, message
 from claude_force.notify.webhook import Webhook
 from tests.builders import NOON_US, a_notice

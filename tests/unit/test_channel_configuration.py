@@ -36,8 +36,8 @@ MAIL = {"type": "email", "host": "smtp.example.com", "from": "a@example.com", "t
 REST = {"type": "pagerduty", "api_key": "${KEY}", "service_id": "P1", "from": "a@example.com"}
 
 PROBLEMS: dict[str, tuple[Any, list[str]]] = {
-    "no object": ("https://x", ["must be an object with a type, not text"]),
-    "null": (None, ["must be an object with a type, not null"]),
+    "no object": ("https://x", ["must be an object, not text"]),
+    "null": (None, ["must be an object, not null"]),
     "no type": (
         {},
         ["type is missing; there are: apprise, command, desktop, email, pagerduty, slack, webhook"],

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from claude_force.clock import SECOND_US, now_us
-from claude_force.notify.base import Outcome, conclude
-from claude_force.notify.network import Deadline, Patience, Refused, explain, refuse_link_local, tls_context
-from claude_force.notify.secret import Secret
-from claude_force.notify.wording import plain
+from claude_force.escape import plain
+from claude_force.network.connection import Deadline, Patience, Refused, explain, refuse_link_local, tls_context
+from claude_force.network.outcome import Outcome, conclude
+from claude_force.network.secret import Secret
 
 if TYPE_CHECKING:
     import httpx2

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from claude_force.notify.base import Outcome, conclude
-from claude_force.notify.secret import Secret
+from claude_force.network.outcome import Outcome, conclude
+from claude_force.network.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
