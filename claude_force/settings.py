@@ -74,6 +74,10 @@ class Settings:
     """The age in days at which the scheduler archives executions; 0 for never."""
     backups_kept: int = 7
     """How many of its own daily backups the scheduler keeps beside a SQLite file; 0 makes none."""
+    exporters: Mapping[str, Any] = field(default_factory=dict)
+    """Where the scheduler pushes figures, by the kind of the target, as `export.configuration` reads them."""
+    metrics_port: int = 0
+    """The port of 127.0.0.1 on which the scheduler serves /metrics and /healthz; 0 for none."""
 
 
 def _kind(default: object) -> type:
@@ -227,14 +231,17 @@ def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
 
 _WANTED = {bool: "true or false", int: "a whole number", str: "text", dict: "an object"}
 _COUNT_LIMIT = 36_500
+_LIMITS = {f"{SECTION}.metrics_port": 65_535}
+"""The highest value of a whole number, where it is another one."""
 
 
 def _checked(where: str, key: str, value: object) -> object:
     # Not isinstance: true is an int to Python.
     if type(value) is not KEYS[key]:
         raise SettingsError(f"{where}{key} must be {_WANTED[KEYS[key]]}, not {kind_of(value)}")
-    if isinstance(value, int) and not 0 <= value <= _COUNT_LIMIT:
-        raise SettingsError(f"{where}{key} must be 0 to {_COUNT_LIMIT:,}, not {value}")
+    limit = _LIMITS.get(key, _COUNT_LIMIT)
+    if isinstance(value, int) and not 0 <= value <= limit:
+        raise SettingsError(f"{where}{key} must be 0 to {limit:,}, not {value}")
     if key == PRICES:
         assert isinstance(value, dict)
         return {model: _price(f"{where}{key}: the price of {model!r}", found) for model, found in value.items()}

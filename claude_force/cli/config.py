@@ -12,7 +12,7 @@ from claude_force import settings
 from claude_force.errors import SettingsError
 from claude_force.settings import KEYS, SECTION, Settings, Value, find_home, load_settings
 
-CHANNELS = f"{SECTION}.channels"
+CHANNELS, EXPORTERS = f"{SECTION}.channels", f"{SECTION}.exporters"
 
 
 def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
@@ -130,11 +130,13 @@ def _value(found: Settings, key: str) -> Value | None:
 
 
 def _printable(key: str, value: Value | None) -> Value | None:
-    """A value of which every part may be seen: secrets of channels are hidden."""
-    if key != CHANNELS or not isinstance(value, dict) or not value:
+    """A value of which every part may be seen: secrets of channels and exporters are hidden."""
+    if key not in (CHANNELS, EXPORTERS) or not isinstance(value, dict) or not value:
         return value
-    from claude_force.notify.configuration import shown
-
+    if key == CHANNELS:
+        from claude_force.notify.configuration import shown
+    else:
+        from claude_force.export.configuration import shown
     return shown(value)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from importlib import import_module
 from io import TextIOWrapper
 
 import click
 
 from claude_force import __version__
+from claude_force.cli.lazy import LazyGroup
 from claude_force.errors import ClaudeForceError, OutputError
 from claude_force.escape import for_terminal
 
@@ -30,6 +30,7 @@ COMMANDS = {
     "db": "claude_force.cli.db:db",
     "archive": "claude_force.cli.archiving:archive",
     "doctor": "claude_force.cli.doctor:doctor",
+    "push": "claude_force.cli.push:push",
     "scheduler": "claude_force.cli.scheduler:scheduler",
     "alerts": "claude_force.cli.alerts:alerts",
     "baseline": "claude_force.cli.baseline:baseline",
@@ -38,35 +39,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported on demand, in the order of COMMANDS."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, which suggests for a typing error only the commands that it has imported."""
-        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, 1)
-            raise click.UsageError(
-                f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""), ctx
-            )
-        return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[name].split(":")
-        command = getattr(import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, commands_of=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="claude-force")
 def cli() -> None:
     """Metrics of Claude agents: who ran, how long, on which model, how many tokens, what it cost, did it succeed.

@@ -12,6 +12,7 @@ from claude_force.amounts import quantity
 from claude_force.clock import DAY_US, local_zone, moment_of
 from claude_force.daemon.instance import is_running
 from claude_force.daemon.jobs import JOBS
+from claude_force.export.configuration import unknown_kinds
 from claude_force.notice import rule_in
 from claude_force.place import Place
 from claude_force.query import alerts, jobs
@@ -40,7 +41,7 @@ def health_of(place: Place, now_us: int) -> Health:
         undelivered = alerts.with_fate(connection, UNDELIVERED, now_us - LOOKED_BACK_US)
         waiting = [found for found in alerts.with_fate(connection, WAITING) if found.problem]
         last = {name: jobs.last_run(connection, name) for name in JOBS}
-    problems = list(watch.problems)
+    problems = [*watch.problems, *unknown_kinds(place.settings.exporters)]
     problems += [f"could not be delivered: {_told(found)}" for found in undelivered]
     problems += [f"the job {name} failed: {run.problem}" for name, run in last.items() if run and run.outcome == FAILED]
     remarks = [f"waits to be delivered: {_told(found)}" for found in waiting]

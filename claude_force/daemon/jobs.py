@@ -6,11 +6,15 @@ the rest. Settings are read anew at each round, so that a change of claude.json 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from claude_force.clock import DAY_US, SECOND_US, local_zone
+from claude_force.errors import SettingsError
+from claude_force.export.configuration import KINDS, target_of
 from claude_force.place import Place
 
 MINUTE_US = 60 * SECOND_US
@@ -38,6 +42,8 @@ class Job:
     every_us: int
     purpose: str
     run: Callable[[Place, Now], Round]
+    exporter: str | None = None
+    """The exporter of claude.json that it is for: without that the job is off."""
 
 
 def ingest_once(place: Place, now: Now) -> Round:
@@ -99,6 +105,19 @@ def maintenance_once(place: Place, now: Now) -> Round:
     return Round({"forgotten": sum(forgotten.values()), "backups_made": made, "backups_removed": removed})
 
 
+def push_once(kind: str, place: Place, now: Now) -> Round:
+    """Push what is due to a target of claude.json."""
+    exporters = place.settings.exporters
+    if kind not in exporters:
+        raise SettingsError(f"performance.exporters of claude.json has no {kind}; docs/exporters.md says what to write")
+    pushed = target_of(kind, exporters, {}, os.environ, place.home.folder).push(place.database, now)
+    return Round(pushed.counts, pushed.remarks)
+
+
+def _push_job(kind: str) -> Job:
+    return Job(f"push-{kind}", MINUTE_US, f"push to {kind}", partial(push_once, kind), kind)
+
+
 JOBS = {
     job.name: job
     for job in (
@@ -107,6 +126,7 @@ JOBS = {
         Job("baseline", DAY_US, "keep a snapshot to compare with", baseline_once),
         Job("archive", DAY_US, "move executions older than archive_after_days", archive_once),
         Job("maintenance", DAY_US, "tidy the database, and back it up", maintenance_once),
+        *map(_push_job, KINDS),
     )
 }
 """Every job, by its name."""

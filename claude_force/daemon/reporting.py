@@ -8,6 +8,7 @@ from typing import Any
 
 from claude_force.clock import DAY_US, format_instant, local_zone
 from claude_force.daemon.instance import is_running, running_instance
+from claude_force.daemon.jobs import JOBS
 from claude_force.daemon.running import intervals
 from claude_force.place import Place
 from claude_force.query import jobs as query
@@ -81,6 +82,9 @@ def report_of(place: Place, now_us: int) -> SchedulerReport:
     with place.database.read() as connection:
         jobs = []
         for name, every_us in every.items():
+            exporter = JOBS[name].exporter
+            if exporter and exporter not in place.settings.exporters:
+                continue
             last = query.last_run(connection, name)
             runs = query.runs(connection, name, now_us - FAILURES_SINCE_US)
             failures = sum(run.outcome in (FAILED, INTERRUPTED) for run in runs)

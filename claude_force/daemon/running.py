@@ -84,12 +84,14 @@ def _log(job: str, outcome: str, counts: str, problem: str | None) -> None:
 
 def intervals(place: Place) -> dict[str, int | None]:
     """How often each job runs, in microseconds; None where it is off. Raises SettingsError."""
+    settings = place.settings
     found: dict[str, int | None] = {name: job.every_us for name, job in JOBS.items()}
-    for name, value in place.settings.schedule.items():
+    for name, value in settings.schedule.items():
         if name not in JOBS:
             raise SettingsError(f"performance.schedule: there is no job {name}; there are: {', '.join(JOBS)}")
         found[name] = _interval(name, value)
-    return found
+    without_target = {name for name, job in JOBS.items() if job.exporter and job.exporter not in settings.exporters}
+    return found | dict.fromkeys(without_target)
 
 
 def _interval(name: str, value: object) -> int | None:

@@ -1,0 +1,57 @@
+"""`claude-force push`: figures to the monitoring that is there already."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from claude_force import clock
+from claude_force.cli.lazy import LazyGroup
+from claude_force.cli.options import find_place
+from claude_force.escape import for_terminal
+
+if TYPE_CHECKING:
+    from claude_force.export.base import Pushed, Target
+    from claude_force.place import Place
+
+COMMANDS: dict[str, str] = {}
+
+
+@click.group(cls=LazyGroup, commands_of=COMMANDS)
+def push() -> None:
+    """Send figures to the monitoring that is there already.
+
+    What a command is not given stands in performance.exporters of claude.json; the scheduler pushes to the targets that
+    stand there, every minute unless performance.schedule says otherwise.
+
+    \b
+    Example:
+      claude-force push prometheus --gateway http://localhost:9091
+    """
+
+
+def target_at(place: Place, kind: str, given: dict[str, Any]) -> Target:
+    """The target of a kind: what the command was given, else what the settings of the place say."""
+    from claude_force.export.configuration import target_of
+
+    return target_of(kind, place.settings.exporters, given, os.environ, place.home.folder)
+
+
+def push_to(location: str | None, kind: str, given: dict[str, Any], *, as_json: bool) -> None:
+    """Push to the target of a kind, and say what came of it."""
+    place = find_place(location)
+    say_pushed(target_at(place, kind, given).push(place.database, clock.now_us), as_json=as_json)
+
+
+def say_pushed(pushed: Pushed, *, as_json: bool) -> None:
+    """What a push did: in one line, with what else should be known on stderr."""
+    if as_json:
+        click.echo(json.dumps(pushed.to_dict(), indent=2))
+        return
+    counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in pushed.counts.items())
+    click.echo(for_terminal(f"✅ {pushed.said}: {pushed.destination}" + (f" ({counts})" if counts else "")))
+    for remark in pushed.remarks:
+        click.echo(for_terminal(remark), err=True)

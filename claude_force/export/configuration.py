@@ -1,0 +1,58 @@
+"""`performance.exporters` of claude.json: the targets that figures are pushed to, one of each kind.
+
+The module of a kind says which fields it has (`FIELDS`) and makes the target of them (`target`). What a command was
+given stands before what the file says; what neither says is the default of the kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from claude_force.errors import SettingsError
+from claude_force.export.base import Target
+from claude_force.network.fields import Fields, shown_object
+
+KINDS = ("prometheus", "datadog", "elasticsearch", "otlp")
+"""The targets that there are; each is a module of this package."""
+
+_SECTION = "performance.exporters"
+
+
+def target_of(
+    kind: str, configured: Mapping[str, Any], given: Mapping[str, Any], environment: Mapping[str, str], folder: Path
+) -> Target:
+    """The target of a kind, with the fields that a command was `given` (None: not) in place of those of claude.json.
+    A relative file is relative to `folder`. Raises SettingsError with all that is wrong with it."""
+    module = import_module(f"claude_force.export.{kind}")
+    stated = configured.get(kind, {})
+    if isinstance(stated, dict):
+        stated = stated | {name: value for name, value in given.items() if value is not None}
+    fields = Fields(kind, stated, module.FIELDS, environment, folder)
+    target = cast("Target", module.target(fields))
+    if fields.problems:
+        raise SettingsError("; ".join(f"{_SECTION}: {kind}: {problem}" for problem in fields.problems))
+    return target
+
+
+def unknown_kinds(configured: Mapping[str, Any]) -> list[str]:
+    """What to say of the targets that do not exist, a line each."""
+    found = []
+    for kind in configured:
+        if kind not in KINDS:
+            near = get_close_matches(kind, KINDS, n=1)
+            rest = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KINDS)}"
+            found.append(f"{_SECTION}: there is no {kind}; {rest}")
+    return found
+
+
+def shown(configured: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as it may be printed: a secret, and whatever might be one, is ***."""
+    found: dict[str, Any] = {}
+    for kind, given in configured.items():
+        known = import_module(f"claude_force.export.{kind}").FIELDS if kind in KINDS else {}
+        found[kind] = shown_object(given, known) if isinstance(given, dict) else "***"
+    return found
