@@ -18,7 +18,7 @@ from claude_force.errors import SchemaOutdated, SchemaTooNew
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every schema revision, oldest first; the last one is what this program needs. A test holds it equal to alembic's, so
 that checking a database does not import alembic."""
 
@@ -109,9 +109,9 @@ class Database(ABC):
         """Do what the engine wants done once a day, while others go on: shorten the log, look after the statistics."""
 
     @abstractmethod
-    def sole_scheduler(self) -> AbstractContextManager[bool]:
-        """Within the block, be the only scheduler of this database; whether it is to be had. It goes with the process,
-        however that ends."""
+    def sole(self, role: str) -> AbstractContextManager[bool]:
+        """Within the block, be the only one of a role ("scheduler") at this database; whether it is to be had. It goes
+        with the process, however that ends."""
 
     @abstractmethod
     def encode_uid(self, uid: bytes) -> Any:

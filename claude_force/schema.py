@@ -11,7 +11,8 @@ Of transcripts, `source_files` says how far each was read, `identities` which re
 
 Executions that were archived are `archived` by uid, and `archives` says from when they are; their sums stay in the
 roll-ups. What the machine that watches has to remember is in `job_runs`, `baselines`, `alert_states`, `alert_events`,
-`deliveries` and `silences`: it can be killed at any moment and goes on from there.
+`deliveries` and `silences`: it can be killed at any moment and goes on from there. `exporters` are the targets that get
+each execution once, and `export_queue` is what waits for them.
 """
 
 from __future__ import annotations
@@ -303,3 +304,32 @@ silences = Table(
     sqlite_strict=True,
 )
 """Rules of which nobody is to hear for a while."""
+
+exporters = Table(
+    "exporters",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("destination", Text, nullable=False),
+    Column("has_history", Integer, nullable=False),
+    Column("walked_us", Count),
+    Column("walked_uid", Identity),
+    Column("began_us", Count, nullable=False),
+    Column("pushed_us", Count),
+    Column("sent", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The targets that get each execution once: see `result.ExporterState`."""
+
+export_queue = Table(
+    "export_queue",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("uid", Identity, primary_key=True),
+    Column("changes", Integer, nullable=False),
+    Column("is_sent", Integer, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The executions that a target is to get, or to get again: how often each changed since it was put here, and whether
+the target may have it already."""

@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+from zlib import crc32
 
 try:
     import psycopg  # noqa: F401  (asked for here, where its absence can be explained)
@@ -38,8 +39,8 @@ _ROWS_AT_ONCE = 500
 _TURN = 0x636C6672
 """The key of the advisory lock of those who change the roll-ups."""
 
-_SCHEDULER = 0x636C6673
-"""The key of the advisory lock of the scheduler."""
+_ROLES = 0x636C6673
+"""The upper half of the keys of the advisory locks of roles; the lower half is a checksum of the role."""
 
 _DISK_FULL = "53100"
 _CONNECTION_STATES = ("08", "57P")
@@ -189,12 +190,12 @@ class ServerDatabase(Database):
         """The server looks after itself (autovacuum)."""
 
     @contextmanager
-    def sole_scheduler(self) -> Iterator[bool]:
+    def sole(self, role: str) -> Iterator[bool]:
         with (
             self._translated(),
             self.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper,
         ):
-            key = {"key": _SCHEDULER}
+            key = {"key": _ROLES << 32 | crc32(role.encode())}
             # The lock is the connection's, so it is not one that the pool would lend to others.
             if not keeper.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
                 yield False

@@ -237,9 +237,9 @@ class SqliteDatabase(Database):
             raw.execute("PRAGMA optimize")
 
     @contextmanager
-    def sole_scheduler(self) -> Iterator[bool]:
+    def sole(self, role: str) -> Iterator[bool]:
         # Beside the database, and not a lock on it: SQLite's own are lost with any file handle on it that is closed.
-        path = self.path.with_name(f"{self.path.name}.scheduler")
+        path = self.path.with_name(f"{self.path.name}.{role}")
         try:
             descriptor = open_append(path)
         except OSError as error:

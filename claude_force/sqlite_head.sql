@@ -248,4 +248,26 @@ CREATE TABLE silences (
 )
  WITHOUT ROWID,
  STRICT;
-INSERT INTO claude_force_version (version_num) VALUES ('0004');
+CREATE TABLE exporters (
+    kind TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    has_history INTEGER NOT NULL,
+    walked_us INTEGER,
+    walked_uid BLOB,
+    began_us INTEGER NOT NULL,
+    pushed_us INTEGER,
+    sent INTEGER NOT NULL,
+    CONSTRAINT pk_exporters PRIMARY KEY (kind)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE export_queue (
+    kind TEXT NOT NULL,
+    uid BLOB NOT NULL,
+    changes INTEGER NOT NULL,
+    is_sent INTEGER NOT NULL,
+    CONSTRAINT pk_export_queue PRIMARY KEY (kind, uid)
+)
+ WITHOUT ROWID,
+ STRICT;
+INSERT INTO claude_force_version (version_num) VALUES ('0005');

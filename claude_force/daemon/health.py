@@ -15,7 +15,7 @@ from claude_force.daemon.jobs import JOBS
 from claude_force.export.configuration import unknown_kinds
 from claude_force.notice import rule_in
 from claude_force.place import Place
-from claude_force.query import alerts, jobs
+from claude_force.query import alerts, exports, jobs
 from claude_force.record import UNKNOWN
 from claude_force.store.jobs import FAILED
 
@@ -45,14 +45,31 @@ def health_of(place: Place, now_us: int) -> Health:
     problems += [f"could not be delivered: {_told(found)}" for found in undelivered]
     problems += [f"the job {name} failed: {run.problem}" for name, run in last.items() if run and run.outcome == FAILED]
     remarks = [f"waits to be delivered: {_told(found)}" for found in waiting]
-    return Health(problems, [*remarks, *_unwatched(place, watch)])
+    return Health(problems, [*remarks, *_unwatched(place, watch), *_unpushed(place, now_us)])
+
+
+def _unpushed(place: Place, now_us: int) -> Iterator[str]:
+    """Targets that have not had all that was due for a day; what is due is kept for them, however long."""
+    with place.database.read() as connection:
+        for state in exports.exporters(connection, place.database):
+            at_us = state.pushed_us or state.began_us
+            number = exports.number_waiting(connection, state.kind)
+            if (number or state.has_history) and now_us - at_us > DAY_US:
+                yield (
+                    f"{quantity(number, 'execution')} wait for {state.kind} since {_minute(at_us)}: "
+                    f"claude-force push {state.kind}, or with --forget if it is not to get them"
+                )
+
+
+def _minute(instant_us: int) -> str:
+    return f"{moment_of(instant_us, local_zone()):%Y-%m-%d %H:%M}"
 
 
 def _told(delivery: Delivery) -> str:
-    at = moment_of(delivery.finished_us or delivery.created_us, local_zone())
+    at = _minute(delivery.finished_us or delivery.created_us)
     rule = rule_in(delivery.notice)
     tried = quantity(delivery.attempts, "attempt")
-    return f"{rule} on {delivery.channel}, {at:%Y-%m-%d %H:%M}, after {tried}: {delivery.problem or UNKNOWN}"
+    return f"{rule} on {delivery.channel}, {at}, after {tried}: {delivery.problem or UNKNOWN}"
 
 
 def _unwatched(place: Place, watch: Watch) -> Iterator[str]:

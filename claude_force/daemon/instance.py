@@ -25,7 +25,7 @@ _LOOK_S = 0.1
 
 def is_running(database: Database) -> bool:
     """Whether a scheduler has the database."""
-    with database.sole_scheduler() as is_free:
+    with database.sole(SCHEDULER) as is_free:
         return not is_free
 
 

@@ -53,7 +53,7 @@ def serve(place: Place, find_place: FindPlace) -> None:
     with _stopped_by_signals(stop):
         # Again where the lock was lost with the connection to a server that was restarted.
         while not stop.is_set():
-            with place.database.sole_scheduler() as is_sole:
+            with place.database.sole(SCHEDULER) as is_sole:
                 if not is_sole:
                     raise SchedulerError(_taken_by(place.database))
                 _serve_alone(place.database, find_place, intervals(find_place()), stop)
@@ -138,7 +138,7 @@ class _Service:
     def _has_lost_lock(self) -> bool:
         """Whether another one could take the lock, which this one believes to have."""
         try:
-            with self._database.sole_scheduler() as is_free:
+            with self._database.sole(SCHEDULER) as is_free:
                 return is_free
         except DatabaseError:
             # A server that is away gives it to nobody.

@@ -16,6 +16,7 @@ from operator import itemgetter
 from claude_force import query
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US, Window, instant_of, month_of
 from claude_force.database import Connection, Database, Row
+from claude_force.query.exports import not_sent
 from claude_force.query.rows import some_uids
 from claude_force.record import FIELDS
 from claude_force.rollup import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
@@ -61,20 +62,21 @@ def move_out(
     connection: Connection, database: Database, rows: Sequence[Row], digests: Sequence[int], now_us: int
 ) -> int:
     """Archive those of some rows that are stored exactly so, where `digests` are their tombstones; how many. One that
-    changed meanwhile stays."""
+    changed meanwhile stays, and one that a target is still to get."""
     encode = database.encode_uid
     found = query.rows_of(connection, [encode(row[0]) for row in rows])
     # After reading, so that whatever was read is counted.
     count_waiting(connection)
-    stored = set(database.decode_rows(found))
+    kept = not_sent(connection, found)
+    stored = set(database.decode_rows([row for row in found if row[0] not in kept]))
     moved = [(row, digest) for row, digest in zip(rows, digests, strict=True) if row in stored]
     if not moved:
         return 0
     uids = [encode(row[0]) for row, _ in moved]
     for condition, part in some_uids(uids):
         connection.execute(f"DELETE FROM executions WHERE {condition}", part)
-    kept = [(uid, digest) for uid, (_, digest) in zip(uids, moved, strict=True)]
-    connection.insert_all("archived (uid, digest)", kept, "")
+    tombstones = [(uid, digest) for uid, (_, digest) in zip(uids, moved, strict=True)]
+    connection.insert_all("archived (uid, digest)", tombstones, "")
     add_finest(connection, sum_up([row for row, _ in moved]), ARCHIVED, ARCHIVED)
     by_month = _by_month(row for row, _ in moved).items()
     noted = [(month, len(instants), instants[0], instants[-1], now_us) for month, instants in by_month]

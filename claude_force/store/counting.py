@@ -28,6 +28,7 @@ from claude_force.rollup import (
     spread_errors,
     sum_up,
 )
+from claude_force.store.exporting import enqueue
 
 _SERIES_ID = f"SELECT series_id FROM series WHERE {' AND '.join(f'{name} = :{name}' for name in LABELS)}"
 _NEW_SERIES = f"""
@@ -127,7 +128,9 @@ def count_waiting(connection: Connection) -> None:
     nobody else."""
     waiting = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]
     if waiting:
-        count(connection, sum_up(query.rows_of(connection, waiting)))
+        rows = query.rows_of(connection, waiting)
+        count(connection, sum_up(rows))
+        enqueue(connection, [row[0] for row in rows])
 
 
 def count(connection: Connection, sums: Sums) -> None:

@@ -11,6 +11,7 @@ from claude_force.query import files
 from claude_force.record import FIELDS
 from claude_force.rollup import LABELS, Sums, merged_windows, places_of, sum_up
 from claude_force.store.counting import count, recount, series_ids
+from claude_force.store.exporting import enqueue
 
 COUNTED_AT_ONCE = 100
 """So many new rows are counted in their own transaction; fewer wait."""
@@ -30,6 +31,7 @@ def put_rows(connection: Connection, database: Database, rows: Sequence[Row], su
     if len(new) >= COUNTED_AT_ONCE:
         is_whole = sums is not None and len(new) == len(rows)
         count(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
+        enqueue(connection, [row[0] for row in new])
     elif new:
         connection.insert_all("uncounted (uid)", [row[:1] for row in new], "ON CONFLICT DO NOTHING")
     return len(new)
@@ -39,6 +41,7 @@ def put_back(connection: Connection, database: Database, rows: Sequence[Row]) ->
     """Put in rows that are counted already, and whose uids are not there."""
     stored = _to_store(connection, database, rows, None)
     connection.insert_all(f"executions ({', '.join(_COLUMNS)})", stored, "ON CONFLICT DO NOTHING")
+    enqueue(connection, [row[0] for row in stored], is_change=True)
 
 
 def _to_store(connection: Connection, database: Database, rows: Sequence[Row], sums: Sums | None) -> list[Row]:
@@ -66,6 +69,7 @@ def revise_rows(connection: Connection, before: Sequence[Row], after: Sequence[R
         _REVISE, [dict(zip(_KEPT, _values_of(row), strict=True)) | {"uid": row[0]} for row in after]
     )
     waiting = files.uncounted_of(connection, [row[0] for row in after])
+    enqueue(connection, [row[0] for row in after if row[0] not in waiting], is_change=True)
     days = {row[_INSTANT] // DAY_US for row in (*before, *after) if row[0] not in waiting}
     for window in merged_windows(days, DAY_US):
         recount(connection, Window(window.start_us, window.end_us))

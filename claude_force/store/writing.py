@@ -28,6 +28,7 @@ from claude_force.rollup import Sums, sum_up
 from claude_force.sighting import ReportedUsage, Sighting
 from claude_force.store.archiving import forget, move_back, move_out, tombstone
 from claude_force.store.counting import Progress, count, count_waiting, recount
+from claude_force.store.exporting import enqueue
 from claude_force.store.intake import TakenIn, save_cursors, settle, take_in
 from claude_force.store.rows import COUNTED_AT_ONCE, put_rows
 
@@ -148,6 +149,7 @@ class Store:
             old, new = sum_up(before), sum_up(after)
             difference = {key: tuple(map(sub, cell, old.cells[key])) for key, cell in new.cells.items()}
             count(connection, Sums(new.series, cells=difference))
+            enqueue(connection, [row[0] for row in before], is_change=True)
         return len(before)
 
     def delete(self, window: Window) -> int:
@@ -194,7 +196,7 @@ class Store:
         """Make all roll-ups anew from the executions, in one transaction; how many executions were counted."""
         with self.database.write() as connection:
             connection.wait_for_turn()
-            connection.execute("DELETE FROM uncounted")
+            enqueue(connection, [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")])
             return recount(connection, ALL_TIME, progress)
 
 

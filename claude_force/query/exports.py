@@ -1,0 +1,70 @@
+"""What targets are still to get that get each execution once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from claude_force.database import Connection, Database, Row
+from claude_force.query.rows import rows_of, some_uids
+from claude_force.record import FIELDS
+from claude_force.result import ExporterState
+
+_STATES = f"SELECT {', '.join(ExporterState._fields)} FROM exporters"
+_INSTANT = FIELDS.index("timestamp_us")
+
+
+class Waiting(NamedTuple):
+    """An execution that waits for a target: its row, or None where it is not stored any more; how often it changed
+    since it was put in the queue, and whether the target may have it already."""
+
+    uid: bytes
+    changes: int
+    is_sent: bool
+    row: Row | None
+
+
+def exporters(connection: Connection, database: Database) -> list[ExporterState]:
+    """The targets that there are."""
+    return [_state(database, row) for row in connection.fetch(f"{_STATES} ORDER BY kind")]
+
+
+def exporter(connection: Connection, database: Database, kind: str) -> ExporterState | None:
+    """A target; None where nothing was pushed to it yet."""
+    rows = connection.fetch(f"{_STATES} WHERE kind = :kind", {"kind": kind})
+    return _state(database, rows[0]) if rows else None
+
+
+def _state(database: Database, row: Row) -> ExporterState:
+    found = ExporterState(*row)
+    return found if found.walked_uid is None else found._replace(walked_uid=database.decode_uid(found.walked_uid))
+
+
+def waiting(connection: Connection, database: Database, kind: str, after: bytes | None, size: int) -> list[Waiting]:
+    """The first executions after a uid that wait for a target, by uid, which is nearly by time."""
+    place = "" if after is None else " AND uid > :after"
+    parameters = {"kind": kind} | ({} if after is None else {"after": database.encode_uid(after)})
+    queued = connection.fetch(
+        f"SELECT uid, changes, is_sent FROM export_queue WHERE kind = :kind{place} ORDER BY uid LIMIT {size}",
+        parameters,
+    )
+    rows = {row[0]: row for row in database.decode_rows(rows_of(connection, [entry[0] for entry in queued]))}
+    found = [(database.decode_uid(uid), changes, is_sent) for uid, changes, is_sent in queued]
+    return [Waiting(uid, changes, bool(is_sent), rows.get(uid)) for uid, changes, is_sent in found]
+
+
+def number_waiting(connection: Connection, kind: str) -> int:
+    """How many executions wait for a target."""
+    return int(connection.fetch("SELECT COUNT(*) FROM export_queue WHERE kind = :kind", {"kind": kind})[0][0])
+
+
+def not_sent(connection: Connection, rows: Sequence[Row]) -> set[Any]:
+    """The uids of those of some rows, which have them as the engine does, that a target is still to get."""
+    found: set[Any] = set()
+    for condition, part in some_uids([row[0] for row in rows]):
+        found.update(row[0] for row in connection.fetch(f"SELECT uid FROM export_queue WHERE {condition}", part))
+    walks = connection.fetch("SELECT walked_us, walked_uid FROM exporters WHERE has_history = 1")
+    for walked_us, walked_uid in walks:
+        ahead = walked_us is None
+        found.update(row[0] for row in rows if ahead or (row[_INSTANT], row[0]) > (walked_us, walked_uid))
+    return found

@@ -1,0 +1,223 @@
+"""The feed of a target: each execution once, whenever it comes in, and nothing left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from claude_force.clock import HOUR_US, SECOND_US, Window
+from claude_force.database import Database
+from claude_force.export.base import PushError
+from claude_force.export.feed import HELD_US, Feed, forget, opened
+from claude_force.query import exports
+from claude_force.record import FIELDS, PROVISIONAL, ExecutionMetrics, identity_bytes, to_row
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+
+NOW_US = NOON_US + HOUR_US
+_COST = FIELDS.index("cost_nanousd")
+
+
+def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
+    """Some executions, a second apart."""
+    return [an_execution(timestamp_us=start_us + place * SECOND_US) for place in range(count)]
+
+
+def uids(records: Sequence[ExecutionMetrics]) -> list[bytes]:
+    """Their identities."""
+    return [identity_bytes(record.uid) for record in records]
+
+
+def drain(database: Database, since_us: int | None = None, size: int = 50, destination: str = "here") -> list[bytes]:
+    """Push all that is due; the uids in the order in which they were sent."""
+    sent: list[bytes] = []
+    with opened(database, "test", destination, lambda: NOW_US, since_us) as feed:
+        for batch in feed.batches(size):
+            sent += [entry.row[0] for entry in batch.entries]
+            feed.settle(batch)
+        feed.finish()
+    return sent
+
+
+def changes(feed: Feed) -> list[tuple[bytes, bool, bool]]:
+    """What is due: uid, whether it is new, whether it changed."""
+    found = [entry for batch in feed.batches(50) for entry in batch.entries]
+    return [(entry.row[0], entry.is_new, entry.has_changed) for entry in found]
+
+
+@pytest.mark.parametrize("before", [3, 240])
+@pytest.mark.parametrize("after", [3, 240])
+def test_each_execution_is_sent_once(database: Database, store: Store, before: int, after: int) -> None:
+    """What there was, then what came later, whether it was counted at once or waited to be; and then nothing."""
+    old, new = executions(before), executions(after, NOON_US + 1000 * SECOND_US)
+    store.add(old)
+    assert sorted(drain(database)) == sorted(uids(old))
+    store.add(new)
+    assert sorted(drain(database)) == sorted(uids(new))
+    assert drain(database) == []
+
+
+def test_what_comes_in_late_is_sent(database: Database, store: Store) -> None:
+    """An execution of an hour ago that is read only now was passed by no place that is kept."""
+    store.add(executions(10))
+    drain(database)
+    late = executions(120, NOON_US - HOUR_US)
+    store.add(late)
+    assert sorted(drain(database)) == sorted(uids(late))
+
+
+def test_a_target_may_begin_with_what_is_recent(database: Database, store: Store) -> None:
+    """What is older than its beginning is not sent, whatever comes later is."""
+    recorded = executions(10)
+    store.add(recorded)
+    assert sorted(drain(database, since_us=NOON_US + 6 * SECOND_US)) == sorted(uids(recorded[6:]))
+    late = executions(2, NOON_US - HOUR_US)
+    store.add(late)
+    assert sorted(drain(database)) == sorted(uids(late))
+
+
+@pytest.mark.parametrize("count", [5, 240])
+def test_what_is_not_settled_is_sent_again(database: Database, store: Store, count: int) -> None:
+    """A push that ends between sending and noting it sends that batch once more, and goes on where it was."""
+    recorded = executions(count)
+    store.add(recorded)
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        first, *_ = feed.batches(100)
+        assert len(first.entries) == min(count, 100)
+    assert sorted(drain(database)) == sorted(uids(recorded))
+
+
+def test_history_goes_on_where_it_was(database: Database, store: Store) -> None:
+    """Pages that were settled are not sent again by the next push."""
+    recorded = executions(240)
+    store.add(recorded)
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        first = next(feed.batches(100))
+        feed.settle(first)
+    assert drain(database) == uids(recorded)[100:]
+
+
+@pytest.mark.parametrize("is_history", [True, False])
+def test_what_a_target_could_not_take_waits(database: Database, store: Store, is_history: bool) -> None:
+    """Of a batch that was partly taken only the rest is sent again."""
+    if not is_history:
+        drain(database)
+    recorded = executions(5)
+    store.add(recorded)
+    kept = uids(recorded)[1:3]
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        for batch in feed.batches(50):
+            feed.settle(batch, [uid for uid in kept if uid in {entry.row[0] for entry in batch.entries}])
+    assert drain(database) == kept
+
+
+def test_a_change_is_sent_as_one(database: Database, store: Store) -> None:
+    """An execution that changed after it was sent is due again, told apart from new ones."""
+    record = an_execution()
+    store.add([record])
+    drain(database)
+    row = list(to_row(record))
+    row[_COST] += 1
+    store.reprice([tuple(row)])
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        assert changes(feed) == [(row[0], False, True)]
+
+
+def test_a_change_while_it_is_sent_is_not_lost(database: Database, store: Store) -> None:
+    """What changes between being read and being settled is due again, as a change."""
+    drain(database)
+    record = an_execution()
+    store.add([record])
+    row = list(to_row(record))
+    row[_COST] += 1
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        (batch,) = feed.batches(50)
+        store.reprice([tuple(row)])
+        feed.settle(batch)
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        assert changes(feed) == [(row[0], False, True)]
+
+
+def test_a_usage_that_is_not_final_waits_for_a_while(database: Database, store: Store) -> None:
+    """It is sent when it is ten minutes old, and not before."""
+    drain(database)
+    young = an_execution(timestamp_us=NOW_US - HELD_US + 1, usage_basis=PROVISIONAL)
+    old = an_execution(timestamp_us=NOW_US - HELD_US, usage_basis=PROVISIONAL)
+    store.add([young, old])
+    assert drain(database) == uids([old])
+    with database.read() as connection:
+        assert exports.number_waiting(connection, "test") == 1
+
+
+def test_what_was_deleted_meanwhile_is_counted(database: Database, store: Store) -> None:
+    """An execution that is gone before it was sent is taken off, and said."""
+    drain(database)
+    store.add(executions(3))
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        store.delete(Window(NOON_US, NOON_US + SECOND_US))
+        for batch in feed.batches(50):
+            feed.settle(batch)
+        assert feed.gone == 1
+    assert drain(database) == []
+
+
+@pytest.mark.parametrize("count", [3, 240])
+def test_what_waits_is_not_archived(database: Database, store: Store, count: int) -> None:
+    """An execution that a target is still to get stays, of what is new and of history; then it goes."""
+    store.add(executions(count))
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        first = next(feed.batches(2))
+        feed.settle(first)
+    rows = [to_row(record) for record in store_rows(database)]
+    assert store.archive(rows, NOW_US) == 2
+    assert len(drain(database)) == count - 2
+    assert store.archive(rows, NOW_US) == count - 2
+
+
+def store_rows(database: Database) -> list[ExecutionMetrics]:
+    """Everything that is stored."""
+    from claude_force.query import Filter, iterate
+
+    return list(iterate(database, Filter()))
+
+
+def test_rows_that_a_rebuild_counts_are_sent(database: Database, store: Store) -> None:
+    """Making the roll-ups anew passes no execution by that was not counted yet."""
+    drain(database)
+    recorded = executions(5)
+    store.add(recorded)
+    store.rebuild()
+    assert sorted(drain(database)) == sorted(uids(recorded))
+
+
+def test_another_destination_begins_anew(database: Database, store: Store) -> None:
+    """What one place has, another has not."""
+    recorded = executions(5)
+    store.add(recorded)
+    drain(database)
+    assert sorted(drain(database, destination="there")) == sorted(uids(recorded))
+
+
+def test_only_one_push_is_at_work(database: Database, store: Store) -> None:
+    """A second one is refused in words, and works when the first is over."""
+    store.add(executions(2))
+    with (
+        opened(database, "test", "here", lambda: NOW_US, None),
+        pytest.raises(PushError, match="another push to test is at work"),
+        opened(database, "test", "here", lambda: NOW_US, None),
+    ):
+        pass
+    assert len(drain(database)) == 2
+
+
+def test_a_target_that_is_forgotten_leaves_nothing(database: Database, store: Store) -> None:
+    """Nothing waits for it any more, and the next push begins anew."""
+    drain(database)
+    recorded = executions(120)
+    store.add(recorded)
+    assert forget(database, "test")
+    assert not forget(database, "test")
+    with database.read() as connection:
+        assert exports.number_waiting(connection, "test") == 0
+    assert sorted(drain(database)) == sorted(uids(recorded))
