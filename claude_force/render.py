@@ -96,16 +96,7 @@ def _rich_table(table: Table, available: int) -> tuple[Any, int]:
         max(map(cell_len, [*column.title.split("\n"), *(row[index] for row in rows)]))
         for index, column in enumerate(table.columns)
     ]
-    names = [index for index, column in enumerate(table.columns) if column.kind == "name"]
-    gap = 2
-    for gap in (2, 1):
-        excess = sum(widths) + gap * (len(widths) - 1) - available
-        if excess <= 0 or all(
-            widths[index] - excess >= min(widths[index], table.columns[index].least) for index in names
-        ):
-            break
-    for index in names:
-        widths[index] = max(widths[index] - max(excess, 0), min(widths[index], _NARROWEST_NAME))
+    gap, widths = _fitted(widths, table.columns, available)
     drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), header_style="bold")
     for column, width in zip(table.columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if column.kind == "number" else "left"
@@ -114,6 +105,31 @@ def _rich_table(table: Table, available: int) -> tuple[Any, int]:
     for row in rows:
         drawn.add_row(*(Text(cut(cell, width)) for cell, width in zip(row, widths, strict=True)))
     return drawn, sum(widths) + gap * (len(widths) - 1)
+
+
+def _fitted(widths: list[int], columns: Sequence[Column], available: int) -> tuple[int, list[int]]:
+    """The gap between columns, and their widths: the widest names give first. Where one would get less than its least
+    width, the columns stand as close as they can."""
+    found = widths
+    for gap in (2, 1):
+        found = _narrowed(widths, columns, sum(widths) + gap * (len(widths) - 1) - available)
+        if gap == 1 or all(
+            width >= min(wanted, column.least) for width, wanted, column in zip(found, widths, columns, strict=True)
+        ):
+            break
+    return gap, found
+
+
+def _narrowed(widths: list[int], columns: Sequence[Column], excess: int) -> list[int]:
+    """Widths that are less by the excess, as far as names can be cut."""
+    found = list(widths)
+    names = [index for index, column in enumerate(columns) if column.kind == "name"]
+    for _ in range(excess):
+        widest = max(names, key=found.__getitem__, default=None)
+        if widest is None or found[widest] <= _NARROWEST_NAME:
+            break
+        found[widest] -= 1
+    return found
 
 
 def cut(text: str, width: int) -> str:
