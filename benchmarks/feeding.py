@@ -1,0 +1,118 @@
+"""What it costs that a target gets each execution once: `python benchmarks/feeding.py`.
+
+Adds executions to SQLite without a target and with one, in turn, and takes them off its queue again. Prints, as JSON,
+medians: microseconds an execution in batches of an import, one by one as a tracker records them, and taking one off the
+queue; and the ratio of adding with a target to adding without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from claude_force.database import Database
+from claude_force.export.feed import opened
+from claude_force.opening import open_database
+from claude_force.record import ExecutionMetrics, Row, fresh_uid, to_row
+from claude_force.sources.jsonl import BATCH
+from claude_force.store import Store
+
+START_US = 1_762_000_000_000_000
+ONE_BY_ONE = 3000
+PUSHED_AT_ONCE = 500
+
+
+class Taken(NamedTuple):
+    """Microseconds an execution. `pushing_us` is None without a target."""
+
+    batches_us: float
+    single_us: float
+    pushing_us: float | None
+
+
+def rows(count: int) -> list[Row]:
+    """Executions of twenty agents, a second apart."""
+    found = []
+    for place in range(count):
+        at_us = START_US + place * 1_000_000
+        found.append(
+            to_row(
+                ExecutionMetrics(
+                    uid=fresh_uid(at_us), timestamp_us=at_us, agent_name=f"agent-{place % 20}", success=True,
+                    model="claude-haiku-4-5", duration_us=3_000_000, input_tokens=900, output_tokens=300,
+                    cost_nanousd=2_400_000,
+                )
+            )
+        )  # fmt: skip
+    return found
+
+
+def take(many: Sequence[Row], few: Sequence[Row], *, has_target: bool) -> Taken:
+    """One run on an empty database."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = open_database(str(Path(folder) / "metrics.db"))
+        store = Store(database)
+        if has_target:
+            _push(database)
+        start = time.perf_counter()
+        for first in range(0, len(many), BATCH):
+            store.add_rows(many[first : first + BATCH])
+        batches_s = time.perf_counter() - start
+        start = time.perf_counter()
+        for row in few:
+            store.add_rows([row])
+        single_s = time.perf_counter() - start
+        start = time.perf_counter()
+        pushed = _push(database) if has_target else 0
+        pushing_us = (time.perf_counter() - start) / pushed * 1e6 if pushed else None
+        database.close()
+    return Taken(batches_s / len(many) * 1e6, single_s / len(few) * 1e6, pushing_us)
+
+
+def _push(database: Database) -> int:
+    pushed = 0
+    with opened(database, "none", "nowhere", lambda: START_US * 2, None) as feed:
+        for batch in feed.batches(PUSHED_AT_ONCE):
+            pushed += len(batch.entries)
+            feed.settle(batch)
+    return pushed
+
+
+def measure(count: int, repeat: int) -> dict[str, float]:
+    """The medians of both ways, taken in turn."""
+    found = rows(count + ONE_BY_ONE)
+    many, few = found[:count], found[count:]
+    runs = [(take(many, few, has_target=False), take(many, few, has_target=True)) for _ in range(repeat)]
+    without, with_target = zip(*runs, strict=True)
+    plain, fed = (statistics.median(run.batches_us for run in side) for side in (without, with_target))
+    one, one_fed = (statistics.median(run.single_us for run in side) for side in (without, with_target))
+    return {
+        "batches_us": round(plain, 2),
+        "batches_with_target_us": round(fed, 2),
+        "batches_ratio": round(fed / plain, 2),
+        "single_us": round(one, 1),
+        "single_with_target_us": round(one_fed, 1),
+        "single_ratio": round(one_fed / one, 2),
+        "pushing_us": round(statistics.median(run.pushing_us or 0 for run in with_target), 2),
+    }
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200_000, help="Executions in batches (200,000).")
+    parser.add_argument("--repeat", type=int, default=5, help="Runs of each way (5).")
+    options = parser.parse_args()
+    print(json.dumps(measure(options.count, options.repeat), indent=2))
+
+
+if __name__ == "__main__":
+    _main()
