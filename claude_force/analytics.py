@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from claude_force import clock, query
 from claude_force.amounts import quantity
-from claude_force.database import Connection, Database
+from claude_force.database import Connection, Readable
 from claude_force.errors import UnknownName
 from claude_force.escape import for_terminal
 from claude_force.figures import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
@@ -240,7 +240,7 @@ class Errors:
         }
 
 
-def summary(database: Database, chosen: Filter) -> Summary:
+def summary(database: Readable, chosen: Filter) -> Summary:
     """The summary of the chosen executions; agents and models by number of executions."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
@@ -261,7 +261,7 @@ def summary(database: Database, chosen: Filter) -> Summary:
 
 
 def breakdown(
-    database: Database,
+    database: Readable,
     chosen: Filter,
     dimension: Dimension,
     sort_by: SortKey,
@@ -284,7 +284,7 @@ def breakdown(
 
 
 def costs(
-    database: Database,
+    database: Readable,
     chosen: Filter,
     parts: frozenset[str] = COST_PARTS,
     interval: Interval = "daily",
@@ -315,7 +315,7 @@ def costs(
     )
 
 
-def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo, now_us: int | None = None) -> Trends:
+def trends(database: Readable, chosen: Filter, interval: Interval, zone: tzinfo, now_us: int | None = None) -> Trends:
     """The chosen executions over time. `now_us` tells which interval is not over yet."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
@@ -328,7 +328,7 @@ def trends(database: Database, chosen: Filter, interval: Interval, zone: tzinfo,
     return Trends(chosen.window.label, interval, total, buckets, change, unpriced, archived)
 
 
-def errors(database: Database, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:
+def errors(database: Readable, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:
     """The failures among the chosen executions, by kind."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)

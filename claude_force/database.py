@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,6 +67,24 @@ class Connection(Protocol):
 
     def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
         """Every row of a query. A sum may come as Decimal."""
+
+
+class Readable(Protocol):
+    """What a report is read from: a database, or a snapshot of one."""
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A snapshot to read from."""
+
+
+class Snapshot:
+    """A database as it is in one read, for what asks several times and must find the same. Not to be used after it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """The snapshot, each time the same."""
+        return nullcontext(self._connection)
 
 
 class Database(ABC):

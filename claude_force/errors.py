@@ -53,6 +53,10 @@ class BaselineError(ClaudeForceError):
     exit_code = 2
 
 
+class NoBaseline(BaselineError):
+    """There is no baseline to compare with, and none was asked for by its name."""
+
+
 class ArchiveError(ClaudeForceError):
     """Executions could not be archived: another run is at work, the file cannot be written. None was deleted that is
     not in an archive."""

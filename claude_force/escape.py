@@ -61,3 +61,11 @@ def for_workflow_command(text: str) -> str:
 def for_workflow_property(text: str) -> str:
     """A property of such a command: nothing in it ends the property either."""
     return for_workflow_command(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def for_html(text: str) -> str:
+    """Text in a page, or the value of an attribute in quotes: nothing in it is markup."""
+    # Here, since it takes a millisecond and most commands write no page.
+    from html import escape
+
+    return escape(for_terminal(text))

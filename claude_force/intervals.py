@@ -64,6 +64,26 @@ def days(found: Mapping[int, Totals], interval: Interval, zone: tzinfo) -> list[
     return [_days(first, totals, interval, zone) for first, totals in folded.items()]
 
 
+def without_gaps(buckets: Sequence[Bucket], interval: Interval, zone: tzinfo) -> list[Bucket]:
+    """The buckets, oldest first, and between them those in which there was nothing: time runs evenly then."""
+    found: list[Bucket] = []
+    for bucket in buckets:
+        while found and found[-1].end_us < bucket.start_us:
+            found.append(_empty(found[-1].end_us, interval, zone))
+        found.append(bucket)
+    return found
+
+
+def _empty(start_us: int, interval: Interval, zone: tzinfo) -> Bucket:
+    """An interval without anything that begins at an instant."""
+    start = clock.moment_of(start_us, zone)
+    if interval != "hourly":
+        return _days(start.date(), Totals(), interval, zone)
+    hour = start.replace(minute=0, second=0, microsecond=0)
+    end_us = start_us + HOUR_US - (start - hour) // timedelta(microseconds=1)
+    return Bucket(hour.isoformat(sep=" ", timespec="minutes"), start_us, end_us, Totals())
+
+
 def _first_day(day: date, interval: Interval) -> date:
     if interval == "weekly":
         return day - timedelta(days=day.weekday())

@@ -69,8 +69,13 @@ def evaluate_at(place: Place, watch: Watch, now_us: int) -> Evaluation:
 def look_at(place: Place, watch: Watch, now_us: int) -> Evaluation:
     """What an evaluation would come to now; nothing is changed."""
     with place.database.read() as connection:
-        measured = measure_all(connection, watch.rules, now_us, local_zone())
-        return judge(connection, measured, watch.told(place), now_us, _ended(connection, watch))
+        return look_in(connection, place, watch, now_us)
+
+
+def look_in(connection: Connection, place: Place, watch: Watch, now_us: int) -> Evaluation:
+    """The same, from a connection that is open already."""
+    measured = measure_all(connection, watch.rules, now_us, local_zone())
+    return judge(connection, measured, watch.told(place), now_us, _ended(connection, watch))
 
 
 def _ended(connection: Connection, watch: Watch) -> Collection[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from claude_force import amounts
+from claude_force.alert_rows import EventRow
 from claude_force.alerts.decision import Measurement, Reason
 from claude_force.alerts.measuring import Found
 from claude_force.alerts.rules import Rule
@@ -40,6 +42,35 @@ def reason(reason: str, rule: Rule | None) -> str:
     if rule and not rule.keep_firing_us and reason == Reason.ENDED:
         return "within its threshold again"
     return reason
+
+
+def name(rule: str, labels: Mapping[str, str | None] | str) -> str:
+    """An alert as a person knows it: its rule, and of what."""
+    found: Mapping[str, str | None] = json.loads(labels) if isinstance(labels, str) else labels
+    return " ".join([rule, *(UNKNOWN if label is None else label for label in found.values())])
+
+
+def kept_reason(kept: str) -> str:
+    """The words of a reason that is kept by its name."""
+    return Reason[kept].value if kept in Reason.__members__ else kept
+
+
+def transition(event: EventRow, rule: Rule | None) -> tuple[str, str, str, str]:
+    """A transition in words: of which alert, what it became, at which value, and why. The value has no unit where the
+    rule is gone."""
+    show = rule.what.show if rule else "{:,.4g}".format
+    value = amounts.NONE if event.value is None else show(event.value)
+    return name(event.rule, event.labels), event.after, value, reason(kept_reason(event.reason), rule)
+
+
+def rule_of(event: EventRow) -> str:
+    """The name of a rule, also where it was evaluated for one channel: success-rate@slack."""
+    return event.rule.partition("@")[0]
+
+
+def value(found: Measurement, rule: Rule | None) -> str:
+    """What was measured, as a person reads it."""
+    return amounts.NONE if found.value is None or rule is None else rule.what.show(found.value)
 
 
 def _noun(rule: Rule) -> str:

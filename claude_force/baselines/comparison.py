@@ -38,8 +38,8 @@ from claude_force.baselines.snapshots import (
     subject,
     whole_window,
 )
-from claude_force.database import Connection, Database
-from claude_force.errors import BaselineError
+from claude_force.database import Connection, Readable
+from claude_force.errors import BaselineError, NoBaseline
 from claude_force.escape import for_terminal
 from claude_force.query import Filter
 from claude_force.query.baselines import newest
@@ -161,10 +161,10 @@ class _Chosen(NamedTuple):
     end_us: int | None
 
 
-def check(database: Database, chosen: Filter, wanted: str | None, threshold: float, now_us: int, zone: tzinfo) -> Check:
+def check(database: Readable, chosen: Filter, wanted: str | None, threshold: float, now_us: int, zone: tzinfo) -> Check:
     """Compare the chosen executions with a baseline: `wanted` is its name or a file, None the newest that ended before
     the period begins. Without names in the filter, those of the baseline hold. Raises BaselineError where there is no
-    such baseline, or the file is none."""
+    such baseline, or the file is none; NoBaseline where none was asked for, and there is none."""
     remarks: list[str] = []
     with database.read() as connection:
         chosen = known_names(connection, chosen)
@@ -201,7 +201,7 @@ def _only_one(connection: Connection, wanted: str | None, chosen: Filter) -> Bas
     asked = filters_of(chosen)
     options = "".join(f" --{kind} '{name}'" for kind, names in asked.items() for name in names)
     if wanted is None:
-        raise BaselineError(
+        raise NoBaseline(
             f"there is no baseline{' of just these executions' if asked else ''} to compare with; "
             f"claude-force baseline create{for_terminal(options)} makes one"
         )

@@ -9,7 +9,7 @@ from typing import Any
 from claude_force import clock
 from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery, EventRow, Silence
 from claude_force.alerts import wording
-from claude_force.alerts.decision import Reason, State
+from claude_force.alerts.decision import State
 from claude_force.alerts.evaluation import Alert, Evaluation
 from claude_force.alerts.round import Watch
 from claude_force.alerts.rules import Rule
@@ -39,20 +39,8 @@ def _instant(instant_us: int | None) -> str | None:
     return clock.format_instant(instant_us, clock.local_zone()) if instant_us else None
 
 
-def name_of(name: str, labels: dict[str, str | None] | str) -> str:
-    """An alert as a person knows it: its rule, and of what."""
-    found: dict[str, str | None] = json.loads(labels) if isinstance(labels, str) else dict(labels)
-    return " ".join([name, *(UNKNOWN if label is None else label for label in found.values())])
-
-
-def _reason(name: str) -> str:
-    """The words of a reason that is kept by its name."""
-    return Reason[name].value if name in Reason.__members__ else name
-
-
 def _value(alert: Alert) -> str:
-    value = alert.found.measurement.value
-    return NONE if value is None or alert.rule is None else alert.rule.what.show(value)
+    return wording.value(alert.found.measurement, alert.rule)
 
 
 def alert_dict(alert: Alert) -> dict[str, Any]:
@@ -83,7 +71,7 @@ def event_dict(event: EventRow) -> dict[str, Any]:
         "severity": event.severity,
         "from": event.before,
         "to": event.after,
-        "reason": _reason(event.reason),
+        "reason": wording.kept_reason(event.reason),
         "value": event.value,
         "samples": event.samples,
         "episode": event.episode,
@@ -109,7 +97,7 @@ def delivery_dict(delivery: Delivery) -> dict[str, Any]:
 def alert_line(alert: Alert) -> str:
     """An alert in one line."""
     moved = f" (was {alert.before.state})" if alert.has_moved else ""
-    name, status = name_of(alert.name, dict(alert.labels)), alert.status
+    name, status = wording.name(alert.name, alert.labels), alert.status
     return f"{name}: {status.state}{moved}, {_value(alert)}; {wording.reason(status.reason, alert.rule)}"
 
 
@@ -123,7 +111,7 @@ def list_page(found: Evaluation, watch: Watch) -> Page:
     ]  # fmt: skip
     rows = [
         [
-            name_of(alert.name, dict(alert.labels)),
+            wording.name(alert.name, alert.labels),
             alert.status.state.upper() if alert.status.state is State.FIRING else alert.status.state.value,
             _value(alert),
             wording.threshold(alert.rule) if alert.rule else "(removed)",
@@ -145,7 +133,8 @@ def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: i
     if events:
         columns = [Column("When", "text"), Column("Alert", "name"), Column("Became", "text"), Column("At"),
                    Column("Reason", "name")]  # fmt: skip
-        page.parts.append(Table(columns, [_event_row(event, known.get(_rule_of(event))) for event in events]))
+        said = (wording.transition(event, known.get(wording.rule_of(event))) for event in events)
+        page.parts.append(Table(columns, [[_time(event.at_us), *row] for event, row in zip(events, said, strict=True)]))
     if failed:
         lines = [
             line
@@ -156,22 +145,6 @@ def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: i
         ]
         page.parts.append(Section("Could not be delivered", lines))
     return page
-
-
-def _rule_of(event: EventRow) -> str:
-    """The name of a rule, also where it was evaluated for one channel: success-rate@slack."""
-    return event.rule.partition("@")[0]
-
-
-def _event_row(event: EventRow, rule: Rule | None) -> list[str]:
-    show = rule.what.show if rule else "{:,.4g}".format
-    return [
-        _time(event.at_us),
-        name_of(event.rule, event.labels),
-        event.after,
-        NONE if event.value is None else show(event.value),
-        wording.reason(_reason(event.reason), rule),
-    ]
 
 
 def explain_page(
@@ -216,7 +189,7 @@ def _explained(alert: Alert) -> Section:
     lines.append(f"Why: {wording.reason(measured.lack or status.reason, alert.rule)}")
     next_step = {"trigger": "it is told", "repeat": "it is told again", "resolve": "its end is told", None: "nothing"}
     lines.append(f"At the next evaluation: {next_step[alert.decision.action]}")
-    return Section(name_of(alert.name, dict(alert.labels)), lines)
+    return Section(wording.name(alert.name, alert.labels), lines)
 
 
 def _whole(text: str) -> list[str]:

@@ -38,10 +38,12 @@ FORMATS = ("table", "json", "markdown", "junit", "github")
 _SUFFIXES = {".json": "json", ".md": "markdown", ".xml": "junit", ".txt": "table"}
 _DAYS = 30
 _DAYS_CHECKED = 1
-_THRESHOLD = 1.15
+THRESHOLD = 1.15
+"""Times may grow by this factor unless another is asked for."""
 
 
-def _complete(context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+def complete_baselines(context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The names of baselines that begin with what was typed."""
     from click.shell_completion import CompletionItem
 
     from claude_force.query import baselines as query
@@ -58,7 +60,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 output_option = click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file."
 )
-name_argument = click.argument("name", metavar="NAME", shell_complete=_complete)
+name_argument = click.argument("name", metavar="NAME", shell_complete=complete_baselines)
 agent_option = click.option("--agent", metavar="NAME", help="The one of this agent.")
 model_option = click.option("--model", metavar="NAME", help="The one of this model.")
 
@@ -214,11 +216,11 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
 
 @baseline.command()
 @click.option(
-    "--baseline", "wanted", metavar="NAME|FILE", shell_complete=_complete,
+    "--baseline", "wanted", metavar="NAME|FILE", shell_complete=complete_baselines,
     help="Compare with this one: a name, or a file (it ends with .json, or has a /). Default: the newest.",
 )  # fmt: skip
 @click.option(
-    "--threshold", type=float, default=_THRESHOLD, show_default=True, metavar="FACTOR",
+    "--threshold", type=float, default=THRESHOLD, show_default=True, metavar="FACTOR",
     help="Times may grow by this factor.",
 )  # fmt: skip
 @filter_options
@@ -247,7 +249,7 @@ def check(
 
     refuse_two_formats(form, as_json)
     if not (math.isfinite(threshold) and 1 <= threshold <= 1000):
-        raise click.UsageError(f"--threshold {threshold:g}: give a factor from 1 to 1000, such as {_THRESHOLD}")
+        raise click.UsageError(f"--threshold {threshold:g}: give a factor from 1 to 1000, such as {THRESHOLD}")
     chosen_form = "json" if as_json else form or form_of(output, _SUFFIXES)
     refuse_database(output, request.place)
     asked = _within(request, _DAYS_CHECKED)

@@ -7,13 +7,13 @@ from functools import partial
 from claude_force import analytics, clock
 from claude_force.amounts import NONE, compact, count, duration, milliseconds, money, percent, quantity, unit_cost
 from claude_force.analytics import Breakdown, Costs, Errors, Summary, Trends
-from claude_force.cli.labels import project_labels, workflow_labels
 from claude_force.cli.notes import notes
 from claude_force.cli.options import Layout
 from claude_force.clock import heading_of
 from claude_force.escape import for_terminal
 from claude_force.figures import TITLES, bucket_dict, cost_dict
 from claude_force.intervals import Interval
+from claude_force.labels import project_labels, workflow_labels
 from claude_force.record import NANOUSD, UNKNOWN, model_family
 from claude_force.render import Column, Page, Section, Table, bar, cell_width, cut
 from claude_force.result import Bucket, Group, Totals

@@ -13,6 +13,7 @@ from claude_force.alert_rows import (
     EventRow,
     Silence,
 )
+from claude_force.clock import LATEST_US
 from claude_force.database import Connection
 
 _DELIVERIES = f"SELECT {', '.join(DELIVERY_FIELDS)} FROM deliveries"
@@ -26,12 +27,12 @@ def alerts(connection: Connection) -> list[AlertRow]:
     return [AlertRow(*row) for row in rows]
 
 
-def events(connection: Connection, since_us: int, limit: int) -> list[EventRow]:
-    """The transitions since a time, the newest first."""
+def events(connection: Connection, since_us: int, limit: int, until_us: int = LATEST_US) -> list[EventRow]:
+    """The transitions since a time and before another, the newest first."""
     rows = connection.fetch(
-        f"SELECT {', '.join(EVENT_FIELDS)} FROM alert_events WHERE at_us >= :since_us "
+        f"SELECT {', '.join(EVENT_FIELDS)} FROM alert_events WHERE at_us >= :since_us AND at_us < :until_us "
         "ORDER BY at_us DESC, event_id DESC LIMIT :most",
-        {"since_us": since_us, "most": limit},
+        {"since_us": since_us, "until_us": until_us, "most": limit},
     )
     return [EventRow(*row) for row in rows]
 

@@ -101,6 +101,8 @@ def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
         "claude_force/migrations/env.py",
         "claude_force/migrations/script.py.mako",
     } <= names
+    assets = (ROOT / "claude_force" / "report" / "assets").iterdir()
+    assert {f"claude_force/report/assets/{path.name}" for path in assets} <= names
     revisions = {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")}
     assert {f"claude_force/migrations/versions/{name}" for name in revisions} <= names
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "claude_force").rglob("*.py")}
@@ -128,6 +130,15 @@ def test_from_a_line_to_a_summary(installed: Path, home: Path) -> None:
     call(home, installed / "claude-force", "import", "lines.jsonl")
     assert "Total Executions: 1\n" in call(home, installed / "python", "-m", "claude_force", "analytics", "summary")
     assert (home / ".claude" / "metrics" / "metrics.db").exists()
+
+
+def test_a_page_without_the_source(installed: Path, home: Path) -> None:
+    """Style, script and chart library come from the wheel."""
+    (home / "lines.jsonl").write_bytes(a_line())
+    call(home, installed / "claude-force", "import", "lines.jsonl")
+    page = call(home, installed / "claude-force", "report", "--output", "-")
+    assert "Chart.js v" in page
+    assert "prefers-color-scheme" in page
 
 
 def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Path) -> None:

@@ -111,6 +111,11 @@ def test_a_report_as_json_loads_even_less(path: tuple[str, ...], history: Path) 
     assert loaded_by_command(*path, "--json") & (HEAVY | {"rich"}) == set()
 
 
+def test_a_page_loads_nothing_heavy(history: Path) -> None:
+    """Rules and channels are looked at, and nobody is sent anything."""
+    assert loaded_by_command("report", "--output", "-") & HEAVY == set()
+
+
 def test_a_status_line_loads_even_less(history: Path) -> None:
     """Claude Code asks for it after every answer."""
     assert loaded_by_command("statusline") & (HEAVY | {"rich", "hashlib", "orjson"}) == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import unicodedata
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_force.escape import for_csv, for_markdown, for_terminal
+from claude_force.escape import for_csv, for_html, for_markdown, for_terminal
 from claude_force.export.files import csv_line
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -137,3 +138,29 @@ def test_a_markdown_cell_stays_one_cell(text: str) -> None:
     for place in (index for index, character in enumerate(shown) if character == "|"):
         before = shown[:place]
         assert (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("</script><img src=x onerror=alert(1)>", "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"),
+        ("\"' onload='x", "&quot;&#x27; onload=&#x27;x"),
+        ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+        ("<!-- -->", "&lt;!-- --&gt;"),
+        ("a\nb", "a\\nb"),
+        ("\u202etxt.exe", "\\u202etxt.exe"),
+        ("a\x00b", "a\\x00b"),
+        ("python-expert", "python-expert"),
+    ],
+)
+def test_html_is_shown_not_obeyed(text: str, shown: str) -> None:
+    """Nothing in a name is a tag, ends an attribute or turns the direction."""
+    assert for_html(text) == shown
+
+
+@PATIENT
+@given(st.text())
+def test_a_page_shows_a_text_as_a_terminal_does(text: str) -> None:
+    """Whatever it is, a browser reads back what can be seen of it, and no markup."""
+    assert not set("<>\"'") & set(for_html(text))
+    assert html.unescape(for_html(text)) == for_terminal(text)

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.cli.labels import project_labels, workflow_labels
 from claude_force.cli.notes import listed
+from claude_force.labels import project_labels, workflow_labels
 from claude_force.result import Beginning
 from tests.builders import NOON_US
 

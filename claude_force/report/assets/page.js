@@ -1,0 +1,137 @@
+/* Draws the charts of the page from its JSON, in the colours of its style, on paper in those for paper. The text of a
+   value is taken from the table beside the chart. A figure that is drawn says so (data-drawn), and the page, when all
+   are (data-ready). */
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+  /* As many digits as the largest of an axis needs. */
+  const dollars = (value, top) =>
+    top >= 1000 ? compact.format(value) : value.toFixed(top < 0.05 ? 4 : top < 20 ? 2 : 0);
+  const units = {
+    count: (value) => compact.format(value),
+    money: (value, _, ticks) => `$${dollars(value, ticks.at(-1).value)}`,
+    percent: (value) => `${compact.format(value)}%`,
+    share: (value) => `${value}%`,
+    duration: (value) =>
+      value === 0 ? "0" : value < 1000 ? `${value}ms` : value < 120000 ? `${value / 1000}s` : `${compact.format(value / 60000)}m`,
+  };
+  const dashes = { low: [], middle: [6, 3], high: [2, 2] };
+  const colors = new Map();
+  /* A colour of the style, looked up when something is drawn: the theme may change. */
+  const color = (name) => () => {
+    if (!colors.has(name)) colors.set(name, getComputedStyle(root).getPropertyValue(`--${name}`).trim());
+    return colors.get(name);
+  };
+
+  const shares = (chart) => {
+    const wholes = data.labels.map((_, at) => chart.series.reduce((sum, one) => sum + one.values[at], 0));
+    return chart.series.map((one) => one.values.map((value, at) => (wholes[at] ? (100 * value) / wholes[at] : null)));
+  };
+
+  const dataset = (chart, one, values) => ({
+    label: one.name,
+    data: values,
+    borderColor: color(one.tone),
+    backgroundColor: color(one.tone),
+    borderWidth: chart.kind === "line" ? 2 : 0,
+    borderDash: dashes[one.tone] ?? [],
+    tension: 0,
+    /* A point that has no neighbour would not be seen in a line. */
+    pointRadius: ({ dataIndex: at }) => ((values[at - 1] ?? values[at + 1] ?? null) === null ? 2.5 : 0),
+    pointHitRadius: 6,
+    barPercentage: 1,
+    categoryPercentage: 0.86,
+    inflateAmount: 0,
+  });
+
+  /* The names of series as the library gives them; a line keeps its dashes. */
+  const legend = (chart) => (drawn) =>
+    Chart.defaults.plugins.legend.labels
+      .generateLabels(drawn)
+      .map((label) => ({ ...label, lineDash: dashes[chart.series[label.datasetIndex].tone] ?? [] }));
+
+  const options = (chart, texts) => {
+    const isStacked = chart.kind === "bar";
+    return {
+      animation: false,
+      responsive: true,
+      maintainAspectRatio: false,
+      interaction: { mode: "index", intersect: false },
+      plugins: {
+        legend: {
+          display: chart.series.length > 1,
+          align: "start",
+          position: "bottom",
+          labels: {
+            color: color("ink"),
+            boxWidth: 10,
+            boxHeight: 10,
+            usePointStyle: chart.kind === "line",
+            pointStyle: "line",
+            generateLabels: legend(chart),
+            pointStyleWidth: 28,
+            padding: 12,
+          },
+        },
+        tooltip: {
+          callbacks: { label: ({ dataset: { label }, datasetIndex, dataIndex }) => `${label}: ${texts(dataIndex, datasetIndex)}` },
+        },
+      },
+      scales: {
+        x: {
+          stacked: isStacked,
+          grid: { display: false },
+          border: { color: color("line") },
+          ticks: { color: color("muted"), maxRotation: 0, autoSkipPadding: 20 },
+        },
+        y: {
+          stacked: isStacked,
+          beginAtZero: chart.unit !== "percent",
+          max: chart.unit === "percent" || chart.unit === "share" ? 100 : undefined,
+          grid: { color: color("line") },
+          border: { display: false },
+          ticks: { color: color("muted"), maxTicksLimit: 6, callback: units[chart.unit] },
+        },
+      },
+    };
+  };
+
+  const draw = (chart) => {
+    const figure = document.getElementById(chart.key);
+    const rows = figure.querySelector("tbody").rows;
+    const values = chart.unit === "share" ? shares(chart) : chart.series.map((one) => one.values);
+    const drawn = new Chart(figure.querySelector("canvas"), {
+      type: chart.kind,
+      data: { labels: data.labels, datasets: chart.series.map((one, at) => dataset(chart, one, values[at])) },
+      options: options(chart, (at, series) => rows[at].cells[series + 1].textContent),
+      plugins: [{ id: "mark", afterDraw: () => { figure.dataset.drawn = ""; } }],
+    });
+    figure.querySelector("details").open = false;
+    return drawn;
+  };
+
+  Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+  root.dataset.script = "";
+  const all = data.charts.map(draw);
+  const repaint = (pixelRatio) => {
+    colors.clear();
+    for (const drawn of all) {
+      drawn.options.devicePixelRatio = pixelRatio;
+      drawn.resize();
+      drawn.update("none");
+    }
+  };
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint(undefined));
+  addEventListener("beforeprint", () => {
+    root.dataset.paper = "";
+    repaint(3);
+  });
+  addEventListener("afterprint", () => {
+    delete root.dataset.paper;
+    repaint(undefined);
+  });
+  root.dataset.ready = document.querySelectorAll("figure[data-drawn]").length;
+})();

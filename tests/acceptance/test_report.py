@@ -1,0 +1,281 @@
+"""`claude-force report`: the page as the installed program writes it, and as a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import pytest
+
+from claude_force import clock
+from claude_force.amounts import compact, count, duration, money, percent, unit_cost
+from claude_force.clock import DAY_US, HOUR_US
+from claude_force.escape import for_terminal
+from claude_force.opening import open_database
+from claude_force.record import PROVISIONAL, ExecutionMetrics
+from claude_force.report.tables import MOST_ROWS
+from claude_force.store import Store
+from tests.acceptance.test_alert_commands import FAILURES
+from tests.acceptance.test_bad_usage import HOSTILE, assert_misused
+from tests.browser import by_id, open_page, parse, rows_of, text_of
+from tests.builders import NOON_US, an_execution
+from tests.conftest import EXAMPLES, PROGRAM, Run
+
+GUIDE = EXAMPLES / "executions-guide.jsonl"
+FIGURES = {
+    "total_executions": count,
+    "success_rate": percent,
+    "total_cost": money,
+    "avg_cost_per_execution": unit_cost,
+    "avg_execution_time_ms": duration,
+    "p50_latency_ms": duration,
+    "p95_latency_ms": duration,
+    "p99_latency_ms": duration,
+    "total_tokens": compact,
+}
+"""The figures at the head of the page, by their keys in the JSON of the summary, and how they are shown."""
+
+SCRIPTS = (
+    "</script ><script>document.title='owned'</script>",
+    "</script><script>document.title='owned'</script>",
+    "</title><img src=x onerror=\"document.title='owned'\">",
+    "<svg/onload=document.title='owned'>",
+    "<!--<script >",
+    "]]></style><style>*{display:none}",
+    "javascript:alert(1)",
+    "\" autofocus onfocus=\"document.title='owned'",
+    "' onmouseover='alert(1)",
+    "&lt;b&gt;&amp;",
+    "__proto__",
+)
+
+
+def fill(location: str | Path, *executions: ExecutionMetrics) -> None:
+    """Put executions into a database."""
+    with closing(open_database(str(location))) as database:
+        Store(database).add(executions)
+
+
+def own(home: Path) -> Path:
+    """The database of the home."""
+    return home / ".claude" / "metrics" / "metrics.db"
+
+
+def a_week() -> list[ExecutionMetrics]:
+    """Executions of seven days, of several models, agents and projects; some failed, some have no price."""
+    return [
+        an_execution(
+            timestamp_us=NOON_US + number * 6 * HOUR_US // 5,
+            agent_name=f"agent-{number % 3}",
+            model=f"model-{number % 7}",
+            project=f"/home/ada/p{number % 2}",
+            success=number % 9 > 0,
+            error_type=None if number % 9 else "TimeoutError",
+            duration_us=1_000_000 + 70_000 * number,
+            cost_nanousd=None if number % 20 == 0 else 1_234_567 * number,
+        )
+        for number in range(140)
+    ]
+
+
+def write(run: Run, *arguments: str | Path) -> Path:
+    """The file of a report, which must be written."""
+    done = run("report", *arguments)
+    assert (done.returncode, done.stdout) == (0, "")
+    size = Path("report.html").stat().st_size
+    assert f"written to report.html ({size / 1000:.1f} KB)" in done.stderr
+    return Path("report.html").resolve()
+
+
+def figures_of(document: Element) -> dict[str, tuple[float, str]]:
+    """The figures at the head of a page: value and text, by their key."""
+    return {
+        element.get("id", ""): (float(element.get("value", "")), text_of(element))
+        for element in document.iter("data")
+        if element.get("id") in FIGURES
+    }
+
+
+def summary_of(run: Run, *arguments: str | Path) -> dict[str, Any]:
+    """What the summary says as JSON."""
+    found: dict[str, Any] = json.loads(run("analytics", "summary", "--json", *arguments).stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--agent", "agent-1"), ("--start", "2025-11-03", "--end", "2025-11-04", "--timezone", "+05:30")]
+)
+def test_the_figures_are_those_of_the_summary(arguments: tuple[str, ...], location: str, run: Run) -> None:
+    """On both engines, with every filter: the same values to the last digit, shown as everywhere."""
+    fill(location, *a_week())
+    said = summary_of(run, "--db", location, *arguments)
+    document = parse(write(run, "--db", location, *arguments).read_text())
+    assert figures_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
+    assert by_id(document, "cost_savings").get("value") == str(said["cost_savings"]["percent"])
+
+
+def test_the_tables_are_those_of_the_other_reports(location: str, run: Run) -> None:
+    """Agents, models and errors have the figures of their reports; days those of the trend."""
+    fill(location, *a_week())
+    document = parse(write(run, "--db", location, "--interval", "daily").read_text())
+    said = {
+        name: json.loads(run("analytics", name, "--json", "--db", location, *more).stdout)
+        for name, more in (("by-agent", ("--sort-by", "cost")), ("errors", ()), ("trends", ()))
+    }
+    agents = [
+        [row["agent"], count(row["executions"]), percent(row["success_rate"]), duration(row["avg_execution_time_ms"]),
+         duration(row["p95_latency_ms"]), compact(row["total_tokens"]), money(row["total_cost"])]
+        for row in said["by-agent"]["agents"]
+    ]  # fmt: skip
+    (table,) = (one for one in document.iter("table") if text_of(one).startswith("Agents by cost"))
+    assert [row[:7] for row in rows_of(table)] == agents
+    days = [[row["date"], money(row["total_cost"])] for row in said["trends"]["trends"]]
+    assert rows_of(by_id(document, "cost")) == days
+    (errors,) = (one for one in document.iter("table") if text_of(one).startswith("Errors by kind"))
+    assert rows_of(errors)[0][:3] == ["TimeoutError", count(said["errors"]["failed_executions"]), "100.0%"]
+
+
+def test_a_browser_draws_every_chart(run: Run, home: Path) -> None:
+    """Nothing is said on its console, all charts are drawn, their tables fold up, and the figures are still there."""
+    run("import", GUIDE)
+    loaded = open_page(write(run))
+    document = loaded.document
+    assert loaded.console == []
+    figures = list(document.iter("figure"))
+    assert [figure.get("id") for figure in figures if figure.get("data-drawn") is not None] == [
+        "cost", "executions", "latency", "success", "mix",
+    ]  # fmt: skip
+    assert document.get("data-ready") == "5"
+    assert all(int(canvas.get("width", 0)) > 300 for canvas in document.iter("canvas"))
+    assert all(details.get("open") is None for details in document.iter("details"))
+    said = summary_of(run)
+    assert figures_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
+
+
+def test_names_run_nothing(run: Run, home: Path) -> None:
+    """Names that are markup, script, escapes or turn the direction are shown as they can be seen, wherever they are;
+    the page has the elements that it has without them."""
+    names = [*SCRIPTS, *(name for name in HOSTILE if name.strip())]
+    rules = {"failing": {**FAILURES, "group_by": "agent"}}
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"alerts": rules}}))
+    now_us = clock.now_us()
+    fill(
+        own(home),
+        *(
+            an_execution(timestamp_us=now_us - 1000 * place, agent_name=name, model=name, project=name,
+                         workflow_id=name, success=False, error_type=name, cost_nanousd=None)
+            for place, name in enumerate(names)
+            for _ in range(len(names) - place)
+        ),
+    )  # fmt: skip
+    run("alerts", "check")
+    for chosen in (names[:MOST_ROWS], names[MOST_ROWS:]):
+        path = write(run, *(part for name in chosen for part in ("--agent", name)))
+        loaded = open_page(path)
+        assert loaded.console == []
+        document = loaded.document
+        assert document.get("data-ready") == "5"
+        assert text_of(next(document.iter("title"))) == "Performance Report (All time)"
+        assert [len(list(document.iter(tag))) for tag in ("script", "style", "img", "svg", "a")] == [3, 1, 0, 0, 0]
+        shown = {for_terminal(name) for name in chosen}
+        tables = {text_of(one).partition("\n")[0]: {row[0] for row in rows_of(one)} for one in document.iter("table")}
+        firsts = [rows for title, rows in tables.items() if title.startswith(("Agents", "Models", "Errors"))]
+        assert firsts == [shown] * 3
+        assert f"Only agent {', '.join(map(for_terminal, chosen))}" in text_of(next(document.iter("header")))
+
+
+def test_the_page_says_what_its_figures_leave_out(run: Run, home: Path) -> None:
+    """What has no price and what is not final, in the words of the summary."""
+    fill(own(home), *a_week(), an_execution(usage_basis=PROVISIONAL))
+    notes = [text_of(item) for item in parse(write(run).read_text()).iter("li")]
+    lines = run("analytics", "summary").stdout.splitlines()
+    assert notes == [line for line in lines if "price;" in line or line.startswith("Without") or "final" in line]
+    assert len(notes) == 3
+
+
+def test_archived_executions_that_are_not_in_it_are_told(run: Run, home: Path) -> None:
+    """Workflows are not known of archived executions: the page says how many there are, and how to have them back."""
+    fill(own(home), *(an_execution(workflow_id="flow") for _ in range(3)))
+    fill(own(home), an_execution(timestamp_us=clock.now_us() - HOUR_US, workflow_id="flow"))
+    assert run("archive", "--older-than", "30d").returncode == 0
+    notes = [text_of(item) for item in parse(write(run, "--workflow", "flow").read_text()).iter("li")]
+    assert notes[0] == "3 executions of 2025-11 are archived and not in this report."
+    assert notes[2].startswith("claude-force import ")
+
+
+def test_an_empty_store_makes_a_page_that_says_so(run: Run, home: Path) -> None:
+    """The old page must not stay where a new one is expected; what to do is on it, and on stderr."""
+    Path("report.html").write_text("old")
+    said = run("report").stderr
+    text = text_of(parse(Path("report.html").read_text()))
+    for line in run("analytics", "summary").stdout.splitlines():
+        assert line in said
+        assert line.strip() in text
+    assert open_page(Path("report.html").resolve()).console == []
+
+
+def test_a_period_without_executions_says_what_there_is(run: Run, home: Path) -> None:
+    """Exit 0, and from when to when there are some."""
+    fill(own(home), *a_week())
+    path = write(run, "--start", "2020-01-01", "--end", "2020-02-01")
+    assert "The store has some from 2025-11-01 to 2025-11-08" in text_of(parse(path.read_text()))
+
+
+def test_the_page_goes_where_it_is_asked_to(run: Run, home: Path) -> None:
+    """To a file, or through a pipe; not over the database, not into a folder that is not there."""
+    fill(own(home), *a_week())
+    page = run("report", "--output", "-").stdout
+    assert page.startswith("<!DOCTYPE html>")
+    assert run("report", "--output", "/dev/stdout").stdout.startswith("<!DOCTYPE html>")
+    assert not Path("report.html").exists()
+    assert not Path("-").exists()
+    assert_misused(run("report", "--output", own(home)), "is the database")
+    missing = run("report", "--output", "missing/report.html")
+    assert (missing.returncode, "mkdir -p missing" in missing.stderr) == (1, True)
+    run("report", "--output", "other.html")
+    assert [path.name for path in home.glob("*.html")] == ["other.html"]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(run: Run, home: Path) -> None:
+    """`report --output - | head -1`."""
+    fill(own(home), *a_week())
+    done = subprocess.run(
+        f"set -o pipefail; {PROGRAM} report --output - | head -1", shell=True, executable="/bin/bash",
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("<!DOCTYPE html>\n", "")
+
+
+def test_the_baseline_is_compared_with(run: Run, home: Path) -> None:
+    """The newest one, or the one that is named; what is worse stands out."""
+    fill(own(home), *a_week())
+    fill(own(home), *(an_execution(timestamp_us=NOON_US + 9 * DAY_US + n, duration_us=9 * 10**7) for n in range(60)))
+    run("baseline", "create", "release", "--start", "2025-11-01", "--end", "2025-11-09")
+    document = parse(write(run, "--start", "2025-11-09", "--baseline", "release").read_text())
+    assert "Compared with release (2025-11-01 to 2025-11-10): regressed." in text_of(document)
+    assert [text_of(one) for one in document.iter("strong")] == ["regressed", "regressed"]
+    assert run("report", "--baseline", "nope").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("--interval yearly", "--interval"),
+        ("--output .", "--output"),
+        ("--days 0", "--days"),
+        ("--agent nobody", "no agent nobody"),
+        ("--interval hourly", "choose a longer --interval"),
+    ],
+)
+def test_what_cannot_be_meant_writes_nothing(line: str, complaint: str, run: Run, home: Path) -> None:
+    """One line that names the option; the file of before is as it was."""
+    fill(own(home), *a_week(), an_execution(timestamp_us=NOON_US + 200 * DAY_US))
+    Path("report.html").write_text("old")
+    done = run("report", *line.split())
+    assert (done.returncode == 0, done.stdout, done.stderr.count("\n")) == (False, "", 1)
+    assert complaint in done.stderr
+    assert Path("report.html").read_text() == "old"

@@ -1,0 +1,281 @@
+"""What a report gathers, on both engines: its parts agree with each other and with the reports of `analytics`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, tzinfo
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from claude_force import analytics
+from claude_force.alert_rows import EventRow
+from claude_force.archive import archive_once
+from claude_force.baselines import check, create
+from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window, moment_of
+from claude_force.database import Database
+from claude_force.errors import BaselineError, InvalidWindow, UnknownName
+from claude_force.intervals import Interval
+from claude_force.place import Place
+from claude_force.query import Filter
+from claude_force.record import ExecutionMetrics, fresh_uid
+from claude_force.report.charts import charts
+from claude_force.report.content import MOST_EVENTS, MOST_MODELS, Asked, Content, Timeline, gather
+from claude_force.report.tables import MOST_ROWS, Part, parts
+from claude_force.settings import Settings, find_home
+from claude_force.sqlite import SqliteDatabase
+from claude_force.sqlite_connection import SqliteConnection
+from claude_force.store import Store
+from claude_force.store import alerts as alerts_store
+from tests.builders import NOON_US, an_execution
+
+NOW_US = NOON_US + 40 * DAY_US
+
+
+@pytest.fixture
+def place(database: Database, location: str, home: Path) -> Place:
+    """A place with an empty database, on both engines."""
+    return Place(find_home(home), Settings(), location, database)
+
+
+def a_history(count: int = 600, models: int = 8, agents: int = 30) -> list[ExecutionMetrics]:
+    """Executions of ten days without the fourth to sixth, of many agents, models and kinds of error."""
+    random = Random(count)
+    days = [0, 1, 2, 6, 7, 8, 9]
+    return [
+        an_execution(
+            timestamp_us=NOON_US + random.choice(days) * DAY_US + random.randrange(20) * HOUR_US,
+            agent_name=f"agent-{number % agents}",
+            model=f"model-{number % models if number % 3 else 0}",
+            project=f"/home/p{number % 4}" if number % 5 else None,
+            success=number % 7 > 0,
+            error_type=f"error-{number % 25}" if number % 7 == 0 else None,
+            duration_us=random.randrange(1, 10**7) if number % 11 else None,
+            cost_nanousd=random.randrange(10**8) if number % 13 else None,
+        )
+        for number in range(count)
+    ]
+
+
+def asked(
+    chosen: Filter = Filter(ALL_TIME),  # noqa: B008 (it cannot be changed)
+    interval: Interval | None = None,
+    baseline: str | None = None,
+    zone: tzinfo = UTC,
+) -> Asked:
+    """What a page is to be about."""
+    return Asked(chosen, interval, baseline, 1.15, zone, NOW_US)
+
+
+def timeline_of(content: Content) -> Timeline:
+    """The timeline, which must be there."""
+    assert content.timeline is not None
+    return content.timeline
+
+
+def nearest_rank(durations: Sequence[int], percent: int) -> int | None:
+    """By its definition: the smallest with at least so many percent at or below it."""
+    return sorted(durations)[ceil(percent * len(durations) / 100) - 1] if durations else None
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Asia/Kolkata")], ids=str)
+@pytest.mark.parametrize("interval", ["hourly", "daily", "weekly", "monthly"])
+def test_an_interval_has_the_percentiles_of_its_own_executions(interval: Interval, zone: tzinfo, place: Place) -> None:
+    """Nearest rank over the executions that lie in it, and in the period; nothing where nothing was timed."""
+    history = a_history()
+    Store(place.database).add(history)
+    period = Window(NOON_US + 7 * HOUR_US, NOON_US + 8 * DAY_US + HOUR_US, "some days")
+    found = timeline_of(gather(place, asked(Filter(period), interval, zone=zone)))
+    within = [one for one in history if period.start_us <= one.timestamp_us < period.end_us]  # type: ignore[operator]
+    assert found.is_exact
+    for bucket, percentiles in zip(found.buckets, found.percentiles, strict=True):
+        there = [one for one in within if bucket.start_us <= one.timestamp_us < bucket.end_us]
+        durations = [one.duration_us for one in there if one.duration_us is not None]
+        assert bucket.totals.executions == len(there)
+        assert list(percentiles) == [nearest_rank(durations, percent) for percent in (50, 95, 99)]
+    assert sum(bucket.totals.executions for bucket in found.buckets) == len(within)
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")], ids=str)
+@pytest.mark.parametrize("interval", ["hourly", "daily", "weekly", "monthly"])
+def test_time_runs_evenly(interval: Interval, zone: tzinfo, place: Place) -> None:
+    """Each interval begins where the one before it ends, also those in which nothing ran, over a change of the clock;
+    its label is that of its beginning."""
+    october = NOON_US - 20 * DAY_US
+    Store(place.database).add([an_execution(timestamp_us=october), an_execution(timestamp_us=october + 40 * DAY_US)])
+    buckets = timeline_of(gather(place, asked(interval=interval, zone=zone))).buckets
+    assert all(one.end_us == following.start_us for one, following in pairwise(buckets))
+    for bucket in buckets:
+        label = moment_of(bucket.start_us, zone).isoformat(sep=" ", timespec="minutes")
+        assert bucket.label[:13] == label[: len(bucket.label[:13])]
+    assert len({bucket.label for bucket in buckets}) == len(buckets)
+
+
+def test_the_mix_of_models_adds_up(place: Place) -> None:
+    """The models with the most executions and all others together are everything, in each interval."""
+    Store(place.database).add(a_history())
+    content = gather(place, asked())
+    found = timeline_of(content)
+    assert list(found.models[:-1]) == [group.name for group in content.summary.models[:MOST_MODELS]]
+    assert found.models[-1] == "other (3)"
+    executions = [bucket.totals.executions for bucket in found.buckets]
+    assert [sum(counts) for counts in zip(*found.mix, strict=True)] == executions
+    assert 0 in executions
+
+
+def test_few_models_leave_no_others(place: Place) -> None:
+    """Where all are shown nothing is called other."""
+    Store(place.database).add(a_history(models=MOST_MODELS))
+    assert timeline_of(gather(place, asked())).models_besides == 0
+    assert len(timeline_of(gather(place, asked())).mix) == MOST_MODELS
+
+
+@pytest.mark.parametrize("chosen", [Filter(), Filter(agents=("agent-1", "agent-2")), Filter(projects=("p1",))])
+def test_the_parts_are_those_of_the_other_reports(chosen: Filter, place: Place) -> None:
+    """Summary, breakdowns and errors are what `analytics` gives for the same filter."""
+    Store(place.database).add(a_history())
+    content = gather(place, asked(chosen))
+    database = place.database
+    assert content.summary == analytics.summary(database, chosen)
+    assert content.agents == analytics.breakdown(database, chosen, "agent_name", "cost", zone=UTC)
+    assert content.projects == analytics.breakdown(database, chosen, "project", "cost", zone=UTC)
+    assert content.errors == analytics.errors(database, chosen, UTC)
+    buckets = [bucket for bucket in timeline_of(content).buckets if bucket.totals.executions]
+    assert buckets == analytics.trends(database, chosen, "daily", UTC).buckets
+
+
+def part_of(content: Content, key: str) -> Part:
+    """One part of the page."""
+    (found,) = (part for part in parts(content) if part.key == key)
+    return found
+
+
+def number(text: str) -> float:
+    """A number as it is shown."""
+    return float(text.strip("$%").replace(",", ""))
+
+
+def test_a_long_table_is_cut_and_loses_nothing(place: Place) -> None:
+    """The rows that are shown and the one of all others add up to the totals, and the page says so."""
+    Store(place.database).add(a_history())
+    content = gather(place, asked())
+    ((_, agents),), ((_, errors),) = part_of(content, "agents").tables, part_of(content, "errors").tables
+    assert (len(agents.rows), agents.rows[-1][0]) == (MOST_ROWS + 1, "other (10)")
+    assert sum(number(row[1]) for row in agents.rows) == content.summary.totals.executions
+    assert sum(number(row[6]) for row in agents.rows) == pytest.approx(content.summary.totals.cost, abs=0.11)
+    assert agents.rows[-1][4] == "–"
+    assert part_of(content, "agents").remarks == ["The 20 that cost most of 30 agents; the others are one row."]
+    assert (len(errors.rows), errors.rows[-1][0]) == (MOST_ROWS + 1, "other (5)")
+    assert sum(number(row[1]) for row in errors.rows) == content.summary.totals.failures
+
+
+def test_what_is_drawn_is_what_is_written(place: Place) -> None:
+    """Every value of a chart has its text, and a dash stands for what is not known."""
+    Store(place.database).add(a_history())
+    for chart in charts(timeline_of(gather(place, asked()))):
+        for series in chart.series:
+            unknown = [value is None for value in series.values]
+            if chart.unit != "share":
+                assert [text == "–" for text in series.texts] == unknown
+
+
+def test_a_period_without_executions_has_no_timeline(place: Place) -> None:
+    """Neither has an empty store."""
+    assert gather(place, asked()).timeline is None
+    Store(place.database).add(a_history(10))
+    assert gather(place, asked(Filter(Window(0, HOUR_US, "long ago")))).timeline is None
+
+
+def test_too_many_intervals_are_refused(place: Place) -> None:
+    """A page of thousands of hours helps nobody; the line says what to do."""
+    Store(place.database).add([an_execution(), an_execution(timestamp_us=NOON_US + 42 * DAY_US)])
+    with pytest.raises(InvalidWindow, match="1,009 hourly intervals are more than a page can show"):
+        gather(place, asked(interval="hourly"))
+
+
+def test_a_name_that_is_not_there_is_refused(place: Place) -> None:
+    """As in every report."""
+    Store(place.database).add(a_history(10))
+    with pytest.raises(UnknownName):
+        gather(place, asked(Filter(agents=("nobody",))))
+
+
+def test_the_newest_baseline_is_compared_with(place: Place) -> None:
+    """As `baseline check` does; without one there is no comparison, and a name that is not there is refused."""
+    Store(place.database).add(a_history())
+    window = Window(NOON_US + 6 * DAY_US, NOW_US, "some days")
+    assert gather(place, asked(Filter(window))).check is None
+    with pytest.raises(BaselineError, match="no baseline nope"):
+        gather(place, asked(Filter(window), baseline="nope"))
+    create(place.database, "before", Filter(Window(NOON_US, window.start_us, "before")), NOW_US, UTC)
+    content = gather(place, asked(Filter(window)))
+    assert content.check == check(place.database, Filter(window), None, 1.15, NOW_US, UTC)
+    assert part_of(content, "baseline").remarks[0].startswith("Compared with before (")
+
+
+def an_event(at_us: int, number: int = 0) -> EventRow:
+    """A transition of a rule of ours."""
+    return EventRow(
+        fresh_uid(at_us), at_us, "f", "success-rate", "{}", "critical", "ok", "firing", "BEGAN", None, 80.0, number
+    )
+
+
+def test_alerts_are_those_of_the_period_and_of_now(place: Place) -> None:
+    """What fires now, and what became of alerts in the period, the newest first; not more than fit."""
+    rules = {"failing": {"metric": "failed_executions", "operator": ">", "threshold": 0, "window": "30d"}}
+    place = replace(place, settings=replace(place.settings, alerts=rules))
+    Store(place.database).add(a_history())
+    with place.database.write() as connection:
+        alerts_store.add_events(connection, [an_event(NOON_US + hour * HOUR_US, hour) for hour in range(60)])
+    window = Window(NOON_US + HOUR_US, NOON_US + 4 * HOUR_US, "three hours")
+    content = gather(place, Asked(Filter(window), None, None, 1.15, UTC, NOON_US + 12 * DAY_US))
+    assert [event.samples for event in content.alerts.events] == [3, 2, 1]
+    (_, now), (_, events) = part_of(content, "alerts").tables
+    assert [row[:2] for row in now.rows] == [["failing", "firing"]]
+    assert events.rows[0] == ["2025-11-01 15:26", "success-rate", "firing", "80", "breached for long enough"]
+    whole = gather(place, asked())
+    assert len(whole.alerts.events) == MOST_EVENTS
+    assert f"Of what became of them, the newest {MOST_EVENTS} are shown." in part_of(whole, "alerts").remarks
+
+
+def test_archived_executions_are_counted_and_said_to_be_approximate(place: Place, tmp_path: Path) -> None:
+    """Sums are what they were; percentiles come from bins then, and the page says so."""
+    Store(place.database).add(a_history())
+    before = gather(place, asked())
+    archive_once(place.database, tmp_path / "archive", NOW_US, 0)
+    after = gather(place, asked())
+    assert after.summary.totals == before.summary.totals
+    assert [one.totals for one in timeline_of(after).buckets] == [one.totals for one in timeline_of(before).buckets]
+    assert not timeline_of(after).is_exact
+    assert "Percentiles are within 1%." in charts(timeline_of(after))[2].caption
+    assert "P95 is within 1%." in part_of(after, "agents").remarks
+
+
+class CountingDatabase(SqliteDatabase):
+    """A SQLite database that knows how often it was read."""
+
+    reads = 0
+
+    @contextmanager
+    def read(self) -> Iterator[SqliteConnection]:
+        """A snapshot, counted."""
+        self.reads += 1
+        with super().read() as connection:
+            yield connection
+
+
+def test_a_page_is_made_from_one_snapshot(tmp_path: Path, home: Path) -> None:
+    """What is recorded while it is made is in all of its parts or in none: the database is read once."""
+    database = CountingDatabase(tmp_path / "metrics.db")
+    Store(database).add(a_history())
+    create(database, "before", Filter(Window(NOON_US, NOON_US + DAY_US, "a day")), NOW_US, UTC)
+    database.reads = 0
+    content = gather(Place(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), asked())
+    assert content.check is not None
+    assert database.reads == 1

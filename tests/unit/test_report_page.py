@@ -1,0 +1,180 @@
+"""The page of a report: it loads nothing, its policy fits, and it reads well without eyes."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections import Counter
+from datetime import UTC
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import pytest
+
+import claude_force.report
+from claude_force.clock import ALL_TIME, DAY_US
+from claude_force.place import Place, place_at
+from claude_force.query import Filter
+from claude_force.report.content import Asked, gather, interval_for
+from claude_force.report.page import page
+from claude_force.settings import find_home
+from claude_force.store import Store
+from tests.browser import by_id, parse, text_of
+from tests.builders import NOON_US, an_execution
+
+ASSETS = files("claude_force.report") / "assets"
+HEADINGS = ("h1", "h2", "h3")
+
+
+def a_page(home: Path, notes: tuple[str, ...] = (), days: int = 3) -> str:
+    """The page of a history of so many days."""
+    place = place_at(find_home(home), str(home / "metrics.db"))[0]
+    Store(place.database).add([an_execution(timestamp_us=NOON_US + day * DAY_US) for day in range(days)])
+    return shown(place, notes)
+
+
+def shown(place: Place, notes: tuple[str, ...] = ()) -> str:
+    """The page of everything in a place."""
+    asked = Asked(Filter(ALL_TIME), None, None, 1.15, UTC, NOON_US + 400 * DAY_US)
+    return page(gather(place, asked), notes, "claude-sonnet-4-5")
+
+
+def test_the_chart_library_is_the_one_that_is_named() -> None:
+    """The file is that of the release, byte for byte; its licence is beside it."""
+    content = (ASSETS / "chart.umd.min.js").read_bytes()
+    said = " ".join((claude_force.report.__doc__ or "").split())
+    assert f"sha256 {sha256(content).hexdigest()}." in said
+    assert re.search(rb"Chart\.js v([\d.]+)", content[:100])[1].decode() in said  # type: ignore[index]
+    assert "MIT License" in (ASSETS / "chart.LICENSE.md").read_text()
+
+
+def test_a_page_asks_nothing_of_anybody(home: Path) -> None:
+    """No element names another file, no style does, and the policy would forbid it."""
+    document = parse(a_page(home))
+    names = {name for element in document.iter() for name, _ in element.items()}
+    assert names & {"src", "srcset", "href", "style", "action", "poster"} == set()
+    (style,) = document.iter("style")
+    assert not re.search(r"url\(|@import", text_of(style))
+    asking = re.compile(r"fetch\(|XMLHttpRequest|import\(|sourceMapping")
+    assert not any(asking.search(text_of(one)) for one in scripts(document))
+    assert policy(document)["default-src"] == "'none'"
+
+
+def scripts(document: Element) -> list[Element]:
+    """The scripts that run."""
+    return [element for element in document.iter("script") if element.get("type") is None]
+
+
+def policy(document: Element) -> dict[str, str]:
+    """The directives of the policy of a page."""
+    (content,) = (one.get("content", "") for one in document.iter("meta") if one.get("http-equiv"))
+    return dict(part.strip().split(" ", 1) for part in content.split(";"))
+
+
+def test_the_policy_allows_just_what_is_in_the_page(home: Path) -> None:
+    """Style and scripts by their hashes, and nothing else."""
+    document = parse(a_page(home))
+    hashes = {
+        kind: " ".join(f"'sha256-{b64encode(sha256(text_of(one).encode()).digest()).decode()}'" for one in found)
+        for kind, found in (("style-src", list(document.iter("style"))), ("script-src", scripts(document)))
+    }
+    assert {kind: policy(document)[kind] for kind in hashes} == hashes
+
+
+def test_a_page_has_headings_in_order_landmarks_and_no_name_twice(home: Path) -> None:
+    """One h1, no level is skipped, header, main and footer, a language, and ids that are there and unique."""
+    document = parse(a_page(home, ("a note",)))
+    levels = [HEADINGS.index(element.tag) for element in document.iter() if element.tag in HEADINGS]
+    assert levels.count(0) == 1
+    assert all(after - before <= 1 for before, after in zip([-1, *levels], levels, strict=False))
+    assert document.get("lang") == "en"
+    tags = Counter(element.tag for element in document.iter())
+    assert [tags[tag] for tag in ("header", "main", "footer", "aside", "title")] == [1] * 5
+    ids = [element.get("id") for element in document.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {element.get("aria-labelledby", "data") for element in document.iter()} <= set(ids)
+
+
+def test_every_chart_says_what_it_shows_and_has_its_numbers(home: Path) -> None:
+    """A figure has a caption, a drawing with a name, and a table that is open until a script closes it; the values that
+    are drawn are as many."""
+    document = parse(a_page(home, days=5))
+    drawn = {chart["key"]: chart for chart in json.loads(text_of(by_id(document, "data")))["charts"]}
+    figures = {figure.get("id"): figure for figure in document.iter("figure")}
+    assert list(figures) == list(drawn) == ["cost", "executions", "latency", "success", "mix"]
+    for key, figure in figures.items():
+        (canvas,), (details,) = figure.iter("canvas"), figure.iter("details")
+        assert (canvas.get("role"), details.get("open")) == ("img", "")
+        assert text_of(next(figure.iter("h3"))) in canvas.get("aria-label", "")
+        rows = [list(row) for body in figure.iter("tbody") for row in body]
+        series = drawn[key or ""]["series"]
+        assert [len(row) for row in rows] == [1 + len(series)] * 5
+        assert [len(one["values"]) for one in series] == [5] * len(series)
+
+
+def test_every_cell_of_a_head_and_of_a_first_column_is_a_heading(home: Path) -> None:
+    """Who hears a table hears of what a number is; who has no mouse can scroll it."""
+    document = parse(a_page(home))
+    assert {cell.get("scope") for head in document.iter("thead") for cell in head.iter("th")} == {"col"}
+    assert all(row[0].get("scope") == "row" for body in document.iter("tbody") for row in body.iter("tr"))
+    regions = [element for element in document.iter("div") if element.get("class") == "scroll"]
+    assert len(regions) == len(list(document.iter("table")))
+    assert all(region.get("tabindex") == "0" and region.get("aria-label") for region in regions)
+
+
+def test_a_page_is_ascii(home: Path) -> None:
+    """It is the same page in whatever encoding standard output has; the text is the right one all the same."""
+    place = place_at(find_home(home), str(home / "metrics.db"))[0]
+    Store(place.database).add([an_execution(agent_name="Jürgen 漢字 🙂", model="modèle")])
+    text = shown(place)
+    assert text.isascii()
+    assert "Jürgen 漢字 🙂" in text_of(parse(text))
+    assert json.loads(text_of(by_id(parse(text), "data")))["charts"][-1]["series"][0]["name"] == "modèle"
+
+
+def test_a_page_about_nothing_runs_no_script(home: Path) -> None:
+    """It says what it was given to say, commands as such."""
+    document = parse(
+        shown(place_at(find_home(home), str(home / "none.db"))[0], ("Nothing yet:", "  claude-force ingest"))
+    )
+    assert not list(document.iter("script"))
+    assert [text_of(item) for item in document.iter("li")] == ["Nothing yet:", "claude-force ingest"]
+    assert text_of(next(document.iter("code"))) == "claude-force ingest"
+    assert "script-src" not in policy(document)
+
+
+@pytest.mark.parametrize(
+    ("days", "interval"),
+    [(0, "hourly"), (3, "hourly"), (4, "daily"), (366, "daily"), (401, "weekly"), (2800, "weekly"), (2801, "monthly")],
+)
+def test_the_interval_fits_the_period(days: int, interval: str) -> None:
+    """A few days are shown by hours, a year by days, more by weeks and months."""
+    assert interval_for(days * DAY_US) == interval
+
+
+def _luminance(color: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_can_be_seen(theme: int) -> None:
+    """Text has a contrast of 4.5 (WCAG AA), what is drawn of 3, in both themes."""
+    blocks = re.findall(r"--page:.*?--high:[^;]+;", (ASSETS / "page.css").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    colors = dict(re.findall(r"--(\w+): (#\w{6})", blocks[theme]))
+    for text, ground in (("ink", "page"), ("ink", "card"), ("ink", "note"), ("muted", "page"), ("muted", "card"),
+                         ("red", "card")):  # fmt: skip
+        assert _contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
+    for tone in ("blue", "red", "teal", "purple", "ochre", "grey", "low", "middle", "high"):
+        assert _contrast(colors[tone], colors["card"]) >= 3, tone
