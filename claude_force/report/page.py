@@ -111,6 +111,7 @@ def _headline(content: Content, reference_model: str) -> str:
     within = "" if summary.is_exact else "within 1%"
     saved = savings(totals)
     family = model_family(reference_model)
+    reference = f"{family[:1].upper()}{family[1:]}"
     tiles = [
         _tile("Executions", "total_executions", totals.executions, count(totals.executions),
               f"{count(totals.failures)} failed"),
@@ -118,7 +119,7 @@ def _headline(content: Content, reference_model: str) -> str:
               f"{count(totals.successes)} of {count(totals.executions)}"),
         _tile("Total cost", "total_cost", totals.cost, money(totals.cost), ""),
         _tile("Cost per execution", "avg_cost_per_execution", totals.average_cost, unit_cost(totals.average_cost), ""),
-        _tile(f"Saved (vs {family[:1].upper()}{family[1:]} only)", "cost_savings", saved["percent"], percent(saved["percent"]),
+        _tile(f"Saved (vs {reference} only)", "cost_savings", saved["percent"], percent(saved["percent"]),
               money(saved["amount"])),
         _tile("Average time", "avg_execution_time_ms", totals.average_ms, duration(totals.average_ms), ""),
         *(_tile(f"{key[:3].upper()} latency", key, value, duration(value), within) for key, value in ranked.items()),
