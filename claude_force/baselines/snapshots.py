@@ -66,7 +66,8 @@ def measure(connection: Connection, chosen: Filter, *dimensions: Dimension) -> d
         restricted = chosen if name is None else _restricted(chosen, dimensions[0], name)
         totals = sum((group.totals for group in models), Totals())
         report = Summary(chosen.window.label, totals, ranked.get(name, Percentiles()), is_exact, [], models, Archived())
-        snapshots[name] = _snapshot(report, filters_of(restricted), durations.get(name), costs.get(name))
+        times = durations.get((name,) if dimensions else ())
+        snapshots[name] = _snapshot(report, filters_of(restricted), times, costs.get(name))
     return snapshots
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from claude_force.export.base import Pushed, Target
     from claude_force.place import Place
 
-COMMANDS: dict[str, str] = {}
+COMMANDS = {
+    "otlp": "claude_force.cli.push_otlp:otlp",
+}
 
 
 @click.group(cls=LazyGroup, commands_of=COMMANDS)

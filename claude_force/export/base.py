@@ -48,5 +48,10 @@ class Target(Protocol):
 
 def require(module: str, extra: str) -> None:
     """Raise MissingExtra, with the line that installs it, where the library of an extra is not there."""
-    if find_spec(module) is None:
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        # Of a package inside one that is not there.
+        found = None
+    if found is None:
         raise MissingExtra(f"{module} is not installed: pip install 'claude-force[{extra}]'")

@@ -1,12 +1,13 @@
 """`performance.exporters` of claude.json: the targets that figures are pushed to, one of each kind.
 
-The module of a kind says which fields it has (`FIELDS`) and makes the target of them (`target`). What a command was
-given stands before what the file says; what neither says is the default of the kind.
+The module of a kind says which fields it has (`FIELDS`) and makes the target of them (`target`); where a system has
+variables of its own for a field, it names them (`VARIABLES`). What a command was given stands before these, and they
+before what the file says; what none of them says is the default of the kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -30,12 +31,25 @@ def target_of(
     module = import_module(f"claude_force.export.{kind}")
     stated = configured.get(kind, {})
     if isinstance(stated, dict):
-        stated = stated | {name: value for name, value in given.items() if value is not None}
+        stated = _overridden(stated, _said_by(environment, getattr(module, "VARIABLES", {})))
+        stated = _overridden(stated, {name: value for name, value in given.items() if value is not None})
     fields = Fields(kind, stated, module.FIELDS, environment, folder)
     target = cast("Target", module.target(fields))
     if fields.problems:
         raise SettingsError("; ".join(f"{_SECTION}: {kind}: {problem}" for problem in fields.problems))
     return target
+
+
+def _said_by(environment: Mapping[str, str], variables: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The fields that variables say, each as a reference to the first of its variables that is set."""
+    known = {field: [name for name in names if environment.get(name)] for field, names in variables.items()}
+    return {field: f"${{{names[0]}}}" for field, names in known.items() if names}
+
+
+def _overridden(stated: Mapping[str, Any], better: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stated, but for the fields that are known better, and the files of those."""
+    files = {f"{field}_file" for field in better}
+    return {field: value for field, value in stated.items() if field not in files} | dict(better)
 
 
 def unknown_kinds(configured: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from claude_force.query.archives import MonthToArchive, archived, months_before,
 from claude_force.query.cells import extent
 from claude_force.query.filter import Dimension, Filter
 from claude_force.query.moments import beginnings, edges, hours
-from claude_force.query.names import errors, has_name, names
+from claude_force.query.names import errors, first_names, has_name, names
 from claude_force.query.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
 from claude_force.query.rows import (
     PAGE,
@@ -39,6 +39,7 @@ __all__ = [
     "edges",
     "errors",
     "extent",
+    "first_names",
     "has_name",
     "hours",
     "iterate",

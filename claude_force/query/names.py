@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from claude_force.clock import HOUR_US
 from claude_force.database import Connection
 from claude_force.query.cells import Union, parts_of
@@ -48,6 +50,14 @@ def has_name(connection: Connection, dimension: Dimension, name: str) -> bool:
 def names(connection: Connection, dimension: Dimension) -> list[str]:
     """Every name that occurs in a dimension, sorted."""
     return sorted(row[0] for row in connection.fetch(_names(dimension)))
+
+
+def first_names(connection: Connection, dimension: Literal["agent_name", "model"], limit: int) -> list[str]:
+    """The names that a dimension had first, in the order in which they came. Once it has so many they stay the same."""
+    rows = connection.fetch(
+        f"SELECT {dimension} FROM series GROUP BY {dimension} ORDER BY MIN(series_id) LIMIT :most", {"most": limit}
+    )
+    return [row[0] for row in rows]
 
 
 def _names(dimension: Dimension) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from claude_force.clock import DAY_US
 from claude_force.database import Connection, Row
@@ -20,12 +21,15 @@ EXACT_LIMIT = 10_000
 
 PERCENTS = (50, 95, 99)
 
+Names = tuple[Any, ...]
+"""The names of a group, one for each dimension; None for one that it does not have."""
+
 
 def percentiles(connection: Connection, chosen: Filter, within: int | None = None) -> tuple[Percentiles, bool]:
     """The nearest-rank percentiles over all chosen executions that were timed, and whether they are exact; otherwise
     each is at most 1 % away. `within` is how many executions the period has in all, where that was counted already."""
     found, is_exact = _percentiles(connection, chosen, (), within)
-    return found.get(None, Percentiles()), is_exact
+    return found.get((), Percentiles()), is_exact
 
 
 def percentiles_by(
@@ -33,25 +37,24 @@ def percentiles_by(
 ) -> tuple[dict[str | None, Percentiles], bool]:
     """The nearest-rank percentiles by each name, and whether they are exact; a name none of whose executions was timed
     is left out."""
-    return _percentiles(connection, chosen, (dimension,), None)
+    found, is_exact = _percentiles(connection, chosen, (dimension,), None)
+    return {names[0]: ranks for names, ranks in found.items()}, is_exact
 
 
-def durations_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[str | None, Counter[int]]:
-    """How many of the chosen executions have a duration in each bin (see `rollup.bin_of`), by the names of a dimension;
-    without one it is all of them, under None."""
-    name = LABELLED[dimensions[0]] if dimensions else "NULL"
-    return _bins(connection, chosen, parts_of(connection, chosen, DAY, *dimensions), name)
+def durations_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[Names, Counter[int]]:
+    """How many of the chosen executions have a duration in each bin (see `rollup.bin_of`), by each combination of names
+    that occurs. Without a dimension it is all of them, under the empty combination."""
+    return _bins(connection, chosen, parts_of(connection, chosen, DAY, *dimensions), dimensions)
 
 
 def _percentiles(
     connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...], within: int | None
-) -> tuple[dict[str | None, Percentiles], bool]:
-    name = LABELLED[dimensions[0]] if dimensions else "NULL"
+) -> tuple[dict[Names, Percentiles], bool]:
     parts = parts_of(connection, chosen, DAY, *dimensions)
     is_short = not parts.buckets or _within(connection, chosen, within) <= EXACT_LIMIT
     if is_short and not (parts.archived.end_us and archived(connection, Filter(chosen.window)).executions):
-        return _exact_percentiles(connection, chosen, name), True
-    bins = _bins(connection, chosen, parts, name)
+        return _exact_percentiles(connection, chosen, dimensions), True
+    bins = _bins(connection, chosen, parts, dimensions)
     return {group: Percentiles(*nearest_ranks(counts, PERCENTS)) for group, counts in bins.items()}, False
 
 
@@ -59,40 +62,47 @@ def _within(connection: Connection, chosen: Filter, known: int | None) -> int:
     return totals(connection, Filter(chosen.window)).executions if known is None else known
 
 
-def _exact_percentiles(connection: Connection, chosen: Filter, name: str) -> dict[str | None, Percentiles]:
+def _exact_percentiles(
+    connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...]
+) -> dict[Names, Percentiles]:
     """Nearest rank: the smallest duration such that at least p percent of the group is not above it, whose rank is
     p * n / 100 rounded up."""
-    tables, condition, parameters = rows_from(chosen, name != "NULL", "duration_us IS NOT NULL")
+    tables, condition, parameters = rows_from(chosen, bool(dimensions), "duration_us IS NOT NULL")
     ranks = ", ".join(f"MAX(CASE WHEN place = (size * {p} + 99) / 100 THEN duration_us END)" for p in PERCENTS)
+    labels = [LABELLED[dimension] for dimension in dimensions]
+    group = f"PARTITION BY {', '.join(labels)} " if labels else ""
+    places = ", ".join(f"name_{index}" for index in range(len(labels)))
     rows = connection.fetch(
         f"""
-        SELECT name, {ranks}
+        SELECT {f"{places}, " if labels else ""}{ranks}
         FROM (
-            SELECT {name} AS name, duration_us,
-                ROW_NUMBER() OVER (PARTITION BY {name} ORDER BY duration_us) AS place,
-                COUNT(*) OVER (PARTITION BY {name}) AS size
+            SELECT {"".join(f"{label} AS name_{index}, " for index, label in enumerate(labels))}duration_us,
+                ROW_NUMBER() OVER ({group}ORDER BY duration_us) AS place,
+                COUNT(*) OVER ({group}) AS size
             FROM {tables}{condition}
         ) AS ranked
-        GROUP BY name
+        {f"GROUP BY {places}" if labels else ""}
         """,
         parameters,
     )
-    return {row[0]: Percentiles(*row[1:]) for row in rows}
+    return {tuple(row[: len(labels)]): Percentiles(*row[len(labels) :]) for row in rows}
 
 
-def _bins(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, Counter[int]]:
-    """How many executions have a duration in each bin, by name."""
-    found: dict[str | None, Counter[int]] = {}
-    for group, number, count in _binned(connection, chosen, parts, name):
-        found.setdefault(group, Counter())[number] += int(count)
-    for group, durations in _durations(connection, chosen, parts, name).items():
-        found.setdefault(group, Counter()).update(bins_of(durations))
+def _bins(
+    connection: Connection, chosen: Filter, parts: Parts, dimensions: tuple[Dimension, ...]
+) -> dict[Names, Counter[int]]:
+    """How many executions have a duration in each bin, by names."""
+    found: dict[Names, Counter[int]] = {}
+    for *group, number, count in _binned(connection, chosen, parts, dimensions):
+        found.setdefault(tuple(group), Counter())[number] += int(count)
+    for names, durations in _durations(connection, chosen, parts, dimensions).items():
+        found.setdefault(names, Counter()).update(bins_of(durations))
     return found
 
 
-def _binned(connection: Connection, chosen: Filter, parts: Parts, name: str) -> list[Row]:
-    """Name, bin and how many executions, of those that are counted in bins."""
-    by_series = name != "NULL" or chosen.has_labels
+def _binned(connection: Connection, chosen: Filter, parts: Parts, dimensions: tuple[Dimension, ...]) -> list[Row]:
+    """Names, bin and how many executions, of those that are counted in bins."""
+    by_series = bool(dimensions) or chosen.has_labels
     union = Union()
     for level, first, end in parts.buckets:
         union.add(
@@ -110,22 +120,26 @@ def _binned(connection: Connection, chosen: Filter, parts: Parts, name: str) -> 
     if not union.selects:
         return []
     conditions, named = chosen.conditions()
+    keys = ", ".join([*(LABELLED[dimension] for dimension in dimensions), "bin"])
     return connection.fetch(
-        f"SELECT {name}, bin, SUM(executions) FROM ({union.sql}) AS binned"
-        f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)} GROUP BY 1, 2",
+        f"SELECT {keys}, SUM(executions) FROM ({union.sql}) AS binned"
+        f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)} GROUP BY {keys}",
         union.parameters | named,
     )
 
 
-def _durations(connection: Connection, chosen: Filter, parts: Parts, name: str) -> dict[str | None, list[int]]:
-    """The durations, by name, of the rows that the bins do not count."""
-    found: dict[str | None, list[int]] = {}
+def _durations(
+    connection: Connection, chosen: Filter, parts: Parts, dimensions: tuple[Dimension, ...]
+) -> dict[Names, list[int]]:
+    """The durations, by names, of the rows that the bins do not count."""
+    found: dict[Names, list[int]] = {}
+    columns = ", ".join([*(LABELLED[dimension] for dimension in dimensions), "duration_us"])
     for window, is_uncounted in (*((edge, False) for edge in parts.edges), (parts.inside, True)):
         tables, condition, parameters = rows_from(
-            replace(chosen, window=window), name != "NULL", "duration_us IS NOT NULL"
+            replace(chosen, window=window), bool(dimensions), "duration_us IS NOT NULL"
         )
         if is_uncounted:
             tables, condition = tables.replace("executions", UNCOUNTED), f"{condition} AND {OF_UNCOUNTED}"
-        for group, duration_us in connection.fetch(f"SELECT {name}, duration_us FROM {tables}{condition}", parameters):
-            found.setdefault(group, []).append(duration_us)
+        for *group, duration_us in connection.fetch(f"SELECT {columns} FROM {tables}{condition}", parameters):
+            found.setdefault(tuple(group), []).append(duration_us)
     return found

@@ -27,7 +27,7 @@ HTTP_CLIENTS = {
     "http.client",
     "urllib.request",
 }
-HEAVY = {"sqlalchemy", "alembic", "apscheduler", "pydantic", "psycopg", "genai_prices"} | HTTP_CLIENTS
+HEAVY = {"sqlalchemy", "alembic", "apscheduler", "pydantic", "psycopg", "genai_prices", "opentelemetry"} | HTTP_CLIENTS
 
 _LOADED_BY_COMMAND = """
 import contextlib, io, json, sys

@@ -68,12 +68,14 @@ def test_costs_and_durations_are_counted_as_their_rows_are(database: Database, s
     inside = [one for one in history if one.timestamp_us >= chosen.window.start_us]
     with database.read() as connection:
         costs, durations = costs_by(connection, chosen), query.durations_by(connection, chosen)
-        by_agent = costs_by(connection, chosen, "agent_name"), query.durations_by(connection, chosen, "agent_name")
+        costs_by_agent = costs_by(connection, chosen, "agent_name")
+        durations_by_agent = query.durations_by(connection, chosen, "agent_name")
     assert costs[None] == bins_of(one.cost_nanousd // 1000 for one in inside if one.cost_nanousd is not None)
-    assert durations[None] == bins_of(one.duration_us for one in inside if one.duration_us is not None)
-    for found, whole in zip(by_agent, (costs, durations), strict=True):
-        assert sum(found.values(), Counter()) == whole[None]
-        assert set(found) == {"python-expert", "b"}
+    assert durations[()] == bins_of(one.duration_us for one in inside if one.duration_us is not None)
+    assert sum(costs_by_agent.values(), Counter()) == costs[None]
+    assert sum(durations_by_agent.values(), Counter()) == durations[()]
+    assert set(costs_by_agent) == {"python-expert", "b"}
+    assert set(durations_by_agent) == {("python-expert",), ("b",)}
 
 
 def test_a_cost_at_a_bound_is_in_the_bin_that_begins_there(database: Database, store: Store) -> None:

@@ -1,0 +1,28 @@
+"""`claude-force push otlp`: metrics to OpenTelemetry."""
+
+from __future__ import annotations
+
+import click
+
+from claude_force.cli.options import database_option
+from claude_force.cli.push import push_to
+
+
+@click.command()
+@click.option(
+    "--endpoint", metavar="URL", help="Where it is received; /v1/metrics is added.  [default: http://localhost:4318]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@database_option
+def otlp(endpoint: str | None, as_json: bool, location: str | None) -> None:
+    """Export metrics to OpenTelemetry.
+
+    They go by OTLP over HTTP to a collector, or to any service that takes OTLP. The variables
+    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS stand before what claude.json says; docs/otlp.md names
+    the metrics.
+
+    \b
+    Example:
+      claude-force push otlp --endpoint http://localhost:4318
+    """
+    push_to(location, "otlp", {"endpoint": endpoint}, as_json=as_json)

@@ -1,0 +1,70 @@
+"""`claude-force push otlp`, and the job of the scheduler that does the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from claude_force.database import Database
+from claude_force.store import Store
+from tests.builders import an_execution
+from tests.conftest import Run
+from tests.counterparts import Reply, scripted, unused_port
+from tests.daemons import eventually, last, scheduler
+
+
+@pytest.fixture
+def stored(store: Store) -> Store:
+    """A store of one execution."""
+    store.add([an_execution()])
+    return store
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_command_says_what_it_did(location: str, run: Run) -> None:
+    """In one line, or as JSON."""
+    with scripted() as server:
+        done = run("push", "otlp", "--endpoint", server.url, "--db", location)
+        as_json = run("push", "otlp", "--endpoint", server.url, "--db", location, "--json")
+    shown = server.url.rstrip("/")
+    said = f"✅ Metrics exported to OpenTelemetry: {shown} (executions 1, points 8)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    assert json.loads(as_json.stdout) == {"destination": shown, "executions": 1, "points": 8, "remarks": []}
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_receiver_that_refuses_is_one_line(location: str, run: Run) -> None:
+    """On stderr, with exit code 1 and nothing of the libraries beside it."""
+    with scripted([Reply(403, b"")]) as server:
+        done = run("push", "otlp", "--db", location, env={"OTEL_EXPORTER_OTLP_ENDPOINT": server.url})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: OpenTelemetry: 127.0.0.1 answered 403\n"
+
+
+def test_the_scheduler_pushes_to_what_claude_json_names(
+    database: Database, stored: Store, location: str, home: Path
+) -> None:
+    """The job push-otlp runs, and what it sent stands in its run."""
+    with scripted() as server:
+        section = {"exporters": {"otlp": {"endpoint": server.url}}}
+        (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+        with scheduler(location, home):
+            found = eventually(lambda: last(database, "push-otlp"))
+        assert (found.outcome, found.problem) == ("ok", None)
+        assert json.loads(found.counts) == {"executions": 1, "points": 8}
+        sent = ExportMetricsServiceRequest.FromString(server.requests[0].body)
+    assert sent.resource_metrics[0].scope_metrics[0].metrics
+
+
+def test_a_job_whose_receiver_is_away_says_so(database: Database, stored: Store, location: str, home: Path) -> None:
+    """Its run has failed, with the reason; the scheduler goes on."""
+    section = {"exporters": {"otlp": {"endpoint": f"http://127.0.0.1:{unused_port()}"}}}
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+    with scheduler(location, home) as process:
+        found = eventually(lambda: last(database, "push-otlp"))
+        assert process.poll() is None
+    assert found.outcome == "failed"
+    assert "OpenTelemetry: the connection to 127.0.0.1 failed" in str(found.problem)
