@@ -43,6 +43,17 @@ def plain(text: str, limit: int = TEXT_LIMIT) -> str:
     return fit(map(for_terminal, text), limit)
 
 
+def for_json(text: str) -> str:
+    """JSON text as it is, but that characters which a terminal would obey, or that cannot be seen, are escapes: the
+    same JSON."""
+    return re.sub(r"[^\n\x20-\x7e]", lambda found: found[0] if found[0].isprintable() else _json_escape(found[0]), text)
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
+
+
 def for_csv(text: str) -> str:
     """A cell that no spreadsheet takes for a formula: a leading apostrophe where one would (OWASP's list)."""
     return f"'{text}" if text.lstrip(" \u00a0").startswith(_FORMULA) else text

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from claude_force.errors import OutputError
+from claude_force.escape import for_json
 from claude_force.private_files import replacing
 
 
@@ -64,6 +65,5 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def write_json(value: Mapping[str, Any], file: TextIO) -> None:
-    """A result as indented JSON."""
-    json.dump(value, file, indent=2, ensure_ascii=not is_unicode(file), allow_nan=False)
-    file.write("\n")
+    """A result as indented JSON, which no terminal obeys."""
+    file.write(for_json(json.dumps(value, indent=2, ensure_ascii=not is_unicode(file), allow_nan=False)) + "\n")

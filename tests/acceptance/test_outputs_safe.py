@@ -1,0 +1,162 @@
+"""Every output of the program, with hostile names wherever names can be: what is read on a terminal stays text.
+
+Each command of the tree is in the table, so that one that is new has to be put there: with the lines that are run, or
+with the reason why it shows nothing from outside.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from claude_force import clock
+from claude_force.cli.root import cli
+from claude_force.clock import DAY_US, SECOND_US
+from claude_force.opening import open_database
+from claude_force.result import JobRun
+from claude_force.store import Store
+from claude_force.store import jobs as job_runs
+from tests.acceptance.test_bad_usage import HOSTILE
+from tests.builders import an_execution
+from tests.conftest import Run
+from tests.docs.test_import_weight import walk
+
+SECRET = "hooks-secret-7f3a9c"
+FILTERS = ("--start", "2020-01-01")
+REPORTS = ("summary", "by-agent", "by-model", "by-workflow", "by-project", "costs", "trends", "errors", "blocks")
+
+LINES: dict[str, list[str]] = {
+    **{f"analytics {name}": ["", "--json", "--format csv", "--format markdown"] for name in REPORTS},
+    "analytics export": ["--format csv", "--format csv --all-columns"],
+    "alerts check": ["", "--json"],
+    "alerts explain": ["by-agent"],
+    "alerts history": ["", "--json"],
+    "alerts list": ["", "--json"],
+    "alerts silence": ["by-agent --for 1h"],
+    "alerts test": ["hook"],
+    "alerts unsilence": ["by-agent"],
+    "archive": ["--dry-run", "--dry-run --json"],
+    "baseline check": ["", "--json", "--format markdown", "--format junit", "--format github"],
+    "baseline create": ["again --start 2020-01-01"],
+    "baseline delete": ["evil --dry-run"],
+    "baseline list": ["", "--json"],
+    "baseline show": ["evil", "evil --json"],
+    "config get": ["performance.channels"],
+    "config list": ["", "--json"],
+    "db check": [""],
+    "db reprice": ["--dry-run"],
+    "doctor": ["", "--json"],
+    "import": ["hostile.jsonl --dry-run"],
+    "ingest": ["transcripts --dry-run"],
+    "report": ["--output -"],
+    "scheduler run": ["alerts"],
+    "scheduler status": ["", "--json"],
+    "statusline": [""],
+}
+
+SILENT = {
+    "completion": "prints a script of click alone; what it offers are words that no shell obeys",
+    "config path": "prints a path of this machine alone",
+    "config set": "prints what its user has just typed",
+    "config unset": "prints what its user has just typed",
+    "db backup": "prints a path that its user named",
+    "db current": "prints revisions",
+    "db path": "prints a path that its user named",
+    "db rebuild": "prints a count",
+    "db upgrade": "prints revisions",
+    "push otlp": "prints counts and a destination; what it sends is in test_export_otlp",
+    "scheduler install": "prints a unit of this program",
+    "scheduler jobs": "prints a list of ours",
+    "scheduler start": "prints a pid and a path",
+    "scheduler stop": "prints a pid",
+}
+
+
+@pytest.fixture
+def hostile_home(home: Path, run: Run) -> Path:
+    """A home in which every name is hostile: of agents, models, workflows, projects, errors, rules, channels, problems
+    of jobs, files and lines that were rejected. An alert fires, and the secret of a channel is in its variable."""
+    database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
+    now_us = clock.now_us()
+    Store(database).add(
+        an_execution(
+            timestamp_us=now_us - 30 * SECOND_US - number * DAY_US // 10, agent_name=name, model=name, workflow_id=name,
+            project=name, error_type=name, success=number % 2 == 0, source="jsonl" if number % 2 else "claude-code",
+            cost_nanousd=None if number % 3 else 1_000_000,
+        )
+        for name in HOSTILE
+        for number in range(12)
+    )  # fmt: skip
+    with database.write() as connection:
+        problem = "; ".join(HOSTILE)
+        run_of = JobRun("r", "ingest", "\x1b[31mhost", 1, now_us - 5, now_us - 4, job_runs.FAILED, "{}", problem)
+        job_runs.begin(connection, run_of)
+    database.close()
+    rule = {"metric": "success_rate", "operator": "<", "threshold": 95, "window": "1h", "by": "agent", "min_samples": 1}
+    channels = {"hook": {"type": "webhook", "url": "http://127.0.0.1:9/${HOOK}"}, "\x1b[31mred": {"type": "\x9b31m"}}
+    section = {"alerts": {"by-agent": rule, "\x1b]0;owned\x07": {"metric": "\u202eevil"}}, "channels": channels}
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+    (home / "hostile.jsonl").write_text("\n".join([*HOSTILE, json.dumps({"agent_name": "\x1b[31m", "\x9bkey": 1})]))
+    folder = home / "transcripts" / "\x1b[31mred"
+    folder.mkdir(parents=True)
+    (folder / "\x1b]0;owned.jsonl").write_text('{"type": "assistant", "message": 1}\nnot json \x1b[31m\n')
+    assert run("baseline", "create", "evil", *FILTERS).returncode == 0
+    return home
+
+
+def leaves() -> list[str]:
+    """Every command that does something."""
+    return [" ".join(path) for path, command in walk(cli) if path and not hasattr(command, "commands")]
+
+
+def test_every_command_is_in_the_table() -> None:
+    """A new one is either run with hostile names, or has a reason not to be."""
+    assert sorted([*LINES, *SILENT]) == sorted(leaves())
+
+
+def is_text(shown: str) -> bool:
+    """Whether a terminal only shows it: characters that can be seen, and ends of lines."""
+    return all(char.isprintable() or char == "\n" for char in shown)
+
+
+@pytest.mark.parametrize("command", LINES)
+def test_what_is_shown_stays_text(command: str, hostile_home: Path, run: Run) -> None:
+    """No control character, escape sequence, direction override or secret on either stream, in any format; JSON is
+    JSON, and no cell of CSV is a formula."""
+    if command == "alerts unsilence":
+        run("alerts", "silence", "by-agent", "--for", "1h")
+    for line in LINES[command]:
+        done = run(*command.split(), *line.split(), env={"HOOK": SECRET}, stdin=subprocess.DEVNULL)
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said
+        assert "error: unexpected" not in said
+        assert SECRET not in said
+        assert is_text(done.stderr), done.stderr
+        if "csv" in line:
+            assert no_formulas(done.stdout)
+        else:
+            assert is_text(done.stdout), (line, done.stdout)
+        if "json" in line and done.stdout:
+            json.loads(done.stdout)
+
+
+def no_formulas(text: str) -> bool:
+    """Whether no spreadsheet takes a cell for a formula."""
+    cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert cells
+    return not any(cell.lstrip(" \u00a0").startswith(("=", "+", "@", "\t", "\r", "\n")) for cell in cells)
+
+
+@pytest.mark.parametrize("option", ["--agent", "--model", "--workflow", "--project", "--source"])
+@pytest.mark.parametrize("name", ["\x1b[31mred", "\u202eevil", "a\nb"])
+def test_an_error_that_quotes_a_name_is_one_line_of_text(option: str, name: str, hostile_home: Path, run: Run) -> None:
+    """Also what its user typed, or pasted."""
+    done = run("analytics", "summary", option, f"{name}-nobody")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert is_text(done.stderr)
