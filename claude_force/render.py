@@ -18,7 +18,8 @@ from claude_force.output import is_unicode
 _RULE = "━" * 46
 _BAR_WIDTH = 12
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_SUBSTITUTES = dict(zip("━─–…→↗↘▏▎▍▌▋▊▉█", "=--~>^v|||||####", strict=False))
+_LEVELS = "▁▂▃▄▅▆▇█"
+_SUBSTITUTES = dict(zip("━─–…→↗↘▏▎▍▌▋▊▉█▁▂▃▄▅▆▇", "=--~>^v|||||###_.:-=+*", strict=True))
 _TERMINAL_ONLY = re.compile(r"^\d+\. | *[▏▎▍▌▋▊▉█]+$")
 _DEFAULT_WIDTH = 80
 _NARROWEST = 20
@@ -61,7 +62,7 @@ def write_page(page: Page, file: TextIO) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    _allow_substitutes(file)
+    allow_substitutes(file)
     console = Console(file=file, highlight=False, markup=False, emoji=False)
     if console.width < _NARROWEST:
         # COLUMNS says something that no terminal is.
@@ -146,7 +147,7 @@ def cell_width(text: str) -> int:
     return cell_len(text)
 
 
-def _allow_substitutes(file: TextIO) -> None:
+def allow_substitutes(file: TextIO) -> None:
     """On a terminal that cannot show our rules and bars, show what it can, in as many cells."""
     if hasattr(file, "reconfigure") and not is_unicode(file):
         codecs.register_error("claude-force", _substitute)
@@ -161,7 +162,7 @@ def _substitute(error: UnicodeError) -> tuple[str, int]:
 
 def write_markdown(page: Page, file: TextIO) -> None:
     """The page as Markdown; bars are left out."""
-    _allow_substitutes(file)
+    allow_substitutes(file)
     file.write(f"## {for_markdown(page.heading)}\n")
     for part in page.parts:
         file.write("\n")
@@ -198,3 +199,14 @@ def bar(value: float, largest: float, width: int = _BAR_WIDTH) -> str:
     eighths = max(1, round(8 * width * value / largest))
     whole, rest = divmod(eighths, 8)
     return "█" * whole + (_EIGHTHS[rest] if rest else "")
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """A character for each value, as high as it is beside the largest: nothing is the lowest and something is higher;
+    what is not known is blank."""
+    largest = max((value for value in values if value is not None), default=0)
+    return "".join(" " if value is None else _LEVELS[_level(value, largest)] for value in values)
+
+
+def _level(value: float, largest: float) -> int:
+    return max(1, round((len(_LEVELS) - 1) * value / largest)) if value > 0 else 0

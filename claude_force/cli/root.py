@@ -24,6 +24,7 @@ DEBUG_VARIABLE = "CLAUDE_FORCE_DEBUG"
 
 COMMANDS = {
     "analytics": "claude_force.cli.analytics:analytics",
+    "dashboard": "claude_force.cli.dashboard:dashboard",
     "report": "claude_force.cli.report:report",
     "statusline": "claude_force.cli.statusline:statusline",
     "ingest": "claude_force.cli.ingesting:ingest",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from claude_force.query.archives import MonthToArchive, archived, months_before, stored_uids, tombstones
 from claude_force.query.cells import extent
 from claude_force.query.filter import Dimension, Filter
-from claude_force.query.moments import beginnings, edges, hours
+from claude_force.query.moments import beginnings, edges, hours, slots
 from claude_force.query.names import errors, first_names, has_name, names
 from claude_force.query.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
 from claude_force.query.rows import (
@@ -18,6 +18,7 @@ from claude_force.query.rows import (
     iterate,
     iterate_rows,
     known_uids,
+    newest,
     page,
     read_every_column,
     rows_of,
@@ -47,11 +48,13 @@ __all__ = [
     "known_uids",
     "months_before",
     "names",
+    "newest",
     "page",
     "percentiles",
     "percentiles_by",
     "read_every_column",
     "rows_of",
+    "slots",
     "stored",
     "stored_uids",
     "tombstones",

@@ -103,16 +103,21 @@ def parts_of(connection: Connection, chosen: Filter, finest: int, *dimensions: D
     """How to answer for a period: by buckets of some levels, as far as roll-ups know what is asked."""
     window = chosen.window
     if not is_known_to_rollups(chosen, *dimensions):
-        return Parts((), (window,), Window(0, 0))
+        return rows_alone(window)
     reach, archived = reach_of_points(connection)
     if reach is None:
-        return Parts((), (window,), Window(0, 0))
+        return rows_alone(window)
     start, end = window.start_us, window.end_us
     # What lies beyond the history does not make an edge.
     beyond = (reach.last_us // LEVELS_US[ERA] + 1) * LEVELS_US[ERA]
     start = 0 if start is None or start <= reach.first_us else start
     parts = take_apart(start, beyond if end is None or end > reach.last_us else end, finest, coarsest)
     return parts._replace(archived=archived)
+
+
+def rows_alone(window: Window) -> Parts:
+    """How to answer for a period without roll-ups."""
+    return Parts((), (window,), Window(0, 0))
 
 
 def is_known_to_rollups(chosen: Filter, *dimensions: Dimension) -> bool:

@@ -1,4 +1,4 @@
-"""When executions were: the hours of a period, its first and last instants, where workflows began."""
+"""When executions were: the stretches of a period, its first and last instants, where workflows began."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from claude_force.clock import HOUR_US, Window
 from claude_force.database import Connection, Row
-from claude_force.query.cells import SUMS, Reading, Union, cells_of, parts_of, totals_of
+from claude_force.query.cells import SUMS, Reading, Union, cells_of, parts_of, rows_alone, totals_of
 from claude_force.query.filter import OF_SERIES, SERIES, SERIES_NAMES, Filter, rows_from, where, within
 from claude_force.result import Beginning, Extent, Totals
-from claude_force.rollup import EACH_SERIES, HOUR
+from claude_force.rollup import ALL_SERIES, EACH_SERIES, HOUR
 
 _WINDOWS_AT_ONCE = 100
 """Selects in one statement; SQLite takes 500."""
@@ -29,6 +29,22 @@ def hours(connection: Connection, chosen: Filter) -> dict[tuple[int, str], Total
         cells.parameters | named,
     )
     return {(int(row[0]), row[1]): totals_of(row[2:]) for row in rows}
+
+
+def slots(connection: Connection, chosen: Filter, size_us: int) -> dict[int, Totals]:
+    """The sums by stretches of `size_us` (their numbers since the epoch): of whole hours from roll-ups, of less from
+    rows, which archived executions do not have."""
+    is_hours = size_us % HOUR_US == 0
+    parts = parts_of(connection, chosen, HOUR, coarsest=HOUR) if is_hours else rows_alone(chosen.window)
+    scope = EACH_SERIES if chosen.has_labels else ALL_SERIES
+    cells = cells_of(chosen, parts, scope, Reading((f"{{at}} / {size_us} AS slot",)))
+    conditions, named = chosen.conditions(*SERIES_NAMES)
+    rows = connection.fetch(
+        f"SELECT slot, {SUMS} FROM ({cells.sql}) AS cells"
+        f"{' JOIN series USING (series_id)' if chosen.has_labels else ''}{where(conditions)} GROUP BY 1",
+        cells.parameters | named,
+    )
+    return {int(row[0]): totals_of(row[1:]) for row in rows}
 
 
 def edges(connection: Connection, chosen: Filter, windows: Sequence[Window]) -> list[Extent | None]:

@@ -74,6 +74,16 @@ def counted_page(connection: Connection, chosen: Filter, after: Row | None, size
     )
 
 
+def newest(connection: Connection, database: Database, size: int) -> list[ExecutionMetrics]:
+    """The last executions by time, the newest first. Raises DatabaseCorrupt for anything that no record holds."""
+    rows = connection.fetch(
+        f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} "
+        "ORDER BY timestamp_us DESC, executions.uid DESC LIMIT :size",
+        {"size": size},
+    )
+    return [_record_of(database, row) for row in database.decode_rows(rows)]
+
+
 def iterate_rows(database: Database, chosen: Filter) -> Iterator[Row]:
     """The rows (see `record.to_row`) of every chosen execution, oldest first, in constant memory.
 
@@ -95,10 +105,14 @@ def iterate_rows(database: Database, chosen: Filter) -> Iterator[Row]:
 def iterate(database: Database, chosen: Filter) -> Iterator[ExecutionMetrics]:
     """The same as records. Raises DatabaseCorrupt for anything that no record holds."""
     for row in iterate_rows(database, chosen):
-        try:
-            yield from_row(row)
-        except InvalidRecord as error:
-            raise DatabaseCorrupt(
-                f"{database.name} holds a row that no claude-force wrote ({identity_text(row[0])}: {error}); "
-                "restore a backup"
-            ) from error
+        yield _record_of(database, row)
+
+
+def _record_of(database: Database, row: Row) -> ExecutionMetrics:
+    try:
+        return from_row(row)
+    except InvalidRecord as error:
+        raise DatabaseCorrupt(
+            f"{database.name} holds a row that no claude-force wrote ({identity_text(row[0])}: {error}); "
+            "restore a backup"
+        ) from error

@@ -48,6 +48,7 @@ LINES: dict[str, list[str]] = {
     "baseline show": ["evil", "evil --json"],
     "config get": ["performance.channels"],
     "config list": ["", "--json"],
+    "dashboard": ["--once", "--once --window 7d --sort executions"],
     "db check": [""],
     "db reprice": ["--dry-run"],
     "doctor": ["", "--json"],
@@ -141,7 +142,7 @@ def test_what_is_shown_stays_text(command: str, hostile_home: Path, run: Run) ->
             assert no_formulas(done.stdout)
         else:
             assert is_text(done.stdout), (line, done.stdout)
-        if "json" in line and done.stdout:
+        if "--json" in line and done.stdout:
             json.loads(done.stdout)
 
 

@@ -116,6 +116,11 @@ def test_a_page_loads_nothing_heavy(history: Path) -> None:
     assert loaded_by_command("report", "--output", "-") & HEAVY == set()
 
 
+def test_a_frame_of_the_dashboard_loads_nothing_heavy(history: Path) -> None:
+    """As a report: rich and the standard library's SQLite; rules of alerts are not evaluated, so nothing is sent."""
+    assert loaded_by_command("dashboard", "--once") & HEAVY == set()
+
+
 def test_a_status_line_loads_even_less(history: Path) -> None:
     """Claude Code asks for it after every answer."""
     assert loaded_by_command("statusline") & (HEAVY | {"rich", "hashlib", "orjson"}) == set()

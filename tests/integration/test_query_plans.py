@@ -106,6 +106,7 @@ _REPORTS: dict[str, Report] = {
     ),
     "errors": query.errors,
     "sums by hour": query.hours,
+    "sums by hour of everything": lambda connection, chosen: query.slots(connection, chosen, HOUR_US),
     "blocks": lambda connection, chosen: session_blocks.blocks_in(connection, chosen, LENGTH),
 }
 every_report = pytest.mark.parametrize("report", _REPORTS)
@@ -164,6 +165,26 @@ def test_pages_come_in_order_of_the_index(window: Window, explained: ExplainingD
     }
     later_pages = [step for step in explained.plans[2:] if "executions" in step]
     assert all(step.startswith("SEARCH") for step in later_pages)
+
+
+def test_the_last_executions_are_the_end_of_the_index(explained: ExplainingDatabase) -> None:
+    """As many rows as were asked for are read, from the end of the index, and nothing is sorted."""
+    with explained.read() as connection:
+        found = query.newest(connection, explained, 50)
+    every = list(query.iterate(explained, Filter()))
+    assert found == every[:-51:-1]
+    assert explained.plans[:2] == [
+        f"SCAN executions USING INDEX {INDEX}",
+        "SEARCH series USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
+
+
+def test_minutes_are_read_between_two_instants(explained: ExplainingDatabase) -> None:
+    """What is shorter than the finest roll-up is added up from the rows of its period alone."""
+    with explained.read() as connection:
+        query.slots(connection, Filter(Window(NOON_US, NOON_US + HOUR_US)), HOUR_US // 60)
+    steps = [step for step in explained.plans if "executions" in step]
+    assert steps == [f"SEARCH executions USING INDEX {INDEX} (timestamp_us>? AND timestamp_us<?)"]
 
 
 def test_an_execution_is_found_by_its_identity(explained: ExplainingDatabase) -> None:

@@ -1,0 +1,72 @@
+"""What a refresh of the dashboard takes: `python benchmarks/dashboard.py DATABASE`.
+
+Prints, as JSON, the executions of the store and of the last week before its last execution, and for each window the
+median and the longest milliseconds of a reading and the median of drawing it at 80 x 24.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from claude_force import query
+from claude_force.clock import SECOND_US
+from claude_force.dashboard.figures import SPANS, Span, read_figures
+from claude_force.dashboard.frame import View, draw
+from claude_force.database import Database
+from claude_force.opening import open_database
+
+_TIMES = 25
+
+
+def measure(database: Database) -> dict[str, object]:
+    """The figures of one database."""
+    with database.read() as connection:
+        reach, stored = query.extent(connection), query.stored(connection)
+    if reach is None:
+        raise SystemExit(f"{database.name} holds no executions")
+    now_us = reach.last_us + SECOND_US
+    last_week = read_figures(database, "7d", now_us).periods["7d"].totals.executions
+    windows = {span: _window(database, span, now_us) for span in SPANS}
+    return {"executions": stored, "last_week": last_week, "windows": windows}
+
+
+def _window(database: Database, span: Span, now_us: int) -> dict[str, float]:
+    figures = read_figures(database, span, now_us)
+    read_ms = _timed(lambda: read_figures(database, span, now_us))
+    draw_ms = _timed(lambda: draw(figures, View(UTC, span), 80, 24))
+    return {
+        "read_median_ms": round(statistics.median(read_ms), 1),
+        "read_longest_ms": round(max(read_ms), 1),
+        "draw_median_ms": round(statistics.median(draw_ms), 1),
+    }
+
+
+def _timed(work: Callable[[], object]) -> list[float]:
+    taken = []
+    for _ in range(_TIMES):
+        start = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - start) * 1000)
+    return taken
+
+
+def main() -> None:
+    """Measure the database that is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("database", metavar="DATABASE")
+    with closing(open_database(parser.parse_args().database)) as database:
+        print(json.dumps(measure(database), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""`claude-force dashboard`: the figures as they change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from claude_force import clock
+from claude_force.cli.options import database_option, find_place, timezone_option
+from claude_force.dashboard.figures import SORT_KEYS, SPANS, Span, read_figures
+
+if TYPE_CHECKING:
+    from claude_force.analytics import SortKey
+    from claude_force.dashboard.frame import View
+    from claude_force.database import Database
+
+_REFRESH_S = click.FloatRange(0.5, 3600)
+_USUAL_HEIGHT = 24
+
+
+@click.command()
+@click.option(
+    "--window",
+    "span",
+    type=click.Choice(SPANS),
+    default="24h",
+    show_default=True,
+    help="The period of agents, models and sparklines.",
+)
+@click.option(
+    "--sort",
+    "sort_by",
+    type=click.Choice(SORT_KEYS),
+    default="cost",
+    show_default=True,
+    help="The agents with the most of this first.",
+)
+@click.option(
+    "--refresh", "refresh_s", type=_REFRESH_S, metavar="SECONDS", default=2.0, show_default=True, help="How often."
+)
+@click.option("--once", is_flag=True, help="Print one frame and end; also where the output is no terminal.")
+@timezone_option
+@database_option
+def dashboard(
+    span: Span, sort_by: SortKey, refresh_s: float, once: bool, zone_name: str | None, location: str | None
+) -> None:
+    """Watch what agents do, live in the terminal.
+
+    The last hour, 24 hours and 7 days side by side; agents, models and how it went over time in one of them; what
+    fires; and the last executions as they come in.
+
+    Keys: w or 1, 2, 3 change the window, s the order of agents, ? explains them, q ends it.
+
+    \b
+    Example:
+      claude-force dashboard --window 7d --sort cost
+    """
+    from claude_force.dashboard.frame import View
+    from claude_force.dashboard.live import run
+
+    place, zone = find_place(location), clock.zone_of(zone_name)
+    if once or not _is_screen():
+        _print_once(place.database, View(zone, span, sort_by, is_live=False))
+    else:
+        sys.exit(run(place.database, View(zone, span, sort_by), refresh_s))
+
+
+def _is_screen() -> bool:
+    """Whether standard output is a terminal that can do more than a printer."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def _print_once(database: Database, view: View) -> None:
+    from claude_force.dashboard.frame import LEAST_WIDTH
+    from claude_force.dashboard.live import show_once
+
+    columns, lines = shutil.get_terminal_size((80, 24))
+    # A line is for the prompt that follows, as one is for the keys of a live frame.
+    size = max(columns, LEAST_WIDTH), max(lines, _USUAL_HEIGHT) - 1
+    show_once(read_figures(database, view.span, clock.now_us()), view, size, sys.stdout)

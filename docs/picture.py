@@ -1,0 +1,67 @@
+"""Draw `docs/pictures/dashboard.svg`, the dashboard in the README, from a sample history: `python docs/picture.py`.
+
+The same sample gives the same picture; it is drawn again when the dashboard looks different.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC
+from pathlib import Path
+
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from claude_force import query
+from claude_force.alert_rows import AlertRow
+from claude_force.clock import SECOND_US
+from claude_force.dashboard.figures import Figures, read_figures
+from claude_force.dashboard.frame import View, draw
+from claude_force.opening import open_database
+from docs.generate import ROOT, prepare_home, run_shell
+
+PICTURE = ROOT / "docs" / "pictures" / "dashboard.svg"
+SIZE = (100, 34)
+_FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+"""Rich has its font fetched from elsewhere; our picture takes what there is."""
+
+
+def sample() -> Figures:
+    """What the sample history of the examples comes to, a minute after its last execution, with an alert."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        prepare_home(home)
+        run_shell("claude-force import examples/executions-1.3.jsonl --reprice", home)
+        with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
+            with database.read() as connection:
+                reach = query.extent(connection)
+            assert reach is not None
+            now_us = reach.last_us + 60 * SECOND_US
+            found = read_figures(database, "7d", now_us)
+    alert = AlertRow(
+        "sample", "success-rate", '{"agent": "frontend-architect"}', "warning", "firing", "BEGAN",
+        now_us - 25 * 60 * SECOND_US, now_us,
+    )  # fmt: skip
+    return replace(found, name="~/.claude/metrics/metrics.db", firing=[alert])
+
+
+def picture() -> str:
+    """The frame as SVG."""
+    width, height = SIZE
+    console = Console(
+        record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor", highlight=False
+    )
+    console.print(draw(sample(), View(UTC, "7d"), width, height), no_wrap=True)
+    drawn = console.export_svg(title="claude-force dashboard", unique_id="dashboard")
+    return re.sub(r"[ \t]+$", "", _FONT_FACE.sub("", drawn), flags=re.MULTILINE)
+
+
+if __name__ == "__main__":
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_text(picture(), encoding="utf-8")

@@ -1,0 +1,137 @@
+"""The figures of a dashboard, on both engines: those of the reports, and the rest of what it shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from claude_force import analytics, query
+from claude_force.alert_rows import AlertRow
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US, Window, last_window
+from claude_force.dashboard.figures import MOST_RECENT, SPANS, Span, read_figures, window_of
+from claude_force.database import Database
+from claude_force.errors import SchemaOutdated
+from claude_force.figures import latencies
+from claude_force.opening import open_database
+from claude_force.query import Filter
+from claude_force.record import ExecutionMetrics
+from claude_force.result import Totals
+from claude_force.store import Store
+from claude_force.store import alerts as store_alerts
+from tests.builders import NOON_US, an_execution
+
+WINDOWS: dict[Span, Window] = {
+    "1h": last_window(NOON_US, hours=1),
+    "24h": last_window(NOON_US, hours=24),
+    "7d": last_window(NOON_US, days=7),
+}
+every_span = pytest.mark.parametrize("span", SPANS)
+
+
+@pytest.fixture
+def history(store: Store) -> list[ExecutionMetrics]:
+    """Nine days, dense at the end; at, just within and just outside of the edges of every period; one still to come.
+    Some failed, some were not timed or priced."""
+    ages = [minute * 60 * SECOND_US for minute in range(0, 9 * 24 * 60, 47)]
+    ages += [second * SECOND_US for second in range(1, 600, 7)]
+    ages += [edge + step for edge in (HOUR_US, DAY_US, 7 * DAY_US) for step in (-1, 0, 1)]
+    executions = [
+        an_execution(
+            timestamp_us=NOON_US - age,
+            agent_name=f"agent-{number % 7}",
+            model=("claude-haiku-4-5", "claude-opus-5", "gpt-9")[number % 3],
+            success=number % 11 != 0,
+            duration_us=None if number % 13 == 0 else 1000 * (number + 1),
+            cost_nanousd=None if number % 3 == 2 else 1_000_001 * number,
+        )
+        for number, age in enumerate([*ages, -HOUR_US])
+    ]
+    store.add(executions)
+    return executions
+
+
+@every_span
+def test_the_figures_of_a_period_are_those_of_the_summary(
+    span: Span, database: Database, history: list[ExecutionMetrics]
+) -> None:
+    """Of `analytics summary` with --hours 1, --hours 24 and --days 7, to the last unit."""
+    period = read_figures(database, "1h", NOON_US).periods[span]
+    summary = analytics.summary(database, Filter(WINDOWS[span])).to_dict()
+    assert summary["total_executions"] > 20
+    assert summary == summary | {
+        "period": period.window.label,
+        "total_executions": period.totals.executions,
+        "success_rate": period.totals.success_rate,
+        "avg_execution_time_ms": period.totals.average_ms,
+        **latencies(period.percentiles),
+        "total_cost": period.totals.cost,
+        "total_tokens": period.totals.total_tokens,
+        "unpriced_executions": period.totals.unpriced,
+        "percentiles": "exact" if period.is_exact else "approximate",
+    }
+
+
+@every_span
+def test_agents_and_models_are_those_of_the_summary(
+    span: Span, database: Database, history: list[ExecutionMetrics]
+) -> None:
+    """Of the period that was chosen."""
+    found = read_figures(database, span, NOON_US)
+    summary = analytics.summary(database, Filter(WINDOWS[span]))
+    assert analytics.sort_groups(found.agents, "executions") == summary.agents
+    assert analytics.sort_groups(found.models, "executions") == summary.models
+    assert found.unpriced_models == ["gpt-9"]
+
+
+@every_span
+def test_the_course_adds_up(span: Span, database: Database, history: list[ExecutionMetrics]) -> None:
+    """Its stretches are whole minutes or hours, the last of which holds the present, and hold every execution since
+    the first of them once."""
+    course = read_figures(database, span, NOON_US).course
+    first_us = (NOON_US // course.step_us - len(course.slots) + 1) * course.step_us
+    with database.read() as connection:
+        whole = query.totals(connection, Filter(Window(first_us, NOON_US)))
+    assert sum(course.slots, Totals()) == whole
+    assert 0 < first_us - (WINDOWS[span].start_us or 0) <= course.step_us
+    for place, slot in enumerate(course.slots[:-1]):
+        start_us = first_us + place * course.step_us
+        inside = [record for record in history if start_us <= record.timestamp_us < start_us + course.step_us]
+        assert slot.executions == len(inside)
+
+
+def test_the_last_executions_are_the_newest_first(database: Database, history: list[ExecutionMetrics]) -> None:
+    """As many as were asked for; what came at one instant by its identity."""
+    newest = sorted(history, key=lambda record: (record.timestamp_us, record.uid), reverse=True)
+    assert read_figures(database, "1h", NOON_US).recent == newest[:MOST_RECENT]
+    with database.read() as connection:
+        assert query.newest(connection, database, 3) == newest[:3]
+
+
+def test_what_fires_is_what_is_stored_as_firing(database: Database, store: Store) -> None:
+    """No rule is evaluated; what waits, or is over, is left out."""
+    alert = AlertRow("f", "success-rate", "{}", "critical", "firing", "BEGAN", NOON_US - 1, NOON_US)
+    others = [replace(alert, fingerprint=state, state=state) for state in ("ok", "pending", "resolved", "no data")]
+    with database.write() as connection:
+        store_alerts.save_alerts(connection, [alert, *others])
+    assert read_figures(database, "24h", NOON_US).firing == [alert]
+
+
+def test_an_empty_store_reads_as_empty(database: Database) -> None:
+    """Nothing is known of it, and nothing fails."""
+    found = read_figures(database, "24h", NOON_US)
+    assert (found.reach, found.agents, found.models, found.recent) == (None, [], [], [])
+    assert found.periods["7d"].totals == Totals()
+
+
+def test_a_database_of_another_schema_is_refused(bare_url: str) -> None:
+    """With what is to be done."""
+    database = open_database(bare_url)
+    with pytest.raises(SchemaOutdated, match="db upgrade"):
+        read_figures(database, "24h", NOON_US)
+    database.close()
+
+
+def test_in_the_first_hours_of_the_epoch_no_window_begins_before_it() -> None:
+    """A clock that was never set."""
+    assert window_of("7d", HOUR_US).start_us == 0

@@ -1,0 +1,284 @@
+"""Frames of a dashboard: all of it at every size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_force.alert_rows import AlertRow
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.dashboard.figures import SORT_KEYS, SPANS, Course, Figures, Period, Span, window_of
+from claude_force.dashboard.frame import LEAST_HEIGHT, LEAST_WIDTH, View, draw
+from claude_force.record import DURATION_LIMIT_US
+from claude_force.render import cell_width
+from claude_force.result import Extent, Group, Percentiles, Totals
+from tests.builders import NOON_US, an_execution
+
+SIZES = [(80, 24), (80, 40), (120, 40), (40, 10)]
+PERIODS = ("1 hour", "24 hours", "7 days")
+every_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+LIVE, ONCE = View(UTC), View(UTC, is_live=False)
+HOSTILE = (
+    "\x1b[31mred\x1b]0;owned\x07",
+    "a\r\nb",
+    "[red]markup[/red]",
+    "\u202eabc",
+    "宽" * 5000,
+    "x" * 10_000,
+    "a\tb",
+    "",
+)
+
+
+def sums(executions: int = 1234, **changes: int) -> Totals:
+    """Totals of executions of three seconds and of a cent."""
+    values = {
+        "executions": executions, "successes": executions - executions // 20, "timed": executions,
+        "duration_us": 3_000_000 * executions, "metered": executions, "input_tokens": 1500 * executions,
+        "output_tokens": 500 * executions, "priced": executions, "cost_nanousd": 10_000_000 * executions,
+    }  # fmt: skip
+    return Totals(**values | changes)
+
+
+_UNTIMED = Percentiles()
+
+
+def periods_of(totals: Totals, ranked: Percentiles = _UNTIMED, *, is_exact: bool = True) -> dict[Span, Period]:
+    """The same sums in every period."""
+    return {span: Period(window_of(span, NOON_US), totals, ranked, is_exact) for span in SPANS}
+
+
+def an_alert(**changes: Any) -> AlertRow:
+    """An alert that has fired for an hour, with the changes asked for."""
+    values: dict[str, Any] = {
+        "fingerprint": "f", "rule": "success-rate", "labels": '{"agent": "python-expert"}', "severity": "critical",
+        "state": "firing", "reason": "BEGAN", "since_us": NOON_US - HOUR_US, "evaluated_us": NOON_US - 30 * SECOND_US,
+    }  # fmt: skip
+    return AlertRow(**values | changes)
+
+
+def figures(**changes: Any) -> Figures:
+    """A reading with something in every part, with the changes asked for."""
+    names = [f"agent-{number}" for number in range(20)]
+    periods = {
+        span: Period(window_of(span, NOON_US), sums(10**place * 123), Percentiles(2, 9_100_000, 4), is_exact=True)
+        for place, span in enumerate(SPANS)
+    }
+    values: dict[str, Any] = {
+        "at_us": NOON_US,
+        "name": "/srv/metrics.db",
+        "span": "24h",
+        "reach": Extent(NOON_US - DAY_US, NOON_US),
+        "periods": periods,
+        "agents": [Group(name, sums(100 + place)) for place, name in enumerate(names)],
+        "models": [Group("claude-3-5-haiku-20241022", sums(900)), Group("claude-opus-4-1-20250805", sums(330))],
+        "course": Course(HOUR_US, tuple(sums(hour) for hour in range(24))),
+        "firing": [],
+        "recent": [an_execution(timestamp_us=NOON_US - second * SECOND_US) for second in range(100)],
+    } | changes
+    return Figures(**values)
+
+
+def lines_of(found: Figures | None, view: View = LIVE, size: tuple[int, int] = (80, 24)) -> list[str]:
+    """The lines of a frame."""
+    return draw(found, view, *size).plain.split("\n")
+
+
+def assert_fits(lines: list[str], size: tuple[int, int]) -> None:
+    """As many lines as there are, none of them wider than the window, nothing in them but characters that show."""
+    assert len(lines) == size[1]
+    assert [line for line in lines if cell_width(line) > size[0] or not line.isprintable()] == []
+
+
+@every_size
+def test_a_frame_fits(size: tuple[int, int]) -> None:
+    """The key figures of all three periods are whole in every one."""
+    lines = lines_of(figures(), size=size)
+    assert_fits(lines, size)
+    assert [line.split()[2:4] for line in lines if line.startswith(PERIODS)] == [
+        ["123", "95.1%"],
+        ["1,230", "95.0%"],
+        ["12,300", "95.0%"],
+    ]
+    assert lines[0].startswith("claude-force")
+    assert lines[-1].startswith("q quit   w window 24h   s sort cost")
+
+
+def test_everything_stands_in_a_usual_window() -> None:
+    """All parts, in 80 columns and 24 lines."""
+    lines = lines_of(figures(firing=[an_alert()]))
+    assert lines[1].split() == ["Last", "Executions", "Success", "Average", "P95", "Cost", "Tokens"]
+    assert lines[3].split()[2:] == ["1,230", "95.0%", "3.0s", "9.1s", "$12.30", "2.5M"]
+    assert lines[5] == "FIRING success-rate python-expert  critical, since 11:26:40: breached for long…"
+    assert lines[6] == "Last 24 hours, by hour".ljust(76) + "most"
+    assert [line.split()[0] for line in lines[7:10]] == ["Executions", "Cost", "Average"]
+    assert lines[7].endswith(" 23")
+    assert lines[10].split() == ["Agents", "by", "cost", "Runs", "Success", "Cost", "Models", "Share"]
+    assert lines[11].split() == ["agent-19", "119", "95.8%", "$1.19", "claude-3-5-haiku", "73%", "████████"]
+    assert lines[16].split() == ["Ended", "Agent", "Model", "Time", "Cost", "Tokens", "Result"]
+    assert lines[17].split() == ["12:26:40", "python-expert", "claude-3-5-haiku", "3.5s", "$0.0033", "1,801", "ok"]
+
+
+def test_a_larger_window_shows_more() -> None:
+    """More rows in more lines; average, tokens and costs in more columns; and how failures went."""
+    usual, larger = ("\n".join(lines_of(figures(), size=size)) for size in ((80, 24), (120, 40)))
+    for text in ("Failures", "agent-12", "12:26:30"):
+        assert (text in usual, text in larger) == (False, True)
+    assert larger.count("Average") == usual.count("Average") + 1
+
+
+@pytest.mark.parametrize("size", [(39, 24), (80, 7), (10, 3), (1, 1)])
+def test_a_window_that_is_too_small_is_told_so(size: tuple[int, int]) -> None:
+    """In as much room as there is."""
+    lines = lines_of(figures(), size=size)
+    assert len(lines) <= size[1]
+    assert all(len(line) <= size[0] for line in lines)
+    assert "Make the window larger: 40 x 8".startswith(" ".join(lines)[:20])
+
+
+@given(
+    st.integers(LEAST_WIDTH, 250), st.integers(LEAST_HEIGHT, 100), st.sampled_from(SPANS), st.sampled_from(SORT_KEYS)
+)
+def test_every_size_fits(width: int, height: int, span: Any, sort_by: Any) -> None:
+    """From the least to the largest, in every period and order."""
+    steps = {"1h": (60, HOUR_US // 60), "24h": (24, HOUR_US), "7d": (168, HOUR_US)}
+    count, step_us = steps[span]
+    found = figures(span=span, course=Course(step_us, (sums(),) * count), firing=[an_alert()] * 5)
+    assert_fits(lines_of(found, View(UTC, span, sort_by), (width, height)), (width, height))
+
+
+@every_size
+def test_large_figures_are_not_cut(size: tuple[int, int]) -> None:
+    """A billion executions, a million dollars, a year: whole, at the cost of names and of whole columns."""
+    huge = sums(999_999_999, duration_us=DURATION_LIMIT_US * 999_999_999, cost_nanousd=1_234_567_890_000_000)
+    periods = periods_of(huge, Percentiles(1, DURATION_LIMIT_US, 1), is_exact=False)
+    recent = [an_execution(duration_us=DURATION_LIMIT_US, cost_nanousd=10**15)] * 20
+    found = figures(
+        periods=periods,
+        agents=[Group("a" * 200, huge)] * 20,
+        models=[Group("m" * 200, huge)],
+        course=Course(HOUR_US, (huge,) * 24),
+        recent=recent,
+    )
+    lines = lines_of(found, size=size)
+    assert_fits(lines, size)
+    rows = [line for line in lines if line.startswith(PERIODS)]
+    assert [row.split()[2] for row in rows] == ["999,999,999"] * 3
+    if size[0] >= 80:
+        assert all(row.split()[4:7] == ["8784h00m", "8784h00m", "$1,234,567.89"] for row in rows)
+        assert "P95 ~1%" in "\n".join(lines)
+        assert sum("8784h00m" in line for line in lines) >= 9
+
+
+@every_size
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_inert(name: str, size: tuple[int, int]) -> None:
+    """As agent, model, project of an alert, error and database: they stay in their cells, and are no markup."""
+    failed = replace(an_execution(success=False), agent_name="a")
+    for field in ("agent_name", "model", "error_type"):
+        # What no record holds may still stand in a database.
+        object.__setattr__(failed, field, name)
+    found = figures(
+        name=name,
+        agents=[Group(name, sums())],
+        models=[Group(name, sums(priced=1))],
+        periods=periods_of(sums(priced=1)),
+        firing=[an_alert(rule=name, severity=name, reason=name)],
+        recent=[failed] * 9,
+    )
+    lines = lines_of(found, View(UTC, problem=f"cannot open {name}"), size)
+    assert_fits(lines, size)
+    text = draw(found, LIVE, *size)
+    assert {str(span.style) for span in text.spans} <= {
+        "", "bold", "dim", "bold underline", "bold red", "red", "green", "yellow", "cyan", "bold cyan", "bold yellow",
+    }  # fmt: skip
+
+
+def test_what_fires_is_counted_where_it_has_no_room() -> None:
+    """The newest first; how many more there are, and how to see them."""
+    firing = [an_alert(rule=f"rule-{number}", since_us=NOON_US - number * SECOND_US) for number in range(5)]
+    shown = [line for line in lines_of(figures(firing=firing)) if "rule-" in line or "more" in line]
+    assert shown[0].startswith("FIRING rule-0 python-expert")
+    assert shown[1:] == ["4 more fire: claude-force alerts list"]
+    assert "5 alerts fire: claude-force alerts list" in lines_of(figures(firing=firing), size=(80, 10))
+    assert "No alert fires" in lines_of(figures())
+
+
+def test_an_alert_that_nobody_evaluates_says_so() -> None:
+    """Where the scheduler is down, what is stored may not be true any more."""
+    shown = lines_of(figures(firing=[an_alert(evaluated_us=NOON_US - HOUR_US)]))
+    assert shown[5] == "FIRING success-rate python-expert  critical, not evaluated since 11:26:40"
+
+
+def test_executions_without_a_price_are_counted() -> None:
+    """And their models named, since the costs leave them out."""
+    periods = periods_of(sums(priced=1200))
+    shown = lines_of(figures(periods=periods, models=[Group("gpt-9", sums(priced=1200))]))
+    assert "34 executions without a known price: gpt-9" in shown
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    """Never nothing, and never zero; over time it is blank."""
+    bare = Totals(executions=3, successes=3)
+    periods = periods_of(bare)
+    shown = lines_of(figures(periods=periods, course=Course(HOUR_US, (Totals(),) * 23 + (bare,))))
+    assert shown[2].split() == ["1", "hour", "3", "100.0%", "–", "–", "–", "–"]
+    executions, cost, average = (
+        next(line for line in shown if line.startswith(name)) for name in ("Exec", "Cost ", "Aver")
+    )
+    assert executions.split() == ["Executions", "▁" * 46 + "██", "3"]
+    assert average.split() == ["Average", "–"]
+    assert cost.split()[-1] == "$0.00"
+
+
+def test_two_releases_of_a_model_are_told_apart() -> None:
+    """The date is left out where there is one release alone."""
+    names = ["claude-3-5-sonnet-20240620", "claude-3-5-sonnet-20241022", "claude-3-5-haiku-20241022"]
+    shown = "\n".join(lines_of(figures(models=[Group(name, sums()) for name in names]), size=(120, 40)))
+    assert "claude-3-5-sonnet-20240620" in shown
+    assert "claude-3-5-haiku-" not in shown
+
+
+def test_a_store_without_executions_says_what_to_do() -> None:
+    """And that it goes on by itself, where it does."""
+    empty = figures(reach=None, agents=[], models=[], recent=[])
+    assert "  claude-force ingest" in lines_of(empty)
+    assert_fits(lines_of(empty, size=(40, 8)), (40, 8))
+    assert "They will be shown here as they come in." in lines_of(empty)
+    assert "They will be shown here as they come in." not in lines_of(empty, ONCE)
+
+
+def test_a_quiet_period_says_so() -> None:
+    """Where the store has executions, and this period has none."""
+    found = figures(periods=periods_of(Totals()), agents=[], models=[], course=Course(HOUR_US, (Totals(),) * 24))
+    shown = lines_of(found)
+    assert any(line.startswith("None in the last 24 hours") for line in shown)
+    assert shown[2].split() == ["1", "hour", "0", "–", "–", "–", "$0.00", "0"]
+
+
+def test_a_problem_is_a_line_above_the_last_figures() -> None:
+    """It is said of when these are; without any it stands alone."""
+    shown = lines_of(figures(), View(UTC, problem="metrics.db is busy: try again"))
+    assert shown[1] == "Not read since 12:26:40: metrics.db is busy: try again"
+    assert shown[2].startswith("Last ")
+    assert lines_of(None, View(UTC, problem="metrics.db is busy"))[:2] == ["claude-force", "metrics.db is busy"]
+    assert lines_of(None)[:2] == ["claude-force", "Reading ..."]
+
+
+def test_the_keys_are_explained() -> None:
+    """On a page of their own, in the smallest window too."""
+    view = View(UTC, shows_keys=True)
+    assert any(line.startswith("q, Esc, Ctrl-C  quit") for line in lines_of(figures(), view))
+    assert_fits(lines_of(figures(), view, (40, 8)), (40, 8))
+
+
+def test_a_frame_for_a_file_is_no_longer_than_what_it_says() -> None:
+    """Without keys, and without empty lines at its end."""
+    lines = lines_of(figures(recent=[an_execution()]), ONCE, (80, 40))
+    assert lines[-1].startswith("12:26:40")
+    assert len(lines) < 40
