@@ -1,4 +1,5 @@
-"""Draw `docs/pictures/dashboard.svg`, the dashboard in the README, from a sample history: `python docs/picture.py`.
+"""Draw `docs/pictures/dashboard.svg`, the dashboard in the README, from a sample history; `scripts/pictures` does
+it with the others.
 
 The same sample gives the same picture; it is drawn again when the dashboard looks different.
 """
