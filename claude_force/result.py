@@ -41,6 +41,9 @@ class Totals:
     def __add__(self, other: Totals) -> Totals:
         return Totals(*(getattr(self, name) + getattr(other, name) for name in TOTALS))
 
+    def __sub__(self, other: Totals) -> Totals:
+        return Totals(*(getattr(self, name) - getattr(other, name) for name in TOTALS))
+
     @property
     def failures(self) -> int:
         """Executions that did not succeed."""

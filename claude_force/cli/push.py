@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from claude_force.place import Place
 
 COMMANDS = {
+    "prometheus": "claude_force.cli.push_prometheus:prometheus",
     "otlp": "claude_force.cli.push_otlp:otlp",
 }
 

@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from claude_force.clock import DAY_US, format_instant, local_zone
+from claude_force.clock import DAY_US, SECOND_US, format_instant, local_zone
 from claude_force.daemon.instance import is_running, running_instance
 from claude_force.daemon.jobs import JOBS
 from claude_force.daemon.running import intervals
+from claude_force.database import Connection
 from claude_force.place import Place
 from claude_force.query import jobs as query
 from claude_force.result import JobRun
@@ -18,18 +19,32 @@ from claude_force.store.jobs import FAILED, INTERRUPTED
 FAILURES_SINCE_US = DAY_US
 """Failures of so long are counted."""
 
+LATE_US = 2 * 60 * SECOND_US
+"""A job that should have begun longer ago than this is not well: jobs are looked for every few seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
     """A job. `every_us` is None where it is off, `last` where it never ran, `next_us` where it will not run by itself.
-    `late_us` is how long ago it should have begun. `failures` are those of a day."""
+    `late_us` is how long ago it should have begun. `failures` are those of a day. `over` is the last run that is over;
+    None where there is none."""
 
     name: str
     every_us: int | None
     last: JobRun | None
+    over: JobRun | None
     next_us: int | None
     late_us: int
     failures: int
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with it, in one line; None where it is well or off."""
+        if self.every_us is None:
+            return None
+        if self.over is not None and self.over.outcome == FAILED:
+            return f"{self.name} failed: {self.over.problem}"
+        return f"{self.name} is late" if self.late_us > LATE_US else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +92,31 @@ def _job_dict(job: JobReport) -> dict[str, Any]:
 def report_of(place: Place, now_us: int) -> SchedulerReport:
     """What the scheduler of a place is doing now. Raises SettingsError for a schedule that cannot be."""
     runs_now = is_running(place.database)
-    every = intervals(place)
+    jobs = jobs_of(place, now_us, runs_now=runs_now)
     instance = running_instance(place.database) if runs_now else None
-    with place.database.read() as connection:
-        jobs = []
-        for name, every_us in every.items():
-            exporter = JOBS[name].exporter
-            if exporter and exporter not in place.settings.exporters:
-                continue
-            last = query.last_run(connection, name)
-            runs = query.runs(connection, name, now_us - FAILURES_SINCE_US)
-            failures = sum(run.outcome in (FAILED, INTERRUPTED) for run in runs)
-            next_us = _next(every_us, last, now_us) if runs_now else None
-            # A round that is in hand is not late.
-            late_us = max(now_us - next_us, 0) if next_us and not (last and last.finished_us is None) else 0
-            jobs.append(JobReport(name, every_us, last, next_us, late_us, failures))
     return SchedulerReport(place.database.name, runs_now, instance, jobs, now_us)
+
+
+def jobs_of(place: Place, now_us: int, *, runs_now: bool) -> list[JobReport]:
+    """The jobs of a place, which may or may not have a scheduler now; those of exporters as far as they are configured.
+    Raises SettingsError for a schedule that cannot be."""
+    every = intervals(place)
+    with place.database.read() as connection:
+        return [
+            _report(connection, name, every_us, now_us, runs_now=runs_now)
+            for name, every_us in every.items()
+            if (exporter := JOBS[name].exporter) is None or exporter in place.settings.exporters
+        ]
+
+
+def _report(connection: Connection, name: str, every_us: int | None, now_us: int, *, runs_now: bool) -> JobReport:
+    last = query.last_run(connection, name)
+    runs = query.runs(connection, name, now_us - FAILURES_SINCE_US)
+    failures = sum(run.outcome in (FAILED, INTERRUPTED) for run in runs)
+    next_us = _next(every_us, last, now_us) if runs_now else None
+    # A round that is in hand is not late.
+    late_us = max(now_us - next_us, 0) if next_us and not (last and last.finished_us is None) else 0
+    return JobReport(name, every_us, last, query.last_over(connection, name), next_us, late_us, failures)
 
 
 def _next(every_us: int | None, last: JobRun | None, now_us: int) -> int | None:

@@ -24,6 +24,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from claude_force.clock import SECOND_US, moment_of, now_us
 from claude_force.daemon.instance import running_instance
 from claude_force.daemon.jobs import JOBS
+from claude_force.daemon.metrics_page import metrics_page
 from claude_force.daemon.running import SCHEDULER, FindPlace, begun, intervals, run_job
 from claude_force.database import Database
 from claude_force.errors import ClaudeForceError, DatabaseError, SchedulerError
@@ -68,7 +69,8 @@ def _serve_alone(
         store.begin(connection, me)
     logger.info("running, pid %d, database %s", me.pid, database.name)
     service = _Service(database, find_place, every_us)
-    service.run_until(stop)
+    with metrics_page(find_place):
+        service.run_until(stop)
     with database.write() as connection:
         store.finish(connection, me._replace(finished_us=now_us(), outcome=store.OK))
     logger.info("stopped" if stop.is_set() else "the lock on the database was lost; taking it again")

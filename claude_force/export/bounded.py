@@ -7,13 +7,15 @@ that a sum under a label never falls because a name moved to another one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Any, TypeVar
 
 from claude_force.escape import plain
 from claude_force.result import Totals
 
 V = TypeVar("V", Totals, Counter[int])
+
+Labels = tuple[str, ...]
 
 AGENTS, MODELS = 100, 50
 """So many names of each keep a label of their own."""
@@ -21,26 +23,36 @@ AGENTS, MODELS = 100, 50
 OTHER = "other"
 """The label of the names that came later."""
 
-LABEL_LIMIT = 200
-"""A label is no longer than this."""
+LABEL_LIMIT = 100
+"""A label is no longer than so many characters."""
 
 
-def bounded(found: Mapping[tuple[str, str], V], agents: Set[str], models: Set[str]) -> dict[tuple[str, str], V]:
+def bounded(found: Mapping[Any, V], agents: Set[str], models: Set[str]) -> dict[Labels, V]:
     """What was found by agent and model, by their labels: `agents` and `models` (see `query.first_names`) keep their
     names, made inert, and the others are added up."""
-    merged: dict[tuple[str, str], V] = {}
-    for (agent, model), value in found.items():
-        labels = _label(agent, agents), _label(model, models)
-        # Names that differ may be alike once they are inert.
-        merged[labels] = merged[labels] + value if labels in merged else value
-    return merged
+    return merged(found, lambda names: (label(names[0], agents), label(names[1], models)))
+
+
+def merged(found: Mapping[Any, V], labels: Callable[[Any], Labels]) -> dict[Labels, V]:
+    """The sums of what has the same labels: names that differ may be alike once they are inert."""
+    sums: dict[Labels, V] = {}
+    for names, value in found.items():
+        key = labels(names)
+        sums[key] = sums[key] + value if key in sums else value
+    return sums
+
+
+def label(name: str, kept: Set[str]) -> str:
+    """The label of a name."""
+    return label_of(name) if name in kept else OTHER
+
+
+def label_of(name: str) -> str:
+    """A name as a label of its own: one line of what can be seen, and not too long."""
+    return plain(name, LABEL_LIMIT)
 
 
 def nameless(found: Iterable[tuple[str, str]], agents: Set[str], models: Set[str]) -> int:
     """How many of the agents and models that were found have no label of their own."""
     pairs = list(found)
     return len({agent for agent, _ in pairs}.difference(agents)) + len({model for _, model in pairs}.difference(models))
-
-
-def _label(name: str, kept: Set[str]) -> str:
-    return plain(name, LABEL_LIMIT) if name in kept else OTHER

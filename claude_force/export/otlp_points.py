@@ -33,7 +33,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from claude_force import query
 from claude_force.clock import SECOND_US
 from claude_force.database import Connection
-from claude_force.export.bounded import AGENTS, MODELS, bounded, nameless
+from claude_force.export.bounded import AGENTS, MODELS, Labels, bounded, nameless
 from claude_force.query import Filter
 from claude_force.record import UNKNOWN, dollars
 from claude_force.result import Totals
@@ -55,8 +55,8 @@ class Figures(NamedTuple):
     """What is sent, by the labels of agent and model. `first_us` is the instant of the first execution, None where
     there is none; `nameless` how many agents and models share the label of those that came later."""
 
-    totals: Mapping[tuple[str, str], Totals]
-    durations: Mapping[tuple[str, str], Counter[int]]
+    totals: Mapping[Labels, Totals]
+    durations: Mapping[Labels, Counter[int]]
     first_us: int | None
     nameless: int
 

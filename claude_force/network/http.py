@@ -39,7 +39,7 @@ _TEMPORARY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_M
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. `secrets` are those that it holds beside the URL, which is one by itself."""
+    """What is sent. `secrets` are those that it holds beside the URL, which is one by itself unless it is public."""
 
     method: str
     url: Secret
@@ -47,6 +47,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[Secret, ...] = ()
     ca_file: Path | None = None
+    is_public: bool = False
 
     @property
     def host(self) -> str:
@@ -56,7 +57,7 @@ class Request:
     @property
     def hidden(self) -> tuple[Secret, ...]:
         """All that must not be said."""
-        return (self.url, *self.secrets)
+        return self.secrets if self.is_public else (self.url, *self.secrets)
 
 
 class Answer(NamedTuple):
@@ -183,7 +184,10 @@ def _words(body: bytes) -> str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        line = text.split("\n", 1)[0]
+        line, _, rest = text.partition("\n")
+        if line.endswith(":"):
+            # A list follows; its first line is the reason.
+            line = f"{line} {rest.partition(chr(10))[0]}"
         return "" if line.startswith("<") else plain(line, WORDS_LIMIT * 4)
     return plain("; ".join(_messages(found)), WORDS_LIMIT * 4)
 

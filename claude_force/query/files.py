@@ -24,6 +24,12 @@ def cursors(connection: Connection, host: str | None = None) -> list[Cursor]:
     return [Cursor(**dict(zip(CURSOR_FIELDS, row, strict=True))) for row in rows]
 
 
+def last_read(connection: Connection) -> int | None:
+    """When a file was read last, on any host; None where none was."""
+    found = connection.fetch("SELECT MAX(last_read_us) FROM source_files")[0][0]
+    return None if found is None else int(found)
+
+
 def executions_of(connection: Connection, database: Database, identities: Iterable[bytes]) -> dict[bytes, bytes]:
     """The uid of the execution that each identity is known for, where it is known."""
     found: dict[bytes, bytes] = {}

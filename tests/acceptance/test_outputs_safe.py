@@ -70,6 +70,7 @@ SILENT = {
     "db path": "prints a path that its user named",
     "db rebuild": "prints a count",
     "db upgrade": "prints revisions",
+    "push prometheus": "prints counts and a destination; what it sends is in test_prometheus",
     "push otlp": "prints counts and a destination; what it sends is in test_export_otlp",
     "scheduler install": "prints a unit of this program",
     "scheduler jobs": "prints a list of ours",

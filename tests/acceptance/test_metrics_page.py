@@ -1,0 +1,223 @@
+"""What the scheduler serves on 127.0.0.1: figures for Prometheus, and whether its jobs are well."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force.clock import DAY_US, HOUR_US, now_us
+from claude_force.daemon.jobs import JOBS
+from claude_force.daemon.metrics_page import metrics_page
+from claude_force.database import Database
+from claude_force.opening import open_database
+from claude_force.place import Place, place_at
+from claude_force.result import JobRun
+from claude_force.settings import find_home
+from claude_force.store import Store
+from claude_force.store import jobs as store
+from tests.builders import an_execution
+from tests.counterparts import HANG, scripted, unused_port
+from tests.daemons import eventually, is_up, last, scheduler
+from tests.monitoring import fetch, of, samples_of
+
+Page = Callable[..., tuple[int, str, str]]
+
+
+def configure(home: Path, **section: Any) -> None:
+    """Write the settings."""
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+
+
+@contextmanager
+def served(location: str, home: Path, **section: Any) -> Iterator[Page]:
+    """The page of a place, asked by path."""
+    port = unused_port()
+    configure(home, metrics_port=port, **section)
+    opened: list[Place] = []
+
+    def find_place() -> Place:
+        opened.append(place_at(find_home(), location)[0])
+        return opened[-1]
+
+    with metrics_page(find_place):
+        yield lambda path, *arguments, **options: fetch(port, path, *arguments, **options)
+    for place in opened:
+        place.database.close()
+
+
+def test_metrics_are_the_store_as_it_is(location: str, home: Path, database: Database) -> None:
+    """In the text format; each request reads anew."""
+    write = Store(database)
+    write.add([an_execution(timestamp_us=now_us() - HOUR_US // 2)])
+    with served(location, home) as page:
+        status, content_type, text = page("/metrics")
+        assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        write.add([an_execution(success=False)])
+        again = page("/metrics?x=1")[2]
+        head = page("/metrics", "HEAD")
+    assert of(samples_of(text), "claude_force_executions_total", "status") == {("success",): 1, ("failure",): 0}
+    assert of(samples_of(again), "claude_force_executions_total", "status") == {("success",): 1, ("failure",): 1}
+    assert of(samples_of(again), "claude_force_success_rate", "agent_name") == {("python-expert",): 100}
+    assert head == (200, content_type, "")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:9464", "127.0.0.1", "[::1]:80", "LOCALHOST"])
+def test_this_machine_is_answered(home: Path, tmp_path: Path, host: str) -> None:
+    """By any of its names that nobody else can have."""
+    with served(str(tmp_path / "m.db"), home) as page:
+        assert page("/healthz", headers={"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "[::1", "10.0.0.1"])
+def test_another_name_is_refused(home: Path, tmp_path: Path, host: str) -> None:
+    """A web page cannot read it by a name of its own that leads to this machine."""
+    with served(str(tmp_path / "m.db"), home) as page:
+        status, _, text = page("/metrics", headers={"Host": host})
+    assert (status, text) == (403, "this is for this machine alone: ask for localhost\n")
+
+
+def test_only_reading_is_allowed(home: Path, tmp_path: Path) -> None:
+    """Other methods and other paths are refused."""
+    with served(str(tmp_path / "m.db"), home) as page:
+        assert {page("/metrics", method)[0] for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS")} == {405}
+        assert page("/")[0] == 404
+        assert page("/../etc/passwd")[0] == 404
+
+
+def test_a_database_that_cannot_be_read_is_told_in_one_line(home: Path, tmp_path: Path) -> None:
+    """As 503, and the page goes on."""
+    broken = tmp_path / "m.db"
+    broken.write_bytes(b"no database" * 1000)
+    with served(str(broken), home) as page:
+        for path in ("/metrics", "/healthz"):
+            status, _, text = page(path)
+            assert (status, text.count("\n")) == (503, 1)
+            assert "m.db" in text
+
+
+def test_without_the_library_the_install_line_is_told(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 501; /healthz needs nothing."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with served(str(tmp_path / "m.db"), home) as page:
+        status, _, text = page("/metrics")
+        assert page("/healthz")[0] == 200
+    assert (status, text) == (501, "prometheus_client is not installed: pip install 'claude-force[prometheus]'\n")
+
+
+def test_a_slow_reader_holds_up_nobody(home: Path, tmp_path: Path) -> None:
+    """Connections that say nothing do not keep others from an answer, nor the end."""
+    port = unused_port()
+    configure(home, metrics_port=port)
+    place = place_at(find_home(), str(tmp_path / "m.db"))[0]
+    silent: list[socket.socket] = []
+    with metrics_page(lambda: place):
+        silent += [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        assert fetch(port, "/metrics")[0] == 200
+    for connection in silent:
+        connection.close()
+
+
+def test_a_port_in_use_is_logged(home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And whoever wanted it goes on without."""
+    with socket.create_server(("127.0.0.1", 0)) as other, caplog.at_level(logging.ERROR):
+        port = other.getsockname()[1]
+        configure(home, metrics_port=port)
+        place = place_at(find_home(), str(tmp_path / "m.db"))[0]
+        with metrics_page(lambda: place):
+            assert f"no /metrics: port {port} of 127.0.0.1: Address already in use" in caplog.text
+
+
+def a_run(job: str, started_us: int, outcome: str, problem: str | None = None, *, is_over: bool = True) -> JobRun:
+    """A run of a job."""
+    finished_us = started_us + 1 if is_over else None
+    return JobRun(f"{job}-{started_us}", job, "here", 1, started_us, finished_us, outcome, "{}", problem)
+
+
+HEALTH: dict[str, tuple[list[JobRun], list[str]]] = {
+    "never ran": ([], []),
+    "well": ([a_run("ingest", now_us(), "failed", "x"), a_run("ingest", now_us() + 1, "ok")], []),
+    "failed": ([a_run("ingest", now_us(), "ok"), a_run("ingest", now_us() + 1, "failed", "x")], ["ingest failed: x"]),
+    "fails again and again": (
+        [a_run("ingest", now_us(), "failed", "x"), a_run("ingest", now_us() + 9, "running", is_over=False)],
+        ["ingest failed: x"],
+    ),
+    "late": ([a_run("ingest", now_us() - HOUR_US, "ok")], ["ingest is late"]),
+    "in hand for long": ([a_run("ingest", now_us() - HOUR_US, "running", is_over=False)], []),
+    "off": ([a_run("archive", now_us() - 2 * DAY_US, "failed", "x")], []),
+}
+
+
+@pytest.mark.parametrize(("runs", "problems"), HEALTH.values(), ids=HEALTH)
+def test_health_is_that_of_the_jobs(home: Path, tmp_path: Path, runs: list[JobRun], problems: list[str]) -> None:
+    """200 when all are well; 503 when one failed last, or should have begun long ago."""
+    database = open_database(str(tmp_path / "m.db"))
+    with database.write() as connection:
+        for run in runs:
+            store.begin(connection, run)
+    with served(database.name, home, schedule={"archive": "off"}) as page:
+        status, content_type, text = page("/healthz")
+    database.close()
+    found = json.loads(text)
+    assert (status, content_type) == (503 if problems else 200, "application/json")
+    assert (found["healthy"], found["problems"]) == (not problems, problems)
+    own = {name for name, job in JOBS.items() if job.exporter is None}
+    assert set(found["jobs"]) == own - {"archive"}
+
+
+def test_the_scheduler_serves_it_and_ends(database: Database, location: str, home: Path) -> None:
+    """From its start to its end, which does not wait for whoever is connected."""
+    port = unused_port()
+    configure(home, metrics_port=port)
+    with scheduler(location, home) as process:
+        eventually(lambda: is_up(database, process) and answers(port, "/healthz"))
+        eventually(lambda: last(database, "ingest"))
+        assert "claude_force_last_ingest_timestamp_seconds" in fetch(port, "/metrics")[2]
+        silent = socket.create_connection(("127.0.0.1", port))
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+        silent.close()
+        assert process.returncode == 0
+    assert f"metrics on http://127.0.0.1:{port}/metrics" in said
+    assert "Traceback" not in said
+    assert not answers(port, "/healthz")
+
+
+def answers(port: int, path: str) -> bool:
+    """Whether something answers there."""
+    try:
+        return bool(fetch(port, path)[0])
+    except OSError:
+        return False
+
+
+def test_a_gateway_that_hangs_delays_neither_recording_nor_jobs(home: Path) -> None:
+    """While a push waits, executions are recorded, other jobs run, and what fails is written down."""
+    path = str(home / ".claude" / "metrics" / "metrics.db")
+    database = open_database(path)
+    with scripted([HANG]) as gateway:
+        configure(home, exporters={"prometheus": {"gateway": gateway.url}}, schedule={"alerts": "1s"})
+        with scheduler(path, home) as process:
+            eventually(lambda: gateway.requests)
+            before = now_us()
+            Store(database).add([an_execution()])
+            eventually(lambda: (run := last(database, "alerts")) and run.started_us > before)
+            assert last(database, "push-prometheus") is None
+            failed = eventually(lambda: last(database, "push-prometheus"))
+            process.terminate()
+            _, said = process.communicate(timeout=30)
+            assert process.returncode == 0
+    database.close()
+    assert failed.outcome == "failed"
+    assert "the Pushgateway did not take it" in (failed.problem or "")
+    assert "Traceback" not in said

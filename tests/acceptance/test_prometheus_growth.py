@@ -1,0 +1,49 @@
+"""Transcripts that are read while they grow, and what a Prometheus sees of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from claude_force.clock import HOUR_US, instant_of
+from claude_force.export.exposition import read
+from claude_force.export.prometheus_text import encode
+from tests.monitoring import Samples, samples_of
+from tests.transcripts import START, Passes, Talk, Tokens, main_file, put, text_block, thinking_block, tool_block
+
+
+def a_conversation() -> Talk:
+    """Responses of several lines, over more than the five minutes after which they are counted."""
+    talk = Talk()
+    for number in range(24):
+        talk.prompt()
+        talk.seconds += number % 3 * 15
+        for blocks in ([thinking_block()], [text_block()], [tool_block(f"toolu_{number}")]):
+            talk.respond(f"msg_{number}", Tokens(3, 10 * len(talk.lines), 9, 0, 4), blocks=blocks)
+        talk.result(call=f"toolu_{number}")
+    return talk
+
+
+def test_no_counter_falls_while_a_transcript_grows(passes: Passes, tmp_path: Path) -> None:
+    """Whichever line of a response is read last, no counter and no bucket of the histogram is ever taken back; and an
+    hour later everything is counted."""
+    talk, before = a_conversation(), Samples()
+    path = main_file(tmp_path)
+    for count in range(1, len(talk.lines), 2):
+        put(path, talk.lines[:count])
+        assert passes.over(tmp_path).problems == []
+        after = counters(passes, datetime.fromisoformat(talk.lines[count - 1]["timestamp"]) + timedelta(seconds=0.5))
+        assert {key: value for key, value in before.items() if after[key] < value} == {}
+        before = after
+    assert before
+    put(path, talk.lines)
+    passes.over(tmp_path)
+    whole = counters(passes, START + timedelta(hours=1))
+    assert sum(value for (name, _), value in whole.items() if name == "claude_force_executions_total") == 24
+    assert sum(value for (name, _), value in whole.items() if name.endswith("_count")) == 24
+
+
+def counters(passes: Passes, now: datetime) -> Samples:
+    """What accumulates, as it is told at a moment."""
+    found = samples_of(encode(read(passes.store.database, instant_of(now), HOUR_US)).decode())
+    return {key: value for key, value in found.items() if key[0].endswith(("_total", "_bucket", "_sum", "_count"))}

@@ -1,0 +1,94 @@
+"""The Grafana dashboard imports without a hand on it, names only what is told, and watches what the guide watches."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from claude_force.database import Database
+from claude_force.export.exposition import read
+from claude_force.export.prometheus_text import encode
+from tests.builders import NOON_US
+from tests.conftest import ROOT
+from tests.dashboards import VARIABLE, dashboard, expressions, panels
+
+KPIS = {
+    "Success rate": ("percent", 95), "Average execution time": ("s", 15), "P95 latency": ("s", 10),
+    "Cost per execution": ("currencyUSD", None), "Cost in the last hour": ("currencyUSD", 1),
+    "Haiku share": ("percent", 50), "Tokens per execution": ("short", None), "Model distribution": ("none", None),
+}  # fmt: skip
+"""What the guide watches: the unit, and its threshold."""
+
+
+def test_it_needs_no_answer_on_import() -> None:
+    """The data source is a variable, so that there is nothing to fill in; it is known by a uid of its own."""
+    found = dashboard()
+    assert not {"__inputs", "__requires", "id"} & set(found)
+    assert found["uid"] == "claude-force"
+    assert found["schemaVersion"] >= 38
+    variables = {variable["name"]: variable for variable in found["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")
+    for name in ("agent", "model", "instance"):
+        assert variables[name]["type"] == "query"
+        assert variables[name]["includeAll"]
+        assert variables[name]["allValue"] == ".*"
+    sources = [*panels(), *(target for panel in panels() for target in panel["targets"])]
+    sources += [variables[name] for name in ("agent", "model", "instance")]
+    assert {(each["datasource"]["type"], each["datasource"]["uid"]) for each in sources} == {
+        ("prometheus", "${datasource}")
+    }
+
+
+def test_panels_lie_beside_each_other() -> None:
+    """None covers another or leaves the grid; every one has a name, a description, and a number of its own."""
+    every = dashboard()["panels"]
+    assert len({panel["id"] for panel in every}) == len(every)
+    assert all(panel["title"] and panel["description"] for panel in panels())
+    boxes = [panel["gridPos"] for panel in every]
+    assert all(box["x"] >= 0 and box["x"] + box["w"] <= 24 for box in boxes)
+    assert [pair for pair in combinations(boxes, 2) if overlap(*pair)] == []
+
+
+def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    """Whether two boxes have a place in common."""
+    return all(
+        one[at] < other[at] + other[size] and other[at] < one[at] + one[size] for at, size in (("x", "w"), ("y", "h"))
+    )
+
+
+@pytest.mark.parametrize(("title", "unit", "limit"), [(title, *rest) for title, rest in KPIS.items()], ids=list(KPIS))
+def test_the_figures_of_the_guide_have_their_panels(title: str, unit: str, limit: float | None) -> None:
+    """With their unit, and the threshold of the guide."""
+    defaults = next(panel for panel in panels() if panel["title"] == title)["fieldConfig"]["defaults"]
+    assert defaults["unit"] == unit
+    steps: list[dict[str, Any]] = defaults["thresholds"]["steps"]
+    assert steps[0]["value"] is None
+    assert limit is None or limit in [step["value"] for step in steps]
+
+
+def test_every_metric_is_in_its_tables(database: Database) -> None:
+    """With its labels, in docs/prometheus.md; and nothing else is."""
+    found = read(database, NOON_US, 1)
+    told = {f"{family.name}{'_total' if family.kind == 'counter' else ''}": family.labels for family in found.families}
+    told[found.durations.name] = (*found.durations.labels, "le")
+    page = (ROOT / "docs" / "prometheus.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(claude_force_\w+)` \|([^|]*)\|", page, re.MULTILINE)
+    assert {name: tuple(re.findall(r"`(\w+)", labels)) for name, labels in rows} == told
+
+
+def test_only_what_is_told_is_asked_for(database: Database) -> None:
+    """Every name of a metric is that of a family, and every variable is one of the dashboard or of Grafana."""
+    found = read(database, NOON_US, 1)
+    told = {f"{family.name}{'_total' if family.kind == 'counter' else ''}" for family in found.families}
+    told |= {f"{found.durations.name}_{part}" for part in ("bucket", "sum", "count")}
+    queries = [variable["query"]["query"] for variable in dashboard()["templating"]["list"] if "definition" in variable]
+    asked = {name for text in (*expressions().values(), *queries) for name in re.findall(r"claude_force_\w+", text)}
+    assert asked - told == set()
+    # Each family is there for somebody; the ratio is the conventional one of a gauge that is shown.
+    assert told - asked == {"claude_force_success_ratio"}
+    assert b"claude_force_build_info" in encode(found)
+    variables = {variable["name"] for variable in dashboard()["templating"]["list"]} | {"__range"}
+    assert {name for text in expressions().values() for name in VARIABLE.findall(text)} <= variables

@@ -1,0 +1,445 @@
+"""What Prometheus is told: the figures of the reports, in a bounded number of series, whatever names are."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force import analytics
+from claude_force.alert_rows import AlertRow
+from claude_force.alerts.decision import State
+from claude_force.archive import archive_once
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US, Window
+from claude_force.database import Database
+from claude_force.errors import ClaudeForceError, SettingsError
+from claude_force.export.base import Pushed, PushError
+from claude_force.export.bounded import AGENTS, MODELS
+from claude_force.export.configuration import target_of
+from claude_force.export.exposition import ALERT_LEVELS, ALERTS_KEPT, duration_bounds_s, read
+from claude_force.export.prometheus import Group, Prometheus
+from claude_force.export.prometheus_text import CONTENT_TYPE, encode
+from claude_force.network.connection import Patience
+from claude_force.query import Filter
+from claude_force.record import CLAUDE_CODE, NAME_LIMIT, ExecutionMetrics
+from claude_force.result import Totals
+from claude_force.store import Store
+from claude_force.store import alerts as alert_store
+from tests.builders import NOON_US, a_line, an_execution
+from tests.conftest import Run
+from tests.counterparts import HANG, RESET, Reply, scripted, unused_port
+from tests.monitoring import Samples, of, samples_of
+
+MINUTE_US = 60 * SECOND_US
+SOON = Patience(step_s=0.3, overall_s=0.5)
+HOSTILE = (
+    "new\nline",
+    'a "quoted" \\ back\\slash\\n',
+    "\x1b[31mred\x1b[0m",
+    "\u202eevil",
+    "<script>",
+    '{a="b"} 1',
+    "x" * NAME_LIMIT,
+)
+USAGES: tuple[dict[str, Any], ...] = ({}, {"input_tokens": 7}, {"input_tokens": None, "output_tokens": None})
+
+
+def a_history(count: int = 600) -> list[ExecutionMetrics]:
+    """Executions of three days up to noon, of which not everything is known."""
+    draw = random.Random(7)
+    return [
+        an_execution(
+            timestamp_us=NOON_US - draw.randrange(1, 3 * DAY_US),
+            agent_name=f"agent-{draw.randrange(6)}",
+            model=f"model-{draw.randrange(3)}",
+            success=draw.random() < 0.9,
+            duration_us=draw.choice([None, draw.randrange(4_000_000_000), draw.randrange(2_000_000)]),
+            cost_nanousd=draw.choice([None, draw.randrange(10**9)]),
+            cache_read_tokens=draw.randrange(1000),
+            **draw.choice(USAGES),
+        )
+        for _ in range(count)
+    ]
+
+
+def told(database: Database, window_us: int = DAY_US) -> Samples:
+    """What is told at noon, as a Prometheus reads it."""
+    return samples_of(encode(read(database, NOON_US, window_us)).decode())
+
+
+def groups(database: Database, chosen: Filter, dimension: Any = "agent_name") -> dict[str, Totals]:
+    """The figures of the reports."""
+    found = analytics.breakdown(database, chosen, dimension, "name").groups
+    return {str(group.name): group.totals for group in found}
+
+
+def known(values: dict[tuple[str, ...], float | None]) -> dict[tuple[str, ...], Any]:
+    """Those that are known."""
+    return {names: pytest.approx(value, rel=1e-12) for names, value in values.items() if value is not None}
+
+
+def test_the_gauges_of_the_window_are_the_figures_of_the_reports(database: Database, store: Store) -> None:
+    """The guide's four names and the ratio, for each agent; what is not known has no sample."""
+    history = a_history()
+    history.append(an_execution(timestamp_us=NOON_US - 1, agent_name="no-usage", input_tokens=None, output_tokens=None))
+    history.append(an_execution(timestamp_us=NOON_US - 1, agent_name="untimed", duration_us=None, cost_nanousd=None))
+    store.add(history)
+    samples, by_agent = told(database), groups(database, Filter(Window(NOON_US - DAY_US, NOON_US)))
+    assert len(by_agent) == 8
+    assert of(samples, "claude_force_execution_time_ms", "agent_name", "model") == known(
+        {(agent, "all"): sums.average_ms for agent, sums in by_agent.items()}
+    )
+    assert of(samples, "claude_force_success_rate", "agent_name") == known(
+        {(agent,): sums.success_rate for agent, sums in by_agent.items()}
+    )
+    assert of(samples, "claude_force_cost_usd", "agent_name", "model") == known(
+        {(agent, "all"): sums.cost for agent, sums in by_agent.items()}
+    )
+    usage = of(samples, "claude_force_token_usage", "agent_name", "token_type")
+    assert usage == known({(agent, "input"): sums.average_input_tokens for agent, sums in by_agent.items()}) | known(
+        {(agent, "output"): sums.average_output_tokens for agent, sums in by_agent.items()}
+    )
+    assert ("no-usage", "input") not in usage
+    assert ("untimed", "all") not in of(samples, "claude_force_execution_time_ms", "agent_name", "model")
+    ratios = of(samples, "claude_force_success_ratio", "agent_name")
+    assert all(sums.success_rate == pytest.approx(100 * ratios[agent,]) for agent, sums in by_agent.items())
+
+
+def test_the_counters_are_the_totals_of_all_history(database: Database, store: Store) -> None:
+    """By agent and model; they do not move when executions are archived."""
+    history = a_history()
+    store.add(history[:400])
+    store.add(history[400:])
+    samples = told(database)
+    everything, by_model = analytics.summary(database, Filter()).totals, groups(database, Filter(), "model")
+    executions = of(samples, "claude_force_executions_total", "agent_name", "model", "status")
+    assert sum(executions.values()) == everything.executions == 600
+    for model, sums in by_model.items():
+        assert (
+            sum(n for (_, name, status), n in executions.items() if (name, status) == (model, "failure"))
+            == sums.failures
+        )
+    tokens = of(samples, "claude_force_tokens_total", "agent_name", "model", "token_type")
+    assert sum(tokens.values()) == everything.total_tokens
+    assert sum(n for (_, _, kind), n in tokens.items() if kind == "cache_read") == everything.cache_read_tokens
+    costs = of(samples, "claude_force_cost_usd_total", "agent_name", "model")
+    assert sum(costs.values()) == pytest.approx(everything.cost, rel=1e-12)
+    assert (
+        sum(of(samples, "claude_force_unpriced_executions_total", "agent_name", "model").values())
+        == everything.unpriced
+    )
+
+
+def test_archiving_moves_no_counter(database: Database, store: Store, tmp_path: Path) -> None:
+    """What accumulates is the same before and after, to the last unit."""
+    store.add(a_history())
+    before = told(database)
+    archive_once(database, tmp_path / "archive", NOON_US, DAY_US)
+    after = told(database)
+    totals = {key: value for key, value in before.items() if "_total" in key[0] or "duration_seconds" in key[0]}
+    assert len(totals) > 100
+    assert {key: after[key] for key in totals} == totals
+
+
+def test_what_may_still_change_is_not_counted_yet(database: Database, store: Store) -> None:
+    """A response of a transcript may go on, and then leaves its bucket: gauges tell it at once, counters when it is
+    settled. What a program recorded is as it is."""
+    store.add(
+        [
+            an_execution(timestamp_us=NOON_US - MINUTE_US, source=CLAUDE_CODE, agent_name="transcript"),
+            an_execution(timestamp_us=NOON_US - 6 * MINUTE_US, source=CLAUDE_CODE, duration_us=1_000_000),
+            an_execution(timestamp_us=NOON_US - MINUTE_US),
+        ]
+    )
+    now, later = told(database), samples_of(encode(read(database, NOON_US + 5 * MINUTE_US, DAY_US)).decode())
+    count, agent = "claude_force_execution_duration_seconds_count", "agent_name"
+    assert of(now, "claude_force_success_rate", agent) == {("transcript",): 100, ("python-expert",): 100}
+    assert of(now, count, agent) == {("python-expert",): 2}
+    assert {names: n for names, n in of(now, "claude_force_executions_total", agent, "status").items() if n} == {
+        ("python-expert", "success"): 2
+    }
+    assert of(later, count, agent) == {("python-expert",): 2, ("transcript",): 1}
+
+
+def test_the_histogram_counts_exactly(database: Database, store: Store) -> None:
+    """Each bucket holds the executions that took at most its bound, also one that took just so long; sums are exact."""
+    bounds = [round(bound_s * SECOND_US) for bound_s in duration_bounds_s()]
+    at_bounds = [
+        an_execution(duration_us=us, timestamp_us=NOON_US - 9) for bound in bounds for us in (bound, bound + 1)
+    ]
+    history = [*a_history(), *at_bounds]
+    store.add(history)
+    found = of(told(database), "claude_force_execution_duration_seconds_bucket", "agent_name", "model", "le")
+    durations = [one.duration_us for one in history if one.duration_us is not None]
+    for text in (*map(repr, duration_bounds_s()), "+Inf"):
+        counted = sum(number for (_, _, le), number in found.items() if le == text)
+        assert counted == sum(us <= float(text) * SECOND_US + 0.5 for us in durations), text
+    samples = told(database)
+    sums = of(samples, "claude_force_execution_duration_seconds_sum", "agent_name", "model")
+    assert sum(sums.values()) == pytest.approx(sum(durations) / SECOND_US, rel=1e-12)
+    counts = of(samples, "claude_force_execution_duration_seconds_count", "agent_name", "model")
+    assert sum(counts.values()) == len(durations)
+    wished = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+    assert duration_bounds_s() == pytest.approx(wished, rel=0.01)
+
+
+def test_nothing_is_told_of_an_empty_store(database: Database) -> None:
+    """But the program itself."""
+    assert {name for name, _ in told(database)} == {"claude_force_build_info"}
+
+
+def test_hostile_names_are_read_back_as_one_line(database: Database, store: Store) -> None:
+    """Names with line ends, quotes or escapes, or as long as can be, are told without harm, and cut."""
+    store.add([an_execution(agent_name=name, model=name, timestamp_us=NOON_US - 1) for name in HOSTILE])
+    samples = told(database)
+    agents = {names[0] for names in of(samples, "claude_force_success_rate", "agent_name")}
+    assert len(agents) == len(HOSTILE)
+    assert all(name.isprintable() and len(name) <= 100 for name in agents)
+    assert {"new\\nline", 'a "quoted" \\ back\\slash\\n', "\\x1b[31mred\\x1b[0m", "\\u202eevil"} <= agents
+
+
+def test_names_that_are_alike_once_cut_are_one_series(database: Database, store: Store) -> None:
+    """A label may not be there twice: their sums are added, and averages are of all of them."""
+    names = ["n" * 150 + ending for ending in "abc"]
+    store.add(
+        [
+            an_execution(agent_name=name, timestamp_us=NOON_US - 1, duration_us=1000 * place, success=place > 0)
+            for place, name in enumerate(names)
+        ]
+    )
+    samples = told(database)
+    assert of(samples, "claude_force_execution_time_ms", "model") == {("all",): 1.0}
+    assert of(samples, "claude_force_executions_total", "status") == {("success",): 2.0, ("failure",): 1.0}
+    assert of(samples, "claude_force_execution_duration_seconds_count", "model").popitem()[1] == 3
+
+
+def test_those_who_came_first_keep_their_names_and_no_sum_is_lost(database: Database, store: Store) -> None:
+    """Beyond the limit agents and models are counted as one. What has a name keeps it, however busy others become, and
+    no counter ever falls."""
+    first = [f"first-{number:03}" for number in range(AGENTS)]
+    for name in first:
+        store.add([an_execution(agent_name=name, timestamp_us=NOON_US - 2 * HOUR_US)])
+    before = told(database, HOUR_US)
+    late = [f"a-late-{number}" for number in range(20)]
+    store.add(
+        [
+            an_execution(agent_name=name, model=f"model-{name}-{place}", timestamp_us=NOON_US - 1)
+            for name in late
+            for place in range(3)
+        ]
+    )
+    found = read(database, NOON_US, HOUR_US)
+    after = samples_of(encode(found).decode())
+    counters = [key for key in before if key[0].endswith(("_total", "_count", "_sum", "_bucket"))]
+    assert all(after[key] >= before[key] for key in counters)
+    executions = of(after, "claude_force_executions_total", "agent_name", "model", "status")
+    assert {agent for agent, _, _ in executions} == {*first, "other"}
+    assert len({model for _, model, _ in executions}) == MODELS + 1
+    assert sum(executions.values()) == AGENTS + 60
+    # The gauges are of who is busy now.
+    assert {agent for (agent,) in of(after, "claude_force_success_rate", "agent_name")} == set(late)
+    assert [remark.split(" after")[0] for remark in found.remarks] == ["20 agents", "11 models"]
+
+
+def test_the_busiest_have_gauges_and_the_rest_is_averaged_as_one(database: Database, store: Store) -> None:
+    """`other` is the average over the executions of all of them, not over their averages."""
+    just_now = {"timestamp_us": NOON_US - 1}
+    for number in range(AGENTS):
+        store.add([an_execution(agent_name=f"busy-{number:03}", **just_now) for _ in range(4)])
+    store.add([an_execution(agent_name="slow", duration_us=9_000_000, success=False, **just_now) for _ in range(3)])
+    store.add([an_execution(agent_name="quick", duration_us=1_000_000, **just_now)])
+    samples = told(database)
+    assert of(samples, "claude_force_execution_time_ms", "agent_name")["other",] == 7000
+    assert of(samples, "claude_force_success_rate", "agent_name")["other",] == 25
+    assert len(of(samples, "claude_force_success_rate", "agent_name")) == AGENTS + 1
+
+
+def an_alert(place: int, state: str, labels: dict[str, str | None]) -> AlertRow:
+    """Where an alert stands."""
+    return AlertRow(f"{place:016x}", "r" * 10_000, json.dumps(labels), "critical", state, "WELL", 0, 0)
+
+
+def test_alerts_are_told_as_numbers(database: Database, store: Store) -> None:
+    """Each by its rule and group; one that could not be measured is not told, and of too many the worst is."""
+    rows = [
+        an_alert(1, "ok", {}), an_alert(2, "pending", {"agent": "a\nb"}), an_alert(3, "firing", {"agent": None}),
+        an_alert(4, "no data", {"agent": "c"}), an_alert(5, "resolved", {"agent": "d"}),
+    ]  # fmt: skip
+    with database.write() as connection:
+        alert_store.save_alerts(connection, rows)
+    found = of(told(database), "claude_force_alert_state", "rule", "severity", "grouped_by", "group")
+    assert {names[0] for names in found} == {"r" * 99 + "…"}
+    assert {names[2:]: level for names, level in found.items()} == {
+        ("", ""): 0, ("agent", "a\\nb"): 1, ("agent", "unknown"): 2, ("agent", "d"): 0,
+    }  # fmt: skip
+    with database.write() as connection:
+        alert_store.save_alerts(connection, [an_alert(n, "firing", {"agent": f"n{n}"}) for n in range(10, 300)])
+    found = of(told(database), "claude_force_alert_state", "group")
+    assert len(found) == ALERTS_KEPT + 2
+    assert found["other",] == 2
+
+
+def test_every_state_of_an_alert_has_its_number_but_no_data() -> None:
+    """The states of the alerts, which lie above, are those that are known here."""
+    assert set(State) - set(ALERT_LEVELS) == {State.NO_DATA}
+    assert set(ALERT_LEVELS) < set(State)
+
+
+def target(folder: Path, **given: Any) -> Prometheus:
+    """The target of a configuration."""
+    found = target_of("prometheus", {"prometheus": given}, {}, {}, folder)
+    assert isinstance(found, Prometheus)
+    return found
+
+
+def impatient(found: Prometheus) -> Prometheus:
+    """The same target, which waits for nobody."""
+    assert isinstance(found.to, Group)
+    return replace(found, to=replace(found.to, patience=SOON))
+
+
+def push(database: Database, folder: Path, **given: Any) -> Pushed:
+    """One push at noon."""
+    return target(folder, **given).push(database, lambda: NOON_US)
+
+
+GROUPS = {
+    "plain": ("claude_force", "build-7.local", "/metrics/job/claude_force/instance/build-7.local"),
+    "slash": ("a/b", "x", "/metrics/job@base64/YS9i/instance/x"),
+    "space": ("my job", "x", "/metrics/job@base64/bXkgam9i/instance/x"),
+    "empty": ("job", "", "/metrics/job/job/instance@base64/="),
+    "dots": ("..", "x", "/metrics/job@base64/Li4/instance/x"),
+    "not ASCII": ("jöb", "?", "/metrics/job@base64/asO2Yg/instance@base64/Pw"),
+}
+
+
+@pytest.mark.parametrize(("job", "instance", "path"), GROUPS.values(), ids=GROUPS)
+def test_a_push_replaces_its_group(database: Database, home: Path, job: str, instance: str, path: str) -> None:
+    """With PUT, to the path that the gateway has for the job and the instance, as the text format."""
+    with scripted() as server:
+        pushed = push(database, home, gateway=server.url, job=job, instance=instance)
+        target(home, gateway=server.url, job=job, instance=instance).delete()
+    asked, deleted = server.requests
+    assert (asked.method, asked.path, asked.headers["content-type"]) == ("PUT", path, CONTENT_TYPE)
+    assert samples_of(asked.body.decode()) == told(database)
+    assert (deleted.method, deleted.path, deleted.body) == ("DELETE", path, b"")
+    assert pushed.said == "Metrics exported to Prometheus"
+    assert pushed.counts == {"series": 1}
+
+
+def test_a_gateway_without_a_scheme_is_one_over_http(database: Database, home: Path) -> None:
+    """As it stands in programs that use prometheus_client."""
+    with scripted() as server:
+        push(database, home, gateway=server.url.removeprefix("http://"))
+        assert len(server.requests) == 1
+
+
+def test_a_series_that_is_counted_is_a_line(database: Database, store: Store, home: Path) -> None:
+    """What a push says it told is what arrived."""
+    store.add(a_history())
+    with scripted() as server:
+        pushed = push(database, home, gateway=server.url)
+    assert pushed.counts["series"] == len(samples_of(server.requests[0].body.decode()))
+
+
+FAULTS: dict[str, tuple[int | str | Reply, str]] = {
+    "hangs": (HANG, "no whole answer within|did not answer in time"),
+    "reset": (RESET, "the connection to 127.0.0.1 failed"),
+    "redirect": (Reply(302, b"", {"Location": "http://elsewhere/"}), "answered 302, a redirect, which is not followed"),
+    "refused": (
+        Reply(400, b'pushed metrics are invalid: metric "claude_force_cost_usd" was collected before\nmore'),
+        'answered 400: pushed metrics are invalid: metric "claude_force_cost_usd" was collected before$',
+    ),
+    "broken": (500, "answered 500"),
+}
+
+
+@pytest.mark.parametrize(("reply", "said"), FAULTS.values(), ids=FAULTS)
+def test_a_gateway_that_does_not_take_it_is_named_in_one_line(
+    database: Database, home: Path, reply: int | str | Reply, said: str
+) -> None:
+    """With its reason, and without the password; the next push is as good as any."""
+    with scripted([reply, 200]) as server:
+        gateway = server.url.replace("://", "://user:pa55word-of-mine@")
+        first = target(home, gateway=gateway)
+        with pytest.raises(PushError, match=said) as caught:
+            (impatient(first) if reply == HANG else first).push(database, lambda: NOON_US)
+        assert push(database, home, gateway=gateway).destination == server.url.rstrip("/")
+        assert server.requests[-1].headers["authorization"].startswith("Basic ")
+    assert "pa55word" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gateway_that_is_away_is_named(run: Run) -> None:
+    """The command exits 1 with one line that names it."""
+    done = run("push", "prometheus", "--gateway", f"http://127.0.0.1:{unused_port()}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: the Pushgateway did not take it: the connection to 127.0.0.1 failed")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_for_the_node_exporter(run: Run, home: Path) -> None:
+    """It is whole, can be read by others whatever the umask, and is deleted when asked."""
+    (home / "one.jsonl").write_bytes(a_line())
+    run("import", "one.jsonl")
+    done = run("push", "prometheus", "--textfile", "out.prom", umask=0o077)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("✅ Metrics exported to Prometheus: ")
+    file = home / "out.prom"
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert of(samples_of(file.read_text()), "claude_force_executions_total", "status") == {
+        ("success",): 1,
+        ("failure",): 0,
+    }
+    assert [path.name for path in home.iterdir() if ".tmp" in path.name] == []
+    told_json = json.loads(run("push", "prometheus", "--textfile", "out.prom", "--json").stdout)
+    assert told_json == {"destination": str(file), "series": len(samples_of(file.read_text())), "remarks": []}
+    assert run("push", "prometheus", "--textfile", "out.prom", "--delete").returncode == 0
+    assert not file.exists()
+
+
+WRONG = {
+    "two places": ({"gateway": "http://localhost:1", "textfile": "x.prom"}, "textfile are two places"),
+    "another file": ({"textfile": "metrics.db"}, "must end in .prom"),
+    "no URL": ({"gateway": "ftp://localhost:9091"}, "must be a URL"),
+    "a line break": ({"gateway": "localhost:9091\n"}, "cannot be seen"),
+    "a login in the clear": ({"gateway": "http://u:p@example.org"}, "must begin with https://"),
+    "no window": ({"window": "0h"}, "must be a length of time"),
+    "words": ({"window": "soon"}, "must be a length of time"),
+    "no job": ({"job": ""}, "is empty"),
+    "another field": ({"gatway": "http://localhost:1"}, "did you mean gateway"),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_configuration_is_said(home: Path, given: dict[str, Any], said: str) -> None:
+    """In one line that names the field."""
+    with pytest.raises(SettingsError, match=said):
+        target(home, **given)
+
+
+def test_a_file_that_cannot_be_written_is_named(database: Database, home: Path) -> None:
+    """With the reason; nothing is left beside it."""
+    with pytest.raises(ClaudeForceError, match=r"x\.prom cannot be written: No such file"):
+        push(database, home, textfile=str(home / "nowhere" / "x.prom"))
+
+
+def test_the_command_stands_before_the_settings(run: Run, home: Path) -> None:
+    """A place that is given takes that of claude.json, of whichever kind; what is not given comes from there."""
+    with scripted() as server:
+        section = {"exporters": {"prometheus": {"textfile": "of-settings.prom", "job": "ours", "instance": "i"}}}
+        (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+        assert run("push", "prometheus", "--gateway", server.url).returncode == 0
+        assert run("push", "prometheus").returncode == 0
+    assert [request.path for request in server.requests] == ["/metrics/job/ours/instance/i"]
+    assert (home / ".claude" / "of-settings.prom").exists()
+
+
+def test_freshness_is_told(database: Database, store: Store) -> None:
+    """When the newest execution was, in seconds."""
+    store.add([an_execution(timestamp_us=NOON_US - 1), an_execution(timestamp_us=NOON_US - HOUR_US)])
+    assert told(database)["claude_force_last_execution_timestamp_seconds", frozenset()] == (NOON_US - 1) / SECOND_US
