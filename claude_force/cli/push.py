@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "prometheus": "claude_force.cli.push_prometheus:prometheus",
+    "datadog": "claude_force.cli.push_datadog:datadog",
+    "elasticsearch": "claude_force.cli.push_elasticsearch:elasticsearch",
     "otlp": "claude_force.cli.push_otlp:otlp",
 }
 

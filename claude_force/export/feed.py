@@ -6,7 +6,7 @@ nothing is ever left out. One push to a target is at work at a time; two would s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is sent at once. `queued` are the executions that it is made of where they wait in the queue; of history,
+    """What is sent at once. `queued` are those of the executions that it is made of that wait in the queue; of history,
     `last` is the place that is reached with it, and `is_last` that there is no more. `gone` are those that were deleted
     while they waited."""
 
@@ -78,30 +78,41 @@ class Feed:
             if not found:
                 return
             after = found[-1].uid
-            due = [waiting for waiting in found if not self._is_held(waiting.row)]
+            due = [waiting for waiting in found if not self._is_held(waiting.row) and not self._is_ahead(waiting.row)]
             entries = [
                 Entry(waiting.row, not waiting.is_sent, waiting.is_sent or waiting.changes > 0)
                 for waiting in due
                 if waiting.row is not None
             ]
             if due:
-                yield Batch(
-                    entries, [Settled(waiting.uid, waiting.changes) for waiting in due], len(due) - len(entries)
-                )
+                yield Batch(entries, _settled(due), len(due) - len(entries))
 
     def _is_held(self, row: Row | None) -> bool:
         """Whether its usage may still become final."""
         return row is not None and row[_BASIS] == PROVISIONAL and self.now() - row[_INSTANT] < HELD_US
+
+    def _is_ahead(self, row: Row | None) -> bool:
+        """Whether history is still to come to it, which sends it then."""
+        at_us, uid = self.state.walked_us, self.state.walked_uid
+        if row is None or not self.state.has_history:
+            return False
+        return at_us is None or uid is None or (row[_INSTANT], row[0]) > (at_us, uid)
 
     def _history(self, size: int) -> Iterator[Batch]:
         place = (self.state.walked_us, self.state.walked_uid)
         while True:
             with self.database.read() as connection:
                 rows = page(connection, Filter(), self._before(place), size)
+                # What came in after the beginning is in the queue as well: it is sent here, and taken off there.
+                queued = exports.queued(connection, self.database, self.state.kind, [row[0] for row in rows])
             found = self.database.decode_rows(rows)
             is_last = len(found) < size
             last = (found[-1][_INSTANT], found[-1][0]) if found else None
-            yield Batch([Entry(row) for row in found], last=last, is_last=is_last)
+            changed = {waiting.uid for waiting in queued if waiting.is_sent or waiting.changes}
+            entries = [Entry(row, has_changed=row[0] in changed) for row in found]
+            yield Batch(
+                entries, [Settled(waiting.uid, waiting.changes) for waiting in queued], last=last, is_last=is_last
+            )
             if is_last:
                 return
             assert last is not None
@@ -132,6 +143,11 @@ class Feed:
             exporting.note(connection, self.state.kind, 0, self.now())
 
 
+def _settled(queued: Iterable[exports.Waiting]) -> list[Settled]:
+    """What is noted of executions of the queue when they are sent."""
+    return [Settled(waiting.uid, waiting.changes) for waiting in queued]
+
+
 @contextmanager
 def opened(database: Database, kind: str, destination: str, now: Now, since_us: int | None) -> Iterator[Feed]:
     """The feed of a target, by the only push to it. A target that is new, or at a new destination, begins with all of
@@ -149,6 +165,15 @@ def opened(database: Database, kind: str, destination: str, now: Now, since_us: 
                 state = exports.exporter(connection, database, kind)
         assert state is not None
         yield Feed(database, state, now, is_new)
+
+
+def number_due(database: Database, kind: str, destination: str, since_us: int | None) -> int:
+    """How many executions a push would find due, with the arguments of `opened`. Nothing is noted."""
+    with database.read() as connection:
+        state = exports.exporter(connection, database, kind)
+        if state is None or state.destination != destination:
+            return exports.number_since(connection, since_us)
+        return exports.number_due(connection, database, state)
 
 
 def forget(database: Database, kind: str) -> bool:

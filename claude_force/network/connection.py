@@ -33,7 +33,7 @@ PATIENCE = Patience()
 
 
 class Refused(Exception):
-    """An address that no alert is sent to."""
+    """An address that nothing is sent to."""
 
 
 class Deadline:
@@ -80,7 +80,7 @@ def refuse_link_local(address: str) -> None:
     except ValueError:
         return
     if found.is_link_local or (getattr(found, "ipv4_mapped", None) or found).is_link_local:
-        raise Refused(f"{address} is a link-local address, which no alert is sent to")
+        raise Refused(f"{address} is a link-local address, which nothing is sent to")
 
 
 def is_loopback(host: str) -> bool:

@@ -1,7 +1,8 @@
 """One exchange over HTTP, and one verdict for all services.
 
-Certificates are verified, redirects are not followed, an answer is read to at most 64 KiB. Nothing of the environment
-changes where a message goes: no proxy of it is used, which would be told the address, and no login from a .netrc file.
+Certificates are verified, redirects are not followed, an answer is read to at most 64 KiB, or what who asks allows.
+Nothing of the environment changes where a message goes: no proxy of it is used, which would be told the address, and no
+login from a .netrc file.
 
 Requests go to httpx2's transport rather than to its client, which logs every URL: that of a Slack webhook is its
 credential.
@@ -10,10 +11,9 @@ credential.
 from __future__ import annotations
 
 import json
-import logging
-import threading
+import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +25,7 @@ from claude_force.escape import plain
 from claude_force.network.connection import Deadline, Patience, Refused, explain, refuse_link_local, tls_context
 from claude_force.network.outcome import Outcome, conclude
 from claude_force.network.secret import Secret
+from claude_force.network.silence import silenced
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,6 +34,9 @@ ANSWER_LIMIT = 64 * 1024
 WORDS_LIMIT = 200
 RETRY_AFTER_LIMIT_S = 3600.0
 """No service makes us wait longer than this before the next attempt."""
+
+_LOGGERS = ("httpcore2.connection", "httpcore2.http11")
+"""They log the headers of answers, which may quote the request."""
 
 _TEMPORARY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
@@ -61,11 +65,13 @@ class Request:
 
 
 class Answer(NamedTuple):
-    """The verdict, and for who needs more, the status and the first 64 KiB of the answer; None where there was none."""
+    """The verdict, and for who needs more, the status (None where there was no answer), the beginning of the answer,
+    and its headers, by name in any case."""
 
     outcome: Outcome
     status: int | None = None
     body: bytes = b""
+    headers: Mapping[str, str] = {}
 
     def json(self) -> Any:
         """The answer as JSON; None where it is none."""
@@ -75,23 +81,26 @@ class Answer(NamedTuple):
             return None
 
 
-def exchange(request: Request, patience: Patience) -> Answer:
-    """Send a request and judge the answer. Raises nothing for what happens on the way."""
+def exchange(request: Request, patience: Patience, answer_limit: int = ANSWER_LIMIT) -> Answer:
+    """Send a request and judge the answer, of which at most so many bytes are read. Raises nothing for what happens on
+    the way."""
     import httpx2
 
     with Deadline(patience.overall_s) as deadline:
         try:
-            status, headers, body = _talk(request, patience, deadline)
+            status, headers, body = _talk(request, patience, deadline, answer_limit)
         except Refused as error:
             return Answer(conclude("failed", str(error), request.hidden))
         except (httpx2.InvalidURL, httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, UnicodeError):
             return Answer(conclude("failed", f"{request.host} cannot be called as it is configured", request.hidden))
         except (httpx2.HTTPError, OSError) as error:
             return Answer(explain(error, request.host, deadline, request.hidden))
-    return Answer(_verdict(request, status, headers, body), status, body)
+    return Answer(_verdict(request, status, headers, body), status, body, headers)
 
 
-def _talk(request: Request, patience: Patience, deadline: Deadline) -> tuple[int, httpx2.Headers, bytes]:
+def _talk(
+    request: Request, patience: Patience, deadline: Deadline, answer_limit: int
+) -> tuple[int, httpx2.Headers, bytes]:
     import httpx2
 
     def observe(event: str, info: Mapping[str, Any]) -> None:
@@ -115,15 +124,22 @@ def _talk(request: Request, patience: Patience, deadline: Deadline) -> tuple[int
         content=request.body,
         extensions={"timeout": timeout, "trace": observe},
     )
-    with _unlogged(), httpx2.HTTPTransport(verify=tls_context(request.ca_file)) as transport:
+    with silenced(*_LOGGERS), httpx2.HTTPTransport(verify=_context(request)) as transport:
         response = transport.handle_request(asked)
         try:
-            return response.status_code, response.headers, _read(response)
+            return response.status_code, response.headers, _read(response, answer_limit)
         finally:
             response.close()
 
 
-def _read(response: httpx2.Response) -> bytes:
+def _context(request: Request) -> ssl.SSLContext:
+    """How certificates are verified. Where nothing is encrypted, none are read, which takes a while: such a context
+    trusts nobody."""
+    is_encrypted = urlsplit(request.url.reveal()).scheme == "https"
+    return tls_context(request.ca_file) if is_encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _read(response: httpx2.Response, limit: int) -> bytes:
     """The beginning of the answer. The verdict is in the status, so what breaks off here breaks nothing."""
     import httpx2
 
@@ -131,9 +147,9 @@ def _read(response: httpx2.Response) -> bytes:
     with suppress(httpx2.HTTPError, OSError):
         for part in response.iter_raw():
             body += part
-            if len(body) >= ANSWER_LIMIT:
+            if len(body) >= limit:
                 break
-    return body[:ANSWER_LIMIT]
+    return body[:limit]
 
 
 def _login(url: str) -> dict[str, str]:
@@ -144,24 +160,6 @@ def _login(url: str) -> dict[str, str]:
         return {}
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {"Authorization": "Basic " + b64encode(login.encode()).decode()}
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """The library logs the headers of answers, which may quote the request; of this thread it does not meanwhile."""
-    thread = threading.get_ident()
-
-    def is_other(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    loggers = [logging.getLogger(f"httpcore2.{name}") for name in ("connection", "http11")]
-    for logger in loggers:
-        logger.addFilter(is_other)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(is_other)
 
 
 def _verdict(request: Request, status: int, headers: httpx2.Headers, body: bytes) -> Outcome:

@@ -15,13 +15,13 @@ _INSTANT = FIELDS.index("timestamp_us")
 
 
 class Waiting(NamedTuple):
-    """An execution that waits for a target: its row, or None where it is not stored any more; how often it changed
-    since it was put in the queue, and whether the target may have it already."""
+    """An execution that waits for a target: how often it changed since it was put in the queue, whether the target may
+    have it already, and its row; None where it is not stored any more, or was not asked for."""
 
     uid: bytes
     changes: int
     is_sent: bool
-    row: Row | None
+    row: Row | None = None
 
 
 def exporters(connection: Connection, database: Database) -> list[ExporterState]:
@@ -51,6 +51,34 @@ def waiting(connection: Connection, database: Database, kind: str, after: bytes 
     rows = {row[0]: row for row in database.decode_rows(rows_of(connection, [entry[0] for entry in queued]))}
     found = [(database.decode_uid(uid), changes, is_sent) for uid, changes, is_sent in queued]
     return [Waiting(uid, changes, bool(is_sent), rows.get(uid)) for uid, changes, is_sent in found]
+
+
+def queued(connection: Connection, database: Database, kind: str, uids: Sequence[Any]) -> list[Waiting]:
+    """Those of some executions, whose uids are as the engine has them, that wait for a target; without their rows."""
+    found: list[Row] = []
+    for condition, part in some_uids(uids):
+        sql = f"SELECT uid, changes, is_sent FROM export_queue WHERE kind = :kind AND {condition}"
+        found += connection.fetch(sql, part | {"kind": kind})
+    return [Waiting(database.decode_uid(uid), changes, bool(is_sent)) for uid, changes, is_sent in found]
+
+
+def number_since(connection: Connection, since_us: int | None) -> int:
+    """How many executions there are since a time; None is all time."""
+    sql = "SELECT COUNT(*) FROM executions WHERE timestamp_us >= :since_us"
+    return int(connection.fetch(sql, {"since_us": since_us or 0})[0][0])
+
+
+def number_due(connection: Connection, database: Database, state: ExporterState) -> int:
+    """How many executions a target is still to get: those in its queue, those that will be, and what history has."""
+    waiting = "SELECT uid FROM export_queue WHERE kind = :kind UNION SELECT uid FROM uncounted"
+    parameters: dict[str, Any] = {"kind": state.kind}
+    if not state.has_history:
+        return int(connection.fetch(f"SELECT COUNT(*) FROM ({waiting}) AS waiting", parameters)[0][0])
+    if state.walked_uid is None:
+        return number_since(connection, None)
+    place = {"walked_us": state.walked_us, "walked_uid": database.encode_uid(state.walked_uid)}
+    sql = f"SELECT COUNT(*) FROM executions WHERE (timestamp_us, uid) > (:walked_us, :walked_uid) OR uid IN ({waiting})"
+    return int(connection.fetch(sql, parameters | place)[0][0])
 
 
 def number_waiting(connection: Connection, kind: str) -> int:

@@ -70,6 +70,8 @@ SILENT = {
     "db path": "prints a path that its user named",
     "db rebuild": "prints a count",
     "db upgrade": "prints revisions",
+    "push datadog": "prints counts and a destination; what it sends is in test_push_datadog",
+    "push elasticsearch": "prints counts and a destination; what it sends is in test_push_elasticsearch",
     "push prometheus": "prints counts and a destination; what it sends is in test_prometheus",
     "push otlp": "prints counts and a destination; what it sends is in test_export_otlp",
     "scheduler install": "prints a unit of this program",

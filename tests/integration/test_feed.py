@@ -9,7 +9,7 @@ import pytest
 from claude_force.clock import HOUR_US, SECOND_US, Window
 from claude_force.database import Database
 from claude_force.export.base import PushError
-from claude_force.export.feed import HELD_US, Feed, forget, opened
+from claude_force.export.feed import HELD_US, Feed, forget, number_due, opened
 from claude_force.query import exports
 from claude_force.record import FIELDS, PROVISIONAL, ExecutionMetrics, identity_bytes, to_row
 from claude_force.store import Store
@@ -197,6 +197,81 @@ def test_another_destination_begins_anew(database: Database, store: Store) -> No
     store.add(recorded)
     drain(database)
     assert sorted(drain(database, destination="there")) == sorted(uids(recorded))
+
+
+def drain_unfinished(database: Database, pages: int) -> list[bytes]:
+    """Push some pages of two, and end there; the uids in the order in which they were sent."""
+    sent: list[bytes] = []
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        for _, batch in zip(range(pages), feed.batches(2), strict=False):
+            sent += [entry.row[0] for entry in batch.entries]
+            feed.settle(batch)
+    return sent
+
+
+@pytest.mark.parametrize("start_us", [NOON_US - HOUR_US, NOON_US + 3 * SECOND_US + 1, NOON_US + HOUR_US])
+def test_what_comes_in_while_history_is_sent_is_sent_once(database: Database, store: Store, start_us: int) -> None:
+    """Whether it is behind the place that was reached, or ahead of it, where history comes to it as well."""
+    old, new = executions(9), executions(120, start_us)
+    store.add(old)
+    sent = drain_unfinished(database, 2)
+    store.add(new)
+    sent += drain_unfinished(database, 3)
+    sent += drain(database)
+    assert sorted(sent) == sorted(uids(old + new))
+    assert drain(database) == []
+
+
+def test_what_comes_in_ahead_during_a_push_is_sent_once(database: Database, store: Store) -> None:
+    """What the walk through history comes to does not wait for the next push any more."""
+    old, new = executions(6), executions(120, NOON_US + HOUR_US)
+    store.add(old)
+    sent: list[bytes] = []
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        for batch in feed.batches(2):
+            sent += [entry.row[0] for entry in batch.entries]
+            feed.settle(batch)
+            store.add(new)
+        feed.finish()
+    sent += drain(database)
+    assert sorted(sent) == sorted(uids(old + new))
+
+
+def test_what_changed_ahead_of_history_replaces_what_may_be_there(database: Database, store: Store) -> None:
+    """A page that was sent, but not noted, and whose execution changed since, is sent as a change."""
+    record = an_execution()
+    store.add([record])
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        next(feed.batches(50))
+    row = list(to_row(record))
+    row[_COST] += 1
+    store.reprice([tuple(row)])
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        (batch,) = feed.batches(50)
+        assert [(entry.row[_COST], entry.has_changed) for entry in batch.entries] == [(row[_COST], True)]
+        feed.settle(batch)
+    assert drain(database) == []
+
+
+@pytest.mark.parametrize("since_us", [None, NOON_US + 4 * SECOND_US])
+def test_how_many_are_due(database: Database, store: Store, since_us: int | None) -> None:
+    """Before the beginning, in the middle of history, and with what came in since; at another place all are."""
+
+    def due(destination: str = "here") -> int:
+        return number_due(database, "test", destination, since_us)
+
+    assert due() == 0
+    store.add(executions(9))
+    assert due() == (9 if since_us is None else 5)
+    with opened(database, "test", "here", lambda: NOW_US, since_us) as feed:
+        feed.settle(next(feed.batches(2)))
+    assert due() == (7 if since_us is None else 3)
+    store.add(executions(4, NOON_US - HOUR_US))
+    store.add(executions(3, NOON_US + HOUR_US))
+    assert due() == (14 if since_us is None else 10)
+    drain(database, since_us)
+    assert due() == 0
+    assert due("there") == (16 if since_us is None else 8)
 
 
 def test_only_one_push_is_at_work(database: Database, store: Store) -> None:

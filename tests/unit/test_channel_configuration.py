@@ -121,7 +121,7 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     ),
     "the metadata of a cloud": (
         {"type": "webhook", "url": "${LINK_LOCAL}"},
-        ["url must not be used: 169.254.169.254 is a link-local address, which no alert is sent to"],
+        ["url must not be used: 169.254.169.254 is a link-local address, which nothing is sent to"],
     ),
     "both APIs of PagerDuty": (
         REST | {"routing_key": "${KEY}"},

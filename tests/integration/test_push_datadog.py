@@ -1,0 +1,311 @@
+"""Executions to a DataDog Agent: each once, nothing that is not known, nothing that would lie about its time."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.database import Database
+from claude_force.errors import MissingExtra, SettingsError
+from claude_force.export import datadog as export
+from claude_force.export import dogstatsd
+from claude_force.export.base import Pushed, PushError
+from claude_force.export.configuration import target_of
+from claude_force.export.datadog import DataDog
+from claude_force.export.dogstatsd import Agent, packed
+from claude_force.query import exports
+from claude_force.record import FIELDS, ExecutionMetrics, to_row
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+from tests.counterparts import unused_port
+from tests.dogstatsd import Event, Listener, Metric, agent
+
+NOW_US = NOON_US + 60 * SECOND_US
+_COST = FIELDS.index("cost_nanousd")
+
+
+def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
+    """Some executions, a tenth of a second apart, each with an input of its own."""
+    tenth_us = SECOND_US // 10
+    return [an_execution(timestamp_us=start_us + place * tenth_us, input_tokens=place) for place in range(count)]
+
+
+def push(listener: Listener, database: Database, now_us: int = NOW_US, **changes: Any) -> Pushed:
+    """One push to a listener."""
+    found = Agent("127.0.0.1", listener.port, listener.path)
+    return DataDog(found, **{"wait": lambda _: None, **changes}).push(database, lambda: now_us)
+
+
+def inputs(listener: Listener) -> list[float]:
+    """The values of the input tokens that were sent."""
+    return [metric.value for metric in listener.metrics() if metric.name == "claude_force.tokens.input"]
+
+
+def test_the_metrics_and_tags_of_the_guide(database: Database, store: Store) -> None:
+    """Four histograms of an execution, and an event of one that failed, with the tags of the guide."""
+    store.add([an_execution(), an_execution(success=False, duration_us=1500, agent_name="code-reviewer")])
+    with agent() as listener:
+        pushed = push(listener, database)
+    expert, reviewer, model = "agent:python-expert", "agent:code-reviewer", "model:claude-3-5-haiku-20241022"
+    assert sorted(listener.metrics()) == [
+        Metric("claude_force.cost", 0.0032552, (reviewer, model)),
+        Metric("claude_force.cost", 0.0032552, (expert, model)),
+        Metric("claude_force.execution_time", 1.5, (reviewer, model, "success:False")),
+        Metric("claude_force.execution_time", 3456.0, (expert, model, "success:True")),
+        Metric("claude_force.tokens.input", 1234.0, (reviewer,)),
+        Metric("claude_force.tokens.input", 1234.0, (expert,)),
+        Metric("claude_force.tokens.output", 567.0, (reviewer,)),
+        Metric("claude_force.tokens.output", 567.0, (expert,)),
+    ]
+    at_s = str(NOON_US // SECOND_US)
+    assert listener.events() == [
+        Event("Agent Execution Failed", "Agent code-reviewer failed", {"t": "error", "d": at_s}, (reviewer,))
+    ]
+    assert pushed.said == "Exported 2 metrics to DataDog (sent, not confirmed)"
+    assert pushed.destination == f"127.0.0.1:{listener.port}"
+    assert pushed.counts == {"sent": 2, "too_old": 0, "changed": 0, "gone": 0}
+
+
+def test_what_is_not_known_is_not_sent(database: Database, store: Store) -> None:
+    """No duration, no cost and no usage are no metric; a cost of nothing is one."""
+    unknown = {"duration_us": None, "cost_nanousd": None, "input_tokens": None, "output_tokens": None}
+    store.add([an_execution(**unknown), an_execution(**unknown | {"cost_nanousd": 0})])
+    with agent() as listener:
+        assert push(listener, database).counts["sent"] == 2
+    assert [(metric.name, metric.value) for metric in listener.metrics()] == [("claude_force.cost", 0.0)]
+
+
+@pytest.mark.parametrize("is_socket", [False, True], ids=["udp", "socket"])
+def test_each_execution_once(database: Database, store: Store, tmp_path: Path, is_socket: bool) -> None:
+    """Over several pushes, of many and of none, also what comes in late."""
+    with agent(tmp_path / "agent.sock" if is_socket else None) as listener:
+        store.add(executions(130))
+        push(listener, database)
+        push(listener, database)
+        late = executions(20, NOON_US - HOUR_US)
+        store.add(late)
+        push(listener, database)
+        push(listener, database)
+    assert Counter(inputs(listener)) == Counter([*map(float, range(130)), *map(float, range(20))])
+
+
+def test_it_begins_with_the_last_minutes(database: Database, store: Store) -> None:
+    """What is older than the first window when the first push is made is never sent."""
+    store.add(executions(3, NOW_US - 301 * SECOND_US) + executions(2, NOW_US - 299 * SECOND_US))
+    with agent() as listener:
+        assert push(listener, database).counts == {"sent": 2, "too_old": 0, "changed": 0, "gone": 0}
+        assert push(listener, database).counts["sent"] == 0
+    assert inputs(listener) == [0.0, 1.0]
+
+
+def test_what_is_too_old_is_not_sent_as_of_now(database: Database, store: Store) -> None:
+    """A history that is imported today is no spike of today; what was not sent is said."""
+    with agent() as listener:
+        push(listener, database)
+        store.add(executions(3, NOW_US - DAY_US - 1 * SECOND_US) + executions(2, NOW_US - DAY_US + SECOND_US))
+        pushed = push(listener, database)
+        assert push(listener, database).counts["too_old"] == 0
+    assert pushed.counts == {"sent": 2, "too_old": 3, "changed": 0, "gone": 0}
+    assert pushed.remarks == ("3 executions older than 1 day not sent: they would count as of now",)
+    assert inputs(listener) == [0.0, 1.0]
+
+
+def test_a_change_is_not_sent_again(database: Database, store: Store) -> None:
+    """A histogram cannot take back what it has."""
+    record = an_execution()
+    store.add([record])
+    with agent() as listener:
+        push(listener, database)
+        row = list(to_row(record))
+        row[_COST] += 1
+        store.reprice([tuple(row)])
+        assert push(listener, database).counts == {"sent": 0, "too_old": 0, "changed": 1, "gone": 0}
+        assert push(listener, database).counts["changed"] == 0
+    assert len(listener.metrics()) == 4
+
+
+HOSTILE = ["=1+1,a|b#c:d@e", "\n\r\t\x1b[31m|#x:y\n_e{1,1}:a|b", "\u202e<script>'\"\\", "\U0001f600" * 200,
+           "\U00020000" * 200, "ж" * 200, "a" * 200, " ", "😀"]  # fmt: skip
+
+
+def test_hostile_names_are_harmless_and_within_limits(database: Database, store: Store) -> None:
+    """None of them ends a tag, a field or a line; no tag and no datagram is too long, in bytes."""
+    store.add([an_execution(agent_name=name, model=name, success=False) for name in HOSTILE])
+    with agent() as listener:
+        assert push(listener, database).counts["sent"] == len(HOSTILE)
+    assert len(listener.metrics()) == 4 * len(HOSTILE)
+    assert len(listener.events()) == len(HOSTILE)
+    assert {event.title for event in listener.events()} == {"Agent Execution Failed"}
+    assert all(event.text.isprintable() and len(event.text.encode()) <= 4000 for event in listener.events())
+    assert all(len(tag.encode()) <= 200 for metric in listener.metrics() for tag in metric.tags)
+    assert {tag.split(":", 1)[0] for metric in listener.metrics() for tag in metric.tags} == {
+        "agent", "model", "success",
+    }  # fmt: skip
+
+
+def test_agents_are_bounded(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many names of a push there is only `other`, so that a name of each execution costs no fortune."""
+    monkeypatch.setattr(export, "NAMES_LIMIT", 3)
+    store.add([an_execution(agent_name=f"agent-{number}", timestamp_us=NOON_US + number) for number in range(9)])
+    with agent() as listener:
+        push(listener, database)
+    tags = {metric.tags[0] for metric in listener.metrics()}
+    assert len(tags) == 4
+    assert "agent:other" in tags
+
+
+def test_nothing_of_the_environment(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tag, container, telemetry or thread that the client of DataDog would add by itself."""
+    for name in ("DATADOG_TAGS", "DD_ENV", "DD_SERVICE", "DD_VERSION", "DD_ENTITY_ID", "DD_EXTERNAL_ENV"):
+        monkeypatch.setenv(name, "a:b")
+    monkeypatch.setenv("DD_TELEMETRY_HOST", "127.0.0.1")
+    monkeypatch.setenv("DD_DOGSTATSD_URL", "unix:///nowhere")
+    threads = threading.active_count()
+    store.add(executions(1))
+    with agent() as listener:
+        push(listener, database)
+        assert threading.active_count() == threads + 1
+    assert len(listener.metrics()) == 4
+    assert {tag.split(":")[0] for metric in listener.metrics() for tag in metric.tags} == {"agent", "model", "success"}
+
+
+def test_lines_share_datagrams(database: Database, store: Store) -> None:
+    """An Agent gets few datagrams, not one for each line."""
+    store.add(executions(50))
+    with agent() as listener:
+        push(listener, database)
+    assert len(listener.lines()) == 200
+    assert len(listener.datagrams) <= 20
+
+
+@pytest.mark.parametrize("is_socket", [False, True], ids=["udp", "socket"])
+def test_many_executions_are_paced(database: Database, store: Store, tmp_path: Path, is_socket: bool) -> None:
+    """Over UDP there is a pause after each batch but the last; a socket makes the sender wait by itself."""
+    store.add(executions(130))
+    waits: list[float] = []
+    with agent(tmp_path / "agent.sock" if is_socket else None) as listener:
+        push(listener, database, wait=waits.append)
+    assert waits == ([] if is_socket else [export.PAUSE_S] * 2)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "found"),
+    [([], []), ([10], [1]), ([4, 5], [2]), ([4, 6], [1, 1]), ([3, 3, 2, 10, 1], [3, 1, 1]), ([10, 10], [1, 1])],
+)
+def test_packing(lengths: list[int], found: list[int]) -> None:
+    """Lines fill a datagram, newlines counted, up to the limit and not beyond."""
+    lines = [b"x" * length for length in lengths]
+    assert [len(together) for together in packed(lines, 10)] == found
+    assert [line for together in packed(lines, 10) for line in together] == lines
+
+
+def refused(database: Database, found: Agent) -> str:
+    """What is said of a push that must fail, and that leaves everything due."""
+    target = DataDog(found)
+    with pytest.raises(PushError) as raised:
+        target.push(database, lambda: NOW_US)
+    assert target.number_due(database, lambda: NOW_US) > 0
+    assert str(raised.value).isprintable()
+    return str(raised.value)
+
+
+def test_nobody_listens(database: Database, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    """What the system says back is an error of one line, and nothing is taken for sent; the client says nothing."""
+    store.add(executions(1))
+    found = Agent("127.0.0.1", unused_port())
+    assert refused(database, found) == (
+        f"nothing can be sent to the DataDog Agent at {found.destination}: nobody listens there"
+    )
+    store.add(executions(120))
+    assert "nobody listens there" in refused(database, found)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_such_socket(database: Database, store: Store, tmp_path: Path) -> None:
+    """A socket that is not there, that nobody reads, or that is a file."""
+    store.add(executions(1))
+    assert "No such file" in refused(database, Agent("", path=str(tmp_path / "none.sock")))
+    with agent(tmp_path / "left.sock"):
+        pass
+    assert "nobody listens there" in refused(database, Agent("", path=str(tmp_path / "left.sock")))
+    assert "too long" in refused(database, Agent("", path="/x" * 100))
+
+
+def test_a_host_without_address(database: Database, store: Store) -> None:
+    """A name that does not exist, or that can be none."""
+    store.add(executions(1))
+    for host in ("agent.invalid", "a" * 70 + ".invalid", ".."):
+        assert "could not be resolved" in refused(database, Agent(host))
+
+
+def test_an_agent_that_does_not_read(
+    database: Database, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that is full ends the push after its patience: nothing of the batch is taken for sent."""
+    monkeypatch.setattr(dogstatsd, "TIMEOUT_S", 0.1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "full.sock"))
+        store.add(executions(5000, NOW_US - 300 * SECOND_US))
+        said = refused(database, Agent("", path=str(tmp_path / "full.sock")))
+    assert "it does not read what was sent before" in said
+
+
+def test_a_client_that_is_switched_off(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the library sends nothing at all, that is an error, not a success."""
+    monkeypatch.setenv("DD_DOGSTATSD_DISABLE", "true")
+    store.add(executions(1))
+    with agent() as listener:
+        assert "is DD_DOGSTATSD_DISABLE set?" in refused(database, Agent("127.0.0.1", listener.port))
+
+
+def test_without_the_library(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that installs it is said, and nothing is noted."""
+    monkeypatch.setitem(sys.modules, "datadog", None)
+    store.add(executions(1))
+    with pytest.raises(MissingExtra, match=r"pip install 'claude-force\[datadog\]'"):
+        DataDog(Agent("127.0.0.1", 9)).push(database, lambda: NOW_US)
+    with database.read() as connection:
+        assert exports.exporters(connection, database) == []
+
+
+def the_target(environment: dict[str, str] | None = None, **stated: Any) -> DataDog:
+    """The target of a claude.json."""
+    found = target_of("datadog", {"datadog": stated}, {}, environment or {}, Path("/home/.claude"))
+    assert isinstance(found, DataDog)
+    return found
+
+
+def test_what_is_not_configured_has_a_default() -> None:
+    """The Agent of this machine, or what the environment says; a day, and five minutes."""
+    environment = {"DD_AGENT_HOST": "agent", "DD_DOGSTATSD_PORT": "9125"}
+    assert the_target() == DataDog(Agent("localhost", 8125), DAY_US, 300 * SECOND_US)
+    assert the_target(environment).agent == Agent("agent", 9125)
+    assert the_target(environment, host="h", port=1).agent == Agent("h", 1)
+    assert the_target(socket="unix:///run/a.sock").destination == "/run/a.sock"
+    assert the_target(socket="a.sock").destination == "/home/.claude/a.sock"
+    assert the_target(max_age="2h", first_window="1h").max_age_us == 2 * HOUR_US
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"port": 0}, "port must be a whole number"),
+        ({"port": "x"}, "port must be a whole number"),
+        ({"socket": "/a", "host": "b"}, "socket is another place than host and port; remove one of them"),
+        ({"max_age": "long"}, "max_age must be a length of time: 'long' is no length of time such as 30s"),
+        ({"first_window": 5}, "first_window must be text, not a number"),
+        ({"tags": []}, "there is no field tags"),
+    ],
+)
+def test_what_is_wrong_is_said(stated: dict[str, Any], said: str) -> None:
+    """In one line with the field."""
+    with pytest.raises(SettingsError) as raised:
+        the_target(**stated)
+    assert said in str(raised.value)

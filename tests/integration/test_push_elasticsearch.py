@@ -1,0 +1,450 @@
+"""Executions to Elasticsearch: one document for each, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force.clock import HOUR_US, SECOND_US
+from claude_force.database import Database
+from claude_force.errors import MissingExtra, SettingsError
+from claude_force.export.base import Pushed, PushError
+from claude_force.export.configuration import target_of
+from claude_force.export.elastic_server import Login, Server
+from claude_force.export.elasticsearch import PAUSES_S, Elasticsearch
+from claude_force.network.connection import Patience
+from claude_force.network.secret import Secret
+from claude_force.query import exports
+from claude_force.record import FIELDS, ExecutionMetrics, to_row
+from claude_force.store import Store
+from tests.builders import NOON_US, an_execution
+from tests.counterparts import DRIP, HANG, Authority, Reply, scripted, unused_port
+from tests.elastic import Cut, Each, Fault, Status, elastic, refusal
+
+NOW_US = NOON_US + HOUR_US
+INDEX = "claude-force-metrics"
+QUICK = Patience(2.0, 2.0)
+_COST = FIELDS.index("cost_nanousd")
+
+
+def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
+    """Some executions, a second apart."""
+    return [an_execution(timestamp_us=start_us + place * SECOND_US) for place in range(count)]
+
+
+def a_target(url: str, tmp_path: Path, waits: list[float] | None = None, **changes: Any) -> Elasticsearch:
+    """A target of four documents a request, which does not wait but notes how long it would have."""
+    server = Server(
+        url, **{name: changes.pop(name) for name in ("login", "ca_file") if name in changes}, patience=QUICK
+    )
+    wait = (waits if waits is not None else []).append
+    return Elasticsearch(
+        server, INDEX, tmp_path / "metrics" / "rejected.jsonl", **{"wait": wait, "at_once": 4, **changes}
+    )
+
+
+def push(target: Elasticsearch, database: Database) -> Pushed:
+    """One push."""
+    return target.push(database, lambda: NOW_US)
+
+
+def push_until_done(target: Elasticsearch, database: Database, attempts: int = 20) -> list[str]:
+    """Push until nothing is due any more; what went wrong on the way."""
+    problems = []
+    for _ in range(attempts):
+        try:
+            push(target, database)
+        except PushError as error:
+            problems.append(str(error))
+        if not target.number_due(database, lambda: NOW_US):
+            return problems
+    raise AssertionError(problems)
+
+
+def uids(records: Sequence[ExecutionMetrics]) -> set[str]:
+    """Their ids."""
+    return {record.uid for record in records}
+
+
+def test_history_and_then_what_is_new(database: Database, store: Store, tmp_path: Path) -> None:
+    """The first push creates the index and sends everything; the next sends what came since; the next nothing."""
+    old, new = executions(10), executions(3, NOON_US + HOUR_US)
+    store.add(old)
+    with elastic() as server:
+        target = a_target(server.url, tmp_path)
+        first = push(target, database)
+        store.add(new)
+        second, third = push(target, database), push(target, database)
+    assert set(server.documents) == uids(old + new)
+    assert first.said == "Imported 10 metrics to Elasticsearch"
+    assert [pushed.counts["created"] for pushed in (first, second, third)] == [10, 3, 0]
+    assert [uid for bulk in server.bulks for _, uid in bulk] == [record.uid for record in old + new]
+    assert first.destination == f"{server.url}/{INDEX}"
+
+
+def test_the_index_has_the_types_of_the_guide(database: Database, store: Store, tmp_path: Path) -> None:
+    """And each further field of the record has one as well."""
+    store.add(executions(1))
+    with elastic() as server:
+        push(a_target(server.url, tmp_path), database)
+    found = {name: given["type"] for name, given in server.indices[INDEX]["mappings"]["properties"].items()}
+    assert list(found.items())[:10] == [
+        ("timestamp", "date"),
+        ("agent_name", "keyword"),
+        ("task_hash", "keyword"),
+        ("success", "boolean"),
+        ("execution_time_ms", "integer"),
+        ("model", "keyword"),
+        ("input_tokens", "integer"),
+        ("output_tokens", "integer"),
+        ("total_tokens", "integer"),
+        ("estimated_cost", "float"),
+    ]
+    assert len(found) == 28
+    assert found["project"] == "keyword"
+    assert found["reference_cost"] == "double"
+
+
+def test_a_document_is_the_record(database: Database, store: Store, tmp_path: Path) -> None:
+    """Under its public names, the time in UTC, milliseconds whole; what is not known is not there, and no task is."""
+    known = an_execution(duration_us=3_456_700, project="/srv/shop")
+    bare = an_execution(
+        task_hash=None, duration_us=None, input_tokens=None, output_tokens=None, cost_nanousd=None,
+        reference_cost_nanousd=None, success=False, error_type="TimeoutError",
+    )  # fmt: skip
+    store.add([known, bare])
+    with elastic() as server:
+        push(a_target(server.url, tmp_path), database)
+    assert server.documents[known.uid] == {
+        "timestamp": "2025-11-01T12:26:40.000000+00:00", "agent_name": "python-expert", "task_hash": "a3b4c5d6",
+        "success": True, "execution_time_ms": 3457, "model": "claude-3-5-haiku-20241022", "input_tokens": 1234,
+        "output_tokens": 567, "total_tokens": 1801, "estimated_cost": 0.0032552, "uid": known.uid,
+        "source": "tracker", "project": "/srv/shop", "cache_read_tokens": 0, "cache_write_5m_tokens": 0,
+        "cache_write_1h_tokens": 0, "reference_cost": 0.012207, "web_searches": 0,
+    }  # fmt: skip
+    assert server.documents[bare.uid] == {
+        "timestamp": "2025-11-01T12:26:40.000000+00:00", "agent_name": "python-expert", "success": False,
+        "model": "claude-3-5-haiku-20241022", "error_type": "TimeoutError", "uid": bare.uid, "source": "tracker",
+        "cache_read_tokens": 0, "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0, "web_searches": 0,
+    }  # fmt: skip
+
+
+def test_a_change_replaces_the_document(database: Database, store: Store, tmp_path: Path) -> None:
+    """An execution that got another cost is sent again, and is still one document."""
+    record = an_execution()
+    store.add([record])
+    with elastic() as server:
+        target = a_target(server.url, tmp_path)
+        push(target, database)
+        row = list(to_row(record))
+        row[_COST] = 5_000_000_000
+        store.reprice([tuple(row)])
+        pushed = push(target, database)
+    assert (pushed.counts["replaced"], pushed.said) == (1, "Imported 1 metrics to Elasticsearch")
+    assert [document["estimated_cost"] for document in server.documents.values()] == [5.0]
+
+
+def test_a_data_stream_takes_what_is_new(database: Database, store: Store, tmp_path: Path) -> None:
+    """It gets a template with a time field, and documents with it; a change cannot be applied, and is said."""
+    record = an_execution()
+    store.add([record])
+    with elastic() as server:
+        target = a_target(server.url, tmp_path, is_stream=True)
+        push(target, database)
+        row = list(to_row(record))
+        row[_COST] += 1
+        store.reprice([tuple(row)])
+        pushed = push(target, database)
+        assert target.number_due(database, lambda: NOW_US) == 0
+    assert server.streams == {INDEX}
+    template = server.templates[INDEX]
+    assert template["index_patterns"] == [INDEX]
+    assert template["template"]["mappings"]["properties"]["@timestamp"] == {"type": "date"}
+    assert server.documents[record.uid]["@timestamp"] == "2025-11-01T12:26:40.000000+00:00"
+    assert pushed.counts["changed"] == 1
+    assert pushed.remarks == ("1 change not sent: a data stream takes none",)
+    assert [len(bulk) for bulk in server.bulks] == [1]
+
+
+@pytest.mark.parametrize(("is_stream", "said"), [(True, "is an index: leave"), (False, "is a data stream: set")])
+def test_an_index_is_no_data_stream(
+    database: Database, store: Store, tmp_path: Path, is_stream: bool, said: str
+) -> None:
+    """A name that stands for the other of the two is refused before a document is sent."""
+    store.add(executions(1))
+    with elastic() as server:
+        if is_stream:
+            server.indices[INDEX] = {}
+        else:
+            server.streams.add(INDEX)
+        with pytest.raises(PushError, match=said):
+            push(a_target(server.url, tmp_path, is_stream=is_stream), database)
+    assert server.bulks == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [HANG, Cut(0), Cut(0.5), Cut(1), Status(500), Status(301), Status(502), Each((201, 403)), Each((201, 404)),
+     Each((400,), "index_closed_exception")],
+    ids=str,
+)  # fmt: skip
+def test_a_batch_that_failed_is_sent_again(database: Database, store: Store, tmp_path: Path, fault: Fault) -> None:
+    """Nothing is noted of it, the error is one line, and each execution is one document in the end."""
+    recorded = executions(10)
+    store.add(recorded)
+    with elastic() as server:
+        target = a_target(server.url, tmp_path)
+        server.faults = [Each((201,)), fault]
+        problems = push_until_done(target, database)
+    assert len(problems) == 1
+    assert problems[0].isprintable()
+    assert set(server.documents) == uids(recorded)
+    assert [len(bulk) for bulk in server.bulks] == [4, 4, 4, 2]
+
+
+def test_a_redirect_is_not_followed(database: Database, store: Store, tmp_path: Path) -> None:
+    """Neither with the documents nor with the login."""
+    store.add(executions(1))
+    with scripted() as elsewhere, elastic() as server:
+        server.faults = [Status(307, headers={"Location": elsewhere.url})]
+        with pytest.raises(PushError, match="answered 307, a redirect, which is not followed"):
+            push(a_target(server.url, tmp_path), database)
+    assert elsewhere.requests == []
+
+
+def test_a_slow_drip_ends(database: Database, store: Store, tmp_path: Path) -> None:
+    """A server that sends a byte now and then holds a push no longer than its patience."""
+    store.add(executions(1))
+    with scripted([DRIP]) as server, pytest.raises(PushError, match="gave no whole answer within 2 seconds"):
+        push(a_target(server.url.rstrip("/"), tmp_path), database)
+
+
+def test_nobody_there(database: Database, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One line, and the client says nothing of its own."""
+    store.add(executions(1))
+    with pytest.raises(PushError, match=r"Elasticsearch: the connection to 127\.0\.0\.1 failed"):
+        push(a_target(f"http://127.0.0.1:{unused_port()}", tmp_path), database)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_busy_is_asked_again(database: Database, store: Store, tmp_path: Path) -> None:
+    """Documents that were not taken are sent again after growing pauses, those alone."""
+    recorded = executions(4)
+    store.add(recorded)
+    waits: list[float] = []
+    with elastic() as server:
+        server.faults = [Each((429, 201)), Each((503,)), Status(429)]
+        pushed = push(a_target(server.url, tmp_path, waits), database)
+    assert waits == list(PAUSES_S)
+    assert [len(bulk) for bulk in server.bulks] == [4, 2, 2, 2]
+    assert set(server.documents) == uids(recorded)
+    assert (pushed.counts["created"], pushed.counts["waiting"]) == (4, 0)
+
+
+@pytest.mark.parametrize("is_history", [True, False])
+def test_what_stays_busy_waits(database: Database, store: Store, tmp_path: Path, is_history: bool) -> None:
+    """A push does not go on with more; what was not taken is due at the next one."""
+    with elastic() as server:
+        target = a_target(server.url, tmp_path)
+        if not is_history:
+            push(target, database)
+        recorded = executions(6)
+        store.add(recorded)
+        server.faults = [Each((201, 429)), *[Each((429,))] * len(PAUSES_S)]
+        pushed = push(target, database)
+        assert (pushed.counts["created"], pushed.counts["waiting"]) == (2, 2)
+        assert pushed.remarks == ("Elasticsearch is busy; the rest is due at the next push",)
+        assert target.number_due(database, lambda: NOW_US) == 4
+        assert push_until_done(target, database) == []
+    assert set(server.documents) == uids(recorded)
+
+
+def test_what_is_refused_is_written_down(database: Database, store: Store, tmp_path: Path) -> None:
+    """With the reason, in a file for the owner's eyes; it is not due any more, the others are there."""
+    recorded = executions(4)
+    store.add(recorded)
+    with elastic() as server:
+        target = a_target(server.url, tmp_path)
+        server.faults = [Each((201, 201, 400, 201), "document_parsing_exception", "out of range\n\x1b[31m")]
+        pushed = push(target, database)
+        assert target.number_due(database, lambda: NOW_US) == 0
+        push(target, database)
+    path = tmp_path / "metrics" / "rejected.jsonl"
+    assert pushed.counts["rejected"] == 1
+    assert pushed.remarks == (f"1 execution rejected; the reasons: {path}",)
+    (line,) = path.read_text().splitlines()
+    written = json.loads(line)
+    assert (written["uid"], written["status"], written["reason"]) == (recorded[2].uid, 400, "out of range\n\x1b[31m")
+    assert written["document"]["agent_name"] == "python-expert"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert set(server.documents) == uids(recorded) - {recorded[2].uid}
+    with database.read() as connection:
+        state = exports.exporter(connection, database, "elasticsearch")
+    assert state is not None
+    assert state.sent == 3
+
+
+def test_nothing_is_dropped_that_cannot_be_written_down(database: Database, store: Store, tmp_path: Path) -> None:
+    """Where the file of the refused cannot be written, they are due again."""
+    (tmp_path / "metrics").write_text("a file where the folder should be")
+    store.add(executions(2))
+    with elastic() as server:
+        target = a_target(server.url, tmp_path)
+        server.faults = [Each((400, 201))]
+        with pytest.raises(PushError, match="rejected executions cannot be written to"):
+            push(target, database)
+        assert target.number_due(database, lambda: NOW_US) == 2
+
+
+def test_a_login_is_sent_and_its_refusal_says_what_to_do(database: Database, store: Store, tmp_path: Path) -> None:
+    """An API key or a password in the header; 401 and 403 name the fields, and show neither."""
+    store.add(executions(1))
+    for login, sent in (
+        (Login(Secret("key-9f8e7d6c")), "ApiKey key-9f8e7d6c"),
+        (Login(None, "elastic", Secret("pass-5b4a3c2d")), "Basic ZWxhc3RpYzpwYXNzLTViNGEzYzJk"),
+    ):
+        for status in (401, 403):
+            with elastic() as server:
+                server.faults = [refusal(status, reason="key-9f8e7d6c pass-5b4a3c2d")]
+                with pytest.raises(PushError, match="check api_key, or username and password") as raised:
+                    push(a_target(server.url, tmp_path, login=login), database)
+            assert server.headers["authorization"] == sent
+            assert "9f8e7d6c" not in str(raised.value)
+            assert "5b4a3c2d" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(200, b"{}"), "is not Elasticsearch"),
+        (Reply(200, b"{}", {"Content-Type": "application/json"}), "is not Elasticsearch"),
+        (Reply(200, b"{", {"Content-Type": "application/json"}), "gave an answer that is not one of Elasticsearch"),
+        (Reply(404, b"nothing here"), "is not Elasticsearch|answered 404|not one of Elasticsearch"),
+        (
+            Reply(
+                400,
+                b'{"error": {"type": "media_type_header_exception", "reason": "Invalid"}, "status": 400}',
+                {"Content-Type": "application/json"},
+            ),
+            "is older than this client; for Elasticsearch 8: pip install 'elasticsearch<9'",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_another_server_is_told_apart(
+    database: Database, store: Store, tmp_path: Path, reply: Reply, said: str
+) -> None:
+    """What is no Elasticsearch, or an older one, gets no documents."""
+    store.add(executions(1))
+    with scripted([reply]) as server, pytest.raises(PushError, match=said):
+        push(a_target(server.url.rstrip("/"), tmp_path), database)
+    assert not any(b"python-expert" in request.body for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[], [{"create": {"status": 201}}], [{"create": {"_id": "another", "status": 201}}], "none", [{"create": 1}], [3]],
+)
+def test_an_answer_must_be_that_to_what_was_sent(
+    database: Database, store: Store, tmp_path: Path, items: object
+) -> None:
+    """One that leaves documents out, or names others, settles nothing."""
+    store.add(executions(1))
+    with elastic() as server:
+        target = a_target(server.url, tmp_path)
+        server.faults = [Status(200, {"errors": False, "items": items})]
+        with pytest.raises(PushError, match="not that to what was sent"):
+            push(target, database)
+        assert target.number_due(database, lambda: NOW_US) == 1
+
+
+def test_over_tls(database: Database, store: Store, tmp_path: Path, authority: Authority) -> None:
+    """A certificate of another authority is refused, unless its file is given."""
+    store.add(executions(1))
+    with scripted([404], authority.context()) as server:
+        with pytest.raises(PushError, match=r"certificate of 127\.0\.0\.1 is not trusted"):
+            push(a_target(server.url.rstrip("/"), tmp_path), database)
+        assert server.requests == []
+        with pytest.raises(PushError):
+            push(a_target(server.url.rstrip("/"), tmp_path, ca_file=authority.ca_file), database)
+        assert [request.method for request in server.requests] != []
+
+
+def test_without_the_library(database: Database, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that installs it is said, and nothing is noted."""
+    monkeypatch.setitem(sys.modules, "elasticsearch", None)
+    store.add(executions(1))
+    with pytest.raises(MissingExtra, match=r"pip install 'claude-force\[elasticsearch\]'"):
+        push(a_target("http://127.0.0.1:9", tmp_path), database)
+    with database.read() as connection:
+        assert exports.exporters(connection, database) == []
+
+
+HOSTILE = ["=1+1,a|b#c:d", "\n\r\t\x1b[31m", "\u202e<script>'\"\\", "\U0001f600" * 200, "ж" * 200, '"}\n{"index":{}}']
+
+
+def test_hostile_names_arrive_as_they_are(database: Database, store: Store, tmp_path: Path) -> None:
+    """JSON takes every name; none of them ends a line of the request, and none exceeds what a keyword may be."""
+    recorded = [an_execution(agent_name=name, project=name * 4 if len(name) < 250 else name) for name in HOSTILE]
+    store.add(recorded)
+    with elastic() as server:
+        push(a_target(server.url, tmp_path), database)
+    assert {uid: document["agent_name"] for uid, document in server.documents.items()} == {
+        record.uid: record.agent_name for record in recorded
+    }
+    assert max(len(str(value).encode()) for found in server.documents.values() for value in found.values()) < 32_766
+
+
+def the_target(tmp_path: Path, environment: dict[str, str] | None = None, **stated: Any) -> Elasticsearch:
+    """The target of a claude.json."""
+    found = target_of("elasticsearch", {"elasticsearch": stated}, {}, environment or {}, tmp_path)
+    assert isinstance(found, Elasticsearch)
+    return found
+
+
+def test_what_is_not_configured_has_a_default(tmp_path: Path) -> None:
+    """The server of this machine, the index of the guide, no login; or what the environment says."""
+    found = the_target(tmp_path)
+    assert (found.destination, found.server.login, found.is_stream) == (
+        "http://localhost:9200/claude-force-metrics", Login(), False,
+    )  # fmt: skip
+    assert found.rejected_file == tmp_path / "metrics" / "rejected-elasticsearch.jsonl"
+    environment = {"ELASTICSEARCH_URL": "https://search:9243/", "ELASTIC_API_KEY": "k", "ELASTIC_PASSWORD": "p"}
+    found = the_target(tmp_path, environment)
+    assert (found.server.url, found.server.login) == ("https://search:9243", Login(Secret("k")))
+    assert the_target(tmp_path, environment, username="u").server.login == Login(None, "u", Secret("p"))
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"url": "https://u:secret-1@h:1"}, "url must not hold a login"),
+        ({"url": "https://h/?secret-1"}, "url must end with the path"),
+        ({"url": "http://search:9200", "username": "u", "password": "${P}"}, "url must begin with https://"),
+        ({"url": "http://169.254.169.254"}, "url must not be used: 169.254.169.254 is a link-local address"),
+        ({"url": "ftp://h"}, "url must be a URL"),
+        ({"index": "Upper/case"}, "index must be of small letters"),
+        ({"index": "_all"}, "index must be of small letters"),
+        ({"data_stream": "yes"}, "data_stream must be true or false, not text"),
+        ({"password": "secret-1"}, 'password must not stand in claude.json; set ELASTIC_PASSWORD and write "${ELASTI'),
+        ({"api_key": "secret-1"}, "api_key must not stand in claude.json"),
+        ({"api_key": "${P}", "username": "u", "password": "${P}"}, "are two ways to log in"),
+        ({"username": "u"}, "password is missing"),
+        ({"password": "${P}"}, "username is missing, which the password belongs to"),
+        ({"ca_file": "nowhere.pem"}, "ca_file"),
+        ({"hosts": "h"}, "there is no field hosts"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_said(tmp_path: Path, stated: dict[str, Any], said: str) -> None:
+    """In one line with the field, and without the secret."""
+    with pytest.raises(SettingsError) as raised:
+        the_target(tmp_path, {"P": "pass"}, **stated)
+    assert said in str(raised.value)
+    assert "secret-1" not in str(raised.value)
