@@ -8,7 +8,7 @@ change anything; writes are one transaction that is whole or absent. Driver exce
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,9 @@ from claude_force.errors import SchemaOutdated, SchemaTooNew
 
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
+
+Progress = Callable[[int], None]
+"""Called with how much was done since the last call; of a copy, bytes."""
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every schema revision, oldest first; the last one is what this program needs. A test holds it equal to alembic's, so
@@ -115,11 +118,20 @@ class Database(ABC):
         """The schema revision as found, without judging it; None where there is no schema."""
 
     @abstractmethod
-    def check_integrity(self) -> list[str]:
-        """What the engine finds wrong with the stored data; empty when it is sound."""
+    def version(self) -> str:
+        """The engine and its version: "SQLite 3.51.3"."""
 
     @abstractmethod
-    def backup(self, target: Path) -> None:
+    def definition(self) -> list[str]:
+        """The tables as they are, whatever the schema: the text of each and of each index; on a server each column."""
+
+    @abstractmethod
+    def check_integrity(self, *, is_quick: bool = False) -> list[str]:
+        """What the engine finds wrong with the stored data; empty when it is sound. A quick check does not look at the
+        content of indexes."""
+
+    @abstractmethod
+    def backup(self, target: Path, progress: Progress | None = None) -> None:
         """Write a consistent copy to `target`, which must not exist, and verify it."""
 
     @abstractmethod

@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from claude_force import schema
 from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database, refuse_other_schema
 from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing
+from claude_force.private_files import free_name
 from claude_force.sqlite import SqliteDatabase, connect, create_file, folder_lock
 
 if TYPE_CHECKING:
@@ -102,11 +103,7 @@ def _backup_before(database: Database) -> Path | None:
     before = database.revision()
     if before == HEAD or not isinstance(database, SqliteDatabase):
         return None
-    target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}")
-    number = 1
-    while target.exists():
-        number += 1
-        target = database.path.with_name(f"{database.path.name}.pre-{before or 'none'}.{number}")
+    target = free_name(database.path.with_name(f"{database.path.name}.pre-{before or 'none'}"))
     database.backup(target)
     return target
 

@@ -15,6 +15,15 @@ def make_folder(folder: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
 
 
+def free_name(path: Path) -> Path:
+    """The first of `path`, `path.2`, `path.3` and so on that nothing has."""
+    found, number = path, 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.name}.{number}")
+    return found
+
+
 @contextmanager
 def replacing(target: Path, new_mode: int) -> Iterator[int]:
     """A descriptor to write what `target` is to hold; when the block ends the file takes its name, and never half. A

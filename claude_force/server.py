@@ -23,7 +23,7 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database import VERSION_TABLE, Database, Parameters, Row, refuse_other_schema
+from claude_force.database import VERSION_TABLE, Database, Parameters, Progress, Row, refuse_other_schema
 from claude_force.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
 from claude_force.settings import without_password
 
@@ -207,11 +207,26 @@ class ServerDatabase(Database):
                 with suppress(SQLAlchemyError):
                     keeper.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
-    def check_integrity(self) -> list[str]:
+    def version(self) -> str:
+        with self._translated(), self.engine().connect() as raw:
+            return f"PostgreSQL {raw.execute(text('SHOW server_version')).scalar()}"
+
+    def definition(self) -> list[str]:
+        columns = (
+            "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
+            "WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"
+        )
+        with self._translated(), self.engine().connect() as raw:
+            found = [tuple(map(str, row)) for row in raw.execute(text(columns))]
+        return [
+            f"{table}.{name} {kind}{' NOT NULL' if nullable == 'NO' else ''}" for table, name, kind, nullable in found
+        ]
+
+    def check_integrity(self, *, is_quick: bool = False) -> list[str]:  # noqa: ARG002  (of a file)
         # The server checks its own pages.
         return []
 
-    def backup(self, target: Path) -> None:
+    def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (of a file)
         raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
 
     def encode_uid(self, uid: bytes) -> UUID:

@@ -18,35 +18,35 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from claude_force.database import HEAD, VERSION_TABLE, Database, Row, refuse_other_schema
+from claude_force.database import HEAD, VERSION_TABLE, Database, Progress, Row, refuse_other_schema
 from claude_force.errors import (
-    DatabaseBusy,
     DatabaseCorrupt,
     DatabaseError,
-    DatabaseFull,
     DatabaseMissing,
-    DatabaseReadOnly,
     DatabaseUnavailable,
     NotADatabase,
 )
 from claude_force.private_files import make_folder, open_append
 from claude_force.sqlite_connection import SqliteConnection
+from claude_force.sqlite_errors import BUSY_TIMEOUT_S, translate
 
 APPLICATION_ID = 0x636C6664
 """Marks the file as ours ("clfd") in its header; a file without it is never written to."""
 
-BUSY_TIMEOUT_S = 30
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 _CHANGES_BETWEEN_LOOKS = 64
 """Rows that are changed between two looks at the size of the log: asking for it at each takes longer than inserting."""
 
+_PAGE_BYTES = 4096
+_PAGES_AT_ONCE = 1024
+"""Pages that are copied between two calls of what shows the progress."""
+
 _LOG_KEPT_BYTES = 1024 * 1024
-_LITTLE_SPACE_BYTES = 1024 * 1024
 _HEAD_SCHEMA = Path(__file__).with_name("sqlite_head.sql")
 
 
@@ -141,7 +141,7 @@ class SqliteDatabase(Database):
     def read(self) -> Iterator[SqliteConnection]:
         found = _identity(self.path)
         if found is None:
-            with _closing(":memory:") as raw:
+            with closing(":memory:") as raw:
                 raw.executescript(_HEAD_SCHEMA.read_text())
                 yield SqliteConnection(raw)
             return
@@ -225,7 +225,7 @@ class SqliteDatabase(Database):
 
     def _checkpoint(self) -> bool:
         """Move the log into the database, under the write lock; whether all of it could be moved."""
-        with self._transaction("BEGIN IMMEDIATE", _identity(self.path)), _closing(self.path) as checkpointer:
+        with self._transaction("BEGIN IMMEDIATE", _identity(self.path)), closing(self.path) as checkpointer:
             _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(logged == moved)
 
@@ -261,15 +261,22 @@ class SqliteDatabase(Database):
         if not self.path.exists():
             return None
         with opened(self.path) as raw:
-            _refuse_foreign(raw, self.path)
+            refuse_foreign(raw, self.path)
             return _revision(raw)
 
-    def check_integrity(self) -> list[str]:
+    def version(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def definition(self) -> list[str]:
+        with opened(self.path) as raw:
+            return [row[0] for row in raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")]
+
+    def check_integrity(self, *, is_quick: bool = False) -> list[str]:
         if not self.path.exists():
             raise DatabaseMissing(f"no database at {self.path}")
         try:
-            with opened(self.path) as raw, _closing(":memory:") as wanted:
-                found = [row[0] for row in raw.execute("PRAGMA integrity_check")]
+            with opened(self.path) as raw, closing(":memory:") as wanted:
+                found = [row[0] for row in raw.execute(f"PRAGMA {'quick_check' if is_quick else 'integrity_check'}")]
                 wanted.executescript(_HEAD_SCHEMA.read_text())
                 missing = _objects(wanted) - _objects(raw) if _revision(raw) == HEAD else set()
         except DatabaseCorrupt as error:
@@ -277,7 +284,7 @@ class SqliteDatabase(Database):
         problems = [] if found == ["ok"] else found
         return problems + [f"the {kind} {name} is missing or not as it was made" for kind, name, _ in sorted(missing)]
 
-    def backup(self, target: Path) -> None:
+    def backup(self, target: Path, progress: Progress | None = None) -> None:
         if not self.path.exists():
             raise DatabaseMissing(f"no database at {self.path}")
         if target.exists():
@@ -285,20 +292,14 @@ class SqliteDatabase(Database):
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             make_folder(target.parent)
-            _create_empty(temporary)
-            with opened(self.path) as source, _closing(temporary) as copy:
-                source.backup(copy)
-                # A copy of a damaged database must never take the place of a good backup.
-                if copy.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                    raise DatabaseCorrupt(f"{self.path} is damaged: the copy did not pass its check and was removed")
-                copy.execute("PRAGMA journal_mode=DELETE")
+            copy_verified(self.path, temporary, progress)
             os.link(temporary, target)
-        except sqlite3.Error as error:
-            raise translate(error, target) from error
+        except FileExistsError:
+            raise DatabaseError(f"{target} exists already; it was left as it is") from None
         except OSError as error:
             raise DatabaseUnavailable(f"{target}: {error.strerror}") from error
         finally:
-            _remove_with_log(temporary)
+            remove_with_log(temporary)
 
     def encode_uid(self, uid: bytes) -> bytes:
         return uid
@@ -316,6 +317,50 @@ class SqliteDatabase(Database):
             mine = [handle for handle in _handles if handle.path == self.path]
         for handle in mine:
             handle.close()
+
+
+def copy_verified(source: Path, copy: Path, progress: Progress | None = None) -> None:
+    """Copy a database, as it is at one moment, to a new file of one piece that only its owner can read. Raises
+    DatabaseCorrupt where the copy does not pass its check, DatabaseError and OSError for the rest."""
+    try:
+        create_empty(copy)
+        with opened(source) as raw, closing(copy) as target:
+            copy_pages(raw, target, copy, progress)
+            # A copy of a damaged database must never take the place of a good backup.
+            if target.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                raise DatabaseCorrupt(f"{source} is damaged: the copy did not pass its check and was removed")
+            target.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise translate(error, copy) from error
+
+
+def copy_pages(
+    source: sqlite3.Connection, target: sqlite3.Connection, path: Path, progress: Progress | None = None
+) -> None:
+    """Copy a database over another, the file `path`, in one transaction. Raises sqlite3.Error, and DatabaseFull."""
+    try:
+        # What others write from now on is not in the copy; it would begin anew at each of their commits.
+        source.execute("BEGIN")
+        source.execute("SELECT 1 FROM sqlite_master").fetchall()
+        source.backup(target, pages=_PAGES_AT_ONCE, progress=_in_bytes(progress) if progress else None)
+        source.execute("COMMIT")
+    except sqlite3.Error as error:
+        if error.sqlite_errorname == "SQLITE_FULL":
+            # Only what is written can fill a disk.
+            raise translate(error, path) from error
+        raise
+
+
+def _in_bytes(progress: Progress) -> Callable[[int, int, int], None]:
+    """What SQLite calls during a copy with how many pages are left."""
+    copied = 0
+
+    def told(_: int, left: int, pages: int) -> None:
+        nonlocal copied
+        progress((pages - left - copied) * _PAGE_BYTES)
+        copied = pages - left
+
+    return told
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -354,7 +399,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _closing(path: Path | str) -> Iterator[sqlite3.Connection]:
+def closing(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """A connection as SQLite makes it, closed at the end."""
     raw = sqlite3.connect(path, isolation_level=None)
     try:
         yield raw
@@ -364,11 +410,12 @@ def _closing(path: Path | str) -> Iterator[sqlite3.Connection]:
 
 def verify(raw: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that is not ours, or whose schema is not the one that this program needs."""
-    _refuse_foreign(raw, path)
+    refuse_foreign(raw, path)
     refuse_other_schema(str(path), _revision(raw))
 
 
-def _refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:
+def refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:
+    """Raise NotADatabase for a file that is not ours."""
     if path.stat().st_size == 0:
         raise NotADatabase(f"{path} is empty (0 bytes): restore a backup, or move it away to start anew")
     if raw.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -396,8 +443,8 @@ def create_file(path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         make_folder(path.parent)
-        _create_empty(temporary)
-        with _closing(temporary) as raw:
+        create_empty(temporary)
+        with closing(temporary) as raw:
             if raw.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
                 raise DatabaseUnavailable(
                     f"the file system of {path} cannot hold a SQLite database that several processes write; "
@@ -406,14 +453,14 @@ def create_file(path: Path) -> None:
             raw.executescript(f"BEGIN IMMEDIATE;\n{_HEAD_SCHEMA.read_text()}\nCOMMIT;")
         with folder_lock(path.parent):
             if not path.exists():
-                _put_aside_log(path)
+                put_aside_log(path)
                 os.link(temporary, path)
     except sqlite3.Error as error:
         raise translate(error, path) from error
     except OSError as error:
         raise DatabaseUnavailable(f"cannot create {path}: {error.strerror}") from error
     finally:
-        _remove_with_log(temporary)
+        remove_with_log(temporary)
 
 
 @contextmanager
@@ -427,54 +474,22 @@ def folder_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _put_aside_log(path: Path) -> None:
+def put_aside_log(path: Path) -> None:
     """Rename a log that has lost its database: SQLite would play it into the new one. It is kept, for who misses it."""
     with suppress(FileNotFoundError):
         os.unlink(f"{path}-shm")
-    with suppress(FileNotFoundError):
-        os.rename(f"{path}-wal", f"{path}-wal.left-{time.time_ns()}")  # noqa: PTH104
+    for log in (f"{path}-wal", f"{path}-journal"):
+        with suppress(FileNotFoundError):
+            os.rename(log, f"{log}.left-{time.time_ns()}")  # noqa: PTH104
 
 
-def _create_empty(path: Path) -> None:
+def create_empty(path: Path) -> None:
     """An empty file that only its owner can read; SQLite gives the same mode to the files beside it."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _remove_with_log(path: Path) -> None:
+def remove_with_log(path: Path) -> None:
+    """Delete a database that is not needed, with what is beside it; nothing where it is not there."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         with suppress(OSError):
             os.unlink(f"{path}{suffix}")
-
-
-def translate(error: Exception, path: Path) -> DatabaseError:
-    """The error of ours that stands for one of SQLite's, with the remedy."""
-    code = getattr(error, "sqlite_errorname", "") or ""
-    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return DatabaseBusy(
-            f"{path} was locked by another process for {BUSY_TIMEOUT_S} s; nothing was written, try again"
-        )
-    if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and _free_bytes(path) < _LITTLE_SPACE_BYTES):
-        return DatabaseFull(
-            f"the disk of {path} is full ({_free_bytes(path):,} bytes free): free some space, try again"
-        )
-    if code.startswith("SQLITE_IOERR"):
-        return DatabaseUnavailable(f"{path} could not be read or written ({code}); trying again is safe")
-    if code.startswith("SQLITE_READONLY"):
-        return DatabaseReadOnly(f"{path} cannot be written by this user; change its permissions, or use --db")
-    if path.is_dir():
-        return NotADatabase(f"{path} is a folder; name a file in it")
-    if code.startswith("SQLITE_CANTOPEN"):
-        return DatabaseUnavailable(f"{path} cannot be opened; SQLite needs to read it and to write in its folder")
-    if code.startswith("SQLITE_NOTADB"):
-        return NotADatabase(f"{path} is not a SQLite database; name another file with --db")
-    if code.startswith("SQLITE_CORRUPT"):
-        return DatabaseCorrupt(f"{path} is damaged ({error}); restore a backup")
-    return DatabaseError(f"{path}: {error}")
-
-
-def _free_bytes(path: Path) -> int:
-    try:
-        found = os.statvfs(path.parent)
-        return found.f_bavail * found.f_frsize
-    except OSError:
-        return 0

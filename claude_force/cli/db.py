@@ -13,6 +13,7 @@ from claude_force import clock, query
 from claude_force.cli.options import database_option, find_place, progress_bar, timezone_option
 from claude_force.database import HEAD
 from claude_force.errors import DatabaseMissing, InvalidWindow
+from claude_force.escape import for_terminal
 from claude_force.place import Place
 from claude_force.query import Filter
 from claude_force.record import dollars
@@ -191,7 +192,7 @@ def reprice(
     elif is_wanted:
         click.echo(f"\n{place.database.name}: {changed:,} repriced")
     if found.models and not dry_run and not is_wanted:
-        _refuse_to_reprice()
+        _refuse_unasked()
 
 
 def _since(since: str | None, zone_name: str | None) -> clock.Window:
@@ -214,7 +215,7 @@ def _is_asked() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _refuse_to_reprice() -> None:
+def _refuse_unasked() -> None:
     if not _is_asked():
         raise click.UsageError("nothing was changed: there is no terminal to ask on; give --yes, or --dry-run to look")
     click.echo("nothing was changed", err=True)
@@ -278,8 +279,86 @@ def backup(target: Path | None, location: str | None) -> None:
     """
     place = find_place(location)
     if target is None:
-        stamp = clock.moment_of(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
-        folder = place.home.metrics_folder if "://" in place.location else Path(place.location).parent
-        target = folder / "backups" / f"metrics-{stamp}.db"
-    place.database.backup(target.absolute())
+        target = place.data_folder / "backups" / f"metrics-{_stamp()}.db"
+    with progress_bar(_bytes_of(place.location), "Copying") as advance:
+        place.database.backup(target.absolute(), advance)
     click.echo(str(target))
+
+
+@db.command()
+@click.argument("source", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--dry-run", is_flag=True, help="Show what would be replaced; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@database_option
+def restore(source: Path, dry_run: bool, yes: bool, location: str | None) -> None:
+    """Put a backup in the place of the database.
+
+    The backup is verified first, and the database that it replaces is kept beside it. Shows both, and asks. Nothing is
+    changed while another process has the database open: end it first. What is not in the backup, and is still in its
+    source, comes in again with `claude-force ingest`.
+
+    \b
+    Example:
+      claude-force db restore .claude/metrics/backups/metrics-daily-2026-11-24.db --dry-run
+    """
+    place = find_place(location)
+    for line in _restore_preview(place, source.absolute()):
+        click.echo(for_terminal(line))
+    if dry_run:
+        return
+    if not (yes or (_is_asked() and click.confirm("Restore?", err=True))):
+        _refuse_unasked()
+    _restore(place, source.absolute())
+
+
+def _restore_preview(place: Place, source: Path) -> list[str]:
+    """The backup, and what it would take the place of. Raises DatabaseError where it cannot be restored."""
+    from claude_force.restoring import restorable
+
+    restorable(place.database, source)
+    return [f"Backup:    {_described(source)}", f"Replaces:  {_described(Path(place.location))}"]
+
+
+def _described(path: Path) -> str:
+    """A database in a line: how much is in it, and until when; what is wrong with one that cannot be read."""
+    from claude_force.amounts import quantity, size
+    from claude_force.errors import DatabaseError
+    from claude_force.opening import open_database
+
+    if not path.exists():
+        return f"{path}: there is none"
+    try:
+        with open_database(str(path)).read() as connection:
+            number, reach = query.totals(connection, Filter()).executions, query.extent(connection)
+    except DatabaseError as error:
+        return str(error)
+    until = f" until {clock.moment_of(reach.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if reach else ""
+    return f"{path}: {quantity(number, 'execution')}{until}, {size(_bytes_of(str(path)))}"
+
+
+def _restore(place: Place, source: Path) -> None:
+    from claude_force.daemon.running import SCHEDULER
+    from claude_force.errors import SchedulerError
+    from claude_force.restoring import restore
+
+    with place.database.sole(SCHEDULER) as is_free:
+        if not is_free:
+            raise SchedulerError(f"the scheduler has {place.database.name}: claude-force scheduler stop")
+        with progress_bar(_bytes_of(str(source)), "Copying") as advance:
+            done = restore(place.database, source, _stamp(), advance)
+    click.echo(f"{place.database.name} is restored")
+    if done.kept:
+        click.echo(f"the database as it was: {done.kept}")
+    if done.is_outdated:
+        click.echo(f"it has schema {done.revision}, this program needs {HEAD}: claude-force db upgrade")
+
+
+def _stamp() -> str:
+    """Now, as part of the name of a file."""
+    return clock.moment_of(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
+
+
+def _bytes_of(location: str) -> int:
+    """The size of a file; 0 of what is none."""
+    path = Path(location)
+    return path.stat().st_size if path.is_file() else 0

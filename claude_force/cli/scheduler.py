@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from claude_force.result import JobRun
 
-LOG_NAME = "scheduler.log"
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -62,7 +61,7 @@ def start(is_apart: bool, log_file: Path | None, location: str | None) -> None:
     """
     place = find_place(location)
     if is_apart:
-        _start_apart(place, log_file or place.data_folder / LOG_NAME, location)
+        _start_apart(place, log_file, location)
         return
     from claude_force.daemon.service import serve
 
@@ -70,9 +69,10 @@ def start(is_apart: bool, log_file: Path | None, location: str | None) -> None:
     serve(place, _finder(place, location))
 
 
-def _start_apart(place: Place, log_file: Path, location: str | None) -> None:
-    from claude_force.daemon.instance import start_apart
+def _start_apart(place: Place, log_file: Path | None, location: str | None) -> None:
+    from claude_force.daemon.instance import LOG_NAME, start_apart
 
+    log_file = log_file or place.data_folder / LOG_NAME
     named = ["--db", location] if location else []
     found = start_apart(place.database, [*named, "--log-file", str(log_file.absolute())], log_file)
     click.echo(f"The scheduler runs, pid {found.pid}; its log is {log_file}")

@@ -18,6 +18,9 @@ from claude_force.query import jobs as query
 from claude_force.result import JobRun
 from claude_force.settings import host_name
 
+LOG_NAME = "scheduler.log"
+"""The log of a scheduler without a terminal, unless it was told another: beside the database."""
+
 STOP_PATIENCE_S = 15.0
 START_PATIENCE_S = 30.0
 _LOOK_S = 0.1

@@ -1,0 +1,39 @@
+"""Which processes have a file open, as far as this user may know."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_PROCESSES = Path("/proc")
+
+
+def openers_of(path: Path) -> list[str]:
+    """The processes that have a file open, but this one: "pid 4711 (python3)". Empty where none is seen: those of other
+    users are not, and none is where there is no /proc (macOS)."""
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    return [
+        f"pid {process.name} ({_name_of(process)})"
+        for process in sorted(_PROCESSES.glob("[0-9]*"), key=lambda folder: int(folder.name))
+        if process.name != str(os.getpid()) and _has_open(process, wanted)
+    ]
+
+
+def _has_open(process: Path, wanted: os.stat_result) -> bool:
+    with suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                if os.path.samestat(descriptor.stat(), wanted):
+                    return True
+    return False
+
+
+def _name_of(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "ended"

@@ -1,0 +1,55 @@
+"""The errors of SQLite in words of ours, each with its remedy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from claude_force.errors import (
+    DatabaseBusy,
+    DatabaseCorrupt,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+    NotADatabase,
+)
+
+BUSY_TIMEOUT_S = 30
+"""For so long a transaction waits for the lock of another."""
+
+_LITTLE_SPACE_BYTES = 1024 * 1024
+
+
+def translate(error: Exception, path: Path) -> DatabaseError:
+    """The error of ours that stands for one of SQLite's, with the remedy."""
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return DatabaseBusy(
+            f"{path} was locked by another process for {BUSY_TIMEOUT_S} s; nothing was written, try again"
+        )
+    if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and _free_bytes(path) < _LITTLE_SPACE_BYTES):
+        return DatabaseFull(
+            f"the disk of {path} is full ({_free_bytes(path):,} bytes free): free some space, try again"
+        )
+    if code.startswith("SQLITE_IOERR"):
+        return DatabaseUnavailable(f"{path} could not be read or written ({code}); trying again is safe")
+    if code.startswith("SQLITE_READONLY"):
+        return DatabaseReadOnly(f"{path} cannot be written by this user; change its permissions, or use --db")
+    if path.is_dir():
+        return NotADatabase(f"{path} is a folder; name a file in it")
+    if code.startswith("SQLITE_CANTOPEN"):
+        return DatabaseUnavailable(f"{path} cannot be opened; SQLite needs to read it and to write in its folder")
+    if code.startswith("SQLITE_NOTADB"):
+        return NotADatabase(f"{path} is not a SQLite database; name another file with --db")
+    if code.startswith("SQLITE_CORRUPT"):
+        return DatabaseCorrupt(f"{path} is damaged ({error}); restore a backup")
+    return DatabaseError(f"{path}: {error}")
+
+
+def _free_bytes(path: Path) -> int:
+    try:
+        found = os.statvfs(path.parent)
+        return found.f_bavail * found.f_frsize
+    except OSError:
+        return 0

@@ -1,0 +1,373 @@
+"""`claude-force doctor` where something is really wrong: it is found and named, with a remedy that works."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_force.clock import DAY_US, SECOND_US, now_us
+from claude_force.opening import open_database
+from claude_force.store import Store
+from tests.acceptance.test_bad_databases import PAGE_BYTES, Damage, changed, damaged
+from tests.builders import NOON_US, a_line, an_execution
+from tests.conftest import EXAMPLES, Run, execute_sql
+
+STORED = 2000
+
+_READ = """
+import sys
+from claude_force.opening import open_database
+with open_database(sys.argv[1]).read() as connection:
+    connection.fetch("SELECT COUNT(*) FROM executions")
+    print("reading", flush=True)
+    sys.stdin.readline()
+"""
+"""A process that reads and does not come to an end."""
+
+
+@pytest.fixture
+def place(home: Path) -> Path:
+    """Where the database of the home is, with executions in it."""
+    path = home / ".claude" / "metrics" / "metrics.db"
+    database = open_database(str(path))
+    Store(database).add([an_execution(timestamp_us=NOON_US + step) for step in range(STORED)])
+    database.close()
+    return path
+
+
+def examined(run: Run, *arguments: str | Path, code: int) -> dict[str, list[dict[str, Any]]]:
+    """The findings of `doctor --json` by their id; the exit code is this one, and nothing is said on stderr."""
+    done = run("doctor", "--json", *arguments)
+    assert (done.returncode, done.stderr) == (code, ""), done.stdout
+    found: dict[str, list[dict[str, Any]]] = {}
+    for finding in json.loads(done.stdout)["findings"]:
+        found.setdefault(finding["id"], []).append(finding)
+    return found
+
+
+def level(found: dict[str, list[dict[str, Any]]], name: str) -> list[str]:
+    """The levels of the findings of an id."""
+    return [finding["level"] for finding in found.get(name, [])]
+
+
+def do(remedy: str) -> None:
+    """Run a remedy as it is shown."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", remedy], check=True, capture_output=True, env=environment)
+
+
+def test_a_home_with_nothing_is_in_order(run: Run, home: Path) -> None:
+    """There is nothing to mend, and nothing is created."""
+    done = run("doctor")
+    assert done.returncode == 0
+    assert done.stdout.endswith("\nnothing to mend\n")
+    assert "there is no database yet" in done.stdout
+    assert list((home / ".claude").iterdir()) == []
+
+
+def test_a_sound_place_is_in_order(place: Path, run: Run) -> None:
+    """Each check says what it found; in full the sums are proven. Looking changes no byte."""
+    run("db", "backup")
+    before = place.read_bytes()
+    for arguments in ((), ("--full",)):
+        found = examined(run, *arguments, code=0)
+        for name in ("schema", "sqlite-version", "integrity", "roll-ups", "permissions", "wal-size", "backups", "jobs"):
+            assert level(found, name) == ["ok"], name
+        assert found["sqlite-version"][0]["text"].startswith(f"SQLite {sqlite3.sqlite_version}")
+    assert "to the last unit" in found["roll-ups"][0]["text"]
+    assert place.read_bytes() == before
+
+
+@damaged
+def test_a_database_that_cannot_be_used_is_a_finding(
+    damage: Damage, complaint: str, place: Path, run: Run, home: Path
+) -> None:
+    """What is wrong with it stands first, and what is in it is not looked at; the file stays as it is."""
+    content = place.read_bytes()
+    place.unlink()
+    damage(place, content)
+    before = place.read_bytes() if place.is_file() else None
+    done = run("doctor")
+    assert (done.returncode, done.stderr) == (1, "")
+    shown = " ".join(done.stdout.split())
+    assert complaint.strip("`").replace("run `", "") in shown
+    assert shown.index("To mend") < shown.index("In order")
+    assert "Traceback" not in shown
+    assert "could not be looked at" not in shown
+    assert (place.read_bytes() if place.is_file() else None) == before
+    assert run("doctor", "--bundle", "help.zip").returncode == 0
+
+
+def test_the_newest_backup_is_the_remedy_of_a_damaged_database(place: Path, run: Run) -> None:
+    """As a command that can be run as it stands, when its question is answered."""
+    run("db", "backup")
+    place.write_text("no database any more")
+    (finding,) = examined(run, code=1)["schema"]
+    assert finding["remedy"].startswith("claude-force db restore /")
+    do(f"{finding['remedy']} --yes")
+    assert level(examined(run, code=0), "integrity") == ["ok"]
+
+
+def test_a_page_that_was_overwritten_is_found(place: Path, run: Run) -> None:
+    """By the quick check too."""
+    content = place.read_bytes()
+    middle = len(content) // PAGE_BYTES // 2 * PAGE_BYTES
+    place.write_bytes(content[:middle] + b"\xaa" * PAGE_BYTES + content[middle + PAGE_BYTES :])
+    for arguments in ((), ("--full",)):
+        found = examined(run, *arguments, code=1)
+        assert "problem" in level(found, "integrity") + level(found, "schema")
+
+
+@pytest.mark.parametrize(("statement", "is_quick"), [
+    ("DELETE FROM executions WHERE timestamp_us = (SELECT MIN(timestamp_us) FROM executions)", True),
+    ("UPDATE rollups SET cost_nanousd = cost_nanousd + 1 WHERE level = 0", False),
+])  # fmt: skip
+def test_sums_that_are_not_those_of_the_executions_are_found(
+    statement: str, is_quick: bool, location: str, run: Run
+) -> None:
+    """One execution too few at once, one unit with --full; on both engines. The remedy mends it."""
+    database = open_database(location)
+    Store(database).add([an_execution(timestamp_us=NOON_US + step) for step in range(50)])
+    Store(database).rebuild()
+    with database.write() as connection:
+        connection.execute(statement)
+    database.close()
+    quick = examined(run, "--db", location, code=1 if is_quick else 0)
+    assert level(quick, "roll-ups") == ["problem" if is_quick else "ok"]
+    finding = examined(run, "--full", "--db", location, code=1)["roll-ups"][0]
+    assert finding["remedy"] == "claude-force db rebuild"
+    assert run("db", "rebuild", "--db", location).returncode == 0
+    assert level(examined(run, "--full", "--db", location, code=0), "roll-ups") == ["ok"]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o644, "note"), (0o640, "note"), (0o666, "problem")])
+def test_a_database_that_others_can_open_is_found(mode: int, expected: str, place: Path, run: Run) -> None:
+    """To read it is worth knowing, to write it is a problem; the remedy closes it."""
+    place.chmod(mode)
+    (finding,) = examined(run, code=int(expected == "problem"))["permissions"]
+    assert (finding["level"], finding["remedy"]) == (expected, f"chmod 600 {place}")
+    do(finding["remedy"])
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert level(examined(run, code=0), "permissions") == ["ok"]
+
+
+def test_a_folder_that_others_can_write_is_found(place: Path, run: Run, home: Path) -> None:
+    """They could put another database in the place; a folder of a project may be read, our own not."""
+    place.parent.chmod(0o755)
+    assert level(examined(run, code=0), "permissions") == ["note"]
+    folder = home / "with space"
+    folder.mkdir(mode=0o755)
+    copy = folder / "copy.db"
+    run("db", "backup", copy)
+    assert level(examined(run, "--db", copy, code=0), "permissions") == ["ok"]
+    folder.chmod(0o777)
+    (finding,) = examined(run, "--db", copy, code=1)["permissions"]
+    assert finding["remedy"] == f"chmod go-w {shlex.quote(str(folder))}"
+    do(finding["remedy"])
+    assert level(examined(run, "--db", copy, code=0), "permissions") == ["ok"]
+
+
+@pytest.fixture
+def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that reads from the database and does not come to an end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _READ, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "reading\n"
+        yield process
+        process.kill()
+
+
+def test_a_log_that_a_reader_holds_is_found(reader: subprocess.Popen[str], place: Path, run: Run) -> None:
+    """With the process that holds it; when that is ended the remedy shortens the log."""
+    database = open_database(str(place))
+    while Path(f"{place}-wal").stat().st_size < 16 * 1024 * 1024:
+        Store(database).add([an_execution(timestamp_us=NOON_US + step * DAY_US) for step in range(200)])
+    database.close()
+    (finding,) = examined(run, code=1)["wal-size"]
+    assert finding["level"] == "problem"
+    if sys.platform == "linux":
+        assert f"pid {reader.pid} (" in finding["text"]
+    reader.kill()
+    reader.wait()
+    do(finding["remedy"].partition("then: ")[2])
+    assert level(examined(run, code=0), "wal-size") == ["ok"]
+
+
+def test_executions_of_the_future_are_found(location: str, run: Run) -> None:
+    """A clock was wrong; on both engines."""
+    database = open_database(location)
+    Store(database).add([an_execution(timestamp_us=now_us() + 2 * DAY_US)])
+    database.close()
+    assert level(examined(run, "--db", location, code=0), "clock") == ["note"]
+
+
+def test_a_backup_that_is_old_or_missing_is_found(place: Path, run: Run) -> None:
+    """None, one of today, one of a month ago."""
+    assert level(examined(run, code=0), "backups") == ["note"]
+    do(examined(run, code=0)["backups"][0]["remedy"])
+    assert level(examined(run, code=0), "backups") == ["ok"]
+    (backup,) = (place.parent / "backups").iterdir()
+    os.utime(backup, (time.time() - 30 * 86_400, time.time() - 30 * 86_400))
+    (finding,) = examined(run, code=0)["backups"]
+    assert (finding["level"], "30 days ago" in finding["text"]) == ("note", True)
+
+
+def test_executions_that_wait_are_counted(place: Path, run: Run) -> None:
+    """Those of today are worth knowing, those of last week need somebody; the remedy takes them in."""
+    spool = Path(f"{place}.spool.jsonl")
+    run("analytics", "export", "--format", "jsonl", "--output", spool)
+    (finding,) = examined(run, code=1)["spool"]
+    assert (finding["level"], f"{STORED:,} executions wait" in finding["text"]) == ("problem", True)
+    do(finding["remedy"])
+    assert level(examined(run, code=0), "spool") == ["ok"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--full",)], ids=["", "full"])
+def test_a_server_is_examined(arguments: tuple[str, ...], postgres_url: str, run: Run) -> None:
+    """Its version, the schema and the sums; what is of files alone is not said."""
+    run("import", EXAMPLES / "executions-guide.jsonl", "--db", postgres_url)
+    found = examined(run, *arguments, "--db", postgres_url, code=0)
+    assert {name: level(found, name) for name in ("postgresql-version", "schema", "integrity", "roll-ups", "jobs")} == {
+        name: ["ok"] for name in ("postgresql-version", "schema", "integrity", "roll-ups", "jobs")
+    }
+    assert found["postgresql-version"][0]["text"].startswith("PostgreSQL 1")
+    assert not {"wal-size", "file-system", "permissions", "backups"} & set(found)
+
+
+def test_a_server_that_is_away_is_a_finding(run: Run) -> None:
+    """In one line, without its password."""
+    done = run("doctor", "--db", "postgresql://me:s3cr3t@127.0.0.1:1/metrics")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "cannot reach" in done.stdout
+    assert done.stdout.endswith("\n1 problem, 1 note\n")
+    assert "s3cr3t" not in done.stdout
+
+
+def test_a_server_with_an_older_schema_is_a_finding(postgres_url: str, run: Run) -> None:
+    """The remedy is the command."""
+    execute_sql(postgres_url, "UPDATE claude_force_version SET version_num = '0004'")
+    (finding,) = examined(run, "--db", postgres_url, code=1)["schema"]
+    assert finding["remedy"] == "claude-force db upgrade"
+
+
+def test_a_broken_claude_json_is_a_finding(place: Path, run: Run, home: Path) -> None:
+    """With its line; which database is meant is not known then, so none is looked at."""
+    (home / ".claude" / "claude.json").write_text('{"performance": {\n"database": }}')
+    found = examined(run, code=1)
+    assert "line 2 column 13" in found["settings"][0]["text"]
+    assert (level(found, "settings"), level(found, "database")) == (["problem"], ["note"])
+    assert "integrity" not in found
+    assert run("doctor", "--bundle", "help.zip").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "\\", '{"performance": []}', '{"performance": {"backups_kept": -1}}', "\xff"]
+)
+def test_settings_that_cannot_be_are_a_finding(content: str, run: Run, home: Path) -> None:
+    """Whatever the file holds."""
+    (home / ".claude" / "claude.json").write_bytes(content.encode("latin-1"))
+    assert level(examined(run, code=1), "settings") == ["problem"]
+
+
+def test_a_database_that_is_named_is_looked_at_without_settings(place: Path, run: Run, home: Path) -> None:
+    """Broken settings stand in the way of nothing else then."""
+    (home / ".claude" / "claude.json").write_text("{")
+    found = examined(run, "--db", place, code=1)
+    assert (level(found, "settings"), level(found, "integrity")) == (["problem"], ["ok"])
+
+
+@pytest.mark.parametrize("location", [":memory:", "mysql://host/name", "postgresql:/host/name", "http://host"])
+def test_a_location_that_cannot_be_is_a_finding(location: str, run: Run) -> None:
+    """In its own words."""
+    assert level(examined(run, "--db", location, code=1), "database") == ["problem"]
+
+
+def test_settings_that_mean_nothing_are_found(place: Path, run: Run, home: Path) -> None:
+    """A key with a typing error, a job and a target that do not exist."""
+    section = {"backups_keep": 3, "schedule": {"ingestt": "5m"}, "exporters": {"prometheuss": {}}}
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+    found = examined(run, code=1)
+    assert "did you mean performance.backups_kept?" in found["settings"][0]["text"]
+    assert [level(found, name) for name in ("settings", "jobs", "exporters")] == [["note"], ["problem"], ["problem"]]
+    do(found["settings"][0]["remedy"])
+    assert level(examined(run, code=1), "settings") == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"performance": {"database": "postgresql://me:s3cr3t@127.0.0.1:1/metrics"}}, "problem"),
+        ({"performance": {"channels": {"a": {"type": "webhook", "url": "https://hooks.example/T00/B00"}}}}, "problem"),
+        ({"performance": {"channels": {"a": {"type": "slack", "webhook_url": "${HOOK}"}}}}, "note"),
+        ({"env": {"OTHER_API_KEY": "s3cr3t"}}, "problem"),
+        ({"env": {"OTHER_API_KEY": "${KEY}"}}, "ok"),
+        ({"theme": "dark"}, "ok"),
+    ],
+)
+def test_a_secret_that_others_can_read_is_found(content: dict[str, Any], expected: str, run: Run, home: Path) -> None:
+    """Ours or another program's; it is not shown. Closed, it is in order."""
+    file = home / ".claude" / "claude.json"
+    file.write_text(json.dumps(content))
+    file.chmod(0o644)
+    done = run("doctor", "--json")
+    assert "s3cr3t" not in done.stdout
+    (finding,) = [finding for finding in json.loads(done.stdout)["findings"] if finding["id"] == "secrets"]
+    assert finding["level"] == expected
+    if finding["remedy"]:
+        do(finding["remedy"])
+    again = json.loads(run("doctor", "--json").stdout)["findings"]
+    assert [finding["level"] for finding in again if finding["id"] == "secrets"] == ["ok"]
+
+
+def test_the_report_fits_a_terminal(place: Path, run: Run, home: Path) -> None:
+    """80 columns, but for a path or command that is longer by itself; problems stand before the rest; hostile names
+    change no line."""
+    section = {"alerts": {"evil\x1b]0;x\n": {}, "no-data": {"threshold": 1}}, "channels": {"a b": {"type": "telegram"}}}
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
+    run("import", "-", input=a_line().decode() + "garbage\n")
+    done = run("doctor")
+    long = [line for line in done.stdout.splitlines() if len(line) > 80]
+    assert [line for line in long if not (line.lstrip().startswith("->") or str(home) in line)] == []
+    assert "\x1b" not in done.stdout
+    headings = [line for line in done.stdout.splitlines() if line in ("To mend", "To know", "In order")]
+    assert headings == ["To mend", "To know", "In order"]
+
+
+def test_a_disk_without_room_is_no_traceback(place: Path, run: Run) -> None:
+    """Free space is said."""
+    assert "are free" in examined(run, code=0)["free-space"][0]["text"]
+
+
+def test_a_schema_of_which_something_is_missing_is_found(place: Path, run: Run) -> None:
+    """An index that somebody dropped."""
+    content = place.read_bytes()
+    changed(place, content, "DROP INDEX ix_job_runs_job_started_us")
+    (finding,) = examined(run, code=1)["integrity"]
+    assert "ix_job_runs_job_started_us is missing" in finding["text"]
+
+
+def test_a_failed_look_is_a_finding(place: Path, run: Run, home: Path) -> None:
+    """A spool file that cannot be read is named, and the rest is looked at."""
+    Path(f"{place}.spool.jsonl").mkdir()
+    found = examined(run, code=1)
+    assert (level(found, "spool"), level(found, "roll-ups")) == (["problem"], ["ok"])
+
+
+def test_a_second_is_no_future(location: str, run: Run) -> None:
+    """Clocks of two machines may differ a little."""
+    database = open_database(location)
+    Store(database).add([an_execution(timestamp_us=now_us() + 60 * SECOND_US)])
+    database.close()
+    assert level(examined(run, "--db", location, code=0), "clock") == ["ok"]

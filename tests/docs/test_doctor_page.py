@@ -1,0 +1,18 @@
+"""docs/doctor.md: every finding that there can be has its row."""
+
+from __future__ import annotations
+
+import re
+
+from tests.conftest import ROOT
+
+_SAID = re.compile(r"\b(?:ok|note|problem|say)\(\s*\"([a-z-]+)\"")
+_ROW = re.compile(r"^\| ((?:`[a-z-]+`(?:, )?)+) \|", re.MULTILINE)
+
+
+def test_every_finding_is_explained() -> None:
+    """The ids of the page are those of the code, none more and none less."""
+    code = "".join(path.read_text() for path in (ROOT / "claude_force" / "doctor").glob("*.py"))
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    explained = {name for row in _ROW.findall(page) for name in re.findall("[a-z-]+", row)}
+    assert explained == set(_SAID.findall(code)) | {"sqlite-version", "postgresql-version"}

@@ -1,0 +1,94 @@
+"""What the doctor says of a scheduler and of what is pushed, at times that are given; on both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from claude_force.clock import DAY_US, HOUR_US
+from claude_force.daemon.running import SCHEDULER, begun
+from claude_force.database import Database
+from claude_force.doctor import watching
+from claude_force.doctor.findings import Finding, attempt, ok
+from claude_force.opening import open_database
+from claude_force.place import Place, place_at
+from claude_force.settings import home_at
+from claude_force.store import Store, exporting, jobs
+from claude_force.store.jobs import OK
+from tests.builders import NOON_US, an_execution
+
+
+@pytest.fixture
+def place(location: str, database: Database, home: Path) -> Place:
+    """A place whose database has an execution."""
+    Store(database).add([an_execution()])
+    return replace(place_at(home_at(home / ".claude"), location)[0], database=database)
+
+
+def levels(found: Iterable[Finding]) -> list[str]:
+    """The levels of findings."""
+    return [finding.level for finding in found]
+
+
+def test_a_job_that_is_late_is_found(place: Place, location: str) -> None:
+    """While a scheduler runs, and its job should have begun more than an hour ago; without one nothing is late."""
+    with place.database.write() as connection:
+        for job in (SCHEDULER, "ingest", "alerts", "baseline", "archive", "maintenance"):
+            run = begun(job, NOON_US)
+            jobs.begin(connection, run)
+            if job != SCHEDULER:
+                jobs.finish(connection, run._replace(finished_us=NOON_US, outcome=OK))
+    assert levels(watching.jobs(place, NOON_US + 3 * HOUR_US)) == ["ok"]
+    other = open_database(location)
+    with other.sole(SCHEDULER):
+        assert levels(watching.jobs(place, NOON_US + HOUR_US // 2)) == ["ok"]
+        late = list(watching.jobs(place, NOON_US + 3 * HOUR_US))
+    other.close()
+    assert [finding.text.split()[2] for finding in late] == ["ingest", "alerts"]
+    assert "is late by 3h00m" in late[0].text
+
+
+def test_a_target_that_has_not_had_all_for_a_day_is_found(place: Place) -> None:
+    """With how much waits, or that what was there before does; what is due is no longer than a day is in order."""
+    with place.database.write() as connection:
+        exporting.begin(connection, "datadog", "here", NOON_US, 0)
+        exporting.begin(connection, "elasticsearch", "there", NOON_US, None)
+    assert levels(watching.unpushed(place, NOON_US + DAY_US // 2)) == []
+    found = list(watching.unpushed(place, NOON_US + 2 * DAY_US))
+    assert [finding.text.partition(" since")[0] for finding in found] == [
+        "1 execution waits for datadog",
+        "what was there before it waits for elasticsearch",
+    ]
+
+
+def test_a_check_that_breaks_is_a_finding() -> None:
+    """In one line, whatever it raises, after what was found before."""
+
+    def broken() -> Iterable[Finding]:
+        yield ok("jobs", "one")
+        raise RuntimeError("two\nlines")
+
+    def gone() -> Iterable[Finding]:
+        Path("/nowhere/at/all").stat()
+        return []
+
+    checks: list[tuple[Callable[[], Iterable[Finding]], str]] = [
+        (broken, "RuntimeError: two lines"),
+        (gone, "/nowhere"),
+    ]
+    for check, said in checks:
+        *_, finding = attempt("jobs", check)
+        assert (finding.id, finding.level) == ("jobs", "problem")
+        assert said in finding.text
+
+    assert levels(attempt("jobs", broken)) == ["ok", "problem"]
+
+
+def test_a_schedule_that_cannot_be_is_a_finding(place: Place) -> None:
+    """With its own words."""
+    broken = replace(place, settings=replace(place.settings, schedule={"ingest": 5}))
+    (finding,) = attempt("jobs", lambda: watching.jobs(broken, NOON_US))
+    assert "must be a length of time" in finding.text

@@ -1,0 +1,63 @@
+"""Facts about machines that the doctor reads: file systems, and versions of SQLite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from claude_force.doctor.storage import is_mended, mounted_at, mounts_in, mounts_listed
+
+MOUNTINFO = """\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:40 / /home rw,relatime shared:1 - nfs4 server:/home rw,vers=4.2
+31 30 0:41 / /home/me/local rw - xfs /dev/vdb rw
+32 22 0:42 / /mnt/with\\040space rw - cifs //server/share rw
+33 22 0:43 / /mnt/twice rw - ext4 /dev/vdc rw
+34 22 0:44 / /mnt/twice rw master:3 propagate_from:2 - fuse.sshfs host:/ rw
+a line that is something else
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/metrics.db", "ext4"),
+        ("/home/me/metrics.db", "nfs4"),
+        ("/home/me/local/metrics.db", "xfs"),
+        ("/homestead/metrics.db", "ext4"),
+        ("/mnt/with space/metrics.db", "cifs"),
+        ("/mnt/twice/metrics.db", "fuse.sshfs"),
+    ],
+)
+def test_the_file_system_of_a_path(path: str, kind: str) -> None:
+    """That of the nearest mount point at or above it; of two at one point the later."""
+    assert mounted_at(Path(path), mounts_in(MOUNTINFO)) == kind
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/Users/me/metrics.db", "apfs"), ("/Volumes/team on x/m.db", "smbfs")])
+def test_the_file_system_of_a_path_on_macos(path: str, kind: str) -> None:
+    """From what mount(8) lists there."""
+    listed = (
+        "/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)\n"
+        "map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)\n"
+        "//me@server/team on /Volumes/team on x (smbfs, nodev, nosuid, mounted by me)\n"
+    )
+    assert mounted_at(Path(path), mounts_listed(listed)) == kind
+
+
+def test_a_file_system_that_nobody_names_is_not_known() -> None:
+    """Where the system does not say."""
+    assert mounted_at(Path("/var/metrics.db"), []) is None
+
+
+@pytest.mark.parametrize("version", ["3.51.3", "3.52.0", "4.0.0", "3.50.7", "3.50.9", "3.44.6"])
+def test_a_sqlite_that_is_mended(version: str) -> None:
+    """From 3.51.3 on, and in the two older lines that got it."""
+    assert is_mended(f"SQLite {version}")
+
+
+@pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.50.6", "3.44.5", "3.45.9", "3.49.7", "PostgreSQL 18.0"])
+def test_a_sqlite_that_is_not(version: str) -> None:
+    """Every other version."""
+    assert not is_mended(f"SQLite {version}")
