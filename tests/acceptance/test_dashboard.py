@@ -22,8 +22,9 @@ from claude_force.opening import open_database
 from claude_force.record import ExecutionMetrics
 from claude_force.store import Store
 from tests.builders import an_execution
-from tests.conftest import PROGRAM, ROOT, Run, execute_sql
+from tests.conftest import PROGRAM, ROOT, Run
 from tests.daemons import eventually
+from tests.postgres import execute_sql
 from tests.terminals import Terminal, terminal
 
 ENDINGS = {"q": "q", "Q": "Q", "Esc": "\x1b", "Ctrl-C": "\x03"}

@@ -20,7 +20,8 @@ from claude_force.opening import open_database
 from claude_force.store import Store
 from tests.acceptance.test_bad_databases import PAGE_BYTES, Damage, changed, damaged
 from tests.builders import NOON_US, a_line, an_execution
-from tests.conftest import EXAMPLES, Run, execute_sql
+from tests.conftest import EXAMPLES, Run
+from tests.postgres import execute_sql
 
 STORED = 2000
 

@@ -27,7 +27,8 @@ from claude_force.sources.loading import RejectLog
 from claude_force.sqlite import APPLICATION_ID
 from claude_force.store import Store
 from tests.builders import NOON_US, an_execution
-from tests.conftest import Run, database_uri, execute_sql
+from tests.conftest import Run
+from tests.postgres import database_uri, execute_sql
 
 NO_SERVER = "postgresql://nobody@127.0.0.1:1/metrics"
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from claude_force import migrate, query, schema
@@ -26,13 +26,13 @@ from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database
 from claude_force.errors import SchemaOutdated, SchemaTooNew
 from claude_force.opening import open_database
 from claude_force.query import Filter, proof
-from claude_force.record import FIELDS, ExecutionMetrics, as_mapping, identity_bytes
 from claude_force.result import TOTALS
 from claude_force.server import ServerDatabase
 from claude_force.sqlite import APPLICATION_ID, SqliteDatabase, create_file
 from claude_force.store import Store
 from tests.builders import NOON_US, an_execution
 from tests.conftest import PROGRAM, ROOT, Run
+from tests.histories import a_labelled_history, an_old_file, connected
 
 NEXT = "next"
 _REVISION = f"""
@@ -61,14 +61,6 @@ def a_next_revision(folder: Path, ending: str = "") -> Path:
     return scripts
 
 
-def connected(database: Database) -> AbstractContextManager[Connection]:
-    """A connection as migrations have it."""
-    if isinstance(database, SqliteDatabase):
-        return migrate.sqlite_connection(database.path)
-    assert isinstance(database, ServerDatabase)
-    return migrate.server_connection(database)
-
-
 def upgrade_by(scripts: Path, database: Database) -> None:
     """Upgrade to the newest revision of a folder of scripts."""
     config = migrate.configuration()
@@ -91,17 +83,6 @@ def content(database: Database) -> dict[str, Any]:
         }
         executions = connection.execute(text("SELECT uid, timestamp_us FROM executions ORDER BY uid")).fetchall()
     return {"revision": database.revision(), "tables": tables, "executions": executions}
-
-
-def an_old_file(path: Path) -> Path:
-    """A SQLite database of ours from before the first revision, which holds something."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as raw:
-        raw.executescript(
-            f"PRAGMA application_id = {APPLICATION_ID}; CREATE TABLE keepsake (word TEXT); "
-            "INSERT INTO keepsake VALUES ('remember');"
-        )
-    return path
 
 
 def rows_of(path: Path, sql: str) -> list[Any]:
@@ -218,55 +199,14 @@ def test_a_revision_that_fails_leaves_no_trace(database: Database, tmp_path: Pat
     assert "notes" in after["tables"]
 
 
-_KILLER = """
-import json, os, signal, sys
-import alembic.command
-from pathlib import Path
-from sqlalchemy import event, inspect, text
-from claude_force import migrate
-from claude_force.opening import open_database
-
-def connected(database):
-    if database.dialect == "sqlite":
-        return migrate.sqlite_connection(database.path)
-    return migrate.server_connection(database)
-
-def upgrade(statements):
-    database = open_database(sys.argv[1])
-    config = migrate.configuration()
-    config.set_main_option("script_location", sys.argv[2])
-    left = statements
-    def count(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    with connected(database) as connection:
-        event.listen(connection, "after_cursor_execute", count)
-        config.attributes["connection"] = connection
-        alembic.command.upgrade(config, "head")
-
-def look():
-    database = open_database(sys.argv[1])
-    with connected(database) as connection:
-        tables = sorted(inspect(connection).get_table_names())
-        executions = connection.execute(text("SELECT COUNT(*) FROM executions")).scalar()
-    found = [database.revision(), tables, executions, database.check_integrity()]
-    database.close()
+def states_of_killed(location: str, scripts: Path) -> list[dict[str, Any]]:
+    """What a database is like before, after each upgrade to the newest revision that was killed, and in the end."""
+    command = [sys.executable, "-m", "torture.interrupt", location, str(scripts), "kill", "head"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    assert {tuple(state["damage"]) for state in found} == {()}
     return found
-
-states = [look()]
-for statements in range(1, 100):
-    child = os.fork()
-    if child == 0:
-        upgrade(statements)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    states.append(look())
-    if status == 0:
-        break
-print(json.dumps(states))
-"""
 
 
 def test_a_revision_that_is_killed_leaves_no_trace(location: str, tmp_path: Path) -> None:
@@ -274,48 +214,12 @@ def test_a_revision_that_is_killed_leaves_no_trace(location: str, tmp_path: Path
     database = open_database(location)
     Store(database).add([an_execution(timestamp_us=NOON_US + number) for number in range(3)])
     database.close()
-    command = [sys.executable, "-c", _KILLER, location, str(a_next_revision(tmp_path))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    before, *killed, after = json.loads(done.stdout)
+    before, *killed, after = states_of_killed(location, a_next_revision(tmp_path))
     tables = sorted({"claude_force_version", *schema.metadata.tables})
-    assert before == [HEAD, tables, 3, []]
+    assert (before["revision"], before["tables"], before["executions"]) == (HEAD, tables, 3)
     assert len(killed) >= 6
     assert killed == [before] * len(killed)
-    assert after == [NEXT, sorted([*tables, "notes"]), 0, []]
-
-
-def a_labelled_history(location: str, count: int) -> list[ExecutionMetrics]:
-    """Make a database of the first revision, whose executions still carry their labels, and say what it holds."""
-    executions = [
-        an_execution(
-            timestamp_us=NOON_US + number * 7_654_321_000,
-            agent_name=("a", "b", "ü")[number % 3],
-            project=(None, "/srv/app")[number % 2],
-            success=number % 5 != 0,
-            error_type=(None, "TimeoutError")[number % 2] if number % 5 == 0 else None,
-            duration_us=None if number % 7 == 0 else number * 1000,
-            input_tokens=None if number % 6 == 0 else number,
-            output_tokens=None if number % 6 == 0 else 2,
-            cost_nanousd=None if number % 4 == 0 else number,
-        )
-        for number in range(count)
-    ]
-    database = open_database(location)
-    if isinstance(database, SqliteDatabase):
-        database.path.touch()
-    with connected(database) as connection:
-        migrate.upgrade_connection(connection, "0001")
-        for execution in executions:
-            uid = database.encode_uid(identity_bytes(execution.uid))
-            row = as_mapping(execution) | {"uid": uid, "success": int(execution.success)}
-            row = {name: row[name] for name in FIELDS[: FIELDS.index("run_id") + 1]}
-            connection.execute(
-                text(f"INSERT INTO executions ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"), row
-            )
-        connection.commit()
-    database.close()
-    return executions
+    assert (after["revision"], after["tables"], after["executions"]) == (NEXT, sorted([*tables, "notes"]), 0)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -347,19 +251,17 @@ def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
 def test_making_the_roll_ups_can_be_killed(empty_location: str) -> None:
     """Killed after any of its statements the upgrade left a whole revision, and then it succeeds."""
     executions = a_labelled_history(empty_location, 20)
-    command = [sys.executable, "-c", _KILLER, empty_location, str(ROOT / "migrations")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    before, *killed, after = json.loads(done.stdout)
-    assert before == ["0001", ["claude_force_version", "executions"], 20, []]
+    before, *killed, after = states_of_killed(empty_location, ROOT / "migrations")
+    found = (before["revision"], before["tables"], before["executions"])
+    assert found == ("0001", ["claude_force_version", "executions"], 20)
     assert len(killed) >= 20
     # Each revision is a transaction of its own: what is left is one of them, each always the same, in their order.
-    revisions = [state[0] for state in killed]
+    revisions = [state["revision"] for state in killed]
     assert revisions == sorted(revisions)
-    wholes = {state[0]: state for state in [*killed, before]}
-    assert [state for state in killed if state != wholes[state[0]]] == []
-    assert {state[2] for state in killed} == {20}
-    assert after[0] == HEAD
+    wholes = {state["revision"]: state for state in [*killed, before]}
+    assert [state for state in killed if state != wholes[state["revision"]]] == []
+    assert {state["executions"] for state in killed} == {20}
+    assert after["revision"] == HEAD
     with closing(open_database(empty_location)) as database:
         assert list(query.iterate(database, Filter())) == executions
 
@@ -381,38 +283,14 @@ def test_six_processes_create_one_file(tmp_path: Path) -> None:
     assert [found.name for found in path.parent.iterdir()] == ["metrics.db"]
 
 
-_TOGETHER = """
-import os, sys
-from claude_force import migrate
-from claude_force.opening import open_database
-
-start, go = os.pipe()
-children = []
-for _ in range(6):
-    child = os.fork()
-    if child == 0:
-        os.close(go)
-        os.read(start, 1)
-        try:
-            migrate.upgrade(open_database(sys.argv[1]))
-        except Exception as error:
-            print(repr(error), file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
-    children.append(child)
-os.close(go)
-print([os.waitpid(child, 0)[1] for child in children])
-"""
-
-
 def test_six_processes_upgrade_an_old_file(tmp_path: Path) -> None:
     """One of them migrates, the others find the work done; what is named as the old version holds the old version. The
     six are forks that start on one signal, five times over, so that they do meet."""
     for attempt in range(5):
         path = an_old_file(tmp_path / str(attempt) / "metrics.db")
-        command = [sys.executable, "-c", _TOGETHER, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert (done.stdout, done.stderr) == (f"{[0] * 6}\n", "")
+        command = [sys.executable, "-m", "torture.together", str(path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        assert (json.loads(done.stdout), done.stderr) == ({"failed": 0, "migrated": 1}, "")
         assert open_database(str(path)).revision() == HEAD
         assert rows_of(path, "SELECT word FROM keepsake") == [("remember",)]
         assert backups_of(path)

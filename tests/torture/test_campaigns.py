@@ -1,0 +1,34 @@
+"""Campaigns in a short form: what was promised holds in each of them, on every run of the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from torture.campaign import CannotRun, Effort
+from torture.run import BEGIN, CAMPAIGNS, END, PAGE, campaign_of
+
+SHARES = {"recorders": 0.01, "server": 0.05, "faults": 0.05, "filling": 0.05, "writers": 0.05, "upgrades": 0.02}
+"""How much of a campaign is done here: a few seconds of it."""
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", CAMPAIGNS)
+def test_a_campaign_finds_nothing(name: str, tmp_path: Path) -> None:
+    """No figure of a short campaign is over its bar."""
+    effort = Effort(share=SHARES[name])
+    try:
+        figures = campaign_of(name)(tmp_path, effort)
+    except CannotRun as reason:
+        pytest.skip(str(reason))
+    problems = [figure.problem(effort) for figure in figures]
+    assert problems
+    assert [problem for problem in problems if problem] == []
+
+
+def test_the_page_has_a_place_for_the_figures() -> None:
+    """The marks between which `scripts/torture --write` writes are there, once each, in their order."""
+    page = PAGE.read_text()
+    assert (page.count(BEGIN), page.count(END)) == (1, 1)
+    assert page.index(BEGIN) < page.index(END)

@@ -1,0 +1,245 @@
+"""Recorders that are killed at any moment: what record_execution returned from is kept, once.
+
+A line of recorders records numbered executions into one database. Each of them acknowledges an execution, by a byte in
+a file, once record_execution has returned. When it is killed, its successor goes on with the first execution that was
+not acknowledged: with the same uid, since its commit may have been the last thing that the dead one did. In the end
+each line has to be there without a gap and without a repetition.
+
+Several lines record into one database, while a process checkpoints it; they are killed in any order. In every fourth
+round the database cannot be used for the first half of the kills, so that executions wait in the spool, and are brought
+in, under kills too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from claude_force.database import HEAD, REVISIONS, VERSION_TABLE
+from claude_force.errors import ClaudeForceError
+from claude_force.opening import open_database
+from claude_force.performance_tracker import PerformanceTracker
+from claude_force.sqlite import create_file
+from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
+from torture.campaign import Effort, Figure, say
+from torture.evidence import Difference, damage, difference, name_of, stored, waiting
+from torture.processes import fork_context, record_one
+
+KILLS = 1000
+ACKNOWLEDGED = 500_000
+SERVER_KILLS = 100
+SERVER_ACKNOWLEDGED = 5000
+LINES = 4
+KILLS_IN_A_ROUND = 25
+LONGEST_LIFE_S = 0.2
+PATIENCE_S = 120.0
+"""A recorder that has recorded nothing for so long hangs."""
+
+_CHECKPOINTER = LINES
+"""The place of the process that checkpoints among those that are killed."""
+
+
+def run(folder: Path, effort: Effort) -> Sequence[Figure]:
+    """Kill recorders, round after round, each on a file of its own, until there were enough of both."""
+    numbers = itertools.count()
+
+    def start() -> Round:
+        number = next(numbers)
+        return Round(folder / str(number), is_obstructed=number % 4 == 0)
+
+    rounds = _rounds(start, effort, KILLS, ACKNOWLEDGED)
+    spooled = Figure("put into the spool", _sum(rounds, "spooled"), at_least=KILLS)
+    return [*_figures(rounds, KILLS, ACKNOWLEDGED), spooled]
+
+
+def run_on_server(folder: Path, effort: Effort) -> Sequence[Figure]:
+    """The same on databases of a PostgreSQL server, less often: it lives on when its clients die."""
+    numbers = itertools.count()
+    with running_server() as admin, ExitStack() as databases:
+
+        def start() -> Round:
+            url = databases.enter_context(new_database(admin, TEMPLATE_AT_HEAD))
+            return Round(folder / str(next(numbers)), url)
+
+        rounds = _rounds(start, effort, SERVER_KILLS, SERVER_ACKNOWLEDGED)
+        return _figures(rounds, SERVER_KILLS, SERVER_ACKNOWLEDGED)
+
+
+def _rounds(start: Callable[[], Round], effort: Effort, kills: int, acknowledged: int) -> list[Round]:
+    """As many rounds as it takes, each judged."""
+    chance, rounds = random.Random(effort.seed), list[Round]()
+    while _sum(rounds, "kills") < effort.of(kills) or _sum(rounds, "acknowledged") < effort.of(acknowledged):
+        here = start()
+        here.kill(min(KILLS_IN_A_ROUND, effort.of(kills)), chance)
+        here.judge()
+        rounds.append(here)
+        say(f"  {_sum(rounds, 'kills'):,} kills, {_sum(rounds, 'acknowledged'):,} acknowledged")
+    return rounds
+
+
+def _figures(rounds: Sequence[Round], kills: int, acknowledged: int) -> list[Figure]:
+    found = sum((here.difference for here in rounds), Difference())
+    return [
+        Figure("kills", _sum(rounds, "kills"), at_least=kills),
+        Figure("acknowledged executions", _sum(rounds, "acknowledged"), at_least=acknowledged),
+        Figure("stored though not acknowledged", _sum(rounds, "unacknowledged")),
+        Figure("processes that hung or ended by themselves", _sum(rounds, "ended"), at_most=0),
+        Figure("lost", found.lost, at_most=0),
+        Figure("stored twice", found.doubled + found.strange, at_most=0),
+        Figure("added by a retry", _sum(rounds, "added"), at_most=0),
+        Figure("left in the spool", _sum(rounds, "left"), at_most=0),
+        Figure("damaged databases", sum(bool(here.damage) for here in rounds), at_most=0),
+    ]
+
+
+def _sum(rounds: Sequence[Round], count: str) -> int:
+    return sum(getattr(here, count) for here in rounds)
+
+
+class Round:
+    """One database, the lines that are recorded into it, and what became of them."""
+
+    def __init__(self, folder: Path, url: str = "", *, is_obstructed: bool = False) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.path = folder / "metrics" / "metrics.db"
+        self.location = url or str(self.path)
+        self.is_obstructed = is_obstructed
+        self.kills = self.ended = self.acknowledged = self.unacknowledged = self.spooled = self.added = self.left = 0
+        self.difference = Difference()
+        self.damage: list[str] = []
+
+    def kill(self, kills: int, chance: random.Random) -> None:
+        """Start everybody, kill anybody and start the successor, so many times; then kill all."""
+        if self.is_obstructed:
+            create_file(self.path)
+            self._mark(REVISIONS[0])
+        with _everybody(self._start) as processes:
+            for number in range(kills):
+                if self.is_obstructed and number == kills // 2:
+                    self.spooled = waiting(self.path.parent)
+                    self._mark(HEAD)
+                place = chance.randrange(len(processes))
+                self._let_work(place, processes[place % LINES])
+                time.sleep(chance.random() * LONGEST_LIFE_S)
+                self._kill(processes[place])
+                processes[place].close()
+                processes[place] = self._start(place)
+            for process in processes:
+                self._kill(process)
+
+    def _mark(self, revision: str) -> None:
+        """Write a revision into the database: an older one makes it unusable."""
+        with closing(sqlite3.connect(self.path)) as raw, raw:
+            raw.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", (revision,))
+
+    def _start(self, place: int) -> ForkServerProcess:
+        work, name = (checkpoint, "") if place == _CHECKPOINTER else (record, str(self._file(place)))
+        process = fork_context().Process(target=work, args=(str(self.folder), self.location, place, name), daemon=True)
+        process.start()
+        return process
+
+    def _file(self, line: int) -> Path:
+        """Where a line acknowledges."""
+        return self.folder / f"acknowledged-{line}"
+
+    def _acknowledged(self, line: int) -> int:
+        with suppress(FileNotFoundError):
+            return self._file(line).stat().st_size
+        return 0
+
+    def _let_work(self, place: int, recorder: ForkServerProcess) -> None:
+        """Wait until a line has recorded something more: who is killed before that tells nothing."""
+        line = place % LINES
+        before, ends = self._acknowledged(line), time.monotonic() + PATIENCE_S
+        while self._acknowledged(line) == before and recorder.is_alive() and time.monotonic() < ends:
+            time.sleep(0.001)
+        self.ended += self._acknowledged(line) == before
+
+    def _kill(self, process: ForkServerProcess) -> None:
+        """Kill a process, and count it: one that was not there any more too."""
+        process.kill()
+        process.join()
+        self.kills += 1
+        self.ended += process.exitcode != -signal.SIGKILL
+
+    def judge(self) -> None:
+        """Bring in what waits, and compare everything. A round that is sound is removed."""
+        counts = [self._acknowledged(line) for line in range(LINES)]
+        self.acknowledged = sum(counts)
+        # Whatever is recorded next brings in what waits.
+        self._record([(0, 0)])
+        wanted = {name_of(line, number) for line, count in enumerate(counts) for number in range(count)}
+        # Of each line one more may be there: the one whose recorder was killed before it could say so.
+        self.unacknowledged = difference(stored(self.location), wanted).strange
+        self._record((line, count) for line, count in enumerate(counts))
+        wanted |= {name_of(line, count) for line, count in enumerate(counts)}
+        self.difference = difference(stored(self.location), wanted)
+        self.added = self._retry(counts)
+        self.left = waiting(self.path.parent)
+        self.damage = damage(self.location)
+        for problem in self.damage:
+            say(f"  {self.location}: {problem}")
+        if self.is_sound():
+            shutil.rmtree(self.folder)
+
+    def is_sound(self) -> bool:
+        """Whether everything is as it has to be."""
+        return self.difference == Difference() and not (self.added or self.left or self.damage or self.ended)
+
+    def _retry(self, counts: Sequence[int]) -> int:
+        """Record the last acknowledged executions of each line again; how many were added."""
+        before = stored(self.location).total()
+        again = [(line, number) for line, count in enumerate(counts) for number in range(max(0, count - 20), count)]
+        self._record(again)
+        return stored(self.location).total() - before
+
+    def _record(self, executions: Iterable[tuple[int, int]]) -> None:
+        with PerformanceTracker(self.folder, database=self.location) as tracker:
+            for line, number in executions:
+                record_one(tracker, line, number)
+
+
+@contextmanager
+def _everybody(start: Callable[[int], ForkServerProcess]) -> Iterator[list[ForkServerProcess]]:
+    """All processes of a round, killed in the end, whoever they are by then."""
+    processes = [start(place) for place in range(LINES + 1)]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+            process.close()
+
+
+# In the processes that are killed
+
+
+def record(folder: str, location: str, line: int, acknowledged: str) -> None:
+    """Record the executions of a line, from the first that was not acknowledged, for ever."""
+    warnings.simplefilter("ignore")
+    descriptor = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    tracker = PerformanceTracker(folder, database=location)
+    for number in itertools.count(os.fstat(descriptor).st_size):
+        record_one(tracker, line, number)
+        os.write(descriptor, b".")
+
+
+def checkpoint(_folder: str, location: str, _place: int, _name: str) -> None:
+    """Move the log into the database, for ever, also where it is small; and look at it as a report does."""
+    database = open_database(location)
+    while True:
+        with suppress(ClaudeForceError):
+            database.tidy()
+        time.sleep(0.005)

@@ -1,0 +1,155 @@
+"""Runs campaigns and holds their figures to their bars: `python torture/run.py`.
+
+Each campaign has a folder of its own under a temporary one. With `--write` the figures of a whole run become the table
+in docs/reliability.md, with the machine that they were seen on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from torture.campaign import Campaign, CannotRun, Effort, Figure, say
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CAMPAIGNS = {
+    "recorders": "torture.recorders:run",
+    "server": "torture.recorders:run_on_server",
+    "faults": "torture.faults:run",
+    "filling": "torture.filling:run",
+    "writers": "torture.writers:run",
+    "upgrades": "torture.upgrades:run",
+}
+"""Each campaign by its name: the module, and the function in it. Imported when it is run."""
+
+SHORT = 0.02
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- figures: written by scripts/torture --write -->", "<!-- end of figures -->"
+
+
+class Outcome(NamedTuple):
+    """What a campaign came to, and how long that took; `obstacle` is why it could not be run."""
+
+    name: str
+    figures: Sequence[Figure]
+    duration_s: float
+    obstacle: str = ""
+
+
+def campaign_of(name: str) -> Campaign:
+    """The campaign of that name."""
+    module, function = CAMPAIGNS[name].split(":")
+    found: Campaign = getattr(import_module(module), function)
+    return found
+
+
+def take(name: str, folder: Path, effort: Effort) -> Outcome:
+    """Run a campaign in a folder of its own."""
+    say(name)
+    started = time.monotonic()
+    place = folder / name
+    place.mkdir()
+    try:
+        figures, obstacle = campaign_of(name)(place, effort), ""
+    except CannotRun as error:
+        figures, obstacle = (), str(error)
+    return Outcome(name, figures, time.monotonic() - started, obstacle)
+
+
+def bar_of(figure: Figure) -> str:
+    """What a figure has to be, in words."""
+    if figure.at_most is not None:
+        return f"at most {number(figure.at_most)}"
+    return "" if figure.at_least is None else f"at least {number(figure.at_least)}"
+
+
+def table_of(outcomes: Sequence[Outcome], effort: Effort) -> str:
+    """The figures as Markdown, below the machine that they were seen on."""
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    rows = [row for outcome in outcomes for row in _rows_of(outcome)]
+    times = ", ".join(f"{outcome.name} {outcome.duration_s:,.0f}" for outcome in outcomes)
+    return "\n".join(
+        [
+            f"Seen on {datetime.now(UTC):%Y-%m-%d}, {machine}, {versions}, seed {effort.seed}. Seconds: {times}.",
+            "",
+            "| Campaign | What was counted | Seen | Bar |",
+            "| --- | --- | ---: | --- |",
+            *rows,
+        ]
+    )
+
+
+def _rows_of(outcome: Outcome) -> list[str]:
+    if outcome.obstacle:
+        return [f"| {outcome.name} | not run: {outcome.obstacle} | | |"]
+    return [
+        f"| {outcome.name} | {figure.name.strip()} | {number(figure.value)} | {bar_of(figure)} |"
+        for figure in outcome.figures
+    ]
+
+
+def number(value: float) -> str:
+    """A count with all its digits, anything else with two places."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
+def with_figures(page: str, table: str) -> str:
+    """A page with what stands between its two marks replaced."""
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+
+
+def _show(outcome: Outcome, effort: Effort) -> bool:
+    """Print the figures of a campaign; whether all are as they have to be."""
+    print(f"{outcome.name}  ({outcome.obstacle or f'{outcome.duration_s:,.0f} s'})")
+    for figure in outcome.figures:
+        problem = figure.problem(effort)
+        print(f"  {figure.name:<42} {number(figure.value):>14}  {bar_of(figure)}{'  MISSED' if problem else ''}")
+    return not any(figure.problem(effort) for figure in outcome.figures)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"Of {', '.join(CAMPAIGNS)}. Default: all.")
+    parser.add_argument("--short", action="store_true", help="A small part of each, to try the programs.")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="What is broken when. Default: 1.")
+    parser.add_argument("--write", action="store_true", help=f"Write the figures into {PAGE.relative_to(ROOT)}.")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(CAMPAIGNS)
+    if unknown:
+        parser.error(f"no such campaign: {', '.join(sorted(unknown))}; there are {', '.join(CAMPAIGNS)}")
+    if options.write and (options.short or options.names):
+        parser.error("--write is for a whole run: without names, without --short")
+    return options
+
+
+def _main() -> int:
+    options = _options()
+    effort = Effort(options.seed, SHORT if options.short else 1.0)
+    outcomes, is_good = [], True
+    with tempfile.TemporaryDirectory(prefix="claude-force-torture-") as folder:
+        for name in options.names or CAMPAIGNS:
+            outcomes.append(take(name, Path(folder), effort))
+            is_good &= _show(outcomes[-1], effort)
+    if options.write:
+        PAGE.write_text(with_figures(PAGE.read_text(), table_of(outcomes, effort)))
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,68 @@
+"""Six processes that upgrade one database at the same moment: `python -m torture.together LOCATION...`.
+
+They are forks that wait for one signal, so that they do meet. For each location a line of JSON says how many of them
+failed, and how many migrated: changed the revision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from sqlalchemy import Engine, event
+
+from claude_force import migrate
+from claude_force.database import VERSION_TABLE
+from claude_force.opening import open_database
+
+PROCESSES = 6
+
+_FOUND_IT_DONE, _FAILED, _MIGRATED = range(3)
+"""What a process exits with."""
+
+
+def upgrade_at_once(location: str) -> dict[str, int]:
+    """Let them go; how many failed and how many migrated."""
+    start, go = os.pipe()
+    children = [_fork(location, start, go) for _ in range(PROCESSES)]
+    os.close(start)
+    os.close(go)
+    ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    migrated, idle = ends.count(_MIGRATED), ends.count(_FOUND_IT_DONE)
+    return {"failed": PROCESSES - migrated - idle, "migrated": migrated}
+
+
+def _fork(location: str, start: int, go: int) -> int:
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        # Until nobody holds the other end: that is when all are there.
+        os.read(start, 1)
+        os._exit(_upgrade(location))
+    return child
+
+
+def _upgrade(location: str) -> int:
+    changes = 0
+
+    def watch(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal changes
+        changes += statement.startswith((f"INSERT INTO {VERSION_TABLE}", f"UPDATE {VERSION_TABLE}"))
+
+    event.listen(Engine, "after_cursor_execute", watch)
+    try:
+        migrate.upgrade(open_database(location))
+    except Exception as error:
+        print(repr(error), file=sys.stderr, flush=True)
+        return _FAILED
+    return _MIGRATED if changes else _FOUND_IT_DONE
+
+
+def _main() -> None:
+    for location in sys.argv[1:]:
+        print(json.dumps(upgrade_at_once(location)), flush=True)
+
+
+if __name__ == "__main__":
+    _main()
