@@ -289,7 +289,7 @@ class ExecutionsPass:
                 return False
             latest_us = max([latest_us, *(row[_INSTANT] for row in batch.rows)])
             cursor = replace(
-                read_to(stream, cursor, batch.end) if batch.lines else cursor,
+                read_to(lines, cursor, batch.end) if batch.lines else cursor,
                 lines=cursor.lines + batch.lines,
                 responses=cursor.responses + len(batch.rows),
                 rejected=cursor.rejected + len(batch.rejected),
@@ -299,7 +299,7 @@ class ExecutionsPass:
             )
             self._store(batch, cursor)
         if cursor.problem is None:
-            whole = read_whole(read_to(stream, cursor, cursor.position), file)
+            whole = read_whole(read_to(lines, cursor, cursor.position), file)
             self.target.add_rows((), None, replace(whole, state=str(latest_us), last_read_us=self.now_us))
         return True
 

@@ -1,4 +1,4 @@
-"""Processes that record, as forks of one that has imported everything: what is timed and killed is not the import."""
+"""Processes that are timed or killed, as forks of one that has imported everything: it is not the import that is."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from multiprocessing.context import ForkServerContext
 from claude_force.performance_tracker import PerformanceTracker
 from torture.evidence import name_of, uid_of
 
+_IMPORTED = [
+    *(f"claude_force.{name}" for name in (
+        "alerts.outbox", "alerts.round", "analytics", "archive", "daemon.running", "daemon.service",
+        "doctor.watching",
+        "ingest", "notify.email", "passes", "performance_tracker", "server", "sqlite",
+    )),
+    "email.message", "genai_prices.data", "httpx2", "psycopg", "smtplib", "sqlalchemy.dialects.postgresql.psycopg",
+]  # fmt: skip
+"""What any of them needs: the first that is started decides for all of this process."""
+
 
 def fork_context() -> ForkServerContext:
     """What starts them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["claude_force.performance_tracker", "claude_force.analytics", "claude_force.sqlite"]
-    )
+    context.set_forkserver_preload(_IMPORTED)
     return context
 
 

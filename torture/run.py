@@ -32,6 +32,10 @@ CAMPAIGNS = {
     "filling": "torture.filling:run",
     "writers": "torture.writers:run",
     "upgrades": "torture.upgrades:run",
+    "ingesting": "torture.ingesting:run",
+    "fuzzing": "torture.fuzzing:run",
+    "delivering": "torture.delivering:run",
+    "archiving": "torture.archiving:run",
 }
 """Each campaign by its name: the module, and the function in it. Imported when it is run."""
 

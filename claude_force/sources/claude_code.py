@@ -68,9 +68,9 @@ class TranscriptSource:
             lines = whole_lines(stream, begun.position, file.size)
             for chunk in read_chunks(lines, CHUNK_LINES, number=begun.lines + 1, offset=begun.position):
                 part = self._part(reader, chunk, cursor)
-                cursor = part.cursor = read_to(stream, part.cursor, chunk.end)
+                cursor = part.cursor = read_to(lines, part.cursor, chunk.end)
                 yield part
-            yield Part(read_whole(read_to(stream, cursor, cursor.position), file))
+            yield Part(read_whole(read_to(lines, cursor, cursor.position), file))
         except READ_ERRORS as error:
             yield Part(replace(cursor, problem=f"cannot be read on: {error}"))
 

@@ -2,7 +2,8 @@
 
 Two states of a file are the same file as long as its first bytes and those before the place that was read to are the
 same; whether it has the same inode says little (see `cursor`). Only whole lines are read: what stands after the last
-newline waits for its rest, unless it is a whole object already.
+newline waits for its rest, unless it is a whole object already. A file that is written anew while it is read gives
+bytes of both: these become nothing, and the next pass begins anew.
 """
 
 from __future__ import annotations
@@ -89,9 +90,13 @@ def read_whole(cursor: Cursor, file: FoundFile) -> Cursor:
     return replace(cursor, size=file.size, mtime_ns=file.mtime_ns)
 
 
-def read_to(stream: BinaryIO, cursor: Cursor, position: int) -> Cursor:
-    """The cursor after reading to a position. Raises OSError."""
-    head, tail = _hashes(stream, position)
+def read_to(lines: WholeLines, cursor: Cursor, position: int) -> Cursor:
+    """The cursor after reading to a position. Raises OSError, also where what was read since the cursor may be of two
+    files."""
+    # Of a file that is shorter than where the cursor stands, all that came after it was read before it was cut off.
+    if os.fstat(lines.stream.fileno()).st_size > cursor.position and lines.are_of_another_file():
+        raise OSError("written anew while it was read; the next pass reads it from its beginning")
+    head, tail = _hashes(lines.stream, position)
     return replace(cursor, position=position, size=max(position, cursor.size), head=head, tail=tail)
 
 
@@ -111,10 +116,13 @@ def _hash(data: bytes) -> str:
 
 @dataclass(slots=True)
 class WholeLines:
-    """The lines of a file from where it stands to `end`."""
+    """The lines of a file from where it stands to `end`. `size` is that of the file when it was opened, and `begun` are
+    the hashes of its first bytes and of its last then."""
 
     stream: BinaryIO
     left: int
+    size: int
+    begun: tuple[str, str]
 
     def readline(self, limit: int, /) -> bytes:
         """The next line, or as much of it as the limit allows; empty at the end."""
@@ -122,10 +130,15 @@ class WholeLines:
         self.left -= len(data)
         return data
 
+    def are_of_another_file(self) -> bool:
+        """Whether the file no longer begins with what it held when it was opened."""
+        return _hashes(self.stream, self.size) != self.begun
+
 
 def whole_lines(stream: BinaryIO, position: int, size: int) -> WholeLines:
     """The lines of a file that are whole, from a position, where the stream stands. Raises OSError."""
-    return WholeLines(stream, _end_of_lines(stream.fileno(), position, size) - position)
+    begun = _hashes(stream, size)
+    return WholeLines(stream, _end_of_lines(stream.fileno(), position, size) - position, size, begun)
 
 
 def _end_of_lines(descriptor: int, position: int, size: int) -> int:

@@ -6,19 +6,18 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from claude_force import query
 from claude_force.archive import AT_ONCE, archive_once, read_archive
-from claude_force.bridge import encode_row
-from claude_force.clock import DAY_US, instant_formatter
-from claude_force.database import Database, Row
+from claude_force.clock import DAY_US
+from claude_force.database import Database
 from claude_force.query import Filter, proof
 from claude_force.store import Store
+from tests.archives import archived_lines, stored_lines
 from tests.builders import an_execution
 
 JANUARY_US = 1_735_689_600_000_000
@@ -69,27 +68,15 @@ def start(location: str, folder: Path, how: str) -> subprocess.Popen[str]:
     )
 
 
-def lines_of(rows: Iterator[Row]) -> list[bytes]:
-    """Rows as lines."""
-    write = instant_formatter(UTC)
-    return [encode_row(row, write) for row in rows]
-
-
-def stored_lines(database: Database) -> list[bytes]:
-    """What is stored."""
-    return lines_of(query.iterate_rows(database, Filter()))
-
-
 def assert_nothing_lost(database: Database, folder: Path, before: list[bytes]) -> None:
     """Each execution is stored, or archived and then in a file with its name; never both. Every sum agrees."""
-    files = [row for file in sorted(folder.glob("*.jsonl.gz")) for row in read_archive(file)]
     with database.read() as connection:
-        gone = {database.decode_uid(row[0]) for row in connection.fetch("SELECT uid FROM archived")}
         assert proof.differences(connection) == []
         assert query.totals(connection, Filter()).executions == sum(MONTHS)
-    archived = lines_of(row for row in files if row[0] in gone)
+        (listed,) = connection.fetch("SELECT COUNT(*) FROM archived")
+    archived = archived_lines(database, folder)
     assert Counter([*archived, *stored_lines(database)]) == Counter(before)
-    assert len(gone) == len(archived)
+    assert listed[0] == len(archived)
 
 
 def assert_goes_on(database: Database, folder: Path, before: list[bytes]) -> None:

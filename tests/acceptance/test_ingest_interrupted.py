@@ -111,6 +111,63 @@ def test_a_pass_that_ended_within_executions_goes_on_there(database: Database, t
     assert count_of(database) == BATCH + 2
 
 
+class RewritingStore(Store):
+    """A store during whose first call the file that is read is cut off and written anew, by a program that is fast."""
+
+    def __init__(self, database: Database, path: Path, content: bytes) -> None:
+        super().__init__(database)
+        self._path, self._content = path, content
+
+    def _rewrite(self) -> None:
+        if self._content:
+            # Under the same inode, as copytruncate does it.
+            self._path.write_bytes(self._content)
+            self._content = b""
+
+    def take_in(
+        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+    ) -> TakenIn:
+        self._rewrite()
+        return super().take_in(sightings, cursors, reports)
+
+    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+        self._rewrite()
+        return super().add_rows(rows, sums, cursor)
+
+
+def test_executions_that_are_cut_off_while_they_are_read_are_read_anew(database: Database, tmp_path: Path) -> None:
+    """And written again beyond where reading stands: no line of the new file is missing, and no execution is made of
+    the beginning of an old line and the end of a new one."""
+    path = tmp_path / "executions.jsonl"
+    start = datetime(2025, 11, 14, tzinfo=UTC)
+    times = [(start + timedelta(seconds=number)).isoformat() for number in range(2 * BATCH)]
+    old = [a_line(timestamp=time, agent_name="old") for time in times[: BATCH + 100]]
+    new = [a_line(timestamp=time, agent_name="new", run_id="n" * (number % 50)) for number, time in enumerate(times)]
+    path.write_bytes(b"".join(old))
+    rejects = RejectLog(tmp_path / "rejected.jsonl")
+    reports = []
+    for store in (RewritingStore(database, path, b"".join(new)), Store(database)):
+        known = ingest.known_cursors(database, "here", ingest.JSONL)
+        reports.append(ingest.ExecutionsPass(store, UTC, None, "here", known, rejects, NOW_US).run(path))
+    assert "while it was read" in str(reports[0].problems)
+    assert [report.rejected for report in reports] == [0, 0]
+    with database.read() as connection:
+        agents = query.totals_by(connection, Filter(), "agent_name")
+    assert {name: found.executions for (name,), found in agents.items()} == {"old": BATCH, "new": 2 * BATCH}
+
+
+def test_a_transcript_that_is_written_anew_while_it_is_read_is_read_anew(database: Database, tmp_path: Path) -> None:
+    """No response of the new one is missing."""
+    old, new = Talk(SESSION), Talk(SESSION)
+    for talk, name, responses in ((old, "old", CHUNK_LINES + 100), (new, "new", 2 * CHUNK_LINES)):
+        for number in range(responses):
+            talk.respond(f"msg_{name}_{number}")
+    path = put(main_file(tmp_path / "projects", SESSION), old.lines)
+    read_transcripts(RewritingStore(database, path, new.data()), tmp_path / "projects")
+    read_transcripts(Store(database), tmp_path / "projects")
+    assert count_of(database) >= 3 * CHUNK_LINES
+
+
 def test_executions_in_a_folder_of_transcripts_are_executions(run: Run, home: Path) -> None:
     """A pass over a folder that holds both takes each file for what it is; a later pass finds nothing new."""
     metrics = home / ".claude" / "metrics"

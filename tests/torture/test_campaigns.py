@@ -9,7 +9,10 @@ import pytest
 from torture.campaign import CannotRun, Effort
 from torture.run import BEGIN, CAMPAIGNS, END, PAGE, campaign_of
 
-SHARES = {"recorders": 0.01, "server": 0.05, "faults": 0.05, "filling": 0.05, "writers": 0.05, "upgrades": 0.02}
+SHARES = {
+    "recorders": 0.01, "server": 0.05, "faults": 0.05, "filling": 0.05, "writers": 0.05, "upgrades": 0.02,
+    "ingesting": 0.05, "fuzzing": 0.002, "delivering": 0.005, "archiving": 0.05,
+}  # fmt: skip
 """How much of a campaign is done here: a few seconds of it."""
 
 

@@ -28,7 +28,7 @@ def read_all(path: Path, known: Cursor | None) -> tuple[bytes, Cursor, bool]:
         cursor, is_other = begin(stream, file, known, host="h", source="s")
         lines = whole_lines(stream, cursor.position, file.size)
         data = b"".join(iter(lambda: lines.readline(10), b""))
-        cursor = read_to(stream, cursor, cursor.position + len(data))
+        cursor = read_to(lines, cursor, cursor.position + len(data))
         return data, read_whole(cursor, file), is_other
 
 
@@ -96,7 +96,7 @@ def test_a_file_that_was_read_in_part_does_not_look_unchanged(tmp_path: Path) ->
     file = found_file(path)
     with path.open("rb") as stream:
         cursor, _ = begin(stream, file, None, host="h", source="s")
-        partly = read_to(stream, cursor, 4)
+        partly = read_to(whole_lines(stream, 0, file.size), cursor, 4)
     assert not is_unchanged(partly, file)
     assert read_all(path, partly)[::2] == (b"two\n", False)
 

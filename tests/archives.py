@@ -1,0 +1,32 @@
+"""What is stored and what is archived, as lines that can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+from pathlib import Path
+
+from claude_force import query
+from claude_force.archive import read_archive
+from claude_force.bridge import encode_row
+from claude_force.clock import instant_formatter
+from claude_force.database import Database, Row
+from claude_force.query import Filter
+
+
+def stored_lines(database: Database) -> list[bytes]:
+    """The executions that are stored."""
+    return _lines_of(query.iterate_rows(database, Filter()))
+
+
+def archived_lines(database: Database, folder: Path) -> list[bytes]:
+    """Those in the files of a folder that are known to be archived."""
+    with database.read() as connection:
+        gone = {database.decode_uid(row[0]) for row in connection.fetch("SELECT uid FROM archived")}
+    files = sorted(folder.glob("*.jsonl.gz"))
+    return _lines_of(row for file in files for row in read_archive(file) if row[0] in gone)
+
+
+def _lines_of(rows: Iterable[Row]) -> list[bytes]:
+    write = instant_formatter(UTC)
+    return [encode_row(row, write) for row in rows]

@@ -1,0 +1,140 @@
+"""Archiving that is killed at any moment, and imports that bring the archives back, killed as well.
+
+A database is archived and restored again and again, on both engines. After every kill each execution is stored, or
+archived and in a file with its name, and never both; every sum is what it was. What was killed is begun again, until it
+comes to its end; then everything is where it has to be.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+from claude_force import query
+from claude_force.clock import DAY_US, HOUR_US
+from claude_force.database import Database
+from claude_force.opening import open_database
+from claude_force.query import Filter, proof
+from claude_force.result import Totals
+from claude_force.store import Store
+from tests.archives import archived_lines, stored_lines
+from tests.builders import an_execution
+from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
+from torture.campaign import Effort, Figure, say
+from torture.victims import KILLED, archive, restore, victim
+
+KILLS = 200
+KILLS_IN_A_ROUND = 25
+"""Kills of one database; the next round begins anew, on the other engine."""
+
+JANUARY_US = 1_735_689_600_000_000
+LATER_US = JANUARY_US + 400 * DAY_US
+MONTHS = (2500, 40, 900, 1)
+"""Executions of four months: of some more than a victim deletes, or restores, at once."""
+
+
+def run(folder: Path, effort: Effort) -> Sequence[Figure]:
+    """Kill archiving and restoring, round after round."""
+    chance, wanted, found = random.Random(effort.seed), effort.of(KILLS), Counter[str]()
+    with ExitStack() as stack:
+        admin = stack.enter_context(running_server())
+        while found["kills"] < wanted:
+            here = folder / f"round-{found['rounds']}"
+            here.mkdir(parents=True)
+            location = (
+                stack.enter_context(new_database(admin, TEMPLATE_AT_HEAD))
+                if found["rounds"] % 2
+                else str(here / "metrics.db")
+            )
+            with closing(open_database(location)) as database:
+                there = _Round(database, location, here / "archive", random.Random(chance.random()))
+                found += there.run(min(KILLS_IN_A_ROUND, wanted - found["kills"]))
+            found["rounds"] += 1
+            say(f"  {found['kills']:,} kills, {found['lost']:,} executions lost")
+    return [
+        Figure("kills", found["kills"], at_least=KILLS),
+        Figure("kills of an archiving run", found["kills of archive"], at_least=KILLS // 4),
+        Figure("kills of an import that restores", found["kills of restore"], at_least=KILLS // 4),
+        Figure("kills between the first transaction and the last", found["kills amid"], at_least=KILLS // 8),
+        Figure("archives that were whole in the end", found["archived"], at_least=1),
+        Figure("databases that were whole in the end", found["restored"], at_least=1),
+        Figure("lost", found["lost"], at_most=0),
+        Figure("duplicates", found["duplicates"], at_most=0),
+        Figure("totals that changed", found["changed"], at_most=0),
+        Figure("databases whose sums differ", found["differing"], at_most=0),
+        Figure("ends that were none", found["unfinished"], at_most=0),
+        Figure("runs that failed", found["failures"], at_most=0),
+    ]
+
+
+class _Round:
+    """One database and its archives."""
+
+    def __init__(self, database: Database, location: str, folder: Path, chance: random.Random) -> None:
+        self._database, self._location, self._folder, self._chance = database, location, folder, chance
+        Store(database).add(
+            an_execution(
+                timestamp_us=JANUARY_US + month * 31 * DAY_US + number * HOUR_US // 4,
+                duration_us=number,
+                success=number % 7 > 0,
+                agent_name=f"agent-{number % 5}",
+                cost_nanousd=number,
+            )
+            for month, executions in enumerate(MONTHS)
+            for number in range(executions)
+        )
+        self._before, self._totals = Counter(stored_lines(database)), self._sums()
+        self._usual_s = {"archive": 0.5, "restore": 0.5}
+        self._found = Counter[str]()
+
+    def run(self, kills: int) -> Counter[str]:
+        """Kill so many times, and come to the end of what was killed last."""
+        while self._found["kills"] < kills:
+            self._to_the_end("archive", archive, self._folder, LATER_US)
+            is_whole = not stored_lines(self._database)
+            self._found["archived" if is_whole else "unfinished"] += 1
+            files = sorted(self._folder.glob("*.jsonl.gz"))
+            self._to_the_end("restore", restore, files, LATER_US)
+            is_whole = Counter(stored_lines(self._database)) == self._before
+            self._found["restored" if is_whole else "unfinished"] += 1
+        return self._found
+
+    def _to_the_end(self, kind: str, work: Callable[..., None], *arguments: Any) -> None:
+        """Let it be killed at moments of its usual time, until it ends before that."""
+        while True:
+            began = time.monotonic()
+            with victim(work, self._location, *arguments) as process:
+                process.join(self._chance.uniform(0, 1.05) * self._usual_s[kind])
+                process.kill()
+                process.join()
+            ended = time.monotonic()
+            if process.exitcode == KILLED:
+                self._found["kills"] += 1
+                self._found[f"kills of {kind}"] += 1
+                # So that it comes to its end on a machine that is busy as well.
+                self._usual_s[kind] *= 1.1
+            self._judge(is_amid=process.exitcode == KILLED)
+            if process.exitcode == 0:
+                self._usual_s[kind] = ended - began
+                return
+            self._found["failures"] += process.exitcode != KILLED
+
+    def _judge(self, *, is_amid: bool) -> None:
+        """Compare what is stored and what is archived with what there was."""
+        stored, archived = stored_lines(self._database), archived_lines(self._database, self._folder)
+        now = Counter([*stored, *archived])
+        self._found["lost"] += (self._before - now).total()
+        self._found["duplicates"] += (now - self._before).total()
+        self._found["changed"] += self._sums() != self._totals
+        self._found["kills amid"] += is_amid and 0 < len(stored) < self._before.total()
+        with self._database.read() as connection:
+            self._found["differing"] += bool(proof.differences(connection))
+
+    def _sums(self) -> Totals:
+        with self._database.read() as connection:
+            return query.totals(connection, Filter())

@@ -1,0 +1,69 @@
+"""Lines that a coverage-guided fuzzer finds: `pip install atheris`, then `python torture/fuzz_lines.py FOLDER`.
+
+FOLDER keeps what was found interesting, and is where the next run goes on. Options are those of libFuzzer, such as
+`-max_total_time=600`. What is raised ends the run and is written to `crash-...` in the working folder; the same file as
+the only argument shows it again. The campaign `fuzzing` needs nothing of this.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from datetime import UTC
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+MISSING = "atheris is not installed; pip install atheris (it has wheels for Linux and CPython)"
+
+
+def read_executions(data: bytes) -> None:
+    """What an import makes of bytes. Raises AssertionError where a line is neither accepted nor refused."""
+    from claude_force.sources.jsonl import JsonlSource
+    from claude_force.sources.lines import BOM
+
+    batches = list(JsonlSource(UTC).read(io.BytesIO(data)))
+    lines = sum(bool(line.strip(b" \t\r")) for line in data.removeprefix(BOM).split(b"\n"))
+    refused = [item for batch in batches for item in batch.rejected]
+    assert sum(len(batch.rows) for batch in batches) + len(refused) == lines
+    assert all(item.reason for item in refused)
+
+
+def read_transcript(data: bytes) -> None:
+    """What a pass makes of bytes. Raises AssertionError where a line is not counted."""
+    from claude_force.sources.claude_code import TranscriptSource
+    from claude_force.sources.following import begin, found_file
+    from claude_force.sources.responses import Place
+
+    with tempfile.TemporaryFile() as stream:
+        stream.write(data + b"\n")
+        stream.flush()
+        file = found_file(Path("fuzzed.jsonl"), os.fstat(stream.fileno()))
+        cursor, _ = begin(stream, file, None, host="here", source="claude-code")
+        parts = list(TranscriptSource(None, "here").read(stream, file, cursor, Place("session")))
+    assert sum(part.lines for part in parts) == data.count(b"\n") + 1
+    assert parts[-1].cursor.problem is None
+
+
+def read_one(data: bytes) -> None:
+    """The first byte says what the others are read as."""
+    (read_executions if data[:1] < b"\x80" else read_transcript)(data[1:])
+
+
+def main() -> None:
+    """Run until something is raised, or the options end it."""
+    try:
+        import atheris
+    except ImportError:
+        sys.exit(MISSING)
+    with atheris.instrument_imports(include=["claude_force"]):
+        import claude_force.sources.claude_code
+        import claude_force.sources.jsonl  # noqa: F401 - so that both are instrumented
+    atheris.Setup(sys.argv, read_one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

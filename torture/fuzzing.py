@@ -1,0 +1,240 @@
+"""Damaged lines through the whole importer: bytes, records, store.
+
+Files of damaged lines, whole ones among them, are imported as `claude-force import` does it, and read as `claude-force
+ingest` reads transcripts. Nothing may be raised; every line that is not blank is either an execution or refused with a
+reason, the whole ones are all there, and what is stored is what was accepted. Some of the files go to PostgreSQL
+as well, which has to hold the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from claude_force import query
+from claude_force.database import Database
+from claude_force.ingest import TranscriptPass
+from claude_force.opening import open_database
+from claude_force.pricing import PriceTable
+from claude_force.query import Filter, proof
+from claude_force.record import FIELDS
+from claude_force.sources import transcripts
+from claude_force.sources.claude_code import TranscriptSource
+from claude_force.sources.jsonl import Batch, JsonlSource
+from claude_force.sources.lines import BOM, LINE_LIMIT_BYTES
+from claude_force.sources.loading import RejectLog, load
+from claude_force.store import Store
+from tests.builders import a_line
+from tests.conftest import EXAMPLES
+from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
+from tests.transcripts import Talk, Tokens, jsonl, main_file, notification, put, task_block, task_result
+from torture.campaign import Effort, Figure, say
+from torture.mutations import damaged
+
+LINES = 10_000_000
+LINES_IN_A_FILE = 100_000
+TRANSCRIPTS = 10
+"""Of so many files one is a transcript."""
+
+ON_BOTH_ENGINES = 40
+"""Of so many files two, one of each kind, go to PostgreSQL as well."""
+
+GOOD_EACH = 500
+"""After so many damaged lines comes a whole one."""
+
+NOW_US = 1_790_000_000_000_000
+_RUN_ID = FIELDS.index("run_id")
+
+_ZONE = ZoneInfo("America/New_York")
+
+
+def run(folder: Path, effort: Effort) -> Sequence[Figure]:
+    """Import files, on all processors."""
+    lines = effort.of(LINES)
+    sizes = [min(LINES_IN_A_FILE, lines - done) for done in range(0, lines, LINES_IN_A_FILE)]
+    found = Counter[str]()
+    with running_server() as admin:
+        work = [(folder, f"{effort.seed}-{number}", size, admin, number) for number, size in enumerate(sizes)]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(os.cpu_count(), context) as pool:
+            for one in pool.map(_import_file, *zip(*work, strict=True)):
+                found += one
+                say(f"  {found['lines']:,} lines, {found['exceptions']:,} exceptions")
+    return [
+        Figure("lines", found["lines"], at_least=LINES),
+        Figure("lines of transcripts", found["lines of transcripts"], at_least=LINES // 20),
+        Figure("executions accepted", found["accepted"]),
+        Figure("lines refused", found["refused"]),
+        Figure("kinds of reasons", len([name for name in found if name.startswith("because ")])),
+        Figure("unexpected exceptions", found["exceptions"], at_most=0),
+        Figure("lines neither accepted nor refused", found["unaccounted"], at_most=0),
+        Figure("refused without a reason", found["unreasoned"], at_most=0),
+        Figure("whole lines that are not there", found["good lost"], at_most=0),
+        Figure("executions accepted and not stored", found["unstored"], at_most=0),
+        Figure("files on both engines", found["files on both engines"], at_least=1),
+        Figure("files that the engines hold differently", found["differing"], at_most=0),
+    ]
+
+
+def _import_file(folder: Path, seed: str, size: int, admin: str, number: int) -> Counter[str]:
+    """Make a file of damaged lines, import it, and judge. What is raised is kept beside the bytes that it came from."""
+    here, is_transcript = folder / seed, number % TRANSCRIPTS == TRANSCRIPTS - 1
+    content = _content(random.Random(seed), size, is_transcript=is_transcript)
+    check = _check_transcript if is_transcript else _check_executions
+    try:
+        found, held = _held(str(here / "metrics.db"), here, content, check)
+        if number % ON_BOTH_ENGINES in (0, TRANSCRIPTS - 1):
+            with new_database(admin, TEMPLATE_AT_HEAD) as url:
+                again, also_held = _held(url, here / "postgresql", content, check)
+            found["differing"] = (again, also_held) != (found, held)
+            found["files on both engines"] = 1
+    except Exception:
+        here.mkdir(exist_ok=True)
+        (here / "content").write_bytes(content)
+        (here / "raised").write_text(traceback.format_exc())
+        say(f"  raised, see {here}: {traceback.format_exc(limit=-2)}")
+        return Counter({"lines": size, "exceptions": 1})
+    shutil.rmtree(here)
+    return found
+
+
+def _held(
+    location: str, folder: Path, content: bytes, check: Callable[[Database, Path, bytes], Counter[str]]
+) -> tuple[Counter[str], str]:
+    """What importing into a database came to, and a digest of what it holds then."""
+    folder.mkdir()
+    with closing(open_database(location)) as database:
+        found = check(database, folder, content)
+        with database.read() as connection:
+            found["unstored"] += len(proof.differences(connection))
+        digest = hashlib.blake2b()
+        for row in query.iterate_rows(database, Filter()):
+            digest.update(repr(row).encode())
+        return found, digest.hexdigest()
+
+
+def _content(chance: random.Random, size: int, *, is_transcript: bool) -> bytes:
+    """Damaged lines with whole ones among them; now and then one of a few megabytes."""
+    samples, good = (_entries(), _good_entry) if is_transcript else (_executions(), _good_execution)
+    stream = io.BytesIO()
+    if chance.random() < 0.3:
+        stream.write(BOM)
+    for number in range(size):
+        stream.write(good(number) if number % GOOD_EACH == 0 else damaged(chance, samples) + b"\n")
+    if chance.random() < 0.1:
+        stream.write(b'{"agent_name": "' + b"x" * (LINE_LIMIT_BYTES + chance.randrange(-20, 20)) + b'"}\n')
+        stream.write(good(size))
+    return stream.getvalue()
+
+
+def _good_execution(number: int) -> bytes:
+    return a_line(run_id=f"good-{number}", agent_name="good")
+
+
+def _good_entry(number: int) -> bytes:
+    talk = Talk(f"good-{number}", constants={"cwd": "/good"}, seconds=number)
+    return jsonl(talk.respond(f"msg_good_{number}", Tokens(3, number, 9, 0, 4)))
+
+
+@lru_cache
+def _executions() -> Sequence[bytes]:
+    """Lines of both formats of the samples, and of our own export."""
+    files = [EXAMPLES / "executions-1.3.jsonl", EXAMPLES / "executions-guide.jsonl"]
+    ours = [
+        a_line(uid=f"019a81ea-e083-7c55-8f02-3a1f0d9c{number:04x}", host="box", project="/srv/app", web_searches=1)
+        for number in range(50)
+    ]
+    return [line for file in files for line in file.read_bytes().splitlines()[:300]] + [line.rstrip() for line in ours]
+
+
+@lru_cache
+def _entries() -> Sequence[bytes]:
+    """Lines of the sample sessions, and of everything that a transcript tells of sub-agents."""
+    files = sorted((EXAMPLES / "claude-code").rglob("*.jsonl"))
+    talk = Talk()
+    talk.prompt()
+    talk.respond("msg_1", blocks=[task_block("Look", "Plan")])
+    talk.result("ok", task_result("a1", Tokens(), "Look"), call="toolu_01Task")
+    talk.prompt(notification("a1", 5000))
+    talk.fail("API Error: 529 overloaded_error")
+    return [line for file in files for line in file.read_bytes().splitlines()] + talk.data().splitlines()
+
+
+def _check_executions(database: Database, folder: Path, content: bytes) -> Counter[str]:
+    """Import, and compare what is read, accepted, refused, said and stored."""
+    found, uids = Counter[str](), set[bytes]()
+    rejects = RejectLog(folder / "rejected.jsonl")
+
+    def observed(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            uids.update(row[0] for row in batch.rows)
+            found["good"] += sum((row[_RUN_ID] or "").startswith("good-") for row in batch.rows)
+            found["accepted"] += len(batch.rows)
+            found["refused"] += len(batch.rejected)
+            found["unreasoned"] += sum(not item.reason.strip() for item in batch.rejected)
+            for item in batch.rejected:
+                found[f"because {item.reason.partition(':')[0][:40]}"] += 1
+            yield batch
+
+    source = JsonlSource(_ZONE, PriceTable("claude-sonnet-4-5"))
+    batches = observed(source.read(io.BytesIO(content)))
+    report = load(batches, Store(database), source="fuzzed", rejects=rejects, now_us=NOW_US)
+    lines = _lines_in(content)
+    with database.read() as connection:
+        stored = query.totals(connection, Filter()).executions
+    kept = rejects.path.read_bytes().count(b"\n") if rejects.path.exists() else 0
+    found["lines"] = lines
+    found["unaccounted"] = abs(lines - report.read) + abs(
+        report.added + report.duplicates + report.rejected - report.read
+    )
+    found["unreasoned"] += abs(kept - report.rejected)
+    found["unstored"] = abs(stored - len(uids)) + abs(stored - report.added)
+    found["good lost"] = abs(content.count(b'"run_id": "good-') - found["good"])
+    return found
+
+
+def _check_transcript(database: Database, folder: Path, content: bytes) -> Counter[str]:
+    """Read it in a pass, and again: then nothing may be new."""
+    projects, rejects = folder / "projects", RejectLog(folder / "rejected.jsonl")
+    put(main_file(projects, "fuzzed"), content)
+    source = TranscriptSource(PriceTable("claude-sonnet-4-5"), "here")
+    said: list[object] = []
+    report = TranscriptPass(Store(database), source, {}, rejects, NOW_US).run(
+        transcripts.find([projects], lambda *problem: said.append(problem))
+    )
+    again = TranscriptPass(Store(database), source, {}, None, NOW_US).run(transcripts.find([projects], lambda *_: None))
+    reasons = [json.loads(line)["reason"] for line in rejects.path.read_bytes().splitlines()]
+    with database.read() as connection:
+        stored = query.totals(connection, Filter()).executions
+        good = query.totals(connection, Filter(projects=("/good",))).executions
+    lines = content.count(b"\n")
+    return Counter(
+        {
+            "lines": lines,
+            "lines of transcripts": lines,
+            "accepted": stored,
+            "refused": report.rejected,
+            "unaccounted": abs(lines - report.lines) + len(said),
+            "unreasoned": abs(len(reasons) - report.rejected) + sum(not reason for reason in reasons),
+            "unstored": abs(stored - report.added) + again.added,
+            "good lost": abs(content.count(b'"cwd":"/good"') - good),
+        }
+    )
+
+
+def _lines_in(content: bytes) -> int:
+    """How many lines are not blank."""
+    return sum(bool(line.strip(b" \t\r")) for line in content.removeprefix(BOM).split(b"\n"))

@@ -1,0 +1,181 @@
+"""Ingestion that is killed at any moment, while what it reads is written, rotated and cut off.
+
+Transcripts of sessions and their sub-agents grow in split writes, and so does a file of executions, which is also
+rotated in every way. Meanwhile passes of ingestion are killed: those of the scheduler's job, whole schedulers, and the
+installed program. After one whole pass every response and every line is one execution, but for lines that were taken
+away before anybody read them, which are counted apart.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC
+from pathlib import Path
+from typing import TypeVar
+
+from claude_force.bridge import columns_of
+from claude_force.clock import instant_formatter
+from claude_force.ingest import JSONL, known_cursors
+from claude_force.opening import open_database
+from claude_force.query import Filter, iterate_rows, proof
+from claude_force.record import CLAUDE_CODE
+from claude_force.settings import host_name
+from claude_force.sources.following import begin, found_file
+from tests.growing import Writer
+from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
+from tests.transcripts import tokens_of
+from torture.campaign import Effort, Figure, say
+from torture.evidence import stored
+from torture.rotating import ExecutionsFile
+from torture.victims import KILLED, ingest, program, schedule, victim
+
+T = TypeVar("T")
+
+KILLS = 300
+KILLS_IN_A_ROUND = 50
+"""Kills of one home and its database; the next round begins anew."""
+
+_STEP_S = 0.002
+_AT_REST, _AT_WORK = 0.1, 0.01
+"""How likely a fault of the file of executions is before a pass, and at each step of the writers during one."""
+
+_SETTINGS = {"performance": {"schedule": {"ingest": "1s"} | dict.fromkeys(
+    ("alerts", "baseline", "archive", "maintenance"), "off"
+)}}  # fmt: skip
+
+
+def run(folder: Path, effort: Effort) -> Sequence[Figure]:
+    """Kill passes, round after round, on SQLite and on PostgreSQL in turn."""
+    chance, wanted, found = random.Random(effort.seed), effort.of(KILLS), Counter[str]()
+    with ExitStack() as stack:
+        admin = stack.enter_context(running_server())
+        while found["kills"] < wanted:
+            home = folder / f"home-{found['rounds']}"
+            location = (
+                stack.enter_context(new_database(admin, TEMPLATE_AT_HEAD))
+                if found["rounds"] % 2
+                else str(home / "metrics.db")
+            )
+            here = _Round(home, location, random.Random(chance.random()))
+            found += here.run(min(KILLS_IN_A_ROUND, wanted - found["kills"]))
+            found["rounds"] += 1
+            say(f"  {found['kills']:,} kills, {found['rows']:,} executions")
+    return [
+        Figure("kills", found["kills"], at_least=KILLS),
+        Figure("kills after something was stored", found["kills amid"], at_least=KILLS // 4),
+        Figure("kills of whole schedulers", found["kills of schedule"], at_least=1),
+        Figure("kills of the program", found["kills of program"], at_least=1),
+        Figure("executions", found["rows"]),
+        Figure("rotations", found["faults"], at_least=KILLS // 4),
+        Figure("lines taken away before they were read", found["gone"]),
+        Figure("missing", found["missing"], at_most=0),
+        Figure("called read and not stored after a kill", found["unread"], at_most=0),
+        Figure("duplicates", found["duplicates"], at_most=0),
+        Figure("passes that failed", found["failures"], at_most=0),
+        Figure("databases whose sums differ", found["differing"], at_most=0),
+    ]
+
+
+_WAYS = {"ingest": ingest, "schedule": schedule, "program": program}
+
+
+class _Round:
+    """One home, what is written in it, and its database."""
+
+    def __init__(self, home: Path, location: str, chance: random.Random) -> None:
+        (home / ".claude" / "metrics").mkdir(parents=True)
+        (home / ".claude" / "claude.json").write_text(json.dumps(_SETTINGS))
+        self._home, self._location, self._chance = home, location, chance
+        self._transcripts = Writer(home / ".claude" / "projects", chance)
+        self._executions = ExecutionsFile(home / ".claude" / "metrics" / "executions.jsonl", chance)
+        self._usual_s = dict(zip(_WAYS, (0.5, 1.0, 0.6), strict=True))
+        self._found = Counter[str]()
+
+    def run(self, kills: int) -> Counter[str]:
+        """Kill so many passes, end with a whole one, and compare."""
+        while self._found["kills"] < kills:
+            for _ in range(self._chance.randint(20, 120)):
+                self._write()
+            before = stored(self._location)
+            self._found["unread"] += self._executions.missing_before(self._position(), before)
+            if self._chance.random() < _AT_REST:
+                self._executions.rotate(before)
+            self._kill(self._chance.choices(list(self._usual_s), (18, 1, 1))[0], before)
+        self._transcripts.finish()
+        self._executions.finish()
+        with victim(program, self._home, self._location) as process:
+            process.join()
+            self._found["failures"] += process.exitcode != 0
+        self._judge()
+        return self._found
+
+    def _write(self) -> None:
+        self._transcripts.step()
+        for _ in range(3):
+            self._executions.write()
+
+    def _kill(self, kind: str, before: Counter[str]) -> None:
+        """Begin a pass and kill it at a moment of its usual time; what ends before that was no kill."""
+        faults = self._executions.faults.total()
+        least = 0.7 if kind == "program" else 0.0
+        limit_s = self._chance.uniform(least, 1.3) * self._usual_s[kind]
+        with victim(_WAYS[kind], self._home, self._location) as process:
+            began = time.monotonic()
+            while process.is_alive() and time.monotonic() - began < limit_s:
+                process.join(_STEP_S)
+                self._write()
+                if self._chance.random() < _AT_WORK:
+                    self._executions.rotate(before)
+                    # A program that goes on at once, beyond where the pass stands.
+                    for _ in range(self._chance.choice((0, 200, 2000))):
+                        self._executions.write()
+            process.kill()
+            process.join()
+            took_s = time.monotonic() - began
+        if process.exitcode == KILLED:
+            self._found["kills"] += 1
+            self._found[f"kills of {kind}"] += 1
+            self._found["kills amid"] += stored(self._location) != before
+            # So that passes come to their end on a machine that is busy as well.
+            self._usual_s[kind] *= 1.15
+        elif process.exitcode == 0:
+            self._usual_s[kind] = took_s
+            self._executions.is_followed = faults == self._executions.faults.total()
+        else:
+            # By 1 the program says that a file was written anew while it was read.
+            is_said = kind == "program" and process.exitcode == 1 and faults != self._executions.faults.total()
+            self._found["failures"] += not is_said
+
+    def _position(self) -> int:
+        """How far the file of executions was read, as the database says; 0 where it is another file by now."""
+        path = self._executions.path
+        if not path.exists():
+            return 0
+        with closing(open_database(self._location)) as database:
+            known = known_cursors(database, host_name() or "", JSONL).get(str(path))
+        with path.open("rb") as stream:
+            cursor, _ = begin(stream, found_file(path), known, host="", source=JSONL)
+        return cursor.position
+
+    def _judge(self) -> None:
+        """Compare what is stored with what was written."""
+        with closing(open_database(self._location)) as database:
+            rows = [columns_of(row, instant_formatter(UTC)) for row in iterate_rows(database, Filter())]
+            with database.read() as connection:
+                self._found["differing"] += bool(proof.differences(connection))
+        responses = Counter(tokens_of(row) for row in rows if row["source"] == CLAUDE_CODE)
+        self._compare(responses, Counter(self._transcripts.truth.values()))
+        executions = Counter(row["run_id"] for row in rows if row["source"] != CLAUDE_CODE)
+        self._compare(executions, self._executions.written, self._executions.gone)
+        self._found["rows"] += len(rows)
+        self._found["faults"] += self._executions.faults.total()
+
+    def _compare(self, stored: Counter[T], written: Counter[T], gone: Counter[T] = Counter()) -> None:
+        self._found["duplicates"] += (stored - written).total()
+        self._found["missing"] += (written - stored - gone).total()
+        self._found["gone"] += (written - stored).total()
