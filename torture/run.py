@@ -1,7 +1,7 @@
 """Runs campaigns and holds their figures to their bars: `python torture/run.py`.
 
-Each campaign has a folder of its own under a temporary one. With `--write` the figures of a whole run become the table
-in docs/reliability.md, with the machine that they were seen on.
+Each campaign has a folder of its own under a temporary one. With `--write` its figures take the place of those that
+docs/reliability.md has of it, with the machine that they were seen on; each is written when it is over.
 """
 
 from __future__ import annotations
@@ -80,42 +80,44 @@ def bar_of(figure: Figure) -> str:
     return "" if figure.at_least is None else f"at least {number(figure.at_least)}"
 
 
-def table_of(outcomes: Sequence[Outcome], effort: Effort) -> str:
-    """The figures as Markdown, below the machine that they were seen on."""
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    rows = [row for outcome in outcomes for row in _rows_of(outcome)]
-    times = ", ".join(f"{outcome.name} {outcome.duration_s:,.0f}" for outcome in outcomes)
-    return "\n".join(
-        [
-            f"Seen on {datetime.now(UTC):%Y-%m-%d}, {machine}, {versions}, seed {effort.seed}. Seconds: {times}.",
-            "",
-            "| Campaign | What was counted | Seen | Bar |",
-            "| --- | --- | ---: | --- |",
-            *rows,
-        ]
-    )
+def with_figures(page: str, outcome: Outcome, effort: Effort) -> str:
+    """A page with the figures of a campaign between its two marks, in place of those that it had of it."""
+    rows = _rows_in(page) | {outcome.name: _rows_of(outcome, effort)}
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    head = "| Campaign | What was counted | Seen | Bar |\n| --- | --- | ---: | --- |"
+    table = "\n".join([head, *(row for name in CAMPAIGNS for row in rows.get(name, []))])
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
-def _rows_of(outcome: Outcome) -> list[str]:
+def _rows_in(page: str) -> dict[str, list[str]]:
+    """The rows of each campaign that a page has."""
+    found: dict[str, list[str]] = {}
+    for row in page.partition(BEGIN)[2].partition(END)[0].splitlines():
+        name = row.partition(" |")[0].removeprefix("| ")
+        if name in CAMPAIGNS:
+            found.setdefault(name, []).append(row)
+    return found
+
+
+def _rows_of(outcome: Outcome, effort: Effort) -> list[str]:
     if outcome.obstacle:
         return [f"| {outcome.name} | not run: {outcome.obstacle} | | |"]
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
     return [
-        f"| {outcome.name} | {figure.name.strip()} | {number(figure.value)} | {bar_of(figure)} |"
-        for figure in outcome.figures
+        f"| {outcome.name} | {day}, {machine}, {versions}, seed {effort.seed} | {outcome.duration_s:,.0f} s | |",
+        *(
+            f"| {outcome.name} | {figure.name.strip()} | {number(figure.value)} | {bar_of(figure)} |"
+            for figure in outcome.figures
+        ),
     ]
 
 
 def number(value: float) -> str:
     """A count with all its digits, anything else with two places."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
-
-
-def with_figures(page: str, table: str) -> str:
-    """A page with what stands between its two marks replaced."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
 def _show(outcome: Outcome, effort: Effort) -> bool:
@@ -137,21 +139,21 @@ def _options() -> argparse.Namespace:
     unknown = set(options.names) - set(CAMPAIGNS)
     if unknown:
         parser.error(f"no such campaign: {', '.join(sorted(unknown))}; there are {', '.join(CAMPAIGNS)}")
-    if options.write and (options.short or options.names):
-        parser.error("--write is for a whole run: without names, without --short")
+    if options.write and options.short:
+        parser.error("--write is for whole campaigns: without --short")
     return options
 
 
 def _main() -> int:
     options = _options()
     effort = Effort(options.seed, SHORT if options.short else 1.0)
-    outcomes, is_good = [], True
+    is_good = True
     with tempfile.TemporaryDirectory(prefix="claude-force-torture-") as folder:
         for name in options.names or CAMPAIGNS:
-            outcomes.append(take(name, Path(folder), effort))
-            is_good &= _show(outcomes[-1], effort)
-    if options.write:
-        PAGE.write_text(with_figures(PAGE.read_text(), table_of(outcomes, effort)))
+            outcome = take(name, Path(folder), effort)
+            is_good &= _show(outcome, effort)
+            if options.write:
+                PAGE.write_text(with_figures(PAGE.read_text(), outcome, effort))
     return 0 if is_good else 1
 
 
