@@ -2,6 +2,7 @@
 
 - `claude_force/sqlite_head.sql`: the schema of a new SQLite database, as the migrations build it.
 - `docs/cli.md`: the command line reference, from the command tree.
+- the table of cases in `docs/reliability.md`, from `tests/cases.py`.
 - the outputs in `README.md`: what follows a `$` line in a `console` block is what the command prints.
 """
 
@@ -19,9 +20,13 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
 HEAD_SCHEMA = ROOT / "claude_force" / "sqlite_head.sql"
 REFERENCE = ROOT / "docs" / "cli.md"
 README = ROOT / "README.md"
+RELIABILITY = ROOT / "docs" / "reliability.md"
+_CASES, _END_OF_CASES = "<!-- cases: written by docs/generate.py -->", "<!-- end of cases -->"
 _CONSOLE = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 
 
@@ -68,6 +73,26 @@ def reference() -> str:
         text = command.get_help(context)
         parts.append(f"## {path}\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
+
+
+def reliability() -> str:
+    """The page about reliability with the table of cases."""
+    from tests.cases import CASES
+
+    rows = [
+        f"| {number} | {case.fault} | {case.promise} | {', '.join(map(_held_by, case.tests))} |"
+        for number, case in enumerate(CASES, 1)
+    ]
+    head = "| # | What breaks | What is promised | Held by |\n| --- | --- | --- | --- |\n"
+    before, _, rest = RELIABILITY.read_text(encoding="utf-8").partition(_CASES)
+    return f"{before}{_CASES}\n\n{head}" + "\n".join(rows) + f"\n\n{_END_OF_CASES}{rest.partition(_END_OF_CASES)[2]}"
+
+
+def _held_by(name: str) -> str:
+    if name.startswith("torture:"):
+        return f"`scripts/torture {name.removeprefix('torture:')}`"
+    file, _, test = name.partition("::")
+    return f"[{test.removeprefix('test_').replace('_', ' ')}](../tests/{file})"
 
 
 def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
@@ -120,7 +145,7 @@ def run_shell(command: str, home: Path) -> str:
 
 def main() -> int:
     """Write the files, or say which are out of date."""
-    wanted = {HEAD_SCHEMA: head_schema(), REFERENCE: reference()}
+    wanted = {HEAD_SCHEMA: head_schema(), REFERENCE: reference(), RELIABILITY: reliability()}
     if "--check" not in sys.argv:
         for path, text in wanted.items():
             path.write_text(text, encoding="utf-8")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check the last 15 minutes, and page when they are critical. For cron: */5 * * * * python scripts/alert_pagerduty.py
+"""Check the last 15 minutes, and page when they are critical; for cron every five minutes.
 
 The key is in the channel `pagerduty` of claude.json, or in PAGERDUTY_ROUTING_KEY, or in PAGERDUTY_API_KEY,
 PAGERDUTY_SERVICE_ID and PAGERDUTY_FROM; see docs/alerts-channels.md. The rule is that of claude.json where it has it.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check the last hour, and tell what is wrong on Slack. For cron: 0 * * * * python scripts/alert_slack.py
+"""Check the last hour, and tell what is wrong on Slack. For cron: 0 * * * * .venv/bin/python scripts/alert_slack.py
 
 The webhook is in the channel `slack` of claude.json, or in SLACK_WEBHOOK_URL; see docs/alerts-channels.md. The three
 rules are those of claude.json where it has them. Exit 1 while an alert fires.

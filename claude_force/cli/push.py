@@ -56,7 +56,7 @@ def say_pushed(pushed: Pushed, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(pushed.to_dict(), indent=2))
         return
-    counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in pushed.counts.items())
+    counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in pushed.counts.items() if number)
     click.echo(for_terminal(f"✅ {pushed.said}: {pushed.destination}" + (f" ({counts})" if counts else "")))
     for remark in pushed.remarks:
         click.echo(for_terminal(remark), err=True)

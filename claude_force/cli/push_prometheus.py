@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--job", metavar="NAME", help="The job of the group.  [default: claude_force]")
 @click.option("--instance", metavar="NAME", help="The instance of the group.  [default: the host name]")
-@click.option("--window", metavar="LENGTH", help="Gauges are of the last 15m, 1h, 1d.  [default: 1h]")
+@click.option("--window", metavar="LENGTH", help="Gauges are of so long, such as 15m or 1d.  [default: 1h]")
 @click.option("--delete", "is_deletion", is_flag=True, help="Delete what was pushed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option

@@ -36,8 +36,14 @@ def target_of(
     fields = Fields(kind, stated, module.FIELDS, environment, folder)
     target = cast("Target", module.target(fields))
     if fields.problems:
-        raise SettingsError("; ".join(f"{_SECTION}: {kind}: {problem}" for problem in fields.problems))
+        raise SettingsError("; ".join(_named(kind, problem, given) for problem in fields.problems))
     return target
+
+
+def _named(kind: str, problem: str, given: Mapping[str, Any]) -> str:
+    """A problem of a field, with what said it: an option of the command, or the settings."""
+    field, _, what = problem.partition(" ")
+    return f"--{field.replace('_', '-')} {what}" if given.get(field) is not None else f"{_SECTION}: {kind}: {problem}"
 
 
 def _said_by(environment: Mapping[str, str], variables: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -92,9 +92,9 @@ class Prometheus:
         """Take away what was pushed. Raises PushError."""
         if isinstance(self.to, Path):
             _remove(self.to)
-        else:
-            self.to.ask("DELETE")
-        return Pushed("Metrics deleted from Prometheus", self.destination, {})
+            return Pushed("File removed", self.destination, {})
+        self.to.ask("DELETE")
+        return Pushed("Metrics deleted from the Pushgateway", self.destination, {})
 
 
 def target(fields: Fields) -> Prometheus:

@@ -102,7 +102,9 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def explain(error: BaseException, host: str, deadline: Deadline, secrets: tuple[Secret, ...]) -> Outcome:
+def explain(
+    error: BaseException, host: str, port: int | None, deadline: Deadline, secrets: tuple[Secret, ...]
+) -> Outcome:
     """What a fault of the connection means: a certificate that is not trusted stays so, everything else may pass."""
     causes = list(_causes(error))
     untrusted = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
@@ -116,6 +118,8 @@ def explain(error: BaseException, host: str, deadline: Deadline, secrets: tuple[
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return conclude("retry", f"the name {host} could not be resolved", secrets)
     said = next((str(cause) for cause in causes if str(cause)), type(error).__name__)
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        said = f"nobody listens on port {port}"
     return conclude("retry", f"the connection to {host} failed: {said}", secrets)
 
 

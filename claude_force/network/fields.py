@@ -123,7 +123,7 @@ class Fields:
             self.problem(field, f"must not be used: {error}")
             return
         if scheme not in ("http", "https") or not host or not url.isascii() or " " in url:
-            self.problem(field, "must be a URL that begins with https://")
+            self.problem(field, "must be a URL that begins with https:// or http://")
         elif is_private and scheme == "http" and not is_loopback(host):
             self.problem(field, "must begin with https://: what it carries is secret")
 

@@ -59,6 +59,12 @@ class Request:
         return urlsplit(self.url.reveal()).hostname or ""
 
     @property
+    def port(self) -> int | None:
+        """The port of it."""
+        parts = urlsplit(self.url.reveal())
+        return parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+    @property
     def hidden(self) -> tuple[Secret, ...]:
         """All that must not be said."""
         return self.secrets if self.is_public else (self.url, *self.secrets)
@@ -94,7 +100,7 @@ def exchange(request: Request, patience: Patience, answer_limit: int = ANSWER_LI
         except (httpx2.InvalidURL, httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, UnicodeError):
             return Answer(conclude("failed", f"{request.host} cannot be called as it is configured", request.hidden))
         except (httpx2.HTTPError, OSError) as error:
-            return Answer(explain(error, request.host, deadline, request.hidden))
+            return Answer(explain(error, request.host, request.port, deadline, request.hidden))
     return Answer(_verdict(request, status, headers, body), status, body, headers)
 
 

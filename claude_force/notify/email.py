@@ -63,11 +63,11 @@ class Email:
             try:
                 refused = self._converse(message, deadline)
             except smtplib.SMTPServerDisconnected as error:
-                return explain(error, self.host, deadline, self._hidden)
+                return explain(error, self.host, self.port, deadline, self._hidden)
             except smtplib.SMTPException as error:
                 return self._verdict(error)
             except OSError as error:
-                return explain(error, self.host, deadline, self._hidden)
+                return explain(error, self.host, self.port, deadline, self._hidden)
             except UnicodeError:
                 return conclude("failed", f"{self.host} cannot be called as it is configured", self._hidden)
         return self._partly(refused) if refused else Outcome("delivered")

@@ -109,15 +109,15 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     ),
     "a URL without a scheme": (
         {"type": "slack", "webhook_url": "${NO_URL}"},
-        ["webhook_url must be a URL that begins with https://"],
+        ["webhook_url must be a URL that begins with https:// or http://"],
     ),
     "a URL of another scheme": (
         {"type": "webhook", "url": "ftp://a.example/x"},
-        ["url must be a URL that begins with https://"],
+        ["url must be a URL that begins with https:// or http://"],
     ),
     "a URL that cannot be": (
         {"type": "webhook", "url": "https://[${KEY}/"},
-        ["url must be a URL that begins with https://"],
+        ["url must be a URL that begins with https:// or http://"],
     ),
     "the metadata of a cloud": (
         {"type": "webhook", "url": "${LINK_LOCAL}"},

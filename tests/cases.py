@@ -1,0 +1,229 @@
+"""The faults that the project is held to: what a user expects of each, and the tests that hold it.
+
+docs/generate.py makes the table in docs/reliability.md of it, and a test holds every name to be that of a test. A
+campaign of `torture/` is named as `torture:NAME`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """A fault, the promise, and what holds it: "folder/test_file.py::test_name", or "torture:campaign"."""
+
+    fault: str
+    promise: str
+    tests: tuple[str, ...]
+
+
+CASES = (
+    Case(
+        "Eight and more processes record at once",
+        "every call returns; nothing is lost, nothing fails",
+        ("integration/test_concurrency.py::test_eight_processes_on_a_file_that_does_not_exist_yet", "torture:writers"),
+    ),
+    Case(
+        "`kill -9` of a recorder, before or after its commit",
+        "what was acknowledged is there; the same execution again adds nothing",
+        ("integration/test_concurrency.py::test_what_was_acknowledged_survives_a_kill", "torture:recorders"),
+    ),
+    Case(
+        "`kill -9` in the middle of an ingest",
+        "as many executions as lines",
+        (
+            "acceptance/test_ingest_faults.py::test_a_killed_pass_loses_nothing_and_counts_nothing_twice",
+            "torture:ingesting",
+        ),
+    ),
+    Case(
+        "The disk is full while recording",
+        "one line that names the file; the host goes on, the execution waits and comes in when there is space",
+        (
+            "acceptance/test_bad_databases.py::test_a_full_disk_is_said_and_an_import_can_be_run_again",
+            "acceptance/test_bad_databases.py::test_a_recorded_execution_waits_for_space",
+            "torture:filling",
+        ),
+    ),
+    Case(
+        "The disk is full when the database is opened or made",
+        "the same line; no damaged file",
+        ("acceptance/test_doctor_faults.py::test_a_disk_without_room_is_no_traceback", "torture:faults"),
+    ),
+    Case(
+        "A write or fsync fails at a commit",
+        "said, and trying again is safe",
+        ("integration/test_store.py::test_adding_twice_adds_once", "torture:faults"),
+    ),
+    Case(
+        "A SQLite with the WAL-reset defect",
+        "checkpoints are made under the write lock, and `doctor` names the version",
+        (
+            "unit/test_doctor_storage.py::test_a_sqlite_that_is_not",
+            "integration/test_concurrency.py::test_the_log_stays_small",
+            "torture:recorders",
+        ),
+    ),
+    Case(
+        "The database is on a network file system, or WAL is refused",
+        "refused when it is made, and a problem for `doctor`",
+        ("unit/test_doctor_storage.py::test_the_file_system_of_a_path",),
+    ),
+    Case(
+        "The database is another file: text, cut off, empty, of another program",
+        "refused by name, and never touched",
+        (
+            "acceptance/test_bad_databases.py::test_a_command_says_what_is_wrong_with_a_database",
+            "integration/test_spool.py::test_an_unusable_file_is_left_alone_and_the_execution_waits",
+            "acceptance/test_restore.py::test_another_programs_database_is_never_replaced",
+        ),
+    ),
+    Case(
+        "A page is damaged",
+        "found by `doctor`; no backup of it takes the place of a good one",
+        (
+            "acceptance/test_doctor_faults.py::test_a_page_that_was_overwritten_is_found",
+            "acceptance/test_bad_databases.py::test_a_damaged_database_is_not_backed_up",
+            "acceptance/test_scheduler.py::test_a_damaged_database_costs_no_good_backup",
+        ),
+    ),
+    Case(
+        "A reader hangs and holds the log",
+        "writers go on, `doctor` names the reader, the size comes back",
+        (
+            "acceptance/test_doctor_faults.py::test_a_log_that_a_reader_holds_is_found",
+            "integration/test_concurrency.py::test_a_reader_stops_no_writer_and_sees_its_own_moment",
+        ),
+    ),
+    Case(
+        "A fork after the database was opened",
+        "the child opens its own; nothing is damaged",
+        (
+            "integration/test_concurrency.py::test_parent_and_child_of_a_fork_both_record",
+            "integration/test_concurrency.py::test_a_host_that_closes_or_forks_while_its_threads_record",
+        ),
+    ),
+    Case(
+        "A migration fails or is killed half-way",
+        "the old version is whole, a copy is there, and trying again works",
+        (
+            "migration/test_migrations.py::test_a_revision_that_fails_leaves_no_trace",
+            "migration/test_migrations.py::test_a_revision_that_is_killed_leaves_no_trace",
+            "migration/test_migrations.py::test_a_file_is_backed_up_before_it_is_upgraded",
+            "torture:upgrades",
+        ),
+    ),
+    Case(
+        "Six processes start the new version at once",
+        "one migrates, the others wait, none fails",
+        (
+            "migration/test_migrations.py::test_six_processes_upgrade_an_old_file",
+            "migration/test_migrations.py::test_six_processes_upgrade_a_server",
+            "torture:upgrades",
+        ),
+    ),
+    Case(
+        "The database was written by a newer version",
+        "refused, with what to do; nothing is changed",
+        ("migration/test_migrations.py::test_a_newer_database_is_refused",),
+    ),
+    Case(
+        "A JSONL file ends in half a line, which is finished later",
+        "taken in once, whole",
+        (
+            "unit/test_following.py::test_a_line_that_is_not_whole_waits",
+            "acceptance/test_executions_followed.py::test_executions_grow",
+            "torture:ingesting",
+        ),
+    ),
+    Case(
+        "A JSONL file is rotated, cut off, or written anew under the same inode",
+        "nothing twice; lost is only what was cut off before it was read",
+        (
+            "acceptance/test_executions_followed.py::test_executions_are_rotated_by_renaming",
+            "acceptance/test_executions_followed.py::test_executions_are_cut_off",
+            "unit/test_following.py::test_a_file_that_was_cut_off_or_rewritten_is_another_one",
+            "torture:ingesting",
+        ),
+    ),
+    Case(
+        "Bad lines: no UTF-8, NaN, numbers without end, deep nesting, 100 MB",
+        "each is refused with reason and offset, its neighbours come in, memory is bounded",
+        (
+            "acceptance/test_bad_lines.py::test_a_bad_line_is_refused_and_its_neighbours_are_imported",
+            "acceptance/test_bad_lines.py::test_a_line_of_100_megabytes_takes_little_memory",
+            "properties/test_damaged_lines.py::test_any_value_in_any_field_is_held_or_refused_by_name",
+            "torture:fuzzing",
+        ),
+    ),
+    Case(
+        "Odd times: no zone, a repeated hour, the year 9999, the future, a clock set back",
+        "stored in UTC by a documented rule; sums neither double nor drop the repeated hour",
+        (
+            "acceptance/test_bad_lines.py::test_a_clock_change_is_read_by_the_rules_of_the_zone",
+            "acceptance/test_bad_lines.py::test_an_execution_of_the_future_is_taken_and_said",
+            "properties/test_laws.py::test_intervals_at_a_clock_change_are_periods",
+            "unit/test_record.py::test_an_instant_lies_between_1970_and_2099",
+        ),
+    ),
+    Case(
+        "Negative or absurd tokens, costs, durations; text in numbers",
+        "refused with the name of the field",
+        (
+            "acceptance/test_bad_lines.py::test_every_field_refuses_what_it_cannot_hold",
+            "unit/test_record.py::test_a_count_has_a_floor_and_a_ceiling",
+        ),
+    ),
+    Case(
+        "The scheduler: the machine slept, a second one, SIGTERM in the middle of a job",
+        "what was due runs once; the second names the first; SIGTERM ends it well",
+        (
+            "acceptance/test_scheduler.py::test_a_job_that_was_due_runs_once_at_the_start",
+            "acceptance/test_scheduler.py::test_the_second_names_the_first",
+            "acceptance/test_scheduler.py::test_a_job_in_hand_is_finished_before_the_end",
+            "acceptance/test_scheduler.py::test_after_a_kill_another_takes_over",
+        ),
+    ),
+    Case(
+        "A job fails or hangs",
+        "kept with its problem; the others go on",
+        (
+            "acceptance/test_scheduler.py::test_a_job_that_fails_does_not_stop_the_others",
+            "acceptance/test_scheduler.py::test_a_hanging_job_keeps_neither_the_others_nor_the_end",
+        ),
+    ),
+    Case(
+        "Services answer 429, 500, never, or no for good; the sender is killed",
+        "each page at least once under one key, its end after it; what is refused for good is named",
+        (
+            "integration/test_outbox.py::test_no_page_is_lost_whatever_happens",
+            "integration/test_channel_services.py::test_pagerduty_gets_no_more_than_it_takes",
+            "integration/test_channel_mail.py::test_without_starttls_nothing_is_sent",
+            "acceptance/test_alert_story.py::test_a_page_survives_a_kill_between_sending_and_writing_down",
+            "torture:delivering",
+        ),
+    ),
+    Case(
+        "Hostile names: formulas, mentions, escape sequences, line breaks, markup",
+        "shown as text everywhere",
+        (
+            "acceptance/test_outputs_safe.py::test_what_is_shown_stays_text",
+            "integration/test_channels.py::test_hostile_names_stay_names",
+            "integration/test_prometheus.py::test_hostile_names_are_read_back_as_one_line",
+            "integration/test_push_datadog.py::test_hostile_names_are_harmless_and_within_limits",
+        ),
+    ),
+    Case(
+        "An exporter's target is down, slow, redirects, fails in part; the push is killed",
+        "recording does not wait, nothing is left out, nothing is twice in Elasticsearch, no secret is shown",
+        (
+            "properties/test_pushes.py::test_elasticsearch_has_what_the_store_has",
+            "acceptance/test_push_once.py::test_elasticsearch_killed_before_the_answer_is_noted",
+            "acceptance/test_push_once.py::test_datadog_killed_at_a_datagram",
+            "acceptance/test_push_once.py::test_a_target_that_hangs_delays_nothing_else",
+            "acceptance/test_push_once.py::test_a_secret_is_nowhere",
+            "integration/test_prometheus.py::test_a_gateway_that_does_not_take_it_is_named_in_one_line",
+        ),
+    ),
+)
+"""Every one of them, in the order of docs/reliability.md."""

@@ -1,0 +1,29 @@
+"""The cases of docs/reliability.md are held by tests that exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.cases import CASES, Case
+from tests.conftest import ROOT
+from torture.run import CAMPAIGNS
+
+
+def test_there_are_twenty_five() -> None:
+    """None is left out."""
+    assert len(CASES) == 25
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault[:40])
+def test_a_case_names_tests_that_exist(case: Case) -> None:
+    """A test that is renamed or removed is noticed here."""
+    assert case.tests
+    for name in case.tests:
+        if name.startswith("torture:"):
+            assert name.removeprefix("torture:") in CAMPAIGNS
+            continue
+        file, _, test = name.partition("::")
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert re.search(rf"^(async )?def {test}\(", text, re.MULTILINE), name
