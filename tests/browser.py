@@ -3,6 +3,7 @@
     loaded = open_page(path)            # skips the test where there is no browser
     loaded.console                      # what was said on its console
     loaded.document                     # the elements as they are after the script ran
+    print_page(path, width)             # the PDF that it prints
 
 `parse` gives the elements of a page as it was written, for tests that need no browser.
 """
@@ -42,19 +43,30 @@ class Loaded:
 
 def open_page(path: Path) -> Loaded:
     """The page in a browser with a profile of its own, without a network that anything is asked of."""
+    done = _browse("--dump-dom", path.as_uri())
+    return Loaded(parse(done.stdout), _CONSOLE.findall(done.stderr))
+
+
+def print_page(path: Path, width: int) -> bytes:
+    """The page as a PDF, printed from a window that is so many pixels wide."""
+    target = path.with_suffix(".pdf")
+    _browse(f"--window-size={width},900", f"--print-to-pdf={target}", path.as_uri())
+    return target.read_bytes()
+
+
+def _browse(*arguments: str) -> subprocess.CompletedProcess[str]:
     browser = next(filter(None, map(shutil.which, NAMES)), None)
     if browser is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} on PATH")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        done = subprocess.run(
-            [browser, *_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", path.as_uri()],
+        return subprocess.run(
+            [browser, *_OPTIONS, f"--user-data-dir={profile}", *arguments],
             env=os.environ | {"HOME": profile},
             capture_output=True,
             text=True,
             check=True,
             timeout=120,
         )
-    return Loaded(parse(done.stdout), _CONSOLE.findall(done.stderr))
 
 
 class _Builder(HTMLParser):

@@ -120,11 +120,13 @@ _SHOWN: dict[str, Callable[[float | None], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Executions compared with a baseline. `origin` is how a person knows it, `baseline_period` when it was."""
+    """Executions compared with a baseline. `origin` is how a person knows it, `baseline_period` when it was,
+    `is_overlapping` whether it may hold executions of the period, too."""
 
     period: str
     origin: str
     baseline_period: str
+    is_overlapping: bool
     filters: dict[str, list[str]]
     findings: list[Finding]
     remarks: list[str]
@@ -177,10 +179,11 @@ def check(database: Readable, chosen: Filter, wanted: str | None, threshold: flo
             remarks.append("The baseline is of other executions than those that were compared with it.")
         current = measure(connection, replace(chosen, window=window))[None]
     assert window.start_us is not None
-    if found.end_us is not None and found.end_us > window.start_us:
+    is_overlapping = found.end_us is not None and found.end_us > window.start_us
+    if is_overlapping:
         remarks.append("The baseline overlaps the period: what both hold makes a change look smaller.")
     findings = compare(reading_of(found.snapshot, found.origin), reading_of(current, "the period"), threshold)
-    return Check(window.label, found.origin, found.period, filters_of(chosen), findings, remarks)
+    return Check(window.label, found.origin, found.period, is_overlapping, filters_of(chosen), findings, remarks)
 
 
 def _choose(connection: Connection, chosen: Filter, wanted: str | None, zone: tzinfo) -> _Chosen:

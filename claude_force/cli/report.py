@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ _STDOUT = Path("-")
 @click.option("--interval", type=click.Choice(INTERVALS), help="The length of an interval. Default: by the period.")
 @click.option(
     "--baseline", metavar="NAME|FILE", shell_complete=complete_baselines,
-    help="Compare with this baseline. Default: the newest, if there is one.",
+    help="Compare with this baseline. Default: the newest of before the period.",
 )  # fmt: skip
 @click.option(
     "--output", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="FILE",
@@ -65,5 +66,15 @@ def _notes(request: Request, content: Content) -> list[str]:
 
     summary = content.summary
     said = [line for section in notes(summary.totals, summary.unpriced_models) for line in section.lines]
-    why = explain_empty(request).splitlines() if content.timeline is None else []
-    return [*why, *said, *archived_lines(request.place, summary.archived)]
+    why = _explain_without_folders(request).splitlines() if content.timeline is None else []
+    return [*why, *said, *map(_homely, archived_lines(request.place, summary.archived))]
+
+
+def _explain_without_folders(request: Request) -> str:
+    name = request.place.database.name
+    return _homely(explain_empty(request).replace(name, Path(name).name))
+
+
+def _homely(text: str) -> str:
+    """Paths in a text without the home folder: a page is passed on, and its readers need not know whose it was."""
+    return re.sub(rf"(?<![^\s']){re.escape(str(Path.home()))}/", "~/", text)

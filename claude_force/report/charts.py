@@ -11,6 +11,7 @@ from claude_force.escape import for_terminal
 from claude_force.intervals import Interval
 from claude_force.record import milliseconds
 from claude_force.report.content import MOST_MODELS, Timeline
+from claude_force.result import Bucket
 
 Unit = Literal["money", "count", "duration", "percent", "share"]
 Tone = Literal["blue", "red", "teal", "purple", "ochre", "grey", "low", "middle", "high"]
@@ -63,8 +64,11 @@ def charts(timeline: Timeline) -> list[Chart]:
 
 def labels(timeline: Timeline) -> list[str]:
     """What the axis calls each interval: an hour without its year and its offset from UTC."""
-    hours = timeline.interval == "hourly"
-    return [bucket.label[5:16] if hours else bucket.label for bucket in timeline.buckets]
+    return [_label(timeline, bucket) for bucket in timeline.buckets]
+
+
+def _label(timeline: Timeline, bucket: Bucket) -> str:
+    return bucket.label[5:16] if timeline.interval == "hourly" else bucket.label
 
 
 def per(interval: Interval) -> str:
@@ -108,9 +112,8 @@ def _latency(timeline: Timeline) -> Chart:
 
 def _success(timeline: Timeline) -> Chart:
     rates = [bucket.totals.success_rate for bucket in timeline.buckets]
-    known = [(rate, bucket.label) for rate, bucket in zip(rates, timeline.buckets, strict=True) if rate is not None]
-    lowest, label = min(known)
-    caption = f"Lowest: {percent(lowest)}, {label}."
+    lowest, bucket = min(_comparable(timeline, rates), key=lambda pair: pair[0])
+    caption = f"Lowest: {percent(lowest)}, {_label(timeline, bucket)}."
     return Chart("success", "Success rate", "line", "percent", [_series("Success rate", "blue", rates, percent)],
                  caption)  # fmt: skip
 
@@ -133,8 +136,20 @@ def _highest(
     timeline: Timeline, values: Sequence[float | None], show: Callable[[float | None], str], name: str = ""
 ) -> str:
     """A sentence for who cannot see the highest point."""
-    known = [(value, bucket) for value, bucket in zip(values, timeline.buckets, strict=True) if value is not None]
+    known = _comparable(timeline, values)
     if not known:
         return "Not known."
     value, bucket = max(known, key=lambda pair: pair[0])
-    return f"Highest {name}".rstrip() + f": {show(value)}, {bucket.label}."
+    return f"Highest {name}".rstrip() + f": {show(value)}, {_label(timeline, bucket)}."
+
+
+def _comparable(timeline: Timeline, values: Sequence[float | None]) -> list[tuple[float, Bucket]]:
+    """The known values and their intervals. Those at an end of the period that it holds only a piece of are left out
+    where there are others: twenty minutes are no day."""
+    known = [
+        (value, bucket, is_whole)
+        for value, bucket, is_whole in zip(values, timeline.buckets, timeline.are_whole, strict=True)
+        if value is not None
+    ]
+    are_any_whole = any(is_whole for *_, is_whole in known)
+    return [(value, bucket) for value, bucket, is_whole in known if is_whole or not are_any_whole]

@@ -44,7 +44,8 @@ _LENGTHS: dict[Interval, int] = {"hourly": HOUR_US, "daily": DAY_US, "weekly": 7
 
 class Asked(NamedTuple):
     """What the page is to be about. Without an `interval` it is chosen by the length of the period; `baseline` is a
-    name, a file, or None for the newest; `threshold` is the factor by which times may grow."""
+    name, a file, or None for the newest that ended before the period begins; `threshold` is the factor by which times
+    may grow."""
 
     chosen: Filter
     interval: Interval | None
@@ -56,11 +57,13 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The period in intervals without gaps, oldest first. For each there are percentiles, and how many executions each
-    of `models` had, the last of them standing for all others where there are more than `MOST_MODELS`."""
+    """The period in intervals without gaps, oldest first. For each it is known whether all of it lies in the period and
+    is over, there are percentiles, and how many executions each of `models` had, the last of them standing for all
+    others where there are more than `MOST_MODELS`."""
 
     interval: Interval
     buckets: Sequence[Bucket]
+    are_whole: Sequence[bool]
     percentiles: Sequence[Percentiles]
     is_exact: bool
     models: Sequence[str]
@@ -141,6 +144,7 @@ def _timeline(connection: Connection, chosen: Filter, asked: Asked, models: Sequ
     return Timeline(
         interval=interval,
         buckets=buckets,
+        are_whole=[_is_whole(bucket, chosen.window, asked.now_us) for bucket in buckets],
         percentiles=[percentiles for percentiles, _ in ranked],
         is_exact=all(is_exact for _, is_exact in ranked),
         models=shown,
@@ -173,6 +177,12 @@ def _percentiles(connection: Connection, chosen: Filter, bucket: Bucket) -> tupl
     return query.percentiles(connection, replace(chosen, window=_common(chosen.window, bucket)), whole)
 
 
+def _is_whole(bucket: Bucket, window: Window, now_us: int) -> bool:
+    """Whether all of an interval lies in the period, and is over."""
+    part = _common(window, bucket)
+    return (part.start_us, part.end_us) == (bucket.start_us, bucket.end_us) and bucket.end_us <= now_us
+
+
 def _common(window: Window, bucket: Bucket) -> Window:
     start_us = bucket.start_us if window.start_us is None else max(window.start_us, bucket.start_us)
     end_us = bucket.end_us if window.end_us is None else min(window.end_us, bucket.end_us)
@@ -195,10 +205,12 @@ def _alerts(connection: Connection, place: Place, watch: Watch, asked: Asked) ->
 
 
 def _check(snapshot: Snapshot, chosen: Filter, asked: Asked) -> Check | None:
+    """None where there is nothing to compare with: a baseline that nobody asked for must not hold the period itself."""
     try:
-        return check(snapshot, chosen, asked.baseline, asked.threshold, asked.now_us, asked.zone)
+        found = check(snapshot, chosen, asked.baseline, asked.threshold, asked.now_us, asked.zone)
     except NoBaseline:
         return None
+    return None if asked.baseline is None and found.is_overlapping else found
 
 
 def summed(groups: Sequence[Group]) -> Totals:

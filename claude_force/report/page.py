@@ -135,7 +135,7 @@ def _tokens(content: Content) -> str:
     totals = content.summary.totals
     if totals.total_tokens is None:
         return ""
-    return f"{compact(totals.average_input_tokens)} in, {compact(totals.average_output_tokens)} out each"
+    return f"{compact(totals.average_input_tokens)} in, {compact(totals.average_output_tokens)} out per execution"
 
 
 def _tile(title: str, key: str, value: float | None, text: str, more: str) -> str:

@@ -45,8 +45,8 @@ def _groups(report: Breakdown) -> Part:
     """The groups that cost most."""
     title = TITLES[report.dimension]
     columns = [
-        Column(title.capitalize(), "name"), Column("Executions"), Column("Success rate"), Column("Avg time"),
-        Column("P95 time"), Column("Tokens"), Column("Cost"), Column("Share of cost"),
+        Column(title.capitalize(), "name"), Column("Cost"), Column("Share of cost"), Column("Executions"),
+        Column("Success rate"), Column("Avg time"), Column("P95 time"), Column("Tokens"),
     ]  # fmt: skip
     shown, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
     names = project_labels(group.name for group in shown if group.name) if report.dimension == "project" else {}
@@ -67,13 +67,13 @@ def _figures(group: Group, whole: Totals) -> list[str]:
     p95_us = ranked.p95_us if ranked else None
     is_shared = totals.priced and whole.cost_nanousd
     return [
+        money(totals.cost),
+        percent(100 * totals.cost_nanousd / whole.cost_nanousd if is_shared else None),
         count(totals.executions),
         percent(totals.success_rate),
         duration(totals.average_ms),
         duration(None if p95_us is None else p95_us / 1000),
         compact(totals.total_tokens),
-        money(totals.cost),
-        percent(100 * totals.cost_nanousd / whole.cost_nanousd if is_shared else None),
     ]
 
 

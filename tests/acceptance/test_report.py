@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,7 @@ from claude_force.report.tables import MOST_ROWS
 from claude_force.store import Store
 from tests.acceptance.test_alert_commands import FAILURES
 from tests.acceptance.test_bad_usage import HOSTILE, assert_misused
-from tests.browser import by_id, open_page, parse, rows_of, text_of
+from tests.browser import by_id, open_page, parse, print_page, rows_of, text_of
 from tests.builders import NOON_US, an_execution
 from tests.conftest import EXAMPLES, PROGRAM, Run
 
@@ -127,12 +128,12 @@ def test_the_tables_are_those_of_the_other_reports(location: str, run: Run) -> N
         for name, more in (("by-agent", ("--sort-by", "cost")), ("errors", ()), ("trends", ()))
     }
     agents = [
-        [row["agent"], count(row["executions"]), percent(row["success_rate"]), duration(row["avg_execution_time_ms"]),
-         duration(row["p95_latency_ms"]), compact(row["total_tokens"]), money(row["total_cost"])]
+        [row["agent"], money(row["total_cost"]), count(row["executions"]), percent(row["success_rate"]),
+         duration(row["avg_execution_time_ms"]), duration(row["p95_latency_ms"]), compact(row["total_tokens"])]
         for row in said["by-agent"]["agents"]
     ]  # fmt: skip
     (table,) = (one for one in document.iter("table") if text_of(one).startswith("Agents by cost"))
-    assert [row[:7] for row in rows_of(table)] == agents
+    assert [row[:2] + row[3:] for row in rows_of(table)] == agents
     days = [[row["date"], money(row["total_cost"])] for row in said["trends"]["trends"]]
     assert rows_of(by_id(document, "cost")) == days
     (errors,) = (one for one in document.iter("table") if text_of(one).startswith("Errors by kind"))
@@ -154,6 +155,15 @@ def test_a_browser_draws_every_chart(run: Run, home: Path) -> None:
     assert all(details.get("open") is None for details in document.iter("details"))
     said = summary_of(run)
     assert figures_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
+
+
+def test_a_page_prints_the_same_from_every_window(run: Run, home: Path) -> None:
+    """Charts are drawn anew for paper, whatever size they have on the screen."""
+    run("import", GUIDE)
+    path = write(run)
+    narrow, wide = (re.sub(rb"/(Creation|Mod)Date .*", b"", print_page(path, width)) for width in (500, 1400))
+    assert narrow.startswith(b"%PDF-")
+    assert narrow == wide
 
 
 def test_names_run_nothing(run: Run, home: Path) -> None:
@@ -208,13 +218,15 @@ def test_archived_executions_that_are_not_in_it_are_told(run: Run, home: Path) -
 
 
 def test_an_empty_store_makes_a_page_that_says_so(run: Run, home: Path) -> None:
-    """The old page must not stay where a new one is expected; what to do is on it, and on stderr."""
+    """The old page must not stay where a new one is expected; what to do is on it, and on stderr; folders are not,
+    for it may be passed on."""
     Path("report.html").write_text("old")
     said = run("report").stderr
     text = text_of(parse(Path("report.html").read_text()))
     for line in run("analytics", "summary").stdout.splitlines():
         assert line in said
-        assert line.strip() in text
+        assert line.strip().replace(str(own(home)), "metrics.db") in text
+    assert str(home) not in text
     assert open_page(Path("report.html").resolve()).console == []
 
 

@@ -167,9 +167,9 @@ def test_a_long_table_is_cut_and_loses_nothing(place: Place) -> None:
     content = gather(place, asked())
     ((_, agents),), ((_, errors),) = part_of(content, "agents").tables, part_of(content, "errors").tables
     assert (len(agents.rows), agents.rows[-1][0]) == (MOST_ROWS + 1, "other (10)")
-    assert sum(number(row[1]) for row in agents.rows) == content.summary.totals.executions
-    assert sum(number(row[6]) for row in agents.rows) == pytest.approx(content.summary.totals.cost, abs=0.11)
-    assert agents.rows[-1][4] == "–"
+    assert sum(number(row[3]) for row in agents.rows) == content.summary.totals.executions
+    assert sum(number(row[1]) for row in agents.rows) == pytest.approx(content.summary.totals.cost, abs=0.11)
+    assert agents.rows[-1][6] == "–"
     assert part_of(content, "agents").remarks == ["The 20 that cost most of 30 agents; the others are one row."]
     assert (len(errors.rows), errors.rows[-1][0]) == (MOST_ROWS + 1, "other (5)")
     assert sum(number(row[1]) for row in errors.rows) == content.summary.totals.failures
@@ -217,6 +217,55 @@ def test_the_newest_baseline_is_compared_with(place: Place) -> None:
     content = gather(place, asked(Filter(window)))
     assert content.check == check(place.database, Filter(window), None, 1.15, NOW_US, UTC)
     assert part_of(content, "baseline").remarks[0].startswith("Compared with before (")
+
+
+def test_a_baseline_that_holds_the_period_is_compared_with_only_on_request(place: Place) -> None:
+    """One that ends with the period's beginning is before it; one that ends later would be compared with itself."""
+    Store(place.database).add(a_history())
+    start_us = NOON_US + 6 * DAY_US
+    window = Window(start_us, NOW_US, "some days")
+    create(place.database, "same", Filter(Window(NOON_US, start_us + 1, "too long")), NOW_US, UTC)
+    assert gather(place, asked(Filter(window))).check is None
+    named = gather(place, asked(Filter(window), baseline="same")).check
+    assert named is not None
+    assert named.is_overlapping
+    create(place.database, "before", Filter(Window(NOON_US, start_us, "before")), NOW_US, UTC)
+    found = gather(place, asked(Filter(window))).check
+    assert found is not None
+    assert (found.origin, found.is_overlapping) == ("before", False)
+
+
+def captions(content: Content) -> list[str]:
+    """What is said of cost, executions, latency and success."""
+    return [chart.caption for chart in charts(timeline_of(content))[:4]]
+
+
+def test_a_piece_of_an_interval_is_in_no_caption(place: Place) -> None:
+    """The day in which the period begins, and that of now, are told of only where no day is whole."""
+    days = [(NOON_US, 9), (NOON_US + DAY_US, 3), (NOON_US + 2 * DAY_US, 9)]
+    Store(place.database).add(
+        [
+            an_execution(timestamp_us=at_us + number, success=number % size < 2, duration_us=size * 10**6)
+            for at_us, size in days
+            for number in range(size)
+        ]
+    )
+    now_us = NOON_US + 2 * DAY_US + HOUR_US
+    rolling, first = (
+        gather(place, Asked(Filter(Window(NOON_US, end_us)), "daily", None, 1.15, UTC, now_us))
+        for end_us in (None, NOON_US + HOUR_US)
+    )
+    assert timeline_of(rolling).are_whole == [False, True, False]
+    assert [caption[-13:] for caption in captions(rolling)] == [", 2025-11-02."] * 4
+    assert timeline_of(first).are_whole == [False]
+    assert [caption[-13:] for caption in captions(first)] == [", 2025-11-01."] * 4
+
+
+def test_an_hour_is_called_in_a_caption_as_on_the_axis(place: Place) -> None:
+    """Without its year and its offset."""
+    Store(place.database).add([an_execution()])
+    found = gather(place, asked())
+    assert all(caption.endswith(", 11-01 12:00.") for caption in captions(found)), captions(found)
 
 
 def an_event(at_us: int, number: int = 0) -> EventRow:
@@ -275,7 +324,8 @@ def test_a_page_is_made_from_one_snapshot(tmp_path: Path, home: Path) -> None:
     database = CountingDatabase(tmp_path / "metrics.db")
     Store(database).add(a_history())
     create(database, "before", Filter(Window(NOON_US, NOON_US + DAY_US, "a day")), NOW_US, UTC)
+    wanted = asked(baseline="before")
     database.reads = 0
-    content = gather(Place(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), asked())
+    content = gather(Place(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), wanted)
     assert content.check is not None
     assert database.reads == 1

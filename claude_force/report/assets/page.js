@@ -72,7 +72,6 @@
             pointStyle: "line",
             generateLabels: legend(chart),
             pointStyleWidth: 28,
-            padding: 12,
           },
         },
         tooltip: {
@@ -112,26 +111,37 @@
     return drawn;
   };
 
-  Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
-  root.dataset.script = "";
-  const all = data.charts.map(draw);
-  const repaint = (pixelRatio) => {
-    colors.clear();
-    for (const drawn of all) {
-      drawn.options.devicePixelRatio = pixelRatio;
-      drawn.resize();
-      drawn.update("none");
-    }
+  const setText = (size, padding) => {
+    Chart.defaults.font.size = size;
+    Chart.defaults.plugins.legend.labels.padding = padding;
   };
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint(undefined));
+  Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+  setText(12, 12);
+  root.dataset.script = "";
+  const all = data.charts.map(draw);
+
+  /* Widths and heights on paper, whatever the window is: all charts are on the first page, be it A4 or Letter. */
+  const paper = { cost: [640, 115], success: [300, 165], mix: [300, 165] };
+  const repaint = (pixelRatio, sizeOf) => {
+    colors.clear();
+    all.forEach((drawn, at) => {
+      drawn.options.devicePixelRatio = pixelRatio;
+      drawn.resize(...sizeOf(data.charts[at].key));
+      drawn.update("none");
+    });
+  };
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint(undefined, () => []));
   addEventListener("beforeprint", () => {
     root.dataset.paper = "";
-    repaint(3);
+    setText(10, 5);
+    repaint(3, (key) => paper[key] ?? [300, 120]);
   });
   addEventListener("afterprint", () => {
     delete root.dataset.paper;
-    repaint(undefined);
+    setText(12, 12);
+    repaint(undefined, () => []);
   });
   root.dataset.ready = document.querySelectorAll("figure[data-drawn]").length;
 })();
