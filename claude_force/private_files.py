@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +29,9 @@ def free_name(path: Path) -> Path:
 @contextmanager
 def replacing(target: Path, new_mode: int) -> Iterator[int]:
     """A descriptor to write what `target` is to hold; when the block ends the file takes its name, and never half. A
-    file that exists keeps its permissions, a new one gets `new_mode`. Raises OSError."""
+    file that exists keeps its permissions, a new one gets `new_mode`. Raises OSError, also for a pipe or a device."""
+    mode = _mode_of(target, new_mode)
     target = target.resolve()
-    mode = target.stat().st_mode & 0o777 if target.exists() else new_mode
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -43,6 +45,17 @@ def replacing(target: Path, new_mode: int) -> Iterator[int]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _mode_of(target: Path, new_mode: int) -> int:
+    """The permissions of a file, those of a new one where there is none. Links are followed, and may lead nowhere."""
+    try:
+        found = os.stat(target).st_mode
+    except FileNotFoundError:
+        return new_mode
+    if not stat.S_ISREG(found) and not stat.S_ISDIR(found):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, and no file could take its place")
+    return found & 0o777
 
 
 def open_append(path: Path) -> int:

@@ -147,8 +147,9 @@ def refuse_database(output: Path | None, place: Place) -> None:
     """An output must not take the place of the database that it is made from."""
     if output is None or "://" in place.location:
         return
-    own = [Path(f"{place.location}{suffix}").resolve() for suffix in ("", "-wal", "-shm")]
-    if output.resolve() in own:
+    # Not Path.resolve, which raises for links that lead in a circle.
+    own = [os.path.realpath(f"{place.location}{suffix}") for suffix in ("", "-wal", "-shm")]
+    if os.path.realpath(output) in own:
         raise click.UsageError(f"{output} is the database; name another file with --output")
 
 

@@ -130,3 +130,9 @@ JOBS = {
     )
 }
 """Every job, by its name."""
+
+
+def jobs_at(place: Place) -> dict[str, Job]:
+    """The jobs of a place, by name: those of exporters as far as they are configured."""
+    exporters = place.settings.exporters
+    return {name: job for name, job in JOBS.items() if job.exporter is None or job.exporter in exporters}

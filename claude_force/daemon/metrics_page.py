@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not _names_this_machine(self.headers.get("Host", "")):
             self._send(_line(HTTPStatus.FORBIDDEN, "this is for this machine alone: ask for localhost"))
             return
-        page = {"/metrics": self._metrics, "/healthz": self._health}.get(urlsplit(self.path).path)
+        page = {"/metrics": self._metrics, "/healthz": self._health}.get(_path_of(self.path))
         if page is None:
             self._send(_line(HTTPStatus.NOT_FOUND, "there are /metrics and /healthz"))
             return
@@ -153,6 +153,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the log is of jobs."""
+
+
+def _path_of(target: str) -> str:
+    """The path that a request is for; "" where it is for nothing that can be."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""
 
 
 def _names_this_machine(host: str) -> bool:

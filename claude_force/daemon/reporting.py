@@ -8,7 +8,7 @@ from typing import Any
 
 from claude_force.clock import DAY_US, SECOND_US, format_instant, local_zone
 from claude_force.daemon.instance import is_running, running_instance
-from claude_force.daemon.jobs import JOBS
+from claude_force.daemon.jobs import jobs_at
 from claude_force.daemon.running import intervals
 from claude_force.database import Connection
 from claude_force.place import Place
@@ -102,11 +102,7 @@ def jobs_of(place: Place, now_us: int, *, runs_now: bool) -> list[JobReport]:
     Raises SettingsError for a schedule that cannot be."""
     every = intervals(place)
     with place.database.read() as connection:
-        return [
-            _report(connection, name, every_us, now_us, runs_now=runs_now)
-            for name, every_us in every.items()
-            if (exporter := JOBS[name].exporter) is None or exporter in place.settings.exporters
-        ]
+        return [_report(connection, name, every[name], now_us, runs_now=runs_now) for name in jobs_at(place)]
 
 
 def _report(connection: Connection, name: str, every_us: int | None, now_us: int, *, runs_now: bool) -> JobReport:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from elastic_transport import ApiResponseMeta, BaseNode, HttpHeaders, TransportError
 from elastic_transport import ConnectionError as NoAnswer
-from elastic_transport.client_utils import DEFAULT, DefaultType
+from elastic_transport.client_utils import DEFAULT, DefaultType, url_to_node_config
 from elasticsearch import ApiError, Elasticsearch, ElasticsearchWarning, SerializationError, UnsupportedProductError
 
 from claude_force.export.base import PushError
@@ -29,6 +29,7 @@ ANSWER_LIMIT = 16 * 1024 * 1024
 
 _LOGGERS = tuple(f"elastic_transport.{name}" for name in ("node", "node_pool", "transport"))
 _FIELDS_OF_ANSWER = ("errors", "items.*._id", "items.*.status", "items.*.error")
+_TOO_LARGE = 413
 _KEEP_OUT = {401: "did not take the login", 403: "does not allow it"}
 _LOGIN_REMEDY = (
     "check api_key, or username and password; it needs view_index_metadata, create_index, index and create_doc"
@@ -40,7 +41,9 @@ def connect(server: Server) -> Elasticsearch:
     # A server says in a header of each answer what it thinks of its own configuration.
     warnings.filterwarnings("ignore", category=ElasticsearchWarning)
     options: dict[str, Any] = {"max_retries": 0, "retry_on_status": (), "retry_on_timeout": False}
-    return Elasticsearch(server.url, node_class=_node_class(server), **options, **server.login.options)
+    # The client itself takes no http:// without a port.
+    node = url_to_node_config(server.url, use_default_ports_for_scheme=True)
+    return Elasticsearch([node], node_class=_node_class(server), **options, **server.login.options)
 
 
 @contextmanager
@@ -132,13 +135,22 @@ class Item(NamedTuple):
 
 
 def bulk(server: Server, client: Elasticsearch, index: str, operations: Operations) -> list[Item]:
-    """Send documents; what came of each, in the same order. Raises PushError where the request failed as a whole."""
+    """Send documents, in as many requests as the server takes them in; what came of each, in the same order. Raises
+    PushError where a request failed as a whole."""
     lines = [line for action, uid, document in operations for line in ({action: {"_id": uid}}, document)]
     with talking_to(server):
         try:
             answer = client.bulk(operations=lines, index=index, filter_path=_FIELDS_OF_ANSWER)
         except ApiError as error:
-            if error.meta.status not in (429, 503):
+            if error.meta.status == _TOO_LARGE and len(operations) > 1:
+                # What stands before a server often takes less than the server: nginx 1 MB unless it is told otherwise.
+                half = len(operations) // 2
+                return [
+                    item
+                    for part in (operations[:half], operations[half:])
+                    for item in bulk(server, client, index, part)
+                ]
+            if error.meta.status not in (429, 503, _TOO_LARGE):
                 raise
             return [Item(error.meta.status, *_cause(error.body))] * len(operations)
     items = answer.get("items")

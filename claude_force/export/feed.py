@@ -14,7 +14,7 @@ from typing import NamedTuple
 from claude_force.clock import SECOND_US
 from claude_force.database import Database, Row
 from claude_force.export.base import Now, PushError
-from claude_force.query import Filter, exports, page
+from claude_force.query import Filter, counted_page, exports
 from claude_force.record import FIELDS, PROVISIONAL
 from claude_force.result import ExporterState
 from claude_force.store import exporting
@@ -88,8 +88,8 @@ class Feed:
                 yield Batch(entries, _settled(due), len(due) - len(entries))
 
     def _is_held(self, row: Row | None) -> bool:
-        """Whether its usage may still become final."""
-        return row is not None and row[_BASIS] == PROVISIONAL and self.now() - row[_INSTANT] < HELD_US
+        """Whether its usage may still become final. Of a time that lies far ahead nothing is waited for."""
+        return row is not None and row[_BASIS] == PROVISIONAL and abs(self.now() - row[_INSTANT]) < HELD_US
 
     def _is_ahead(self, row: Row | None) -> bool:
         """Whether history is still to come to it, which sends it then."""
@@ -102,7 +102,8 @@ class Feed:
         place = (self.state.walked_us, self.state.walked_uid)
         while True:
             with self.database.read() as connection:
-                rows = page(connection, Filter(), self._before(place), size)
+                # What is not counted comes with the queue, which knows from then on of each change of it.
+                rows = counted_page(connection, Filter(), self._before(place), size)
                 # What came in after the beginning is in the queue as well: it is sent here, and taken off there.
                 queued = exports.queued(connection, self.database, self.state.kind, [row[0] for row in rows])
             found = self.database.decode_rows(rows)
@@ -152,7 +153,7 @@ def _settled(queued: Iterable[exports.Waiting]) -> list[Settled]:
 def opened(database: Database, kind: str, destination: str, now: Now, since_us: int | None) -> Iterator[Feed]:
     """The feed of a target, by the only push to it. A target that is new, or at a new destination, begins with all of
     history (`since_us` None), or with what is since a time. Raises PushError where another push is at work."""
-    with database.sole(f"push-{kind}") as is_sole:
+    with database.sole(_role(kind)) as is_sole:
         if not is_sole:
             raise PushError(f"another push to {kind} is at work; nothing was sent twice")
         with database.write() as connection:
@@ -177,6 +178,16 @@ def number_due(database: Database, kind: str, destination: str, since_us: int | 
 
 
 def forget(database: Database, kind: str) -> bool:
-    """Forget how far a target got, and what waits for it; whether there was anything. The next push begins anew."""
-    with database.write() as connection:
-        return exporting.forget(connection, kind) > 0
+    """Forget how far a target got, and what waits for it; whether there was anything. The next push begins anew. Raises
+    PushError where a push is at work, which would let executions wait for a target that is not known any more."""
+    with database.sole(_role(kind)) as is_sole:
+        if not is_sole:
+            raise PushError(f"a push to {kind} is at work; nothing was forgotten, try again when it is over")
+        with database.write() as connection:
+            connection.wait_for_turn()
+            return exporting.forget(connection, kind) > 0
+
+
+def _role(kind: str) -> str:
+    """What the only push to a target is at a database."""
+    return f"push-{kind}"

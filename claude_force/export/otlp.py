@@ -90,7 +90,7 @@ class Otlp:
 def target(fields: Fields) -> Otlp:
     """The receiver that the fields describe."""
     url = fields.text("endpoint", DEFAULT_ENDPOINT)
-    fields.check_url("endpoint", url, is_private=fields.has("headers") or "@" in url)
+    fields.check_url("endpoint", url, is_private=fields.has("headers"))
     if fields.given.get("endpoint") != f"${{{_WHOLE_ENDPOINT}}}":
         url = url.rstrip("/").removesuffix(_PATH) + _PATH
     headers = _headers(fields) if fields.has("headers") else {}

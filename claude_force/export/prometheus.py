@@ -111,7 +111,9 @@ def target(fields: Fields) -> Prometheus:
         return Prometheus(path, window_us)
     # As prometheus_client takes it, and cron jobs that used that have it.
     gateway = gateway if "://" in gateway else f"http://{gateway}" if gateway else GATEWAY
-    fields.check_url("gateway", gateway, is_private=urlsplit(gateway).username is not None)
+    fields.check_url("gateway", gateway, is_private=False)
+    if "?" in gateway or "#" in gateway:
+        fields.problem("gateway", "must end with the path, without ? and #")
     job, instance = fields.text("job", JOB), fields.text("instance", host_name() or "")
     if not job:
         fields.problem("job", "is empty: a Pushgateway takes no group without a job")

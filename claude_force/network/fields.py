@@ -110,12 +110,13 @@ class Fields:
         return value
 
     def check_url(self, field: str, url: str, *, is_private: bool) -> None:
-        """Note what is wrong with a URL; one that carries a credential is encrypted, but on this machine."""
+        """Note what is wrong with a URL; what is private, or holds a login, is encrypted, but on this machine."""
         if not url:
             return
         try:
             parts = urlsplit(url)
             host, scheme, _ = parts.hostname or "", parts.scheme, parts.port
+            is_private = is_private or parts.username is not None
             refuse_link_local(host)
         except ValueError:
             host, scheme = "", ""

@@ -90,7 +90,9 @@ def not_sent(connection: Connection, rows: Sequence[Row]) -> set[Any]:
     """The uids of those of some rows, which have them as the engine does, that a target is still to get."""
     found: set[Any] = set()
     for condition, part in some_uids([row[0] for row in rows]):
-        found.update(row[0] for row in connection.fetch(f"SELECT uid FROM export_queue WHERE {condition}", part))
+        # By the kinds as well: the queue is in their order, and would be read as a whole.
+        sql = f"SELECT uid FROM export_queue WHERE kind IN (SELECT kind FROM exporters) AND {condition}"
+        found.update(row[0] for row in connection.fetch(sql, part))
     walks = connection.fetch("SELECT walked_us, walked_uid FROM exporters WHERE has_history = 1")
     for walked_us, walked_uid in walks:
         ahead = walked_us is None

@@ -27,20 +27,21 @@ class Settled(NamedTuple):
 
 def begin(connection: Connection, kind: str, destination: str, now_us: int, since_us: int | None) -> None:
     """Let a target begin, or begin anew at another destination: with all of history (`since_us` None), or with what is
-    since a time. By who has the turn, and has counted what waited."""
+    since a time. What is not counted yet is put in the queue when it is. By who has the turn."""
     forget(connection, kind)
     state = ExporterState(kind, destination, int(since_us is None), None, None, now_us, None, 0)
     connection.insert_all(f"exporters ({', '.join(ExporterState._fields)})", [tuple(state)], "")
     if since_us is not None:
         connection.execute(
             f"INSERT INTO {_QUEUE} SELECT CAST(:kind AS TEXT), uid, 0, 0 FROM executions "
-            "WHERE timestamp_us >= :since_us",
+            "WHERE timestamp_us >= :since_us "
+            "AND NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = executions.uid)",
             {"kind": kind, "since_us": since_us},
         )
 
 
 def forget(connection: Connection, kind: str) -> int:
-    """Forget a target and what waits for it; whether there was one."""
+    """Forget a target and what waits for it; whether there was one. By who has the turn."""
     connection.execute("DELETE FROM export_queue WHERE kind = :kind", {"kind": kind})
     return connection.execute("DELETE FROM exporters WHERE kind = :kind", {"kind": kind})
 

@@ -195,3 +195,13 @@ def test_what_nobody_heard_of_needs_somebody(run: Run, home: Path) -> None:
         assert part in said(done), part
     found = json.loads(run("doctor", "--json").stdout)["watching"]
     assert len(found["problems"]) == 3
+
+
+def test_a_push_that_nobody_wants_any_more_is_no_problem(run: Run, home: Path) -> None:
+    """It failed while claude.json had the exporter; now it has not."""
+    settings = home / ".claude" / "claude.json"
+    settings.write_text(json.dumps({"performance": {"exporters": {"datadog": {"port": 0}}}}))
+    run("scheduler", "run", "push-datadog")
+    assert "the job push-datadog failed" in run("doctor").stdout
+    settings.unlink()
+    assert "push-datadog" not in run("doctor").stdout

@@ -91,6 +91,7 @@ def test_only_reading_is_allowed(home: Path, tmp_path: Path) -> None:
         assert {page("/metrics", method)[0] for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS")} == {405}
         assert page("/")[0] == 404
         assert page("/../etc/passwd")[0] == 404
+        assert page("http://[/metrics", headers={"Host": "localhost"})[0] == 404
 
 
 def test_a_database_that_cannot_be_read_is_told_in_one_line(home: Path, tmp_path: Path) -> None:

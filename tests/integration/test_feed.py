@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from claude_force.clock import HOUR_US, SECOND_US, Window
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US, Window
 from claude_force.database import Database
 from claude_force.export.base import PushError
 from claude_force.export.feed import HELD_US, Feed, forget, number_due, opened
 from claude_force.query import exports
 from claude_force.record import FIELDS, PROVISIONAL, ExecutionMetrics, identity_bytes, to_row
-from claude_force.store import Store
+from claude_force.store import Store, exporting
+from claude_force.store.rows import revise_rows
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + HOUR_US
@@ -296,3 +297,66 @@ def test_a_target_that_is_forgotten_leaves_nothing(database: Database, store: St
     with database.read() as connection:
         assert exports.number_waiting(connection, "test") == 0
     assert sorted(drain(database)) == sorted(uids(recorded))
+
+
+def test_a_change_of_what_history_sent_uncounted_is_not_lost(database: Database, store: Store) -> None:
+    """An execution that comes in during a push and changes before it is counted is sent as it is in the end."""
+    store.add(executions(3))
+    late = an_execution(timestamp_us=NOW_US - HOUR_US // 2, usage_basis=PROVISIONAL)
+    there: dict[bytes, object] = {}
+
+    def take(feed: Feed, size: int) -> None:
+        for batch in feed.batches(size):
+            for entry in batch.entries:
+                # As Elasticsearch does: what is there already is replaced by a change alone.
+                if entry.has_changed or entry.row[0] not in there:
+                    there[entry.row[0]] = entry.row[_COST]
+            feed.settle(batch)
+
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        store.add([late])
+        take(feed, 50)
+    before = to_row(late)
+    after = tuple(7 if place == _COST else value for place, value in enumerate(before))
+    with database.write() as connection:
+        connection.wait_for_turn()
+        uid = database.encode_uid(before[0])
+        revise_rows(connection, [(uid, *before[1:])], [(uid, *after[1:])])
+    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+        take(feed, 50)
+    assert there[before[0]] == 7
+
+
+def test_what_came_in_as_a_target_began_is_sent_once(database: Database, store: Store) -> None:
+    """On a server an execution may come in just before it: it is queued when it is counted, and not twice."""
+    store.add(recorded := executions(3))
+    with database.write() as connection:
+        connection.wait_for_turn()
+        exporting.begin(connection, "test", "here", NOW_US, NOON_US)
+        state = exports.exporter(connection, database, "test")
+    assert state is not None
+    feed, sent = Feed(database, state, lambda: NOW_US, is_new_place=True), []
+    for batch in feed.batches(50):
+        sent += [entry.row[0] for entry in batch.entries]
+        feed.settle(batch)
+    sent += drain(database, NOON_US)
+    assert sorted(sent) == sorted(uids(recorded))
+
+
+@pytest.mark.parametrize("ahead_us", [HELD_US, 70 * 366 * DAY_US])
+def test_a_usage_of_the_future_does_not_wait(database: Database, store: Store, ahead_us: int) -> None:
+    """A clock that was set back, or a wrong time in a file, holds nothing for longer than anything else."""
+    drain(database)
+    store.add([future := an_execution(timestamp_us=NOW_US + ahead_us, usage_basis=PROVISIONAL)])
+    assert drain(database) == uids([future])
+
+
+def test_nothing_is_forgotten_under_a_push(database: Database, store: Store) -> None:
+    """It would note what the target has of what nobody knows any more, and leave executions that wait for ever."""
+    store.add(executions(3))
+    with (
+        opened(database, "test", "here", lambda: NOW_US, None),
+        pytest.raises(PushError, match="a push to test is at work"),
+    ):
+        forget(database, "test")
+    assert forget(database, "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -402,10 +403,36 @@ def test_a_file_for_the_node_exporter(run: Run, home: Path) -> None:
     assert not file.exists()
 
 
+def test_only_a_file_is_replaced(run: Run, home: Path) -> None:
+    """A link leads to the file; a pipe, a device, and links in a circle stay what they are, in one line each."""
+    (home / "file.prom").touch()
+    (home / "link.prom").symlink_to("file.prom")
+    assert run("push", "prometheus", "--textfile", "link.prom").returncode == 0
+    assert (home / "link.prom").is_symlink()
+    assert (home / "file.prom").stat().st_size > 0
+    os.mkfifo(home / "pipe.prom")
+    (home / "device.prom").symlink_to("/dev/null")
+    (home / "circle.prom").symlink_to("circle.prom")
+    said = {name: run("push", "prometheus", "--textfile", f"{name}.prom") for name in ("pipe", "device", "circle")}
+    assert {(done.returncode, done.stdout) for done in said.values()} == {(1, "")}
+    kept = "it is a pipe or a device, and no file could take its place"
+    assert said["pipe"].stderr == f"error: {home}/pipe.prom cannot be written: {kept}\n"
+    assert said["device"].stderr == f"error: {home}/device.prom cannot be written: {kept}\n"
+    assert said["circle"].stderr == f"error: {home}/circle.prom cannot be written: Too many levels of symbolic links\n"
+    assert (home / "pipe.prom").is_fifo()
+    assert Path("/dev/null").is_char_device()
+    # Of what a report is written to as well.
+    done = run("report", "--output", "circle.prom")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Too many levels of symbolic links" in done.stderr
+
+
 WRONG = {
     "two places": ({"gateway": "http://localhost:1", "textfile": "x.prom"}, "textfile are two places"),
     "another file": ({"textfile": "metrics.db"}, "must end in .prom"),
     "no URL": ({"gateway": "ftp://localhost:9091"}, "must be a URL"),
+    "half an address": ({"gateway": "http://[::1"}, "must be a URL"),
+    "more than a path": ({"gateway": "http://localhost:9091/?a"}, "must end with the path"),
     "a line break": ({"gateway": "localhost:9091\n"}, "cannot be seen"),
     "a login in the clear": ({"gateway": "http://u:p@example.org"}, "must begin with https://"),
     "no window": ({"window": "0h"}, "must be a length of time"),

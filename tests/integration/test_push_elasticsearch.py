@@ -15,6 +15,7 @@ from claude_force.database import Database
 from claude_force.errors import MissingExtra, SettingsError
 from claude_force.export.base import Pushed, PushError
 from claude_force.export.configuration import target_of
+from claude_force.export.elastic_client import connect
 from claude_force.export.elastic_server import Login, Server
 from claude_force.export.elasticsearch import PAUSES_S, Elasticsearch
 from claude_force.network.connection import Patience
@@ -22,7 +23,8 @@ from claude_force.network.secret import Secret
 from claude_force.query import exports
 from claude_force.record import FIELDS, ExecutionMetrics, to_row
 from claude_force.store import Store
-from tests.builders import NOON_US, an_execution
+from tests.builders import NOON_US, a_line, an_execution
+from tests.conftest import Run
 from tests.counterparts import DRIP, HANG, Authority, Reply, scripted, unused_port
 from tests.elastic import Cut, Each, Fault, Status, elastic, refusal
 
@@ -205,6 +207,19 @@ def test_a_batch_that_failed_is_sent_again(database: Database, store: Store, tmp
     assert problems[0].isprintable()
     assert set(server.documents) == uids(recorded)
     assert [len(bulk) for bulk in server.bulks] == [4, 4, 4, 2]
+
+
+def test_what_is_too_large_at_once_is_sent_in_parts(database: Database, store: Store, tmp_path: Path) -> None:
+    """Until it is taken; a document that is too large by itself is refused, and keeps no other from being sent."""
+    recorded = executions(5)
+    store.add(recorded)
+    large, fine = Status(413), Each((201,))
+    with elastic() as server:
+        server.faults = [large, fine, large, large, fine]
+        pushed = push(a_target(server.url, tmp_path), database)
+    assert [len(bulk) for bulk in server.bulks] == [4, 2, 2, 1, 1, 1]
+    assert (pushed.counts["created"], pushed.counts["rejected"]) == (4, 1)
+    assert len(server.documents) == 4
 
 
 def test_a_redirect_is_not_followed(database: Database, store: Store, tmp_path: Path) -> None:
@@ -448,3 +463,26 @@ def test_what_is_wrong_is_said(tmp_path: Path, stated: dict[str, Any], said: str
         the_target(tmp_path, {"P": "pass"}, **stated)
     assert said in str(raised.value)
     assert "secret-1" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://search.invalid", "http://search.invalid:80"),
+        ("https://search.invalid/es/", "https://search.invalid:443/es"),
+        ("HTTP://[::1]:9200/a/b", "http://[::1]:9200/a/b"),
+    ],
+)
+def test_a_url_may_leave_out_the_port(tmp_path: Path, url: str, asked: str) -> None:
+    """It is that of the scheme then; a path is kept, with or without a slash at its end."""
+    (node,) = connect(the_target(tmp_path, url=url).server).transport.node_pool.all()
+    assert node.base_url == asked
+
+
+def test_a_url_without_a_port_is_called(run: Run, home: Path) -> None:
+    """What is wrong is said of the server, in one line."""
+    (home / "one.jsonl").write_bytes(a_line())
+    run("import", "one.jsonl")
+    done = run("push", "elasticsearch", "--url", "http://search.invalid")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: Elasticsearch: the name search.invalid could not be resolved\n"

@@ -15,11 +15,12 @@ from claude_force import query, session_blocks
 from claude_force.blocks import LENGTH
 from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window
 from claude_force.database import Connection, Parameters, Row
-from claude_force.query import Filter
+from claude_force.query import Filter, page
+from claude_force.query.exports import not_sent
 from claude_force.record import identity_bytes
 from claude_force.sqlite import SqliteDatabase, _identity
 from claude_force.sqlite_connection import SqliteConnection
-from claude_force.store import LOOK_EVERY, Store
+from claude_force.store import LOOK_EVERY, Store, exporting
 from tests.builders import NOON_US, an_execution
 
 INDEX = "ix_executions_timestamp_us_uid_series_id_duration_us"
@@ -244,3 +245,17 @@ def test_a_record_is_five_statements(tmp_path: Path) -> None:
         ]
     database.close()
     assert looked == 2
+
+
+def test_what_is_still_to_be_sent_is_looked_up(explained: ExplainingDatabase) -> None:
+    """However many executions wait for a target: archiving asks of each page of history."""
+    with explained.write() as connection:
+        connection.wait_for_turn()
+        exporting.begin(connection, "test", "here", NOON_US, NOON_US)
+    with explained.read() as connection:
+        rows = page(connection, Filter(), None, 100)
+        explained.plans.clear()
+        assert not_sent(connection, rows)
+    steps = [step for step in explained.plans if "export_queue" in step]
+    assert steps
+    assert {step for step in steps if "SEARCH" not in step or "kind=? AND uid=?" not in step} == set()
