@@ -1,7 +1,7 @@
 """Result rows to text: a page for the terminal, Markdown, CSV or JSON. The only importer of rich.
 
 A page is headings, labelled lines and tables of strings; numbers became text in `amounts`. Nothing wraps at 80 columns:
-a name that does not fit is cut with an ellipsis, a number never is.
+a name that does not fit is cut with an ellipsis, a number never is. What must not be cut is made lines by `whole`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any, Literal, NamedTuple, TextIO
 
 from claude_force.escape import for_markdown, for_terminal
@@ -22,6 +23,9 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 _SUBSTITUTES = dict(zip("━─–…→↗↘▏▎▍▌▋▊▉█▁▂▃▄▅▆▇", "=--~>^v|||||###_.:-=+*", strict=True))
 _TERMINAL_ONLY = re.compile(r"^\d+\. | *[▏▎▍▌▋▊▉█]+$")
 _DEFAULT_WIDTH = 80
+_LINE_WIDTH = 76
+"""Of the lines of a section that are to be whole; they are indented."""
+
 _NARROWEST = 20
 _NARROWEST_NAME = 12
 
@@ -138,6 +142,11 @@ def cut(text: str, width: int) -> str:
     from rich.cells import cell_len, set_cell_size
 
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def whole(text: str) -> list[str]:
+    """A text as lines of a section, as many as it takes: what went wrong and what to do are of no use when cut."""
+    return wrap(for_terminal(text), _LINE_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def cell_width(text: str) -> int:

@@ -14,13 +14,9 @@ from claude_force.alerts.evaluation import Alert, Evaluation
 from claude_force.alerts.round import Watch
 from claude_force.alerts.rules import Rule
 from claude_force.amounts import NONE, quantity
-from claude_force.escape import for_terminal
 from claude_force.notice import rule_in
 from claude_force.record import UNKNOWN
-from claude_force.render import Column, Page, Section, Table
-
-_LINE_WIDTH = 76
-"""Of the lines of a section, which are indented."""
+from claude_force.render import Column, Page, Section, Table, whole
 
 _FATES = {
     WAITING: "waits to be delivered",
@@ -120,7 +116,7 @@ def list_page(found: Evaluation, watch: Watch) -> Page:
         for alert in ordered
     ]
     told = f"Told by: {', '.join(watch.channels)}" if watch.channels else _NO_CHANNEL
-    return Page("Alerts", [Table(columns, rows), Section(None, [told])])
+    return Page("Alerts", [Table(columns, rows), Section(None, whole(told))])
 
 
 _NO_CHANNEL = "Nobody is told: there is no channel (performance.channels; docs/alerts-channels.md)"
@@ -139,7 +135,7 @@ def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: i
         lines = [
             line
             for item in failed
-            for line in _whole(
+            for line in whole(
                 f"{_time(item.finished_us)} {item.channel}, {rule_in(item.notice)}: {item.problem or UNKNOWN}"
             )
         ]
@@ -157,7 +153,7 @@ def explain_page(
         page.parts.append(Section(None, [f"Silenced until {_time(silenced.until_us)}{why}"]))
     page.parts.extend(_explained(alert) for alert in found)
     if said:
-        page.parts.append(Section("Told", [line for delivery in said for line in _whole(_said(delivery))]))
+        page.parts.append(Section("Told", [line for delivery in said for line in whole(_said(delivery))]))
     return page
 
 
@@ -190,13 +186,6 @@ def _explained(alert: Alert) -> Section:
     next_step = {"trigger": "it is told", "repeat": "it is told again", "resolve": "its end is told", None: "nothing"}
     lines.append(f"At the next evaluation: {next_step[alert.decision.action]}")
     return Section(wording.name(alert.name, alert.labels), lines)
-
-
-def _whole(text: str) -> list[str]:
-    """A text in as many lines as it takes: what went wrong is of no use when it is cut."""
-    from textwrap import wrap
-
-    return wrap(for_terminal(text), _LINE_WIDTH, subsequent_indent="  ")
 
 
 def _said(delivery: Delivery) -> str:

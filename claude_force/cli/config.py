@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from claude_force import settings
 from claude_force.errors import SettingsError
-from claude_force.settings import KEYS, SECTION, Settings, Value, find_home, load_settings
+from claude_force.escape import for_terminal
+from claude_force.settings import KEYS, SECTION, Home, Settings, Value, find_home, load_settings
+
+if TYPE_CHECKING:
+    from claude_force.network.fields import Problems
 
 CHANNELS, EXPORTERS = f"{SECTION}.channels", f"{SECTION}.exporters"
+ALERTS, SCHEDULE = f"{SECTION}.alerts", f"{SECTION}.schedule"
 
 
 def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
@@ -53,16 +59,48 @@ def get(key: str) -> None:
 def set_(key: str, value: str) -> None:
     """Change a setting; everything else in the file stays as it is.
 
+    A secret is refused, where channels and exporters take it from a variable or a file. What else is wrong with them,
+    with rules or with the schedule is a warning.
+
     \b
     Example:
       claude-force config set performance.detailed_logging true
     """
     home = find_home()
     parsed = settings.parse_value(key, value)
+    problems = _problems_of(key, parsed, home)
+    if problems and problems.secrets:
+        raise SettingsError("; ".join(problems.secrets))
     settings.change_file(home.settings_file, key, parsed)
     click.echo(f"{key} = {_shown(_printable(key, parsed))}  ({home.settings_file})")
     if key in (f"{SECTION}.reference_model", settings.PRICES):
         click.echo("executions that are stored keep the costs that they got: claude-force db reprice", err=True)
+    for problem in problems.others if problems else ():
+        click.echo(f"warning: {for_terminal(problem)}", err=True)
+
+
+def _problems_of(key: str, value: Value, home: Home) -> Problems | None:
+    """What is wrong inside a value, as those who use it see it; None for what is no object of theirs."""
+    if key not in (CHANNELS, EXPORTERS, ALERTS, SCHEDULE):
+        return None
+    assert isinstance(value, dict)
+    from claude_force.network.fields import Problems
+
+    if key == CHANNELS:
+        from claude_force.notify import configuration as notify
+
+        return notify.problems_of(value, os.environ, home.folder)
+    if key == EXPORTERS:
+        from claude_force.export import configuration as export
+
+        return export.problems_of(value, os.environ, home.folder)
+    if key == ALERTS:
+        from claude_force.alerts.rules import load_rules
+
+        return Problems([], list(load_rules(value)[1].values()))
+    from claude_force.daemon.running import problems_of
+
+    return Problems([], problems_of(value))
 
 
 @config.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 from claude_force import clock
 from claude_force.amounts import NONE, count, duration
 from claude_force.daemon.reporting import JobReport, SchedulerReport
-from claude_force.render import Column, Page, Section, Table
+from claude_force.render import Column, Page, Section, Table, whole
 
 _LATE_US = 10 * clock.SECOND_US
 """Less is no delay to speak of."""
@@ -19,15 +20,27 @@ def status_page(found: SchedulerReport) -> Page:
         Column("Job", "name"), Column("Every", "text"), Column("Last", "text"), Column("Took"),
         Column("Outcome", "text"), Column("Next", "text"), Column("Failures\nin a day"),
     ]  # fmt: skip
-    page = Page(f"Scheduler of {found.database}", [Section(None, [_state(found)])])
+    page = Page(f"Scheduler of {found.database}", [Section(None, _state_lines(found))])
     page.parts.append(Table(columns, [_row(job, found.now_us) for job in found.jobs]))
     did = [f"{job.name}: {_counts(job)}" for job in found.jobs if _counts(job)]
     if did:
         page.parts.append(Section("Last done", did))
-    problems = [f"{job.name}: {job.last.problem}" for job in found.jobs if job.last and job.last.problem]
+    problems = list(_problems(found))
     if problems:
-        page.parts.append(Section("To look at", problems))
+        page.parts.append(Section("To look at", [line for problem in problems for line in whole(problem)]))
     return page
+
+
+def _problems(found: SchedulerReport) -> Iterator[str]:
+    if found.instance and found.instance.problem:
+        yield f"scheduler: {found.instance.problem}"
+    for job in found.jobs:
+        if job.last and job.last.problem:
+            yield f"{job.name}: {job.last.problem}"
+
+
+def _state_lines(found: SchedulerReport) -> list[str]:
+    return [_state(found)] + ([f"Metrics on {found.metrics_url}"] if found.metrics_url else [])
 
 
 def _state(found: SchedulerReport) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from claude_force.clock import HOUR_US, now_us
-from claude_force.daemon.reporting import jobs_of
+from claude_force.daemon.reporting import METRICS_ADDRESS, METRICS_PORT, jobs_of
 from claude_force.daemon.running import FindPlace
 from claude_force.errors import ClaudeForceError, MissingExtra
 from claude_force.escape import for_terminal
@@ -30,7 +30,6 @@ from claude_force.network.connection import is_loopback
 
 logger = logging.getLogger("claude_force.scheduler")
 
-ADDRESS = "127.0.0.1"
 WINDOW_US = HOUR_US
 """The window of the gauges."""
 
@@ -45,46 +44,52 @@ class _Answer(NamedTuple):
     body: bytes
 
 
+class Served(NamedTuple):
+    """What came of it, as the scheduler keeps it of its own run: counts with the port that is served on, if any, and
+    what went wrong."""
+
+    counts: Mapping[str, int] = {}
+    problem: str | None = None
+
+
 @contextmanager
-def metrics_page(find_place: FindPlace) -> Iterator[None]:
-    """Within the block, serve on the port that the settings name, if they do. A port that is not to be had is logged,
-    and the block goes on without."""
+def metrics_page(find_place: FindPlace) -> Iterator[Served]:
+    """Within the block, serve on the port that the settings name, if they do. A port that is not to be had is logged
+    and told, and the block goes on without."""
     port = find_place().settings.metrics_port
-    server = _open(port, find_place) if port else None
-    if server is None:
-        yield
+    if not port:
+        yield Served()
+        return
+    try:
+        server = _Server(port, find_place)
+    except OSError as error:
+        problem = f"no /metrics: port {port} of {METRICS_ADDRESS}: {error.strerror}"
+        logger.error(problem)  # noqa: TRY400
+        yield Served(problem=problem)
         return
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
     thread.start()
-    logger.info("metrics on http://%s:%d/metrics", ADDRESS, port)
+    logger.info("metrics on http://%s:%d/metrics", METRICS_ADDRESS, port)
     try:
-        yield
+        yield Served({METRICS_PORT: port})
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def _open(port: int, find_place: FindPlace) -> _Server | None:
-    try:
-        return _Server(port, find_place)
-    except OSError as error:
-        logger.error("no /metrics: port %d of %s: %s", port, ADDRESS, error.strerror)  # noqa: TRY400
-        return None
-
-
 class _Server(ThreadingHTTPServer):
     """Threads that are abandoned at the end, whatever they wait for: what they do is reading."""
 
     def __init__(self, port: int, find_place: FindPlace) -> None:
-        super().__init__((ADDRESS, port), _Handler)
+        super().__init__((METRICS_ADDRESS, port), _Handler)
         self.find_place = find_place
         self.one_reading = threading.Lock()
 
     def server_bind(self) -> None:
         """Without asking for the name of the address, which takes long where no name server answers."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = ADDRESS, self.server_address[1]
+        self.server_name, self.server_port = METRICS_ADDRESS, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no error."""

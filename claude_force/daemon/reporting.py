@@ -19,6 +19,12 @@ from claude_force.store.jobs import FAILED, INTERRUPTED
 FAILURES_SINCE_US = DAY_US
 """Failures of so long are counted."""
 
+METRICS_ADDRESS = "127.0.0.1"
+"""Where the scheduler serves /metrics, and nowhere else."""
+
+METRICS_PORT = "metrics_port"
+"""The port that it is served on, among the counts of the scheduler's own run."""
+
 LATE_US = 2 * 60 * SECOND_US
 """A job that should have begun longer ago than this is not well: jobs are looked for every few seconds."""
 
@@ -49,13 +55,20 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerReport:
-    """The scheduler of a database. `instance` is None where none runs, or one is just starting."""
+    """The scheduler of a database. `instance` is None where none runs, or one is just starting; its problem is one that
+    does not keep it from running."""
 
     database: str
     is_running: bool
     instance: JobRun | None
     jobs: list[JobReport]
     now_us: int
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where /metrics is served; None where it is not."""
+        port = json.loads(self.instance.counts).get(METRICS_PORT) if self.instance else None
+        return f"http://{METRICS_ADDRESS}:{port}/metrics" if port else None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: instants as text, lengths in seconds."""
@@ -65,6 +78,8 @@ class SchedulerReport:
             "pid": self.instance and self.instance.pid,
             "host": self.instance and self.instance.host,
             "since": self.instance and _text(self.instance.started_us),
+            "metrics": self.metrics_url,
+            "problem": self.instance and self.instance.problem,
             "jobs": [_job_dict(job) for job in self.jobs],
         }
 

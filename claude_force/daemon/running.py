@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from claude_force.clock import parse_span
 from claude_force.daemon.jobs import JOBS, Job, Now
@@ -27,6 +28,7 @@ SCHEDULER = "scheduler"
 
 PROBLEM_LIMIT = 500
 OFF = "off"
+_SECTION = "performance.schedule"
 
 FindPlace = Callable[[], Place]
 """Gives the place with its settings as they are now."""
@@ -85,22 +87,29 @@ def _log(job: str, outcome: str, counts: str, problem: str | None) -> None:
 def intervals(place: Place) -> dict[str, int | None]:
     """How often each job runs, in microseconds; None where it is off. Raises SettingsError."""
     settings = place.settings
+    problems = problems_of(settings.schedule)
+    if problems:
+        raise SettingsError("; ".join(problems))
     found: dict[str, int | None] = {name: job.every_us for name, job in JOBS.items()}
-    for name, value in settings.schedule.items():
-        if name not in JOBS:
-            raise SettingsError(f"performance.schedule: there is no job {name}; there are: {', '.join(JOBS)}")
-        found[name] = _interval(name, value)
+    found |= {name: _interval(value) for name, value in settings.schedule.items()}
     without_target = {name for name, job in JOBS.items() if job.exporter and job.exporter not in settings.exporters}
     return found | dict.fromkeys(without_target)
 
 
-def _interval(name: str, value: object) -> int | None:
-    if value == OFF:
-        return None
+def problems_of(schedule: Mapping[str, Any]) -> list[str]:
+    """What is wrong with `performance.schedule` of claude.json, a line each."""
+    found = []
+    for name, value in schedule.items():
+        if name not in JOBS:
+            found.append(f"{_SECTION}: there is no job {name}; there are: {', '.join(JOBS)}")
+        elif value != OFF and not _interval(value):
+            found.append(f'{_SECTION}: {name} must be a length of time such as "30s" or "24h", or "off"')
+    return found
+
+
+def _interval(value: object) -> int | None:
+    """Microseconds; None for what is off, and what is no length of time."""
     try:
-        every_us = parse_span(value) if isinstance(value, str) else 0
+        return parse_span(value) if isinstance(value, str) and value != OFF else None
     except ValueError:
-        every_us = 0
-    if not every_us:
-        raise SettingsError(f'performance.schedule: {name} must be a length of time such as "30s" or "24h", or "off"')
-    return every_us
+        return None

@@ -6,6 +6,7 @@ machine asleep or off) runs once when the scheduler is there again. A job that r
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -63,13 +64,13 @@ def serve(place: Place, find_place: FindPlace) -> None:
 def _serve_alone(
     database: Database, find_place: FindPlace, every_us: dict[str, int | None], stop: threading.Event
 ) -> None:
-    me = begun(SCHEDULER, now_us())
-    with database.write() as connection:
-        store.interrupt(connection, me.host, me.started_us)
-        store.begin(connection, me)
-    logger.info("running, pid %d, database %s", me.pid, database.name)
     service = _Service(database, find_place, every_us)
-    with metrics_page(find_place):
+    with metrics_page(find_place) as served:
+        me = begun(SCHEDULER, now_us())._replace(counts=json.dumps(served.counts), problem=served.problem)
+        with database.write() as connection:
+            store.interrupt(connection, me.host, me.started_us)
+            store.begin(connection, me)
+        logger.info("running, pid %d, database %s", me.pid, database.name)
         service.run_until(stop)
     with database.write() as connection:
         store.finish(connection, me._replace(finished_us=now_us(), outcome=store.OK))

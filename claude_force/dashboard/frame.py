@@ -38,6 +38,9 @@ _AIRY_HEIGHT = 30
 _MOST_ROWS = 12
 """Of agents and models."""
 
+_NONE = 2
+"""Lines that say that there are none, in the narrowest window."""
+
 _USUAL_ROOM, _USUAL_GROUPS = 17, 6
 """Below the key figures of a window of 24 lines, and the lines of agents there; of what a larger one has they get
 half."""
@@ -122,7 +125,7 @@ def _body(figures: Figures, view: View, width: int, room: int) -> list[list[Text
     groups = _USUAL_GROUPS + max(room - _USUAL_ROOM, 0) // 2
     if room < course + _LEAST_TABLES:
         course, groups = 0, room // 2
-    rows = min(max(len(figures.agents), len(figures.models), 1), _MOST_ROWS)
+    rows = min(max(len(figures.agents), len(figures.models)), _MOST_ROWS) or _NONE
     groups = min(groups, 1 + rows) if groups > 1 else 0
     recent = room - course - groups
     parts = []
@@ -136,11 +139,11 @@ def _body(figures: Figures, view: View, width: int, room: int) -> list[list[Text
 
 
 def _group_lines(figures: Figures, view: View, width: int, most: int) -> list[Text]:
-    if width < _BESIDE_WIDTH:
-        return sections.agent_lines(figures, view.sort_by, width, most)
+    if width < _BESIDE_WIDTH or not figures.agents:
+        return sections.agent_lines(figures, view.sort_by, view.zone, width, most)
     right_width = min(width * 44 // 100, _WIDEST_GROUPS)
     left_width = min(width - right_width - _GAP, _WIDEST_GROUPS)
-    left = sections.agent_lines(figures, view.sort_by, left_width, most)
+    left = sections.agent_lines(figures, view.sort_by, view.zone, left_width, most)
     right = sections.model_lines(figures, right_width, most)
     return [_beside(*pair, left_width) for pair in zip_longest(left, right, fillvalue=Text())]
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
+from textwrap import wrap
 from typing import NamedTuple
 
 from rich.text import Text
@@ -39,9 +40,14 @@ _GOOD_PERCENT, _BAD_PERCENT = 95.0, 90.0
 _EVALUATED_US = 5 * 60 * clock.SECOND_US
 """An alert that was evaluated longer ago than this may not be true any more; the scheduler does it every minute."""
 
-_SORTED: dict[SortKey, str] = {
-    "cost": "Cost", "executions": "Runs", "time": "Average", "success": "Success", "tokens": "Tokens",
-}  # fmt: skip
+_SORTED: dict[SortKey, int] = {"executions": 1, "success": 2, "time": 3, "cost": 4, "tokens": 5}
+"""The column of agents that an order goes by, which is never left out."""
+
+_ROOMY_WIDTH = 60
+"""From so many cells on, agents and models have room for the whole word for executions."""
+
+_LEAST_ROWS = 4
+"""Of fewer rows of agents none is given up to say how many more there are."""
 
 
 class Measure(NamedTuple):
@@ -196,20 +202,43 @@ def _fit(course: Course, cells: int) -> tuple[int, list[Totals]]:
     return step, [sum(course.slots[start : start + step], Totals()) for start in range(0, size, step)]
 
 
-def agent_lines(figures: Figures, sort_by: SortKey, width: int, most: int) -> list[Text]:
-    """The first agents of the order asked for, in `most` lines with the title."""
-    title, least = f"Agents by {sort_by}", min(width // 3, 16)
+def agent_lines(figures: Figures, sort_by: SortKey, zone: tzinfo, width: int, most: int) -> list[Text]:
+    """The first agents of the order asked for, in `most` lines with the title; the last may say how many more there
+    are. Where there are none, what the store has instead."""
+    groups = sort_groups(figures.agents, sort_by)
+    rows = most - 1
+    shown = groups[: rows - 1] if len(groups) > rows >= _LEAST_ROWS else groups[:rows]
+    lines = lay_out(_agent_columns(sort_by, width), [_agent_cells(group) for group in shown], width)
+    if not groups:
+        said = wrap(_none(figures, zone), width)[: most - 1]
+        return [_titles(lines[0], width), *(Text(line, "dim") for line in said)]
+    styles = [{2: _success_style(group.totals)} for group in shown]
+    drawn = [_titles(lines[0], width), *map(_line, lines[1:], styles)]
+    left_out = len(groups) - len(shown)
+    return drawn + ([Text(f"and {left_out:,} more", "dim")] if len(drawn) < most and left_out else [])
+
+
+def _agent_columns(sort_by: SortKey, width: int) -> list[Column]:
+    executions = _executions(width)
+    title = f"Agents by {executions.lower() if sort_by == 'executions' else sort_by}"
     columns = [
-        Column(title if len(title) <= least or width >= 60 else "Agents", "name", least=least), Column("Runs"),
+        Column(title, "name", least=max(len(title), min(width // 3, 16))), Column(executions),
         Column("Success", rank=2), Column("Average", rank=4), Column("Cost", rank=1), Column("Tokens", rank=3),
     ]  # fmt: skip
-    columns = [column._replace(rank=0) if column.title == _SORTED.get(sort_by) else column for column in columns]
-    groups = sort_groups(figures.agents, sort_by)[: most - 1]
-    lines = lay_out(columns, [_agent_cells(group) for group in groups], width)
-    if not groups:
-        return [_titles(lines[0], width), Text(cut(f"None in the last {TITLES[figures.span]}", width), "dim")]
-    styles = [{2: _success_style(group.totals)} for group in groups]
-    return [_titles(lines[0], width), *map(_line, lines[1:], styles)]
+    columns[_SORTED[sort_by]] = columns[_SORTED[sort_by]]._replace(rank=0)
+    return columns
+
+
+def _executions(width: int) -> str:
+    return "Executions" if width >= _ROOMY_WIDTH else "Runs"
+
+
+def _none(figures: Figures, zone: tzinfo) -> str:
+    said = f"None in the last {TITLES[figures.span]}"
+    if figures.reach is None:
+        return said
+    first, last = (clock.moment_of(at, zone).date() for at in (figures.reach.first_us, figures.reach.last_us))
+    return f"{said}; the store has some from {first} to {last}"
 
 
 def _agent_cells(group: Group) -> list[str]:
@@ -226,7 +255,11 @@ def _agent_cells(group: Group) -> list[str]:
 
 def model_lines(figures: Figures, width: int, most: int) -> list[Text]:
     """The share of each model in the executions, the largest first, in `most` lines with the title."""
-    columns = [Column("Models", "name", least=18), Column("Share"), Column("", "text", rank=1), Column("Cost", rank=2)]
+    # The title of the bars goes on from that of the share, which would look like one of the cost beside it.
+    columns = [
+        Column("Models", "name", least=18), Column("Share"), Column(f"of {_executions(width).lower()}", "text", rank=1),
+        Column("Cost", rank=2),
+    ]  # fmt: skip
     groups = sort_groups(figures.models, "executions")
     whole = sum(group.totals.executions for group in groups)
     labels = _model_labels(group.name or UNKNOWN for group in groups)

@@ -29,6 +29,7 @@ LATE_US = HOUR_US
 """A job that should have begun so long ago hangs, or waits for one that does."""
 
 _START = "claude-force scheduler start --detach"
+_FREE_PORT = "claude-force config set performance.metrics_port PORT"
 _RESTART = f"claude-force scheduler stop; {_START}"
 
 
@@ -72,9 +73,9 @@ def _told(delivery: Delivery) -> str:
 
 
 def jobs(place: Place, now_us: int) -> Iterator[Finding]:
-    """Jobs whose last run failed, and those that should have run."""
+    """Jobs that are on and whose last run failed, those that should have run, and what the scheduler cannot do."""
     found = report_of(place, now_us)
-    failed = [job for job in found.jobs if job.last and job.last.outcome == FAILED]
+    failed = [job for job in found.jobs if job.every_us is not None and job.last and job.last.outcome == FAILED]
     late = [job for job in found.jobs if job.late_us > LATE_US]
     for job in failed:
         assert job.last
@@ -83,6 +84,8 @@ def jobs(place: Place, now_us: int) -> Iterator[Finding]:
         )
     for job in late:
         yield problem("jobs", f"the job {job.name} is late by {duration(job.late_us / 1000)}", _RESTART)
+    if found.instance and found.instance.problem:
+        yield problem("metrics-page", found.instance.problem, f"{_FREE_PORT}, then: {_RESTART}")
     if not failed and not late:
         runs = f"the scheduler runs, pid {found.instance.pid}" if found.instance else "no scheduler runs"
         yield ok("jobs", f"no job failed; {runs}")

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from claude_force.errors import SettingsError
 from claude_force.export.base import Target
-from claude_force.network.fields import Fields, shown_object
+from claude_force.network.fields import Fields, Problems, shown_object
 
 KINDS = ("prometheus", "datadog", "elasticsearch", "otlp")
 """The targets that there are; each is a module of this package."""
@@ -28,22 +28,48 @@ def target_of(
 ) -> Target:
     """The target of a kind, with the fields that a command was `given` (None: not) in place of those of claude.json.
     A relative file is relative to `folder`. Raises SettingsError with all that is wrong with it."""
-    module = import_module(f"claude_force.export.{kind}")
     stated = configured.get(kind, {})
     if isinstance(stated, dict):
-        stated = _overridden(stated, _said_by(environment, getattr(module, "VARIABLES", {})))
+        stated = _overridden(stated, _said_by(environment, getattr(_module(kind), "VARIABLES", {})))
         stated = _overridden(stated, {name: value for name, value in given.items() if value is not None})
-    fields = Fields(kind, stated, module.FIELDS, environment, folder)
-    target = cast("Target", module.target(fields))
+    target, fields = _read(kind, stated, environment, folder)
     if fields.problems:
-        raise SettingsError("; ".join(_named(kind, problem, given) for problem in fields.problems))
+        raise SettingsError("; ".join(_by_origin(kind, problem, given) for problem in fields.problems))
     return target
 
 
-def _named(kind: str, problem: str, given: Mapping[str, Any]) -> str:
+def problems_of(configured: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Problems:
+    """What is wrong with what claude.json says, whatever variables and commands say in its place."""
+    found = Problems([], unknown_kinds(configured))
+    for kind in filter(configured.__contains__, KINDS):
+        _, fields = _read(kind, configured[kind], environment, folder)
+        secrets, others = fields.lasting()
+        found.secrets.extend(_named(kind, secrets))
+        found.others.extend(_named(kind, others))
+    return found
+
+
+def _module(kind: str) -> Any:
+    return import_module(f"claude_force.export.{kind}")
+
+
+def _read(kind: str, stated: object, environment: Mapping[str, str], folder: Path) -> tuple[Target, Fields]:
+    """The target of a kind, and its fields with what is wrong with them; with any problem the target is of no use."""
+    module = _module(kind)
+    fields = Fields(kind, stated, module.FIELDS, environment, folder)
+    return cast("Target", module.target(fields)), fields
+
+
+def _by_origin(kind: str, problem: str, given: Mapping[str, Any]) -> str:
     """A problem of a field, with what said it: an option of the command, or the settings."""
     field, _, what = problem.partition(" ")
-    return f"--{field.replace('_', '-')} {what}" if given.get(field) is not None else f"{_SECTION}: {kind}: {problem}"
+    if given.get(field) is not None:
+        return f"--{field.replace('_', '-')} {what}"
+    return f"{_SECTION}: {kind}: {problem}"
+
+
+def _named(kind: str, problems: Sequence[str]) -> list[str]:
+    return [f"{_SECTION}: {kind}: {problem}" for problem in problems]
 
 
 def _said_by(environment: Mapping[str, str], variables: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -73,6 +99,6 @@ def shown(configured: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration as it may be printed: a secret, and whatever might be one, is ***."""
     found: dict[str, Any] = {}
     for kind, given in configured.items():
-        known = import_module(f"claude_force.export.{kind}").FIELDS if kind in KINDS else {}
+        known = _module(kind).FIELDS if kind in KINDS else {}
         found[kind] = shown_object(given, known) if isinstance(given, dict) else "***"
     return found

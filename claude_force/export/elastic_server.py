@@ -69,7 +69,9 @@ def _refuse_more(fields: Fields, url: str) -> str:
     except ValueError:
         return ""
     if parts.username is not None or parts.password is not None:
-        fields.problem("url", "must not hold a login; write username, and password as a variable or a file")
+        # One that a variable brought stands nowhere in claude.json.
+        note = fields.expose if "@" in str(fields.given.get("url")) else fields.problem
+        note("url", "must not hold a login; write username, and password as a variable or a file")
         return ""
     if parts.query or parts.fragment:
         fields.problem("url", "must end with the path, without ? and #")
@@ -83,7 +85,7 @@ def _login(fields: Fields) -> Login:
     if has_name and api_key is not None:
         fields.problem("api_key", "and username are two ways to log in; remove one of them")
     if has_name and password is None:
-        fields.problem("password", f"is missing; set {FIELDS['password']}")
+        fields.lack("password", f"is missing; set {FIELDS['password']}")
     if password is not None and not has_name:
         fields.problem("username", "is missing, which the password belongs to")
     return Login(api_key, fields.text("username", ""), password)

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from claude_force.escape import plain
@@ -30,6 +30,14 @@ Known = Mapping[str, str | None]
 """The fields that an object has; of a secret, the variable that a remedy names. It may also stand as `FIELD_file`."""
 
 
+class Problems(NamedTuple):
+    """What is wrong with a part of claude.json wherever it is used, a line each: the `secrets` that stand in it, and
+    the `others`. A variable that is not set here is none of them: it may be set where the program runs."""
+
+    secrets: list[str]
+    others: list[str]
+
+
 class Fields:
     """The fields of one object, which is called `name`. A relative `..._file` is relative to `folder`."""
 
@@ -38,7 +46,9 @@ class Fields:
         self.environment = environment
         self.folder = folder
         self.problems: list[str] = []
-        self.given: dict[str, Any] = given if isinstance(given, dict) else {}
+        self.given: dict[str, Any] = dict(given) if isinstance(given, dict) else {}
+        self._exposed: list[str] = []
+        self._unset: set[str] = set()
         self._known = known
         if not isinstance(given, dict):
             self.problems.append(f"must be an object, not {kind_of(given)}")
@@ -50,6 +60,25 @@ class Fields:
     def problem(self, field: str, what: str) -> None:
         """Note what is wrong with a field."""
         self.problems.append(f"{field} {what}")
+
+    def expose(self, field: str, what: str) -> None:
+        """Note that a field holds a secret, or may hold one, which must not stand in claude.json."""
+        self.problem(field, what)
+        self._exposed.append(self.problems[-1])
+
+    def lack(self, field: str, what: str) -> None:
+        """Note that a field needs a variable that is not set."""
+        self.problem(field, what)
+        self._unset.add(field)
+
+    def lasting(self) -> Problems:
+        """The problems that do not depend on which variables are set."""
+        others = [
+            problem
+            for problem in self.problems
+            if problem not in self._exposed and problem.partition(" ")[0] not in self._unset
+        ]
+        return Problems(self._exposed, others)
 
     def has(self, field: str) -> bool:
         """Whether a field is there, or for a secret the file of it."""
@@ -88,7 +117,7 @@ class Fields:
         value = self.given.get(field)
         if isinstance(value, str) and not REFERENCE.search(value):
             variable = self._known[field]
-            self.problem(field, f'must not stand in claude.json; set {variable} and write "${{{variable}}}"')
+            self.expose(field, f'must not stand in claude.json; set {variable} and write "${{{variable}}}"')
             return Secret("")
         return Secret(self._plain_ascii(field, self.text(field)))
 
@@ -145,7 +174,7 @@ class Fields:
     def _expanded(self, field: str, value: str) -> str:
         for name in REFERENCE.findall(value):
             if not self.environment.get(name):
-                self.problem(field, f"needs the variable {name}, which is not set; export {name}=...")
+                self.lack(field, f"needs the variable {name}, which is not set; export {name}=...")
         found = REFERENCE.sub(lambda reference: self.environment.get(reference[1], ""), value)
         if not found.isprintable():
             self.problem(field, "holds a line break or another character that cannot be seen; remove it")

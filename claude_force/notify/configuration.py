@@ -10,14 +10,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 from claude_force.escape import plain
 from claude_force.network.connection import is_loopback
-from claude_force.network.fields import REFERENCE, Fields, Known, nearest, quoted, shown_object
+from claude_force.network.fields import REFERENCE, Fields, Known, Problems, nearest, quoted, shown_object
 from claude_force.network.secret import HIDDEN, Secret
 from claude_force.notify.base import Channel
 from claude_force.notify.email import Email, Security
@@ -63,15 +63,34 @@ def load_channels(
     channels: dict[str, Channel] = {}
     problems: list[str] = []
     for name, given in {**_from_environment(environment), **configured}.items():
-        kind = given.get("type") if isinstance(given, dict) else None
-        known = _known_of(kind)
-        fields = Fields(name, given, known or _any_of(given), environment, folder)
-        channel = _build(fields, kind)
+        channel, fields = _read(name, given, environment, folder)
         if fields.problems or channel is None:
-            problems.extend(f"{plain(name)}: {problem}" for problem in fields.problems)
+            problems.extend(_named(name, fields.problems))
         else:
             channels[name] = channel
     return channels, problems
+
+
+def problems_of(configured: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Problems:
+    """What is wrong with the channels of claude.json, whatever variables are set; a line names the channel."""
+    found = Problems([], [])
+    for name, given in configured.items():
+        _, fields = _read(name, given, environment, folder)
+        secrets, others = fields.lasting()
+        found.secrets.extend(_named(name, secrets))
+        found.others.extend(_named(name, others))
+    return found
+
+
+def _read(name: str, given: object, environment: Mapping[str, str], folder: Path) -> tuple[Channel | None, Fields]:
+    """The channel, and its fields with what is wrong with them; with any problem the channel is of no use."""
+    kind = given.get("type") if isinstance(given, dict) else None
+    fields = Fields(name, given, _known_of(kind) or _any_of(given), environment, folder)
+    return _build(fields, kind), fields
+
+
+def _named(name: str, problems: Sequence[str]) -> list[str]:
+    return [f"{plain(name)}: {problem}" for problem in problems]
 
 
 def shown(configured: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +203,7 @@ def _webhook(fields: Fields) -> Channel:
     fields.check_url("url", url, is_private=False)
     login = _LOGIN.match(str(fields.given.get("url")))
     if login and not REFERENCE.search(login[1]):
-        fields.problem(
+        fields.expose(
             "url", 'must not hold a login in claude.json; set HOOK_LOGIN and write "https://${HOOK_LOGIN}@..."'
         )
     secret = fields.secret("secret") if fields.has("secret") else None

@@ -103,7 +103,9 @@ def test_a_list_of_rules(run: Run, home: Path) -> None:
     rows = [line.split() for line in done.stdout.splitlines() if line[:1].islower()]
     assert [(row[0], row[1]) for row in rows] == [("slow", "FIRING"), ("mine", "FIRING"), ("p95-latency", "no")]
     assert "> 1ms" in done.stdout
-    assert "Nobody is told: there is no channel" in done.stdout
+    *_, told, where = done.stdout.splitlines()
+    assert told == "Nobody is told: there is no channel (performance.channels;"
+    assert where == "  docs/alerts-channels.md)"
     shown = json.loads(run("alerts", "list", "--json").stdout)
     assert [(found["rule"], found["state"], found["value"]) for found in shown["alerts"]] == [
         ("slow", "firing", 3456.0), ("mine", "firing", 1), ("p95-latency", "no data", None),

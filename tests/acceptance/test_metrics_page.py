@@ -25,6 +25,7 @@ from claude_force.settings import find_home
 from claude_force.store import Store
 from claude_force.store import jobs as store
 from tests.builders import an_execution
+from tests.conftest import Run
 from tests.counterparts import HANG, scripted, unused_port
 from tests.daemons import eventually, is_up, last, scheduler
 from tests.monitoring import fetch, of, samples_of
@@ -135,8 +136,27 @@ def test_a_port_in_use_is_logged(home: Path, tmp_path: Path, caplog: pytest.LogC
         port = other.getsockname()[1]
         configure(home, metrics_port=port)
         place = place_at(find_home(), str(tmp_path / "m.db"))[0]
-        with metrics_page(lambda: place):
+        with metrics_page(lambda: place) as served:
             assert f"no /metrics: port {port} of 127.0.0.1: Address already in use" in caplog.text
+            assert (served.counts, served.problem) == ({}, caplog.messages[0])
+
+
+def test_a_scheduler_without_its_port_says_so(database: Database, location: str, home: Path, run: Run) -> None:
+    """For as long as it runs, in its status and to the doctor; its jobs run all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        configure(home, metrics_port=port)
+        with scheduler(location, home) as process:
+            eventually(lambda: is_up(database, process) and last(database, "ingest"))
+            status = run("scheduler", "status", "--db", location)
+            found = json.loads(run("scheduler", "status", "--json", "--db", location).stdout)
+            examined = json.loads(run("doctor", "--json", "--db", location).stdout)
+    said = f"no /metrics: port {port} of 127.0.0.1: Address already in use"
+    assert f"To look at:\n  scheduler: {said}\n" in status.stdout
+    assert "Metrics on" not in status.stdout
+    assert (found["problem"], found["metrics"]) == (said, None)
+    (finding,) = [finding for finding in examined["findings"] if finding["id"] == "metrics-page"]
+    assert (finding["level"], finding["text"]) == ("problem", said)
 
 
 def a_run(job: str, started_us: int, outcome: str, problem: str | None = None, *, is_over: bool = True) -> JobRun:
@@ -176,14 +196,15 @@ def test_health_is_that_of_the_jobs(home: Path, tmp_path: Path, runs: list[JobRu
     assert set(found["jobs"]) == own - {"archive"}
 
 
-def test_the_scheduler_serves_it_and_ends(database: Database, location: str, home: Path) -> None:
-    """From its start to its end, which does not wait for whoever is connected."""
+def test_the_scheduler_serves_it_and_ends(database: Database, location: str, home: Path, run: Run) -> None:
+    """From its start to its end, which does not wait for whoever is connected; the status says where."""
     port = unused_port()
     configure(home, metrics_port=port)
     with scheduler(location, home) as process:
         eventually(lambda: is_up(database, process) and answers(port, "/healthz"))
         eventually(lambda: last(database, "ingest"))
         assert "claude_force_last_ingest_timestamp_seconds" in fetch(port, "/metrics")[2]
+        assert f"\nMetrics on http://127.0.0.1:{port}/metrics\n" in run("scheduler", "status", "--db", location).stdout
         silent = socket.create_connection(("127.0.0.1", port))
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)

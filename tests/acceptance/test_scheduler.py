@@ -274,6 +274,18 @@ def test_what_is_off_by_default_is_nothing_to_look_at(run: Run) -> None:
     assert "To look at" not in run("scheduler", "status").stdout
 
 
+def test_what_to_look_at_is_not_cut(lite: Database, run: Run) -> None:
+    """A problem that is longer than a line goes on in the next one, with its remedy."""
+    problem = f"the Pushgateway {'did not take it ' * 5}; claude-force push prometheus --gateway http://127.0.0.1:9091"
+    keep(lite, a_run("ingest", now_us(), outcome="failed", problem=problem))
+    shown = run("scheduler", "status").stdout
+    lines = shown.partition("To look at:\n")[2].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("  ingest: the Pushgateway")
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert " ".join(" ".join(lines).split()) == f"ingest: {' '.join(problem.split())}"
+
+
 def test_a_problem_of_a_round_is_said_once(run: Run, home: Path) -> None:
     """`run JOB` says what to look at in one line, with no log beside it."""
     configure(home, channels={"ops": {"type": "nothing"}})

@@ -17,7 +17,7 @@ from claude_force.opening import open_database
 from claude_force.place import Place, place_at
 from claude_force.settings import home_at
 from claude_force.store import Store, exporting, jobs
-from claude_force.store.jobs import OK
+from claude_force.store.jobs import FAILED, OK
 from tests.builders import NOON_US, an_execution
 
 
@@ -49,6 +49,18 @@ def test_a_job_that_is_late_is_found(place: Place, location: str) -> None:
     other.close()
     assert [finding.text.split()[2] for finding in late] == ["ingest", "alerts"]
     assert "is late by 3h00m" in late[0].text
+
+
+def test_a_job_that_failed_is_found_while_it_is_on(place: Place) -> None:
+    """What is off now is nobody's trouble any more."""
+    with place.database.write() as connection:
+        run = begun("maintenance", NOON_US)
+        jobs.begin(connection, run)
+        jobs.finish(connection, run._replace(finished_us=NOON_US, outcome=FAILED, problem="x"))
+    (found,) = watching.jobs(place, NOON_US + 1)
+    assert (found.level, found.text) == ("problem", "the job maintenance failed: x")
+    off = replace(place, settings=replace(place.settings, schedule={"maintenance": "off"}))
+    assert levels(watching.jobs(off, NOON_US + 1)) == ["ok"]
 
 
 def test_a_target_that_has_not_had_all_for_a_day_is_found(place: Place) -> None:

@@ -118,10 +118,32 @@ def test_everything_stands_in_a_usual_window() -> None:
     assert lines[6] == "Last 24 hours, by hour".ljust(76) + "most"
     assert [line.split()[0] for line in lines[7:10]] == ["Executions", "Cost", "Average"]
     assert lines[7].endswith(" 23")
-    assert lines[10].split() == ["Agents", "by", "cost", "Runs", "Success", "Cost", "Models", "Share"]
+    assert lines[10].split() == ["Agents", "by", "cost", "Runs", "Success", "Cost", "Models", "Share", "of", "runs"]
     assert lines[11].split() == ["agent-19", "119", "95.8%", "$1.19", "claude-3-5-haiku", "73%", "████████"]
     assert lines[16].split() == ["Ended", "Agent", "Model", "Time", "Cost", "Tokens", "Result"]
     assert lines[17].split() == ["12:26:40", "python-expert", "claude-3-5-haiku", "3.5s", "$0.0033", "1,801", "ok"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("sort_by", SORT_KEYS)
+def test_the_order_of_agents_is_in_their_title(sort_by: Any, width: int) -> None:
+    """Whole at every width, with the column that it goes by."""
+    shown = lines_of(figures(), View(UTC, sort_by=sort_by), (width, 24))
+    title = next(line for line in shown if line.startswith("Agents by "))
+    executions = "executions" if width == 120 else "runs"
+    word = executions if sort_by == "executions" else sort_by
+    column = {"executions": executions.capitalize(), "time": "Average"}.get(sort_by, sort_by.capitalize())
+    assert title.startswith(f"Agents by {word}  ")
+    assert column in title.partition(word)[2]
+
+
+def test_agents_that_are_left_out_are_counted() -> None:
+    """In the line after the last one, unless all have room or there are very few lines."""
+    found = figures()
+    place = next(place for place, line in enumerate(lines_of(found)) if line.startswith("Agents"))
+    assert lines_of(found)[place + 5].startswith("and 16 more")
+    assert "more" not in "\n".join(lines_of(replace(found, agents=found.agents[:5])))
+    assert "more" not in "\n".join(lines_of(found, size=(80, 16)))
 
 
 def test_a_larger_window_shows_more() -> None:
@@ -202,7 +224,7 @@ def test_hostile_names_are_inert(name: str, size: tuple[int, int]) -> None:
 def test_what_fires_is_counted_where_it_has_no_room() -> None:
     """The newest first; how many more there are, and how to see them."""
     firing = [an_alert(rule=f"rule-{number}", since_us=NOON_US - number * SECOND_US) for number in range(5)]
-    shown = [line for line in lines_of(figures(firing=firing)) if "rule-" in line or "more" in line]
+    shown = [line for line in lines_of(figures(firing=firing)) if "rule-" in line or "more fire" in line]
     assert shown[0].startswith("FIRING rule-0 python-expert")
     assert shown[1:] == ["4 more fire: claude-force alerts list"]
     assert "5 alerts fire: claude-force alerts list" in lines_of(figures(firing=firing), size=(80, 10))
@@ -254,10 +276,13 @@ def test_a_store_without_executions_says_what_to_do() -> None:
 
 
 def test_a_quiet_period_says_so() -> None:
-    """Where the store has executions, and this period has none."""
+    """Where the store has executions, and this period has none: with the dates of those that there are."""
     found = figures(periods=periods_of(Totals()), agents=[], models=[], course=Course(HOUR_US, (Totals(),) * 24))
     shown = lines_of(found)
-    assert any(line.startswith("None in the last 24 hours") for line in shown)
+    assert "None in the last 24 hours; the store has some from 2025-10-31 to 2025-11-01" in shown
+    narrow = lines_of(found, size=(40, 24))
+    place = narrow.index("None in the last 24 hours; the store has")
+    assert narrow[place + 1] == "some from 2025-10-31 to 2025-11-01"
     assert shown[2].split() == ["1", "hour", "0", "–", "–", "–", "$0.00", "0"]
 
 

@@ -1,0 +1,133 @@
+"""`config`, channels and exporters: a secret is neither taken into claude.json nor printed, and what else is wrong with
+what is set is said at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+CHANNELS = {
+    "team": {"type": "slack", "webhook_url": "https://hooks.slack.com/services/T/B/literal-secret"},
+    "mail": {"type": "email", "host": "smtp.example.com", "password": "literal-secret", "username": "${SMTP_USER}"},
+}
+SHOWN = {
+    "team": {"type": "slack", "webhook_url": "***"},
+    "mail": {"type": "email", "host": "smtp.example.com", "password": "***", "username": "${SMTP_USER}"},
+}
+
+
+@pytest.mark.parametrize("command", ["config list", "config list --json", "config get performance.channels"])
+def test_a_secret_in_the_file_is_not_printed(command: str, home: Path, run: Run) -> None:
+    """Neither as text nor as JSON; what is no secret is."""
+    (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"channels": CHANNELS}}))
+    done = run(*command.split(), env={"SMTP_USER": "somebody"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "literal-secret" not in done.stdout
+    assert "somebody" not in done.stdout
+    if "--json" in command:
+        assert json.loads(done.stdout)["performance.channels"] == SHOWN
+    else:
+        assert json.dumps(SHOWN) in done.stdout
+
+
+SECRETS = {
+    "channels": (CHANNELS, "SLACK_WEBHOOK_URL"),
+    "channels of a login": (
+        {"hook": {"type": "webhook", "url": "https://me:literal-secret@example.com"}},
+        "HOOK_LOGIN",
+    ),
+    "exporters": ({"otlp": {"headers": "authorization=literal-secret"}}, "OTEL_EXPORTER_OTLP_HEADERS"),
+    "exporters of a login": ({"elasticsearch": {"url": "https://me:literal-secret@example.com"}}, "username"),
+}
+
+
+@pytest.mark.parametrize("case", SECRETS)
+def test_a_secret_is_refused(case: str, home: Path, run: Run) -> None:
+    """Before anything is written, with where it belongs; the screen does not show it either. It makes no difference
+    that a variable stands in for it now."""
+    value, said = SECRETS[case]
+    done = run(
+        "config",
+        "set",
+        f"performance.{case.partition(' ')[0]}",
+        json.dumps(value),
+        env={"OTEL_EXPORTER_OTLP_HEADERS": "a=b"},
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert "literal-secret" not in done.stderr
+    assert list((home / ".claude").iterdir()) == []
+
+
+WRONG: dict[str, tuple[object, list[str]]] = {
+    "channels": (
+        {
+            "team": {"type": "slak"},
+            "mail": {
+                "type": "email", "host": "${HOST}", "port": "${PORT}", "from": "${FROM}", "to": "${TO}", "sucject": "x",
+            },
+        },
+        ['team: type "slak" does not exist; did you mean slack?', "mail: there is no field sucject"],
+    ),
+    "exporters": (
+        {"datdog": {}, "elasticsearch": {"username": "me", "index": "A B", "url": "${URL}"}, "prometheus": 5},
+        [
+            "performance.exporters: there is no datdog; did you mean datadog?",
+            "performance.exporters: prometheus: must be an object, not a number",
+            "performance.exporters: elasticsearch: index must be of small letters",
+        ],
+    ),
+    "alerts": (
+        {"succes-rate": True, "p95-latency": {"threshold": "high"}, "no-data": True},
+        [
+            "performance.alerts: succes-rate: is no rule of ours; did you mean success-rate?",
+            "performance.alerts: p95-latency: threshold must be a number",
+        ],
+    ),
+    "schedule": (
+        {"ingset": "5m", "alerts": 5, "archive": "off", "\x1b[31m": "1h"},
+        [
+            "performance.schedule: there is no job ingset",
+            "performance.schedule: alerts must be a length of time",
+            r"performance.schedule: there is no job \x1b[31m",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", WRONG)
+def test_what_is_wrong_is_a_warning_and_is_set(part: str, home: Path, run: Run) -> None:
+    """A line for each; none for a variable that is not set, since it may be set where the scheduler runs."""
+    value, expected = WRONG[part]
+    done = run("config", "set", f"performance.{part}", json.dumps(value))
+    assert done.returncode == 0
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(expected)
+    for line, said in zip(lines, expected, strict=True):
+        assert line.startswith(f"warning: {said}")
+    assert json.loads((home / ".claude" / "claude.json").read_text())["performance"][part] == value
+
+
+GOOD = {
+    "channels": {"team": {"type": "slack", "webhook_url": "${HOOK}"}},
+    "exporters": {"otlp": {"headers": "${HEADERS}"}, "prometheus": {"gateway": "${GATEWAY}"}, "datadog": {}},
+    "alerts": {"success-rate": True},
+    "schedule": {"ingest": "5m"},
+}
+
+
+@pytest.mark.parametrize("part", GOOD)
+def test_nothing_is_said_of_what_is_right(part: str, run: Run) -> None:
+    """Also where it needs variables that are not set here."""
+    done = run("config", "set", f"performance.{part}", json.dumps(GOOD[part]))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_channels_are_shown_as_none(run: Run) -> None:
+    """As every other default."""
+    assert "performance.channels = {}  (default)" in run("config", "list").stdout.splitlines()
