@@ -114,15 +114,15 @@ def _rich_table(table: Table, available: int) -> tuple[Any, int]:
 
 def _fitted(widths: list[int], columns: Sequence[Column], available: int) -> tuple[int, list[int]]:
     """The gap between columns, and their widths: the widest names give first. Where one would get less than its least
-    width, the columns stand as close as they can."""
-    found = widths
-    for gap in (2, 1):
-        found = _narrowed(widths, columns, sum(widths) + gap * (len(widths) - 1) - available)
-        if gap == 1 or all(
-            width >= min(wanted, column.least) for width, wanted, column in zip(found, widths, columns, strict=True)
-        ):
-            break
-    return gap, found
+    width, or there is too little room even so, the columns stand as close as they can."""
+    gaps = 2 * (len(widths) - 1)
+    found = _narrowed(widths, columns, sum(widths) + gaps - available)
+    is_enough = all(
+        width >= min(wanted, column.least) for width, wanted, column in zip(found, widths, columns, strict=True)
+    )
+    if is_enough and sum(found) + gaps <= available:
+        return 2, found
+    return 1, _narrowed(widths, columns, sum(widths) + gaps // 2 - available)
 
 
 def _narrowed(widths: list[int], columns: Sequence[Column], excess: int) -> list[int]:

@@ -159,32 +159,36 @@ def test_a_scheduler_without_its_port_says_so(database: Database, location: str,
     assert (finding["level"], finding["text"]) == ("problem", said)
 
 
-def a_run(job: str, started_us: int, outcome: str, problem: str | None = None, *, is_over: bool = True) -> JobRun:
-    """A run of a job."""
+def a_run(job: str, ago_us: int, outcome: str, problem: str | None = None, *, is_over: bool = True) -> JobRun:
+    """A run of a job that began so long ago."""
+    started_us = now_us() - ago_us
     finished_us = started_us + 1 if is_over else None
     return JobRun(f"{job}-{started_us}", job, "here", 1, started_us, finished_us, outcome, "{}", problem)
 
 
-HEALTH: dict[str, tuple[list[JobRun], list[str]]] = {
-    "never ran": ([], []),
-    "well": ([a_run("ingest", now_us(), "failed", "x"), a_run("ingest", now_us() + 1, "ok")], []),
-    "failed": ([a_run("ingest", now_us(), "ok"), a_run("ingest", now_us() + 1, "failed", "x")], ["ingest failed: x"]),
+HEALTH: dict[str, tuple[Callable[[], list[JobRun]], list[str]]] = {
+    "never ran": (list, []),
+    "well": (lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "ok")], []),
+    "failed": (lambda: [a_run("ingest", 9, "ok"), a_run("ingest", 0, "failed", "x")], ["ingest failed: x"]),
     "fails again and again": (
-        [a_run("ingest", now_us(), "failed", "x"), a_run("ingest", now_us() + 9, "running", is_over=False)],
+        lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "running", is_over=False)],
         ["ingest failed: x"],
     ),
-    "late": ([a_run("ingest", now_us() - HOUR_US, "ok")], ["ingest is late"]),
-    "in hand for long": ([a_run("ingest", now_us() - HOUR_US, "running", is_over=False)], []),
-    "off": ([a_run("archive", now_us() - 2 * DAY_US, "failed", "x")], []),
+    "late": (lambda: [a_run("ingest", HOUR_US, "ok")], ["ingest is late"]),
+    "in hand for long": (lambda: [a_run("ingest", HOUR_US, "running", is_over=False)], []),
+    "off": (lambda: [a_run("archive", 2 * DAY_US, "failed", "x")], []),
 }
+"""What ran, made when a test begins, and what is wrong then."""
 
 
 @pytest.mark.parametrize(("runs", "problems"), HEALTH.values(), ids=HEALTH)
-def test_health_is_that_of_the_jobs(home: Path, tmp_path: Path, runs: list[JobRun], problems: list[str]) -> None:
+def test_health_is_that_of_the_jobs(
+    home: Path, tmp_path: Path, runs: Callable[[], list[JobRun]], problems: list[str]
+) -> None:
     """200 when all are well; 503 when one failed last, or should have begun long ago."""
     database = open_database(str(tmp_path / "m.db"))
     with database.write() as connection:
-        for run in runs:
+        for run in runs():
             store.begin(connection, run)
     with served(database.name, home, schedule={"archive": "off"}) as page:
         status, content_type, text = page("/healthz")

@@ -17,6 +17,7 @@ from claude_force.opening import open_database
 from claude_force.place import Place, place_at
 from claude_force.settings import home_at
 from claude_force.store import Store, exporting, jobs
+from claude_force.store.counting import count_waiting
 from claude_force.store.jobs import FAILED, OK
 from tests.builders import NOON_US, an_execution
 
@@ -66,6 +67,8 @@ def test_a_job_that_failed_is_found_while_it_is_on(place: Place) -> None:
 def test_a_target_that_has_not_had_all_for_a_day_is_found(place: Place) -> None:
     """With how much waits, or that what was there before does; what is due is no longer than a day is in order."""
     with place.database.write() as connection:
+        connection.wait_for_turn()
+        count_waiting(connection)
         exporting.begin(connection, "datadog", "here", NOON_US, 0)
         exporting.begin(connection, "elasticsearch", "there", NOON_US, None)
     assert levels(watching.unpushed(place, NOON_US + DAY_US // 2)) == []
