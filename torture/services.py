@@ -96,7 +96,7 @@ class Services:
         return [
             request
             for request, answer in zip(server.requests, answers, strict=True)
-            if answer.fault is None and answer.status < 300
+            if answer.fault is None and answer.status < 300 and _is_whole(request)
         ]
 
 
@@ -104,6 +104,11 @@ def _agent_in(text: str) -> str:
     found = _AGENT.search(text)
     assert found is not None
     return found[0]
+
+
+def _is_whole(request: Received) -> bool:
+    """Whether all of it arrived: a sender that is killed may leave a head without its body."""
+    return len(request.body) == int(request.headers.get("content-length", 0))
 
 
 def _of_event(event: Mapping[str, Any]) -> Heard:
