@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import NamedTuple
 
 from claude_force.clock import DAY_US, SECOND_US, local_zone
@@ -42,6 +44,8 @@ class Job:
     every_us: int
     purpose: str
     run: Callable[[Place, Now], Round]
+    modules: tuple[str, ...]
+    """What its rounds import, in our package."""
     exporter: str | None = None
     """The exporter of claude.json that it is for: without that the job is off."""
 
@@ -114,22 +118,51 @@ def push_once(kind: str, place: Place, now: Now) -> Round:
     return Round(pushed.counts, pushed.remarks)
 
 
+_TALKERS = {
+    "prometheus": ("prometheus", "prometheus_text"),
+    "datadog": ("datadog", "dogstatsd"),
+    "elasticsearch": ("elasticsearch", "elastic_client", "elastic_index"),
+    "otlp": ("otlp", "otlp_points", "otlp_transport"),
+}
+"""The modules of each kind of target."""
+
+
 def _push_job(kind: str) -> Job:
-    return Job(f"push-{kind}", MINUTE_US, f"push to {kind}", partial(push_once, kind), kind)
+    modules = tuple(f"export.{name}" for name in _TALKERS[kind])
+    return Job(f"push-{kind}", MINUTE_US, f"push to {kind}", partial(push_once, kind), modules, kind)
 
 
 JOBS = {
     job.name: job
     for job in (
-        Job("ingest", 30 * SECOND_US, "read what is new in every source", ingest_once),
-        Job("alerts", MINUTE_US, "evaluate the alert rules, and tell what is due", alerts_once),
-        Job("baseline", DAY_US, "keep a snapshot to compare with", baseline_once),
-        Job("archive", DAY_US, "move executions older than archive_after_days", archive_once),
-        Job("maintenance", DAY_US, "tidy the database, and back it up", maintenance_once),
+        Job("ingest", 30 * SECOND_US, "read what is new in every source", ingest_once, ("ingest", "passes")),
+        Job(
+            "alerts",
+            MINUTE_US,
+            "evaluate the alert rules, and tell what is due",
+            alerts_once,
+            ("alerts.outbox", "alerts.round"),
+        ),
+        Job("baseline", DAY_US, "keep a snapshot to compare with", baseline_once, ("baselines",)),
+        Job("archive", DAY_US, "move executions older than archive_after_days", archive_once, ("archive",)),
+        Job(
+            "maintenance",
+            DAY_US,
+            "tidy the database, and back it up",
+            maintenance_once,
+            ("daemon.backups", "store.alerts", "store.jobs"),
+        ),
         *map(_push_job, KINDS),
     )
 }
 """Every job, by its name."""
+
+
+def load(job: Job) -> None:
+    """Import what the rounds of a job need. A library that is not installed is said by the round itself."""
+    for name in job.modules:
+        with suppress(ImportError):
+            import_module(f"claude_force.{name}")
 
 
 def jobs_at(place: Place) -> dict[str, Job]:

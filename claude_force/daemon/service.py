@@ -24,7 +24,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from claude_force.clock import SECOND_US, moment_of, now_us
 from claude_force.daemon.instance import running_instance
-from claude_force.daemon.jobs import JOBS
+from claude_force.daemon.jobs import JOBS, load
 from claude_force.daemon.metrics_page import metrics_page
 from claude_force.daemon.running import SCHEDULER, FindPlace, begun, intervals, run_job
 from claude_force.database import Database
@@ -117,6 +117,9 @@ class _Service:
     def run_until(self, stop: threading.Event) -> None:
         """Run the jobs until the event, or until the lock is lost, and finish those in hand."""
         for name in self._every_us:
+            # Before there are threads: two that import a package and a module in it at once wait for each other, and
+            # Python lets one of them fail.
+            load(JOBS[name])
             self._scheduler.add_job(
                 self._run,
                 IntervalTrigger(seconds=self._every_us[name] / SECOND_US, timezone=UTC),

@@ -7,6 +7,8 @@ import json
 import os
 import plistlib
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -406,3 +408,32 @@ def test_no_unit_for_other_systems(home: Path) -> None:
     """Elsewhere it says what to run at login."""
     with pytest.raises(SchedulerError, match=r"scheduler start"):
         unit_of(a_place(home), None, "win32")
+
+
+_ROUNDS = """
+import sys
+from claude_force.clock import now_us
+from claude_force.daemon.jobs import JOBS, load
+from claude_force.place import place_at
+from claude_force.settings import find_home
+from claude_force.store import jobs
+
+place, _ = place_at(find_home(), None)
+names = [name for name, job in JOBS.items() if job.exporter in (None, "prometheus")]
+for name in names:
+    load(JOBS[name])
+loaded = set(sys.modules)
+for name in names:
+    JOBS[name].run(place, now_us)
+print(*sorted(name for name in set(sys.modules) - loaded if name.startswith("claude_force")))
+"""
+
+
+def test_a_round_imports_nothing_that_was_not_loaded_before(home: Path) -> None:
+    """The rounds run in threads at once, where two that import the same from two ends would stop each other."""
+    configure(home, exporters={"prometheus": {"textfile": "figures.prom"}}, archive_after_days=30)
+    Store(open_database(str(home / ".claude" / "metrics" / "metrics.db"))).add([an_execution()])
+    done = subprocess.run(
+        [sys.executable, "-c", _ROUNDS], cwd=home, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == []
