@@ -21,6 +21,7 @@ from claude_force.database import Database
 from claude_force.escape import plain
 from claude_force.export import feed
 from claude_force.export.base import Now, Progress, Pushed, require
+from claude_force.export.bounded import OTHER
 from claude_force.export.dogstatsd import LOGGER, PORT, Agent, client_of
 from claude_force.export.feed import Entry
 from claude_force.network.fields import Fields, Known
@@ -51,7 +52,6 @@ TAG_LIMIT = 200
 NAMES_LIMIT = 1000
 """So many agents, and so many models, are told apart in one push; what comes after them is `other`."""
 
-OTHER = "other"
 _UNTAGGED = re.compile(r"[^\w:./-]")
 """What DataDog itself makes an underscore of; among it is all that the protocol has a meaning for."""
 

@@ -56,12 +56,11 @@ class Batch:
 
 @dataclass(slots=True)
 class Feed:
-    """The executions that a target is to get. `is_new_place` says that the target begins with this push."""
+    """The executions that a target is to get."""
 
     database: Database
     state: ExporterState
     now: Now
-    is_new_place: bool
     gone: int = field(default=0, init=False)
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -160,12 +159,11 @@ def opened(database: Database, kind: str, destination: str, now: Now, since_us: 
             connection.wait_for_turn()
             count_waiting(connection)
             state = exports.exporter(connection, database, kind)
-            is_new = state is None or state.destination != destination
-            if is_new:
+            if state is None or state.destination != destination:
                 exporting.begin(connection, kind, destination, now(), since_us)
                 state = exports.exporter(connection, database, kind)
         assert state is not None
-        yield Feed(database, state, now, is_new)
+        yield Feed(database, state, now)
 
 
 def number_due(database: Database, kind: str, destination: str, since_us: int | None) -> int:

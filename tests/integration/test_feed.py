@@ -335,7 +335,7 @@ def test_what_came_in_as_a_target_began_is_sent_once(database: Database, store: 
         exporting.begin(connection, "test", "here", NOW_US, NOON_US)
         state = exports.exporter(connection, database, "test")
     assert state is not None
-    feed, sent = Feed(database, state, lambda: NOW_US, is_new_place=True), []
+    feed, sent = Feed(database, state, lambda: NOW_US), []
     for batch in feed.batches(50):
         sent += [entry.row[0] for entry in batch.entries]
         feed.settle(batch)
