@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trustme
 from aiosmtpd.controller import Controller
@@ -59,16 +59,43 @@ class Received:
         return json.loads(self.body)
 
 
-class ScriptedServer(ThreadingHTTPServer):
-    """What `scripted` gives: `url`, and the `requests` so far."""
+class LocalServer(ThreadingHTTPServer):
+    """A server on a free port of 127.0.0.1. `is_over` is set when it ends, so that what hangs on purpose goes on."""
 
     daemon_threads = True
 
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.is_over = threading.Event()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away, or refuses the certificate, is part of the test."""
+
+
+S = TypeVar("S", bound=LocalServer)
+
+
+@contextmanager
+def serving(server: S) -> Iterator[S]:
+    """The server while it answers, in a thread of its own."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.is_over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class ScriptedServer(LocalServer):
+    """What `scripted` gives: `url`, and the `requests` so far."""
+
     def __init__(self, replies: Sequence[int | str | Reply], context: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.replies = [_reply(reply) for reply in replies]
         self.requests: list[Received] = []
-        self.is_over = threading.Event()
         self._lock = threading.Lock()
         self._context = context
         self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{self.server_port}/"
@@ -85,9 +112,6 @@ class ScriptedServer(ThreadingHTTPServer):
             request = self._context.wrap_socket(request, server_side=True)
         with request:
             super().finish_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away, or refuses the certificate, is part of the test."""
 
 
 def _reply(reply: int | str | Reply) -> Reply:
@@ -145,16 +169,8 @@ def scripted(
     replies: Sequence[int | str | Reply] = (200,), context: ssl.SSLContext | None = None
 ) -> Iterator[ScriptedServer]:
     """An HTTP server with these answers; over TLS where it gets a context, as `Authority.context` makes one."""
-    server = ScriptedServer(replies, context)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(ScriptedServer(replies, context)) as server:
         yield server
-    finally:
-        server.is_over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def unused_port() -> int:

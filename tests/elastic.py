@@ -21,11 +21,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.counterparts import HANG
+from tests.counterparts import HANG, LocalServer, serving
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,11 @@ class Each:
 Fault = str | Status | Cut | Each
 
 
-class FakeElasticsearch(ThreadingHTTPServer):
+class FakeElasticsearch(LocalServer):
     """What `elastic` gives: the `documents` by id, what was created, and what was asked."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.documents: dict[str, dict[str, Any]] = {}
         self.indices: dict[str, dict[str, Any]] = {}
@@ -72,12 +70,8 @@ class FakeElasticsearch(ThreadingHTTPServer):
         self.asked: list[tuple[str, str]] = []
         self.bulks: list[list[tuple[str, str]]] = []
         self.headers: dict[str, str] = {}
-        self.is_over = threading.Event()
         self.on_bulk: Callable[[int], None] = lambda _: None
         self.lock = threading.Lock()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is part of the test."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -210,13 +204,5 @@ def refusal(status: int, kind: str = "security_exception", reason: str = "no") -
 @contextmanager
 def elastic() -> Iterator[FakeElasticsearch]:
     """An Elasticsearch of the test, empty and well."""
-    server = FakeElasticsearch()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(FakeElasticsearch()) as server:
         yield server
-    finally:
-        server.is_over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
