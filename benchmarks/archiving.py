@@ -20,13 +20,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from claude_force import query
-from claude_force.archive import archive_once, read_archive
 from claude_force.clock import DAY_US
-from claude_force.sources.jsonl import BATCH
-from claude_force.sqlite import SqliteDatabase
-from claude_force.sqlite_connection import SqliteConnection
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.archive import archive_once, read_archive
+from claude_force.database.sqlite.connection import SqliteConnection
+from claude_force.database.sqlite.database import SqliteDatabase
+from claude_force.database.writes import Store
+from claude_force.ingest.jsonl_source import BATCH
 
 
 class TimedDatabase(SqliteDatabase):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from claude_force.opening import open_database
-from claude_force.record import ExecutionMetrics, fresh_uid
-from claude_force.store import rows, writing
+from claude_force.database.open import open_database
+from claude_force.database.writes import executions as rows
+from claude_force.database.writes import store as writing
+from claude_force.executions.record import ExecutionMetrics, fresh_uid
 
 COUNT = 3000
 STEP_US = 9_000_000

@@ -18,12 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from claude_force import query
 from claude_force.clock import SECOND_US
-from claude_force.dashboard.figures import SPANS, Span, read_figures
-from claude_force.dashboard.frame import View, draw
-from claude_force.database import Database
-from claude_force.opening import open_database
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.reports.dashboard.frame import View, draw
+from claude_force.reports.dashboard.snapshot import SPANS, Span, read_figures
 
 _TIMES = 25
 

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.workspace import Workspace
 from claude_force.clock import HOUR_US
-from claude_force.export.exposition import read
-from claude_force.export.prometheus_text import encode
-from claude_force.opening import open_database
+from claude_force.database.open import open_database
+from claude_force.exporters.metrics import read
+from claude_force.exporters.prometheus.text_format import encode
 
 COUNTS = (10_000, 1_000_000)
 SEED = 42

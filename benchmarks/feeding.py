@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from claude_force.database import Database
-from claude_force.export.feed import opened
-from claude_force.opening import open_database
-from claude_force.record import ExecutionMetrics, Row, fresh_uid, to_row
-from claude_force.sources.jsonl import BATCH
-from claude_force.store import Store
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.executions.record import ExecutionMetrics, Row, fresh_uid, to_row
+from claude_force.exporters.queue import opened
+from claude_force.ingest.jsonl_source import BATCH
 
 START_US = 1_762_000_000_000_000
 ONE_BY_ONE = 3000

@@ -22,13 +22,13 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import generate
-from claude_force.database import Row
-from claude_force.pricing import PriceTable
-from claude_force.rollup import spread_bins, spread_cells, sum_up
-from claude_force.sources.jsonl import JsonlSource
-from claude_force.sqlite import SqliteDatabase
-from claude_force.sqlite_connection import SqliteConnection
-from claude_force.store import Store
+from claude_force.database.contract import Row
+from claude_force.database.sqlite.connection import SqliteConnection
+from claude_force.database.sqlite.database import SqliteDatabase
+from claude_force.database.writes import Store
+from claude_force.executions.pricing import PriceTable
+from claude_force.executions.rollups import spread_bins, spread_cells, sum_up
+from claude_force.ingest.jsonl_source import JsonlSource
 
 COUNT = 200_000
 HISTORY = 1_000_000

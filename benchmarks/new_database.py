@@ -8,9 +8,12 @@ import tempfile
 import time
 from pathlib import Path
 
-SCRIPT = "import sys, pathlib; from claude_force.sqlite import create_file; create_file(pathlib.Path(sys.argv[1]))"
+SCRIPT = (
+    "import sys, pathlib; from claude_force.database.sqlite.database import create_file;"
+    "create_file(pathlib.Path(sys.argv[1]))"
+)
 ALEMBIC = (
-    "import sys, pathlib; from claude_force.migrate import sqlite_connection, upgrade_connection;"
+    "import sys, pathlib; from claude_force.database.migrate import sqlite_connection, upgrade_connection;"
     "path = pathlib.Path(sys.argv[1]); path.touch();\n"
     "with sqlite_connection(path) as connection: upgrade_connection(connection, 'head')"
 )

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from claude_force.baselines.comparison import REGRESSED, compare
-from claude_force.baselines.readings import Reading
-from claude_force.rollup import bins_of
+from claude_force.analytics.baselines.check import REGRESSED, compare
+from claude_force.analytics.baselines.parse import Reading
+from claude_force.executions.histogram import bins_of
 
 SEED = 7
 SIGMA = 0.8

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from claude_force.errors import OutputError
-from claude_force.escape import for_json
-from claude_force.private_files import replacing
+from claude_force.files import replacing
+from claude_force.text import for_json
 
 
 def is_unicode(file: TextIO) -> bool:

@@ -1,6 +1,6 @@
 """Write, or with --check compare, the files that follow from the code.
 
-- `claude_force/sqlite_head.sql`: the schema of a new SQLite database, as the migrations build it.
+- `claude_force/database/sqlite/head.sql`: the schema of a new SQLite database, as the migrations build it.
 - `docs/cli.md`: the command line reference, from the command tree.
 - the table of cases in `docs/reliability.md`, from `tests/cases.py`.
 - the outputs in `README.md`: what follows a `$` line in a `console` block is what the command prints.
@@ -22,7 +22,7 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-HEAD_SCHEMA = ROOT / "claude_force" / "sqlite_head.sql"
+HEAD_SCHEMA = ROOT / "claude_force" / "database" / "sqlite" / "head.sql"
 REFERENCE = ROOT / "docs" / "cli.md"
 README = ROOT / "README.md"
 RELIABILITY = ROOT / "docs" / "reliability.md"
@@ -32,9 +32,9 @@ _CONSOLE = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 
 def head_schema() -> str:
     """The statements that make an empty file a database at head: what the migrations leave behind."""
-    from claude_force.database import VERSION_TABLE
-    from claude_force.migrate import sqlite_connection, upgrade_connection
-    from claude_force.sqlite import APPLICATION_ID
+    from claude_force.database.migrate import sqlite_connection, upgrade_connection
+    from claude_force.database.revisions import VERSION_TABLE
+    from claude_force.database.sqlite.database import APPLICATION_ID
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "head.db"

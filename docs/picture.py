@@ -19,12 +19,12 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from claude_force import query
-from claude_force.alert_rows import AlertRow
 from claude_force.clock import SECOND_US
-from claude_force.dashboard.figures import Figures, read_figures
-from claude_force.dashboard.frame import View, draw
-from claude_force.opening import open_database
+from claude_force.database import queries as query
+from claude_force.database.open import open_database
+from claude_force.database.rows.alerts import AlertRow
+from claude_force.reports.dashboard.frame import View, draw
+from claude_force.reports.dashboard.snapshot import Figures, read_figures
 from docs.generate import ROOT, prepare_home, run_shell
 
 PICTURE = ROOT / "docs" / "pictures" / "dashboard.svg"

@@ -1,9 +1,9 @@
-"""alembic's entry point. Everything is in `claude_force.migrate`, so that every way in takes the same path."""
+"""alembic's entry point. Everything is in `claude_force.database.migrate`, so that every way in takes the same path."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from claude_force import migrate
+from claude_force.database import migrate
 
 migrate.run_in_alembic(context)

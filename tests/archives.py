@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC
 from pathlib import Path
 
-from claude_force import query
-from claude_force.archive import read_archive
-from claude_force.bridge import encode_row
 from claude_force.clock import instant_formatter
-from claude_force.database import Database, Row
-from claude_force.query import Filter
+from claude_force.database import queries as query
+from claude_force.database.archive import read_archive
+from claude_force.database.contract import Database, Row
+from claude_force.database.queries import Filter
+from claude_force.executions.jsonl.codec import encode_row
 
 
 def stored_lines(database: Database) -> list[bytes]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from claude_force.notice import Notice
-from claude_force.record import ExecutionMetrics, fresh_uid
+from claude_force.alerts.notification import Notice
+from claude_force.executions.record import ExecutionMetrics, fresh_uid
 
 NOON_US = 1_762_000_000_000_000
 """2025-11-01T12:26:40Z."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from claude_force.database import Database
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.counterparts import Authority
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
 

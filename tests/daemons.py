@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from claude_force.database import Database
-from claude_force.query import jobs as query
-from claude_force.result import JobRun
+from claude_force.database.contract import Database
+from claude_force.database.queries import jobs as query
+from claude_force.database.rows.jobs import JobRun
 from tests.conftest import PROGRAM
 
 R = TypeVar("R")

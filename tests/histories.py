@@ -8,12 +8,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from claude_force import migrate
-from claude_force.database import Database
-from claude_force.opening import open_database
-from claude_force.record import FIELDS, ExecutionMetrics, as_mapping, identity_bytes
-from claude_force.server import ServerDatabase
-from claude_force.sqlite import APPLICATION_ID, SqliteDatabase
+from claude_force.database import migrate
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.postgres import ServerDatabase
+from claude_force.database.sqlite.database import APPLICATION_ID, SqliteDatabase
+from claude_force.executions.record import FIELDS, ExecutionMetrics, as_mapping, identity_bytes
 from tests.builders import NOON_US, an_execution
 
 

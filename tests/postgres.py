@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from claude_force.opening import open_database
+from claude_force.database.open import open_database
 
 TEMPLATE_AT_HEAD = "template_at_head"
 """The database of a server that new ones at head are copied from."""
@@ -31,7 +31,7 @@ def running_server() -> Iterator[str]:
 
     server = get_server(folder / "data", cleanup_mode="stop")
     try:
-        from claude_force import migrate
+        from claude_force.database import migrate
 
         admin = server.get_uri()
         execute_sql(admin, f"CREATE DATABASE {TEMPLATE_AT_HEAD}")

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from claude_force import ingest, query
-from claude_force.bridge import columns_of
 from claude_force.clock import instant_formatter
-from claude_force.pricing import PriceTable
-from claude_force.query import Filter
-from claude_force.record import CLAUDE_CODE
-from claude_force.sources import transcripts
-from claude_force.sources.claude_code import TranscriptSource
-from claude_force.sources.following import FoundFile
-from claude_force.sources.loading import RejectLog
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
+from claude_force.executions.jsonl.codec import columns_of
+from claude_force.executions.pricing import PriceTable
+from claude_force.executions.record import CLAUDE_CODE
+from claude_force.ingest import run as ingest
+from claude_force.ingest.loader import RejectLog
+from claude_force.ingest.tail import FoundFile
+from claude_force.ingest.transcripts import locate as transcripts
+from claude_force.ingest.transcripts.source import TranscriptSource
 from tests.conftest import Run
 
 Line = dict[str, Any]

@@ -15,13 +15,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from claude_force import query
 from claude_force.clock import DAY_US, HOUR_US
-from claude_force.database import Database
-from claude_force.opening import open_database
-from claude_force.query import Filter, proof
-from claude_force.result import Totals
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.writes import Store
+from claude_force.executions.totals import Totals
 from tests.archives import archived_lines, stored_lines
 from tests.builders import an_execution
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server

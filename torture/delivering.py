@@ -23,19 +23,19 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
+from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.evaluation import evaluate
+from claude_force.alerts.notification import Notice
 from claude_force.clock import SECOND_US
-from claude_force.database import Database
-from claude_force.doctor import watching
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import alerts as query
+from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
+from claude_force.database.workspace import place_at
+from claude_force.database.writes import Store
+from claude_force.doctor import monitoring as watching
 from claude_force.network.outcome import Outcome
-from claude_force.notice import Notice
-from claude_force.notify.base import Channel
-from claude_force.opening import open_database
-from claude_force.place import place_at
-from claude_force.query import alerts as query
-from claude_force.settings import Home
-from claude_force.store import Store
+from claude_force.settings.home import Home
 from tests.builders import NOON_US, an_execution
 from torture.campaign import Effort, Figure, say
 from torture.services import Heard, Services, services

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from claude_force.archive import read_archive
-from claude_force.database import HEAD
+from claude_force.database.archive import read_archive
+from claude_force.database.open import open_database
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.revisions import HEAD
 from claude_force.errors import ClaudeForceError
-from claude_force.opening import open_database
-from claude_force.query import proof
-from claude_force.record import FIELDS
+from claude_force.executions.record import FIELDS
 from torture.campaign import say
 
 

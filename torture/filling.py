@@ -23,8 +23,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_force.bridge import encode_line
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.executions.jsonl.codec import encode_line
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.builders import NOON_US, an_execution
 from torture.campaign import Effort, Figure, say
 from torture.evidence import damage, difference, name_of, stored, waiting

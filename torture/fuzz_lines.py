@@ -21,8 +21,8 @@ MISSING = "atheris is not installed; pip install atheris (it has wheels for Linu
 
 def read_executions(data: bytes) -> None:
     """What an import makes of bytes. Raises AssertionError where a line is neither accepted nor refused."""
-    from claude_force.sources.jsonl import JsonlSource
-    from claude_force.sources.lines import BOM
+    from claude_force.executions.jsonl.lines import BOM
+    from claude_force.ingest.jsonl_source import JsonlSource
 
     batches = list(JsonlSource(UTC).read(io.BytesIO(data)))
     lines = sum(bool(line.strip(b" \t\r")) for line in data.removeprefix(BOM).split(b"\n"))
@@ -33,9 +33,9 @@ def read_executions(data: bytes) -> None:
 
 def read_transcript(data: bytes) -> None:
     """What a pass makes of bytes. Raises AssertionError where a line is not counted."""
-    from claude_force.sources.claude_code import TranscriptSource
-    from claude_force.sources.following import begin, found_file
-    from claude_force.sources.responses import Place
+    from claude_force.ingest.tail import begin, found_file
+    from claude_force.ingest.transcripts.responses import Place
+    from claude_force.ingest.transcripts.source import TranscriptSource
 
     with tempfile.TemporaryFile() as stream:
         stream.write(data + b"\n")
@@ -59,8 +59,7 @@ def main() -> None:
     except ImportError:
         sys.exit(MISSING)
     with atheris.instrument_imports(include=["claude_force"]):
-        import claude_force.sources.claude_code
-        import claude_force.sources.jsonl  # noqa: F401 - so that both are instrumented
+        import claude_force.ingest.jsonl_source  # noqa: F401 - so that both are instrumented
     atheris.Setup(sys.argv, read_one)
     atheris.Fuzz()
 

@@ -24,19 +24,20 @@ from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from claude_force import query
-from claude_force.database import Database
-from claude_force.ingest import TranscriptPass
-from claude_force.opening import open_database
-from claude_force.pricing import PriceTable
-from claude_force.query import Filter, proof
-from claude_force.record import FIELDS
-from claude_force.sources import transcripts
-from claude_force.sources.claude_code import TranscriptSource
-from claude_force.sources.jsonl import Batch, JsonlSource
-from claude_force.sources.lines import BOM, LINE_LIMIT_BYTES
-from claude_force.sources.loading import RejectLog, load
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.writes import Store
+from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES
+from claude_force.executions.pricing import PriceTable
+from claude_force.executions.record import FIELDS
+from claude_force.ingest.jsonl_source import Batch, JsonlSource
+from claude_force.ingest.loader import RejectLog, load
+from claude_force.ingest.run import TranscriptPass
+from claude_force.ingest.transcripts import locate as transcripts
+from claude_force.ingest.transcripts.source import TranscriptSource
 from tests.builders import a_line
 from tests.conftest import EXAMPLES
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server

@@ -18,14 +18,15 @@ from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 
-from claude_force.bridge import columns_of
 from claude_force.clock import instant_formatter
-from claude_force.ingest import JSONL, known_cursors
-from claude_force.opening import open_database
-from claude_force.query import Filter, iterate_rows, proof
-from claude_force.record import CLAUDE_CODE
-from claude_force.settings import host_name
-from claude_force.sources.following import begin, found_file
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter, iterate_rows
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.executions.jsonl.codec import columns_of
+from claude_force.executions.origin import host_name
+from claude_force.executions.record import CLAUDE_CODE
+from claude_force.ingest.run import JSONL, known_cursors
+from claude_force.ingest.tail import begin, found_file
 from tests.growing import Writer
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
 from tests.transcripts import tokens_of

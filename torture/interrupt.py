@@ -19,10 +19,10 @@ from typing import Any
 import alembic.command
 from sqlalchemy import Connection, event, inspect, text
 
-from claude_force import migrate
-from claude_force.database import Database
+from claude_force.database import migrate
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
 from claude_force.errors import ClaudeForceError
-from claude_force.opening import open_database
 from tests.histories import connected
 
 _STOPPED, _FAILED = 1, 2

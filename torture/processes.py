@@ -5,14 +5,14 @@ from __future__ import annotations
 import multiprocessing
 from multiprocessing.context import ForkServerContext
 
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from torture.evidence import name_of, uid_of
 
 _IMPORTED = [
     *(f"claude_force.{name}" for name in (
-        "alerts.outbox", "alerts.round", "analytics", "archive", "daemon.running", "daemon.service",
-        "doctor.watching",
-        "ingest", "notify.email", "passes", "performance_tracker", "server", "sqlite",
+        "alerts.channels.email", "alerts.check", "alerts.outbox", "analytics.reports", "database.archive",
+        "database.postgres", "database.sqlite.database", "doctor.monitoring", "ingest.plan", "ingest.run",
+        "performance_tracker", "scheduler.runs", "scheduler.service",
     )),
     "email.message", "genai_prices.data", "httpx2", "psycopg", "smtplib", "sqlalchemy.dialects.postgresql.psycopg",
 ]  # fmt: skip

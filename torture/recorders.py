@@ -25,11 +25,11 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from claude_force.database import HEAD, REVISIONS, VERSION_TABLE
+from claude_force.database.open import open_database
+from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
+from claude_force.database.sqlite.database import create_file
 from claude_force.errors import ClaudeForceError
-from claude_force.opening import open_database
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.sqlite import create_file
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
 from torture.campaign import Effort, Figure, say
 from torture.evidence import Difference, damage, difference, name_of, stored, waiting

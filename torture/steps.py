@@ -16,14 +16,14 @@ from datetime import UTC
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_force.bridge import encode_line
 from claude_force.cli.root import main
 from claude_force.clock import DAY_US
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from claude_force.errors import ClaudeForceError
-from claude_force.opening import open_database
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.record import ExecutionMetrics
-from claude_force.store import Store
+from claude_force.executions.jsonl.codec import encode_line
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.builders import NOON_US, an_execution
 from tests.histories import a_labelled_history
 

@@ -9,15 +9,15 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from claude_force.alerts.channels.base import Channel
+from claude_force.alerts.channels.settings import load_channels
+from claude_force.alerts.check import Watch
 from claude_force.alerts.evaluation import Told, evaluate
 from claude_force.alerts.outbox import deliver
-from claude_force.alerts.round import Watch
 from claude_force.alerts.rules import load_rules
-from claude_force.database import Database
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
 from claude_force.network.connection import Patience
-from claude_force.notify.base import Channel
-from claude_force.notify.configuration import load_channels
-from claude_force.opening import open_database
 
 IMPATIENT = Patience(0.5, 1.0)
 """How long a channel waits here: a hanging service costs a campaign no ten seconds."""

@@ -12,9 +12,9 @@ import sys
 
 from sqlalchemy import Engine, event
 
-from claude_force import migrate
-from claude_force.database import VERSION_TABLE
-from claude_force.opening import open_database
+from claude_force.database import migrate
+from claude_force.database.open import open_database
+from claude_force.database.revisions import VERSION_TABLE
 
 PROCESSES = 6
 

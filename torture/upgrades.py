@@ -19,10 +19,10 @@ from itertools import count, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from claude_force import migrate
-from claude_force.database import REVISIONS
+from claude_force.database import migrate
+from claude_force.database.open import open_database
+from claude_force.database.revisions import REVISIONS
 from claude_force.errors import ClaudeForceError
-from claude_force.opening import open_database
 from tests.histories import a_labelled_history, an_old_file, connected
 from tests.postgres import TEMPLATE_BARE, new_database, running_server
 from torture.campaign import Effort, Figure, say

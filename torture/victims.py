@@ -58,13 +58,14 @@ def live_in(home: Path) -> None:
 
 def ingest(home: Path, location: str) -> None:
     """One pass over everything, as the job of the scheduler does it, again and again until nothing is new."""
-    from claude_force import ingest as package
     from claude_force.clock import now_us
-    from claude_force.daemon.jobs import JOBS
-    from claude_force.daemon.running import run_job
-    from claude_force.place import place_at
-    from claude_force.settings import find_home
-    from claude_force.sources import claude_code, jsonl
+    from claude_force.database.workspace import place_at
+    from claude_force.ingest import jsonl_source as jsonl
+    from claude_force.ingest import run as package
+    from claude_force.ingest.transcripts import source as claude_code
+    from claude_force.scheduler.jobs import JOBS
+    from claude_force.scheduler.runs import run_job
+    from claude_force.settings.home import find_home
 
     live_in(home)
     jsonl.BATCH = claude_code.CHUNK_LINES = package.SIGHTINGS_AT_ONCE = package.FILES_AT_ONCE = LINES_AT_ONCE
@@ -77,10 +78,11 @@ def ingest(home: Path, location: str) -> None:
 
 def schedule(home: Path, location: str) -> None:
     """The whole scheduler, which ingests every second."""
-    from claude_force.daemon.service import serve
-    from claude_force.place import place_at
-    from claude_force.settings import find_home
-    from claude_force.sources import claude_code, jsonl
+    from claude_force.database.workspace import place_at
+    from claude_force.ingest import jsonl_source as jsonl
+    from claude_force.ingest.transcripts import source as claude_code
+    from claude_force.scheduler.service import serve
+    from claude_force.settings.home import find_home
 
     live_in(home)
     jsonl.BATCH = claude_code.CHUNK_LINES = LINES_AT_ONCE
@@ -96,8 +98,8 @@ def program(home: Path, location: str) -> None:
 
 def archive(location: str, folder: Path, now_us: int) -> None:
     """Archive everything."""
-    from claude_force import archive as package
-    from claude_force.opening import open_database
+    from claude_force.database import archive as package
+    from claude_force.database.open import open_database
 
     package.AT_ONCE = EXECUTIONS_AT_ONCE
     with_database = open_database(location)
@@ -111,10 +113,10 @@ def restore(location: str, files: list[Path], now_us: int) -> None:
     import gzip
     from datetime import UTC
 
-    from claude_force.opening import open_database
-    from claude_force.sources import jsonl
-    from claude_force.sources.loading import load
-    from claude_force.store import Store
+    from claude_force.database.open import open_database
+    from claude_force.database.writes import Store
+    from claude_force.ingest import jsonl_source as jsonl
+    from claude_force.ingest.loader import load
 
     jsonl.BATCH = EXECUTIONS_AT_ONCE
     store = Store(open_database(location))

@@ -13,10 +13,10 @@ from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
-from claude_force import query
-from claude_force.opening import open_database
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.query import Filter
+from claude_force.database import queries as query
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from torture.campaign import Effort, Figure
 from torture.evidence import damage, difference, name_of, stored, waiting
 from torture.processes import fork_context, record_one

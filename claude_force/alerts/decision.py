@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule
 from claude_force.clock import DAY_US
-from claude_force.notice import Action
 
 RESOLVED_SHOWN_US = DAY_US
 """For so long a resolved alert is called so; then it is ok."""

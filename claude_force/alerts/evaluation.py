@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from claude_force.alert_rows import DELIVERED, WAITING, AlertRow, Delivery, EventRow
 from claude_force.alerts import wording
 from claude_force.alerts.decision import Decision, Measurement, Reason, State, Status, decide, end
-from claude_force.alerts.measuring import Found, Label, measure, measured_nothing
+from claude_force.alerts.measure import Found, Label, measure, measured_nothing
+from claude_force.alerts.notification import Notice
 from claude_force.alerts.rules import Rule
-from claude_force.database import Connection, Database
-from claude_force.notice import Notice
-from claude_force.query import alerts as query
-from claude_force.record import UNKNOWN, fresh_uid
-from claude_force.result import Totals
-from claude_force.store import alerts as store
+from claude_force.database.contract import Connection, Database
+from claude_force.database.queries import alerts as query
+from claude_force.database.rows.alerts import DELIVERED, WAITING, AlertRow, Delivery, EventRow
+from claude_force.database.writes import alerts as store
+from claude_force.executions.record import UNKNOWN, fresh_uid
+from claude_force.executions.totals import Totals
 
 ONE_CHANNEL = "@"
 """An alert that is checked for one channel alone goes by RULE@CHANNEL: what was said on another is not known to it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from claude_force import amounts
+from claude_force import formatting as amounts
 
 
 @dataclass(frozen=True, slots=True)

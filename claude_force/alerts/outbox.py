@@ -15,14 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
+from claude_force.alerts.channels.base import Channel
+from claude_force.alerts.notification import Notice
 from claude_force.clock import DAY_US, SECOND_US
-from claude_force.database import Database
+from claude_force.database.contract import Database
+from claude_force.database.queries import alerts as query
+from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
+from claude_force.database.writes import alerts as store
 from claude_force.network.outcome import Outcome
-from claude_force.notice import Notice
-from claude_force.notify.base import Channel
-from claude_force.query import alerts as query
-from claude_force.store import alerts as store
 
 LEASE_US = 45 * SECOND_US
 """For so long nobody else sends what a sender has taken; longer than any channel takes."""

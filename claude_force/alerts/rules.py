@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
 from claude_force.alerts.metrics import METRICS, Metric
+from claude_force.alerts.notification import Severity
 from claude_force.clock import HOUR_US, SECOND_US, parse_span
-from claude_force.escape import for_terminal
-from claude_force.notice import Severity
-from claude_force.query import Dimension
-from claude_force.record import kind_of, model_family
+from claude_force.database.queries import Dimension
+from claude_force.executions.record import model_family
+from claude_force.text import for_terminal, kind_of
 
 Operator = Literal[">", ">=", "<", "<="]
 Period = Literal["day", "month"]

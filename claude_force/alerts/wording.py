@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from claude_force import amounts
-from claude_force.alert_rows import EventRow
+from claude_force import formatting as amounts
 from claude_force.alerts.decision import Measurement, Reason
-from claude_force.alerts.measuring import Found
+from claude_force.alerts.measure import Found
+from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule
 from claude_force.clock import span_name
-from claude_force.notice import Action
-from claude_force.record import UNKNOWN
+from claude_force.database.rows.alerts import EventRow
+from claude_force.executions.record import UNKNOWN
 
 _CALENDAR = {"day": "Today", "month": "This month"}
 

@@ -11,13 +11,13 @@ import click
 from claude_force import clock
 from claude_force.cli.options import database_option, find_place
 from claude_force.errors import ClaudeForceError, SettingsError
-from claude_force.escape import for_terminal
+from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
+    from claude_force.alerts.check import Watch
     from claude_force.alerts.evaluation import Evaluation
     from claude_force.alerts.outbox import Sent
-    from claude_force.alerts.round import Watch
-    from claude_force.place import Place
+    from claude_force.database.workspace import Place
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -37,7 +37,7 @@ def _complete_channels(context: click.Context, _: click.Parameter, typed: str) -
         found = find_place(context.params.get("location")).settings.channels
     except ClaudeForceError:
         return []
-    from claude_force.alerts.round import FROM_ENVIRONMENT
+    from claude_force.alerts.check import FROM_ENVIRONMENT
 
     return sorted(name for name in {*found, *FROM_ENVIRONMENT} if name.startswith(typed))
 
@@ -70,9 +70,9 @@ def list_(as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts list
     """
-    from claude_force.alerts.round import look_at, watch_of
-    from claude_force.cli.alert_layout import alert_dict, list_page
-    from claude_force.render import write_page
+    from claude_force.alerts.check import look_at, watch_of
+    from claude_force.reports.layouts.alerts import alert_dict, list_page
+    from claude_force.reports.render import write_page
 
     place = find_place(location)
     watch = watch_of(place)
@@ -138,8 +138,8 @@ def check(
     Example:
       claude-force alerts check --dry-run
     """
+    from claude_force.alerts.check import evaluate_at, for_channel, look_at, part_of, watch_of
     from claude_force.alerts.outbox import deliver
-    from claude_force.alerts.round import evaluate_at, for_channel, look_at, part_of, watch_of
 
     place = find_place(location)
     watch = watch_of(place)
@@ -160,7 +160,7 @@ def check(
 
 
 def _say_check(found: Evaluation, sent: list[Sent], watch: Watch, *, dry_run: bool, as_json: bool) -> None:
-    from claude_force.cli.alert_layout import alert_dict, alert_line
+    from claude_force.reports.layouts.alerts import alert_dict, alert_line
 
     if as_json:
         messages = [{"channel": item.channel, "alerts": item.notices, **item.outcome._asdict()} for item in sent]
@@ -195,11 +195,11 @@ def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts history --days 30
     """
-    from claude_force.alert_rows import FAILED
-    from claude_force.alerts.round import watch_of
-    from claude_force.cli.alert_layout import delivery_dict, event_dict, history_page
-    from claude_force.query import alerts as query
-    from claude_force.render import write_page
+    from claude_force.alerts.check import watch_of
+    from claude_force.database.queries import alerts as query
+    from claude_force.database.rows.alerts import FAILED
+    from claude_force.reports.layouts.alerts import delivery_dict, event_dict, history_page
+    from claude_force.reports.render import write_page
 
     place = find_place(location)
     since_us = clock.now_us() - days * clock.DAY_US
@@ -227,8 +227,8 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
     Example:
       claude-force alerts silence success-rate --for 2h --comment "release"
     """
-    from claude_force.alert_rows import Silence
-    from claude_force.store import alerts as store
+    from claude_force.database.rows.alerts import Silence
+    from claude_force.database.writes import alerts as store
 
     place, now_us = find_place(location), clock.now_us()
     _refuse_unknown(place, name)
@@ -262,7 +262,7 @@ def unsilence(name: str, location: str | None) -> None:
     Example:
       claude-force alerts unsilence success-rate
     """
-    from claude_force.store import alerts as store
+    from claude_force.database.writes import alerts as store
 
     place = find_place(location)
     with place.database.write() as connection:
@@ -284,7 +284,7 @@ def test(channel: str, location: str | None) -> None:
     Example:
       claude-force alerts test slack
     """
-    from claude_force.alerts.round import send_test, watch_of
+    from claude_force.alerts.check import send_test, watch_of
 
     place = find_place(location)
     outcome = send_test(place, watch_of(place), channel, clock.now_us())
@@ -305,10 +305,10 @@ def explain(name: str, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts explain success-rate
     """
-    from claude_force.alerts.round import look_at, part_of, watch_of
-    from claude_force.cli.alert_layout import alert_dict, delivery_dict, explain_page
-    from claude_force.query import alerts as query
-    from claude_force.render import write_page
+    from claude_force.alerts.check import look_at, part_of, watch_of
+    from claude_force.database.queries import alerts as query
+    from claude_force.reports.layouts.alerts import alert_dict, delivery_dict, explain_page
+    from claude_force.reports.render import write_page
 
     place, now_us = find_place(location), clock.now_us()
     whole = watch_of(place)

@@ -11,22 +11,15 @@ from typing import Any
 
 import click
 
-from claude_force import analytics as reports
-from claude_force import query
-from claude_force.analytics import INTERVALS, SORT_KEYS, SortKey
-from claude_force.cli.options import (
-    Layout,
-    Request,
-    archived_lines,
-    filter_options,
-    refuse_database,
-    report_options,
-    show,
-)
-from claude_force.clock import ALL_TIME, Window, last_window
-from claude_force.escape import for_terminal
-from claude_force.intervals import Interval
-from claude_force.query import Dimension
+from claude_force.analytics import reports
+from claude_force.analytics.reports import INTERVALS, SORT_KEYS, SortKey
+from claude_force.cli.options import archived_lines, filter_options, refuse_database, report_options, show
+from claude_force.database import queries as query
+from claude_force.database.queries import Dimension
+from claude_force.executions.intervals import Interval
+from claude_force.reports.layouts.base import Layout, Request
+from claude_force.text import for_terminal
+from claude_force.windows import ALL_TIME, Window, last_window
 
 _LIMIT = click.IntRange(1)
 _RECENT_DAYS = 3
@@ -44,7 +37,7 @@ def _look(make: str, *arguments: Any) -> Callable[[], Layout]:
     """A layout that is made when it is asked for: JSON needs none, and loading it takes longer than the question."""
 
     def look() -> Layout:
-        found: Layout = getattr(import_module("claude_force.cli.layout"), make)(*arguments)
+        found: Layout = getattr(import_module("claude_force.reports.layouts.analytics"), make)(*arguments)
         return found
 
     return look
@@ -223,8 +216,8 @@ def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
       claude-force analytics blocks --recent
     """
     # Here, so that the other reports do not load it.
-    from claude_force import session_blocks
-    from claude_force.cli.block_layout import blocks_layout
+    from claude_force.analytics import blocks as session_blocks
+    from claude_force.reports.layouts.blocks import blocks_layout
 
     window = _period_of_blocks(request.chosen.window, recent, active, request.now_us)
     request = replace(request, chosen=replace(request.chosen, window=window))
@@ -259,8 +252,8 @@ def export(
     Example:
       claude-force analytics export --format csv --output metrics.csv
     """
-    from claude_force.amounts import quantity
-    from claude_force.export import files
+    from claude_force.executions import export as files
+    from claude_force.formatting import quantity
 
     if as_json and form not in (None, "json"):
         raise click.UsageError("--json and --format contradict each other")

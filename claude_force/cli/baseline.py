@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from claude_force import clock
+from claude_force import clock, windows
 from claude_force.cli.options import (
     PLAIN_NAME,
-    Request,
     database_option,
     filter_options,
     find_place,
@@ -23,16 +22,17 @@ from claude_force.cli.options import (
     refuse_two_formats,
     timezone_option,
 )
-from claude_force.clock import ALL_TIME
 from claude_force.errors import BaselineError, ClaudeForceError
-from claude_force.escape import for_terminal
+from claude_force.reports.layouts.base import Request
+from claude_force.text import for_terminal
+from claude_force.windows import ALL_TIME
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from claude_force.baseline_rows import Baseline
-    from claude_force.baselines import Check
-    from claude_force.database import Connection
+    from claude_force.analytics.baselines import Check
+    from claude_force.database.contract import Connection
+    from claude_force.database.rows.baselines import Baseline
 
 FORMATS = ("table", "json", "markdown", "junit", "github")
 _SUFFIXES = {".json": "json", ".md": "markdown", ".xml": "junit", ".txt": "table"}
@@ -46,7 +46,7 @@ def complete_baselines(context: click.Context, _: click.Parameter, typed: str) -
     """The names of baselines that begin with what was typed."""
     from click.shell_completion import CompletionItem
 
-    from claude_force.query import baselines as query
+    from claude_force.database.queries import baselines as query
 
     try:
         with find_place(context.params.get("location")).database.read() as connection:
@@ -89,9 +89,9 @@ def create(request: Request, name: str | None) -> None:
     Example:
       claude-force baseline create release-2.1 --days 14 --agent python-expert
     """
-    from claude_force.amounts import quantity
-    from claude_force.baselines import create
-    from claude_force.baselines.snapshots import MINIMUM_SAMPLES, subject
+    from claude_force.analytics.baselines import create
+    from claude_force.analytics.baselines.snapshots import MINIMUM_SAMPLES, subject
+    from claude_force.formatting import quantity
 
     made = create(request.place.database, name, _within(request, _DAYS).chosen, request.now_us, request.zone)
     first, last = (clock.moment_of(at, request.zone).date() for at in (made.start_us, made.end_us))
@@ -105,7 +105,7 @@ def _within(request: Request, days: int) -> Request:
     """The request, of the last so many days where it asks for no period."""
     if request.chosen.window != ALL_TIME:
         return request
-    return replace(request, chosen=replace(request.chosen, window=clock.last_window(request.now_us, days=days)))
+    return replace(request, chosen=replace(request.chosen, window=windows.last_window(request.now_us, days=days)))
 
 
 @baseline.command("list")
@@ -120,7 +120,7 @@ def list_(with_automatic: bool, as_json: bool, zone_name: str | None, location: 
     Example:
       claude-force baseline list --all
     """
-    from claude_force.query import baselines as query
+    from claude_force.database.queries import baselines as query
 
     zone = clock.zone_of(zone_name)
     with find_place(location).database.read() as connection:
@@ -128,15 +128,15 @@ def list_(with_automatic: bool, as_json: bool, zone_name: str | None, location: 
     shown = [head for head in heads if with_automatic or not head.is_automatic]
     folded = [head for head in heads if not with_automatic and head.is_automatic]
     if as_json:
-        from claude_force.baselines.snapshots import head_dict
+        from claude_force.analytics.baselines.snapshots import head_dict
 
         found = {"baselines": [head_dict(head, zone) for head in shown], "automatic_not_shown": len(folded)}
         click.echo(json.dumps(found, indent=2))
     elif not heads:
         click.echo("No baselines yet. Make one:\n  claude-force baseline create")
     else:
-        from claude_force.cli.baseline_layout import list_page
-        from claude_force.render import write_page
+        from claude_force.reports.layouts.baselines import list_page
+        from claude_force.reports.render import write_page
 
         write_page(list_page(shown, folded, zone), sys.stdout)
 
@@ -172,12 +172,12 @@ def show(
         found = _one_of(_chosen_from(connection, name, agent, model))
     with open_output(output) as file:
         if as_json or form_of(output, _SUFFIXES) == "json":
-            from claude_force.baselines.snapshots import head_dict
+            from claude_force.analytics.baselines.snapshots import head_dict
 
             write_json({**found.snapshot, **head_dict(found, zone)}, file)
         else:
-            from claude_force.cli.baseline_layout import baseline_page
-            from claude_force.render import write_markdown, write_page
+            from claude_force.reports.layouts.baselines import baseline_page
+            from claude_force.reports.render import write_markdown, write_page
 
             write = write_markdown if form_of(output, _SUFFIXES) == "markdown" else write_page
             write(baseline_page(found, zone), file)
@@ -200,9 +200,9 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
     Example:
       claude-force baseline delete release-2.1 --dry-run
     """
-    from claude_force.amounts import quantity
-    from claude_force.baselines.snapshots import subject
-    from claude_force.store import baselines as store
+    from claude_force.analytics.baselines.snapshots import subject
+    from claude_force.database.writes import baselines as store
+    from claude_force.formatting import quantity
 
     database = find_place(location).database
     with database.read() as connection:
@@ -244,8 +244,8 @@ def check(
     Example:
       claude-force baseline check --baseline baseline.json --days 7 --format github
     """
-    from claude_force.baselines import check
-    from claude_force.baselines.comparison import REGRESSED
+    from claude_force.analytics.baselines import check
+    from claude_force.analytics.baselines.check import REGRESSED
 
     refuse_two_formats(form, as_json)
     if not (math.isfinite(threshold) and 1 <= threshold <= 1000):
@@ -266,7 +266,7 @@ def _write(found: Check, request: Request, form: str, output: Path | None) -> No
         if form == "json":
             write_json(found.to_dict() | {"filters": found.filters, "timezone": str(request.zone)}, file)
         else:
-            from claude_force.cli.baseline_layout import write_check
+            from claude_force.reports.layouts.baselines import write_check
 
             write_check(found, form, file)
     if output:
@@ -275,7 +275,7 @@ def _write(found: Check, request: Request, form: str, output: Path | None) -> No
 
 def _chosen_from(connection: Connection, name: str, agent: str | None, model: str | None) -> list[Baseline]:
     """The baselines of a name, of this agent and model where these are given."""
-    from claude_force.baselines.snapshots import find_named, subject
+    from claude_force.analytics.baselines.snapshots import find_named, subject
 
     found = find_named(connection, name)
     chosen = [one for one in found if agent in (None, one.agent_name) and model in (None, one.model)]
@@ -289,7 +289,7 @@ def _one_of(found: list[Baseline]) -> Baseline:
     """That of all executions where there are several."""
     plain = [one for one in found if not (one.agent_name or one.model)]
     if len(found) > 1 and not plain:
-        from claude_force.baselines.snapshots import subject
+        from claude_force.analytics.baselines.snapshots import subject
 
         there = "; ".join(subject(one) for one in found[:5])
         raise BaselineError(for_terminal(f"{found[0].name} is of: {there}; give --agent or --model"))

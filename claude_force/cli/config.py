@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from claude_force import settings
 from claude_force.errors import SettingsError
-from claude_force.escape import for_terminal
-from claude_force.settings import KEYS, SECTION, Home, Settings, Value, find_home, load_settings
+from claude_force.settings import claude_json as settings
+from claude_force.settings.claude_json import KEYS, SECTION, Settings, Value, load_settings
+from claude_force.settings.home import Home, find_home
+from claude_force.settings.location import without_password
+from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
-    from claude_force.network.fields import Problems
+    from claude_force.settings.fields import Problems
 
 CHANNELS, EXPORTERS = f"{SECTION}.channels", f"{SECTION}.exporters"
 ALERTS, SCHEDULE = f"{SECTION}.alerts", f"{SECTION}.schedule"
@@ -84,21 +86,21 @@ def _problems_of(key: str, value: Value, home: Home) -> Problems | None:
     if key not in (CHANNELS, EXPORTERS, ALERTS, SCHEDULE):
         return None
     assert isinstance(value, dict)
-    from claude_force.network.fields import Problems
+    from claude_force.settings.fields import Problems
 
     if key == CHANNELS:
-        from claude_force.notify import configuration as notify
+        from claude_force.alerts.channels import settings as notify
 
         return notify.problems_of(value, os.environ, home.folder)
     if key == EXPORTERS:
-        from claude_force.export import configuration as export
+        from claude_force.exporters import settings as export
 
         return export.problems_of(value, os.environ, home.folder)
     if key == ALERTS:
         from claude_force.alerts.rules import load_rules
 
         return Problems([], list(load_rules(value)[1].values()))
-    from claude_force.daemon.running import problems_of
+    from claude_force.scheduler.runs import problems_of
 
     return Problems([], problems_of(value))
 
@@ -172,9 +174,9 @@ def _printable(key: str, value: Value | None) -> Value | None:
     if key not in (CHANNELS, EXPORTERS) or not isinstance(value, dict) or not value:
         return value
     if key == CHANNELS:
-        from claude_force.notify.configuration import shown
+        from claude_force.alerts.channels.settings import shown
     else:
-        from claude_force.export.configuration import shown
+        from claude_force.exporters.settings import shown
     return shown(value)
 
 
@@ -188,4 +190,4 @@ def _shown(value: Value | None) -> str:
         return ""
     if isinstance(value, (bool, int)):
         return str(value).lower()
-    return json.dumps(value) if isinstance(value, dict) else settings.without_password(value)
+    return json.dumps(value) if isinstance(value, dict) else without_password(value)

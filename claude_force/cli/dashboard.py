@@ -11,12 +11,12 @@ import click
 
 from claude_force import clock
 from claude_force.cli.options import database_option, find_place, timezone_option
-from claude_force.dashboard.figures import SORT_KEYS, SPANS, Span, read_figures
+from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Span, read_figures
 
 if TYPE_CHECKING:
-    from claude_force.analytics import SortKey
-    from claude_force.dashboard.frame import View
-    from claude_force.database import Database
+    from claude_force.analytics.reports import SortKey
+    from claude_force.database.contract import Database
+    from claude_force.reports.dashboard.frame import View
 
 _REFRESH_S = click.FloatRange(0.5, 3600)
 _USUAL_HEIGHT = 24
@@ -59,8 +59,8 @@ def dashboard(
     Example:
       claude-force dashboard --window 7d --sort cost
     """
-    from claude_force.dashboard.frame import View
-    from claude_force.dashboard.live import run
+    from claude_force.reports.dashboard.app import run
+    from claude_force.reports.dashboard.frame import View
 
     place, zone = find_place(location), clock.zone_of(zone_name)
     if once or not _is_screen():
@@ -75,8 +75,8 @@ def _is_screen() -> bool:
 
 
 def _print_once(database: Database, view: View) -> None:
-    from claude_force.dashboard.frame import LEAST_WIDTH
-    from claude_force.dashboard.live import show_once
+    from claude_force.reports.dashboard.app import show_once
+    from claude_force.reports.dashboard.frame import LEAST_WIDTH
 
     columns, lines = shutil.get_terminal_size((80, 24))
     # A line is for the prompt that follows, as one is for the keys of a live frame.

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from claude_force import clock, query
+from claude_force import clock, windows
 from claude_force.cli.options import database_option, find_place, progress_bar, timezone_option
-from claude_force.database import HEAD
+from claude_force.database import queries as query
+from claude_force.database.queries import Filter
+from claude_force.database.revisions import HEAD
+from claude_force.database.workspace import Place
 from claude_force.errors import DatabaseMissing, InvalidWindow
-from claude_force.escape import for_terminal
-from claude_force.place import Place
-from claude_force.query import Filter
-from claude_force.record import dollars
+from claude_force.executions.record import dollars
+from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
-    from claude_force.pricing import PriceTable
-    from claude_force.render import Page
-    from claude_force.repricing import Change, Preview
+    from claude_force.database.reprice import Change, Preview
+    from claude_force.executions.pricing import PriceTable
+    from claude_force.reports.render import Page
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -77,7 +78,7 @@ def upgrade(location: str | None) -> None:
     Example:
       claude-force db upgrade
     """
-    from claude_force import migrate
+    from claude_force.database import migrate
 
     database = find_place(location).database
     result = migrate.upgrade(database)
@@ -101,7 +102,7 @@ def check(as_json: bool, location: str | None) -> None:
     Example:
       claude-force db check
     """
-    from claude_force.query import proof
+    from claude_force.database.queries import verify_rollups as proof
 
     database = find_place(location).database
     found = database.revision()
@@ -132,8 +133,8 @@ def rebuild(location: str | None) -> None:
     Example:
       claude-force db rebuild
     """
-    from claude_force.amounts import quantity
-    from claude_force.store import Store
+    from claude_force.database.writes import Store
+    from claude_force.formatting import quantity
 
     database = find_place(location).database
     if not database.exists():
@@ -171,10 +172,10 @@ def reprice(
     Example:
       claude-force db reprice --model claude-opus-4-6 --since 2026-01-01 --dry-run
     """
-    from claude_force import repricing
-    from claude_force.analytics import known_names
-    from claude_force.pricing import PriceTable
-    from claude_force.render import write_page
+    from claude_force.analytics.reports import known_names
+    from claude_force.database import reprice as repricing
+    from claude_force.executions.pricing import PriceTable
+    from claude_force.reports.render import write_page
 
     place = find_place(location)
     chosen = Filter(_since(since, zone_name), models=models)
@@ -195,10 +196,10 @@ def reprice(
         _refuse_unasked()
 
 
-def _since(since: str | None, zone_name: str | None) -> clock.Window:
+def _since(since: str | None, zone_name: str | None) -> windows.Window:
     zone = clock.zone_of(zone_name)
     try:
-        return clock.ALL_TIME if since is None else clock.dated_window(since, None, zone)
+        return windows.ALL_TIME if since is None else windows.dated_window(since, None, zone)
     except InvalidWindow as error:
         # It speaks of the option that reports have.
         raise InvalidWindow(str(error).replace("--start", "--since", 1)) from None
@@ -223,16 +224,16 @@ def _refuse_unasked() -> None:
 
 
 def _reprice(place: Place, prices: PriceTable, chosen: Filter, expected: int) -> int:
-    from claude_force import repricing
-    from claude_force.store import Store
+    from claude_force.database import reprice as repricing
+    from claude_force.database.writes import Store
 
     with progress_bar(expected, "Repricing") as advance:
         return repricing.apply(Store(place.database), prices, chosen, advance)
 
 
 def _preview_page(found: Preview, overrides: int) -> Page:
-    from claude_force.amounts import count, quantity
-    from claude_force.render import Column, Page, Section, Table
+    from claude_force.formatting import count, quantity
+    from claude_force.reports.render import Column, Page, Section, Table
 
     own = f", and {quantity(overrides, 'price')} of claude.json" if overrides else ""
     page = Page(f"Repricing (genai-prices {found.price_version}{own})")
@@ -254,7 +255,7 @@ def _preview_page(found: Preview, overrides: int) -> Page:
 
 
 def _change_row(name: str, change: Change) -> list[str]:
-    from claude_force.amounts import count, money
+    from claude_force.formatting import count, money
 
     difference = dollars(change.difference_nanousd)
     return [
@@ -313,7 +314,7 @@ def restore(source: Path, dry_run: bool, yes: bool, location: str | None) -> Non
 
 def _restore_preview(place: Place, source: Path) -> list[str]:
     """The backup, and what it would take the place of. Raises DatabaseError where it cannot be restored."""
-    from claude_force.restoring import restorable
+    from claude_force.database.restore import restorable
 
     restorable(place.database, source)
     return [f"Backup:    {_described(source)}", f"Replaces:  {_described(Path(place.location))}"]
@@ -321,9 +322,9 @@ def _restore_preview(place: Place, source: Path) -> list[str]:
 
 def _described(path: Path) -> str:
     """A database in a line: how much is in it, and until when; what is wrong with one that cannot be read."""
-    from claude_force.amounts import quantity, size
+    from claude_force.database.open import open_database
     from claude_force.errors import DatabaseError
-    from claude_force.opening import open_database
+    from claude_force.formatting import quantity, size
 
     if not path.exists():
         return f"{path}: there is none"
@@ -337,9 +338,9 @@ def _described(path: Path) -> str:
 
 
 def _restore(place: Place, source: Path) -> None:
-    from claude_force.daemon.running import SCHEDULER
+    from claude_force.database.restore import restore
     from claude_force.errors import SchedulerError
-    from claude_force.restoring import restore
+    from claude_force.scheduler.runs import SCHEDULER
 
     with place.database.sole(SCHEDULER) as is_free:
         if not is_free:

@@ -11,10 +11,10 @@ import click
 
 from claude_force import clock
 from claude_force.cli.options import database_option
-from claude_force.settings import find_home
+from claude_force.settings.home import find_home
 
 if TYPE_CHECKING:
-    from claude_force.doctor.examination import Examination
+    from claude_force.doctor.examine import Examination
 
 
 @click.command()
@@ -37,7 +37,7 @@ def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | Non
     """
     if location == "":
         raise click.UsageError("--db is empty: name a file or a postgresql:// URL")
-    from claude_force.doctor.examination import examine
+    from claude_force.doctor.examine import examine
 
     found = examine(find_home(), location, clock.now_us(), is_full=is_full)
     if bundle is not None:
@@ -46,7 +46,7 @@ def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | Non
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        from claude_force.cli.doctor_layout import lines_of
+        from claude_force.doctor.text import lines_of
 
         click.echo("\n".join(lines_of(found)))
     if found.of("problem"):

@@ -9,31 +9,31 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-from claude_force import clock, query
-from claude_force.clock import Window
+from claude_force import clock, windows
+from claude_force.analytics.fields import TITLES
+from claude_force.database import queries as query
+from claude_force.database.queries import Dimension, Filter
+from claude_force.database.workspace import Place, place_at
 from claude_force.errors import ClaudeForceError
-from claude_force.escape import for_terminal
-from claude_force.figures import TITLES
-from claude_force.place import Place, place_at
-from claude_force.query import Dimension, Filter
-from claude_force.result import Archived
-from claude_force.settings import DATABASE_VARIABLE, find_home, metrics_file
+from claude_force.executions.totals import Archived
+from claude_force.reports.layouts.base import Layout, Report, Request, explain_empty
+from claude_force.settings.home import find_home
+from claude_force.settings.location import DATABASE_VARIABLE
+from claude_force.text import for_terminal
+from claude_force.windows import Window
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
-INGEST = "claude-force ingest"
-"""What reads transcripts, as a person types it."""
 
 FORMATS = ("table", "json", "csv", "markdown")
 PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
@@ -42,40 +42,6 @@ PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
 _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
 _DAYS = click.IntRange(1, 36_500)
 _HOURS = click.IntRange(1, 876_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A report as asked for."""
-
-    place: Place
-    chosen: Filter
-    zone: tzinfo
-    now_us: int
-    form: str
-    output: Path | None
-
-
-class Report(Protocol):
-    """What a report has to offer."""
-
-    @property
-    def archived(self) -> Archived:
-        """The executions that it is about and that were archived."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report for JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a report looks: a page, rows for CSV, and whether there is anything to show."""
-
-    page: Callable[[], Any]
-    rows: Callable[[], list[dict[str, Any]]] = field(default=list)
-    empty: bool = False
-    why_empty: Callable[[], str] | None = None
-    """What to say then, if there is more to say than `explain_empty` does."""
 
 
 def find_place(location: str | None) -> Place:
@@ -107,8 +73,8 @@ def archived_lines(place: Place, found: Archived) -> list[str]:
     """What to say where archived executions are not in an answer; nothing where all are."""
     if found.is_counted or not found.executions:
         return []
-    from claude_force.amounts import quantity
-    from claude_force.archive import SUFFIX, archive_folder
+    from claude_force.database.archive import SUFFIX, archive_folder
+    from claude_force.formatting import quantity
 
     first, last = (clock.month_of(at)[0] for at in (found.first_us, found.last_us))
     months = first if first == last else f"{first} to {last}"
@@ -125,7 +91,7 @@ def archived_lines(place: Place, found: Archived) -> list[str]:
 def _show_text(
     request: Request, layout: Layout, left_out: list[str], filters: dict[str, list[str]], file: TextIO
 ) -> None:
-    from claude_force import render
+    from claude_force.reports import render
 
     if request.form == "csv":
         render.write_csv(layout.rows(), file)
@@ -151,25 +117,6 @@ def refuse_database(output: Path | None, place: Place) -> None:
     own = [os.path.realpath(f"{place.location}{suffix}") for suffix in ("", "-wal", "-shm")]
     if os.path.realpath(output) in own:
         raise click.UsageError(f"{output} is the database; name another file with --output")
-
-
-def explain_empty(request: Request) -> str:
-    """Why a report is empty, and what to do about it."""
-    database = request.place.database
-    with database.read() as connection:
-        reach = query.extent(connection)
-    if reach is not None:
-        first, last = (clock.moment_of(at, request.zone).date() for at in (reach.first_us, reach.last_us))
-        return f"No executions match. The store has some from {first} to {last}: {database.name}"
-    lines = [f"No executions yet in {database.name}", f"Read the transcripts of Claude Code:\n  {INGEST}"]
-    history = metrics_file(request.place.settings, request.place.home)
-    if history.exists():
-        lines.append(f"There is a history to import:\n  claude-force import {history}")
-    else:
-        lines.append("Record some with PerformanceTracker, or import a history:\n  claude-force import FILE")
-    if not request.place.settings.tracking_enabled:
-        lines.append("Recording is off: claude-force config set performance.tracking_enabled true")
-    return "\n".join(lines)
 
 
 @contextmanager
@@ -307,5 +254,5 @@ def _window(days: int | None, hours: int | None, start: str | None, end: str | N
     if days or hours:
         if start is not None or end is not None:
             raise click.UsageError("--days and --hours do not go with --start and --end")
-        return clock.last_window(now, days=days or 0, hours=hours or 0)
-    return clock.ALL_TIME if start is None and end is None else clock.dated_window(start, end, zone)
+        return windows.last_window(now, days=days or 0, hours=hours or 0)
+    return windows.ALL_TIME if start is None and end is None else windows.dated_window(start, end, zone)

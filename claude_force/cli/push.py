@@ -11,11 +11,11 @@ import click
 from claude_force import clock
 from claude_force.cli.lazy import LazyGroup
 from claude_force.cli.options import find_place
-from claude_force.escape import for_terminal
+from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
-    from claude_force.export.base import Pushed, Target
-    from claude_force.place import Place
+    from claude_force.database.workspace import Place
+    from claude_force.exporters.base import Pushed, Target
 
 COMMANDS = {
     "prometheus": "claude_force.cli.push_prometheus:prometheus",
@@ -40,7 +40,7 @@ def push() -> None:
 
 def target_at(place: Place, kind: str, given: dict[str, Any]) -> Target:
     """The target of a kind: what the command was given, else what the settings of the place say."""
-    from claude_force.export.configuration import target_of
+    from claude_force.exporters.settings import target_of
 
     return target_of(kind, place.settings.exporters, given, os.environ, place.home.folder)
 

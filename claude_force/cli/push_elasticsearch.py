@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from claude_force.cli.pushing_once import once_options, push_once
+from claude_force.cli.push_once import once_options, push_once
 
 
 @click.command()

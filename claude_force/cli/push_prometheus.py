@@ -11,7 +11,7 @@ from claude_force.cli.options import database_option, find_place
 from claude_force.cli.push import push_to, say_pushed, target_at
 
 if TYPE_CHECKING:
-    from claude_force.export.prometheus import Prometheus
+    from claude_force.exporters.prometheus.push import Prometheus
 
 
 @click.command()

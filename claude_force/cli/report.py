@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from claude_force.analytics import INTERVALS
+from claude_force.analytics.reports import INTERVALS
 from claude_force.cli.baseline import THRESHOLD, complete_baselines
-from claude_force.cli.options import Request, archived_lines, explain_empty, filter_options, refuse_database
-from claude_force.escape import for_terminal
-from claude_force.intervals import Interval
+from claude_force.cli.options import archived_lines, filter_options, refuse_database
+from claude_force.executions.intervals import Interval
+from claude_force.reports.layouts.base import Request, explain_empty
+from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
-    from claude_force.report.content import Content
+    from claude_force.reports.html.content import Content
 
 _STDOUT = Path("-")
 
@@ -41,10 +42,10 @@ def report(request: Request, interval: Interval | None, baseline: str | None, ou
     Example:
       claude-force report --days 30 --output report.html
     """
-    from claude_force.amounts import size
+    from claude_force.formatting import size
     from claude_force.output import open_output
-    from claude_force.report.content import Asked, gather
-    from claude_force.report.page import page
+    from claude_force.reports.html.content import Asked, gather
+    from claude_force.reports.html.page import page
 
     refuse_database(output, request.place)
     asked = Asked(request.chosen, interval, baseline, THRESHOLD, request.zone, request.now_us)
@@ -62,7 +63,7 @@ def report(request: Request, interval: Interval | None, baseline: str | None, ou
 
 def _notes(request: Request, content: Content) -> list[str]:
     """What the reports say below their figures, and what they say instead where there are none."""
-    from claude_force.cli.notes import notes
+    from claude_force.reports.layouts.notes import notes
 
     summary = content.summary
     said = [line for section in notes(summary.totals, summary.unpriced_models) for line in section.lines]

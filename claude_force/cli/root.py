@@ -15,7 +15,7 @@ import click
 from claude_force import __version__
 from claude_force.cli.lazy import LazyGroup
 from claude_force.errors import ClaudeForceError, OutputError
-from claude_force.escape import for_terminal
+from claude_force.text import for_terminal
 
 # A command loads much and throws little away: looking for cycles as often as usual takes two of its milliseconds.
 gc.set_threshold(50_000)
@@ -27,10 +27,10 @@ COMMANDS = {
     "dashboard": "claude_force.cli.dashboard:dashboard",
     "report": "claude_force.cli.report:report",
     "statusline": "claude_force.cli.statusline:statusline",
-    "ingest": "claude_force.cli.ingesting:ingest",
-    "import": "claude_force.cli.importing:import_command",
+    "ingest": "claude_force.cli.ingest:ingest",
+    "import": "claude_force.cli.import_:import_command",
     "db": "claude_force.cli.db:db",
-    "archive": "claude_force.cli.archiving:archive",
+    "archive": "claude_force.cli.archive:archive",
     "doctor": "claude_force.cli.doctor:doctor",
     "push": "claude_force.cli.push:push",
     "scheduler": "claude_force.cli.scheduler:scheduler",

@@ -12,19 +12,19 @@ import click
 
 from claude_force import clock
 from claude_force.cli.options import database_option, find_place
-from claude_force.escape import for_terminal
-from claude_force.place import Place, place_at
+from claude_force.database.workspace import Place, place_at
+from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from claude_force.result import JobRun
+    from claude_force.database.rows.jobs import JobRun
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _complete_jobs(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
-    from claude_force.daemon.jobs import JOBS
+    from claude_force.scheduler.jobs import JOBS
 
     return [name for name in JOBS if name.startswith(typed)]
 
@@ -63,14 +63,14 @@ def start(is_apart: bool, log_file: Path | None, location: str | None) -> None:
     if is_apart:
         _start_apart(place, log_file, location)
         return
-    from claude_force.daemon.service import serve
+    from claude_force.scheduler.service import serve
 
     _log_to(log_file)
     serve(place, _finder(place, location))
 
 
 def _start_apart(place: Place, log_file: Path | None, location: str | None) -> None:
-    from claude_force.daemon.instance import LOG_NAME, start_apart
+    from claude_force.scheduler.process import LOG_NAME, start_apart
 
     log_file = log_file or place.data_folder / LOG_NAME
     named = ["--db", location] if location else []
@@ -85,7 +85,7 @@ def _log_to(log_file: Path | None) -> None:
     from logging.handlers import RotatingFileHandler
 
     from claude_force.errors import OutputError
-    from claude_force.private_files import open_append
+    from claude_force.files import open_append
 
     handler: logging.Handler = logging.StreamHandler()
     if log_file is not None:
@@ -110,7 +110,7 @@ def stop(location: str | None) -> None:
     Example:
       claude-force scheduler stop
     """
-    from claude_force.daemon.instance import stop as stop_instance
+    from claude_force.scheduler.process import stop as stop_instance
 
     place = find_place(location)
     found = stop_instance(place.database)
@@ -129,9 +129,9 @@ def status(as_json: bool, location: str | None) -> None:
     Example:
       claude-force scheduler status
     """
-    from claude_force.cli.scheduler_layout import status_page
-    from claude_force.daemon.reporting import report_of
-    from claude_force.render import write_page
+    from claude_force.cli.scheduler_status import status_page
+    from claude_force.reports.render import write_page
+    from claude_force.scheduler.status import report_of
 
     place = find_place(location)
     found = report_of(place, clock.now_us())
@@ -156,8 +156,8 @@ def run(name: str, as_json: bool, location: str | None) -> None:
     Example:
       claude-force scheduler run maintenance
     """
-    from claude_force.daemon.jobs import JOBS
-    from claude_force.daemon.running import run_job
+    from claude_force.scheduler.jobs import JOBS
+    from claude_force.scheduler.runs import run_job
 
     place = find_place(location)
     if name not in JOBS:
@@ -191,9 +191,9 @@ def jobs(as_json: bool, location: str | None) -> None:
     Example:
       claude-force scheduler jobs
     """
-    from claude_force.daemon.jobs import JOBS
-    from claude_force.daemon.running import intervals
-    from claude_force.render import Column, Page, Table, write_page
+    from claude_force.reports.render import Column, Page, Table, write_page
+    from claude_force.scheduler.jobs import JOBS
+    from claude_force.scheduler.runs import intervals
 
     every = intervals(find_place(location))
     rows = [
@@ -220,7 +220,7 @@ def install(write: bool, location: str | None) -> None:
     Example:
       claude-force scheduler install
     """
-    from claude_force.daemon.units import unit_of, write_unit
+    from claude_force.scheduler.unit_files import unit_of, write_unit
 
     unit = unit_of(find_place(location), location, sys.platform)
     if not write:

@@ -15,15 +15,17 @@ from typing import Any, NamedTuple
 
 import click
 
-from claude_force import clock, query, session_blocks
-from claude_force.amounts import count, hours_minutes, money
-from claude_force.blocks import MINUTE_US, Block
+from claude_force import clock, windows
+from claude_force.analytics import blocks as session_blocks
 from claude_force.cli.options import database_option, find_place, timezone_option
-from claude_force.clock import Window
-from claude_force.database import Database
-from claude_force.escape import for_terminal
-from claude_force.query import Filter
-from claude_force.settings import DATABASE_VARIABLE
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.executions.session_blocks import MINUTE_US, Block
+from claude_force.formatting import count, hours_minutes, money
+from claude_force.settings.location import DATABASE_VARIABLE
+from claude_force.text import for_terminal
+from claude_force.windows import Window
 
 ELSEWHERE = f"claude-force ingest makes it, {DATABASE_VARIABLE} names another"
 
@@ -99,7 +101,7 @@ def _read(database: Database, given: Any, zone: tzinfo, now_us: int) -> Stored:
     with database.read() as connection:
         session = None
         if _cost_given(given) is None and isinstance(session_id, str):
-            week = clock.last_window(now_us, days=_SESSION_DAYS)
+            week = windows.last_window(now_us, days=_SESSION_DAYS)
             found = query.totals(connection, Filter(week, workflows=(session_id,)))
             session = found.cost if found.executions else None
         today = query.totals(connection, mine).cost

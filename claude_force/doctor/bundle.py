@@ -22,24 +22,27 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from claude_force import __version__, query
-from claude_force.alerts.round import watch_of
+from claude_force import __version__
+from claude_force.alerts.channels import settings as notify
+from claude_force.alerts.check import watch_of
 from claude_force.alerts.rules import DEFAULTS
 from claude_force.clock import format_instant
-from claude_force.daemon.instance import LOG_NAME
-from claude_force.daemon.jobs import JOBS
-from claude_force.daemon.running import SCHEDULER
-from claude_force.database import Connection
-from claude_force.doctor.disguise import Disguise, definition, is_public_model
-from claude_force.doctor.examination import Examination
+from claude_force.database import queries as query
+from claude_force.database.contract import Connection
+from claude_force.database.queries import Dimension, Filter, jobs
+from claude_force.database.queries import table_sizes as sizes
+from claude_force.database.rows.jobs import JobRun
+from claude_force.database.workspace import Place
+from claude_force.doctor.anonymize import Disguise, definition, is_public_model
+from claude_force.doctor.examine import Examination
 from claude_force.errors import ClaudeForceError, OutputError
-from claude_force.export import configuration as export
-from claude_force.notify import configuration as notify
-from claude_force.place import Place
-from claude_force.private_files import replacing
-from claude_force.query import Dimension, Filter, jobs, sizes
-from claude_force.result import JobRun
-from claude_force.settings import host_name, user_folder
+from claude_force.executions.origin import host_name
+from claude_force.exporters import settings as export
+from claude_force.files import replacing
+from claude_force.scheduler.jobs import JOBS
+from claude_force.scheduler.process import LOG_NAME
+from claude_force.scheduler.runs import SCHEDULER
+from claude_force.settings.home import user_folder
 
 LOG_BYTES = 128 * 1024
 """Of the log of the scheduler the end is taken."""

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from claude_force.amounts import size
-from claude_force.database import HEAD, REVISIONS, Database
-from claude_force.doctor.copies import restore_command
+from claude_force.database.contract import Database
+from claude_force.database.revisions import HEAD, REVISIONS
+from claude_force.database.sqlite.database import CHECKPOINT_BYTES
+from claude_force.database.sqlite.open_by import openers_of
+from claude_force.database.workspace import Place
+from claude_force.doctor.backups import restore_command
 from claude_force.doctor.findings import Finding, note, ok, problem
 from claude_force.errors import DatabaseCorrupt, NotADatabase
-from claude_force.openers import openers_of
-from claude_force.place import Place
-from claude_force.sqlite import CHECKPOINT_BYTES
+from claude_force.formatting import size
 
 MEBIBYTE = 1024 * 1024
 LARGE_LOG_BYTES = 64 * MEBIBYTE

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from claude_force.clock import SECOND_US, now_us
-from claude_force.escape import plain
 from claude_force.network.connection import Deadline, Patience, Refused, explain, refuse_link_local, tls_context
 from claude_force.network.outcome import Outcome, conclude
+from claude_force.network.quiet_logging import silenced
 from claude_force.network.secret import Secret
-from claude_force.network.silence import silenced
+from claude_force.text import plain
 
 if TYPE_CHECKING:
     import httpx2

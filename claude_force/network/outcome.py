@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from claude_force.escape import plain
 from claude_force.network.secret import Secret, redact
+from claude_force.text import plain
 
 Status = Literal["delivered", "retry", "failed"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.transcripts import Passes
 
 

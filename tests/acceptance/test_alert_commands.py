@@ -12,12 +12,12 @@ import pytest
 from rich.cells import cell_len
 
 from claude_force import clock
-from claude_force.alert_rows import WAITING, Delivery
-from claude_force.opening import open_database
-from claude_force.query import alerts as query
-from claude_force.record import fresh_uid
-from claude_force.store import Store
-from claude_force.store import alerts as store_alerts
+from claude_force.database.open import open_database
+from claude_force.database.queries import alerts as query
+from claude_force.database.rows.alerts import WAITING, Delivery
+from claude_force.database.writes import Store
+from claude_force.database.writes import alerts as store_alerts
+from claude_force.executions.record import fresh_uid
 from tests.builders import a_notice, an_execution
 from tests.conftest import Run
 from tests.counterparts import ScriptedServer, scripted, unused_port

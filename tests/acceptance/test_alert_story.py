@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from claude_force.alert_rows import DELIVERED
-from claude_force.database import Database
-from claude_force.opening import open_database
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.query import alerts as query
-from claude_force.result import JobRun
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import alerts as query
+from claude_force.database.rows.alerts import DELIVERED
+from claude_force.database.rows.jobs import JobRun
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.conftest import Run
 from tests.counterparts import ScriptedServer, scripted
 from tests.daemons import eventually, last, scheduler

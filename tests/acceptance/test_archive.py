@@ -15,15 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from claude_force import query
-from claude_force.archive import archive_folder, archive_once, read_archive
-from claude_force.clock import DAY_US, HOUR_US, Window, month_of
-from claude_force.database import Database
+from claude_force.clock import DAY_US, HOUR_US, month_of
+from claude_force.database import queries as query
+from claude_force.database.archive import archive_folder, archive_once, read_archive
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.writes import Store
 from claude_force.errors import ArchiveError
-from claude_force.opening import open_database
-from claude_force.query import Filter, proof
-from claude_force.record import ExecutionMetrics, fresh_uid, to_row
-from claude_force.store import Store
+from claude_force.executions.record import ExecutionMetrics, fresh_uid, to_row
+from claude_force.windows import Window
 from tests.builders import a_line, an_execution
 from tests.conftest import EXAMPLES, ROOT, Run
 
@@ -426,7 +428,7 @@ def test_bringing_back_while_archiving_loses_nothing(database: Database, tmp_pat
 
 _RECORDER = """
 import sys
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from datetime import datetime, timedelta, timezone
 
 start = datetime(2025, 1, 20, tzinfo=timezone.utc)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from claude_force import query
-from claude_force.archive import AT_ONCE, archive_once, read_archive
 from claude_force.clock import DAY_US
-from claude_force.database import Database
-from claude_force.query import Filter, proof
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.archive import AT_ONCE, archive_once, read_archive
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.writes import Store
 from tests.archives import archived_lines, stored_lines
 from tests.builders import an_execution
 
@@ -28,8 +29,8 @@ MONTHS = (AT_ONCE + 200, 100)
 _RUN = """
 import sys
 from pathlib import Path
-from claude_force.archive import archive_once
-from claude_force.opening import open_database
+from claude_force.database.archive import archive_once
+from claude_force.database.open import open_database
 
 def step(count):
     print(count, flush=True)

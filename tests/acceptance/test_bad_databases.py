@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from claude_force import query
-from claude_force.opening import open_database
-from claude_force.query import Filter
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import Run
 from tests.postgres import execute_sql
@@ -29,7 +29,7 @@ PAGE_BYTES = 4096
 
 RECORD = """
 import json, os, sys, warnings
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 told = {}
 for place, sound in json.loads(sys.argv[1]):
     with warnings.catch_warnings(record=True) as caught:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from claude_force import query
-from claude_force.bridge import columns_of
 from claude_force.clock import instant_formatter
-from claude_force.opening import open_database
-from claude_force.query import Filter
+from claude_force.database import queries as query
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.executions.jsonl.codec import columns_of
 from tests.builders import a_line
 from tests.conftest import PROGRAM, Run
 

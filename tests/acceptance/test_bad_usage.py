@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from claude_force.opening import open_database
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.record import COST_LIMIT_NANOUSD, DURATION_LIMIT_US, TOKENS_LIMIT
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.executions.record import COST_LIMIT_NANOUSD, DURATION_LIMIT_US, TOKENS_LIMIT
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.acceptance.test_bad_databases import assert_refused, obey_permissions
 from tests.builders import NOON_US, an_execution
 from tests.conftest import PROGRAM, Run

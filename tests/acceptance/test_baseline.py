@@ -14,10 +14,10 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from claude_force import clock
-from claude_force.baselines import create_daily
+from claude_force.analytics.baselines import create_daily
 from claude_force.clock import DAY_US
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.acceptance.test_bad_usage import HOSTILE, assert_misused
 from tests.builders import an_execution
 from tests.conftest import ROOT, Run

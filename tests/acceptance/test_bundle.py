@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from claude_force import schema
-from claude_force.alert_rows import FAILED as UNDELIVERED
-from claude_force.alert_rows import Delivery, Silence
-from claude_force.opening import open_database
-from claude_force.query.sizes import TABLES
-from claude_force.result import JobRun
-from claude_force.store import Store, alerts, exporting, jobs
-from claude_force.store.jobs import FAILED
+from claude_force.database import schema
+from claude_force.database.open import open_database
+from claude_force.database.queries.table_sizes import TABLES
+from claude_force.database.rows.alerts import FAILED as UNDELIVERED
+from claude_force.database.rows.alerts import Delivery, Silence
+from claude_force.database.rows.jobs import JobRun
+from claude_force.database.writes import Store, alerts, jobs
+from claude_force.database.writes import export_queue as exporting
+from claude_force.database.writes.jobs import FAILED
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import Run
 from tests.postgres import execute_sql

@@ -18,9 +18,9 @@ import pytest
 
 from claude_force import clock
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
-from claude_force.opening import open_database
-from claude_force.record import ExecutionMetrics
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.executions.record import ExecutionMetrics
 from tests.builders import an_execution
 from tests.conftest import PROGRAM, ROOT, Run
 from tests.daemons import eventually

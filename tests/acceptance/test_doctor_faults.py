@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from claude_force.clock import DAY_US, SECOND_US, now_us
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.acceptance.test_bad_databases import PAGE_BYTES, Damage, changed, damaged
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import EXAMPLES, Run
@@ -27,7 +27,7 @@ STORED = 2000
 
 _READ = """
 import sys
-from claude_force.opening import open_database
+from claude_force.database.open import open_database
 with open_database(sys.argv[1]).read() as connection:
     connection.fetch("SELECT COUNT(*) FROM executions")
     print("reading", flush=True)

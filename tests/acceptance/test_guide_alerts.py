@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.conftest import ROOT
 from tests.counterparts import Reply, mail_server, scripted
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.conftest import PROGRAM, Run
 
 TWELVE_COLUMNS = [
@@ -57,7 +57,7 @@ def run_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 _PROGRAMMATIC = """
 from datetime import datetime, timedelta
 from pathlib import Path
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 tracker = PerformanceTracker(Path.home() / ".claude")
 every = tracker.get_all_metrics()
@@ -90,7 +90,7 @@ def test_programmatic_access(history: Path) -> None:
 
 _REGRESSIONS = """
 import json, sys
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 baseline = json.load(open(sys.argv[1]))
 current = PerformanceTracker().get_summary(days=1)
@@ -141,7 +141,7 @@ def test_regression_detection(history: Path, run: Run) -> None:
 _DASHBOARD = """
 from collections import Counter
 from datetime import datetime, timedelta
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 tracker = PerformanceTracker()
 print("Dashboard".center(70))

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from claude_force import query
-from claude_force.opening import open_database
-from claude_force.query import Filter
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
 from tests.conftest import Run
 from tests.transcripts import (
     GATEWAY_ID,

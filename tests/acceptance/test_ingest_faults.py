@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from claude_force.opening import open_database
-from claude_force.sources import transcripts
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.ingest.transcripts import locate as transcripts
 from tests.conftest import PROGRAM, Run
 from tests.growing import Writer
 from tests.transcripts import (

@@ -10,20 +10,21 @@ from typing import Any
 
 import pytest
 
-from claude_force import ingest, query
-from claude_force.cursor import Cursor
-from claude_force.database import Database
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.rows.cursor import Cursor
+from claude_force.database.writes import Store, TakenIn
 from claude_force.errors import DatabaseBusy
-from claude_force.query import Filter
-from claude_force.record import CLAUDE_CODE, Row
-from claude_force.result import Added
-from claude_force.rollup import Sums
-from claude_force.sighting import ReportedUsage, Sighting
-from claude_force.sources import transcripts
-from claude_force.sources.claude_code import CHUNK_LINES, TranscriptSource
-from claude_force.sources.jsonl import BATCH
-from claude_force.sources.loading import RejectLog
-from claude_force.store import Store, TakenIn
+from claude_force.executions.deduplication import ReportedUsage, Sighting
+from claude_force.executions.record import CLAUDE_CODE, Row
+from claude_force.executions.rollups import Sums
+from claude_force.executions.totals import Added
+from claude_force.ingest import run as ingest
+from claude_force.ingest.jsonl_source import BATCH
+from claude_force.ingest.loader import RejectLog
+from claude_force.ingest.transcripts import locate as transcripts
+from claude_force.ingest.transcripts.source import CHUNK_LINES, TranscriptSource
 from tests.builders import a_line
 from tests.conftest import EXAMPLES, Run
 from tests.transcripts import SESSION, Talk, Tokens, agent_file, main_file, notification, put

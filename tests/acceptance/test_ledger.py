@@ -244,7 +244,9 @@ def test_a_folder_that_is_named_twice_is_read_once(run: Run, home: Path) -> None
 def test_all_sources_are_read_in_one_pass(run: Run, home: Path, projects: Path) -> None:
     """What waits for the database, the file of the tracker, and transcripts."""
     folder = home / ".claude" / "metrics"
-    code = "from claude_force.performance_tracker import PerformanceTracker as T; T().record_execution('tracked')"
+    code = (
+        "from claude_force.performance_tracker.tracker import PerformanceTracker as T; T().record_execution('tracked')"
+    )
     run("db", "upgrade")
     database = Path(run("db", "path").stdout.strip())
     aside = database.with_name("aside")

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from claude_force.clock import DAY_US, HOUR_US, now_us
-from claude_force.daemon.jobs import JOBS
-from claude_force.daemon.metrics_page import metrics_page
-from claude_force.database import Database
-from claude_force.opening import open_database
-from claude_force.place import Place, place_at
-from claude_force.result import JobRun
-from claude_force.settings import find_home
-from claude_force.store import Store
-from claude_force.store import jobs as store
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.rows.jobs import JobRun
+from claude_force.database.workspace import Place, place_at
+from claude_force.database.writes import Store
+from claude_force.database.writes import jobs as store
+from claude_force.scheduler.http_endpoint import metrics_page
+from claude_force.scheduler.jobs import JOBS
+from claude_force.settings.home import find_home
 from tests.builders import an_execution
 from tests.conftest import Run
 from tests.counterparts import HANG, scripted, unused_port

@@ -17,10 +17,10 @@ import pytest
 from claude_force import clock
 from claude_force.cli.root import cli
 from claude_force.clock import DAY_US, SECOND_US
-from claude_force.opening import open_database
-from claude_force.result import JobRun
-from claude_force.store import Store
-from claude_force.store import jobs as job_runs
+from claude_force.database.open import open_database
+from claude_force.database.rows.jobs import JobRun
+from claude_force.database.writes import Store
+from claude_force.database.writes import jobs as job_runs
 from tests.acceptance.test_bad_usage import HOSTILE
 from tests.builders import an_execution
 from tests.conftest import Run

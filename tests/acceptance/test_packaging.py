@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.database import HEAD
-from claude_force.opening import open_database
-from claude_force.schema import metadata
-from claude_force.sqlite import APPLICATION_ID
+from claude_force.database.open import open_database
+from claude_force.database.revisions import HEAD
+from claude_force.database.schema import metadata
+from claude_force.database.sqlite.database import APPLICATION_ID
 from tests.builders import a_line
 from tests.conftest import ROOT, Run
 
@@ -97,14 +97,14 @@ def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
         described = archive.read(metadata).decode()
     assert {
         "claude_force/py.typed",
-        "claude_force/sqlite_head.sql",
-        "claude_force/migrations/env.py",
-        "claude_force/migrations/script.py.mako",
+        "claude_force/database/sqlite/head.sql",
+        "claude_force/database/migrations/env.py",
+        "claude_force/database/migrations/script.py.mako",
     } <= names
-    assets = (ROOT / "claude_force" / "report" / "assets").iterdir()
-    assert {f"claude_force/report/assets/{path.name}" for path in assets} <= names
+    assets = (ROOT / "claude_force" / "reports" / "html" / "assets").iterdir()
+    assert {f"claude_force/reports/html/assets/{path.name}" for path in assets} <= names
     revisions = {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")}
-    assert {f"claude_force/migrations/versions/{name}" for name in revisions} <= names
+    assert {f"claude_force/database/migrations/versions/{name}" for name in revisions} <= names
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "claude_force").rglob("*.py")}
     assert modules <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"claude_force"}
@@ -115,7 +115,7 @@ def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
 def test_the_installed_program_is_the_one_that_runs(installed: Path, home: Path) -> None:
     """Module, migrations and command are those of the new environment, not those of the source tree."""
     code = (
-        "import claude_force; from claude_force.migrate import configuration\n"
+        "import claude_force; from claude_force.database.migrate import configuration\n"
         "print(claude_force.__file__, configuration().get_main_option('script_location'))"
     )
     for found in call(home, installed / "python", "-c", code).split():

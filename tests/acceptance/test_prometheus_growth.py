@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from claude_force.clock import HOUR_US, instant_of
-from claude_force.export.exposition import read
-from claude_force.export.prometheus_text import encode
+from claude_force.exporters.metrics import read
+from claude_force.exporters.prometheus.text_format import encode
 from tests.monitoring import Samples, samples_of
 from tests.transcripts import START, Passes, Talk, Tokens, main_file, put, text_block, thinking_block, tool_block
 

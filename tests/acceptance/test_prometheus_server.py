@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from claude_force import analytics
+from claude_force.analytics import reports as analytics
 from claude_force.clock import SECOND_US, now_us
-from claude_force.database import Database
-from claude_force.opening import open_database
-from claude_force.query import Filter
-from claude_force.record import ExecutionMetrics
-from claude_force.store import Store
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
+from claude_force.executions.record import ExecutionMetrics
 from tests.builders import an_execution
 from tests.conftest import ROOT, Run
 from tests.counterparts import unused_port

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from claude_force import migrate
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.sources.ahead import SHORT_BYTES
-from claude_force.sources.jsonl import JsonlSource
+from claude_force.database import migrate
+from claude_force.ingest.jsonl_source import JsonlSource
+from claude_force.ingest.prefetch import SHORT_BYTES
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.builders import a_line
 from tests.conftest import EXAMPLES, PROGRAM, Run
 
@@ -79,7 +79,7 @@ def test_false_costs_are_not_compared_with_true_ones(run: Run) -> None:
 def test_a_forked_child_does_not_remove_its_parents_private_database(home: Path) -> None:
     """Without persistence the executions are gone with the tracker that recorded them, not with a child of it."""
     code = (
-        "import os\nfrom claude_force.performance_tracker import PerformanceTracker\n"
+        "import os\nfrom claude_force.performance_tracker.tracker import PerformanceTracker\n"
         "tracker = PerformanceTracker(enable_persistence=False)\ntracker.record_execution('a')\n"
         "child = os.fork()\nif child == 0:\n    raise SystemExit(0)\n"
         "os.waitpid(child, 0)\nprint(len(tracker.get_all_metrics()))"

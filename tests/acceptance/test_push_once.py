@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from claude_force.clock import now_us
-from claude_force.database import Database
-from claude_force.export.datadog import AT_ONCE
-from claude_force.store import Store
+from claude_force.database.contract import Database
+from claude_force.database.writes import Store
+from claude_force.exporters.datadog.push import AT_ONCE
 from tests.builders import an_execution
 from tests.conftest import PROGRAM, ROOT, Run
 from tests.counterparts import HANG, unused_port

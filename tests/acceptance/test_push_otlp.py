@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from claude_force.database import Database
-from claude_force.store import Store
+from claude_force.database.contract import Database
+from claude_force.database.writes import Store
 from tests.builders import an_execution
 from tests.conftest import Run
 from tests.counterparts import Reply, scripted, unused_port

@@ -13,13 +13,13 @@ from xml.etree.ElementTree import Element
 import pytest
 
 from claude_force import clock
-from claude_force.amounts import compact, count, duration, money, percent, unit_cost
 from claude_force.clock import DAY_US, HOUR_US
-from claude_force.escape import for_terminal
-from claude_force.opening import open_database
-from claude_force.record import PROVISIONAL, ExecutionMetrics
-from claude_force.report.tables import MOST_ROWS
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.executions.record import PROVISIONAL, ExecutionMetrics
+from claude_force.formatting import compact, count, duration, money, percent, unit_cost
+from claude_force.reports.html.tables import MOST_ROWS
+from claude_force.text import for_terminal
 from tests.acceptance.test_alert_commands import FAILURES
 from tests.acceptance.test_bad_usage import HOSTILE, assert_misused
 from tests.browser import by_id, open_page, parse, print_page, rows_of, text_of

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from claude_force.clock import HOUR_US, SECOND_US, now_us
-from claude_force.opening import open_database
-from claude_force.record import PROVISIONAL, ExecutionMetrics
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.executions.record import PROVISIONAL, ExecutionMetrics
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 

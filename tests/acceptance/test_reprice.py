@@ -154,7 +154,7 @@ def test_a_wrong_price_is_not_set(text: str, said: str, run: Run, home: Path) ->
 
 def test_a_tracker_takes_the_prices_of_the_settings(run: Run, home: Path) -> None:
     """What is recorded costs what claude.json says."""
-    from claude_force.performance_tracker import PerformanceTracker
+    from claude_force.performance_tracker.tracker import PerformanceTracker
 
     run("config", "set", "performance.cost_tracking", "true")
     run("config", "set", "performance.prices", json.dumps(OURS))

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from claude_force import query
+from claude_force.database import queries as query
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.restore import restore
+from claude_force.database.writes import Store
 from claude_force.errors import DatabaseBusy
-from claude_force.opening import open_database
-from claude_force.query import Filter, proof
-from claude_force.restoring import restore
-from claude_force.store import Store
 from tests.acceptance.test_bad_databases import DAMAGES, PAGE_BYTES, assert_refused, changed
 from tests.builders import NOON_US, an_execution
 from tests.conftest import ROOT, Run
@@ -31,7 +32,7 @@ NO_FILES = ("older", "garbage in the middle", "cut off", "a folder")
 
 _HOLD = """
 import sys
-from claude_force.opening import open_database
+from claude_force.database.open import open_database
 database = open_database(sys.argv[1])
 with database.read() as connection:
     connection.fetch("SELECT COUNT(*) FROM executions")
@@ -42,8 +43,8 @@ sys.stdin.readline()
 
 _RECORD_AT_TIMES = """
 import random, sys, time
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.builders import an_execution
 while True:
     database = open_database(sys.argv[1])
@@ -57,8 +58,8 @@ while True:
 
 _OPEN_AND_WAIT = """
 import sys
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.builders import an_execution
 waited = []
 
@@ -75,8 +76,8 @@ Store(open_database(sys.argv[1])).add([an_execution(agent_name="late")])
 
 _RECORD = """
 import sys
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.builders import an_execution
 database = open_database(sys.argv[1])
 while True:
@@ -89,9 +90,9 @@ while True:
 _KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from claude_force import sqlite
-from claude_force.opening import open_database
-from claude_force.restoring import restore
+from claude_force.database.sqlite import database as sqlite
+from claude_force.database.open import open_database
+from claude_force.database.restore import restore
 folder, step, seen = sys.argv[3], int(sys.argv[4]), 0
 sqlite._PAGES_AT_ONCE = 8
 

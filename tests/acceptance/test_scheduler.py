@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 
 from claude_force.clock import DAY_US, HOUR_US, now_us
-from claude_force.daemon.jobs import JOBS
-from claude_force.daemon.units import unit_of
-from claude_force.database import Database
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import jobs as query
+from claude_force.database.rows.jobs import JobRun
+from claude_force.database.workspace import Place, place_at
+from claude_force.database.writes import Store
+from claude_force.database.writes import jobs as store
 from claude_force.errors import SchedulerError
-from claude_force.opening import open_database
-from claude_force.place import Place, place_at
-from claude_force.query import jobs as query
-from claude_force.result import JobRun
-from claude_force.settings import find_home
-from claude_force.store import Store
-from claude_force.store import jobs as store
+from claude_force.scheduler.jobs import JOBS
+from claude_force.scheduler.unit_files import unit_of
+from claude_force.settings.home import find_home
 from tests.builders import an_execution
 from tests.conftest import Run
 from tests.daemons import eventually, is_up, last, scheduler
@@ -100,7 +100,7 @@ def test_after_a_kill_another_takes_over(database: Database, location: str, home
         eventually(lambda: is_up(database, first))
         first.kill()
         first.wait()
-    from claude_force.settings import host_name
+    from claude_force.executions.origin import host_name
 
     keep(database, a_run("ingest", now_us(), host=host_name(), outcome="running", finished_us=None))
     with scheduler(location, home) as second:
@@ -413,10 +413,10 @@ def test_no_unit_for_other_systems(home: Path) -> None:
 _ROUNDS = """
 import sys
 from claude_force.clock import now_us
-from claude_force.daemon.jobs import JOBS, load
-from claude_force.place import place_at
-from claude_force.settings import find_home
-from claude_force.store import jobs
+from claude_force.scheduler.jobs import JOBS, load
+from claude_force.database.workspace import place_at
+from claude_force.settings.home import find_home
+from claude_force.database.writes import jobs
 
 place, _ = place_at(find_home(), None)
 names = [name for name, job in JOBS.items() if job.exporter in (None, "prometheus")]

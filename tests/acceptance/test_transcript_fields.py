@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.record import task_hash
+from claude_force.executions.record import task_hash
 from tests.conftest import Run
 from tests.transcripts import (
     AGENT,

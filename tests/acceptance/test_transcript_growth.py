@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from claude_force.opening import open_database
-from claude_force.record import PROVISIONAL
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.executions.record import PROVISIONAL
 from tests.conftest import Run
 from tests.transcripts import (
     AGENT,

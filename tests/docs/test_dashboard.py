@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from claude_force.database import Database
-from claude_force.export.exposition import read
-from claude_force.export.prometheus_text import encode
+from claude_force.database.contract import Database
+from claude_force.exporters.metrics import read
+from claude_force.exporters.prometheus.text_format import encode
 from tests.builders import NOON_US
 from tests.conftest import ROOT
 from tests.dashboards import VARIABLE, dashboard, expressions, panels

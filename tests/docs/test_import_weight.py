@@ -13,7 +13,7 @@ import click
 import pytest
 
 from claude_force.cli.root import cli
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.conftest import ROOT
 
 HTTP_CLIENTS = {
@@ -142,7 +142,7 @@ def test_the_package_itself_is_light() -> None:
 
 
 _RECORD = """
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 with PerformanceTracker() as tracker:
     tracker.record_execution("a", "t", True, 5, "claude-haiku-4-5"{usage})
 """

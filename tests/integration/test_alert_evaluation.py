@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from claude_force.alert_rows import DELIVERED, FAILED, AlertRow, Delivery, EventRow, Silence
 from claude_force.alerts.evaluation import Evaluation, Told, evaluate, gone, judge, measure_all
+from claude_force.alerts.notification import Notice
 from claude_force.alerts.rules import Rule, load_rules
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
-from claude_force.database import Database
-from claude_force.notice import Notice
-from claude_force.opening import open_database
-from claude_force.query import alerts as query
-from claude_force.store import Store
-from claude_force.store import alerts as store_alerts
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import alerts as query
+from claude_force.database.rows.alerts import DELIVERED, FAILED, AlertRow, Delivery, EventRow, Silence
+from claude_force.database.writes import Store
+from claude_force.database.writes import alerts as store_alerts
 from tests.builders import NOON_US, an_execution
 
 MINUTE_US = 60 * SECOND_US

@@ -12,16 +12,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from claude_force import analytics, baselines
 from claude_force.alerts.decision import Reason
-from claude_force.alerts.measuring import Found, measure, measured_nothing
+from claude_force.alerts.measure import Found, measure, measured_nothing
 from claude_force.alerts.rules import Rule, load_rules
-from claude_force.archive import archive_once
-from claude_force.clock import DAY_US, HOUR_US, Window, parse_span
-from claude_force.database import Database
-from claude_force.query import Filter
-from claude_force.record import ExecutionMetrics
-from claude_force.store import Store
+from claude_force.analytics import baselines
+from claude_force.analytics import reports as analytics
+from claude_force.clock import DAY_US, HOUR_US, parse_span
+from claude_force.database.archive import archive_once
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.windows import Window
 from tests.builders import an_execution
 from tests.properties.strategies import refill, utc
 

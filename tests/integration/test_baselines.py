@@ -11,20 +11,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from claude_force import query
-from claude_force.baseline_rows import Baseline
-from claude_force.baselines import check, create, create_daily
-from claude_force.baselines.snapshots import GUIDE_KEYS, measure
-from claude_force.clock import DAY_US, Window
-from claude_force.database import Database
+from claude_force.analytics.baselines import check, create, create_daily
+from claude_force.analytics.baselines.snapshots import GUIDE_KEYS, measure
+from claude_force.clock import DAY_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.queries.baselines import costs_by, heads, named, newest
+from claude_force.database.rows.baselines import Baseline
+from claude_force.database.writes import Store
+from claude_force.database.writes import baselines as kept
 from claude_force.errors import BaselineError, UnknownName
-from claude_force.opening import open_database
-from claude_force.query import Filter
-from claude_force.query.baselines import costs_by, heads, named, newest
-from claude_force.record import ExecutionMetrics
-from claude_force.rollup import bin_lows, bins_of
-from claude_force.store import Store
-from claude_force.store import baselines as kept
+from claude_force.executions.histogram import bin_lows, bins_of
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + 40 * DAY_US

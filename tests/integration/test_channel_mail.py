@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from claude_force.alerts.channels.email import Email, compose
 from claude_force.network.connection import Patience
 from claude_force.network.secret import Secret
-from claude_force.notify.email import Email, compose
 from tests.builders import NOON_US, a_notice
 from tests.counterparts import Authority, dripping_port, mail_server, unused_port
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from claude_force.alerts.channels.command import Apprise, Command, Desktop, desktop_command
 from claude_force.network.secret import Secret
-from claude_force.notify.program import Apprise, Command, Desktop, desktop_command
 from tests.builders import a_notice
 from tests.counterparts import HANG, scripted
 
@@ -148,7 +148,7 @@ _WITHOUT_APPRISE = """
 import sys
 from pathlib import Path
 sys.modules["apprise"] = None
-from claude_force.notify.configuration import load_channels
+from claude_force.alerts.channels.settings import load_channels
 print(*load_channels({"many": {"type": "apprise", "url": "${URL}"}}, {"URL": "json://x"}, Path()))
 """
 

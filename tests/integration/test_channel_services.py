@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from claude_force.alerts.channels.pagerduty import PagerDutyEvents, PagerDutyIncidents
+from claude_force.alerts.channels.slack import for_slack, message
+from claude_force.alerts.channels.webhook import Webhook
 from claude_force.network.secret import Secret
-from claude_force.notify.pagerduty import PagerDutyEvents, PagerDutyIncidents
-from claude_force.notify.slack import for_slack, message
-from claude_force.notify.webhook import Webhook
 from tests.builders import NOON_US, a_notice
 from tests.conftest import ROOT
 from tests.counterparts import Reply, ScriptedServer, scripted

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
-from claude_force.notice import Action, Notice, Severity
-from claude_force.notify.base import Channel
-from claude_force.notify.configuration import load_channels, shown
+from claude_force.alerts.channels.base import Channel
+from claude_force.alerts.channels.settings import load_channels, shown
+from claude_force.alerts.notification import Action, Notice, Severity
 from tests.builders import NOON_US, a_notice
 from tests.counterparts import Authority, MailServer, Reply, ScriptedServer, mail_server, scripted
 

@@ -17,22 +17,22 @@ from pathlib import Path
 
 import pytest
 
-from claude_force import query
-from claude_force.clock import Window
-from claude_force.database import Database
-from claude_force.opening import open_database
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.query import Filter
-from claude_force.record import ExecutionMetrics
-from claude_force.sqlite import CHECKPOINT_BYTES
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.sqlite.database import CHECKPOINT_BYTES
+from claude_force.database.writes import Store
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.performance_tracker.tracker import PerformanceTracker
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
 BULK = 1000
 
 _RECORDER = """
 import sys
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 location, name, count = sys.argv[1:]
 tracker = PerformanceTracker(database=location)
@@ -45,7 +45,7 @@ tracker.close()
 
 _ACKNOWLEDGER = """
 import sys
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 tracker = PerformanceTracker(database=sys.argv[1])
 while True:
@@ -54,7 +54,7 @@ while True:
 
 _FORKER = """
 import os, sys
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 location, whose, first_to_close = sys.argv[1:]
 tracker = PerformanceTracker(database=location)
@@ -165,7 +165,7 @@ def test_threads_share_a_tracker(location: str) -> None:
 
 _MANY_THREADS = """
 import resource, sys, threading
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 tracker = PerformanceTracker(database=sys.argv[1])
@@ -334,7 +334,7 @@ def test_a_file_that_is_taken_away_is_made_anew(tmp_path: Path) -> None:
 
 _BUSY_HOST = """
 import os, sys, threading, warnings
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 warnings.simplefilter("ignore")
 location, meanwhile, count = sys.argv[1:]

@@ -10,14 +10,16 @@ from functools import partial
 
 import pytest
 
-from claude_force import query
-from claude_force.clock import DAY_US, Window
-from claude_force.database import Parameters, Row
-from claude_force.opening import open_database
-from claude_force.query import Filter, proof
-from claude_force.record import ExecutionMetrics, to_row
-from claude_force.server import ServerConnection, ServerDatabase
-from claude_force.store import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from claude_force.clock import DAY_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Parameters, Row
+from claude_force.database.open import open_database
+from claude_force.database.postgres import ServerConnection, ServerDatabase
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.writes import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from claude_force.executions.record import ExecutionMetrics, to_row
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
 

@@ -6,19 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from claude_force import analytics, query
-from claude_force.alert_rows import AlertRow
-from claude_force.clock import DAY_US, HOUR_US, SECOND_US, Window, last_window
-from claude_force.dashboard.figures import MOST_RECENT, SPANS, Span, read_figures, window_of
-from claude_force.database import Database
+from claude_force.analytics import reports as analytics
+from claude_force.analytics.fields import latencies
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.rows.alerts import AlertRow
+from claude_force.database.writes import Store
+from claude_force.database.writes import alerts as store_alerts
 from claude_force.errors import SchemaOutdated
-from claude_force.figures import latencies
-from claude_force.opening import open_database
-from claude_force.query import Filter
-from claude_force.record import ExecutionMetrics
-from claude_force.result import Totals
-from claude_force.store import Store
-from claude_force.store import alerts as store_alerts
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.executions.totals import Totals
+from claude_force.reports.dashboard.snapshot import MOST_RECENT, SPANS, Span, read_figures, window_of
+from claude_force.windows import Window, last_window
 from tests.builders import NOON_US, an_execution
 
 WINDOWS: dict[Span, Window] = {

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from claude_force.clock import DAY_US, HOUR_US
-from claude_force.daemon.running import SCHEDULER, begun
-from claude_force.database import Database
-from claude_force.doctor import watching
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.workspace import Place, place_at
+from claude_force.database.writes import Store, jobs
+from claude_force.database.writes import export_queue as exporting
+from claude_force.database.writes.jobs import FAILED, OK
+from claude_force.database.writes.rollups import count_waiting
+from claude_force.doctor import monitoring as watching
 from claude_force.doctor.findings import Finding, attempt, ok
-from claude_force.opening import open_database
-from claude_force.place import Place, place_at
-from claude_force.settings import home_at
-from claude_force.store import Store, exporting, jobs
-from claude_force.store.counting import count_waiting
-from claude_force.store.jobs import FAILED, OK
+from claude_force.scheduler.runs import SCHEDULER, begun
+from claude_force.settings.home import home_at
 from tests.builders import NOON_US, an_execution
 
 

@@ -24,19 +24,19 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, Metric
 
-from claude_force import query
-from claude_force.archive import archive_once
 from claude_force.clock import DAY_US
-from claude_force.database import Database
+from claude_force.database import queries as query
+from claude_force.database.archive import archive_once
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
 from claude_force.errors import SettingsError
-from claude_force.export.base import Pushed, PushError
-from claude_force.export.bounded import AGENTS, MODELS, OTHER
-from claude_force.export.configuration import shown, target_of
-from claude_force.export.otlp import PATIENCE, Otlp
+from claude_force.executions.record import UNKNOWN, ExecutionMetrics
+from claude_force.exporters.base import Pushed, PushError
+from claude_force.exporters.labels import AGENTS, MODELS, OTHER
+from claude_force.exporters.otlp.push import PATIENCE, Otlp
+from claude_force.exporters.settings import shown, target_of
 from claude_force.network.connection import Patience
-from claude_force.query import Filter
-from claude_force.record import UNKNOWN, ExecutionMetrics
-from claude_force.store import Store
 from tests.builders import NOON_US, an_execution
 from tests.conftest import ROOT
 from tests.counterparts import DRIP, HANG, RESET, Authority, Received, Reply, ScriptedServer, scripted, unused_port
@@ -521,8 +521,8 @@ import sys
 from pathlib import Path
 sys.modules[sys.argv[1]] = None
 from claude_force.errors import MissingExtra
-from claude_force.export.configuration import target_of
-from claude_force.opening import open_database
+from claude_force.exporters.settings import target_of
+from claude_force.database.open import open_database
 try:
     target_of("otlp", {}, {}, {}, Path()).push(open_database(sys.argv[2]), lambda: 0)
 except MissingExtra as missing:

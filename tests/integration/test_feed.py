@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from claude_force.clock import DAY_US, HOUR_US, SECOND_US, Window
-from claude_force.database import Database
-from claude_force.export.base import PushError
-from claude_force.export.feed import HELD_US, Feed, forget, number_due, opened
-from claude_force.query import exports
-from claude_force.record import FIELDS, PROVISIONAL, ExecutionMetrics, identity_bytes, to_row
-from claude_force.store import Store, exporting
-from claude_force.store.rows import revise_rows
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.database.contract import Database
+from claude_force.database.queries import export_queue as exports
+from claude_force.database.writes import Store
+from claude_force.database.writes import export_queue as exporting
+from claude_force.database.writes.executions import revise_rows
+from claude_force.executions.record import FIELDS, PROVISIONAL, ExecutionMetrics, identity_bytes, to_row
+from claude_force.exporters.base import PushError
+from claude_force.exporters.queue import HELD_US, Feed, forget, number_due, opened
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + HOUR_US
@@ -178,7 +180,7 @@ def test_what_waits_is_not_archived(database: Database, store: Store, count: int
 
 def store_rows(database: Database) -> list[ExecutionMetrics]:
     """Everything that is stored."""
-    from claude_force.query import Filter, iterate
+    from claude_force.database.queries import Filter, iterate
 
     return list(iterate(database, Filter()))
 

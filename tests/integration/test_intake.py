@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from claude_force import query
 from claude_force.clock import DAY_US
-from claude_force.cursor import Cursor
-from claude_force.database import Database
-from claude_force.query import Filter, files, proof
-from claude_force.record import PROVISIONAL, ExecutionMetrics, Row, to_row
-from claude_force.sighting import ReportedUsage, Sighting
-from claude_force.store import COUNTED_AT_ONCE, Store, TakenIn
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.queries import ingestion as files
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.rows.cursor import Cursor
+from claude_force.database.writes import COUNTED_AT_ONCE, Store, TakenIn
+from claude_force.executions.deduplication import ReportedUsage, Sighting
+from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, Row, to_row
 from tests.builders import NOON_US, an_execution
 
 

@@ -17,16 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_force.alert_rows import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
+from claude_force.alerts.channels.base import Channel
+from claude_force.alerts.channels.settings import load_channels
+from claude_force.alerts.notification import Action, Notice
 from claude_force.alerts.outbox import FIRST_WAIT_US, GIVEN_UP_US, LEASE_US, LONGEST_WAIT_US, deliver, wait_us
 from claude_force.clock import SECOND_US
-from claude_force.database import Database
-from claude_force.notice import Action, Notice
-from claude_force.notify.base import Channel
-from claude_force.notify.configuration import load_channels
-from claude_force.opening import open_database
-from claude_force.query import alerts as query
-from claude_force.store import alerts as store
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import alerts as query
+from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
+from claude_force.database.writes import alerts as store
 from tests.builders import NOON_US, a_notice
 from tests.counterparts import RESET, Reply, ScriptedServer, scripted
 

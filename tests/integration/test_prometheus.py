@@ -11,25 +11,26 @@ from typing import Any
 
 import pytest
 
-from claude_force import analytics
-from claude_force.alert_rows import AlertRow
 from claude_force.alerts.decision import State
-from claude_force.archive import archive_once
-from claude_force.clock import DAY_US, HOUR_US, SECOND_US, Window
-from claude_force.database import Database
+from claude_force.analytics import reports as analytics
+from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.database.archive import archive_once
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.rows.alerts import AlertRow
+from claude_force.database.writes import Store
+from claude_force.database.writes import alerts as alert_store
 from claude_force.errors import ClaudeForceError, SettingsError
-from claude_force.export.base import Pushed, PushError
-from claude_force.export.bounded import AGENTS, MODELS
-from claude_force.export.configuration import target_of
-from claude_force.export.exposition import ALERT_LEVELS, ALERTS_KEPT, duration_bounds_s, read
-from claude_force.export.prometheus import Group, Prometheus
-from claude_force.export.prometheus_text import CONTENT_TYPE, encode
+from claude_force.executions.record import CLAUDE_CODE, NAME_LIMIT, ExecutionMetrics
+from claude_force.executions.totals import Totals
+from claude_force.exporters.base import Pushed, PushError
+from claude_force.exporters.labels import AGENTS, MODELS
+from claude_force.exporters.metrics import ALERT_LEVELS, ALERTS_KEPT, duration_bounds_s, read
+from claude_force.exporters.prometheus.push import Group, Prometheus
+from claude_force.exporters.prometheus.text_format import CONTENT_TYPE, encode
+from claude_force.exporters.settings import target_of
 from claude_force.network.connection import Patience
-from claude_force.query import Filter
-from claude_force.record import CLAUDE_CODE, NAME_LIMIT, ExecutionMetrics
-from claude_force.result import Totals
-from claude_force.store import Store
-from claude_force.store import alerts as alert_store
+from claude_force.windows import Window
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import Run
 from tests.counterparts import HANG, RESET, Reply, scripted, unused_port

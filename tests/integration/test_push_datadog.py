@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
-from claude_force.database import Database
+from claude_force.database.contract import Database
+from claude_force.database.queries import export_queue as exports
+from claude_force.database.writes import Store
 from claude_force.errors import MissingExtra, SettingsError
-from claude_force.export import datadog as export
-from claude_force.export import dogstatsd
-from claude_force.export.base import Pushed, PushError
-from claude_force.export.configuration import target_of
-from claude_force.export.datadog import DataDog
-from claude_force.export.dogstatsd import Agent, packed
-from claude_force.query import exports
-from claude_force.record import FIELDS, ExecutionMetrics, to_row
-from claude_force.store import Store
+from claude_force.executions.record import FIELDS, ExecutionMetrics, to_row
+from claude_force.exporters.base import Pushed, PushError
+from claude_force.exporters.datadog import dogstatsd
+from claude_force.exporters.datadog import push as export
+from claude_force.exporters.datadog.dogstatsd import Agent, packed
+from claude_force.exporters.datadog.push import DataDog
+from claude_force.exporters.settings import target_of
 from tests.builders import NOON_US, an_execution
 from tests.counterparts import unused_port
 from tests.dogstatsd import Event, Listener, Metric, agent

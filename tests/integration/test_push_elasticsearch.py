@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from claude_force.clock import HOUR_US, SECOND_US
-from claude_force.database import Database
+from claude_force.database.contract import Database
+from claude_force.database.queries import export_queue as exports
+from claude_force.database.writes import Store
 from claude_force.errors import MissingExtra, SettingsError
-from claude_force.export.base import Pushed, PushError
-from claude_force.export.configuration import target_of
-from claude_force.export.elastic_client import connect
-from claude_force.export.elastic_server import Login, Server
-from claude_force.export.elasticsearch import PAUSES_S, Elasticsearch
+from claude_force.executions.record import FIELDS, ExecutionMetrics, to_row
+from claude_force.exporters.base import Pushed, PushError
+from claude_force.exporters.elasticsearch.client import connect
+from claude_force.exporters.elasticsearch.push import PAUSES_S, Elasticsearch
+from claude_force.exporters.elasticsearch.server import Login, Server
+from claude_force.exporters.settings import target_of
 from claude_force.network.connection import Patience
 from claude_force.network.secret import Secret
-from claude_force.query import exports
-from claude_force.record import FIELDS, ExecutionMetrics, to_row
-from claude_force.store import Store
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import Run
 from tests.counterparts import DRIP, HANG, Authority, Reply, scripted, unused_port

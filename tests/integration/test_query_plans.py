@@ -11,16 +11,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from claude_force import query, session_blocks
-from claude_force.blocks import LENGTH
-from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window
-from claude_force.database import Connection, Parameters, Row
-from claude_force.query import Filter, page
-from claude_force.query.exports import not_sent
-from claude_force.record import identity_bytes
-from claude_force.sqlite import SqliteDatabase, _identity
-from claude_force.sqlite_connection import SqliteConnection
-from claude_force.store import LOOK_EVERY, Store, exporting
+from claude_force.analytics import blocks as session_blocks
+from claude_force.clock import DAY_US, HOUR_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Connection, Parameters, Row
+from claude_force.database.queries import Filter, page
+from claude_force.database.queries.export_queue import not_sent
+from claude_force.database.sqlite.connection import SqliteConnection
+from claude_force.database.sqlite.database import SqliteDatabase, _identity
+from claude_force.database.writes import LOOK_EVERY, Store
+from claude_force.database.writes import export_queue as exporting
+from claude_force.executions.record import identity_bytes
+from claude_force.executions.session_blocks import LENGTH
+from claude_force.windows import ALL_TIME, Window
 from tests.builders import NOON_US, an_execution
 
 INDEX = "ix_executions_timestamp_us_uid_series_id_duration_us"

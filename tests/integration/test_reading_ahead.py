@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from claude_force.errors import InputError
-from claude_force.sources.ahead import SHORT_BYTES, read
-from claude_force.sources.files import open_input
-from claude_force.sources.jsonl import Batch, JsonlSource
+from claude_force.ingest.input import open_input
+from claude_force.ingest.jsonl_source import Batch, JsonlSource
+from claude_force.ingest.prefetch import SHORT_BYTES, read
 from tests.builders import a_line
 from tests.conftest import Run
 
@@ -96,10 +96,10 @@ def test_a_long_import_counts_every_line(run: Run, long_file: Path, location: st
 _INTERRUPTED = """
 import os, signal, sys
 from datetime import UTC
-from claude_force import sqlite
-from claude_force.sources.ahead import read
-from claude_force.sources.files import open_input
-from claude_force.sources.jsonl import JsonlSource
+import claude_force.database.sqlite.database
+from claude_force.ingest.prefetch import read
+from claude_force.ingest.input import open_input
+from claude_force.ingest.jsonl_source import JsonlSource
 
 # Whoever starts the tests in the background has interrupts ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

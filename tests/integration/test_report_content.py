@@ -14,25 +14,27 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from claude_force import analytics
-from claude_force.alert_rows import EventRow
-from claude_force.archive import archive_once
-from claude_force.baselines import check, create
-from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, Window, moment_of
-from claude_force.database import Database
+from claude_force.analytics import reports as analytics
+from claude_force.analytics.baselines import check, create
+from claude_force.clock import DAY_US, HOUR_US, moment_of
+from claude_force.database.archive import archive_once
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.rows.alerts import EventRow
+from claude_force.database.sqlite.connection import SqliteConnection
+from claude_force.database.sqlite.database import SqliteDatabase
+from claude_force.database.workspace import Place
+from claude_force.database.writes import Store
+from claude_force.database.writes import alerts as alerts_store
 from claude_force.errors import BaselineError, InvalidWindow, UnknownName
-from claude_force.intervals import Interval
-from claude_force.place import Place
-from claude_force.query import Filter
-from claude_force.record import ExecutionMetrics, fresh_uid
-from claude_force.report.charts import charts
-from claude_force.report.content import MOST_EVENTS, MOST_MODELS, Asked, Content, Timeline, gather
-from claude_force.report.tables import MOST_ROWS, Part, parts
-from claude_force.settings import Settings, find_home
-from claude_force.sqlite import SqliteDatabase
-from claude_force.sqlite_connection import SqliteConnection
-from claude_force.store import Store
-from claude_force.store import alerts as alerts_store
+from claude_force.executions.intervals import Interval
+from claude_force.executions.record import ExecutionMetrics, fresh_uid
+from claude_force.reports.html.charts import charts
+from claude_force.reports.html.content import MOST_EVENTS, MOST_MODELS, Asked, Content, Timeline, gather
+from claude_force.reports.html.tables import MOST_ROWS, Part, parts
+from claude_force.settings.claude_json import Settings
+from claude_force.settings.home import find_home
+from claude_force.windows import ALL_TIME, Window
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + 40 * DAY_US

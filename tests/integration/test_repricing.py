@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from claude_force import query, repricing
-from claude_force.clock import Window
-from claude_force.database import Database
-from claude_force.pricing import OVERRIDDEN, PriceTable
-from claude_force.query import Filter, proof
-from claude_force.record import COST_GIVEN, COST_NONE, ExecutionMetrics
-from claude_force.repricing import Change
-from claude_force.settings import ModelPrice
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database import reprice as repricing
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.reprice import Change
+from claude_force.database.writes import Store
+from claude_force.executions.pricing import OVERRIDDEN, PriceTable
+from claude_force.executions.record import COST_GIVEN, COST_NONE, ExecutionMetrics
+from claude_force.settings.claude_json import ModelPrice
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
 LIST = PriceTable("claude-sonnet-4-5")

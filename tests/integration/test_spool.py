@@ -18,14 +18,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from claude_force import migrate, query, spool, sqlite
+from claude_force.database import migrate
+from claude_force.database import queries as query
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.sqlite import database as sqlite
+from claude_force.database.sqlite.database import APPLICATION_ID
+from claude_force.database.writes import Store
 from claude_force.errors import ClaudeForceError, DatabaseBusy, SchemaOutdated
-from claude_force.opening import open_database
-from claude_force.performance_tracker import PerformanceTracker
-from claude_force.query import Filter
-from claude_force.sources.loading import RejectLog
-from claude_force.sqlite import APPLICATION_ID
-from claude_force.store import Store
+from claude_force.ingest import spool
+from claude_force.ingest.loader import RejectLog
+from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 from tests.postgres import database_uri, execute_sql
@@ -310,7 +313,7 @@ def test_threads_bring_in_what_is_kept_in_memory_once(nowhere: Path) -> None:
 
 _SPOOLER = """
 import sys, warnings
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 warnings.simplefilter("ignore")
 tracker = PerformanceTracker(database=sys.argv[1])

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force.blocks import MINUTE_US, Block
 from claude_force.cli.statusline import Stored, line_of
 from claude_force.clock import DAY_US, HOUR_US, midnight_of, moment_of, now_us, zone_of
-from claude_force.opening import open_database
-from claude_force.result import Extent, Totals
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from claude_force.executions.session_blocks import MINUTE_US, Block
+from claude_force.executions.totals import Extent, Totals
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 

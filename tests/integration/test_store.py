@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from claude_force import query
-from claude_force.clock import Window
-from claude_force.database import Database
-from claude_force.query import Filter
-from claude_force.record import COST_GIVEN, to_row
-from claude_force.result import Added
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
+from claude_force.executions.record import COST_GIVEN, to_row
+from claude_force.executions.totals import Added
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 import claude_force
-from claude_force import record
-from claude_force.bridge import GUIDE_COLUMNS
 from claude_force.errors import InvalidRecord, SettingsError
-from claude_force.performance_tracker import ExecutionMetrics, PerformanceTracker, get_tracker
+from claude_force.executions import record
+from claude_force.executions.jsonl.codec import GUIDE_COLUMNS
+from claude_force.performance_tracker.tracker import ExecutionMetrics, PerformanceTracker, get_tracker
 
 BASELINE_KEYS = [
     "period", "total_executions", "success_rate", "avg_execution_time_ms", "p50_latency_ms", "p95_latency_ms",
@@ -421,7 +421,7 @@ def test_a_strict_host_is_not_failed_by_a_warning(home: Path) -> None:
 
 _NAIVE = """
 from datetime import datetime
-from claude_force.performance_tracker import PerformanceTracker
+from claude_force.performance_tracker.tracker import PerformanceTracker
 
 print(PerformanceTracker().record_execution("a", timestamp=datetime(2025, 7, 1, 12)).timestamp)
 """

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from claude_force.performance_tracker import ExecutionMetrics, PerformanceTracker
+from claude_force.performance_tracker.tracker import ExecutionMetrics, PerformanceTracker
 
 HAIKU = "claude-3-5-haiku-20241022"
 

@@ -21,15 +21,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from claude_force import migrate, query, schema
-from claude_force.database import HEAD, REVISIONS, VERSION_TABLE, Database
+from claude_force.database import migrate, schema
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.postgres import ServerDatabase
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
+from claude_force.database.sqlite.database import APPLICATION_ID, SqliteDatabase, create_file
+from claude_force.database.writes import Store
 from claude_force.errors import SchemaOutdated, SchemaTooNew
-from claude_force.opening import open_database
-from claude_force.query import Filter, proof
-from claude_force.result import TOTALS
-from claude_force.server import ServerDatabase
-from claude_force.sqlite import APPLICATION_ID, SqliteDatabase, create_file
-from claude_force.store import Store
+from claude_force.executions.totals import TOTALS
 from tests.builders import NOON_US, an_execution
 from tests.conftest import PROGRAM, ROOT, Run
 from tests.histories import a_labelled_history, an_old_file, connected

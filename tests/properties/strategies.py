@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from claude_force.clock import ALL_TIME
-from claude_force.database import Database
-from claude_force.record import (
+from claude_force.database.contract import Database
+from claude_force.database.writes import Store
+from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
     DURATION_LIMIT_US,
     TOKENS_LIMIT,
@@ -21,8 +21,8 @@ from claude_force.record import (
     content_uid,
     from_row,
 )
-from claude_force.sources.jsonl import JsonlSource
-from claude_force.store import Store
+from claude_force.ingest.jsonl_source import JsonlSource
+from claude_force.windows import ALL_TIME
 
 Line = dict[str, Any]
 

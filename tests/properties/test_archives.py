@@ -15,17 +15,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force import analytics, query
-from claude_force.archive import archive_once, read_archive
-from claude_force.bridge import encode_row, row_digest
-from claude_force.clock import ALL_TIME, DAY_US, HOUR_US, LATEST_US, Window, instant_formatter
-from claude_force.database import Database, Row
-from claude_force.intervals import Interval
-from claude_force.query import Filter, proof
-from claude_force.record import FIELDS, ExecutionMetrics, content_uid, identity_bytes, to_row
-from claude_force.result import Totals
-from claude_force.rollup import bin_of, duration_of
-from claude_force.store import COUNTED_AT_ONCE, Store
+from claude_force.analytics import reports as analytics
+from claude_force.clock import DAY_US, HOUR_US, LATEST_US, instant_formatter
+from claude_force.database import queries as query
+from claude_force.database.archive import archive_once, read_archive
+from claude_force.database.contract import Database, Row
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.writes import COUNTED_AT_ONCE, Store
+from claude_force.executions.histogram import bin_of, duration_of
+from claude_force.executions.intervals import Interval
+from claude_force.executions.jsonl.codec import encode_row, row_digest
+from claude_force.executions.record import FIELDS, ExecutionMetrics, content_uid, identity_bytes, to_row
+from claude_force.executions.totals import Totals
+from claude_force.windows import ALL_TIME, Window
 from tests.properties.strategies import instants, on_both_engines, records, refill
 
 both_engines = settings(on_both_engines, max_examples=12)

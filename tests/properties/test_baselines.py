@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.regressions import AS_BEFORE, Scenario, alarm_rate, as_file, as_kept
-from claude_force.baselines import check, create
-from claude_force.baselines.comparison import compare
-from claude_force.baselines.readings import Reading
-from claude_force.clock import Window
-from claude_force.database import Database
-from claude_force.query import Filter
-from claude_force.record import ExecutionMetrics
-from claude_force.rollup import bins_of
-from claude_force.store import Store
-from claude_force.store import baselines as kept
+from claude_force.analytics.baselines import check, create
+from claude_force.analytics.baselines.check import compare
+from claude_force.analytics.baselines.parse import Reading
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
+from claude_force.database.writes import baselines as kept
+from claude_force.executions.histogram import bins_of
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.properties.strategies import on_both_engines, records, refill
 

@@ -10,14 +10,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force import query
-from claude_force.bridge import ALL_COLUMNS
-from claude_force.clock import ALL_TIME
-from claude_force.database import Database
-from claude_force.query import Filter
-from claude_force.sources.jsonl import JsonlSource
-from claude_force.sources.loading import load
-from claude_force.store import Store
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import Store
+from claude_force.executions.jsonl.codec import ALL_COLUMNS
+from claude_force.ingest.jsonl_source import JsonlSource
+from claude_force.ingest.loader import load
+from claude_force.windows import ALL_TIME
 from tests.builders import NOON_US, a_line
 from tests.properties.strategies import on_both_engines
 

@@ -16,17 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force import analytics, query
-from claude_force.bridge import decode_line, encode_line
-from claude_force.clock import DAY_US, LATEST_US, Window
-from claude_force.database import Database
-from claude_force.figures import TITLES
-from claude_force.intervals import Interval
-from claude_force.opening import open_database
-from claude_force.query import Dimension, Filter
-from claude_force.record import ExecutionMetrics
-from claude_force.result import Added, Totals
-from claude_force.store import Store
+from claude_force.analytics import reports as analytics
+from claude_force.analytics.fields import TITLES
+from claude_force.clock import DAY_US, LATEST_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.open import open_database
+from claude_force.database.queries import Dimension, Filter
+from claude_force.database.writes import Store
+from claude_force.executions.intervals import Interval
+from claude_force.executions.jsonl.codec import decode_line, encode_line
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.executions.totals import Added, Totals
+from claude_force.windows import Window
 from tests.builders import a_line, an_execution
 from tests.conftest import EXAMPLES, Run
 from tests.properties.strategies import (

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force import analytics
-from claude_force.analytics import SortKey
-from claude_force.clock import dated_window
-from claude_force.database import Database
-from claude_force.intervals import Interval
-from claude_force.query import Dimension, Filter
+from claude_force.analytics import reports as analytics
+from claude_force.analytics.reports import SortKey
+from claude_force.database.contract import Database
+from claude_force.database.queries import Dimension, Filter
+from claude_force.executions.intervals import Interval
+from claude_force.windows import dated_window
 from tests.conftest import EXAMPLES, Run
 from tests.properties.oracle import Oracle
 from tests.properties.strategies import (

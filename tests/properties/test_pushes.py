@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.clock import DAY_US, SECOND_US
-from claude_force.database import Database
-from claude_force.export.base import PushError
-from claude_force.export.elastic_server import Server
-from claude_force.export.elasticsearch import Elasticsearch
-from claude_force.export.feed import forget
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter, iterate
+from claude_force.database.writes import COUNTED_AT_ONCE, Store
+from claude_force.executions.record import FIELDS, ExecutionMetrics, dollars, to_row
+from claude_force.exporters.base import PushError
+from claude_force.exporters.elasticsearch.push import Elasticsearch
+from claude_force.exporters.elasticsearch.server import Server
+from claude_force.exporters.queue import forget
 from claude_force.network.connection import Patience
-from claude_force.query import Filter, iterate
-from claude_force.record import FIELDS, ExecutionMetrics, dollars, to_row
-from claude_force.store import COUNTED_AT_ONCE, Store
 from tests.builders import NOON_US, an_execution
 from tests.elastic import Cut, Each, FakeElasticsearch, Fault, Status, elastic
 from tests.properties.strategies import on_both_engines, refill

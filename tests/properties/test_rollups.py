@@ -13,27 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force import query
-from claude_force.clock import DAY_US, HOUR_US, LATEST_US, Window
-from claude_force.database import Database, Row
-from claude_force.intervals import Interval
-from claude_force.query import Filter, proof
-from claude_force.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, to_row
-from claude_force.result import Percentiles, Totals
-from claude_force.rollup import (
-    DAY,
-    ERA,
-    HOUR,
-    LEVELS_US,
-    bin_lows,
-    bin_of,
-    duration_of,
-    merged_windows,
-    nearest_ranks,
-    sum_up,
-    take_apart,
-)
-from claude_force.store import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from claude_force.clock import DAY_US, HOUR_US, LATEST_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Database, Row
+from claude_force.database.queries import Filter
+from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.writes import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from claude_force.executions.histogram import bin_lows, bin_of, duration_of, nearest_ranks
+from claude_force.executions.intervals import Interval
+from claude_force.executions.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, to_row
+from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_windows, sum_up, take_apart
+from claude_force.executions.totals import Percentiles, Totals
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.properties.strategies import instants, on_both_engines, records, refill, utc
 

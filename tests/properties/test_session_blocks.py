@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force import query, session_blocks
-from claude_force.clock import HOUR_US, Window
-from claude_force.database import Database
-from claude_force.query import Filter
-from claude_force.record import ExecutionMetrics
-from claude_force.result import Beginning, Extent
+from claude_force.analytics import blocks as session_blocks
+from claude_force.clock import HOUR_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.executions.totals import Beginning, Extent
+from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.properties.strategies import SOURCES, on_both_engines, refill
 

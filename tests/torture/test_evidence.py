@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.opening import open_database
-from claude_force.store import Store
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from tests.builders import an_execution
 from tests.histories import a_labelled_history
 from torture.campaign import Effort, Figure

@@ -8,11 +8,11 @@ import pytest
 
 from claude_force.alerts import wording
 from claude_force.alerts.decision import Measurement, Reason
-from claude_force.alerts.measuring import Found
+from claude_force.alerts.measure import Found
 from claude_force.alerts.metrics import METRICS
+from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule, load_rules
-from claude_force.notice import Action
-from claude_force.result import Totals
+from claude_force.executions.totals import Totals
 
 
 def the_rule(name: str, value: Any = True) -> Rule:

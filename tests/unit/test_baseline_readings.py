@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from claude_force.baselines.comparison import compare
-from claude_force.baselines.readings import filters_in, read_file, reading_of
+from claude_force.analytics.baselines.check import compare
+from claude_force.analytics.baselines.parse import filters_in, read_file, reading_of
 from claude_force.errors import BaselineError
-from claude_force.rollup import bins_of
+from claude_force.executions.histogram import bins_of
 
 GUIDE: dict[str, Any] = {
     "period": "30 days",

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.notify.configuration import load_channels, shown
-from claude_force.notify.email import Email
-from claude_force.notify.pagerduty import PagerDutyEvents, PagerDutyIncidents
-from claude_force.notify.slack import Slack
-from claude_force.notify.webhook import Webhook
+from claude_force.alerts.channels.email import Email
+from claude_force.alerts.channels.pagerduty import PagerDutyEvents, PagerDutyIncidents
+from claude_force.alerts.channels.settings import load_channels, shown
+from claude_force.alerts.channels.slack import Slack
+from claude_force.alerts.channels.webhook import Webhook
 from tests.conftest import ROOT
 from tests.counterparts import Authority
 

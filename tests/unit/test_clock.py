@@ -12,18 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.clock import (
-    ALL_TIME,
     DAY_US,
     EARLIEST_US,
     HOUR_US,
     LATEST_US,
     SECOND_US,
-    Window,
-    dated_window,
     format_instant,
     instant_formatter,
     instant_of,
-    last_window,
     local_zone,
     midnight_of,
     moment_of,
@@ -34,6 +30,7 @@ from claude_force.clock import (
     zone_of,
 )
 from claude_force.errors import InvalidWindow
+from claude_force.windows import ALL_TIME, Window, dated_window, last_window
 from tests.properties.strategies import ZONES, instants
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.dashboard.columns import Column, join, lay_out
-from claude_force.render import cell_width
+from claude_force.reports.dashboard.columns import Column, join, lay_out
+from claude_force.reports.render import cell_width
 
 COLUMNS = [Column("Agent", "name", least=8), Column("Runs"), Column("Tokens", rank=2), Column("Cost", rank=1)]
 ROWS = [["python-expert", "12", "1,234,567", "$0.42"], ["宽" * 30, "7", "–", "$1,234.56"]]

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.alert_rows import AlertRow
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
-from claude_force.dashboard.figures import SORT_KEYS, SPANS, Course, Figures, Period, Span, window_of
-from claude_force.dashboard.frame import LEAST_HEIGHT, LEAST_WIDTH, View, draw
-from claude_force.record import DURATION_LIMIT_US
-from claude_force.render import cell_width
-from claude_force.result import Extent, Group, Percentiles, Totals
+from claude_force.database.rows.alerts import AlertRow
+from claude_force.executions.record import DURATION_LIMIT_US
+from claude_force.executions.totals import Extent, Group, Percentiles, Totals
+from claude_force.reports.dashboard.frame import LEAST_HEIGHT, LEAST_WIDTH, View, draw
+from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Course, Figures, Period, Span, window_of
+from claude_force.reports.render import cell_width
 from tests.builders import NOON_US, an_execution
 
 SIZES = [(80, 24), (80, 40), (120, 40), (40, 10)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.doctor.disguise import Disguise, definition, is_public_model
+from claude_force.doctor.anonymize import Disguise, definition, is_public_model
 
 
 def test_a_name_has_the_same_other_name_everywhere() -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_force.escape import for_csv, for_html, for_markdown, for_terminal
-from claude_force.export.files import csv_line
+from claude_force.executions.export import csv_line
+from claude_force.text import for_csv, for_html, for_markdown, for_terminal
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.cursor import Cursor
-from claude_force.sources.following import (
+from claude_force.database.rows.cursor import Cursor
+from claude_force.ingest.tail import (
     begin,
     found_file,
     is_unchanged,

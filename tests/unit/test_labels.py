@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.cli.notes import listed
-from claude_force.labels import project_labels, workflow_labels
-from claude_force.result import Beginning
+from claude_force.analytics.labels import project_labels, workflow_labels
+from claude_force.executions.totals import Beginning
+from claude_force.reports.layouts.notes import listed
 from tests.builders import NOON_US
 
 SESSION = "1b2c3d4e-0000-4000-8000-000000000001"

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_force.bridge import ALL_COLUMNS
-from claude_force.pricing import PriceTable
-from claude_force.record import ExecutionMetrics, from_row
-from claude_force.sources.jsonl import EXCERPT_BYTES, JsonlSource, Rejected
-from claude_force.sources.lines import LINE_LIMIT_BYTES, Line, read_chunks
-from claude_force.sources.ordinals import REMEMBERED, Ordinals
-from claude_force.sources.quick import QuickReader
+from claude_force.executions.jsonl.codec import ALL_COLUMNS
+from claude_force.executions.jsonl.fast_decoder import QuickReader
+from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES, Line, read_chunks
+from claude_force.executions.jsonl.occurrences import REMEMBERED, Ordinals
+from claude_force.executions.pricing import PriceTable
+from claude_force.executions.record import ExecutionMetrics, from_row
+from claude_force.ingest.jsonl_source import EXCERPT_BYTES, JsonlSource, Rejected
 from tests.builders import a_line
 from tests.properties.strategies import ZONES, lines
 

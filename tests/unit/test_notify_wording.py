@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.escape import fit, for_terminal, plain
 from claude_force.network.secret import Secret, redact
+from claude_force.text import fit, for_terminal, plain
 
 
 @given(st.lists(st.text(min_size=1, max_size=5)), st.integers(1, 30))

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.errors import SettingsError
-from claude_force.pricing import OVERRIDDEN, PriceTable, Usage
-from claude_force.record import COST_LIMIT_NANOUSD, SEARCHES_LIMIT, TOKENS_LIMIT, model_family
-from claude_force.settings import PRICE_LIMIT, ModelPrice, find_home, load_settings
+from claude_force.executions.pricing import OVERRIDDEN, PriceTable, Usage
+from claude_force.executions.record import COST_LIMIT_NANOUSD, SEARCHES_LIMIT, TOKENS_LIMIT, model_family
+from claude_force.settings.claude_json import PRICE_LIMIT, ModelPrice, load_settings
+from claude_force.settings.home import find_home
 
 MODELS = (
     "claude-v1", "claude-2", "claude-2.1", "claude-3-haiku-20240307", "claude-3-5-haiku-20241022",

@@ -9,7 +9,7 @@ import pytest
 
 from claude_force.clock import LATEST_US
 from claude_force.errors import ClaudeForceError, InvalidRecord
-from claude_force.record import (
+from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
     DURATION_LIMIT_US,
     FIELDS,

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from claude_force.render import Column, Page, Table, write_page
+from claude_force.reports.render import Column, Page, Table, write_page
 
 
 def drawn(columns: list[Column], *row: str) -> str:

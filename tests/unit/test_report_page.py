@@ -14,18 +14,19 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-import claude_force.report
-from claude_force.clock import ALL_TIME, DAY_US
-from claude_force.place import Place, place_at
-from claude_force.query import Filter
-from claude_force.report.content import Asked, gather, interval_for
-from claude_force.report.page import page
-from claude_force.settings import find_home
-from claude_force.store import Store
+import claude_force.reports.html
+from claude_force.clock import DAY_US
+from claude_force.database.queries import Filter
+from claude_force.database.workspace import Place, place_at
+from claude_force.database.writes import Store
+from claude_force.reports.html.content import Asked, gather, interval_for
+from claude_force.reports.html.page import page
+from claude_force.settings.home import find_home
+from claude_force.windows import ALL_TIME
 from tests.browser import by_id, parse, text_of
 from tests.builders import NOON_US, an_execution
 
-ASSETS = files("claude_force.report") / "assets"
+ASSETS = files("claude_force.reports.html") / "assets"
 HEADINGS = ("h1", "h2", "h3")
 
 
@@ -45,7 +46,7 @@ def shown(place: Place, notes: tuple[str, ...] = ()) -> str:
 def test_the_chart_library_is_the_one_that_is_named() -> None:
     """The file is that of the release, byte for byte; its licence is beside it."""
     content = (ASSETS / "chart.umd.min.js").read_bytes()
-    said = " ".join((claude_force.report.__doc__ or "").split())
+    said = " ".join((claude_force.reports.html.__doc__ or "").split())
     assert f"sha256 {sha256(content).hexdigest()}." in said
     assert re.search(rb"Chart\.js v([\d.]+)", content[:100])[1].decode() in said  # type: ignore[index]
     assert "MIT License" in (ASSETS / "chart.LICENSE.md").read_text()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from claude_force.record import DURATION_LIMIT_US, FIELDS, PROVISIONAL, Row, to_row
-from claude_force.sighting import LONGEST_PAUSE_US, OUTPUT_LIMIT, ReportedUsage, merged, reported
+from claude_force.executions.deduplication import LONGEST_PAUSE_US, OUTPUT_LIMIT, ReportedUsage, merged, reported
+from claude_force.executions.record import DURATION_LIMIT_US, FIELDS, PROVISIONAL, Row, to_row
 from tests.builders import NOON_US, an_execution
 
 UID = "019a81ea-e083-7c55-8f02-3a1f0d9c4b11"

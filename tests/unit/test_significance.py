@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import pytest
 
-from claude_force.baselines.significance import (
+from claude_force.analytics.baselines.significance import (
     ALPHA,
     exceedance_test,
     is_higher,
@@ -22,7 +22,7 @@ from claude_force.baselines.significance import (
     rank_test,
     wilson,
 )
-from claude_force.rollup import bins_of, duration_of
+from claude_force.executions.histogram import bins_of, duration_of
 
 Z95 = NormalDist().inv_cdf(0.975)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from claude_force.render import allow_substitutes, sparkline
+from claude_force.reports.render import allow_substitutes, sparkline
 
 
 def test_a_value_is_as_high_as_it_is_beside_the_largest() -> None:

@@ -1,0 +1,182 @@
+"""PagerDuty: events (version 2 of its Events API), or incidents of its REST API as the guide makes them.
+
+Events are the better way: they take a repeat and a resolve by the same `dedup_key`, and are meant for monitoring. An
+incident needs its id to be resolved, which is the receipt of the message that made it; where that was lost the service
+is asked for the one that is open under the key.
+
+Formats and limits: developer.pagerduty.com, "Send an Alert Event", "Create an Incident", "Update an Incident".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
+
+from claude_force.alerts.channels import wording
+from claude_force.alerts.notification import Notice
+from claude_force.network.connection import PATIENCE, Patience
+from claude_force.network.http import Answer, Request, exchange
+from claude_force.network.outcome import Outcome
+from claude_force.network.secret import Secret
+from claude_force.text import plain
+
+EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
+INCIDENTS_URL = "https://api.pagerduty.com/incidents"
+
+SUMMARY_LIMIT = 1_024
+KEY_LIMIT = 255
+BODY_LIMIT = 512_000
+"""512 KB, by the smaller of the two meanings."""
+SOURCE_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDutyEvents:
+    """A service of PagerDuty, by the routing key of its Events API v2 integration."""
+
+    kind: ClassVar[str] = "pagerduty"
+    groups: ClassVar[bool] = False
+
+    name: str
+    routing_key: Secret
+    url: str = EVENTS_URL
+    patience: Patience = PATIENCE
+
+    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Trigger or resolve the alert of the one notice; its key is the episode: sent twice it is there once."""
+        (notice,) = notices
+        event = event_of(notice)
+        event["routing_key"] = self.routing_key.reveal()
+        body = json.dumps(event).encode()
+        if len(body) > BODY_LIMIT:
+            del event["payload"]["custom_details"]
+            body = json.dumps(event).encode()
+        headers = {"Content-Type": "application/json"}
+        request = Request("POST", Secret(self.url), body, headers, (self.routing_key,))
+        return exchange(request, self.patience).outcome
+
+
+def event_of(notice: Notice) -> dict[str, Any]:
+    """The event, without its routing key."""
+    event: dict[str, Any] = {"dedup_key": dedup_key(notice.episode)}
+    if notice.action == "resolve":
+        return {"event_action": "resolve", **event}
+    payload = {
+        "summary": _title(notice),
+        "source": plain(notice.host, SOURCE_LIMIT) or "claude-force",
+        "severity": notice.severity,
+        "component": plain(next(iter(notice.labels.values()), notice.rule), SOURCE_LIMIT),
+        "group": plain(notice.store, SOURCE_LIMIT),
+        "class": plain(notice.rule, SOURCE_LIMIT),
+        "custom_details": details_of(notice),
+        "timestamp": wording.iso(notice.at_us),
+    }
+    return {"event_action": "trigger", **event, "client": "Claude Force", "payload": payload}
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDutyIncidents:
+    """A service of PagerDuty, by its id and a key of the REST API, in the name of a user: `from_address`."""
+
+    kind: ClassVar[str] = "pagerduty"
+    groups: ClassVar[bool] = False
+
+    name: str
+    api_key: Secret
+    service_id: str
+    from_address: str
+    url: str = INCIDENTS_URL
+    patience: Patience = PATIENCE
+
+    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Open or resolve the incident of the one notice. One that is open already, or resolved already, is delivered.
+        The receipt is the incident's id."""
+        (notice,) = notices
+        return self._resolve(notice, receipt) if notice.action == "resolve" else self._open(notice, receipt)
+
+    def _open(self, notice: Notice, receipt: str | None) -> Outcome:
+        answer = self._ask("POST", self.url, {"incident": incident_of(notice, self.service_id)})
+        if _says(answer, "already exists"):
+            return Outcome("delivered", receipt=receipt)
+        if answer.outcome.status != "delivered":
+            return answer.outcome
+        return Outcome("delivered", receipt=_id_of(_field(answer.json(), "incident")) or receipt)
+
+    def _resolve(self, notice: Notice, receipt: str | None) -> Outcome:
+        if receipt is None:
+            query = urlencode(
+                {"incident_key": dedup_key(notice.episode), "statuses[]": ["triggered", "acknowledged"]}, True
+            )
+            answer = self._ask("GET", f"{self.url}?{query}")
+            if answer.outcome.status != "delivered":
+                return answer.outcome
+            found = _field(answer.json(), "incidents")
+            receipt = _id_of(found[0]) if isinstance(found, list) and found else None
+            if receipt is None:
+                return Outcome("delivered", "no open incident was left to resolve")
+        update = {"incident": {"type": "incident_reference", "status": "resolved"}}
+        answer = self._ask("PUT", f"{self.url}/{quote(receipt, safe='')}", update)
+        return Outcome("delivered") if _says(answer, "already resolved") else answer.outcome
+
+    def _ask(self, method: str, url: str, content: Mapping[str, Any] | None = None) -> Answer:
+        headers = {
+            "Authorization": f"Token token={self.api_key.reveal()}",
+            "Content-Type": "application/json",
+            "Accept": "application/vnd.pagerduty+json;version=2",
+            "From": self.from_address,
+        }
+        body = b"" if content is None else json.dumps(content).encode()
+        return exchange(Request(method, Secret(url), body, headers, (self.api_key,)), self.patience)
+
+
+def incident_of(notice: Notice, service_id: str) -> dict[str, Any]:
+    """The incident: urgency high for what is critical, low for all else."""
+    return {
+        "type": "incident",
+        "title": _title(notice),
+        "service": {"id": service_id, "type": "service_reference"},
+        "urgency": "high" if notice.severity == "critical" else "low",
+        "incident_key": dedup_key(notice.episode),
+        "body": {"type": "incident_body", "details": json.dumps(details_of(notice), indent=2, ensure_ascii=False)},
+    }
+
+
+def dedup_key(episode: str) -> str:
+    """The episode; of one that is longer than PagerDuty takes, or not plain, a digest."""
+    if len(episode) <= KEY_LIMIT and episode.isascii() and episode.isprintable():
+        return episode
+    return sha256(episode.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def details_of(notice: Notice) -> dict[str, str | int | float | None]:
+    """The figures by name; numbers stay numbers."""
+    return {
+        "title": plain(notice.title),
+        "summary": plain(notice.summary),
+        "period": plain(notice.period),
+        "began": wording.iso(notice.began_us),
+        "store": plain(notice.store),
+        **wording.values(notice.labels),
+        **wording.values(notice.details),
+    }
+
+
+def _title(notice: Notice) -> str:
+    return plain(f"Claude Force: {notice.title}: {notice.summary}", SUMMARY_LIMIT)
+
+
+def _says(answer: Answer, words: str) -> bool:
+    return answer.status == 400 and words in (answer.outcome.problem or "").lower()
+
+
+def _field(found: object, name: str) -> object:
+    return found.get(name) if isinstance(found, dict) else None
+
+
+def _id_of(found: object) -> str | None:
+    identity = _field(found, "id")
+    return identity if isinstance(identity, str) and identity else None

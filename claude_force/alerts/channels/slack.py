@@ -1,0 +1,80 @@
+"""Slack: an incoming webhook takes one message with an attachment for each alert.
+
+Names stay names: & < > are escaped, so that nothing is a mention or a link (docs.slack.dev, "Formatting message text"),
+formatting is switched off, and an address that Slack would make a link of is interrupted by a space without width.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, ClassVar
+
+from claude_force.alerts.channels import wording
+from claude_force.alerts.notification import Notice
+from claude_force.network.connection import PATIENCE, Patience
+from claude_force.network.http import Request, exchange
+from claude_force.network.outcome import Outcome
+from claude_force.network.secret import Secret
+from claude_force.text import fit, plain
+
+ATTACHMENTS_LIMIT = 20
+TEXT_LIMIT = 3_000
+TITLE_LIMIT = 300
+
+_COLOURS = {"critical": "danger", "error": "danger", "warning": "warning", "info": "good"}
+_LINK = re.compile(r"://|www\.|@", re.IGNORECASE)
+_INTERRUPTED = "\u200b"
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """A channel of Slack, by its incoming webhook."""
+
+    kind: ClassVar[str] = "slack"
+    groups: ClassVar[bool] = True
+
+    name: str
+    webhook_url: Secret
+    patience: Patience = PATIENCE
+
+    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Post them as one message. Slack knows no key: a message sent twice is there twice."""
+        body = json.dumps(message(notices)).encode()
+        request = Request("POST", self.webhook_url, body, {"Content-Type": "application/json"})
+        return exchange(request, self.patience).outcome
+
+
+def message(notices: Sequence[Notice]) -> dict[str, Any]:
+    """The message: the heading, and an attachment for each of the first 20 notices."""
+    more = len(notices) - ATTACHMENTS_LIMIT
+    return {
+        "text": wording.heading(notices) + (f"\nand {more:,} more" if more > 0 else ""),
+        "attachments": [_attachment(notice) for notice in notices[:ATTACHMENTS_LIMIT]],
+        "mrkdwn": False,
+        "parse": "none",
+        "link_names": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+
+
+def _attachment(notice: Notice) -> dict[str, Any]:
+    return {
+        "color": "good" if notice.action == "resolve" else _COLOURS[notice.severity],
+        "title": for_slack(wording.title(notice), TITLE_LIMIT),
+        "text": for_slack("\n".join([wording.summary(notice), *wording.fact_lines(notice)]), TEXT_LIMIT),
+        "footer": for_slack(plain(notice.period), TITLE_LIMIT),
+        "fallback": for_slack(f"{wording.title(notice)}: {wording.summary(notice)}", TEXT_LIMIT),
+        "ts": notice.at_us // 1_000_000,
+        "mrkdwn_in": [],
+    }
+
+
+def for_slack(text: str, limit: int) -> str:
+    """Lines that Slack shows as they are, of at most `limit` characters as Slack counts them; no escape is cut."""
+    inert = _LINK.sub(lambda found: found[0][0] + _INTERRUPTED + found[0][1:], text)
+    return fit((escape(char, quote=False) for char in inert), limit)

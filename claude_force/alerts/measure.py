@@ -1,0 +1,310 @@
+"""What a rule comes to now: a value and what it is held against, for each combination of labels.
+
+Everything is asked of the roll-ups through the queries of the reports, so that an alert and a report about the same
+period never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta, tzinfo
+from typing import NamedTuple
+
+from claude_force.alerts.decision import Measurement, Reason
+from claude_force.alerts.rules import DIMENSIONS, Rule
+from claude_force.analytics.baselines.snapshots import key_of, narrowing_of
+from claude_force.clock import DAY_US, HOUR_US, midnight_of, moment_of
+from claude_force.database import queries as query
+from claude_force.database.contract import Connection
+from claude_force.database.queries import Filter
+from claude_force.database.queries.baselines import newest
+from claude_force.executions.record import NANOUSD, model_family
+from claude_force.executions.totals import Percentiles, Totals
+from claude_force.windows import Window
+
+FORECAST_FROM_US = 7 * DAY_US
+"""A forecast goes on at the rate of the time from so long ago until now."""
+
+GROUPS_LIMIT = 500
+"""Of more groups than this, those with the most executions are told apart."""
+
+Label = str | None
+"""The name of a group as it was recorded; None where a rule is not grouped, or an execution has no project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A measurement, and the sums of its window."""
+
+    measurement: Measurement
+    totals: Totals
+
+
+class Question(NamedTuple):
+    """A rule, asked of a period, at a time, in the zone of its calendar days."""
+
+    rule: Rule
+    chosen: Filter
+    now_us: int
+    zone: tzinfo
+
+
+class Value(NamedTuple):
+    """A value in the unit of its metric, and the executions that it was made from. Where it is None, `lack` is why."""
+
+    value: float | None
+    samples: int
+    lack: Reason = Reason.TOO_FEW
+
+
+def measure(
+    connection: Connection, rule: Rule, now_us: int, zone: tzinfo, kept: Collection[Label] = ()
+) -> dict[Label, Found]:
+    """What a rule comes to, by the name of each group that has executions; under None where it is not grouped. Those
+    that are `kept` are measured however many there are: what is left out would seem to be over."""
+    chosen = Filter(window_of(rule, now_us, zone), rule.agents, rule.models, (), rule.projects, rule.sources)
+    question = Question(rule, chosen, now_us, zone)
+    sums = _largest(_sums(connection, question), _names_besides(connection, question), kept)
+    values = _values(connection, question, sums)
+    limits = _limits(connection, question, list(sums))
+    return {name: Found(_judged(rule, values[name], limits[name]), sums[name]) for name in sums}
+
+
+def measured_nothing(rule: Rule) -> Found:
+    """What a rule comes to for a group that has no executions in its window."""
+    value = Value(0.0, 0) if rule.what.is_sum else Value(None, 0)
+    limit = Value(rule.threshold, 0) if rule.compared_to is None else Value(None, 0, Reason.NO_REFERENCE)
+    return Found(_judged(rule, value, limit), Totals())
+
+
+def window_of(rule: Rule, now_us: int, zone: tzinfo) -> Window:
+    """The window of a rule at a time: a length that ends then, or the day or month so far."""
+    if isinstance(rule.window, int):
+        return Window(now_us - rule.window, now_us)
+    today = moment_of(now_us, zone).date()
+    return Window(midnight_of(today if rule.window == "day" else today.replace(day=1), zone), now_us)
+
+
+def _period_end(rule: Rule, now_us: int, zone: tzinfo) -> int:
+    """The end of the calendar day or month that a rule is about."""
+    today = moment_of(now_us, zone).date()
+    if rule.window == "day":
+        return midnight_of(today + timedelta(days=1), zone)
+    return midnight_of((today.replace(day=1) + timedelta(days=32)).replace(day=1), zone)
+
+
+def _sums(connection: Connection, question: Question) -> dict[Label, Totals]:
+    group_by = question.rule.group_by
+    if group_by is None:
+        return {None: query.totals(connection, question.chosen)}
+    found = query.totals_by(connection, question.chosen, DIMENSIONS[group_by])
+    return {name: totals for (name,), totals in found.items()}
+
+
+def _largest(sums: Mapping[Label, Totals], besides: Collection[Label], kept: Collection[Label]) -> dict[Label, Totals]:
+    """The groups that are kept, and those with the most executions; of those besides, what there is room for."""
+    found = {**dict.fromkeys(besides, Totals()), **sums}
+    ordered = sorted(found.items(), key=lambda item: (-item[1].executions, item[0] or ""))
+    return {name: totals for place, (name, totals) in enumerate(ordered) if place < GROUPS_LIMIT or name in kept}
+
+
+def _names_besides(connection: Connection, question: Question) -> Collection[Label]:
+    """Groups that have no executions in the window, and a value all the same: a forecast goes on from the days
+    before."""
+    if question.rule.metric != "cost_forecast":
+        return ()
+    return _sums(connection, question._replace(chosen=replace(question.chosen, window=_recent(connection, question))))
+
+
+def _values(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
+    """The value of the metric for each group that has sums."""
+    of_totals = _OF_TOTALS.get(question.rule.metric)
+    if of_totals is not None:
+        return {name: of_totals(totals) for name, totals in sums.items()}
+    return _OTHERS[question.rule.metric](connection, question, sums)
+
+
+def _limits(connection: Connection, question: Question, names: list[Label]) -> dict[Label, Value]:
+    """What each group is held against: the threshold, or what it comes to on what the rule compares to. The value is
+    that reference then, before the change."""
+    rule = question.rule
+    if rule.compared_to is None:
+        return dict.fromkeys(names, Value(rule.threshold, 0))
+    if isinstance(rule.compared_to, str):
+        return {name: _of_baseline(connection, question, name) for name in names}
+    window = question.chosen.window
+    assert window.start_us is not None
+    assert window.end_us is not None
+    earlier = Window(window.start_us - rule.compared_to, window.end_us - rule.compared_to)
+    before = question._replace(chosen=replace(question.chosen, window=earlier))
+    sums = _sums(connection, before)
+    values = _values(connection, before, sums)
+    return {name: values.get(name, Value(None, 0)) for name in names}
+
+
+def _of_baseline(connection: Connection, question: Question, name: Label) -> Value:
+    """What a baseline has for a group: the named one, or the newest that ended before the window."""
+    rule = question.rule
+    assert isinstance(rule.compared_to, str)
+    named = rule.compared_to.partition(":")[2] or None
+    chosen = question.chosen if rule.group_by is None else _of_group(question.chosen, rule.group_by, name)
+    if chosen is None:
+        return Value(None, 0, Reason.NO_REFERENCE)
+    found = newest(connection, named, *key_of(chosen), chosen.window.start_us or 0, narrowing_of(chosen))
+    if found is None:
+        return Value(None, 0, Reason.NO_REFERENCE)
+    value = found.snapshot.get(rule.metric)
+    if rule.metric == "model_share":
+        distribution = found.snapshot["model_distribution"]
+        value = sum(share for family, share in distribution.items() if family.lower() == rule.family)
+    return Value(value if isinstance(value, (int, float)) else None, found.executions, Reason.NO_REFERENCE)
+
+
+def _of_group(chosen: Filter, group_by: str, name: Label) -> Filter | None:
+    """The executions of one group, as a baseline of them is asked for; None where no baseline is of these: there is
+    none of the executions without a project."""
+    if name is None:
+        return None
+    match DIMENSIONS[group_by]:
+        case "agent_name":
+            return replace(chosen, agents=(name,))
+        case "model":
+            return replace(chosen, models=(name,))
+    return replace(chosen, projects=(name,))
+
+
+def _judged(rule: Rule, value: Value, limit: Value) -> Measurement:
+    """The measurement of a value held against its limit; not known where either has too few samples."""
+    least = 0 if rule.what.is_sum else rule.min_samples
+    if value.value is None or value.samples < least:
+        return Measurement(None, None, value.samples, value.lack if value.value is None else Reason.TOO_FEW)
+    if rule.compared_to is None:
+        return Measurement(value.value, limit.value, value.samples)
+    # A change from nothing has no percentage.
+    if not limit.value or limit.samples < least:
+        return Measurement(value.value, None, value.samples, Reason.NO_REFERENCE, limit.value)
+    allowed = limit.value * (1 + rule.threshold / 100)
+    return Measurement(value.value, allowed, value.samples, None, limit.value)
+
+
+def _average_tokens(totals: Totals) -> float | None:
+    return totals.total_tokens / totals.metered if totals.metered and totals.total_tokens is not None else None
+
+
+def _cost_lack(totals: Totals) -> Reason:
+    return Reason.NO_PRICE if totals.executions else Reason.TOO_FEW
+
+
+_OF_TOTALS: dict[str, Callable[[Totals], Value]] = {
+    "success_rate": lambda totals: Value(totals.success_rate, totals.executions),
+    "avg_execution_time_ms": lambda totals: Value(totals.average_ms, totals.timed),
+    "total_cost": lambda totals: Value(totals.cost, totals.priced, Reason.NO_PRICE),
+    "avg_cost_per_execution": lambda totals: Value(totals.average_cost, totals.priced, _cost_lack(totals)),
+    "total_executions": lambda totals: Value(totals.executions, totals.executions),
+    "failed_executions": lambda totals: Value(totals.failures, totals.executions),
+    "avg_tokens": lambda totals: Value(_average_tokens(totals), totals.metered),
+    "avg_input_tokens": lambda totals: Value(totals.average_input_tokens, totals.metered),
+    "avg_output_tokens": lambda totals: Value(totals.average_output_tokens, totals.metered),
+}
+"""The metrics that follow from the sums of the window alone."""
+
+_PERCENTILES = {"p50_latency_ms": 0, "p95_latency_ms": 1, "p99_latency_ms": 2}
+
+
+def _latencies(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
+    place = _PERCENTILES[question.rule.metric]
+    ranked: dict[Label, Percentiles]
+    if question.rule.group_by is None:
+        ranked = {None: query.percentiles(connection, question.chosen)[0]}
+    else:
+        ranked, _ = query.percentiles_by(connection, question.chosen, DIMENSIONS[question.rule.group_by])
+    found: dict[Label, Value] = {}
+    for name, totals in sums.items():
+        value_us = ranked[name][place] if name in ranked else None
+        found[name] = Value(None if value_us is None else value_us / 1000, totals.timed)
+    return found
+
+
+def _shares(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
+    """The percent of executions that a model of the family made."""
+    group_by = question.rule.group_by
+    dimensions = ("model",) if group_by is None else ("model", DIMENSIONS[group_by])
+    members = dict.fromkeys(sums, 0)
+    for (model, *group), totals in query.totals_by(connection, question.chosen, *dimensions).items():
+        name = group[0] if group else None
+        if name in members and model_family(model or "").lower() == question.rule.family:
+            members[name] += totals.executions
+    return {
+        name: Value(100 * members[name] / totals.executions if totals.executions else None, totals.executions)
+        for name, totals in sums.items()
+    }
+
+
+def _burn_rates(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
+    """How many times faster than allowed the error budget is used: of the long window or the short one, whichever is
+    less. The long one says that it matters, the short one that it still goes on (Site Reliability Workbook, 5)."""
+    rule = question.rule
+    assert rule.short_window_us is not None
+    short = Window(question.now_us - rule.short_window_us, question.now_us)
+    now = _sums(connection, question._replace(chosen=replace(question.chosen, window=short)))
+    found: dict[Label, Value] = {}
+    for name, totals in sums.items():
+        rates = [_burn_rate(rule, totals), _burn_rate(rule, now.get(name, Totals()))]
+        # Nothing in the short window: whatever it was, it does not go on.
+        known = [rate or 0.0 for rate in rates]
+        found[name] = Value(min(known) if rates[0] is not None else None, totals.executions)
+    return found
+
+
+def _burn_rate(rule: Rule, totals: Totals) -> float | None:
+    assert rule.objective is not None
+    rate = totals.success_rate
+    return None if rate is None else (100 - rate) / (100 - rule.objective)
+
+
+def _forecasts(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
+    """What the day or month will have cost: what it has cost, and the rest at the rate of the last seven days, or of
+    as many as there are."""
+    now_us, window = question.now_us, _recent(connection, question)
+    assert window.start_us is not None
+    span_us = max(now_us - window.start_us, HOUR_US)
+    recent = _sums(connection, question._replace(chosen=replace(question.chosen, window=window)))
+    rest = max(_period_end(question.rule, now_us, question.zone) - now_us, 0) / span_us
+    return {
+        name: Value(
+            None if totals.cost is None else totals.cost + recent.get(name, Totals()).cost_nanousd / NANOUSD * rest,
+            totals.priced,
+            Reason.NO_PRICE,
+        )
+        for name, totals in sums.items()
+    }
+
+
+def _recent(connection: Connection, question: Question) -> Window:
+    """The time that a forecast goes on from."""
+    reach = query.extent(connection)
+    first_us = min(reach.first_us, question.now_us) if reach else 0
+    return Window(max(question.now_us - FORECAST_FROM_US, first_us), question.now_us)
+
+
+def _silences(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
+    """Hours since the last of the executions that the rule is about, whenever that was; not known where there is
+    none. An archived one is as early as its hour."""
+    ever = replace(question.chosen, window=Window(None, question.now_us))
+    (reach,) = query.edges(connection, ever, [ever.window])
+    archived = query.archived(connection, ever)
+    last = [*([reach.last_us] if reach else []), *([archived.last_us] if archived.executions else [])]
+    hours = (question.now_us - max(last)) / HOUR_US if last else None
+    # The one execution that it is counted from is enough to tell.
+    return dict.fromkeys(sums, Value(hours, question.rule.min_samples))
+
+
+_OTHERS: dict[str, Callable[[Connection, Question, Mapping[Label, Totals]], dict[Label, Value]]] = {
+    **dict.fromkeys(_PERCENTILES, _latencies),
+    "model_share": _shares,
+    "burn_rate": _burn_rates,
+    "cost_forecast": _forecasts,
+    "silence_hours": _silences,
+}
+"""The metrics that need more than the sums of the window."""

@@ -1,0 +1,3 @@
+"""Analytics: reports, session blocks and baselines, from queries to values."""
+
+from __future__ import annotations

@@ -1,0 +1,211 @@
+"""Snapshots: the figures of some executions, with how their durations and costs are distributed.
+
+A snapshot has the keys of the guide's baseline, and what a test needs beside them: `samples` (how many executions there
+are, and how many of them succeeded, were timed, have a cost), `duration_bins` and `cost_bins` (how many are in each bin
+of `rollup`, of microseconds and of micro-dollars), and `filters` (the names it is restricted to). It is JSON that can
+be read back as a file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import tzinfo
+from typing import Any
+
+from claude_force import clock
+from claude_force.analytics.fields import TITLES
+from claude_force.analytics.reports import Summary, known_names
+from claude_force.database import queries as query
+from claude_force.database.contract import Connection, Database
+from claude_force.database.queries import Dimension, Filter
+from claude_force.database.queries.baselines import Filters, costs_by, named, names
+from claude_force.database.rows.baselines import Baseline, BaselineHead
+from claude_force.database.writes import baselines as store
+from claude_force.errors import BaselineError
+from claude_force.executions.record import NAME_LIMIT
+from claude_force.executions.totals import Archived, Group, Percentiles, Totals
+from claude_force.text import for_terminal
+from claude_force.windows import Window
+
+MINIMUM_SAMPLES = 30
+"""With fewer executions nothing is compared: averages of so few say more of the day than of the agent."""
+
+GUIDE_KEYS = (
+    "period", "total_executions", "success_rate", "avg_execution_time_ms", "p50_latency_ms", "p95_latency_ms",
+    "p99_latency_ms", "total_cost", "avg_cost_per_execution", "avg_input_tokens", "avg_output_tokens",
+    "model_distribution",
+)  # fmt: skip
+"""The keys of the guide's baseline, in its order."""
+
+AUTOMATIC_PREFIX = "auto-"
+"""What the names of automatic baselines begin with."""
+
+FILE_SUFFIX = ".json"
+_NAMES_SHOWN = 12
+
+Snapshot = dict[str, Any]
+
+
+def measure(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[str | None, Snapshot]:
+    """The snapshots of the chosen executions by the names of a dimension; without one it is that of all, under None
+    (also where there are none)."""
+    by_model = query.totals_by(connection, chosen, *dimensions, "model")
+    groups: dict[str | None, list[Group]] = {} if dimensions else {None: []}
+    for names_of_group, totals in by_model.items():
+        groups.setdefault(names_of_group[0] if dimensions else None, []).append(Group(names_of_group[-1], totals))
+    if dimensions:
+        ranked, is_exact = query.percentiles_by(connection, chosen, dimensions[0])
+    else:
+        found, is_exact = query.percentiles(connection, chosen)
+        ranked = {None: found}
+    durations = query.durations_by(connection, chosen, *dimensions)
+    costs = costs_by(connection, chosen, *dimensions)
+    snapshots = {}
+    for name, models in groups.items():
+        restricted = chosen if name is None else _restricted(chosen, dimensions[0], name)
+        totals = sum((group.totals for group in models), Totals())
+        report = Summary(chosen.window.label, totals, ranked.get(name, Percentiles()), is_exact, [], models, Archived())
+        times = durations.get((name,) if dimensions else ())
+        snapshots[name] = _snapshot(report, filters_of(restricted), times, costs.get(name))
+    return snapshots
+
+
+def _restricted(chosen: Filter, dimension: Dimension, name: str) -> Filter:
+    return replace(chosen, agents=(name,)) if dimension == "agent_name" else replace(chosen, models=(name,))
+
+
+def _snapshot(
+    report: Summary, filters: Filters, durations: Counter[int] | None, costs: Counter[int] | None
+) -> Snapshot:
+    said, totals = report.to_dict(), report.totals
+    return {
+        **{key: said[key] for key in GUIDE_KEYS},
+        "samples": {
+            "executions": totals.executions,
+            "successes": totals.successes,
+            "timed": totals.timed,
+            "priced": totals.priced,
+        },
+        "filters": filters,
+        "duration_bins": _bins(durations),
+        "cost_bins": _bins(costs),
+    }
+
+
+def _bins(histogram: Counter[int] | None) -> dict[str, int]:
+    """As JSON has it, the lowest first."""
+    return {str(number): count for number, count in sorted((histogram or {}).items())}
+
+
+def filters_of(chosen: Filter) -> dict[str, list[str]]:
+    """The names of a filter, by what they are names of."""
+    return {TITLES[column]: sorted(wanted) for column, wanted in chosen.names() if wanted}
+
+
+def key_of(chosen: Filter) -> tuple[str, str]:
+    """The agent and the model of a baseline of these executions; "" where it is not just one."""
+    agent, model = (wanted[0] if len(wanted) == 1 else "" for wanted in (chosen.agents, chosen.models))
+    return agent, model
+
+
+def narrowing_of(chosen: Filter) -> dict[str, list[str]]:
+    """What a filter asks for beside the agent and the model that `key_of` tells."""
+    agent, model = key_of(chosen)
+    own = {"agent": [agent], "model": [model]}
+    return {kind: wanted for kind, wanted in filters_of(chosen).items() if wanted != own.get(kind)}
+
+
+def filter_of(filters: Mapping[str, list[str]], window: Window) -> Filter:
+    """The filter that a snapshot was made with, for another period."""
+    return Filter(window, *(tuple(filters.get(TITLES[column], ())) for column, _ in Filter().names()))
+
+
+def create(database: Database, name: str | None, chosen: Filter, now_us: int, zone: tzinfo) -> Baseline:
+    """Take a snapshot of the chosen executions and keep it; `name` is the date in `zone` unless one is given. Raises
+    BaselineError where there is nothing to keep, or the name is taken or cannot be one."""
+    wanted = _checked_name(name) if name is not None else clock.moment_of(now_us, zone).date().isoformat()
+    with database.read() as connection:
+        chosen = known_names(connection, chosen)
+        window = whole_window(connection, chosen.window, now_us)
+        agent, model = key_of(chosen)
+        if any((found.agent_name, found.model) == (agent, model) for found in named(connection, wanted)):
+            raise _taken(wanted)
+        snapshot = measure(connection, replace(chosen, window=window))[None]
+    executions = snapshot["total_executions"]
+    if not executions:
+        raise BaselineError(
+            f"no executions to make a baseline of ({window.label}); choose another period with --days or --start"
+        )
+    assert window.start_us is not None
+    assert window.end_us is not None
+    made = Baseline(wanted, agent, model, False, now_us, window.start_us, window.end_us, executions, snapshot)
+    with database.write() as connection:
+        if not store.put(connection, [made]):
+            raise _taken(wanted)
+    return made
+
+
+def whole_window(connection: Connection, window: Window, now_us: int) -> Window:
+    """The window with both its ends, the last of which is not after now: what is still to come is not in it."""
+    reach = query.extent(connection)
+    start = window.start_us if window.start_us is not None else reach.first_us if reach else now_us
+    end = now_us if window.end_us is None else min(window.end_us, now_us)
+    return Window(start, max(start, end), window.label)
+
+
+def _taken(name: str) -> BaselineError:
+    shown = for_terminal(name)
+    return BaselineError(f"there is a baseline {shown} already; claude-force baseline delete {shown}, or name another")
+
+
+def is_file(name: str) -> bool:
+    """Whether what a person calls a baseline is a file: a path, or a name that ends with .json."""
+    return name.endswith(FILE_SUFFIX) or "/" in name or "\\" in name
+
+
+def _checked_name(name: str) -> str:
+    """The name, unless it cannot be told from something else."""
+    if name.startswith(AUTOMATIC_PREFIX):
+        raise BaselineError(f"a name that begins with {AUTOMATIC_PREFIX} is for the scheduler's; choose another")
+    if is_file(name):
+        raise BaselineError(
+            f"{for_terminal(name)} would be taken for a file; choose a name without / and {FILE_SUFFIX}"
+        )
+    if not name.strip() or name.startswith("-") or not name.isprintable() or len(name) > NAME_LIMIT:
+        raise BaselineError(
+            f"{for_terminal(name[:40])!r} cannot be a name; give 1 to {NAME_LIMIT} characters that can be seen, "
+            "the first of them no dash"
+        )
+    return name
+
+
+def find_named(connection: Connection, name: str) -> list[Baseline]:
+    """Every baseline of a name. Raises BaselineError where there is none, with those that there are."""
+    found = named(connection, name)
+    if not found:
+        known = names(connection)
+        more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
+        shown = f"there are: {', '.join(known[:_NAMES_SHOWN])}{more}" if known else "there is none yet"
+        raise BaselineError(f"no baseline {for_terminal(name)}; {for_terminal(shown)}")
+    return found
+
+
+def subject(baseline: BaselineHead) -> str:
+    """What a baseline is of, in words."""
+    parts = [f"{title} {name}" for title, name in (("agent", baseline.agent_name), ("model", baseline.model)) if name]
+    return ", ".join(parts) or "all executions"
+
+
+def head_dict(head: BaselineHead, zone: tzinfo) -> dict[str, Any]:
+    """What a baseline is of, for JSON; instants in `zone`."""
+    instants = {"start": head.start_us, "end": head.end_us, "created": head.created_us}
+    return {
+        "name": head.name,
+        "agent": head.agent_name or None,
+        "model": head.model or None,
+        "automatic": head.is_automatic,
+        **{name: clock.format_instant(at, zone) for name, at in instants.items()},
+        "total_executions": head.executions,
+    }

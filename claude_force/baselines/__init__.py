@@ -1,9 +1,0 @@
-"""Baselines: what executions were like, and whether they are worse now."""
-
-from __future__ import annotations
-
-from claude_force.baselines.comparison import Check, Verdict, check
-from claude_force.baselines.daily import create_daily
-from claude_force.baselines.snapshots import create
-
-__all__ = ["Check", "Verdict", "check", "create", "create_daily"]

@@ -1,0 +1,207 @@
+"""Schema migrations: alembic, driven from code. The only importer of alembic.
+
+A revision and the record of it are one transaction on both engines. Who upgrades holds a lock (the write lock on
+SQLite, an advisory lock on PostgreSQL), so of several processes one migrates and the others find the work done. A
+SQLite file that holds data is backed up first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import alembic.command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from claude_force.database import schema
+from claude_force.database.contract import Database
+from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE, refuse_other_schema
+from claude_force.database.sqlite.database import SqliteDatabase, connect, create_file, folder_lock
+from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing
+from claude_force.files import free_name
+
+if TYPE_CHECKING:
+    from claude_force.database.postgres import ServerDatabase
+
+_ADVISORY_LOCK = 0x636C6664
+"""The key of PostgreSQL's advisory lock; any number that no other program uses in the same database."""
+
+_alembic_state = threading.Lock()
+"""alembic keeps its context in module globals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What an upgrade did. `before` is None for a database that had no schema; `backup` None where none was needed."""
+
+    before: str | None
+    after: str
+    backup: Path | None
+
+
+def upgrade(database: Database) -> Upgrade:
+    """Bring a database to the head revision. Raises SchemaTooNew, and leaves a failed revision without a trace."""
+    before = database.revision()
+    if before is not None and before not in REVISIONS:
+        refuse_other_schema(database.name, before)
+    if before == HEAD:
+        return Upgrade(before, HEAD, None)
+    if isinstance(database, SqliteDatabase) and not database.exists():
+        create_file(database.path)
+        return Upgrade(None, HEAD, None)
+    with _alone(database):
+        backup = _backup_before(database)
+        database.close()
+        with _connected(database) as connection:
+            upgrade_connection(connection, "head")
+    return Upgrade(before, HEAD, backup)
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """While no other process upgrades or creates a database in the same folder; a server has a lock of its own."""
+    if isinstance(database, SqliteDatabase):
+        with folder_lock(database.path.parent):
+            yield
+    else:
+        yield
+
+
+def upgrade_connection(connection: Connection, target: str) -> None:
+    """Run the revisions up to `target` on an open connection and commit."""
+    config = configuration()
+    config.attributes["connection"] = connection
+    with _alembic_state:
+        alembic.command.upgrade(config, target)
+
+
+def configuration() -> Config:
+    """alembic's configuration, made in code: the migrations of the installed package."""
+    config = Config()
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> Path:
+    spec = find_spec("claude_force.database.migrations")
+    if spec is None or not spec.submodule_search_locations:
+        raise DatabaseError("the installation holds no migrations; install claude-force again")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _backup_before(database: Database) -> Path | None:
+    """A verified copy of a SQLite file that is not at head, named after the revision that it holds; the next free name,
+    so that none is overwritten."""
+    before = database.revision()
+    if before == HEAD or not isinstance(database, SqliteDatabase):
+        return None
+    target = free_name(database.path.with_name(f"{database.path.name}.pre-{before or 'none'}"))
+    database.backup(target)
+    return target
+
+
+@contextmanager
+def _connected(database: Database) -> Iterator[Connection]:
+    """A connection for migrations, with its lock held, its errors translated."""
+    try:
+        if isinstance(database, SqliteDatabase):
+            with sqlite_connection(database.path) as connection:
+                yield connection
+        else:
+            with server_connection(database) as connection:  # type: ignore[arg-type]
+                yield connection
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or type(error).__name__
+        raise DatabaseError(f"{database.name}: the upgrade failed and changed nothing: {cause}") from error
+
+
+@contextmanager
+def sqlite_connection(path: Path) -> Iterator[Connection]:
+    """A connection whose every transaction begins with the write lock, DDL included.
+
+    The driver's own transaction control would leave DDL outside of them (measured: a failed revision left its tables).
+    """
+    engine = create_engine("sqlite://", creator=lambda: connect(path))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def server_connection(database: ServerDatabase) -> Iterator[Connection]:
+    """A connection, while another one holds the advisory lock of migrations."""
+    with database.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper:
+        keeper.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+        try:
+            with database.engine().connect() as connection:
+                yield connection
+        finally:
+            keeper.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
+
+
+def run_in_alembic(context: Any) -> None:
+    """What migrations/env.py does: run on the connection handed over in code, or on the database that the settings
+    (or `-x db=PATH_OR_URL`) name when alembic was called from a shell."""
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        _run(context, connection)
+        return
+    try:
+        _run_in_shell(context)
+    except ClaudeForceError as error:
+        raise CommandError(str(error)) from error
+
+
+def _run_in_shell(context: Any) -> None:
+    if context.is_offline_mode():
+        raise DatabaseError("offline mode is not supported: a migration needs to see the database")
+    database = _database_of_shell(context.get_x_argument(as_dictionary=True).get("db"))
+    # alembic.command called from Python has no options: then it is an upgrade, or harmless.
+    is_upgrade = getattr(context.config.cmd_opts, "cmd", (alembic.command.upgrade,))[0] is alembic.command.upgrade
+    if isinstance(database, SqliteDatabase) and not database.exists():
+        if not is_upgrade:
+            raise DatabaseMissing(f"there is no database at {database.name}; make it with: alembic upgrade head")
+        create_file(database.path)
+    with _alone(database):
+        if is_upgrade:
+            _backup_before(database)
+        with _connected(database) as opened:
+            _run(context, opened)
+    if is_upgrade:
+        context.config.print_stdout("%s is at %s", database.name, database.revision())
+
+
+def _database_of_shell(flag: str | None) -> Database:
+    from claude_force.database.open import open_database
+    from claude_force.settings.claude_json import load_settings
+    from claude_force.settings.home import find_home
+    from claude_force.settings.location import database_location
+
+    home = find_home()
+    settings, _ = load_settings(home)
+    return open_database(database_location(settings, home, flag))
+
+
+def _run(context: Any, connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=schema.metadata,
+        transactional_ddl=True,
+        transaction_per_migration=True,
+        render_as_batch=True,
+        version_table=VERSION_TABLE,
+    )
+    with context.begin_transaction():
+        context.run_migrations()

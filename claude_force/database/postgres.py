@@ -1,0 +1,267 @@
+"""PostgreSQL through SQLAlchemy and psycopg. Nothing here is imported until a URL asks for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+from zlib import crc32
+
+try:
+    import psycopg  # noqa: F401  (asked for here, where its absence can be explained)
+    from sqlalchemy import TextClause, create_engine, text
+    from sqlalchemy.engine import URL, make_url
+    from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+except ImportError as missing:
+    from claude_force.errors import MissingExtra
+
+    raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
+
+from claude_force.database.contract import Database, Parameters, Progress, Row
+from claude_force.database.revisions import VERSION_TABLE, refuse_other_schema
+from claude_force.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
+from claude_force.settings.location import without_password
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as EngineConnection
+    from sqlalchemy import Engine
+
+CONNECT_TIMEOUT_S = 10
+
+_ROWS_AT_ONCE = 500
+"""Rows in one statement; a statement has 65,535 parameters at the most."""
+
+_TURN = 0x636C6672
+"""The key of the advisory lock of those who change the roll-ups."""
+
+_ROLES = 0x636C6673
+"""The upper half of the keys of the advisory locks of roles; the lower half is a checksum of the role."""
+
+_DISK_FULL = "53100"
+_CONNECTION_STATES = ("08", "57P")
+"""SQLSTATE: connection exceptions, and a server that is shutting down or starting."""
+
+
+@lru_cache(maxsize=256)
+def _statement(sql: str) -> TextClause:
+    return text(sql)
+
+
+class ServerConnection:
+    """A transaction on a server."""
+
+    def __init__(self, raw: EngineConnection) -> None:
+        self._raw = raw
+
+    def execute(self, sql: str, parameters: Parameters = {}) -> int:
+        return self._raw.execute(_statement(sql), dict(parameters)).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
+        return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount if rows else 0
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
+        new: list[Row] = []
+        marks = f"({', '.join(['%s'] * len(columns))})"
+        # In one order everywhere, so that two who add the same rows wait for each other and not in a circle.
+        ordered = sorted(rows, key=itemgetter(0))
+        for start in range(0, len(ordered), _ROWS_AT_ONCE):
+            part: dict[Any, Row] = {}
+            for row in ordered[start : start + _ROWS_AT_ONCE]:
+                part.setdefault(row[0], row)
+            sql = (
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([marks] * len(part))} "
+                f"ON CONFLICT DO NOTHING RETURNING {columns[0]}"
+            )
+            values = tuple(value for row in part.values() for value in row)
+            inserted = [row[0] for row in self._raw.exec_driver_sql(sql, values)]
+            # Afterwards: who inserts a key that another is moving to the other table waits for him, and sees it there
+            # in the next statement alone.
+            moved = self._take_out_moved(table, columns[0], inserted, other)
+            new += [part[key] for key in inserted if key not in moved]
+        return new
+
+    def _take_out_moved(self, table: str, key: str, inserted: Sequence[Any], other: str) -> set[Any]:
+        """Delete those of some inserted rows whose key is in another table; their keys."""
+        if not inserted:
+            return set()
+        sql = (
+            f"DELETE FROM {table} WHERE {key} IN ({', '.join(['%s'] * len(inserted))}) "
+            f"AND EXISTS (SELECT 1 FROM {other} WHERE {other}.{key} = {table}.{key}) RETURNING {key}"
+        )
+        return {row[0] for row in self._raw.exec_driver_sql(sql, tuple(inserted))}
+
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
+        if rows:
+            sql = f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(rows[0]))}) {otherwise}"
+            self._raw.exec_driver_sql(sql, list(rows))
+
+    def wait_for_turn(self) -> None:
+        self.fetch("SELECT pg_advisory_xact_lock(:key)", {"key": _TURN})
+
+    def try_turn(self) -> bool:
+        return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": _TURN})[0][0])
+
+    def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
+        return [tuple(row) for row in self._raw.execute(_statement(sql), dict(parameters))]
+
+
+class ServerDatabase(Database):
+    """A database on a PostgreSQL server."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.name = without_password(url)
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._verified = False
+        self._pid = os.getpid()
+
+    @contextmanager
+    def read(self) -> Iterator[ServerConnection]:
+        self._verify()
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._translated(), self.engine().connect() as raw:
+            yield ServerConnection(raw.execution_options(**options))
+
+    @contextmanager
+    def write(self) -> Iterator[ServerConnection]:
+        self._verify()
+        with self._translated(), self.engine().begin() as raw:
+            yield ServerConnection(raw)
+
+    def engine(self) -> Engine:
+        """The engine of this process; a child of a fork gets one of its own and leaves its parent's sockets alone."""
+        with self._lock:
+            if self._engine is not None and self._pid != os.getpid():
+                self._engine.dispose(close=False)
+                self._engine = None
+            if self._engine is None:
+                self._pid = os.getpid()
+                self._engine = create_engine(
+                    self.url,
+                    pool_pre_ping=True,
+                    # What the store relies on, whatever the server's own default is.
+                    isolation_level="READ COMMITTED",
+                    connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+                )
+            return self._engine
+
+    def _verify(self) -> None:
+        if self._verified:
+            return
+        refuse_other_schema(self.name, self.revision())
+        self._verified = True
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state == _DISK_FULL:
+                raise DatabaseFull(f"the disk of {self.name} is full: {_reason(error)}") from error
+            if state is not None and not state.startswith(_CONNECTION_STATES):
+                raise DatabaseError(f"{self.name}: {_reason(error)}") from error
+            raise DatabaseUnavailable(f"cannot reach {self.name}: {_reason(error)}") from error
+        except SQLAlchemyError as error:
+            raise DatabaseError(f"{self.name}: {_reason(error)}") from error
+        except UnicodeError as error:
+            # Of a host name that no name server could be asked for.
+            raise DatabaseUnavailable(f"cannot reach {self.name}: {error}") from error
+
+    def exists(self) -> bool:
+        return self.revision() is not None
+
+    def revision(self) -> str | None:
+        with self._translated(), self.engine().connect() as raw:
+            if raw.execute(text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar() is None:
+                return None
+            found = raw.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+        return None if found is None else str(found)
+
+    def tidy(self) -> None:
+        """The server looks after itself (autovacuum)."""
+
+    @contextmanager
+    def sole(self, role: str) -> Iterator[bool]:
+        with (
+            self._translated(),
+            self.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper,
+        ):
+            key = {"key": _ROLES << 32 | crc32(role.encode())}
+            # The lock is the connection's, so it is not one that the pool would lend to others.
+            if not keeper.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                # A connection that broke has taken the lock with it.
+                with suppress(SQLAlchemyError):
+                    keeper.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+
+    def version(self) -> str:
+        with self._translated(), self.engine().connect() as raw:
+            return f"PostgreSQL {raw.execute(text('SHOW server_version')).scalar()}"
+
+    def definition(self) -> list[str]:
+        columns = (
+            "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
+            "WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"
+        )
+        with self._translated(), self.engine().connect() as raw:
+            found = [tuple(map(str, row)) for row in raw.execute(text(columns))]
+        return [
+            f"{table}.{name} {kind}{' NOT NULL' if nullable == 'NO' else ''}" for table, name, kind, nullable in found
+        ]
+
+    def check_integrity(self, *, is_quick: bool = False) -> list[str]:  # noqa: ARG002  (of a file)
+        # The server checks its own pages.
+        return []
+
+    def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (of a file)
+        raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
+
+    def encode_uid(self, uid: bytes) -> UUID:
+        return UUID(bytes=uid)
+
+    def decode_uid(self, value: Any) -> bytes:
+        assert isinstance(value, UUID)
+        return value.bytes
+
+    def close(self) -> None:
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose(close=self._pid == os.getpid())
+                self._engine = None
+            self._verified = False
+
+
+def parse_url(url: str) -> URL:
+    """The URL with our driver. Raises DatabaseError for one that is not PostgreSQL's."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseError(
+            "the database URL cannot be read; it looks like postgresql://user@host:port/name, the port a number"
+        ) from None
+    if "@" in (parsed.host or ""):
+        raise DatabaseError("a password with an @ in it must be written with %40 in the database URL")
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise DatabaseError(
+            f"no support for {parsed.get_backend_name()} databases: give a file, or a postgresql:// URL"
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(cause).split())[:300]

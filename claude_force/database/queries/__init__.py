@@ -1,0 +1,65 @@
+"""Every read. The database counts; Python names intervals, folds days into weeks and months, and ranks durations.
+
+Functions take an open connection, so that a report made of several queries sees one snapshot. What is here is what
+reports need; `alerts`, `baselines`, `files` and `jobs` are asked for by their names: a report does not load them.
+"""
+
+from __future__ import annotations
+
+from claude_force.database.queries.aggregates import extent
+from claude_force.database.queries.archives import MonthToArchive, archived, months_before, stored_uids, tombstones
+from claude_force.database.queries.errors import errors
+from claude_force.database.queries.executions import (
+    PAGE,
+    counted_page,
+    iterate,
+    iterate_rows,
+    known_uids,
+    newest,
+    page,
+    read_every_column,
+    rows_of,
+    stored,
+)
+from claude_force.database.queries.filter import Dimension, Filter
+from claude_force.database.queries.names import first_names, has_name, names
+from claude_force.database.queries.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
+from claude_force.database.queries.timeline import beginnings, edges, hours, slots
+from claude_force.database.queries.totals import totals, totals_by
+from claude_force.database.queries.trend import trend
+
+__all__ = [
+    "EXACT_LIMIT",
+    "PAGE",
+    "Dimension",
+    "Filter",
+    "MonthToArchive",
+    "archived",
+    "beginnings",
+    "counted_page",
+    "durations_by",
+    "edges",
+    "errors",
+    "extent",
+    "first_names",
+    "has_name",
+    "hours",
+    "iterate",
+    "iterate_rows",
+    "known_uids",
+    "months_before",
+    "names",
+    "newest",
+    "page",
+    "percentiles",
+    "percentiles_by",
+    "read_every_column",
+    "rows_of",
+    "slots",
+    "stored",
+    "stored_uids",
+    "tombstones",
+    "totals",
+    "totals_by",
+    "trend",
+]

@@ -1,0 +1,87 @@
+"""What was archived: how much of a period, from when, and by which identities it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from claude_force.clock import HOUR_US, month_of
+from claude_force.database.contract import Connection, Database
+from claude_force.database.queries.aggregates import extents, is_known_to_rollups
+from claude_force.database.queries.executions import some_uids
+from claude_force.database.queries.filter import SERIES_NAMES, Dimension, Filter, where
+from claude_force.executions.rollups import ARCHIVED, EACH_SERIES
+from claude_force.executions.totals import Archived
+from claude_force.windows import Window
+
+
+class MonthToArchive(NamedTuple):
+    """A month of UTC that holds executions before an instant: its name, as much of it as lies before, and how many."""
+
+    name: str
+    window: Window
+    executions: int
+
+
+def archived(connection: Connection, chosen: Filter, *dimensions: Dimension) -> Archived:
+    """How many of the chosen executions were archived; an hour of them is a point at its beginning. Which workflow they
+    were of is not known any more: asked for workflows, it is how many the others choose."""
+    is_counted = is_known_to_rollups(chosen, *dimensions)
+    _, reach = extents(connection)
+    if reach is None:
+        return Archived(is_counted=is_counted)
+    start, end = chosen.window.start_us, chosen.window.end_us
+    span = {
+        "first": reach.first_us // HOUR_US if start is None else -(-start // HOUR_US),
+        "end": reach.last_us // HOUR_US + 1 if end is None else -(-end // HOUR_US),
+    }
+    names, named = chosen.conditions(*SERIES_NAMES)
+    joined = " JOIN series USING (series_id)" if names else ""
+    place = [f"scope = {EACH_SERIES}", f"level = {ARCHIVED}", "bucket >= :first", "bucket < :end"]
+    found = connection.fetch(
+        f"SELECT COALESCE(SUM(executions), 0), MIN(bucket), MAX(bucket) FROM rollups{joined}{where([*place, *names])}",
+        span | named,
+    )[0]
+    executions, first, last = map(int, (found[0], found[1] or 0, found[2] or 0))
+    return Archived(executions, first * HOUR_US, last * HOUR_US, is_counted)
+
+
+def months_before(connection: Connection, until_us: int) -> Iterator[MonthToArchive]:
+    """The months that hold executions before an instant, oldest first."""
+    after_us = 0
+    while True:
+        period = {"start": after_us, "end": until_us}
+        first = connection.fetch(
+            "SELECT MIN(timestamp_us) FROM executions WHERE timestamp_us >= :start AND timestamp_us < :end", period
+        )[0][0]
+        if first is None:
+            return
+        name, start_us, after_us = month_of(first)
+        window = Window(start_us, min(after_us, until_us))
+        count = connection.fetch(
+            "SELECT COUNT(*) FROM executions WHERE timestamp_us >= :start AND timestamp_us < :end",
+            {"start": window.start_us, "end": window.end_us},
+        )[0][0]
+        yield MonthToArchive(name, window, int(count))
+
+
+def stored_uids(connection: Connection, database: Database, uids: Sequence[bytes], window: Window) -> set[bytes]:
+    """Those of the uids that are stored with an instant in a window."""
+    found: set[bytes] = set()
+    period = {"start": window.start_us, "end": window.end_us}
+    for condition, part in some_uids(list(map(database.encode_uid, uids))):
+        rows = connection.fetch(
+            f"SELECT uid FROM executions WHERE {condition} AND timestamp_us >= :start AND timestamp_us < :end",
+            part | period,
+        )
+        found.update(database.decode_uid(row[0]) for row in rows)
+    return found
+
+
+def tombstones(connection: Connection, database: Database, uids: Sequence[bytes]) -> dict[bytes, int]:
+    """Those of the uids that were archived, each with the digest of what it was."""
+    found: dict[bytes, int] = {}
+    for condition, part in some_uids(list(map(database.encode_uid, uids))):
+        rows = connection.fetch(f"SELECT uid, digest FROM archived WHERE {condition}", part)
+        found.update((database.decode_uid(uid), int(digest)) for uid, digest in rows)
+    return found

@@ -1,0 +1,40 @@
+"""Failures, by kind of error."""
+
+from __future__ import annotations
+
+from claude_force.clock import HOUR_US
+from claude_force.database.contract import Connection
+from claude_force.database.queries.aggregates import Union, parts_of
+from claude_force.database.queries.filter import OF_UNCOUNTED, SERIES_NAMES, UNCOUNTED, Filter, where, within
+from claude_force.executions.rollups import ARCHIVED, HOUR
+from claude_force.executions.totals import ErrorGroup
+
+
+def errors(connection: Connection, chosen: Filter) -> list[ErrorGroup]:
+    """The failures by their kind, in no particular order."""
+    parts = parts_of(connection, chosen, HOUR)
+    union = Union()
+    archived = [(ARCHIVED, *span) for span in parts.points(HOUR_US)]
+    for level, first, end in (*parts.buckets, *archived):
+        union.add(
+            "SELECT series_id, error_type, failures, first_us, last_us FROM rollup_errors "
+            f"WHERE level = {level} AND bucket >= :first AND bucket < :end",
+            {"first": first, "end": end},
+        )
+    names, named = chosen.conditions("workflow_id")
+    sources = [("executions", edge, "success = 0") for edge in parts.edges]
+    for tables, window, more in (*sources, (UNCOUNTED, parts.inside, f"success = 0 AND {OF_UNCOUNTED}")):
+        period, parameters = within(window)
+        union.add(
+            "SELECT series_id, COALESCE(error_type, ''), COUNT(*), MIN(timestamp_us), MAX(timestamp_us) "
+            f"FROM {tables}{where([*period, *names, more])} GROUP BY 1, 2",
+            parameters | named,
+        )
+    conditions, named = chosen.conditions(*SERIES_NAMES)
+    rows = connection.fetch(
+        "SELECT NULLIF(error_type, ''), SUM(failures), COUNT(DISTINCT agent_name), MIN(first_us), MAX(last_us) FROM ("
+        "SELECT 0 AS series_id, '' AS error_type, 0 AS failures, 0 AS first_us, 0 AS last_us WHERE 1 = 0 "
+        f"UNION ALL {union.sql}) AS failed JOIN series USING (series_id){where(conditions)} GROUP BY 1",
+        union.parameters | named,
+    )
+    return [ErrorGroup(row[0], *map(int, row[1:])) for row in rows]

@@ -1,0 +1,38 @@
+"""What failed, and which names there are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from claude_force.database.contract import Connection
+from claude_force.database.queries.filter import OF_UNCOUNTED, UNCOUNTED, Dimension
+from claude_force.executions.rollups import EACH_SERIES, ERA
+
+
+def has_name(connection: Connection, dimension: Dimension, name: str) -> bool:
+    """Whether a name occurs in a dimension."""
+    return bool(connection.fetch(f"{_names(dimension)} AND {dimension} = :name LIMIT 1", {"name": name}))
+
+
+def names(connection: Connection, dimension: Dimension) -> list[str]:
+    """Every name that occurs in a dimension, sorted."""
+    return sorted(row[0] for row in connection.fetch(_names(dimension)))
+
+
+def first_names(connection: Connection, dimension: Literal["agent_name", "model"], limit: int) -> list[str]:
+    """The names that a dimension had first, in the order in which they came. Once it has so many they stay the same."""
+    rows = connection.fetch(
+        f"SELECT {dimension} FROM series GROUP BY {dimension} ORDER BY MIN(series_id) LIMIT :most", {"most": limit}
+    )
+    return [row[0] for row in rows]
+
+
+def _names(dimension: Dimension) -> str:
+    if dimension == "workflow_id":
+        return "SELECT DISTINCT workflow_id FROM executions WHERE workflow_id IS NOT NULL"
+    # A series stays when its executions are deleted.
+    return (
+        f"SELECT DISTINCT {dimension} FROM series WHERE {dimension} <> '' AND series_id IN ("
+        f"SELECT series_id FROM rollups WHERE scope = {EACH_SERIES} AND level = {ERA} "
+        f"UNION SELECT series_id FROM {UNCOUNTED} WHERE {OF_UNCOUNTED})"
+    )

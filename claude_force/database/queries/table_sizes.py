@@ -1,0 +1,47 @@
+"""How much is kept: rows by table, and of the roll-ups by level."""
+
+from __future__ import annotations
+
+from claude_force.database.contract import Connection
+
+TABLES = (
+    "alert_events",
+    "alert_states",
+    "archived",
+    "archives",
+    "baselines",
+    "deliveries",
+    "executions",
+    "export_queue",
+    "exporters",
+    "identities",
+    "job_runs",
+    "reported_usages",
+    "rollup_durations",
+    "rollup_errors",
+    "rollups",
+    "series",
+    "silences",
+    "source_files",
+    "uncounted",
+)
+"""Every table, but that of the revision. A test holds it equal to the schema."""
+
+
+def rows_by_table(connection: Connection) -> dict[str, int]:
+    """How many rows each table has."""
+    return {table: int(connection.fetch(f"SELECT COUNT(*) FROM {table}")[0][0]) for table in TABLES}
+
+
+def rollups_by_level(connection: Connection) -> dict[str, dict[int, int]]:
+    """How many rows each level of each kind of roll-up has."""
+    return {
+        table: dict(connection.fetch(f"SELECT level, COUNT(*) FROM {table} GROUP BY level ORDER BY level"))
+        for table in ("rollups", "rollup_durations", "rollup_errors")
+    }
+
+
+def hosts(connection: Connection) -> list[str]:
+    """The machines that files were read on, or jobs ran on."""
+    rows = connection.fetch("SELECT host FROM source_files UNION SELECT host FROM job_runs ORDER BY host")
+    return [row[0] for row in rows if row[0]]

@@ -1,0 +1,3 @@
+"""What the rows of small tables are in Python."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The SQLite engine, through the standard library."""
+
+from __future__ import annotations

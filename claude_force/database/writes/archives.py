@@ -1,0 +1,159 @@
+"""Moving executions out of the table, and back, in the transaction in hand; by who has the turn.
+
+An execution is stored or archived, never both and never neither. Of an archived one there is left: its uid with a
+digest of what it was (`archived`), its part of the sums of its hour and of its day (the level ARCHIVED), and its month
+(`archives`). Everything that is kept of them is additive, or a bound, and changes together with the rows. The roll-ups
+themselves count both kinds and do not change.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+
+from claude_force.clock import DAY_US, HOUR_US, LATEST_US, instant_of, month_of
+from claude_force.database import queries as query
+from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.queries.executions import some_uids
+from claude_force.database.queries.export_queue import not_sent
+from claude_force.database.writes.executions import put_back
+from claude_force.database.writes.rollups import add_finest, count_waiting
+from claude_force.executions.record import FIELDS
+from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
+from claude_force.windows import Window
+
+_instant_of = itemgetter(FIELDS.index("timestamp_us"))
+_SPAN = "bucket >= :first AND bucket < :end"
+_SUMS = (
+    ("rollups", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", "executions", HOUR_US),
+    ("rollup_durations", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", "executions", DAY_US),
+    ("rollup_errors", f"level = {ARCHIVED}", "failures", HOUR_US),
+)
+"""What is kept of archived executions: the table, where in it, what it counts, the length of its buckets."""
+
+_OF_MONTH = f"FROM rollups WHERE scope = {EACH_SERIES} AND level = {ARCHIVED} AND {_SPAN}"
+_NOTE_MONTH = """
+ON CONFLICT (month) DO UPDATE SET
+    executions = archives.executions + excluded.executions,
+    first_us = CASE WHEN excluded.first_us < archives.first_us THEN excluded.first_us ELSE archives.first_us END,
+    last_us = CASE WHEN excluded.last_us > archives.last_us THEN excluded.last_us ELSE archives.last_us END,
+    archived_us = excluded.archived_us
+"""
+_TIGHTEN_MONTH = """
+UPDATE archives SET
+    executions = :executions,
+    first_us = CASE WHEN first_us < :first_us THEN :first_us ELSE first_us END,
+    last_us = CASE WHEN last_us > :last_us THEN :last_us ELSE last_us END
+WHERE month = :month
+"""
+
+
+def tombstone(row: Row) -> int:
+    """What is kept of an execution to know it again by: the number of its hour, and a hash of all that it was."""
+    # Loaded with what reads and writes JSON, which a recorder does not.
+    from claude_force.executions.jsonl.codec import row_digest
+
+    noise = int.from_bytes(row_digest(row)) >> 64 - DIGEST_BITS
+    return int(_instant_of(row)) // HOUR_US << DIGEST_BITS | noise
+
+
+def move_out(
+    connection: Connection, database: Database, rows: Sequence[Row], digests: Sequence[int], now_us: int
+) -> int:
+    """Archive those of some rows that are stored exactly so, where `digests` are their tombstones; how many. One that
+    changed meanwhile stays, and one that a target is still to get."""
+    encode = database.encode_uid
+    found = query.rows_of(connection, [encode(row[0]) for row in rows])
+    # After reading, so that whatever was read is counted.
+    count_waiting(connection)
+    kept = not_sent(connection, found)
+    stored = set(database.decode_rows([row for row in found if row[0] not in kept]))
+    moved = [(row, digest) for row, digest in zip(rows, digests, strict=True) if row in stored]
+    if not moved:
+        return 0
+    uids = [encode(row[0]) for row, _ in moved]
+    for condition, part in some_uids(uids):
+        connection.execute(f"DELETE FROM executions WHERE {condition}", part)
+    tombstones = [(uid, digest) for uid, (_, digest) in zip(uids, moved, strict=True)]
+    connection.insert_all("archived (uid, digest)", tombstones, "")
+    add_finest(connection, sum_up([row for row, _ in moved]), ARCHIVED, ARCHIVED)
+    by_month = _by_month(row for row, _ in moved).items()
+    noted = [(month, len(instants), instants[0], instants[-1], now_us) for month, instants in by_month]
+    connection.insert_all("archives (month, executions, first_us, last_us, archived_us)", noted, _NOTE_MONTH)
+    return len(moved)
+
+
+def move_back(connection: Connection, database: Database, rows: Sequence[Row], digests: Sequence[int]) -> int:
+    """Store those of some rows that were archived exactly so, where `digests` are their tombstones; how many. They were
+    counted all the time."""
+    known = query.tombstones(connection, database, [row[0] for row in rows])
+    wanted = {row[0]: row for row, digest in zip(rows, digests, strict=True) if known.get(row[0]) == digest}
+    if not wanted:
+        return 0
+    back = list(wanted.values())
+    for condition, part in some_uids(list(map(database.encode_uid, wanted))):
+        connection.execute(f"DELETE FROM archived WHERE {condition}", part)
+    put_back(connection, database, back)
+    add_finest(connection, negated(sum_up(back)), ARCHIVED, ARCHIVED)
+    first_us, last_us = min(map(_instant_of, back)), max(map(_instant_of, back))
+    for table, place, counted, size_us in _SUMS:
+        connection.execute(
+            f"DELETE FROM {table} WHERE {place} AND {counted} = 0 AND {_SPAN}",
+            {"first": first_us // size_us, "end": last_us // size_us + 1},
+        )
+    _tighten(connection, _by_month(back))
+    return len(back)
+
+
+def forget(connection: Connection, window: Window) -> int:
+    """Forget the archived executions of the whole days (of UTC) in a window, which is all that can be told apart of
+    them; how many. Their archives stay where they are, and bring them in as new ones."""
+    first = 0 if window.start_us is None else -(-window.start_us // DAY_US)
+    end = (LATEST_US if window.end_us is None else window.end_us) // DAY_US
+    hours = {"first": first * DAY_US // HOUR_US, "end": end * DAY_US // HOUR_US}
+    count = int(connection.fetch(f"SELECT COALESCE(SUM(executions), 0) {_OF_MONTH}", hours)[0][0])
+    if not count:
+        return 0
+    for table, place, _, size_us in _SUMS:
+        span = {"first": first * DAY_US // size_us, "end": end * DAY_US // size_us}
+        connection.execute(f"DELETE FROM {table} WHERE {place} AND {_SPAN}", span)
+    connection.execute(
+        "DELETE FROM archived WHERE digest >= :first AND digest < :end",
+        {name: hour << DIGEST_BITS for name, hour in hours.items()},
+    )
+    _tighten(connection, (row[0] for row in connection.fetch("SELECT month FROM archives")))
+    return count
+
+
+def _by_month(rows: Iterable[Row]) -> dict[str, list[int]]:
+    """The instants of rows, ascending, by their month."""
+    found: dict[str, list[int]] = {}
+    rest = sorted(map(_instant_of, rows))
+    while rest:
+        month, _, end_us = month_of(rest[0])
+        inside = bisect_left(rest, end_us)
+        found[month], rest = rest[:inside], rest[inside:]
+    return found
+
+
+def _tighten(connection: Connection, months: Iterable[str]) -> None:
+    """Let months say what there is of them still. The instants may be those of executions that are not archived any
+    more, within the hours of those that are."""
+    for month in months:
+        _, start_us, end_us = month_of(_beginning_of(month))
+        span = {"first": start_us // HOUR_US, "end": end_us // HOUR_US}
+        count, first, last = connection.fetch(
+            f"SELECT COALESCE(SUM(executions), 0), MIN(bucket), MAX(bucket) {_OF_MONTH}", span
+        )[0]
+        if count:
+            left = {"executions": int(count), "first_us": first * HOUR_US, "last_us": (last + 1) * HOUR_US - 1}
+            connection.execute(_TIGHTEN_MONTH, left | {"month": month})
+        else:
+            connection.execute("DELETE FROM archives WHERE month = :month", {"month": month})
+
+
+def _beginning_of(month: str) -> int:
+    year, number = map(int, month.split("-"))
+    return instant_of(datetime(year, number, 1, tzinfo=UTC))

@@ -1,0 +1,131 @@
+"""Sightings of responses to executions, together with how far their files were read: one transaction.
+
+Which execution a sighting is of is decided here, where everything that was seen before is known. Whatever stops it
+leaves files as unread as rows are absent, so reading again is all that is needed, and nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from claude_force.clock import DAY_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.queries import ingestion as files
+from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
+from claude_force.database.writes.executions import put_rows, revise_rows
+from claude_force.executions.deduplication import (
+    REPORTED_FIELDS,
+    ReportedUsage,
+    Resolution,
+    Sighting,
+    keys_of,
+    merged,
+    reported,
+)
+from claude_force.executions.record import FIELDS, PROVISIONAL
+
+REPORT_KEPT_US = 2 * DAY_US
+"""For so long after it was read a report waits for the response that it is of."""
+
+_BASIS = FIELDS.index("usage_basis")
+_CURSOR_KEY = ("host", "path")
+_SAVE_CURSORS = f"ON CONFLICT ({', '.join(_CURSOR_KEY)}) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in CURSOR_FIELDS if name not in _CURSOR_KEY
+)
+_reported_of = attrgetter(*REPORTED_FIELDS)
+_REPORTS = f"reported_usages ({', '.join(REPORTED_FIELDS)})"
+_FORGET_REPORT = """
+DELETE FROM reported_usages WHERE run_id = :run_id AND basis = :basis AND until_us = :until_us
+"""
+
+
+class TakenIn(NamedTuple):
+    """What became of sightings: new executions, further sightings of known ones, and those of known ones that changed
+    them."""
+
+    added: int = 0
+    known: int = 0
+    changed: int = 0
+
+
+def take_in(
+    connection: Connection,
+    database: Database,
+    sightings: Sequence[Sighting],
+    cursors: Iterable[Cursor],
+    reports: Iterable[ReportedUsage],
+) -> TakenIn:
+    """Store what was seen, and how far files were read. By who has the turn."""
+    found = Resolution(files.executions_of(connection, database, keys_of(sightings)))
+    for sighting in sightings:
+        found.resolve(sighting)
+    changed = _revise(connection, database, found.seen)
+    rows = list(found.rows.values())
+    added = put_rows(connection, database, rows) if rows else 0
+    encode = database.encode_uid
+    connection.insert_all(
+        "identities (identity, uid)",
+        [(encode(key), encode(uid)) for key, uid in found.learned.items()],
+        "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid",
+    )
+    save_cursors(connection, cursors)
+    told = {(report.run_id, report.basis, report.until_us): report for report in reports}
+    connection.insert_all(_REPORTS, [_reported_of(report) for report in told.values()], "ON CONFLICT DO NOTHING")
+    return TakenIn(added, len(sightings) - added, changed)
+
+
+def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
+    """Keep how far files were read."""
+    rows = {(cursor.host, cursor.path): cursor for cursor in cursors}
+    connection.insert_all(
+        f"source_files ({', '.join(CURSOR_FIELDS)})",
+        [tuple(getattr(cursor, name) for name in CURSOR_FIELDS) for cursor in rows.values()],
+        _SAVE_CURSORS,
+    )
+
+
+def _revise(connection: Connection, database: Database, seen: Sequence[tuple[bytes, Sighting]]) -> int:
+    """Let stored executions be what further sightings make of them; how many changed."""
+    uids = list(dict.fromkeys(database.encode_uid(uid) for uid, _ in seen))
+    stored = {database.decode_uid(row[0]): row for row in query.rows_of(connection, uids)}
+    now = dict(stored)
+    for uid, sighting in seen:
+        # One that is not there any more was archived or deleted: it stays what it was.
+        if uid in now:
+            now[uid] = merged(now[uid], sighting.row, goes_on=sighting.goes_on(now[uid]))
+    changed = [uid for uid, row in now.items() if row is not stored[uid]]
+    revise_rows(connection, [stored[uid] for uid in changed], [now[uid] for uid in changed])
+    return len(changed)
+
+
+def settle(connection: Connection, price: Callable[[Row], Row], runs: Collection[str], now_us: int) -> int:
+    """Change executions to what was reported of them, priced, and forget the reports that are done with; how many
+    changed. Only of runs whose own files were read after the reports, so that their last response is there. By who has
+    the turn."""
+    before: list[Row] = []
+    after: dict[Any, Row] = {}
+    done: list[ReportedUsage] = []
+    # The result of a task says more than a notification of its end.
+    told = files.reported_usages(connection)
+    mine = files.executions_of_runs(connection, [report for report in told if report.run_id in runs])
+    for report in sorted(told, key=lambda report: report.basis, reverse=True):
+        run = mine.get(report, [])
+        settled = reported(report, run)
+        if settled is not None and settled[0] not in after:
+            before.append(run[-1])
+            after[settled[0]] = price(settled)
+        if settled is not None or (run and not _is_open(run[-1])) or report.read_us < now_us - REPORT_KEPT_US:
+            done.append(report)
+    revise_rows(connection, before, list(after.values()))
+    connection.execute_many(
+        _FORGET_REPORT,
+        [{"run_id": report.run_id, "basis": report.basis, "until_us": report.until_us} for report in done],
+    )
+    return len(before)
+
+
+def _is_open(row: Row) -> bool:
+    return bool(row[_BASIS] == PROVISIONAL)

@@ -1,0 +1,195 @@
+"""The roll-ups of the transaction in hand: adding sums to them, and making some of them anew.
+
+Who changes the roll-ups has the turn (see `Connection.wait_for_turn`), so the list of rows that wait to be counted can
+only grow under him, and no row of it is counted by any other way than by taking it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from claude_force.clock import DAY_US, EARLIEST_US, LATEST_US
+from claude_force.database import queries as query
+from claude_force.database.contract import Connection
+from claude_force.database.queries import Filter
+from claude_force.database.writes.export_queue import enqueue
+from claude_force.executions.rollups import (
+    ALL_SERIES,
+    ARCHIVED,
+    DAY,
+    EACH_SERIES,
+    HOUR,
+    LABELS,
+    LEVELS_US,
+    Labels,
+    Sums,
+    spread_bins,
+    spread_cells,
+    spread_errors,
+    sum_up,
+)
+from claude_force.executions.totals import TOTALS
+from claude_force.windows import Window
+
+_SERIES_ID = f"SELECT series_id FROM series WHERE {' AND '.join(f'{name} = :{name}' for name in LABELS)}"
+_NEW_SERIES = f"""
+INSERT INTO series (series_id, {", ".join(LABELS)})
+SELECT COALESCE(MAX(series_id), 0) + 1, {", ".join(f"CAST(:{name} AS TEXT)" for name in LABELS)} FROM series WHERE 1 = 1
+ON CONFLICT DO NOTHING
+"""
+
+_ROLLUPS = f"rollups (scope, level, bucket, series_id, {', '.join(TOTALS)})"
+_ADD_ROLLUPS = "ON CONFLICT (scope, level, bucket, series_id) DO UPDATE SET " + ", ".join(
+    f"{name} = rollups.{name} + excluded.{name}" for name in TOTALS
+)
+_DURATIONS = "rollup_durations (scope, level, bucket, series_id, bin, executions)"
+_ADD_DURATIONS = (
+    "ON CONFLICT (scope, level, bucket, series_id, bin) "
+    "DO UPDATE SET executions = rollup_durations.executions + excluded.executions"
+)
+_ERRORS = "rollup_errors (level, bucket, series_id, error_type, failures, first_us, last_us)"
+_ADD_ERRORS = """
+ON CONFLICT (level, bucket, series_id, error_type) DO UPDATE SET
+    failures = rollup_errors.failures + excluded.failures,
+    first_us = CASE WHEN excluded.first_us < rollup_errors.first_us
+        THEN excluded.first_us ELSE rollup_errors.first_us END,
+    last_us = CASE WHEN excluded.last_us > rollup_errors.last_us THEN excluded.last_us ELSE rollup_errors.last_us END
+"""
+
+_THESE_ARCHIVED = f"level = {ARCHIVED} AND bucket >= :first AND bucket < :end"
+_ARCHIVED_ROLLUPS = (
+    f"INSERT INTO {_ROLLUPS} SELECT scope, {HOUR}, bucket, series_id, {', '.join(TOTALS)} "
+    f"FROM rollups WHERE scope = {EACH_SERIES} AND {_THESE_ARCHIVED} {_ADD_ROLLUPS}"
+)
+_ARCHIVED_ERRORS = (
+    f"INSERT INTO {_ERRORS} SELECT {HOUR}, bucket, series_id, error_type, failures, first_us, last_us "
+    f"FROM rollup_errors WHERE {_THESE_ARCHIVED} {_ADD_ERRORS}"
+)
+_ARCHIVED_DURATIONS = (
+    f"INSERT INTO {_DURATIONS} SELECT scope, {DAY}, bucket, series_id, bin, executions "
+    f"FROM rollup_durations WHERE scope = {EACH_SERIES} AND {_THESE_ARCHIVED} {_ADD_DURATIONS}"
+)
+_COUNT_ARCHIVED = ((HOUR, _ARCHIVED_ROLLUPS), (HOUR, _ARCHIVED_ERRORS), (DAY, _ARCHIVED_DURATIONS))
+"""How what is kept of archived executions comes to the finest level of each kind of sum."""
+
+_SUMS = ", ".join(f"SUM({name})" for name in TOTALS)
+_LEVEL_BELOW = "level = :below AND bucket >= :below_first AND bucket < :below_end"
+_FOLD_ROLLUPS = (
+    f"INSERT INTO {_ROLLUPS} SELECT {EACH_SERIES}, :level, bucket / :ratio, series_id, {_SUMS} "
+    f"FROM rollups WHERE scope = {EACH_SERIES} AND {_LEVEL_BELOW} GROUP BY 3, 4"
+)
+_FOLD_ERRORS = (
+    f"INSERT INTO {_ERRORS} "
+    "SELECT :level, bucket / :ratio, series_id, error_type, SUM(failures), MIN(first_us), MAX(last_us) "
+    f"FROM rollup_errors WHERE {_LEVEL_BELOW} GROUP BY 2, 3, 4"
+)
+_FOLD_DURATIONS = (
+    f"INSERT INTO {_DURATIONS} SELECT {EACH_SERIES}, :level, bucket / :ratio, series_id, bin, SUM(executions) "
+    f"FROM rollup_durations WHERE scope = {EACH_SERIES} AND {_LEVEL_BELOW} GROUP BY 3, 4, 5"
+)
+_FOLDS = ((HOUR, _FOLD_ROLLUPS), (HOUR, _FOLD_ERRORS), (DAY, _FOLD_DURATIONS))
+"""How sums come from those of the level below, from the level above the finest on."""
+
+_THESE = f"scope = {EACH_SERIES} AND level = :level AND bucket >= :first AND bucket < :end"
+_ALL_ROLLUPS = (
+    f"INSERT INTO {_ROLLUPS} SELECT {ALL_SERIES}, level, bucket, 0, {_SUMS} "
+    f"FROM rollups WHERE {_THESE} GROUP BY level, bucket"
+)
+_ALL_DURATIONS = (
+    f"INSERT INTO {_DURATIONS} SELECT {ALL_SERIES}, level, bucket, 0, bin, SUM(executions) "
+    f"FROM rollup_durations WHERE {_THESE} GROUP BY level, bucket, bin"
+)
+_TOTALS = (_ALL_ROLLUPS, _ALL_DURATIONS)
+"""How the sums of all series come from those of each."""
+
+_RECOUNT_PAGE = 20_000
+
+
+Progress = Callable[[int], None]
+"""Called with how many executions were counted since the last call."""
+
+
+def series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
+    """The numbers of series, in their order; new series get the next ones. Looked up each time: what a process
+    remembers may be of another file by now."""
+    ids = {labels: _series_id(connection, labels) for labels in sorted(series)}
+    return [ids[labels] for labels in series]
+
+
+def _series_id(connection: Connection, labels: Labels) -> int:
+    named = dict(zip(LABELS, labels, strict=True))
+    while not (found := connection.fetch(_SERIES_ID, named)):
+        # On a server another process may take the number or add the series at the same time; then look again.
+        connection.execute(_NEW_SERIES, named)
+    return int(found[0][0])
+
+
+def count_waiting(connection: Connection) -> None:
+    """Count the rows that wait, by who has the turn. What is deleted from the list is counted by who deleted it, and by
+    nobody else."""
+    waiting = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]
+    if waiting:
+        rows = query.rows_of(connection, waiting)
+        count(connection, sum_up(rows))
+        enqueue(connection, [row[0] for row in rows])
+
+
+def count(connection: Connection, sums: Sums) -> None:
+    """Add sums to the roll-ups of every level and scope."""
+    ids = series_ids(connection, sums.series)
+    connection.insert_all(_ROLLUPS, spread_cells(sums, ids), _ADD_ROLLUPS)
+    connection.insert_all(_DURATIONS, spread_bins(sums, ids), _ADD_DURATIONS)
+    connection.insert_all(_ERRORS, spread_errors(sums, ids), _ADD_ERRORS)
+
+
+def recount(connection: Connection, window: Window, progress: Progress | None = None) -> int:
+    """Make the roll-ups of every bucket that meets a window what its rows come to, and what is kept of the archived
+    executions in it; how many rows were read."""
+    start = (EARLIEST_US if window.start_us is None else window.start_us) // DAY_US * DAY_US
+    end = -(-(LATEST_US if window.end_us is None else window.end_us) // DAY_US) * DAY_US
+    spans = [{"level": level, "first": start // size, "end": -(-end // size)} for level, size in enumerate(LEVELS_US)]
+    for span in spans:
+        for table in ("rollups", "rollup_durations", "rollup_errors"):
+            for scope in ("",) if table == "rollup_errors" else ("scope = 0 AND ", "scope = 1 AND "):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE {scope}level = :level AND bucket >= :first AND bucket < :end", span
+                )
+    counted = _count_finest(connection, Window(start, end), progress)
+    for level, sql in _COUNT_ARCHIVED:
+        connection.execute(sql, {name: spans[level][name] for name in ("first", "end")})
+    for span in spans:
+        for lowest, sql in _FOLDS:
+            if span["level"] > lowest:
+                connection.execute(sql, span | _below(**span))
+        for sql in _TOTALS:
+            connection.execute(sql, span)
+    return counted
+
+
+def _below(level: int, first: int, end: int) -> dict[str, int]:
+    """The buckets of the next finer level that make up some buckets."""
+    ratio = LEVELS_US[level] // LEVELS_US[level - 1]
+    return {"below": level - 1, "ratio": ratio, "below_first": first * ratio, "below_end": end * ratio}
+
+
+def _count_finest(connection: Connection, window: Window, progress: Progress | None) -> int:
+    """Count the rows of whole days, at the finest level of each kind of sum, by series. Not those on the list: others
+    may have added them since it was counted."""
+    count, after = 0, None
+    while rows := query.counted_page(connection, Filter(window), after, _RECOUNT_PAGE):
+        add_finest(connection, sum_up(rows), HOUR, DAY)
+        count, after = count + len(rows), rows[-1]
+        if progress is not None:
+            progress(len(rows))
+    return count
+
+
+def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
+    """Add sums by series to two levels alone: those by hour to `hours`, those by day to `days`."""
+    ids = series_ids(connection, sums.series)
+    cells = [(EACH_SERIES, hours, *row[2:]) for row in spread_cells(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
+    bins = [(EACH_SERIES, days, *row[2:]) for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
+    errors = [(hours, *row[1:]) for row in spread_errors(sums, ids) if row[0] == HOUR]
+    connection.insert_all(_ROLLUPS, cells, _ADD_ROLLUPS)
+    connection.insert_all(_DURATIONS, bins, _ADD_DURATIONS)
+    connection.insert_all(_ERRORS, errors, _ADD_ERRORS)

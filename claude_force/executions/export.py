@@ -1,0 +1,101 @@
+"""CSV, JSON and JSONL files, written in constant memory.
+
+JSONL is the lossless bridge: importing it gives the same executions, and exporting them again the same bytes. CSV has
+exactly the guide's twelve columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from claude_force.clock import instant_formatter
+from claude_force.executions.jsonl.codec import ALL_COLUMNS, GUIDE_COLUMNS, columns_of, encode_row
+from claude_force.executions.record import Row
+from claude_force.output import is_unicode, open_output
+from claude_force.text import for_csv
+
+Rows = Iterable[Row]
+"""Executions as rows (see `record.to_row`)."""
+
+_LINES_AT_ONCE = 1000
+
+
+def write_jsonl(rows: Rows, path: Path | None, zone: tzinfo) -> int:
+    """One line for each execution; how many there were. `path` None is standard output. Raises OutputError."""
+    count, format_time, rest = 0, instant_formatter(zone), iter(rows)
+    with open_output(path) as file:
+        unicode = is_unicode(file)
+        while lines := [encode_row(row, format_time) for row in islice(rest, _LINES_AT_ONCE)]:
+            text = (
+                b"".join(lines).decode() if unicode else "".join(json.dumps(json.loads(line)) + "\n" for line in lines)
+            )
+            file.write(text)
+            count += len(lines)
+    return count
+
+
+def write_csv(rows: Rows, path: Path | None, zone: tzinfo, *, all_columns: bool) -> int:
+    """A header and one row for each execution; how many there were. Text that a spreadsheet would take for a formula
+    gets a leading apostrophe. Raises OutputError."""
+    columns = ALL_COLUMNS if all_columns else GUIDE_COLUMNS
+    count, format_time = 0, instant_formatter(zone)
+    with open_output(path) as file:
+        file.write(csv_line(columns))
+        for row in rows:
+            values = columns_of(row, format_time)
+            file.write(csv_line(values[name] for name in columns))
+            count += 1
+    return count
+
+
+def csv_line(values: Iterable[object]) -> str:
+    """One row of CSV, with a plain newline."""
+    # The writer quotes a carriage return only where it is part of its own line end.
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow([_csv_cell(value) for value in values])
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _csv_cell(value: object) -> object:
+    """A value as a CSV cell: true and false as in JSON, nothing for None, plain decimals for small numbers."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.12f}".rstrip("0").rstrip(".") if abs(value) < 1e-4 else value
+    return for_csv(value) if isinstance(value, str) else value
+
+
+def write_json(rows: Rows, path: Path | None, zone: tzinfo, *, pretty: bool) -> int:
+    """One JSON array of all executions; how many there were. Raises OutputError."""
+    with open_output(path) as file:
+        count = _write_array(rows, file, zone, indent=2 if pretty else None)
+        file.write("\n")
+    return count
+
+
+def write_document(rows: Rows, path: Path, zone: tzinfo, head: Mapping[str, Any]) -> None:
+    """One JSON object: the keys of `head`, then the executions under `executions`. Raises OutputError."""
+    with open_output(path) as file:
+        text = json.dumps(head, indent=2, ensure_ascii=False)
+        file.write(text.removesuffix("\n}") + ',\n  "executions": ')
+        _write_array(rows, file, zone, indent=None)
+        file.write("\n}\n")
+
+
+def _write_array(rows: Rows, file: TextIO, zone: tzinfo, indent: int | None) -> int:
+    count, format_time = 0, instant_formatter(zone)
+    file.write("[")
+    for row in rows:
+        file.write(",\n" if count else "\n")
+        text = json.dumps(columns_of(row, format_time), indent=indent, ensure_ascii=not is_unicode(file))
+        file.write(text if indent is None else "\n".join(f"  {line}" for line in text.splitlines()))
+        count += 1
+    file.write("\n]" if count else "]")
+    return count

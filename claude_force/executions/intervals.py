@@ -1,0 +1,99 @@
+"""Intervals of local time: hours, days, weeks and months as a clock on the wall shows them.
+
+A place is a number of whole hours or days of local time, counted from a Monday before the epoch: no division meets a
+negative number, and weeks are whole. An hour that a clock change repeats is two intervals; a day of 23 or 25 hours is
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta, timezone, tzinfo
+from typing import Literal
+
+from claude_force import clock
+from claude_force.clock import DAY_US, HOUR_US
+from claude_force.executions.totals import Bucket, Totals
+
+Interval = Literal["hourly", "daily", "weekly", "monthly"]
+
+Spans = Sequence[tuple[int, int]]
+"""Offsets from UTC and until when they hold (see `clock.offset_spans`)."""
+
+SHIFT_US = 3 * DAY_US
+"""From the Monday that places are counted from to the epoch."""
+
+_MONDAY = date(1969, 12, 29)
+
+
+def unit_of(interval: Interval) -> int:
+    """What places count, in microseconds."""
+    return HOUR_US if interval == "hourly" else DAY_US
+
+
+def hours(found: Mapping[tuple[int, ...], Totals], spans: Spans) -> list[Bucket]:
+    """Hours, oldest first, from sums by place and offset."""
+    buckets = [_hour(place, offset_us, totals, spans) for (place, offset_us), totals in found.items()]
+    return sorted(buckets, key=lambda bucket: bucket.start_us)
+
+
+def _hour(place: int, offset_us: int, found: Totals, spans: Spans) -> Bucket:
+    """An hour of a local clock; where the offset changes within it, the part that has this offset."""
+    nominal_us = place * HOUR_US - SHIFT_US - offset_us
+    starts = (nominal_us, *(until for until, _ in spans))
+    since_us, until_us = next(
+        (since, until)
+        for since, (until, offset) in zip(starts, spans, strict=False)
+        if offset == offset_us and since < nominal_us + HOUR_US and nominal_us < until
+    )
+    label = clock.moment_of(nominal_us, timezone(timedelta(microseconds=offset_us)))
+    return Bucket(
+        label.isoformat(sep=" ", timespec="minutes"),
+        max(nominal_us, since_us),
+        min(nominal_us + HOUR_US, until_us),
+        found,
+    )
+
+
+def days(found: Mapping[int, Totals], interval: Interval, zone: tzinfo) -> list[Bucket]:
+    """Days, weeks or months, oldest first, from sums by place."""
+    folded: dict[date, Totals] = {}
+    for place in sorted(found):
+        first = _first_day(_MONDAY + timedelta(days=place), interval)
+        folded[first] = folded.get(first, Totals()) + found[place]
+    return [_days(first, totals, interval, zone) for first, totals in folded.items()]
+
+
+def without_gaps(buckets: Sequence[Bucket], interval: Interval, zone: tzinfo) -> list[Bucket]:
+    """The buckets, oldest first, and between them those in which there was nothing: time runs evenly then."""
+    found: list[Bucket] = []
+    for bucket in buckets:
+        while found and found[-1].end_us < bucket.start_us:
+            found.append(_empty(found[-1].end_us, interval, zone))
+        found.append(bucket)
+    return found
+
+
+def _empty(start_us: int, interval: Interval, zone: tzinfo) -> Bucket:
+    """An interval without anything that begins at an instant."""
+    start = clock.moment_of(start_us, zone)
+    if interval != "hourly":
+        return _days(start.date(), Totals(), interval, zone)
+    hour = start.replace(minute=0, second=0, microsecond=0)
+    end_us = start_us + HOUR_US - (start - hour) // timedelta(microseconds=1)
+    return Bucket(hour.isoformat(sep=" ", timespec="minutes"), start_us, end_us, Totals())
+
+
+def _first_day(day: date, interval: Interval) -> date:
+    if interval == "weekly":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if interval == "monthly" else day
+
+
+def _days(first: date, found: Totals, interval: Interval, zone: tzinfo) -> Bucket:
+    if interval == "monthly":
+        following = (first + timedelta(days=31)).replace(day=1)
+    else:
+        following = first + timedelta(days=7 if interval == "weekly" else 1)
+    start, end = (clock.midnight_of(day, zone) for day in (first, following))
+    return Bucket(first.strftime("%Y-%m" if interval == "monthly" else "%Y-%m-%d"), start, end, found)

@@ -1,0 +1,3 @@
+"""Executions as lines of JSON."""
+
+from __future__ import annotations

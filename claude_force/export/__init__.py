@@ -1,1 +1,0 @@
-"""Where executions go: records to other programs' formats."""

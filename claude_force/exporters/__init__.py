@@ -1,0 +1,3 @@
+"""Exporters: pushes to Prometheus, DataDog, Elasticsearch and OpenTelemetry."""
+
+from __future__ import annotations

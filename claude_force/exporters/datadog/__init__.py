@@ -1,0 +1,3 @@
+"""DataDog: metrics over DogStatsD."""
+
+from __future__ import annotations

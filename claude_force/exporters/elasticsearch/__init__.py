@@ -1,0 +1,3 @@
+"""Elasticsearch: one document for each execution."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""OpenTelemetry: metrics over OTLP/HTTP."""
+
+from __future__ import annotations

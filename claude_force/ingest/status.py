@@ -1,0 +1,88 @@
+"""The sources of executions and how far each was read: what `doctor` says of them.
+
+Everything that was left out is counted here with its reason, and everything that could not be read is named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from claude_force.database.rows.cursor import Cursor
+from claude_force.ingest.tail import FoundFile, is_unchanged
+
+
+@dataclass(slots=True)
+class SourceState:
+    """One kind of source on one host. `unread` are files in which something is new; `gone` those that were read and are
+    not there any more (their executions are kept), `unfinished` those that end in the middle of a line. `problems` are
+    paths with what is wrong."""
+
+    source: str
+    host: str
+    files: int = 0
+    lines: int = 0
+    executions: int = 0
+    rejected: int = 0
+    last_read_us: int | None = None
+    unread: int = 0
+    gone: int = 0
+    unfinished: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def take(self, cursor: Cursor) -> None:
+        """Count a file that was read."""
+        self.files += 1
+        self.lines += cursor.lines
+        self.executions += cursor.responses
+        self.rejected += cursor.rejected
+        self.last_read_us = max(self.last_read_us or 0, cursor.last_read_us)
+        self.skipped.update(json.loads(cursor.skipped))
+        if cursor.problem is not None:
+            self.problems.append((cursor.path, cursor.problem))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; `last_read_us` in microseconds since the epoch."""
+        return {
+            "source": self.source,
+            "host": self.host,
+            "files": self.files,
+            "lines": self.lines,
+            "executions": self.executions,
+            "rejected": self.rejected,
+            "last_read_us": self.last_read_us,
+            "unread_files": self.unread,
+            "gone_files": self.gone,
+            "unfinished_files": self.unfinished,
+            "skipped": dict(self.skipped),
+            "problems": [{"path": path, "problem": problem} for path, problem in self.problems],
+        }
+
+
+def source_states(
+    cursors: Iterable[Cursor], found: Sequence[FoundFile], host: str, problems: Iterable[tuple[str, str]], source: str
+) -> list[SourceState]:
+    """The sources by kind and host, from how far files were read. `found` are the files of `source` that are there now
+    on this host, `problems` what could not be looked into when they were looked for."""
+    states: dict[tuple[str, str], SourceState] = {}
+    here: dict[str, Cursor] = {}
+    for cursor in cursors:
+        key = (cursor.source, cursor.host)
+        states.setdefault(key, SourceState(*key)).take(cursor)
+        if cursor.host == host:
+            here[cursor.path] = cursor
+    own = states.setdefault((source, host), SourceState(source, host))
+    own.problems += [problem for problem in problems if problem not in own.problems]
+    for cursor in here.values():
+        if not os.path.lexists(cursor.path):
+            states[cursor.source, host].gone += 1
+    for file in found:
+        known = here.get(file.name)
+        own.unread += not is_unchanged(known, file)
+        own.unfinished += known is not None and known.position < known.size
+    return sorted(states.values(), key=lambda state: (state.host != host, state.host, state.source))

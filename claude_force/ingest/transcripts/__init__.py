@@ -1,0 +1,3 @@
+"""Transcripts of Claude Code."""
+
+from __future__ import annotations

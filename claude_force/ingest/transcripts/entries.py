@@ -1,0 +1,261 @@
+"""Lines of Claude Code's transcripts: bytes to entries.
+
+Only what metrics need is decoded; texts are passed over, and never kept. The format is internal to Claude Code and
+changes with any release, so a field of another kind than expected counts as absent, unless it counts tokens: then the
+line is refused, since no number may be made up.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+
+from claude_force.errors import InvalidRecord
+from claude_force.text import kind_of
+
+_HIGH, _LOW, _PLAIN = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}", rb"\\\\"
+_HALVES = re.compile(rb"(%b|%b%b)|%b|%b" % (_PLAIN, _HIGH, _LOW, _HIGH, _LOW))
+"""Half a character, as JavaScript writes what was cut in the middle, which no decoder takes; in the group what only
+looks like one."""
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_NOTHING = msgspec.Raw(b"")
+
+
+class CacheCreation(msgspec.Struct, gc=False):
+    """Cache writes by how long they are kept."""
+
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class ServerTools(msgspec.Struct, gc=False):
+    """What the server did beside answering."""
+
+    web_search_requests: int | None = None
+
+
+class Usage(msgspec.Struct, gc=False):
+    """The usage of a response, as far as that line knew it. `input_tokens` leaves cached tokens out."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation: CacheCreation | None = None
+    server_tool_use: ServerTools | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """A message of the conversation. `stop_reason` is UNSET where the line has none, None where it is null."""
+
+    id: str | None = None
+    model: str | None = None
+    content: msgspec.Raw = _NOTHING
+    stop_reason: str | msgspec.UnsetType | None = msgspec.UNSET
+    usage: Usage | None = None
+
+
+class Entry(msgspec.Struct, rename="camel", gc=False):
+    """One line. What stands in texts is kept as bytes, to be looked at only where a prompt or a report is expected."""
+
+    type: str | None = None
+    uuid: str | None = None
+    parent_uuid: str | None = None
+    timestamp: str | None = None
+    session_id: str | None = None
+    cwd: str | None = None
+    is_sidechain: bool | None = None
+    is_meta: bool | None = None
+    is_compact_summary: bool | None = None
+    is_api_error_message: bool | None = None
+    agent_id: str | None = None
+    attribution_agent: str | None = None
+    request_id: str | None = None
+    prompt_id: str | None = None
+    cost_usd: float | None = msgspec.field(default=None, name="costUSD")
+    message: Message | None = None
+    tool_use_result: msgspec.Raw = _NOTHING
+    error: msgspec.Raw = _NOTHING
+    content: msgspec.Raw = _NOTHING
+    data: msgspec.Raw = _NOTHING
+
+
+class Block(msgspec.Struct, gc=False):
+    """A block of a message's content. `input` is that of a tool call."""
+
+    type: str | None = None
+    text: str | None = None
+    name: str | None = None
+    input: msgspec.Raw = _NOTHING
+
+
+class TaskCall(msgspec.Struct, gc=False):
+    """The input of the tool call that starts a sub-agent."""
+
+    prompt: str | None = None
+    subagent_type: str | None = None
+
+
+class TaskResult(msgspec.Struct, rename="camel", gc=False):
+    """What a parent was told of a sub-agent that ended: `usage` is that of its last response, and final; `total_tokens`
+    their sum; `prompt` is what it was asked, of which only the hash is kept."""
+
+    agent_id: str | None = None
+    agent_type: str | None = None
+    prompt: str | None = None
+    total_tokens: int | None = None
+    total_duration_ms: int | None = None
+    usage: Usage | None = None
+
+
+class Progress(msgspec.Struct, gc=False):
+    """The line of a sub-agent, as older versions also wrote it into the file of its parent."""
+
+    type: str | None = None
+    message: msgspec.Raw = _NOTHING
+    agent_id: str | None = msgspec.field(default=None, name="agentId")
+
+
+_decode_entry = msgspec.json.Decoder(Entry).decode
+_content: msgspec.json.Decoder[str | list[Block]] = msgspec.json.Decoder(str | list[Block])
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_result = msgspec.json.Decoder(TaskResult).decode
+_decode_call = msgspec.json.Decoder(TaskCall).decode
+_decode_progress = msgspec.json.Decoder(Progress).decode
+
+
+def decode_entry(line: bytes) -> Entry:
+    """The entry of a line. Raises InvalidRecord for one that is no JSON object, and for token counts that are no whole
+    numbers."""
+    try:
+        return _decode_entry(line)
+    except msgspec.ValidationError:
+        return _tolerated(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        whole = _HALVES.sub(lambda match: match[1] or b"\\ufffd", line)
+        if whole != line:
+            return decode_entry(whole)
+        raise InvalidRecord("", f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRecord("", "nested too deeply") from None
+
+
+def _tolerated(line: bytes) -> Entry:
+    """The entry of a line in which something is of another kind than expected."""
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRecord("", f"not valid JSON: {str(error).splitlines()[0][:200]}") from None
+    if not isinstance(data, dict):
+        raise InvalidRecord("", f"expected a JSON object, got {kind_of(data)}")
+    message = data.pop("message", None)
+    entry = _fitting(data, Entry)
+    if isinstance(message, dict):
+        usage = message.pop("usage", None)
+        entry.message = _fitting(message, Message)
+        if isinstance(usage, dict):
+            entry.message.usage = _usage(usage)
+    return entry
+
+
+def _fitting(data: dict[str, Any], kind: type[T]) -> T:
+    """A struct of those values that are of the kind expected."""
+    found = kind()
+    for field in msgspec.structs.fields(kind):
+        value = data.get(field.encode_name)
+        if value is None:
+            continue
+        try:
+            if field.type is msgspec.Raw:
+                setattr(found, field.name, msgspec.Raw(orjson.dumps(value)))
+            else:
+                setattr(found, field.name, msgspec.convert(value, field.type))
+        except (msgspec.ValidationError, orjson.JSONEncodeError):
+            continue
+    if "stop_reason" in data and isinstance(found, Message) and found.stop_reason is msgspec.UNSET:
+        found.stop_reason = None
+    return found
+
+
+def _usage(data: dict[str, Any]) -> Usage:
+    for name in ("service_tier", "speed"):
+        if not isinstance(data.get(name), str):
+            data.pop(name, None)
+    try:
+        return msgspec.convert(data, Usage)
+    except msgspec.ValidationError as error:
+        raise InvalidRecord("usage", str(error)) from None
+
+
+def blocks_of(content: msgspec.Raw) -> str | list[Block]:
+    """The content of a message: text, or blocks; no blocks where it is of no known kind."""
+    if not bytes(content):
+        return []
+    try:
+        return _content.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+
+
+def text_of(content: str | list[Block]) -> str:
+    """The text of a content."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(block.text for block in content if block.type == "text" and block.text)
+
+
+def plain_text(raw: msgspec.Raw) -> str | None:
+    """A value that is text; None for any other."""
+    try:
+        return _decode_text(raw) if bytes(raw) else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def task_result_of(raw: msgspec.Raw) -> TaskResult | None:
+    """The result of a sub-agent; None where a tool's result is another one."""
+    try:
+        found = _decode_result(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if found.agent_id else None
+
+
+def task_calls_of(content: str | list[Block]) -> list[TaskCall]:
+    """The calls in a content that start sub-agents."""
+    found: list[TaskCall] = []
+    for block in content if isinstance(content, list) else []:
+        if block.type != "tool_use":
+            continue
+        try:
+            call = _decode_call(block.input)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if call.subagent_type and call.prompt:
+            found.append(call)
+    return found
+
+
+def progress_of(entry: Entry) -> Entry | None:
+    """The entry of a sub-agent within a progress line; None for other progress. Raises InvalidRecord, as
+    `decode_entry`."""
+    try:
+        progress = _decode_progress(entry.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if progress.type != "agent_progress" or not bytes(progress.message):
+        return None
+    inner = decode_entry(bytes(progress.message))
+    inner.agent_id = inner.agent_id or progress.agent_id
+    inner.session_id = inner.session_id or entry.session_id
+    inner.cwd = inner.cwd or entry.cwd
+    inner.timestamp = inner.timestamp or entry.timestamp
+    inner.is_sidechain = True
+    return inner

@@ -1,0 +1,3 @@
+"""Reports: tables, the dashboard and the HTML page."""
+
+from __future__ import annotations

@@ -1,0 +1,155 @@
+"""The charts: series of values over time, and the text of each value. What is drawn and what the table beside it says
+come from the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from claude_force.executions.intervals import Interval
+from claude_force.executions.record import milliseconds
+from claude_force.executions.totals import Bucket
+from claude_force.formatting import count, duration, money, percent
+from claude_force.reports.html.content import MOST_MODELS, Timeline
+from claude_force.text import for_terminal
+
+Unit = Literal["money", "count", "duration", "percent", "share"]
+Tone = Literal["blue", "red", "teal", "purple", "ochre", "grey", "low", "middle", "high"]
+"""A colour by its name in page.css. `low`, `middle` and `high` are one hue that gets stronger."""
+
+_MODEL_TONES: tuple[Tone, ...] = ("blue", "ochre", "teal", "purple", "red", "grey")
+_NAME_LENGTH = 40
+_UNITS: dict[Interval, str] = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
+
+
+class Series(NamedTuple):
+    """Values over time: in dollars, milliseconds, percent or as counts; None where there is none. `texts` are the same
+    as a person reads them."""
+
+    name: str
+    tone: Tone
+    values: Sequence[float | None]
+    texts: Sequence[str]
+
+
+class Chart(NamedTuple):
+    """Series over the same intervals. Of the unit `share` the values are counts, drawn as parts of their sum."""
+
+    key: str
+    title: str
+    kind: Literal["bar", "line"]
+    unit: Unit
+    series: Sequence[Series]
+    caption: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the script of the page draws; the names are to be seen, whatever is in them."""
+        return {
+            "key": self.key,
+            "kind": self.kind,
+            "unit": self.unit,
+            "series": [{"name": _short(one.name), "tone": one.tone, "values": one.values} for one in self.series],
+        }
+
+
+def _short(name: str) -> str:
+    shown = for_terminal(name)
+    return shown if len(shown) <= _NAME_LENGTH else f"{shown[: _NAME_LENGTH - 1]}…"
+
+
+def charts(timeline: Timeline) -> list[Chart]:
+    """Cost, executions, latency, success rate and models over time."""
+    return [_cost(timeline), _executions(timeline), _latency(timeline), _success(timeline), _models(timeline)]
+
+
+def labels(timeline: Timeline) -> list[str]:
+    """What the axis calls each interval: an hour without its year and its offset from UTC."""
+    return [_label(timeline, bucket) for bucket in timeline.buckets]
+
+
+def _label(timeline: Timeline, bucket: Bucket) -> str:
+    return bucket.label[5:16] if timeline.interval == "hourly" else bucket.label
+
+
+def per(interval: Interval) -> str:
+    """An interval as a noun: day."""
+    return _UNITS[interval]
+
+
+def _series(name: str, tone: Tone, values: Sequence[float | None], show: Callable[[float | None], str]) -> Series:
+    return Series(name, tone, values, [show(value) for value in values])
+
+
+def _cost(timeline: Timeline) -> Chart:
+    costs = [bucket.totals.cost for bucket in timeline.buckets]
+    caption = _highest(timeline, costs, money)
+    return Chart("cost", f"Cost per {per(timeline.interval)}", "bar", "money", [_series("Cost", "blue", costs, money)],
+                 caption)  # fmt: skip
+
+
+def _executions(timeline: Timeline) -> Chart:
+    totals = [bucket.totals for bucket in timeline.buckets]
+    series = [
+        _series("Succeeded", "blue", [found.successes for found in totals], count),
+        _series("Failed", "red", [found.failures for found in totals], count),
+    ]
+    caption = _highest(timeline, [found.executions for found in totals], count)
+    return Chart("executions", f"Executions per {per(timeline.interval)}", "bar", "count", series, caption)
+
+
+def _latency(timeline: Timeline) -> Chart:
+    tones: tuple[Tone, ...] = ("low", "middle", "high")
+    series = [
+        _series(name, tone, [None if value is None else milliseconds(value) for value in values], duration)
+        for name, tone, values in zip(
+            ("P50", "P95", "P99"), tones, zip(*timeline.percentiles, strict=True), strict=True
+        )
+    ]
+    within = "" if timeline.is_exact else " Percentiles are within 1%."
+    caption = f"{_highest(timeline, series[1].values, duration, 'P95')}{within}"
+    return Chart("latency", "Latency", "line", "duration", series, caption)
+
+
+def _success(timeline: Timeline) -> Chart:
+    rates = [bucket.totals.success_rate for bucket in timeline.buckets]
+    lowest, bucket = min(_comparable(timeline, rates), key=lambda pair: pair[0])
+    caption = f"Lowest: {percent(lowest)}, {_label(timeline, bucket)}."
+    return Chart("success", "Success rate", "line", "percent", [_series("Success rate", "blue", rates, percent)],
+                 caption)  # fmt: skip
+
+
+def _models(timeline: Timeline) -> Chart:
+    wholes = [bucket.totals.executions for bucket in timeline.buckets]
+    series = [
+        Series(name, tone, counts, [_share(*pair) for pair in zip(counts, wholes, strict=True)])
+        for name, tone, counts in zip(timeline.models, _MODEL_TONES, timeline.mix, strict=False)
+    ]
+    besides = f": the {MOST_MODELS} models with the most, then all others" if timeline.models_besides else ""
+    return Chart("mix", "Model mix", "bar", "share", series, f"Share of the executions{besides}.")
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(100 * part / whole if whole else None)
+
+
+def _highest(
+    timeline: Timeline, values: Sequence[float | None], show: Callable[[float | None], str], name: str = ""
+) -> str:
+    """A sentence for who cannot see the highest point."""
+    known = _comparable(timeline, values)
+    if not known:
+        return "Not known."
+    value, bucket = max(known, key=lambda pair: pair[0])
+    return f"Highest {name}".rstrip() + f": {show(value)}, {_label(timeline, bucket)}."
+
+
+def _comparable(timeline: Timeline, values: Sequence[float | None]) -> list[tuple[float, Bucket]]:
+    """The known values and their intervals. Those at an end of the period that it holds only a piece of are left out
+    where there are others: twenty minutes are no day."""
+    known = [
+        (value, bucket, is_whole)
+        for value, bucket, is_whole in zip(values, timeline.buckets, timeline.are_whole, strict=True)
+        if value is not None
+    ]
+    are_any_whole = any(is_whole for *_, is_whole in known)
+    return [(value, bucket) for value, bucket, is_whole in known if is_whole or not are_any_whole]

@@ -1,0 +1,173 @@
+"""The tables: agents, projects, models, errors, alerts and the baseline, as text. The largest rows; the rest is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from claude_force import clock
+from claude_force.alerts import wording
+from claude_force.alerts.decision import State
+from claude_force.analytics.baselines import Check
+from claude_force.analytics.fields import TITLES
+from claude_force.analytics.labels import project_labels
+from claude_force.analytics.reports import Breakdown, Errors
+from claude_force.executions.record import UNKNOWN
+from claude_force.executions.totals import Group, Totals
+from claude_force.formatting import NONE, compact, count, duration, money, percent, quantity
+from claude_force.reports.html.content import MOST_EVENTS, Alerts, Content, summed
+from claude_force.reports.render import Column, Table
+
+MOST_ROWS = 20
+"""Rows of a table of names; the others are one."""
+
+_ORDER = (State.FIRING, State.PENDING, State.NO_DATA, State.RESOLVED, State.OK)
+
+
+class Part(NamedTuple):
+    """A part of the page: its heading, a table for each title in it, and sentences."""
+
+    key: str
+    heading: str
+    tables: Sequence[tuple[str, Table]]
+    remarks: Sequence[str] = ()
+
+
+def parts(content: Content) -> list[Part]:
+    """Every part that is not a chart. What there is nothing to say about is left out."""
+    found = [_groups(breakdown) for breakdown in (content.agents, content.projects, content.models)]
+    found += [_errors(content.errors)]
+    found += [_check(content.check)] if content.check else []
+    return [*found, alerts_part(content)]
+
+
+def _groups(report: Breakdown) -> Part:
+    """The groups that cost most."""
+    title = TITLES[report.dimension]
+    columns = [
+        Column(title.capitalize(), "name"), Column("Cost"), Column("Share of cost"), Column("Executions"),
+        Column("Success rate"), Column("Avg time"), Column("P95 time"), Column("Tokens"),
+    ]  # fmt: skip
+    shown, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    names = project_labels(group.name for group in shown if group.name) if report.dimension == "project" else {}
+    rows = [
+        [names.get(group.name, group.name) if group.name else f"(no {title})", *_figures(group, report.totals)]
+        for group in shown
+    ]
+    remarks = [] if report.is_exact else ["P95 is within 1%."]
+    if rest:
+        rows.append([f"other ({count(len(rest))})", *_figures(Group(None, summed(rest)), report.totals)])
+        remarks.append(f"The {MOST_ROWS} that cost most of {quantity(report.count, title)}; the others are one row.")
+    heading = f"{title.capitalize()}s"
+    return Part(f"{title}s", heading, [(f"{heading} by cost", Table(columns, rows))], remarks)
+
+
+def _figures(group: Group, whole: Totals) -> list[str]:
+    totals, ranked = group.totals, group.percentiles
+    p95_us = ranked.p95_us if ranked else None
+    is_shared = totals.priced and whole.cost_nanousd
+    return [
+        money(totals.cost),
+        percent(100 * totals.cost_nanousd / whole.cost_nanousd if is_shared else None),
+        count(totals.executions),
+        percent(totals.success_rate),
+        duration(totals.average_ms),
+        duration(None if p95_us is None else p95_us / 1000),
+        compact(totals.total_tokens),
+    ]
+
+
+def _errors(report: Errors) -> Part:
+    failures = report.totals.failures
+    if not report.groups:
+        return Part("errors", "Errors", [], ["Nothing failed."])
+    columns = [Column("Error", "name"), Column("Failures"), Column("Share"), Column("Agents"),
+               Column("Last seen", "text")]  # fmt: skip
+    shown, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    rows = [
+        [
+            group.error_type or f"({UNKNOWN})",
+            count(group.failures),
+            percent(100 * group.failures / failures),
+            count(group.agents),
+            clock.moment_of(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
+        ]
+        for group in shown
+    ]
+    remarks = [f"{quantity(failures, 'execution')} of {count(report.totals.executions)} failed."]
+    if rest:
+        others = sum(group.failures for group in rest)
+        rows.append([f"other ({count(len(rest))})", count(others), percent(100 * others / failures), NONE, NONE])
+        remarks.append(f"The {MOST_ROWS} most frequent of {quantity(report.count, 'kind')}; the others are one row.")
+    return Part("errors", "Errors", [("Errors by kind", Table(columns, rows))], remarks)
+
+
+def _check(found: Check) -> Part:
+    columns = [Column("Metric", "text"), Column("Baseline"), Column("Now"), Column("Change"),
+               Column("Verdict", "text"), Column("Why", "name")]  # fmt: skip
+    rows = [
+        [
+            finding.title,
+            finding.shown(finding.baseline),
+            finding.shown(finding.current),
+            finding.shown_change(),
+            finding.verdict,
+            finding.why,
+        ]
+        for finding in found.findings
+    ]
+    period = f" ({found.baseline_period})" if found.baseline_period else ""
+    filters = "; ".join(f"{kind} {', '.join(names)}" for kind, names in found.filters.items())
+    only = [f"Only {filters}."] if filters else []
+    remarks = [f"Compared with {found.origin}{period}: {found.verdict}.", *only, *found.remarks]
+    return Part("baseline", "Baseline", [("The period and its baseline", Table(columns, rows))], remarks)
+
+
+def alerts_part(content: Content) -> Part:
+    """Where alerts stand, and what became of them."""
+    found = content.alerts
+    if not (found.watch.rules or found.now.alerts or found.events):
+        return Part("alerts", "Alerts", [], ["No alert rule is switched on."])
+    firing = f"{quantity(len(found.now.firing), 'alert')} firing" if found.now.firing else "No alert fires"
+    remarks = [f"{firing} at the time of this page. Alerts are those of the whole store."]
+    tables = [("Now", _now(found))] if found.now.alerts else []
+    if len(found.now.alerts) > MOST_EVENTS:
+        remarks.append(f"Of {count(len(found.now.alerts))} alerts, {MOST_EVENTS} are shown, those that fire first.")
+    if found.events:
+        tables.append(("In the period", _events(content)))
+    else:
+        remarks.append("Nothing became of any alert in the period.")
+    if len(found.events) == MOST_EVENTS:
+        remarks.append(f"Of what became of them, the newest {MOST_EVENTS} are shown.")
+    return Part("alerts", "Alerts", tables, remarks)
+
+
+def _now(found: Alerts) -> Table:
+    columns = [Column("Alert", "name"), Column("State", "text"), Column("Now"), Column("Fires at", "text"),
+               Column("Over", "text")]  # fmt: skip
+    ordered = sorted(found.now.alerts, key=lambda alert: _ORDER.index(alert.status.state))
+    rows = [
+        [
+            wording.name(alert.name, alert.labels),
+            alert.status.state.value,
+            wording.value(alert.found.measurement, alert.rule),
+            wording.threshold(alert.rule) if alert.rule else "(removed)",
+            wording.period(alert.rule).removeprefix("Last ").lower() if alert.rule else NONE,
+        ]
+        for alert in ordered[:MOST_EVENTS]
+    ]
+    return Table(columns, rows)
+
+
+def _events(content: Content) -> Table:
+    columns = [Column("When", "text"), Column("Alert", "name"), Column("Became", "text"), Column("At"),
+               Column("Reason", "text")]  # fmt: skip
+    known = {rule.name: rule for rule in content.alerts.watch.rules}
+    rows = [
+        [
+            clock.moment_of(event.at_us, content.zone).strftime("%Y-%m-%d %H:%M"),
+            *wording.transition(event, known.get(wording.rule_of(event))),
+        ]
+        for event in content.alerts.events
+    ]
+    return Table(columns, rows)

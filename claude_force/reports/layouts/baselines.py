@@ -1,0 +1,177 @@
+"""How baselines and checks look: pages, and what CI systems read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from textwrap import wrap
+from typing import Any, TextIO
+
+from claude_force import clock
+from claude_force.analytics.baselines.check import NOT_ENOUGH, OK, REGRESSED, Check, Finding, Verdict
+from claude_force.analytics.baselines.snapshots import subject
+from claude_force.database.queries.baselines import narrower
+from claude_force.database.rows.baselines import Baseline, BaselineHead
+from claude_force.formatting import count, milliseconds, money, percent, quantity, unit_cost
+from claude_force.reports.render import Column, Page, Section, Table, write_markdown, write_page
+from claude_force.text import for_terminal, for_workflow_command, for_workflow_property
+from claude_force.windows import heading_of
+
+_SENTENCES: dict[Verdict, str] = {
+    OK: "✅ No performance regressions detected",
+    REGRESSED: "⚠️  Performance Regressions Detected:",
+    NOT_ENOUGH: "Not enough data: nothing was compared",
+}
+"""The first two are the guide's."""
+_WIDTH = 76
+
+
+def list_page(shown: Sequence[BaselineHead], folded: Sequence[BaselineHead], zone: tzinfo) -> Page:
+    """The baselines, and how many automatic ones are not shown."""
+    page = Page("Baselines")
+    if shown:
+        columns = [Column("Name", "name"), Column("Of", "name"), Column("From"), Column("To"), Column("Executions")]
+        rows = [[head.name, subject(head), *_days(head, zone), count(head.executions)] for head in shown]
+        page.parts.append(Table(columns, rows))
+    if folded:
+        days = len({head.name for head in folded})
+        lines = [
+            f"And {quantity(len(folded), 'automatic snapshot')} of {quantity(days, 'day')}, newest {folded[0].name}",
+            "To see them: claude-force baseline list --all",
+        ]
+        page.parts.append(Section(None, lines))
+    return page
+
+
+def _days(head: BaselineHead, zone: tzinfo) -> list[str]:
+    return [clock.moment_of(at, zone).date().isoformat() for at in (head.start_us, head.end_us)]
+
+
+def baseline_page(found: Baseline, zone: tzinfo) -> Page:
+    """The figures of a baseline."""
+    said = found.snapshot
+    first, last = _days(found, zone)
+    created = clock.moment_of(found.created_us, zone).date()
+    rest = "; ".join(f"{kind} {', '.join(names)}" for kind, names in narrower(found).items())
+    latencies = (f"{name} {milliseconds(said[f'{name.lower()}_latency_ms'])}" for name in ("P50", "P95", "P99"))
+    lines = [
+        f"Of: {subject(found)}{f'; only {rest}' if rest else ''}",
+        f"Period: {first} to {last} (made {created}{', automatic' if found.is_automatic else ''})",
+        f"Total Executions: {count(found.executions)}",
+        f"Success Rate: {percent(said['success_rate'])}",
+        f"Average Execution Time: {milliseconds(said['avg_execution_time_ms'])}",
+        f"Latency: {', '.join(latencies)}",
+        f"Total Cost: {money(said['total_cost'])}",
+        f"Cost Per Execution: {unit_cost(said['avg_cost_per_execution'])}",
+        f"Average Tokens: {count(said['avg_input_tokens'])} in, {count(said['avg_output_tokens'])} out",
+    ]
+    models = [f"{family}: {percent(share)}" for family, share in said["model_distribution"].items()]
+    return Page(f"Baseline {found.name}", [Section(None, lines), Section("Model Distribution", models)])
+
+
+def write_check(found: Check, form: str, file: TextIO) -> None:
+    """A check as a page, as Markdown, as JUnit's XML or as commands of GitHub Actions."""
+    if form == "junit":
+        file.write(junit(found))
+    elif form == "github":
+        file.writelines(f"{line}\n" for line in github(found))
+    elif form == "markdown":
+        write_markdown(check_page(found, is_wrapped=False), file)
+    else:
+        write_page(check_page(found, is_wrapped=True), file)
+
+
+def check_page(found: Check, *, is_wrapped: bool) -> Page:
+    """Metrics, verdicts and reasons, then what the guide's script says."""
+    page = Page(f"Regression Check ({heading_of(found.period)})", [Section(None, _of(found))])
+    columns = [Column("Metric", "text"), Column("Baseline"), Column("Current"), Column("Change")]
+    rows = [[*_figures(finding), finding.verdict] for finding in found.findings]
+    page.parts.append(Table([*columns, Column("Verdict", "text")], rows))
+    why = [f"{finding.title}: {finding.why}" for finding in found.findings]
+    if is_wrapped:
+        why = [part for line in why for part in wrap(line, _WIDTH, subsequent_indent="  ")]
+    page.parts.append(Section("Why", why))
+    if found.remarks:
+        page.parts.append(Section(None, found.remarks))
+    page.parts.extend(_conclusion(found))
+    return page
+
+
+def _of(found: Check) -> list[str]:
+    filters = "; ".join(f"{kind} {', '.join(names)}" for kind, names in found.filters.items())
+    return [_baseline_line(found), *([f"Only {filters}"] if filters else [])]
+
+
+def _baseline_line(found: Check) -> str:
+    return f"Baseline: {found.origin}{f' ({found.baseline_period})' if found.baseline_period else ''}"
+
+
+def _figures(finding: Finding) -> list[str]:
+    return [
+        finding.title,
+        finding.shown(finding.baseline),
+        finding.shown(finding.current),
+        finding.shown_change(),
+    ]
+
+
+def _conclusion(found: Check) -> list[Section]:
+    return [Section(None, [_SENTENCES[found.verdict]]), *map(_degradation, found.regressions)]
+
+
+def _degradation(finding: Finding) -> Section:
+    title, before, now, change = _figures(finding)
+    lines = [f"  {title}:", f"    Baseline: {before}", f"    Current: {now}", f"    Degradation: {change.lstrip('+-')}"]
+    return Section(None, lines)
+
+
+def _sentence(finding: Finding) -> str:
+    _, before, now, change = _figures(finding)
+    return f"baseline {before}, current {now} ({change}): {finding.why}"
+
+
+def junit(found: Check) -> str:
+    """A test case for each metric: a failure for a regression, skipped where there is not enough data. ASCII, so that
+    it is well-formed however it is written."""
+    from xml.etree import ElementTree as Xml
+
+    verdicts = [finding.verdict for finding in found.findings]
+    counts = {"tests": len(verdicts), "failures": verdicts.count(REGRESSED), "skipped": verdicts.count(NOT_ENOUGH)}
+    attributes = {"name": "claude-force baseline check", **{name: str(number) for name, number in counts.items()}}
+    suites = Xml.Element("testsuites", attributes)
+    suite = Xml.SubElement(suites, "testsuite", attributes)
+    properties = Xml.SubElement(suite, "properties")
+    said = {"baseline": found.origin, "baseline_period": found.baseline_period, "period": found.period}
+    filters = {kind: ", ".join(names) for kind, names in found.filters.items()}
+    for name, value in (said | filters).items():
+        Xml.SubElement(properties, "property", {"name": name, "value": for_terminal(value)})
+    for finding in found.findings:
+        case = Xml.SubElement(suite, "testcase", {"classname": "baseline", "name": finding.title})
+        _add_verdict(case, finding)
+    Xml.indent(suites)
+    return f'<?xml version="1.0" encoding="us-ascii"?>\n{Xml.tostring(suites).decode("ascii")}\n'
+
+
+def _add_verdict(case: Any, finding: Finding) -> None:
+    from xml.etree import ElementTree as Xml
+
+    said = for_terminal(_sentence(finding))
+    if finding.verdict == OK:
+        Xml.SubElement(case, "system-out").text = said
+    else:
+        kind = "failure" if finding.verdict == REGRESSED else "skipped"
+        Xml.SubElement(case, kind, {"message": said})
+
+
+def github(found: Check) -> list[str]:
+    """An annotation for each metric, as the commands of GitHub Actions have it, then the conclusion.
+
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
+    of = "; ".join([_baseline_line(found), *_of(found)[1:], *found.remarks])
+    lines = [
+        f"::{'error' if finding.verdict == REGRESSED else 'notice'} "
+        f"title={for_workflow_property(f'{finding.title}: {finding.verdict}')}"
+        f"::{for_workflow_command(f'{_sentence(finding)}. {of}')}"
+        for finding in found.findings
+    ]
+    return [*lines, _SENTENCES[found.verdict]]

@@ -1,0 +1,80 @@
+"""How the blocks of a subscription look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from claude_force import clock
+from claude_force.analytics.blocks import SessionBlocks
+from claude_force.clock import HOUR_US
+from claude_force.executions.record import CLAUDE_CODE, dollars, model_family
+from claude_force.executions.session_blocks import MINUTE_US, Block
+from claude_force.formatting import compact, count, hours_minutes, money, quantity
+from claude_force.reports.layouts.base import INGEST, Layout, Request, explain_empty
+from claude_force.reports.layouts.notes import notes
+from claude_force.reports.render import Column, Page, Section, Table
+from claude_force.windows import heading_of
+
+_COLUMNS = (
+    Column("Block", "text"),
+    Column("", "text"),
+    Column("Executions"),
+    Column("Tokens"),
+    Column("Cost"),
+    Column("Models", "name", len("haiku, opus, sonnet")),
+)
+
+
+def blocks_layout(report: SessionBlocks, request: Request, only_active: bool) -> Layout:
+    """The blocks, the newest last, and how the active one is going."""
+    why = partial(_why_empty, report, request, only_active)
+    return Layout(partial(_page, report), report.rows, not report.blocks, why)
+
+
+def _page(report: SessionBlocks) -> Page:
+    page = Page(f"Session Blocks ({heading_of(report.period)})")
+    page.parts.append(Table(_COLUMNS, [_row(block, report) for block in report.blocks]))
+    if report.active:
+        page.parts.append(Section("Active Block", _active_lines(report.active, report.now_us)))
+    page.parts.extend(notes(report.totals, report.unpriced_models))
+    if report.archived.executions:
+        known = f"Of {quantity(report.archived.executions, 'archived execution')} only the hour is known."
+        page.parts.append(Section(None, [known]))
+    return page
+
+
+def _row(block: Block, report: SessionBlocks) -> list[str]:
+    start, end = (clock.moment_of(at, report.zone) for at in (block.start_us, block.end_us))
+    if block.is_gap:
+        hours = (block.end_us - block.start_us) // HOUR_US
+        return [f"  gap of {quantity(hours, 'hour')}", "", "", "", "", ""]
+    families = sorted({model_family(model) for model in block.models})
+    return [
+        f"{start:%Y-%m-%d %H:%M}–{end:{'%H:%M' if end - start < timedelta(days=1) else '%m-%d %H:%M'}}",
+        "active" if block.is_active(report.now_us) else "",
+        count(block.totals.executions),
+        compact(block.totals.total_tokens),
+        money(block.totals.cost),
+        ", ".join(families),
+    ]
+
+
+def _active_lines(block: Block, now_us: int) -> list[str]:
+    elapsed, left = (hours_minutes(time // MINUTE_US) for time in (now_us - block.start_us, block.end_us - now_us))
+    lines = [f"Elapsed: {elapsed}, {left} left"]
+    burn, projection = block.burn(), block.projection(now_us)
+    if burn:
+        lines.append(f"Burn Rate: {count(burn.tokens_per_minute)} tokens/min, {money(burn.cost_per_hour)}/hour")
+    if projection:
+        lines.append(f"Projected: {count(projection.tokens)} tokens, {money(dollars(projection.nanousd))}")
+    return lines
+
+
+def _why_empty(report: SessionBlocks, request: Request, only_active: bool) -> str:
+    if not report.known_sources or request.chosen.sources:
+        return explain_empty(request)
+    if CLAUDE_CODE not in report.known_sources:
+        others = " ".join(f"--source {name}" for name in report.known_sources)
+        return f"No executions of Claude Code yet. Read its transcripts:\n  {INGEST}\nor count another source: {others}"
+    return "No block is active now." if only_active else explain_empty(request)

@@ -1,0 +1,99 @@
+"""The scheduler of a database, seen from another process: whether one runs, starting one apart, stopping it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from claude_force.database.contract import Database
+from claude_force.database.queries import jobs as query
+from claude_force.database.rows.jobs import JobRun
+from claude_force.errors import SchedulerError
+from claude_force.executions.origin import host_name
+from claude_force.files import open_append
+from claude_force.scheduler.runs import SCHEDULER
+
+LOG_NAME = "scheduler.log"
+"""The log of a scheduler without a terminal, unless it was told another: beside the database."""
+
+STOP_PATIENCE_S = 15.0
+START_PATIENCE_S = 30.0
+_LOOK_S = 0.1
+
+
+def is_running(database: Database) -> bool:
+    """Whether a scheduler has the database."""
+    with database.sole(SCHEDULER) as is_free:
+        return not is_free
+
+
+def running_instance(database: Database) -> JobRun | None:
+    """The scheduler that has the database, which must be so; None where it has not said who it is yet."""
+    with database.read() as connection:
+        found = query.last_run(connection, SCHEDULER)
+    return found if found is not None and found.finished_us is None else None
+
+
+def stop(database: Database) -> JobRun | None:
+    """Stop the scheduler of a database, and wait until it is gone; what it was, None where none runs. Raises
+    SchedulerError where it is on another machine, or does not stop."""
+    if not is_running(database):
+        return None
+    found = running_instance(database)
+    if found is None:
+        raise SchedulerError("the scheduler is just starting; try again")
+    if found.host != (host_name() or ""):
+        raise SchedulerError(f"the scheduler runs on {found.host}, pid {found.pid}; stop it there")
+    try:
+        os.kill(found.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        raise SchedulerError(f"the scheduler, pid {found.pid}, belongs to another user; stop it as that user") from None
+    ends = time.monotonic() + STOP_PATIENCE_S
+    while is_running(database):
+        if time.monotonic() > ends:
+            raise SchedulerError(f"the scheduler, pid {found.pid}, does not stop; kill -9 {found.pid} is safe")
+        time.sleep(_LOOK_S)
+    return found
+
+
+def start_apart(database: Database, arguments: Sequence[str], log_file: Path) -> JobRun:
+    """Start a scheduler that goes on without this process, and wait until it runs; who it is. Raises SchedulerError
+    with what it said where it ended."""
+    try:
+        said = open_append(log_file)
+    except OSError as error:
+        raise SchedulerError(f"{log_file}: {error.strerror}") from None
+    try:
+        begin = os.fstat(said).st_size
+        process = subprocess.Popen(  # noqa: S603  (this program itself)
+            [sys.executable, "-m", "claude_force", "scheduler", "start", "--foreground", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
+    finally:
+        os.close(said)
+    ends = time.monotonic() + START_PATIENCE_S
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            raise SchedulerError(_last_words(log_file, begin))
+        found = running_instance(database)
+        if found is not None and found.pid == process.pid:
+            return found
+        time.sleep(_LOOK_S)
+    raise SchedulerError(f"the scheduler, pid {process.pid}, does not come up; see {log_file}")
+
+
+def _last_words(log_file: Path, begin: int) -> str:
+    with log_file.open("rb") as file:
+        file.seek(begin)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else f"the scheduler ended at once; see {log_file}"

@@ -1,0 +1,96 @@
+"""What starts the scheduler at login: a systemd user unit on Linux, a launchd agent on macOS."""
+
+from __future__ import annotations
+
+import plistlib
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from claude_force.database.workspace import Place
+from claude_force.errors import OutputError, SchedulerError
+from claude_force.files import make_folder, replacing
+from claude_force.settings.home import user_folder
+from claude_force.settings.location import without_password
+
+NAME = "claude-force"
+_LABEL = "claude-force.scheduler"
+
+
+class Unit(NamedTuple):
+    """A file that starts the scheduler: its text, where it belongs, and the command that switches it on."""
+
+    text: str
+    path: Path
+    command: str
+
+
+def unit_of(place: Place, location: str | None, platform: str) -> Unit:
+    """The unit for a platform (as `sys.platform` names it). Raises SchedulerError where there is none, and for a
+    database URL with a password, which a unit would show to others."""
+    if location and without_password(location) != location:
+        raise SchedulerError("a unit would show the password of the database: put it into ~/.pgpass, not into the URL")
+    named = ["--db", location if "://" in location else place.location] if location else []
+    command = [sys.executable, "-m", "claude_force", "scheduler", "start", "--foreground", *named]
+    folder = str(place.home.folder.parent)
+    if platform == "darwin":
+        return _agent(command, folder, place)
+    if platform.startswith("linux"):
+        return _systemd(command, folder)
+    raise SchedulerError(f"no unit for {platform}; have this run at login: {' '.join(command)}")
+
+
+def _systemd(command: list[str], folder: str) -> Unit:
+    text = (
+        "[Unit]\n"
+        "Description=claude-force: metrics of Claude agents\n"
+        "\n"
+        "[Service]\n"
+        f"ExecStart={' '.join(map(_quoted, command))}\n"
+        f"WorkingDirectory={_specifiers(folder)}\n"
+        "# Secrets of channels, a line NAME=value each; keep it to yourself (chmod 600).\n"
+        "EnvironmentFile=-%h/.config/claude-force/environment\n"
+        "Restart=on-failure\n"
+        "RestartSec=10\n"
+        "TimeoutStopSec=15\n"
+        "\n"
+        "[Install]\n"
+        "WantedBy=default.target\n"
+    )
+    path = user_folder() / ".config" / "systemd" / "user" / f"{NAME}.service"
+    return Unit(text, path, f"systemctl --user daemon-reload && systemctl --user enable --now {NAME}")
+
+
+def _quoted(word: str) -> str:
+    """A word of a command line of systemd (systemd.service(5))."""
+    escaped = _specifiers(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return escaped if escaped and not any(char.isspace() or char in "\"';" for char in word) else f'"{escaped}"'
+
+
+def _specifiers(text: str) -> str:
+    if "\n" in text or "\r" in text:
+        raise SchedulerError(f"a unit cannot hold the path {text!a}")
+    return text.replace("%", "%%")
+
+
+def _agent(command: list[str], folder: str, place: Place) -> Unit:
+    content = {
+        "Label": _LABEL,
+        "ProgramArguments": command,
+        "WorkingDirectory": folder,
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "StandardErrorPath": str(place.data_folder / "scheduler.log"),
+    }
+    path = user_folder() / "Library" / "LaunchAgents" / f"{_LABEL}.plist"
+    return Unit(plistlib.dumps(content).decode(), path, f"launchctl load -w {path}")
+
+
+def write_unit(unit: Unit) -> None:
+    """Write the file of a unit in one step. Raises OutputError."""
+    try:
+        make_folder(unit.path.parent)
+        with replacing(unit.path, 0o600) as descriptor, open(descriptor, "wb", closefd=False) as file:
+            file.write(unit.text.encode())
+    except OSError as error:
+        raise OutputError(f"{unit.path}: {error.strerror}") from None

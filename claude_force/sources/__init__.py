@@ -1,1 +1,0 @@
-"""Where executions come from: bytes to records."""
