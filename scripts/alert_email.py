@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Check the last hour, and tell what is wrong by email. For cron: 0 * * * * .venv/bin/python scripts/alert_email.py
+"""Check the last hour and send alerts by email. For cron: 0 * * * * .venv/bin/python scripts/alert_email.py
 
-The addresses are in the channel `email` of claude.json, or in SMTP_HOST, ALERT_FROM and ALERT_TO; see
-docs/alerts-channels.md. The three rules are those of claude.json where it has them. Exit 1 while an alert fires.
+The addresses come from the channel `email` in claude.json, or from SMTP_HOST, ALERT_FROM and ALERT_TO; see
+docs/how-to/alert-channels.md. Where claude.json changes one of the three rules, that form is used. Exit 1 while an
+alert fires.
 """
 
 from __future__ import annotations

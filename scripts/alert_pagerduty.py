@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Check the last 15 minutes, and page when they are critical; for cron every five minutes.
+"""Check the last 15 minutes and page when they are critical. For cron, every five minutes.
 
-The key is in the channel `pagerduty` of claude.json, or in PAGERDUTY_ROUTING_KEY, or in PAGERDUTY_API_KEY,
-PAGERDUTY_SERVICE_ID and PAGERDUTY_FROM; see docs/alerts-channels.md. The rule is that of claude.json where it has it.
-Exit 1 while an alert fires.
+The key comes from the channel `pagerduty` in claude.json, from PAGERDUTY_ROUTING_KEY, or from PAGERDUTY_API_KEY,
+PAGERDUTY_SERVICE_ID and PAGERDUTY_FROM; see docs/how-to/alert-channels.md. If claude.json changes the rule, that form
+is used. Exit 1 while an alert fires.
 """
 
 from __future__ import annotations

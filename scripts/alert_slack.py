@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Check the last hour, and tell what is wrong on Slack. For cron: 0 * * * * .venv/bin/python scripts/alert_slack.py
+"""Check the last hour and send alerts to Slack. For cron: 0 * * * * .venv/bin/python scripts/alert_slack.py
 
-The webhook is in the channel `slack` of claude.json, or in SLACK_WEBHOOK_URL; see docs/alerts-channels.md. The three
-rules are those of claude.json where it has them. Exit 1 while an alert fires.
+The webhook comes from the channel `slack` in claude.json, or from SLACK_WEBHOOK_URL; see docs/how-to/alert-channels.md.
+Where claude.json changes one of the three rules, that form is used. Exit 1 while an alert fires.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Draw `docs/pictures/dashboard.svg`, the dashboard in the README, from a sample history; `scripts/pictures` does
-it with the others.
+"""Draw `docs/pictures/dashboard.svg`, the picture of the dashboard, from the sample history; run by `scripts/pictures`.
 
-The same sample gives the same picture; it is drawn again when the dashboard looks different.
+The same sample gives the same picture. Draw it again when the dashboard looks different.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from claude_force.database.open import open_database
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.reports.dashboard.frame import View, draw
 from claude_force.reports.dashboard.snapshot import Figures, read_figures
-from docs.generate import ROOT, prepare_home, run_shell
+from scripts.generate import ROOT, prepare_home, run_shell
 
 PICTURE = ROOT / "docs" / "pictures" / "dashboard.svg"
 SIZE = (100, 34)
 _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
-"""Rich has its font fetched from elsewhere; our picture takes what there is."""
+"""Rich refers to a web font; the picture must load nothing, so it uses the fonts of the reader."""
 
 
 def sample() -> Figures:
-    """What the sample history of the examples comes to, a minute after its last execution, with an alert."""
+    """The figures of the sample history one minute after its last execution, with one alert firing."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         prepare_home(home)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Push the last hour to a Pushgateway. For cron: */5 * * * * cd DIR && python scripts/export_prometheus.py
 
-The gateway is that of claude.json, else http://localhost:9091; see docs/prometheus.md. Options are those of
+The gateway is that of claude.json, else http://localhost:9091; see docs/how-to/prometheus.md. Options are those of
 `claude-force push prometheus`.
 """
 

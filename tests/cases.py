@@ -1,7 +1,7 @@
 """The faults that the project is held to: what a user expects of each, and the tests that hold it.
 
-docs/generate.py makes the table in docs/reliability.md of it, and a test holds every name to be that of a test. A
-campaign of `torture/` is named as `torture:NAME`.
+scripts/generate.py writes the table in docs/explanation/reliability.md from it, and a test checks that every test named
+here exists. A campaign of `torture/` is named `torture:NAME`.
 """
 
 from __future__ import annotations
@@ -226,4 +226,4 @@ CASES = (
         ),
     ),
 )
-"""Every one of them, in the order of docs/reliability.md."""
+"""Every case, in the order of docs/explanation/reliability.md."""

@@ -43,7 +43,7 @@ class ExecutionsFile:
     faults: Counter[str] = field(default_factory=Counter)
     is_followed: bool = False
     """Whether a whole pass was made since the last fault. Of two rotations between two passes the file in the middle is
-    not found (see docs/transcripts.md), so that only a file that is followed is renamed."""
+    not found (see docs/reference/transcripts.md), so that only a file that is followed is renamed."""
     _lines: list[_Written] = field(default_factory=list)
     _pieces: Iterator[bytes] = field(default_factory=lambda: iter(()))
     _number: int = 0

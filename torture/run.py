@@ -1,7 +1,7 @@
 """Runs campaigns and holds their figures to their bars: `python torture/run.py`.
 
 Each campaign has a folder of its own under a temporary one. With `--write` its figures take the place of those that
-docs/reliability.md has of it, with the machine that they were seen on; each is written when it is over.
+docs/explanation/reliability.md has of it, with the machine that they were seen on; each is written when it is over.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CAMPAIGNS = {
 """Each campaign by its name: the module, and the function in it. Imported when it is run."""
 
 SHORT = 0.02
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "explanation" / "reliability.md"
 BEGIN, END = "<!-- figures: written by scripts/torture --write -->", "<!-- end of figures -->"
 
 

@@ -116,7 +116,7 @@ def named(watch: Watch, names: Sequence[str]) -> list[Rule]:
 def _no_rule(watch: Watch, name: str) -> str:
     if name in DEFAULTS:
         # Of ours the budgets alone are not complete without claude.json.
-        return f"{problem_of(name)}needs a threshold; docs/alerts.md says how"
+        return f"{problem_of(name)}needs a threshold; docs/reference/alert-rules.md says how"
     return f"no alert rule {name}; {nearest(name, [*(rule.name for rule in watch.rules), *DEFAULTS])}"
 
 

@@ -99,7 +99,7 @@ def _nothing_watched() -> str:
         "No alert rule is switched on. Ours, to be switched on by name:\n"
         f"{names}\n"
         "For example: claude-force config set performance.alerts '{\"success-rate\": true}'\n"
-        "What each means, and rules of your own: docs/alerts.md"
+        "What each means, and rules of your own: docs/reference/alert-rules.md"
     )
 
 

@@ -18,7 +18,7 @@ def otlp(endpoint: str | None, as_json: bool, location: str | None) -> None:
     """Export metrics to OpenTelemetry.
 
     They go by OTLP over HTTP to a collector, or to any service that takes OTLP. The variables
-    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS stand before what claude.json says; docs/otlp.md names
+    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS override claude.json; docs/how-to/otlp.md names
     the metrics.
 
     \b

@@ -41,7 +41,7 @@ def prometheus(
     """Push to a Prometheus Pushgateway, or a file.
 
     What is not given stands in performance.exporters.prometheus of claude.json. A push replaces the whole group of its
-    job and instance; docs/prometheus.md names the metrics.
+    job and instance; docs/how-to/prometheus.md names the metrics.
 
     \b
     Example:

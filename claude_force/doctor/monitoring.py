@@ -49,7 +49,9 @@ def _unwatched(place: Place, watch: Watch) -> Iterator[Finding]:
         yield note("scheduler", "alert rules are on, and no scheduler runs", _START)
     if watch.rules and not watch.channels:
         yield note(
-            "alerts", "alert rules are on, and nobody is told", "performance.channels in claude.json: docs/alerts.md"
+            "alerts",
+            "alert rules are on, and nobody is told",
+            "performance.channels in claude.json: docs/how-to/alert-channels.md",
         )
 
 

@@ -91,7 +91,7 @@ def file_system(path: Path) -> Iterator[Finding]:
         yield problem(
             "file-system",
             f"the database is on a network file system ({found}), where its log does not work: commits can be lost",
-            "move it to a local disk, or use PostgreSQL: docs/database.md",
+            "move it to a local disk, or use PostgreSQL: docs/how-to/database.md",
         )
     elif found:
         yield ok("file-system", f"a local file system ({found})")

@@ -112,7 +112,9 @@ def push_once(kind: str, place: Place, now: Now) -> Round:
     """Push what is due to a target of claude.json."""
     exporters = place.settings.exporters
     if kind not in exporters:
-        raise SettingsError(f"performance.exporters of claude.json has no {kind}; docs/exporters.md says what to write")
+        raise SettingsError(
+            f"performance.exporters of claude.json has no {kind}; docs/how-to/exporters.md says what to write"
+        )
     pushed = target_of(kind, exporters, {}, os.environ, place.home.folder).push(place.database, now)
     return Round(pushed.counts, pushed.remarks)
 

@@ -105,7 +105,7 @@ def test_a_list_of_rules(run: Run, home: Path) -> None:
     assert "> 1ms" in done.stdout
     *_, told, where = done.stdout.splitlines()
     assert told == "Nobody is told: there is no channel (performance.channels;"
-    assert where == "  docs/alerts-channels.md)"
+    assert where == "  docs/how-to/alert-channels.md)"
     shown = json.loads(run("alerts", "list", "--json").stdout)
     assert [(found["rule"], found["state"], found["value"]) for found in shown["alerts"]] == [
         ("slow", "firing", 3456.0), ("mine", "firing", 1), ("p95-latency", "no data", None),

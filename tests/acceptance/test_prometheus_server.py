@@ -60,7 +60,7 @@ def stored(home: Path) -> Database:
 
 
 def scraping(port: int, job: str = "pushgateway") -> str:
-    """A configuration that scrapes a port as docs/prometheus.md says."""
+    """A configuration that scrapes a port as docs/how-to/prometheus.md says."""
     return (
         f"scrape_configs:\n  - job_name: {job}\n    honor_labels: true\n"
         f"    static_configs:\n      - targets: ['127.0.0.1:{port}']\n"

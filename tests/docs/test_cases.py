@@ -1,4 +1,4 @@
-"""The cases of docs/reliability.md are held by tests that exist."""
+"""The cases of docs/explanation/reliability.md are held by tests that exist."""
 
 from __future__ import annotations
 

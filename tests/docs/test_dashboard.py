@@ -70,11 +70,11 @@ def test_the_figures_of_the_guide_have_their_panels(title: str, unit: str, limit
 
 
 def test_every_metric_is_in_its_tables(database: Database) -> None:
-    """With its labels, in docs/prometheus.md; and nothing else is."""
+    """With its labels, in docs/how-to/prometheus.md; and nothing else is."""
     found = read(database, NOON_US, 1)
     told = {f"{family.name}{'_total' if family.kind == 'counter' else ''}": family.labels for family in found.families}
     told[found.durations.name] = (*found.durations.labels, "le")
-    page = (ROOT / "docs" / "prometheus.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "prometheus.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(claude_force_\w+)` \|([^|]*)\|", page, re.MULTILINE)
     assert {name: tuple(re.findall(r"`(\w+)", labels)) for name, labels in rows} == told
 

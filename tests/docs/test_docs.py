@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate
+from scripts import generate
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,7 +31,7 @@ def shell_lines() -> list[str]:
 def test_generated_files_are_up_to_date() -> None:
     """The reference, the schema of a new database and the outputs in the README are what the code gives."""
     done = subprocess.run(
-        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "scripts/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
@@ -82,8 +82,8 @@ def test_the_recording_example_of_the_readme_records(home: Path) -> None:
 
 
 def test_the_example_line_is_a_record(tmp_path: Path) -> None:
-    """The line in docs/record.md imports, and is exported as it stands there, in the order that the page gives."""
-    example = JSON.findall((ROOT / "docs" / "record.md").read_text(encoding="utf-8"))[0]
+    """The example line of docs/reference/record.md imports, and exports unchanged, with its keys in the same order."""
+    example = JSON.findall((ROOT / "docs" / "reference" / "record.md").read_text(encoding="utf-8"))[0]
     home = tmp_path / "reader"
     home.mkdir()
     generate.prepare_home(home)

@@ -180,8 +180,8 @@ def test_every_option_has_help(path: tuple[str, ...]) -> None:
 
 @every_command
 def test_every_command_stands_in_the_reference(path: tuple[str, ...]) -> None:
-    """docs/cli.md has a heading for it, and its usage."""
-    lines = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").splitlines()
+    """docs/reference/cli.md has a heading for it, and its usage."""
+    lines = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8").splitlines()
     name = " ".join(("claude-force", *path))
     assert f"## {name}" in lines
     assert any(line.startswith(f"Usage: {name} ") for line in lines)

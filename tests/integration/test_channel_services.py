@@ -309,8 +309,8 @@ def test_a_webhook_is_signed() -> None:
 
 
 def test_the_page_shows_how_a_signature_is_verified() -> None:
-    """The example in docs/alerts-channels.md takes what is sent, and nothing that was changed or is old."""
-    page = (ROOT / "docs" / "alerts-channels.md").read_text(encoding="utf-8")
+    """The example in docs/how-to/alert-channels.md takes what is sent, and nothing that was changed or is old."""
+    page = (ROOT / "docs" / "how-to" / "alert-channels.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)  # the example itself is what is tested

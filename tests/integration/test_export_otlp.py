@@ -187,7 +187,7 @@ def test_a_duration_at_a_bound_is_in_its_bucket(database: Database, store: Store
 
 
 def test_metrics_are_cumulative_since_the_first_execution(database: Database, store: Store) -> None:
-    """With the units that docs/otlp.md names, from a resource that is the same at every push."""
+    """With the units that docs/how-to/otlp.md names, from a resource that is the same at every push."""
     store.add([an_execution(timestamp_us=NOON_US + 5), an_execution()])
     with scripted() as server:
         push(database, server.url)
@@ -201,7 +201,7 @@ def test_metrics_are_cumulative_since_the_first_execution(database: Database, st
         DURATION: "s",
     }
     assert {metric.name: metric.unit for metric in metrics_of(second)} == units
-    assert all(f"| `{name}` | " in (ROOT / "docs" / "otlp.md").read_text(encoding="utf-8") for name in units)
+    assert all(f"| `{name}` | " in (ROOT / "docs" / "how-to" / "otlp.md").read_text(encoding="utf-8") for name in units)
     for metric in metrics_of(second):
         kind = getattr(metric, str(metric.WhichOneof("data")))
         assert kind.aggregation_temporality == AGGREGATION_TEMPORALITY_CUMULATIVE

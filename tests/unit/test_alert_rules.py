@@ -84,8 +84,8 @@ def test_all_of_ours_are_told_of() -> None:
 
 
 def test_every_name_is_in_the_document() -> None:
-    """docs/alerts.md has every rule of ours, every field and every metric."""
-    page = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+    """docs/reference/alert-rules.md has every rule of ours, every field and every metric."""
+    page = (ROOT / "docs" / "reference" / "alert-rules.md").read_text(encoding="utf-8")
     fields = [*re.findall(r"[a-z_]+(?=,|$)", the_problem("mine", OWN | {"zzzzzz": 1}).partition("there are: ")[2])]
     assert len(fields) == 20
     assert [name for name in (*DEFAULTS, *METRICS, *fields) if f"`{name}`" not in page] == []

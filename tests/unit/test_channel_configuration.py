@@ -311,8 +311,8 @@ def test_what_claude_json_says_comes_before_the_environment(tmp_path: Path) -> N
 
 
 def test_the_blocks_of_the_page_are_channels(tmp_path: Path) -> None:
-    """Every configuration in docs/alerts-channels.md is one that works, once its variables and files are there."""
-    page = (ROOT / "docs" / "alerts-channels.md").read_text(encoding="utf-8")
+    """Every configuration in docs/how-to/alert-channels.md works once its variables and files exist."""
+    page = (ROOT / "docs" / "how-to" / "alert-channels.md").read_text(encoding="utf-8")
     (tmp_path / "smtp-password").write_text("p4ss")
     (tmp_path / "smtp-password").chmod(0o600)
     for name in ("notify-send", "logger"):

@@ -5,7 +5,8 @@ made up for by the next. What is not known has no point; a duration, a usage or 
 have one.
 
 Names are those of the conventions for generative AI where these have one that the store can fill truthfully
-(open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md); docs/otlp.md says where they cannot be.
+(open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md); docs/how-to/otlp.md says
+where they cannot.
 """
 
 from __future__ import annotations

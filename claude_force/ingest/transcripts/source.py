@@ -1,6 +1,6 @@
 """Transcripts of Claude Code to sightings: one for each response of a model, priced, and never its text.
 
-What each field of the execution is taken from is said in `docs/transcripts.md`.
+What each field of the execution is taken from is said in `docs/reference/transcripts.md`.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def list_page(found: Evaluation, watch: Watch) -> Page:
     return Page("Alerts", [Table(columns, rows), Section(None, whole(told))])
 
 
-_NO_CHANNEL = "Nobody is told: there is no channel (performance.channels; docs/alerts-channels.md)"
+_NO_CHANNEL = "Nobody is told: there is no channel (performance.channels; docs/how-to/alert-channels.md)"
 
 
 def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: int, rules: Sequence[Rule]) -> Page:
