@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from claude_force.clock import DAY_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.archive import archive_once, read_archive
 from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.database import SqliteDatabase
@@ -58,7 +58,7 @@ def measure(path: Path) -> dict[str, object]:
     """The figures of one database."""
     database = TimedDatabase(path)
     with database.read() as connection:
-        reach = query.extent(connection)
+        reach = queries.time_range(connection)
     assert reach is not None
     start = time.perf_counter()
     report = archive_once(database, path.parent / "archive", reach.last_us + DAY_US, 0)

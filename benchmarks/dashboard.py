@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from claude_force.clock import SECOND_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.reports.dashboard.frame import View, draw
@@ -31,7 +31,7 @@ _TIMES = 25
 def measure(database: Database) -> dict[str, object]:
     """The figures of one database."""
     with database.read() as connection:
-        reach, stored = query.extent(connection), query.stored(connection)
+        reach, stored = queries.time_range(connection), queries.stored(connection)
     if reach is None:
         raise SystemExit(f"{database.name} holds no executions")
     now_us = reach.last_us + SECOND_US

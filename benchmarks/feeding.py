@@ -83,7 +83,7 @@ def _push(database: Database) -> int:
     with opened(database, "none", "nowhere", lambda: START_US * 2, None) as feed:
         for batch in feed.batches(PUSHED_AT_ONCE):
             pushed += len(batch.entries)
-            feed.settle(batch)
+            feed.ack(batch)
     return pushed
 
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from claude_force.analytics.baselines.check import REGRESSED, compare
-from claude_force.analytics.baselines.parse import Reading
+from claude_force.analytics.baselines.parse import ParsedSnapshot
 from claude_force.executions.histogram import bins_of
 
 SEED = 7
@@ -47,7 +47,7 @@ SIZES = ((30, 30), (100, 100), (1000, 1000), (3000, 30), (3000, 100), (3000, 100
 """Executions of the baseline, and of the period."""
 
 
-def a_reading(random: Random, scenario: Scenario, size: int) -> Reading:
+def a_reading(random: Random, scenario: Scenario, size: int) -> ParsedSnapshot:
     """The figures of so many executions."""
     times = [round(3_000_000 * scenario.time * random.lognormvariate(0, SIGMA)) for _ in range(size)]
     if scenario.tail_share:
@@ -55,7 +55,7 @@ def a_reading(random: Random, scenario: Scenario, size: int) -> Reading:
     costs = [round(3333 * scenario.cost * random.lognormvariate(0, SIGMA)) for _ in range(size)]
     successes = sum(random.random() < scenario.success for _ in range(size))
     p95 = sorted(times)[(95 * size + 99) // 100 - 1]
-    return Reading(
+    return ParsedSnapshot(
         100 * successes / size,
         sum(times) / size / 1000,
         p95 / 1000,
@@ -68,12 +68,12 @@ def a_reading(random: Random, scenario: Scenario, size: int) -> Reading:
     )
 
 
-def as_kept(reading: Reading) -> Reading:
+def as_kept(reading: ParsedSnapshot) -> ParsedSnapshot:
     """All that is known."""
     return reading
 
 
-def as_file(reading: Reading) -> Reading:
+def as_file(reading: ParsedSnapshot) -> ParsedSnapshot:
     """The figures as the guide's file has them: without distributions."""
     return reading._replace(durations=None, costs=None)
 
@@ -82,7 +82,7 @@ def alarm_rate(
     scenario: Scenario,
     sizes: tuple[int, int],
     rounds: int,
-    seen: Callable[[Reading], Reading] = as_kept,
+    seen: Callable[[ParsedSnapshot], ParsedSnapshot] = as_kept,
     seed: int = SEED,
 ) -> float:
     """The share of checks that find a regression, in percent. `seen` is what is known of the baseline."""
@@ -94,7 +94,7 @@ def alarm_rate(
     return 100 * alarms / rounds
 
 
-def print_rates(title: str, seen: Callable[[Reading], Reading], rounds: int) -> None:
+def print_rates(title: str, seen: Callable[[ParsedSnapshot], ParsedSnapshot], rounds: int) -> None:
     """A table of Markdown. Wrong alarms are rare: they are counted over ten times as many checks."""
     print(f"\nBaseline {title}:\n")
     print(f"| share of checks with an alarm | {' | '.join(f'{before:,} / {now:,}' for before, now in SIZES)} |")

@@ -16,8 +16,12 @@ from functools import lru_cache
 
 from claude_force.errors import InvalidWindow, SettingsError
 
+Now = Callable[[], int]
+"""Gives the current instant, in microseconds since the epoch."""
+
 SECOND_US = 1_000_000
-HOUR_US = 3600 * SECOND_US
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
@@ -41,7 +45,7 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def instant_of(moment: datetime, zone: tzinfo | None = None) -> int:
+def to_instant(moment: datetime, zone: tzinfo | None = None) -> int:
     """The instant of a datetime. A naive one is read in `zone` (default: local time); in the hour that a clock change
     repeats, a naive time means its first occurrence unless `fold` says otherwise."""
     if moment.tzinfo is None:
@@ -102,24 +106,24 @@ def span_name(span_us: int) -> str:
 
 def month_of(instant_us: int) -> tuple[str, int, int]:
     """The month of UTC that an instant lies in: its name ("2025-01"), its beginning and its end."""
-    first = moment_of(instant_us, UTC).date().replace(day=1)
+    first = to_datetime(instant_us, UTC).date().replace(day=1)
     following = (first + timedelta(days=31)).replace(day=1)
-    return f"{first:%Y-%m}", midnight_of(first, UTC), midnight_of(following, UTC)
+    return f"{first:%Y-%m}", start_of_day(first, UTC), start_of_day(following, UTC)
 
 
-def midnight_of(day: date, zone: tzinfo) -> int:
+def start_of_day(day: date, zone: tzinfo) -> int:
     """The instant at which a day begins in `zone`."""
-    return instant_of(datetime.combine(day, datetime.min.time()), zone)
+    return to_instant(datetime.combine(day, datetime.min.time()), zone)
 
 
-def moment_of(instant_us: int, zone: tzinfo) -> datetime:
+def to_datetime(instant_us: int, zone: tzinfo) -> datetime:
     """The datetime of an instant, in `zone`."""
     return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(zone)
 
 
 def format_instant(instant_us: int, zone: tzinfo) -> str:
     """ISO 8601 with six digits and the offset of `zone`, so that text and instant are one to one."""
-    return moment_of(instant_us, zone).isoformat(timespec="microseconds")
+    return to_datetime(instant_us, zone).isoformat(timespec="microseconds")
 
 
 def instant_formatter(zone: tzinfo) -> Callable[[int], str]:
@@ -223,7 +227,7 @@ def offset_spans(zone: tzinfo, start_us: int, end_us: int) -> list[tuple[int, in
 
 
 def _offset_at(zone: tzinfo, instant_us: int) -> int:
-    offset = moment_of(instant_us, zone).utcoffset()
+    offset = to_datetime(instant_us, zone).utcoffset()
     return 0 if offset is None else offset // _MICROSECOND
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
 
-from claude_force.clock import DAY_US, EARLIEST_US, HOUR_US, midnight_of, parse_instant
+from claude_force.clock import DAY_US, EARLIEST_US, HOUR_US, parse_instant, start_of_day
 from claude_force.errors import InvalidWindow
 
 
@@ -55,7 +55,7 @@ def _edge(text: str, zone: tzinfo, option: str, *, whole_day: bool) -> int:
     try:
         if len(text) > 10:
             return parse_instant(text, zone)
-        return midnight_of(date.fromisoformat(text) + timedelta(days=1 if whole_day else 0), zone)
+        return start_of_day(date.fromisoformat(text) + timedelta(days=1 if whole_day else 0), zone)
     except (ValueError, OverflowError):
         raise InvalidWindow(
             f"{option} {text}: give a date such as 2025-11-14, or a date and time such as 2025-11-14T09:30"

@@ -19,7 +19,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from claude_force.clock import SECOND_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.open import open_database
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.reports.dashboard.frame import View, draw
@@ -40,7 +40,7 @@ def sample() -> Figures:
         run_shell("claude-force import examples/executions-1.3.jsonl --reprice", home)
         with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
             with database.read() as connection:
-                reach = query.extent(connection)
+                reach = queries.time_range(connection)
             assert reach is not None
             now_us = reach.last_us + 60 * SECOND_US
             found = read_figures(database, "7d", now_us)

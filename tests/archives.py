@@ -7,7 +7,7 @@ from datetime import UTC
 from pathlib import Path
 
 from claude_force.clock import instant_formatter
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.archive import read_archive
 from claude_force.database.contract import Database, Row
 from claude_force.database.queries import Filter
@@ -16,7 +16,7 @@ from claude_force.executions.jsonl.codec import encode_row
 
 def stored_lines(database: Database) -> list[bytes]:
     """The executions that are stored."""
-    return _lines_of(query.iterate_rows(database, Filter()))
+    return _lines_of(queries.iterate_rows(database, Filter()))
 
 
 def archived_lines(database: Database, folder: Path) -> list[bytes]:

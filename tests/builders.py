@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.executions.record import ExecutionMetrics, fresh_uid
 
 NOON_US = 1_762_000_000_000_000
@@ -30,7 +30,7 @@ def an_execution(**changes: Any) -> ExecutionMetrics:
     return ExecutionMetrics(**values)
 
 
-def a_notice(**changes: Any) -> Notice:
+def a_notice(**changes: Any) -> Notification:
     """An alert of the guide that begins, with the changes asked for."""
     values: dict[str, Any] = {
         "rule": "success-rate",
@@ -47,7 +47,7 @@ def a_notice(**changes: Any) -> Notice:
         "store": "metrics.db",
         "host": "build-7",
     } | changes
-    return Notice(**values)
+    return Notification(**values)
 
 
 def a_line(**changes: Any) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from claude_force.database.contract import Database
-from claude_force.database.queries import jobs as query
+from claude_force.database.queries import jobs as job_queries
 from claude_force.database.rows.jobs import JobRun
 from tests.conftest import PROGRAM
 
@@ -54,12 +54,12 @@ def scheduler(location: str | Path, home: Path, **environment: str) -> Iterator[
 def last(database: Database, job: str) -> JobRun | None:
     """The last run of a job that is over."""
     with database.read() as connection:
-        found = query.last_run(connection, job)
+        found = job_queries.last_run(connection, job)
     return found if found is not None and found.finished_us is not None else None
 
 
 def is_up(database: Database, process: subprocess.Popen[str]) -> bool:
     """Whether the scheduler has said that it is this process."""
     with database.read() as connection:
-        found = query.last_run(connection, "scheduler")
+        found = job_queries.last_run(connection, "scheduler")
     return found is not None and found.pid == process.pid

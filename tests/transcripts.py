@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from claude_force.clock import instant_formatter
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.executions.jsonl.codec import columns_of
@@ -321,12 +321,12 @@ class Passes:
             now_us,
             report=self.report,
         ).run(found)
-        ingest.settle(self.store, self.prices, transcripts.agent_ids(found), now_us)
+        ingest.apply_reported_usage(self.store, self.prices, transcripts.agent_ids(found), now_us)
 
     def rows(self) -> list[dict[str, Any]]:
         """What is stored."""
         format_time = instant_formatter(UTC)
-        return [columns_of(row, format_time) for row in query.iterate_rows(self.store.database, Filter())]
+        return [columns_of(row, format_time) for row in queries.iterate_rows(self.store.database, Filter())]
 
 
 def exported(run: Run, *options: str | Path) -> Rows:

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
 from claude_force.executions.totals import Totals
 from tests.archives import archived_lines, stored_lines
@@ -134,8 +133,8 @@ class _Round:
         self._found["changed"] += self._sums() != self._totals
         self._found["kills amid"] += is_amid and 0 < len(stored) < self._before.total()
         with self._database.read() as connection:
-            self._found["differing"] += bool(proof.differences(connection))
+            self._found["differing"] += bool(verify_rollups.differences(connection))
 
     def _sums(self) -> Totals:
         with self._database.read() as connection:
-            return query.totals(connection, Filter())
+            return queries.totals(connection, Filter())

@@ -25,21 +25,21 @@ from typing import Any
 
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.evaluation import evaluate
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.clock import SECOND_US
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import alerts as query
+from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
-from claude_force.database.workspace import place_at
+from claude_force.database.workspace import workspace_at
 from claude_force.database.writes import Store
-from claude_force.doctor import monitoring as watching
+from claude_force.doctor import monitoring
 from claude_force.network.outcome import Outcome
 from claude_force.settings.home import Home
 from tests.builders import NOON_US, an_execution
 from torture.campaign import Effort, Figure, say
 from torture.services import Heard, Services, services
-from torture.telling import one_round, tell, told_of, watch_of
+from torture.telling import load_alert_setup, one_round, tell, told_of
 from torture.victims import KILLED, victim
 
 RUNS = 1000
@@ -114,7 +114,7 @@ class _Mortal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.channel, name)
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:
         """Send, and perhaps die."""
         step = self.chance.random()
         if step < 0.25:
@@ -130,7 +130,7 @@ class _Story:
 
     def __init__(self, database: Database, location: Path, others: Services, chance: random.Random) -> None:
         self._database, self._location, self._services, self._chance = database, location, others, chance
-        self._watch = watch_of(others.channels, others.environment)
+        self._watch = load_alert_setup(others.channels, others.environment)
         self._at_us = NOON_US
         self._agents = [f"agent-{number}" for number in range(chance.randint(1, 4))]
         self._found = Counter(runs=1)
@@ -198,7 +198,9 @@ class _Story:
     def _outbox(self) -> list[Delivery]:
         with self._database.read() as connection:
             return [
-                item for fate in (WAITING, DELIVERED, FAILED, SKIPPED) for item in query.with_fate(connection, fate)
+                item
+                for fate in (WAITING, DELIVERED, FAILED, SKIPPED)
+                for item in alert_queries.with_fate(connection, fate)
             ]
 
     def _make_peace(self) -> None:
@@ -209,8 +211,8 @@ class _Story:
             self._record(True, 60)
             one_round(self._database, self._watch, self._at_us)
             with self._database.read() as connection:
-                fires = any(row.state == "firing" for row in query.alerts(connection))
-                waits = query.with_fate(connection, WAITING)
+                fires = any(row.state == "firing" for row in alert_queries.alerts(connection))
+                waits = alert_queries.with_fate(connection, WAITING)
             if not fires and not waits:
                 return
         self._found["restless"] += 1
@@ -242,7 +244,7 @@ class _Story:
         """The episodes that began, by agent."""
         found = defaultdict[str, set[str]](set)
         with self._database.read() as connection:
-            for event in query.events(connection, 0, 10_000):
+            for event in alert_queries.events(connection, 0, 10_000):
                 if event.after == "firing":
                     found[json.loads(event.labels)["agent"]].add(event.episode or "")
         return found
@@ -261,11 +263,11 @@ class _Story:
     def _ask_doctor(self) -> None:
         """Every delivery that failed for good is named."""
         folder = self._location.parent
-        place, _ = place_at(Home(folder, folder), str(self._location))
+        place, _ = workspace_at(Home(folder, folder), str(self._location))
         with closing(place.database):
             named = [
                 found.text
-                for found in watching.outbox(place, self._at_us)
+                for found in monitoring.outbox(place, self._at_us)
                 if found.text.startswith("could not be delivered")
             ]
         failed = [item for item in self._outbox() if item.status == FAILED]

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from claude_force.database.archive import read_archive
 from claude_force.database.open import open_database
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import verify_rollups
 from claude_force.database.revisions import HEAD
 from claude_force.errors import ClaudeForceError
 from claude_force.executions.record import FIELDS
@@ -84,6 +84,6 @@ def damage(location: str) -> list[str]:
             if database.revision() != HEAD:
                 return found
             with database.read() as connection:
-                return found + proof.differences(connection)
+                return found + verify_rollups.differences(connection)
     except ClaudeForceError as error:
         return [str(error)]

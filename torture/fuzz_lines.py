@@ -34,7 +34,7 @@ def read_executions(data: bytes) -> None:
 def read_transcript(data: bytes) -> None:
     """What a pass makes of bytes. Raises AssertionError where a line is not counted."""
     from claude_force.ingest.tail import begin, found_file
-    from claude_force.ingest.transcripts.responses import Place
+    from claude_force.ingest.transcripts.responses import TranscriptContext
     from claude_force.ingest.transcripts.source import TranscriptSource
 
     with tempfile.TemporaryFile() as stream:
@@ -42,7 +42,7 @@ def read_transcript(data: bytes) -> None:
         stream.flush()
         file = found_file(Path("fuzzed.jsonl"), os.fstat(stream.fileno()))
         cursor, _ = begin(stream, file, None, host="here", source="claude-code")
-        parts = list(TranscriptSource(None, "here").read(stream, file, cursor, Place("session")))
+        parts = list(TranscriptSource(None, "here").read(stream, file, cursor, TranscriptContext("session")))
     assert sum(part.lines for part in parts) == data.count(b"\n") + 1
     assert parts[-1].cursor.problem is None
 

@@ -24,11 +24,10 @@ from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES
 from claude_force.executions.pricing import PriceTable
@@ -120,9 +119,9 @@ def _held(
     with closing(open_database(location)) as database:
         found = check(database, folder, content)
         with database.read() as connection:
-            found["unstored"] += len(proof.differences(connection))
+            found["unstored"] += len(verify_rollups.differences(connection))
         digest = hashlib.blake2b()
-        for row in query.iterate_rows(database, Filter()):
+        for row in queries.iterate_rows(database, Filter()):
             digest.update(repr(row).encode())
         return found, digest.hexdigest()
 
@@ -195,7 +194,7 @@ def _check_executions(database: Database, folder: Path, content: bytes) -> Count
     report = load(batches, Store(database), source="fuzzed", rejects=rejects, now_us=NOW_US)
     lines = _lines_in(content)
     with database.read() as connection:
-        stored = query.totals(connection, Filter()).executions
+        stored = queries.totals(connection, Filter()).executions
     kept = rejects.path.read_bytes().count(b"\n") if rejects.path.exists() else 0
     found["lines"] = lines
     found["unaccounted"] = abs(lines - report.read) + abs(
@@ -219,8 +218,8 @@ def _check_transcript(database: Database, folder: Path, content: bytes) -> Count
     again = TranscriptPass(Store(database), source, {}, None, NOW_US).run(transcripts.find([projects], lambda *_: None))
     reasons = [json.loads(line)["reason"] for line in rejects.path.read_bytes().splitlines()]
     with database.read() as connection:
-        stored = query.totals(connection, Filter()).executions
-        good = query.totals(connection, Filter(projects=("/good",))).executions
+        stored = queries.totals(connection, Filter()).executions
+        good = queries.totals(connection, Filter(projects=("/good",))).executions
     lines = content.count(b"\n")
     return Counter(
         {

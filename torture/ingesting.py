@@ -20,8 +20,7 @@ from typing import TypeVar
 
 from claude_force.clock import instant_formatter
 from claude_force.database.open import open_database
-from claude_force.database.queries import Filter, iterate_rows
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, iterate_rows, verify_rollups
 from claude_force.executions.jsonl.codec import columns_of
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
@@ -168,7 +167,7 @@ class _Round:
         with closing(open_database(self._location)) as database:
             rows = [columns_of(row, instant_formatter(UTC)) for row in iterate_rows(database, Filter())]
             with database.read() as connection:
-                self._found["differing"] += bool(proof.differences(connection))
+                self._found["differing"] += bool(verify_rollups.differences(connection))
         responses = Counter(tokens_of(row) for row in rows if row["source"] == CLAUDE_CODE)
         self._compare(responses, Counter(self._transcripts.truth.values()))
         executions = Counter(row["run_id"] for row in rows if row["source"] != CLAUDE_CODE)

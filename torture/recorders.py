@@ -53,9 +53,9 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
     """Kill recorders, round after round, each on a file of its own, until there were enough of both."""
     numbers = itertools.count()
 
-    def start() -> Round:
+    def start() -> JobResult:
         number = next(numbers)
-        return Round(folder / str(number), is_obstructed=number % 4 == 0)
+        return JobResult(folder / str(number), is_obstructed=number % 4 == 0)
 
     rounds = _rounds(start, effort, KILLS, ACKNOWLEDGED)
     spooled = Figure("put into the spool", _sum(rounds, "spooled"), at_least=KILLS)
@@ -67,17 +67,17 @@ def run_on_server(folder: Path, effort: Effort) -> Sequence[Figure]:
     numbers = itertools.count()
     with running_server() as admin, ExitStack() as databases:
 
-        def start() -> Round:
+        def start() -> JobResult:
             url = databases.enter_context(new_database(admin, TEMPLATE_AT_HEAD))
-            return Round(folder / str(next(numbers)), url)
+            return JobResult(folder / str(next(numbers)), url)
 
         rounds = _rounds(start, effort, SERVER_KILLS, SERVER_ACKNOWLEDGED)
         return _figures(rounds, SERVER_KILLS, SERVER_ACKNOWLEDGED)
 
 
-def _rounds(start: Callable[[], Round], effort: Effort, kills: int, acknowledged: int) -> list[Round]:
+def _rounds(start: Callable[[], JobResult], effort: Effort, kills: int, acknowledged: int) -> list[JobResult]:
     """As many rounds as it takes, each judged."""
-    chance, rounds = random.Random(effort.seed), list[Round]()
+    chance, rounds = random.Random(effort.seed), list[JobResult]()
     while _sum(rounds, "kills") < effort.of(kills) or _sum(rounds, "acknowledged") < effort.of(acknowledged):
         here = start()
         here.kill(min(KILLS_IN_A_ROUND, effort.of(kills)), chance)
@@ -87,7 +87,7 @@ def _rounds(start: Callable[[], Round], effort: Effort, kills: int, acknowledged
     return rounds
 
 
-def _figures(rounds: Sequence[Round], kills: int, acknowledged: int) -> list[Figure]:
+def _figures(rounds: Sequence[JobResult], kills: int, acknowledged: int) -> list[Figure]:
     found = sum((here.difference for here in rounds), Difference())
     return [
         Figure("kills", _sum(rounds, "kills"), at_least=kills),
@@ -102,11 +102,11 @@ def _figures(rounds: Sequence[Round], kills: int, acknowledged: int) -> list[Fig
     ]
 
 
-def _sum(rounds: Sequence[Round], count: str) -> int:
+def _sum(rounds: Sequence[JobResult], count: str) -> int:
     return sum(getattr(here, count) for here in rounds)
 
 
-class Round:
+class JobResult:
     """One database, the lines that are recorded into it, and what became of them."""
 
     def __init__(self, folder: Path, url: str = "", *, is_obstructed: bool = False) -> None:
@@ -241,5 +241,5 @@ def checkpoint(_folder: str, location: str, _place: int, _name: str) -> None:
     database = open_database(location)
     while True:
         with suppress(ClaudeForceError):
-            database.tidy()
+            database.optimize()
         time.sleep(0.005)

@@ -79,9 +79,9 @@ class Services:
             ],
             "pager": [_of_event(request.json()) for request in pager],
             "hook": [
-                Heard(notice["labels"]["agent"], notice["action"] == "resolve", notice["episode"])
+                Heard(notification["labels"]["agent"], notification["action"] == "resolve", notification["episode"])
                 for request in hook
-                for notice in request.json()["notices"]
+                for notification in request.json()["notices"]
             ],
             "mail": [heard for message, _ in self._mail.messages for heard in _in_mail(message)],
         }

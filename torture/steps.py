@@ -149,7 +149,7 @@ def _checkpoint(place: Place) -> int:
     """What the scheduler does once a day."""
     with closing(open_database(str(place.database))) as database:
         try:
-            database.tidy()
+            database.optimize()
         except ClaudeForceError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code

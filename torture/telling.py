@@ -11,8 +11,8 @@ from typing import Any
 
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels
-from claude_force.alerts.check import Watch
-from claude_force.alerts.evaluation import Told, evaluate
+from claude_force.alerts.check import AlertSetup
+from claude_force.alerts.evaluation import NotificationContext, evaluate
 from claude_force.alerts.outbox import deliver
 from claude_force.alerts.rules import load_rules
 from claude_force.database.contract import Database
@@ -33,16 +33,16 @@ RULES = {
 def tell(location: str, configured: dict[str, Any], environment: dict[str, str], at_us: int) -> None:
     """One round, as a process that may be killed."""
     with closing(open_database(location)) as database:
-        one_round(database, watch_of(configured, environment), at_us)
+        one_round(database, load_alert_setup(configured, environment), at_us)
 
 
-def one_round(database: Database, watch: Watch, at_us: int) -> None:
+def one_round(database: Database, watch: AlertSetup, at_us: int) -> None:
     """What the job `alerts` does, at a time."""
     evaluate(database, watch.rules, told_of(watch), at_us, UTC)
     deliver(database, watch.channels, lambda: at_us)
 
 
-def watch_of(configured: Mapping[str, Any], environment: Mapping[str, str]) -> Watch:
+def load_alert_setup(configured: Mapping[str, Any], environment: Mapping[str, str]) -> AlertSetup:
     """What is watched, with impatient channels."""
     rules, broken = load_rules(RULES)
     channels, problems = load_channels(configured, environment, Path.cwd())
@@ -52,9 +52,9 @@ def watch_of(configured: Mapping[str, Any], environment: Mapping[str, str]) -> W
         name: replace(channel, patience=IMPATIENT)  # type: ignore[type-var]
         for name, channel in channels.items()
     }
-    return Watch(rules, impatient, frozenset(RULES), ())
+    return AlertSetup(rules, impatient, frozenset(RULES), ())
 
 
-def told_of(watch: Watch) -> Told:
+def told_of(watch: AlertSetup) -> NotificationContext:
     """Where alerts are told."""
-    return Told({name: channel.groups for name, channel in watch.channels.items()}, "metrics.db", "here")
+    return NotificationContext({name: channel.groups for name, channel in watch.channels.items()}, "metrics.db", "here")

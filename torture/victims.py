@@ -59,7 +59,7 @@ def live_in(home: Path) -> None:
 def ingest(home: Path, location: str) -> None:
     """One pass over everything, as the job of the scheduler does it, again and again until nothing is new."""
     from claude_force.clock import now_us
-    from claude_force.database.workspace import place_at
+    from claude_force.database.workspace import workspace_at
     from claude_force.ingest import jsonl_source as jsonl
     from claude_force.ingest import run as package
     from claude_force.ingest.transcripts import source as claude_code
@@ -69,7 +69,7 @@ def ingest(home: Path, location: str) -> None:
 
     live_in(home)
     jsonl.BATCH = claude_code.CHUNK_LINES = package.SIGHTINGS_AT_ONCE = package.FILES_AT_ONCE = LINES_AT_ONCE
-    place, _ = place_at(find_home(), location)
+    place, _ = workspace_at(find_home(), location)
     run = run_job(JOBS["ingest"], place.database, lambda: place, now_us)
     place.database.close()
     if run.outcome != "ok":
@@ -78,7 +78,7 @@ def ingest(home: Path, location: str) -> None:
 
 def schedule(home: Path, location: str) -> None:
     """The whole scheduler, which ingests every second."""
-    from claude_force.database.workspace import place_at
+    from claude_force.database.workspace import workspace_at
     from claude_force.ingest import jsonl_source as jsonl
     from claude_force.ingest.transcripts import source as claude_code
     from claude_force.scheduler.service import serve
@@ -86,7 +86,7 @@ def schedule(home: Path, location: str) -> None:
 
     live_in(home)
     jsonl.BATCH = claude_code.CHUNK_LINES = LINES_AT_ONCE
-    place, _ = place_at(find_home(), location)
+    place, _ = workspace_at(find_home(), location)
     serve(place, lambda: place)
 
 

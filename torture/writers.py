@@ -13,7 +13,7 @@ from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.performance_tracker.tracker import PerformanceTracker
@@ -111,11 +111,11 @@ def read(result: Path, location: str, together: Barrier, is_over: Event) -> None
     together.wait(PATIENCE_S)
     while not is_over.is_set():
         with database.read() as connection:
-            summed = query.totals(connection, Filter()).executions
+            summed = queries.totals(connection, Filter()).executions
             time.sleep(0.001)
-            by_agent = query.totals_by(connection, Filter(), "agent_name").values()
+            by_agent = queries.totals_by(connection, Filter(), "agent_name").values()
             rows = connection.fetch("SELECT COUNT(*) FROM executions")[0][0]
         seen.append(int(summed == rows == sum(found.executions for found in by_agent)))
-        database.tidy()
+        database.optimize()
     database.close()
     result.write_bytes(seen.tobytes())

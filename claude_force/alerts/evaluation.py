@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from claude_force.alerts import wording
 from claude_force.alerts.decision import Decision, Measurement, Reason, State, Status, decide, end
 from claude_force.alerts.measure import Found, Label, measure, measured_nothing
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.alerts.rules import Rule
 from claude_force.database.contract import Connection, Database
-from claude_force.database.queries import alerts as query
+from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import DELIVERED, WAITING, AlertRow, Delivery, EventRow
-from claude_force.database.writes import alerts as store
+from claude_force.database.writes import alerts as alert_writes
 from claude_force.executions.record import UNKNOWN, fresh_uid
 from claude_force.executions.totals import Totals
 
@@ -30,7 +30,7 @@ ONE_CHANNEL = "@"
 """An alert that is checked for one channel alone goes by RULE@CHANNEL: what was said on another is not known to it."""
 
 
-class Told(NamedTuple):
+class NotificationContext(NamedTuple):
     """Where and by whom alerts are told: the channels there are, and whether each takes several in one message; the
     database and the machine, as a person knows them."""
 
@@ -88,7 +88,7 @@ Measured = Sequence[tuple[Rule, Mapping[Label, Found]]]
 
 def measure_all(connection: Connection, rules: Iterable[Rule], now_us: int, zone: tzinfo) -> Measured:
     """What each rule comes to."""
-    kept = query.alerts(connection)
+    kept = alert_queries.alerts(connection)
     return [(rule, measure(connection, rule, now_us, zone, _labels_kept(rule, kept))) for rule in rules]
 
 
@@ -99,36 +99,41 @@ def _labels_kept(rule: Rule, kept: Iterable[AlertRow]) -> set[Label]:
 
 
 def evaluate(
-    database: Database, rules: Sequence[Rule], told: Told, now_us: int, zone: tzinfo, ended: Collection[str] = ()
+    database: Database,
+    rules: Sequence[Rule],
+    context: NotificationContext,
+    now_us: int,
+    zone: tzinfo,
+    ended: Collection[str] = (),
 ) -> Evaluation:
     """Measure and decide, and keep what follows. `ended` are rules that nothing measures any more: see `gone`. Raises
     DatabaseError; then nothing was changed."""
     with database.read() as connection:
         measured = measure_all(connection, rules, now_us, zone)
-        found = judge(connection, measured, told, now_us, ended)
+        found = judge(connection, measured, context, now_us, ended)
     if not any(alert.is_over or alert.status != alert.before for alert in found.alerts):
         return found
     with database.write() as connection:
-        connection.wait_for_turn()
-        found = judge(connection, measured, told, now_us, ended)
-        found.deliveries = _keep(connection, found.alerts, told, now_us)
+        connection.lock_rollups()
+        found = judge(connection, measured, context, now_us, ended)
+        found.deliveries = _keep(connection, found.alerts, context, now_us)
     return found
 
 
 def gone(connection: Connection, configured: Collection[str]) -> set[str]:
     """The rules of which alerts are kept, and which claude.json no longer names. One with an error in it is named."""
-    return {alert.rule for alert in query.alerts(connection) if ONE_CHANNEL not in alert.rule} - set(configured)
+    return {alert.rule for alert in alert_queries.alerts(connection) if ONE_CHANNEL not in alert.rule} - set(configured)
 
 
 def judge(
-    connection: Connection, measured: Measured, told: Told, now_us: int, ended: Collection[str] = ()
+    connection: Connection, measured: Measured, context: NotificationContext, now_us: int, ended: Collection[str] = ()
 ) -> Evaluation:
     """What follows from measurements and what is kept; nothing is changed."""
-    kept = {row.fingerprint: row for row in query.alerts(connection)}
-    silences = query.silences(connection, now_us)
+    kept = {row.fingerprint: row for row in alert_queries.alerts(connection)}
+    silences = alert_queries.silences(connection, now_us)
     found: dict[str, Alert] = {}
     for rule, groups in measured:
-        muted = _muted(rule, told, silences)
+        muted = _muted(rule, context, silences)
         for label, group in groups.items():
             alert = _measured(rule, _labels(rule, label), group, kept, now_us, muted)
             found[alert.fingerprint] = alert
@@ -141,15 +146,15 @@ def judge(
     return Evaluation(list(found.values()))
 
 
-def _muted(rule: Rule, told: Told, silences: Collection[str]) -> Reason | None:
+def _muted(rule: Rule, context: NotificationContext, silences: Collection[str]) -> Reason | None:
     if rule.name.partition(ONE_CHANNEL)[0] in silences:
         return Reason.SILENCED
-    return None if channels_of(rule, told) else Reason.NO_CHANNEL
+    return None if channels_of(rule, context) else Reason.NO_CHANNEL
 
 
-def channels_of(rule: Rule, told: Told) -> Sequence[str]:
+def channels_of(rule: Rule, context: NotificationContext) -> Sequence[str]:
     """The channels that a rule is told on: those it names, or all."""
-    return tuple(told.channels) if rule.channels is None else rule.channels
+    return tuple(context.channels) if rule.channels is None else rule.channels
 
 
 def _labels(rule: Rule, label: Label) -> dict[str, str | None]:
@@ -204,15 +209,15 @@ def _status_of(row: AlertRow | None) -> Status:
     )  # fmt: skip
 
 
-def _keep(connection: Connection, alerts: Sequence[Alert], told: Told, now_us: int) -> int:
+def _keep(connection: Connection, alerts: Sequence[Alert], context: NotificationContext, now_us: int) -> int:
     """Write down where alerts stand, and put what is to be said into the outbox; how much that is."""
     said = {alert.fingerprint: _said(connection, alert) for alert in alerts if alert.decision.action}
-    alerts = [_repeated_where_due(alert, said, told, now_us) for alert in alerts]
-    store.save_alerts(connection, [_row_of(alert, now_us) for alert in alerts if alert.status != alert.before])
-    store.add_events(connection, [_event_of(alert, now_us) for alert in alerts if alert.has_moved])
-    store.forget_alerts(connection, [alert.fingerprint for alert in alerts if alert.is_over])
-    deliveries = list(_deliveries(alerts, said, told, now_us))
-    store.add_deliveries(connection, deliveries)
+    alerts = [_repeated_where_due(alert, said, context, now_us) for alert in alerts]
+    alert_writes.save_alerts(connection, [_row_of(alert, now_us) for alert in alerts if alert.status != alert.before])
+    alert_writes.add_events(connection, [_event_of(alert, now_us) for alert in alerts if alert.has_moved])
+    alert_writes.forget_alerts(connection, [alert.fingerprint for alert in alerts if alert.is_over])
+    deliveries = list(_deliveries(alerts, said, context, now_us))
+    alert_writes.add_deliveries(connection, deliveries)
     return len(deliveries)
 
 
@@ -221,25 +226,25 @@ Said = Mapping[str, Sequence[Delivery]]
 
 
 def _said(connection: Connection, alert: Alert) -> Sequence[Delivery]:
-    return query.of_episode(connection, alert.status.episode) if alert.status.episode else ()
+    return alert_queries.of_episode(connection, alert.status.episode) if alert.status.episode else ()
 
 
-def _repeated_where_due(alert: Alert, said: Said, told: Told, now_us: int) -> Alert:
+def _repeated_where_due(alert: Alert, said: Said, context: NotificationContext, now_us: int) -> Alert:
     """The alert without its repetition where no channel is due for one."""
-    if alert.decision.action != "repeat" or _hearing(alert, said, told, now_us):
+    if alert.decision.action != "repeat" or _hearing(alert, said, context, now_us):
         return alert
     status = replace(alert.status, reason=Reason.GOES_ON, notified_us=alert.before.notified_us)
     return replace(alert, decision=Decision(status))
 
 
-def _hearing(alert: Alert, said: Said, told: Told, now_us: int) -> list[str]:
+def _hearing(alert: Alert, said: Said, context: NotificationContext, now_us: int) -> list[str]:
     """The channels on which something is to be said of an alert: an end where there was a beginning, a repetition where
     the last word was delivered so long ago, and nothing still waits."""
     before = said[alert.fingerprint]
     if alert.decision.action == "resolve":
         return list(dict.fromkeys(delivery.channel for delivery in before))
     assert alert.rule is not None
-    channels = list(channels_of(alert.rule, told))
+    channels = list(channels_of(alert.rule, context))
     if alert.decision.action != "repeat":
         return channels
     since_us = now_us - alert.rule.repeat_us
@@ -252,28 +257,28 @@ def _hearing(alert: Alert, said: Said, told: Told, now_us: int) -> list[str]:
     return [channel for channel in channels if channel not in recent]
 
 
-def _deliveries(alerts: Iterable[Alert], said: Said, told: Told, now_us: int) -> Iterator[Delivery]:
+def _deliveries(alerts: Iterable[Alert], said: Said, context: NotificationContext, now_us: int) -> Iterator[Delivery]:
     batches: dict[tuple[str, bool, str], str] = {}
     for alert in alerts:
         action, episode = alert.decision.action, alert.status.episode
         if action is None or episode is None:
             continue
-        notice = _notice(alert, said[alert.fingerprint], told, now_us).to_json()
-        for channel in _hearing(alert, said, told, now_us):
-            alone = "" if told.channels.get(channel) else alert.fingerprint
+        notification = _notice(alert, said[alert.fingerprint], context, now_us).to_json()
+        for channel in _hearing(alert, said, context, now_us):
+            alone = "" if context.channels.get(channel) else alert.fingerprint
             batch = batches.setdefault((channel, action == "resolve", alone), fresh_uid(now_us))
-            yield Delivery(fresh_uid(now_us), batch, channel, episode, action, notice, WAITING, 0, now_us, now_us)
+            yield Delivery(fresh_uid(now_us), batch, channel, episode, action, notification, WAITING, 0, now_us, now_us)
 
 
-def _notice(alert: Alert, said: Sequence[Delivery], told: Told, now_us: int) -> Notice:
+def _notice(alert: Alert, said: Sequence[Delivery], context: NotificationContext, now_us: int) -> Notification:
     action, status, rule = alert.decision.action, alert.status, alert.rule
     assert action is not None
     assert status.episode is not None
     labels = {title: UNKNOWN if name is None else name for title, name in alert.labels.items()}
     if rule is None:
-        last = _last_words(alert, said, told, now_us)
+        last = _last_words(alert, said, context, now_us)
         return replace(last, action=action, summary=f"{last.title}: the rule was removed", at_us=now_us, details={})
-    return Notice(
+    return Notification(
         rule.name,
         rule.title,
         wording.summary(rule, alert.found.measurement, labels, action),
@@ -285,22 +290,22 @@ def _notice(alert: Alert, said: Sequence[Delivery], told: Told, now_us: int) -> 
         status.episode,
         began_us_of(status.episode),
         now_us,
-        told.store,
-        told.host,
+        context.store,
+        context.host,
     )
 
 
-def _last_words(alert: Alert, said: Sequence[Delivery], told: Told, now_us: int) -> Notice:
+def _last_words(alert: Alert, said: Sequence[Delivery], context: NotificationContext, now_us: int) -> Notification:
     """What was said last of an alert whose rule is gone; where that cannot be read, what is known without it."""
     for delivery in reversed(said):
         with suppress(ValueError):
-            return Notice.from_json(delivery.notice)
+            return Notification.from_json(delivery.notice)
     labels = {title: UNKNOWN if name is None else name for title, name in alert.labels.items()}
     episode = alert.status.episode or ""
     severity: Any = alert.severity
-    return Notice(
+    return Notification(
         alert.name, alert.name, "", "", severity, "resolve", labels, {}, episode, began_us_of(episode), now_us,
-        told.store, told.host,
+        context.store, context.host,
     )  # fmt: skip
 
 

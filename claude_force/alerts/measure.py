@@ -14,8 +14,8 @@ from typing import NamedTuple
 from claude_force.alerts.decision import Measurement, Reason
 from claude_force.alerts.rules import DIMENSIONS, Rule
 from claude_force.analytics.baselines.snapshots import key_of, narrowing_of
-from claude_force.clock import DAY_US, HOUR_US, midnight_of, moment_of
-from claude_force.database import queries as query
+from claude_force.clock import DAY_US, HOUR_US, start_of_day, to_datetime
+from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
 from claude_force.database.queries.baselines import newest
@@ -82,23 +82,23 @@ def window_of(rule: Rule, now_us: int, zone: tzinfo) -> Window:
     """The window of a rule at a time: a length that ends then, or the day or month so far."""
     if isinstance(rule.window, int):
         return Window(now_us - rule.window, now_us)
-    today = moment_of(now_us, zone).date()
-    return Window(midnight_of(today if rule.window == "day" else today.replace(day=1), zone), now_us)
+    today = to_datetime(now_us, zone).date()
+    return Window(start_of_day(today if rule.window == "day" else today.replace(day=1), zone), now_us)
 
 
 def _period_end(rule: Rule, now_us: int, zone: tzinfo) -> int:
     """The end of the calendar day or month that a rule is about."""
-    today = moment_of(now_us, zone).date()
+    today = to_datetime(now_us, zone).date()
     if rule.window == "day":
-        return midnight_of(today + timedelta(days=1), zone)
-    return midnight_of((today.replace(day=1) + timedelta(days=32)).replace(day=1), zone)
+        return start_of_day(today + timedelta(days=1), zone)
+    return start_of_day((today.replace(day=1) + timedelta(days=32)).replace(day=1), zone)
 
 
 def _sums(connection: Connection, question: Question) -> dict[Label, Totals]:
     group_by = question.rule.group_by
     if group_by is None:
-        return {None: query.totals(connection, question.chosen)}
-    found = query.totals_by(connection, question.chosen, DIMENSIONS[group_by])
+        return {None: queries.totals(connection, question.chosen)}
+    found = queries.totals_by(connection, question.chosen, DIMENSIONS[group_by])
     return {name: totals for (name,), totals in found.items()}
 
 
@@ -216,9 +216,9 @@ def _latencies(connection: Connection, question: Question, sums: Mapping[Label, 
     place = _PERCENTILES[question.rule.metric]
     ranked: dict[Label, Percentiles]
     if question.rule.group_by is None:
-        ranked = {None: query.percentiles(connection, question.chosen)[0]}
+        ranked = {None: queries.percentiles(connection, question.chosen)[0]}
     else:
-        ranked, _ = query.percentiles_by(connection, question.chosen, DIMENSIONS[question.rule.group_by])
+        ranked, _ = queries.percentiles_by(connection, question.chosen, DIMENSIONS[question.rule.group_by])
     found: dict[Label, Value] = {}
     for name, totals in sums.items():
         value_us = ranked[name][place] if name in ranked else None
@@ -231,7 +231,7 @@ def _shares(connection: Connection, question: Question, sums: Mapping[Label, Tot
     group_by = question.rule.group_by
     dimensions = ("model",) if group_by is None else ("model", DIMENSIONS[group_by])
     members = dict.fromkeys(sums, 0)
-    for (model, *group), totals in query.totals_by(connection, question.chosen, *dimensions).items():
+    for (model, *group), totals in queries.totals_by(connection, question.chosen, *dimensions).items():
         name = group[0] if group else None
         if name in members and model_family(model or "").lower() == question.rule.family:
             members[name] += totals.executions
@@ -283,7 +283,7 @@ def _forecasts(connection: Connection, question: Question, sums: Mapping[Label, 
 
 def _recent(connection: Connection, question: Question) -> Window:
     """The time that a forecast goes on from."""
-    reach = query.extent(connection)
+    reach = queries.time_range(connection)
     first_us = min(reach.first_us, question.now_us) if reach else 0
     return Window(max(question.now_us - FORECAST_FROM_US, first_us), question.now_us)
 
@@ -292,8 +292,8 @@ def _silences(connection: Connection, question: Question, sums: Mapping[Label, T
     """Hours since the last of the executions that the rule is about, whenever that was; not known where there is
     none. An archived one is as early as its hour."""
     ever = replace(question.chosen, window=Window(None, question.now_us))
-    (reach,) = query.edges(connection, ever, [ever.window])
-    archived = query.archived(connection, ever)
+    (reach,) = queries.time_ranges(connection, ever, [ever.window])
+    archived = queries.archived(connection, ever)
     last = [*([reach.last_us] if reach else []), *([archived.last_us] if archived.executions else [])]
     hours = (question.now_us - max(last)) / HOUR_US if last else None
     # The one execution that it is counted from is enough to tell.

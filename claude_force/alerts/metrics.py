@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from claude_force import formatting as amounts
+from claude_force import formatting
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Metric:
 
 
 def _percent(value: float) -> str:
-    return amounts.percent(value)
+    return formatting.percent(value)
 
 
 def _hours(value: float) -> str:
@@ -40,18 +40,18 @@ def _factor(value: float) -> str:
 
 _METRICS = (
     Metric("success_rate", "Success rate", "Low Success Rate", _percent),
-    Metric("avg_execution_time_ms", "Average execution time", "High Latency", amounts.duration),
-    Metric("p50_latency_ms", "P50 latency", "High Latency", amounts.duration),
-    Metric("p95_latency_ms", "P95 latency", "High Latency", amounts.duration),
-    Metric("p99_latency_ms", "P99 latency", "High Latency", amounts.duration),
-    Metric("total_cost", "Cost", "Cost Spike", amounts.money, is_sum=True),
-    Metric("avg_cost_per_execution", "Cost per execution", "Cost Per Execution", amounts.unit_cost),
-    Metric("cost_forecast", "Forecast of the cost", "Budget Forecast", amounts.money, is_sum=True),
-    Metric("total_executions", "Executions", "Executions", amounts.count, is_sum=True),
-    Metric("failed_executions", "Failed executions", "Failures", amounts.count, is_sum=True),
-    Metric("avg_tokens", "Tokens per execution", "Token Usage", amounts.count),
-    Metric("avg_input_tokens", "Input tokens per execution", "Token Usage", amounts.count),
-    Metric("avg_output_tokens", "Output tokens per execution", "Token Usage", amounts.count),
+    Metric("avg_execution_time_ms", "Average execution time", "High Latency", formatting.duration),
+    Metric("p50_latency_ms", "P50 latency", "High Latency", formatting.duration),
+    Metric("p95_latency_ms", "P95 latency", "High Latency", formatting.duration),
+    Metric("p99_latency_ms", "P99 latency", "High Latency", formatting.duration),
+    Metric("total_cost", "Cost", "Cost Spike", formatting.money, is_sum=True),
+    Metric("avg_cost_per_execution", "Cost per execution", "Cost Per Execution", formatting.unit_cost),
+    Metric("cost_forecast", "Forecast of the cost", "Budget Forecast", formatting.money, is_sum=True),
+    Metric("total_executions", "Executions", "Executions", formatting.count, is_sum=True),
+    Metric("failed_executions", "Failed executions", "Failures", formatting.count, is_sum=True),
+    Metric("avg_tokens", "Tokens per execution", "Token Usage", formatting.count),
+    Metric("avg_input_tokens", "Input tokens per execution", "Token Usage", formatting.count),
+    Metric("avg_output_tokens", "Output tokens per execution", "Token Usage", formatting.count),
     Metric("model_share", "Share of the model family", "Model Distribution", _percent),
     Metric("burn_rate", "Burn rate of the error budget", "Error Budget", _factor),
     Metric("silence_hours", "Time since the last execution", "No Data", _hours, groups=False),

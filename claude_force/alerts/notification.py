@@ -16,7 +16,7 @@ Action = Literal["trigger", "repeat", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One alert, at one moment.
 
     `title` is the short name of what is wrong ("Low Success Rate"), `summary` one sentence with the figure ("Success
@@ -46,7 +46,7 @@ class Notice:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Notice:
+    def from_json(cls, text: str) -> Notification:
         """What `to_json` gave; what a later version added to it is left out. Raises ValueError for anything else."""
         try:
             found = json.loads(text)
@@ -66,7 +66,7 @@ def _is_instant(value: object) -> bool:
 
 
 _CHECKS: dict[str, Callable[[object], bool]] = {
-    **dict.fromkeys((field.name for field in fields(Notice)), _is_text),
+    **dict.fromkeys((field.name for field in fields(Notification)), _is_text),
     **dict.fromkeys(("began_us", "at_us"), _is_instant),
     "severity": lambda value: value in get_args(Severity),
     "action": lambda value: value in get_args(Action),
@@ -82,6 +82,6 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
 def rule_in(text: str) -> str:
     """The rule that a notice is about; "unknown" where it cannot be read."""
     try:
-        return Notice.from_json(text).rule
+        return Notification.from_json(text).rule
     except ValueError:
         return UNKNOWN

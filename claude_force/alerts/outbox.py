@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
 from claude_force.alerts.channels.base import Channel
-from claude_force.alerts.notification import Notice
-from claude_force.clock import DAY_US, SECOND_US
+from claude_force.alerts.notification import Notification
+from claude_force.clock import DAY_US, SECOND_US, Now
 from claude_force.database.contract import Database
 from claude_force.database.queries import alerts as query
 from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
@@ -37,9 +37,6 @@ FURTHEST_US = 7200 * SECOND_US
 
 ROUND_US = 30 * SECOND_US
 """For so long a round sends on one channel; the rest is sent in the next, so that evaluating does not wait for it."""
-
-Now = Callable[[], int]
-"""Tells the time: sending takes some."""
 
 
 class Sent(NamedTuple):
@@ -125,7 +122,7 @@ UNREADABLE = "its notice cannot be read; another version of claude-force wrote i
 
 def _is_readable(delivery: Delivery) -> bool:
     try:
-        Notice.from_json(delivery.notice)
+        Notification.from_json(delivery.notice)
     except ValueError:
         return False
     return True
@@ -157,7 +154,7 @@ def _send(channel: Channel | None, ready: Sequence[Delivery]) -> Outcome:
         return Outcome(
             "retry", f"there is no usable channel {first.channel}: claude-force alerts test {first.channel} says why"
         )
-    notices = [Notice.from_json(delivery.notice) for delivery in ready]
+    notices = [Notification.from_json(delivery.notice) for delivery in ready]
     try:
         return channel.send(notices, first.delivery_id, first.receipt)
     except Exception as error:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from claude_force.alerts.metrics import METRICS, Metric
 from claude_force.alerts.notification import Severity
-from claude_force.clock import HOUR_US, SECOND_US, parse_span
+from claude_force.clock import HOUR_US, MINUTE_US, parse_span
 from claude_force.database.queries import Dimension
 from claude_force.executions.record import model_family
 from claude_force.text import for_terminal, kind_of
@@ -21,7 +21,6 @@ from claude_force.text import for_terminal, kind_of
 Operator = Literal[">", ">=", "<", "<="]
 Period = Literal["day", "month"]
 
-MINUTE_US = 60 * SECOND_US
 SECTION = "performance.alerts"
 BASELINE = "baseline"
 NAME_LIMIT = 100

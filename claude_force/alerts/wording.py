@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from claude_force import formatting as amounts
+from claude_force import formatting
 from claude_force.alerts.decision import Measurement, Reason
 from claude_force.alerts.measure import Found
 from claude_force.alerts.notification import Action
@@ -59,7 +59,7 @@ def transition(event: EventRow, rule: Rule | None) -> tuple[str, str, str, str]:
     """A transition in words: of which alert, what it became, at which value, and why. The value has no unit where the
     rule is gone."""
     show = rule.what.show if rule else "{:,.4g}".format
-    value = amounts.NONE if event.value is None else show(event.value)
+    value = formatting.NONE if event.value is None else show(event.value)
     return name(event.rule, event.labels), event.after, value, reason(kept_reason(event.reason), rule)
 
 
@@ -70,7 +70,7 @@ def rule_of(event: EventRow) -> str:
 
 def value(found: Measurement, rule: Rule | None) -> str:
     """What was measured, as a person reads it."""
-    return amounts.NONE if found.value is None or rule is None else rule.what.show(found.value)
+    return formatting.NONE if found.value is None or rule is None else rule.what.show(found.value)
 
 
 def _noun(rule: Rule) -> str:
@@ -114,9 +114,9 @@ def details(rule: Rule, found: Found) -> dict[str, str | int | float | None]:
         "rule": rule.name,
         "condition": condition(rule),
         **{name: rule.what.show(value) for name, value in shown.items() if value is not None},
-        "success_rate": UNKNOWN if totals.success_rate is None else amounts.percent(totals.success_rate),
+        "success_rate": UNKNOWN if totals.success_rate is None else formatting.percent(totals.success_rate),
         "total_executions": totals.executions,
         "failed_executions": totals.failures,
-        "total_cost": UNKNOWN if totals.cost is None else amounts.money(totals.cost),
+        "total_cost": UNKNOWN if totals.cost is None else formatting.money(totals.cost),
         "time_window": period(rule).removeprefix("Last ").lower(),
     }

@@ -11,7 +11,7 @@ from claude_force import clock
 from claude_force.analytics.fields import token_kinds
 from claude_force.analytics.reports import known_names, unpriced_models
 from claude_force.clock import HOUR_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Filter
 from claude_force.executions import session_blocks as blocks
@@ -57,7 +57,7 @@ class SessionBlocks:
 
     def _block_dict(self, block: Block) -> dict[str, Any]:
         totals, is_active = block.totals, block.is_active(self.now_us)
-        start = clock.moment_of(block.start_us, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        start = clock.to_datetime(block.start_us, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return {
             "id": f"gap-{start}" if block.is_gap else start,
             "startTime": clock.format_instant(block.start_us, self.zone),
@@ -111,7 +111,7 @@ def _projection_dict(block: Block, now_us: int) -> dict[str, float | None] | Non
     return found and {
         "totalTokens": found.tokens,
         "totalCost": dollars(found.nanousd),
-        "remainingMinutes": found.remaining_us // blocks.MINUTE_US,
+        "remainingMinutes": found.remaining_us // clock.MINUTE_US,
     }
 
 
@@ -121,7 +121,7 @@ def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo
         chosen = known_names(connection, chosen)
         found = blocks_in(connection, of_claude_code(chosen), length)
         unpriced = _unpriced_models(connection, of_claude_code(chosen), found)
-        sources = [] if found else query.names(connection, "source")
+        sources = [] if found else queries.names(connection, "source")
         archived = _archived(connection, of_claude_code(chosen), found)
     period, with_gaps = chosen.window.label, blocks.with_gaps(found)
     return SessionBlocks(period, with_gaps, length, zone, now_us, unpriced, sources, archived)
@@ -130,14 +130,14 @@ def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo
 def _archived(connection: Connection, chosen: Filter, found: Sequence[Block]) -> Archived:
     """How many executions of the blocks were archived: when these blocks ended is not known to the minute."""
     window = Window(found[0].start_us, found[-1].end_us) if found else chosen.window
-    return query.archived(connection, replace(chosen, window=window))
+    return queries.archived(connection, replace(chosen, window=window))
 
 
 def _unpriced_models(connection: Connection, chosen: Filter, found: Sequence[Block]) -> list[str]:
     if not any(block.totals.unpriced for block in found):
         return []
     window = Window(found[0].start_us, found[-1].end_us)
-    sums = query.totals_by(connection, replace(chosen, window=window), "model")
+    sums = queries.totals_by(connection, replace(chosen, window=window), "model")
     return unpriced_models(Group(model, totals) for (model,), totals in sums.items())
 
 
@@ -164,14 +164,14 @@ def blocks_in(connection: Connection, chosen: Filter, length: int) -> list[Block
     ]
     if found and chosen != whole:
         span = Window(found[0].start_us, found[-1].end_us)
-        found = blocks.narrowed(found, query.hours(connection, replace(chosen, window=span)))
-    reaches = query.edges(connection, chosen, [Window(block.start_us, block.end_us) for block in found])
+        found = blocks.narrowed(found, queries.hours(connection, replace(chosen, window=span)))
+    reaches = queries.time_ranges(connection, chosen, [Window(block.start_us, block.end_us) for block in found])
     return [replace(block, reach=reach) for block, reach in zip(found, reaches, strict=True)]
 
 
 def _sums(connection: Connection, chosen: Filter, length: int) -> dict[tuple[int, str], Totals]:
     """The sums by hour and model of the period and of whole blocks around it, from an hour at which a block begins."""
-    reach = query.extent(connection)
+    reach = queries.time_range(connection)
     if reach is None:
         return {}
     start_us, end_us = chosen.window.start_us, chosen.window.end_us
@@ -180,7 +180,7 @@ def _sums(connection: Connection, chosen: Filter, length: int) -> dict[tuple[int
     back = 4 * length
     while start_us is not None and (first - back) * HOUR_US > reach.first_us:
         since = first - back
-        sums = query.hours(connection, replace(chosen, window=Window(since * HOUR_US, until)))
+        sums = queries.hours(connection, replace(chosen, window=Window(since * HOUR_US, until)))
         hours = sorted({hour for hour, _ in sums})
         begin = blocks.certain_start(hours, since, length)
         # What is left out must be over before the period begins.
@@ -189,4 +189,4 @@ def _sums(connection: Connection, chosen: Filter, length: int) -> dict[tuple[int
         if not hours:
             return {}
         back *= 4
-    return query.hours(connection, replace(chosen, window=Window(None, until)))
+    return queries.hours(connection, replace(chosen, window=Window(None, until)))

@@ -8,7 +8,7 @@ from datetime import tzinfo
 
 from claude_force import clock
 from claude_force.executions.record import CLAUDE_CODE
-from claude_force.executions.totals import Beginning
+from claude_force.executions.totals import WorkflowStart
 
 _STEPS = re.compile(r"[/\\]+")
 _SHORT_ID = 8
@@ -32,15 +32,15 @@ def _shortest(path: str, parts: list[str], seen: dict[tuple[str, ...], set[str]]
     return path
 
 
-def workflow_labels(beginnings: dict[str, Beginning], zone: tzinfo) -> dict[str, str]:
+def workflow_labels(workflow_starts: dict[str, WorkflowStart], zone: tzinfo) -> dict[str, str]:
     """When and in which folder the sessions of Claude Code began, with the head of their ids; other workflows keep
     their names. The folder is last: where there is no room, it is what is cut."""
     return {
-        name: f"{clock.moment_of(found.first_us, zone):%Y-%m-%d %H:%M} {name[:_SHORT_ID]} {_folder(found)}".rstrip()
-        for name, found in beginnings.items()
+        name: f"{clock.to_datetime(found.first_us, zone):%Y-%m-%d %H:%M} {name[:_SHORT_ID]} {_folder(found)}".rstrip()
+        for name, found in workflow_starts.items()
         if found.source == CLAUDE_CODE
     }
 
 
-def _folder(found: Beginning) -> str:
+def _folder(found: WorkflowStart) -> str:
     return next((step for step in reversed(_STEPS.split(found.project or "")) if step), "")

@@ -12,13 +12,22 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from claude_force import clock, windows
 from claude_force.analytics.fields import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Dimension, Filter
 from claude_force.errors import UnknownName
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import model_family
-from claude_force.executions.totals import Archived, Beginning, Bucket, ErrorGroup, Extent, Group, Percentiles, Totals
+from claude_force.executions.totals import (
+    Archived,
+    Bucket,
+    ErrorGroup,
+    Group,
+    Percentiles,
+    TimeRange,
+    Totals,
+    WorkflowStart,
+)
 from claude_force.formatting import quantity
 from claude_force.text import for_terminal
 
@@ -93,8 +102,8 @@ class Summary(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Breakdown:
     """Executions by one dimension. `groups` may be cut to a limit; `count` is how many there are. Percentiles that are
-    not exact are at most 1 % away. `beginnings` are those of the groups where these are workflows, and `zone` is for
-    the instants in `rows`; `unpriced_models` are over all groups."""
+    not exact are at most 1 % away. `workflow_starts` holds the start of each workflow; `zone` is
+    for the instants in `rows`; `unpriced_models` are over all groups."""
 
     dimension: Dimension
     period: str
@@ -103,7 +112,7 @@ class Breakdown:
     count: int
     is_exact: bool
     unpriced_models: list[str]
-    beginnings: dict[str, Beginning]
+    workflow_starts: dict[str, WorkflowStart]
     zone: tzinfo
     archived: Archived
 
@@ -114,7 +123,7 @@ class Breakdown:
     def _beginning(self, group: Group) -> dict[str, Any]:
         if self.dimension != "workflow_id":
             return {}
-        found = self.beginnings.get(group.name or "")
+        found = self.workflow_starts.get(group.name or "")
         started = found and clock.format_instant(found.first_us, self.zone)
         return {"started": started, "project": found and found.project}
 
@@ -245,11 +254,11 @@ def summary(database: Readable, chosen: Filter) -> Summary:
     """The summary of the chosen executions; agents and models by number of executions."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
-        sums = query.totals_by(connection, chosen, "agent_name", "model")
+        sums = queries.totals_by(connection, chosen, "agent_name", "model")
         agents, models = _groups(sums, 0), _groups(sums, 1)
         whole = None if any(wanted for _, wanted in chosen.names()) else _sum(agents).executions
-        ranked, is_exact = query.percentiles(connection, chosen, whole)
-        archived = query.archived(connection, chosen)
+        ranked, is_exact = queries.percentiles(connection, chosen, whole)
+        archived = queries.archived(connection, chosen)
     return Summary(
         chosen.window.label,
         _sum(agents),
@@ -272,14 +281,14 @@ def breakdown(
     """The chosen executions by one dimension; the first `limit` groups. `zone` (local time) is for instants."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
-        ranked, is_exact = query.percentiles_by(connection, chosen, dimension)
-        sums = query.totals_by(connection, chosen, dimension)
+        ranked, is_exact = queries.percentiles_by(connection, chosen, dimension)
+        sums = queries.totals_by(connection, chosen, dimension)
         groups = [Group(name, totals, ranked.get(name, Percentiles())) for (name,), totals in sums.items()]
         total, shown = _sum(groups), sort_groups(groups, sort_by)[:limit]
         unpriced = _unpriced_models(connection, chosen, total)
         named = [group.name for group in shown if group.name is not None] if dimension == "workflow_id" else []
-        began = query.beginnings(connection, chosen, named)
-        archived = query.archived(connection, chosen, dimension)
+        began = queries.workflow_starts(connection, chosen, named)
+        archived = queries.archived(connection, chosen, dimension)
     local, period = zone or clock.local_zone(), chosen.window.label
     return Breakdown(dimension, period, total, shown, len(groups), is_exact, unpriced, began, local, archived)
 
@@ -296,11 +305,11 @@ def costs(
     and the intervals of `zone` (local time)."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
-        sums = query.totals_by(connection, chosen, "agent_name", "model")
+        sums = queries.totals_by(connection, chosen, "agent_name", "model")
         buckets = []
         if "trends" in parts:
-            buckets = query.trend(connection, chosen, interval, zone or clock.local_zone())
-        archived = query.archived(connection, chosen)
+            buckets = queries.trend(connection, chosen, interval, zone or clock.local_zone())
+        archived = queries.archived(connection, chosen)
     agents, models = _groups(sums, 0), _groups(sums, 1)
     return Costs(
         chosen.window.label,
@@ -320,11 +329,11 @@ def trends(database: Readable, chosen: Filter, interval: Interval, zone: tzinfo,
     """The chosen executions over time. `now_us` tells which interval is not over yet."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
-        buckets = query.trend(connection, chosen, interval, zone)
-        history = query.extent(connection)
+        buckets = queries.trend(connection, chosen, interval, zone)
+        history = queries.time_range(connection)
         total = sum((bucket.totals for bucket in buckets), Totals())
         unpriced = _unpriced_models(connection, chosen, total)
-        archived = query.archived(connection, chosen)
+        archived = queries.archived(connection, chosen)
     change = _change(buckets, chosen.window, history, now_us)
     return Trends(chosen.window.label, interval, total, buckets, change, unpriced, archived)
 
@@ -333,9 +342,9 @@ def errors(database: Readable, chosen: Filter, zone: tzinfo, limit: int | None =
     """The failures among the chosen executions, by kind."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
-        groups = query.errors(connection, chosen)
-        found = query.totals(connection, chosen)
-        archived = query.archived(connection, chosen)
+        groups = queries.errors(connection, chosen)
+        found = queries.totals(connection, chosen)
+        archived = queries.archived(connection, chosen)
     groups.sort(key=lambda group: (-group.failures, group.error_type or ""))
     return Errors(chosen.window.label, found, groups[:limit], len(groups), zone, archived)
 
@@ -347,11 +356,11 @@ def merge_buckets(buckets: Iterable[Bucket], step_us: int, zone: tzinfo) -> list
     origin = 0
     for bucket in buckets:
         if not merged:
-            origin = clock.midnight_of(clock.moment_of(bucket.start_us, zone).date(), zone)
+            origin = clock.start_of_day(clock.to_datetime(bucket.start_us, zone).date(), zone)
         # Half a step more, since a day of 23 hours begins an hour before its multiple of 24.
         place = (bucket.start_us - origin + (step_us // 2 if step_us >= clock.DAY_US else 0)) // step_us
         merged[place] = merged.get(place, Totals()) + bucket.totals
-    starts = ((clock.moment_of(origin + place * step_us, zone), found) for place, found in merged.items())
+    starts = ((clock.to_datetime(origin + place * step_us, zone), found) for place, found in merged.items())
     return [(start.replace(tzinfo=None).isoformat(), found) for start, found in starts]
 
 
@@ -379,7 +388,7 @@ def unpriced_models(models: Iterable[Group]) -> list[str]:
 
 def _unpriced_models(connection: Connection, chosen: Filter, found: Totals) -> list[str]:
     """The same, asked for only where there are such executions."""
-    return unpriced_models(_groups(query.totals_by(connection, chosen, "model"), 0)) if found.unpriced else []
+    return unpriced_models(_groups(queries.totals_by(connection, chosen, "model"), 0)) if found.unpriced else []
 
 
 def _exactness(is_exact: bool) -> str:
@@ -399,7 +408,9 @@ def _sum(groups: Iterable[Group]) -> Totals:
     return sum((group.totals for group in groups), Totals())
 
 
-def _change(buckets: list[Bucket], window: windows.Window, history: Extent | None, now_us: int | None) -> Change | None:
+def _change(
+    buckets: list[Bucket], window: windows.Window, history: TimeRange | None, now_us: int | None
+) -> Change | None:
     """An interval is whole if it is over, and neither the window nor the history begins within it. Intervals without
     executions are passed over."""
     starts = [edge for edge in (window.start_us, history.first_us if history else None) if edge is not None]
@@ -433,9 +444,9 @@ def known_names(connection: Connection, chosen: Filter) -> Filter:
 
 
 def _known(connection: Connection, dimension: Dimension, name: str) -> str:
-    if query.has_name(connection, dimension, name) or query.extent(connection) is None:
+    if queries.has_name(connection, dimension, name) or queries.time_range(connection) is None:
         return name
-    known = query.names(connection, dimension)
+    known = queries.names(connection, dimension)
     meant: list[str] = []
     if dimension == "project":
         meant = [project for project in known if project.endswith(f"/{name}")]
@@ -444,7 +455,7 @@ def _known(connection: Connection, dimension: Dimension, name: str) -> str:
     if len(meant) == 1:
         return meant[0]
     message = _unknown_message(TITLES[dimension], name, known)
-    gone = query.archived(connection, Filter()).executions if dimension == "workflow_id" else 0
+    gone = queries.archived(connection, Filter()).executions if dimension == "workflow_id" else 0
     raise UnknownName(f"{message}; of {quantity(gone, 'archived execution')} none is known" if gone else message)
 
 

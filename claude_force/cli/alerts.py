@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_place
+from claude_force.cli.options import database_option, find_workspace
 from claude_force.errors import ClaudeForceError, SettingsError
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
-    from claude_force.alerts.check import Watch
+    from claude_force.alerts.check import AlertSetup
     from claude_force.alerts.evaluation import Evaluation
     from claude_force.alerts.outbox import Sent
-    from claude_force.database.workspace import Place
+    from claude_force.database.workspace import Workspace
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -26,7 +26,7 @@ def _complete_rules(context: click.Context, _: click.Parameter, typed: str) -> l
     from claude_force.alerts.rules import DEFAULTS
 
     try:
-        configured = list(find_place(context.params.get("location")).settings.alerts)
+        configured = list(find_workspace(context.params.get("location")).settings.alerts)
     except ClaudeForceError:
         configured = []
     return sorted(name for name in {*configured, *DEFAULTS} if name.startswith(typed))
@@ -34,7 +34,7 @@ def _complete_rules(context: click.Context, _: click.Parameter, typed: str) -> l
 
 def _complete_channels(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
     try:
-        found = find_place(context.params.get("location")).settings.channels
+        found = find_workspace(context.params.get("location")).settings.channels
     except ClaudeForceError:
         return []
     from claude_force.alerts.check import FROM_ENVIRONMENT
@@ -70,25 +70,25 @@ def list_(as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts list
     """
-    from claude_force.alerts.check import look_at, watch_of
+    from claude_force.alerts.check import load_alert_setup, look_at
     from claude_force.reports.layouts.alerts import alert_dict, list_page
     from claude_force.reports.render import write_page
 
-    place = find_place(location)
-    watch = watch_of(place)
-    found = look_at(place, watch, clock.now_us())
+    workspace = find_workspace(location)
+    setup = load_alert_setup(workspace)
+    found = look_at(workspace, setup, clock.now_us())
     if as_json:
         shown = {
             "alerts": [alert_dict(alert) for alert in found.alerts],
-            "channels": list(watch.channels),
-            "problems": list(watch.problems),
+            "channels": list(setup.channels),
+            "problems": list(setup.problems),
         }
         click.echo(json.dumps(shown, indent=2))
-    elif not watch.rules and not found.alerts:
+    elif not setup.rules and not found.alerts:
         click.echo(_nothing_watched())
     else:
-        write_page(list_page(found, watch), sys.stdout)
-    _say_problems(watch)
+        write_page(list_page(found, setup), sys.stdout)
+    _say_problems(setup)
 
 
 def _nothing_watched() -> str:
@@ -103,8 +103,8 @@ def _nothing_watched() -> str:
     )
 
 
-def _say_problems(watch: Watch) -> None:
-    for problem in watch.problems:
+def _say_problems(setup: AlertSetup) -> None:
+    for problem in setup.problems:
         click.echo(f"warning: {for_terminal(problem)}", err=True)
 
 
@@ -138,28 +138,28 @@ def check(
     Example:
       claude-force alerts check --dry-run
     """
-    from claude_force.alerts.check import evaluate_at, for_channel, look_at, part_of, watch_of
+    from claude_force.alerts.check import evaluate_at, for_channel, load_alert_setup, look_at, part_of
     from claude_force.alerts.outbox import deliver
 
-    place = find_place(location)
-    watch = watch_of(place)
+    workspace = find_workspace(location)
+    setup = load_alert_setup(workspace)
     if channel is not None:
-        watch = for_channel(watch, names, channel)
+        setup = for_channel(setup, names, channel)
     elif names:
-        watch = part_of(watch, names)
-    _say_problems(watch)
+        setup = part_of(setup, names)
+    _say_problems(setup)
     sent: list[Sent] = []
     if dry_run:
-        found = look_at(place, watch, clock.now_us())
+        found = look_at(workspace, setup, clock.now_us())
     else:
-        found = evaluate_at(place, watch, clock.now_us())
-        sent = deliver(place.database, watch.channels, clock.now_us, None if channel is None else (channel,))
-    _say_check(found, sent, watch, dry_run=dry_run, as_json=as_json)
+        found = evaluate_at(workspace, setup, clock.now_us())
+        sent = deliver(workspace.database, setup.channels, clock.now_us, None if channel is None else (channel,))
+    _say_check(found, sent, setup, dry_run=dry_run, as_json=as_json)
     if found.firing:
         sys.exit(1)
 
 
-def _say_check(found: Evaluation, sent: list[Sent], watch: Watch, *, dry_run: bool, as_json: bool) -> None:
+def _say_check(found: Evaluation, sent: list[Sent], setup: AlertSetup, *, dry_run: bool, as_json: bool) -> None:
     from claude_force.reports.layouts.alerts import alert_dict, alert_line
 
     if as_json:
@@ -169,7 +169,7 @@ def _say_check(found: Evaluation, sent: list[Sent], watch: Watch, *, dry_run: bo
             "firing": len(found.firing),
             "alerts": [alert_dict(alert) for alert in found.alerts],
             "sent": messages,
-            "problems": list(watch.problems),
+            "problems": list(setup.problems),
         }
         click.echo(json.dumps(shown, indent=2))
         return
@@ -195,24 +195,24 @@ def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts history --days 30
     """
-    from claude_force.alerts.check import watch_of
-    from claude_force.database.queries import alerts as query
+    from claude_force.alerts.check import load_alert_setup
+    from claude_force.database.queries import alerts as alert_queries
     from claude_force.database.rows.alerts import FAILED
     from claude_force.reports.layouts.alerts import delivery_dict, event_dict, history_page
     from claude_force.reports.render import write_page
 
-    place = find_place(location)
+    workspace = find_workspace(location)
     since_us = clock.now_us() - days * clock.DAY_US
-    with place.database.read() as connection:
-        events = query.events(connection, since_us, limit)
-        failed = query.with_fate(connection, FAILED, since_us)
+    with workspace.database.read() as connection:
+        events = alert_queries.events(connection, since_us, limit)
+        failed = alert_queries.with_fate(connection, FAILED, since_us)
     if as_json:
         shown = {"events": [*map(event_dict, events)], "failed_deliveries": [*map(delivery_dict, failed)]}
         click.echo(json.dumps(shown, indent=2))
     elif not events and not failed:
         click.echo(f"Nothing became of any alert in {days} days")
     else:
-        write_page(history_page(events, failed, days, watch_of(place).rules), sys.stdout)
+        write_page(history_page(events, failed, days, load_alert_setup(workspace).rules), sys.stdout)
 
 
 @alerts.command()
@@ -228,26 +228,26 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
       claude-force alerts silence success-rate --for 2h --comment "release"
     """
     from claude_force.database.rows.alerts import Silence
-    from claude_force.database.writes import alerts as store
+    from claude_force.database.writes import alerts as alert_writes
 
-    place, now_us = find_place(location), clock.now_us()
-    _refuse_unknown(place, name)
+    workspace, now_us = find_workspace(location), clock.now_us()
+    _refuse_unknown(workspace, name)
     try:
         until_us = now_us + clock.parse_span(span)
     except ValueError as error:
         raise click.UsageError(f"--for: {error}") from None
     if not now_us < until_us < clock.LATEST_US:
         raise click.UsageError("--for: give a length of time such as 30m, 2h or 1d")
-    with place.database.write() as connection:
-        store.silence(connection, Silence(name, until_us, now_us, comment))
-    until = clock.moment_of(until_us, clock.local_zone())
+    with workspace.database.write() as connection:
+        alert_writes.silence(connection, Silence(name, until_us, now_us, comment))
+    until = clock.to_datetime(until_us, clock.local_zone())
     click.echo(for_terminal(f"{name} is silent until {until:%Y-%m-%d %H:%M}"))
 
 
-def _refuse_unknown(place: Place, name: str) -> None:
+def _refuse_unknown(workspace: Workspace, name: str) -> None:
     from claude_force.alerts.rules import DEFAULTS, nearest
 
-    known = dict.fromkeys([*place.settings.alerts, *DEFAULTS])
+    known = dict.fromkeys([*workspace.settings.alerts, *DEFAULTS])
     if name not in known:
         raise SettingsError(f"no alert rule {name}; {nearest(name, known)}")
 
@@ -262,13 +262,13 @@ def unsilence(name: str, location: str | None) -> None:
     Example:
       claude-force alerts unsilence success-rate
     """
-    from claude_force.database.writes import alerts as store
+    from claude_force.database.writes import alerts as alert_writes
 
-    place = find_place(location)
-    with place.database.write() as connection:
-        was_silent = store.unsilence(connection, name)
+    workspace = find_workspace(location)
+    with workspace.database.write() as connection:
+        was_silent = alert_writes.unsilence(connection, name)
     if not was_silent:
-        _refuse_unknown(place, name)
+        _refuse_unknown(workspace, name)
     click.echo(for_terminal(f"{name} is {'heard again' if was_silent else 'not silenced'}"))
 
 
@@ -284,10 +284,10 @@ def test(channel: str, location: str | None) -> None:
     Example:
       claude-force alerts test slack
     """
-    from claude_force.alerts.check import send_test, watch_of
+    from claude_force.alerts.check import load_alert_setup, send_test
 
-    place = find_place(location)
-    outcome = send_test(place, watch_of(place), channel, clock.now_us())
+    workspace = find_workspace(location)
+    outcome = send_test(workspace, load_alert_setup(workspace), channel, clock.now_us())
     problem = f": {outcome.problem}" if outcome.problem else ""
     click.echo(for_terminal(f"{channel}: {'delivered' if outcome.status == 'delivered' else 'not delivered'}{problem}"))
     if outcome.status != "delivered":
@@ -305,19 +305,19 @@ def explain(name: str, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts explain success-rate
     """
-    from claude_force.alerts.check import look_at, part_of, watch_of
-    from claude_force.database.queries import alerts as query
+    from claude_force.alerts.check import load_alert_setup, look_at, part_of
+    from claude_force.database.queries import alerts as alert_queries
     from claude_force.reports.layouts.alerts import alert_dict, delivery_dict, explain_page
     from claude_force.reports.render import write_page
 
-    place, now_us = find_place(location), clock.now_us()
-    whole = watch_of(place)
-    watch = part_of(whole, (name,))
-    found = look_at(place, watch, now_us).alerts
-    with place.database.read() as connection:
-        silenced = query.silences(connection, now_us).get(name)
+    workspace, now_us = find_workspace(location), clock.now_us()
+    whole = load_alert_setup(workspace)
+    setup = part_of(whole, (name,))
+    found = look_at(workspace, setup, now_us).alerts
+    with workspace.database.read() as connection:
+        silenced = alert_queries.silences(connection, now_us).get(name)
         episodes = [alert.status.episode for alert in found if alert.status.episode]
-        said = [delivery for episode in episodes for delivery in query.of_episode(connection, episode)]
+        said = [delivery for episode in episodes for delivery in alert_queries.of_episode(connection, episode)]
     is_on = name in {rule.name for rule in whole.rules}
     if as_json:
         shown: dict[str, Any] = {
@@ -329,4 +329,4 @@ def explain(name: str, as_json: bool, location: str | None) -> None:
         }
         click.echo(json.dumps(shown, indent=2))
     else:
-        write_page(explain_page(watch.rules[0], found, silenced, said, is_on=is_on), sys.stdout)
+        write_page(explain_page(setup.rules[0], found, silenced, said, is_on=is_on), sys.stdout)

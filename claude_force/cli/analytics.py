@@ -14,7 +14,7 @@ import click
 from claude_force.analytics import reports
 from claude_force.analytics.reports import INTERVALS, SORT_KEYS, SortKey
 from claude_force.cli.options import archived_lines, filter_options, refuse_database, report_options, show
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
 from claude_force.reports.layouts.base import Layout, Request
@@ -64,8 +64,8 @@ def summary(request: Request) -> None:
     Example:
       claude-force analytics summary --days 30 --output baseline.json
     """
-    report = reports.summary(request.place.database, request.chosen)
-    show(request, report, _look("summary_layout", report, request.place.settings.reference_model))
+    report = reports.summary(request.workspace.database, request.chosen)
+    show(request, report, _look("summary_layout", report, request.workspace.settings.reference_model))
 
 
 @analytics.command("by-agent")
@@ -130,7 +130,7 @@ def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
 
 
 def _show_breakdown(request: Request, dimension: Dimension, sort_by: SortKey, limit: int | None) -> None:
-    report = reports.breakdown(request.place.database, request.chosen, dimension, sort_by, limit, request.zone)
+    report = reports.breakdown(request.workspace.database, request.chosen, dimension, sort_by, limit, request.zone)
     show(request, report, _look("breakdown_layout", report))
 
 
@@ -159,8 +159,8 @@ def costs(
     """
     asked = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
     parts = frozenset(part for part, wanted in asked.items() if wanted) or reports.COST_PARTS
-    report = reports.costs(request.place.database, request.chosen, parts, interval or "daily", request.zone, limit)
-    show(request, report, _look("costs_layout", report, request.place.settings.reference_model))
+    report = reports.costs(request.workspace.database, request.chosen, parts, interval or "daily", request.zone, limit)
+    show(request, report, _look("costs_layout", report, request.workspace.settings.reference_model))
 
 
 @analytics.command()
@@ -173,7 +173,7 @@ def trends(request: Request, interval: Interval) -> None:
     Example:
       claude-force analytics trends --interval weekly --days 90
     """
-    report = reports.trends(request.place.database, request.chosen, interval, request.zone, request.now_us)
+    report = reports.trends(request.workspace.database, request.chosen, interval, request.zone, request.now_us)
     show(request, report, _look("trends_layout", report))
 
 
@@ -187,7 +187,7 @@ def errors(request: Request, limit: int | None) -> None:
     Example:
       claude-force analytics errors --days 7
     """
-    report = reports.errors(request.place.database, request.chosen, request.zone, limit)
+    report = reports.errors(request.workspace.database, request.chosen, request.zone, limit)
     show(request, report, _look("errors_layout", report))
 
 
@@ -221,7 +221,9 @@ def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
 
     window = _period_of_blocks(request.chosen.window, recent, active, request.now_us)
     request = replace(request, chosen=replace(request.chosen, window=window))
-    report = session_blocks.session_blocks(request.place.database, request.chosen, length, request.zone, request.now_us)
+    report = session_blocks.session_blocks(
+        request.workspace.database, request.chosen, length, request.zone, request.now_us
+    )
     counted = replace(request, chosen=session_blocks.of_claude_code(request.chosen))
     show(counted, report, partial(blocks_layout, report, request, active))
 
@@ -257,13 +259,13 @@ def export(
 
     if as_json and form not in (None, "json"):
         raise click.UsageError("--json and --format contradict each other")
-    refuse_database(output, request.place)
+    refuse_database(output, request.workspace)
     suffix = output.suffix.lower().removeprefix(".") if output else ""
     chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
-    with request.place.database.read() as connection:
+    with request.workspace.database.read() as connection:
         names = reports.known_names(connection, request.chosen)
-        archived = query.archived(connection, names)._replace(is_counted=False)
-    rows = query.iterate_rows(request.place.database, names)
+        archived = queries.archived(connection, names)._replace(is_counted=False)
+    rows = queries.iterate_rows(request.workspace.database, names)
     if chosen == "csv":
         count = files.write_csv(rows, output, request.zone, all_columns=all_columns)
     elif chosen == "json":
@@ -272,5 +274,5 @@ def export(
         count = files.write_jsonl(rows, output, request.zone)
     if output:
         click.echo(f"{quantity(count, 'execution')} written to {output}", err=True)
-    for line in archived_lines(request.place, archived):
+    for line in archived_lines(request.workspace, archived):
         click.echo(for_terminal(line), err=True)

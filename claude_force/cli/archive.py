@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_place, progress_bar
+from claude_force.cli.options import database_option, find_workspace, progress_bar
 from claude_force.clock import DAY_US, HOUR_US
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
@@ -64,27 +64,27 @@ def archive(older_than_us: int, dry_run: bool, as_json: bool, location: str | No
     """
     from claude_force.database.archive import archive_folder, archive_once, preview
 
-    place, now_us = find_place(location), clock.now_us()
-    folder = archive_folder(place.location, place.home.metrics_folder)
-    found = preview(place.database, folder, now_us, older_than_us)
+    workspace, now_us = find_workspace(location), clock.now_us()
+    folder = archive_folder(workspace.location, workspace.home.metrics_folder)
+    found = preview(workspace.database, folder, now_us, older_than_us)
     if not dry_run:
         # Each is counted as it is written, and as it is deleted.
         with progress_bar(2 * found.executions, "Archiving") as advance:
-            found = archive_once(place.database, folder, now_us, older_than_us, advance)
-    _show(place, found, str(folder), dry_run=dry_run, as_json=as_json)
+            found = archive_once(workspace.database, folder, now_us, older_than_us, advance)
+    _show(workspace, found, str(folder), dry_run=dry_run, as_json=as_json)
     for problem in found.problems:
         click.echo(f"error: {for_terminal(problem)}", err=True)
     if found.problems:
         sys.exit(1)
 
 
-def _show(place: Place, found: ArchiveReport, folder: str, *, dry_run: bool, as_json: bool) -> None:
+def _show(workspace: Workspace, found: ArchiveReport, folder: str, *, dry_run: bool, as_json: bool) -> None:
     until = clock.format_instant(found.until_us, clock.local_zone())
     if as_json:
         import json
 
         shown = {
-            "database": place.database.name,
+            "database": workspace.database.name,
             "folder": folder,
             "until": until,
             "dry_run": dry_run,
@@ -101,7 +101,7 @@ def _show(place: Place, found: ArchiveReport, folder: str, *, dry_run: bool, as_
             # Not in the page, which cuts its lines: of a command all is needed.
             click.echo(f"  claude-force import {for_terminal(shlex.quote(str(found.months[0].file)))}")
     elif not found.problems:
-        click.echo(f"Nothing is older than {until[:16].replace('T', ' ')}: {for_terminal(place.database.name)}")
+        click.echo(f"Nothing is older than {until[:16].replace('T', ' ')}: {for_terminal(workspace.database.name)}")
 
 
 def _page(found: ArchiveReport, folder: str, *, dry_run: bool) -> Page:

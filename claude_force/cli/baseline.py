@@ -16,7 +16,7 @@ from claude_force.cli.options import (
     PLAIN_NAME,
     database_option,
     filter_options,
-    find_place,
+    find_workspace,
     form_of,
     refuse_database,
     refuse_two_formats,
@@ -46,11 +46,11 @@ def complete_baselines(context: click.Context, _: click.Parameter, typed: str) -
     """The names of baselines that begin with what was typed."""
     from click.shell_completion import CompletionItem
 
-    from claude_force.database.queries import baselines as query
+    from claude_force.database.queries import baselines as baseline_queries
 
     try:
-        with find_place(context.params.get("location")).database.read() as connection:
-            found = query.names(connection)
+        with find_workspace(context.params.get("location")).database.read() as connection:
+            found = baseline_queries.names(connection)
     except ClaudeForceError:
         return []
     return [CompletionItem(name) for name in found if name.startswith(typed) and PLAIN_NAME.fullmatch(name)]
@@ -93,8 +93,8 @@ def create(request: Request, name: str | None) -> None:
     from claude_force.analytics.baselines.snapshots import MINIMUM_SAMPLES, subject
     from claude_force.formatting import quantity
 
-    made = create(request.place.database, name, _within(request, _DAYS).chosen, request.now_us, request.zone)
-    first, last = (clock.moment_of(at, request.zone).date() for at in (made.start_us, made.end_us))
+    made = create(request.workspace.database, name, _within(request, _DAYS).chosen, request.now_us, request.zone)
+    first, last = (clock.to_datetime(at, request.zone).date() for at in (made.start_us, made.end_us))
     of = "" if subject(made) == "all executions" else f" of {for_terminal(subject(made))}"
     click.echo(f"baseline {made.name}: {quantity(made.executions, 'execution')}{of}, {first} to {last}")
     if made.executions < MINIMUM_SAMPLES:
@@ -120,11 +120,11 @@ def list_(with_automatic: bool, as_json: bool, zone_name: str | None, location: 
     Example:
       claude-force baseline list --all
     """
-    from claude_force.database.queries import baselines as query
+    from claude_force.database.queries import baselines as baseline_queries
 
     zone = clock.zone_of(zone_name)
-    with find_place(location).database.read() as connection:
-        heads = query.heads(connection)
+    with find_workspace(location).database.read() as connection:
+        heads = baseline_queries.heads(connection)
     shown = [head for head in heads if with_automatic or not head.is_automatic]
     folded = [head for head in heads if not with_automatic and head.is_automatic]
     if as_json:
@@ -166,9 +166,9 @@ def show(
     """
     from claude_force.output import open_output, write_json
 
-    place, zone = find_place(location), clock.zone_of(zone_name)
-    refuse_database(output, place)
-    with place.database.read() as connection:
+    workspace, zone = find_workspace(location), clock.zone_of(zone_name)
+    refuse_database(output, workspace)
+    with workspace.database.read() as connection:
         found = _one_of(_chosen_from(connection, name, agent, model))
     with open_output(output) as file:
         if as_json or form_of(output, _SUFFIXES) == "json":
@@ -201,16 +201,16 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
       claude-force baseline delete release-2.1 --dry-run
     """
     from claude_force.analytics.baselines.snapshots import subject
-    from claude_force.database.writes import baselines as store
+    from claude_force.database.writes import baselines as baseline_writes
     from claude_force.formatting import quantity
 
-    database = find_place(location).database
+    database = find_workspace(location).database
     with database.read() as connection:
         found = _chosen_from(connection, name, agent, model)
     what = f"the snapshot of {for_terminal(subject(found[0]))}" if len(found) == 1 else quantity(len(found), "snapshot")
     if not dry_run:
         with database.write() as connection:
-            store.remove(connection, [(one.name, one.agent_name, one.model) for one in found])
+            baseline_writes.remove(connection, [(one.name, one.agent_name, one.model) for one in found])
     click.echo(f"baseline {for_terminal(name)}: {what} {'would be deleted' if dry_run else 'deleted'}")
 
 
@@ -251,9 +251,9 @@ def check(
     if not (math.isfinite(threshold) and 1 <= threshold <= 1000):
         raise click.UsageError(f"--threshold {threshold:g}: give a factor from 1 to 1000, such as {THRESHOLD}")
     chosen_form = "json" if as_json else form or form_of(output, _SUFFIXES)
-    refuse_database(output, request.place)
+    refuse_database(output, request.workspace)
     asked = _within(request, _DAYS_CHECKED)
-    found = check(asked.place.database, asked.chosen, wanted, threshold, asked.now_us, asked.zone)
+    found = check(asked.workspace.database, asked.chosen, wanted, threshold, asked.now_us, asked.zone)
     _write(found, asked, chosen_form, output)
     if found.verdict == REGRESSED:
         sys.exit(1)

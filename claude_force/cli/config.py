@@ -89,13 +89,13 @@ def _problems_of(key: str, value: Value, home: Home) -> Problems | None:
     from claude_force.settings.fields import Problems
 
     if key == CHANNELS:
-        from claude_force.alerts.channels import settings as notify
+        from claude_force.alerts.channels import settings as channel_settings
 
-        return notify.problems_of(value, os.environ, home.folder)
+        return channel_settings.problems_of(value, os.environ, home.folder)
     if key == EXPORTERS:
-        from claude_force.exporters import settings as export
+        from claude_force.exporters import settings as exporter_settings
 
-        return export.problems_of(value, os.environ, home.folder)
+        return exporter_settings.problems_of(value, os.environ, home.folder)
     if key == ALERTS:
         from claude_force.alerts.rules import load_rules
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_place, timezone_option
+from claude_force.cli.options import database_option, find_workspace, timezone_option
 from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Span, read_figures
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def dashboard(
     from claude_force.reports.dashboard.app import run
     from claude_force.reports.dashboard.frame import View
 
-    place, zone = find_place(location), clock.zone_of(zone_name)
+    workspace, zone = find_workspace(location), clock.zone_of(zone_name)
     if once or not _is_screen():
-        _print_once(place.database, View(zone, span, sort_by, is_live=False))
+        _print_once(workspace.database, View(zone, span, sort_by, is_live=False))
     else:
-        sys.exit(run(place.database, View(zone, span, sort_by), refresh_s))
+        sys.exit(run(workspace.database, View(zone, span, sort_by), refresh_s))
 
 
 def _is_screen() -> bool:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock, windows
-from claude_force.cli.options import database_option, find_place, progress_bar, timezone_option
-from claude_force.database import queries as query
+from claude_force.cli.options import database_option, find_workspace, progress_bar, timezone_option
+from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.database.revisions import HEAD
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.errors import DatabaseMissing, InvalidWindow
 from claude_force.executions.record import dollars
 from claude_force.text import for_terminal
@@ -46,7 +46,7 @@ def path(location: str | None) -> None:
     Example:
       claude-force db path
     """
-    click.echo(find_place(location).database.name)
+    click.echo(find_workspace(location).database.name)
 
 
 @db.command()
@@ -61,7 +61,7 @@ def current(as_json: bool, location: str | None) -> None:
     Example:
       claude-force db current
     """
-    found = find_place(location).database.revision()
+    found = find_workspace(location).database.revision()
     if as_json:
         click.echo(json.dumps({"revision": found, "head": HEAD, "is_head": found == HEAD}))
         return
@@ -80,7 +80,7 @@ def upgrade(location: str | None) -> None:
     """
     from claude_force.database import migrate
 
-    database = find_place(location).database
+    database = find_workspace(location).database
     result = migrate.upgrade(database)
     if result.before == result.after:
         click.echo(f"{database.name} is at {result.after} already")
@@ -102,15 +102,15 @@ def check(as_json: bool, location: str | None) -> None:
     Example:
       claude-force db check
     """
-    from claude_force.database.queries import verify_rollups as proof
+    from claude_force.database.queries import verify_rollups
 
-    database = find_place(location).database
+    database = find_workspace(location).database
     found = database.revision()
     problems = database.check_integrity() if found else [f"there is no database at {database.name}"]
     if found == HEAD and not problems:
         with database.read() as connection:
-            query.read_every_column(connection)
-            problems += proof.differences(connection)
+            queries.read_every_column(connection)
+            problems += verify_rollups.differences(connection)
     if found not in (HEAD, None):
         problems.append(f"schema {found}, this program needs {HEAD}: claude-force db upgrade")
     if as_json:
@@ -136,11 +136,11 @@ def rebuild(location: str | None) -> None:
     from claude_force.database.writes import Store
     from claude_force.formatting import quantity
 
-    database = find_place(location).database
+    database = find_workspace(location).database
     if not database.exists():
         raise DatabaseMissing(f"there is no database at {database.name}")
     with database.read() as connection:
-        expected = query.stored(connection)
+        expected = queries.stored(connection)
     with progress_bar(expected, "Counting") as advance:
         count = Store(database).rebuild(advance)
     click.echo(f"{database.name}: roll-ups of {quantity(count, 'execution')} made anew")
@@ -177,21 +177,21 @@ def reprice(
     from claude_force.executions.pricing import PriceTable
     from claude_force.reports.render import write_page
 
-    place = find_place(location)
+    workspace = find_workspace(location)
     chosen = Filter(_since(since, zone_name), models=models)
-    with place.database.read() as connection:
+    with workspace.database.read() as connection:
         chosen = known_names(connection, chosen)
-    prices = PriceTable(place.settings.reference_model, place.settings.prices)
-    found = repricing.preview(place.database, prices, chosen)
+    prices = PriceTable(workspace.settings.reference_model, workspace.settings.prices)
+    found = repricing.preview(workspace.database, prices, chosen)
     if not as_json:
-        write_page(_preview_page(found, len(place.settings.prices)), sys.stdout)
+        write_page(_preview_page(found, len(workspace.settings.prices)), sys.stdout)
     is_wanted = not dry_run and _may_reprice(found, yes=yes)
-    changed = _reprice(place, prices, chosen, found.total.executions) if is_wanted else 0
+    changed = _reprice(workspace, prices, chosen, found.total.executions) if is_wanted else 0
     if as_json:
-        shown = found.to_dict() | {"repriced": changed, "dry_run": dry_run, "database": place.database.name}
+        shown = found.to_dict() | {"repriced": changed, "dry_run": dry_run, "database": workspace.database.name}
         click.echo(json.dumps(shown, indent=2))
     elif is_wanted:
-        click.echo(f"\n{place.database.name}: {changed:,} repriced")
+        click.echo(f"\n{workspace.database.name}: {changed:,} repriced")
     if found.models and not dry_run and not is_wanted:
         _refuse_unasked()
 
@@ -223,12 +223,12 @@ def _refuse_unasked() -> None:
     sys.exit(1)
 
 
-def _reprice(place: Place, prices: PriceTable, chosen: Filter, expected: int) -> int:
+def _reprice(workspace: Workspace, prices: PriceTable, chosen: Filter, expected: int) -> int:
     from claude_force.database import reprice as repricing
     from claude_force.database.writes import Store
 
     with progress_bar(expected, "Repricing") as advance:
-        return repricing.apply(Store(place.database), prices, chosen, advance)
+        return repricing.apply(Store(workspace.database), prices, chosen, advance)
 
 
 def _preview_page(found: Preview, overrides: int) -> Page:
@@ -278,11 +278,11 @@ def backup(target: Path | None, location: str | None) -> None:
     Example:
       claude-force db backup metrics-copy.db
     """
-    place = find_place(location)
+    workspace = find_workspace(location)
     if target is None:
-        target = place.data_folder / "backups" / f"metrics-{_stamp()}.db"
-    with progress_bar(_bytes_of(place.location), "Copying") as advance:
-        place.database.backup(target.absolute(), advance)
+        target = workspace.data_folder / "backups" / f"metrics-{_stamp()}.db"
+    with progress_bar(_bytes_of(workspace.location), "Copying") as advance:
+        workspace.database.backup(target.absolute(), advance)
     click.echo(str(target))
 
 
@@ -302,22 +302,22 @@ def restore(source: Path, dry_run: bool, yes: bool, location: str | None) -> Non
     Example:
       claude-force db restore .claude/metrics/backups/metrics-daily-2026-11-24.db --dry-run
     """
-    place = find_place(location)
-    for line in _restore_preview(place, source.absolute()):
+    workspace = find_workspace(location)
+    for line in _restore_preview(workspace, source.absolute()):
         click.echo(for_terminal(line))
     if dry_run:
         return
     if not (yes or (_is_asked() and click.confirm("Restore?", err=True))):
         _refuse_unasked()
-    _restore(place, source.absolute())
+    _restore(workspace, source.absolute())
 
 
-def _restore_preview(place: Place, source: Path) -> list[str]:
+def _restore_preview(workspace: Workspace, source: Path) -> list[str]:
     """The backup, and what it would take the place of. Raises DatabaseError where it cannot be restored."""
     from claude_force.database.restore import restorable
 
-    restorable(place.database, source)
-    return [f"Backup:    {_described(source)}", f"Replaces:  {_described(Path(place.location))}"]
+    restorable(workspace.database, source)
+    return [f"Backup:    {_described(source)}", f"Replaces:  {_described(Path(workspace.location))}"]
 
 
 def _described(path: Path) -> str:
@@ -330,24 +330,24 @@ def _described(path: Path) -> str:
         return f"{path}: there is none"
     try:
         with open_database(str(path)).read() as connection:
-            number, reach = query.totals(connection, Filter()).executions, query.extent(connection)
+            number, reach = queries.totals(connection, Filter()).executions, queries.time_range(connection)
     except DatabaseError as error:
         return str(error)
-    until = f" until {clock.moment_of(reach.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if reach else ""
+    until = f" until {clock.to_datetime(reach.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if reach else ""
     return f"{path}: {quantity(number, 'execution')}{until}, {size(_bytes_of(str(path)))}"
 
 
-def _restore(place: Place, source: Path) -> None:
+def _restore(workspace: Workspace, source: Path) -> None:
     from claude_force.database.restore import restore
     from claude_force.errors import SchedulerError
     from claude_force.scheduler.runs import SCHEDULER
 
-    with place.database.sole(SCHEDULER) as is_free:
+    with workspace.database.try_exclusive(SCHEDULER) as is_free:
         if not is_free:
-            raise SchedulerError(f"the scheduler has {place.database.name}: claude-force scheduler stop")
+            raise SchedulerError(f"the scheduler has {workspace.database.name}: claude-force scheduler stop")
         with progress_bar(_bytes_of(str(source)), "Copying") as advance:
-            done = restore(place.database, source, _stamp(), advance)
-    click.echo(f"{place.database.name} is restored")
+            done = restore(workspace.database, source, _stamp(), advance)
+    click.echo(f"{workspace.database.name} is restored")
     if done.kept:
         click.echo(f"the database as it was: {done.kept}")
     if done.is_outdated:
@@ -356,7 +356,7 @@ def _restore(place: Place, source: Path) -> None:
 
 def _stamp() -> str:
     """Now, as part of the name of a file."""
-    return clock.moment_of(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
+    return clock.to_datetime(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
 
 
 def _bytes_of(location: str) -> int:

@@ -56,7 +56,7 @@ def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | Non
 def _write_bundle(found: Examination, name: str) -> None:
     from claude_force.doctor.bundle import write_bundle
 
-    stamp = clock.moment_of(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
+    stamp = clock.to_datetime(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
     file = Path(name or f"claude-force-support-{stamp}.zip")
     parts = write_bundle(found, file.absolute())
     click.echo(f"written: {file}\n")

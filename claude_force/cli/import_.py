@@ -13,14 +13,15 @@ from typing import Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_place, progress_bar, timezone_option
-from claude_force.database.workspace import Place
+from claude_force.cli.options import database_option, find_workspace, progress_bar, timezone_option
+from claude_force.database.contract import Progress
+from claude_force.database.workspace import Workspace
 from claude_force.database.writes import Store
 from claude_force.executions.pricing import PriceTable
 from claude_force.formatting import quantity
 from claude_force.ingest import spool
 from claude_force.ingest.input import STDIN, Input, open_input
-from claude_force.ingest.loader import DryRun, ImportReport, Progress, RejectLog, Target, load
+from claude_force.ingest.loader import DryRun, ImportReport, RejectLog, Target, load
 from claude_force.settings.claude_json import metrics_file
 from claude_force.text import for_terminal
 
@@ -53,14 +54,14 @@ def import_command(
     from claude_force.ingest.prefetch import read
 
     zone = clock.zone_of(zone_name)
-    place = find_place(location)
-    _refuse_rejects(files, place.home.rejected_file)
-    target: Target = DryRun(place.database) if dry_run else Store(place.database)
-    rejects = None if dry_run else RejectLog(place.home.rejected_file)
-    total = ImportReport() if files or dry_run else _drain_spool(place, target)
-    found = place.settings
+    workspace = find_workspace(location)
+    _refuse_rejects(files, workspace.home.rejected_file)
+    target: Target = DryRun(workspace.database) if dry_run else Store(workspace.database)
+    rejects = None if dry_run else RejectLog(workspace.home.rejected_file)
+    total = ImportReport() if files or dry_run else _drain_spool(workspace, target)
+    found = workspace.settings
     prices = PriceTable(found.reference_model, found.prices) if found.cost_tracking or reprice else None
-    for path in files or _metrics_files(place, required=not total.read):
+    for path in files or _metrics_files(workspace, required=not total.read):
         with open_input(path) as source, _progress(source) as progress:
             total += load(
                 read(source, JsonlSource(zone, prices, reprice)),
@@ -74,7 +75,7 @@ def import_command(
             )
     if isinstance(target, DryRun):
         target.close()
-    _say(total, place, dry_run=dry_run, reprice=reprice, as_json=as_json)
+    _say(total, workspace, dry_run=dry_run, reprice=reprice, as_json=as_json)
     if total.rejected:
         sys.exit(1)
 
@@ -87,14 +88,14 @@ def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
             raise click.UsageError(f"{path} holds rejected lines and their reasons; correct them where they came from")
 
 
-def _drain_spool(place: Place, target: Target) -> ImportReport:
+def _drain_spool(workspace: Workspace, target: Target) -> ImportReport:
     from claude_force.ingest.plan import waiting_files
 
-    return spool.drain(waiting_files(place), target, RejectLog(place.home.rejected_file), clock.now_us())
+    return spool.drain(waiting_files(workspace), target, RejectLog(workspace.home.rejected_file), clock.now_us())
 
 
-def _metrics_files(place: Place, *, required: bool) -> tuple[str, ...]:
-    path = metrics_file(place.settings, place.home)
+def _metrics_files(workspace: Workspace, *, required: bool) -> tuple[str, ...]:
+    path = metrics_file(workspace.settings, workspace.home)
     if path.is_file():
         return (str(path),)
     if required:
@@ -120,7 +121,7 @@ def _progress(source: Input) -> Iterator[Progress | None]:
         yield advance_to
 
 
-def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_json: bool) -> None:
+def _say(total: ImportReport, workspace: Workspace, *, dry_run: bool, reprice: bool, as_json: bool) -> None:
     shown: dict[str, Any] = {
         "read": total.read,
         "added": total.added,
@@ -133,9 +134,9 @@ def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_
     if as_json:
         import json
 
-        click.echo(json.dumps(shown | {"dry_run": dry_run, "database": place.database.name}, indent=2))
+        click.echo(json.dumps(shown | {"dry_run": dry_run, "database": workspace.database.name}, indent=2))
     else:
-        click.echo(f"{'Would import' if dry_run else 'Imported'} into {for_terminal(place.database.name)}")
+        click.echo(f"{'Would import' if dry_run else 'Imported'} into {for_terminal(workspace.database.name)}")
         for name, number in shown.items():
             click.echo(f"  {name.capitalize():<11}{number:>12,}")
     for note, number in total.notes.most_common(20):
@@ -149,6 +150,6 @@ def _say(total: ImportReport, place: Place, *, dry_run: bool, reprice: bool, as_
     for source, item in total.examples:
         click.echo(for_terminal(f"{source}, line {item.line:,}: {item.reason}"), err=True)
     if total.rejected:
-        where = "" if dry_run else f"; each with its reason: tail {shlex.quote(str(place.home.rejected_file))}"
+        where = "" if dry_run else f"; each with its reason: tail {shlex.quote(str(workspace.home.rejected_file))}"
         verb = "was" if total.rejected == 1 else "were"
         click.echo(f"{quantity(total.rejected, 'line')} {verb} rejected{where}", err=True)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_place, progress_bar
-from claude_force.database.workspace import Place
+from claude_force.cli.options import database_option, find_workspace, progress_bar
+from claude_force.database.workspace import Workspace
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
@@ -52,16 +52,16 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
       claude-force ingest
     """
     from claude_force.ingest import run as passes
-    from claude_force.ingest.plan import sources_of, ways_of
+    from claude_force.ingest.plan import ingest_inputs, ingest_options
 
-    place = find_place(location)
-    ways = ways_of(place, clock.now_us())
+    workspace = find_workspace(location)
+    ways = ingest_options(workspace, clock.now_us())
     if dry_run:
         ways = ways._replace(rejects=None)
-    sources = sources_of(place, paths)
-    with _progress(passes.new_files(place.database, sources, ways)) as advance, _without_collecting():
-        reports = passes.run_pass(place.database, sources, ways, advance)
-    _say(reports, place, paths, dry_run=dry_run, quiet=quiet, as_json=as_json)
+    sources = ingest_inputs(workspace, paths)
+    with _progress(passes.new_files(workspace.database, sources, ways)) as advance, _without_collecting():
+        reports = passes.run_pass(workspace.database, sources, ways, advance)
+    _say(reports, workspace, paths, dry_run=dry_run, quiet=quiet, as_json=as_json)
     if any(report.problems for report in reports.values()):
         sys.exit(1)
 
@@ -89,7 +89,13 @@ def _without_collecting() -> Iterator[None]:
 
 
 def _say(
-    reports: dict[str, SourceReport], place: Place, paths: Sequence[Path], *, dry_run: bool, quiet: bool, as_json: bool
+    reports: dict[str, SourceReport],
+    workspace: Workspace,
+    paths: Sequence[Path],
+    *,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     totals = {name: sum(getattr(report, name) for report in reports.values()) for name in _COUNTS}
     if as_json:
@@ -100,10 +106,10 @@ def _say(
             | {"more_problems": report.more_problems}
             for source, report in reports.items()
         }
-        shown = totals | {"dry_run": dry_run, "database": place.database.name, "sources": sources}
+        shown = totals | {"dry_run": dry_run, "database": workspace.database.name, "sources": sources}
         click.echo(json.dumps(shown, indent=2))
     elif not quiet:
-        _say_table(reports, place, paths, dry_run=dry_run)
+        _say_table(reports, workspace, paths, dry_run=dry_run)
     for report in reports.values():
         for path, problem in report.problems:
             click.echo(for_terminal(f"{path}: {problem}"), err=True)
@@ -111,7 +117,7 @@ def _say(
             click.echo(f"and {report.more_problems:,} more problems", err=True)
 
 
-def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[Path], *, dry_run: bool) -> None:
+def _say_table(reports: dict[str, SourceReport], workspace: Workspace, paths: Sequence[Path], *, dry_run: bool) -> None:
     from claude_force.formatting import quantity
 
     if not any(report.files for report in reports.values()):
@@ -119,7 +125,7 @@ def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[P
         if not any(report.problems for report in reports.values()):
             _say_nothing_found(paths)
         return
-    click.echo(f"{'Would read' if dry_run else 'Read'} into {for_terminal(place.database.name)}")
+    click.echo(f"{'Would read' if dry_run else 'Read'} into {for_terminal(workspace.database.name)}")
     for source, report in reports.items():
         if not report.files:
             continue
@@ -134,7 +140,7 @@ def _say_table(reports: dict[str, SourceReport], place: Place, paths: Sequence[P
         for note in _notes(report):
             click.echo(f"    {for_terminal(note)}")
         if report.rejected:
-            where = for_terminal(str(place.home.rejected_file))
+            where = for_terminal(str(workspace.home.rejected_file))
             click.echo(f"    {quantity(report.rejected, 'line')} rejected, with the reason in {where}")
 
 

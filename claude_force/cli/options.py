@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 from claude_force import clock, windows
 from claude_force.analytics.fields import TITLES
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.queries import Dimension, Filter
-from claude_force.database.workspace import Place, place_at
+from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.errors import ClaudeForceError
 from claude_force.executions.totals import Archived
 from claude_force.reports.layouts.base import Layout, Report, Request, explain_empty
@@ -44,32 +44,32 @@ _DAYS = click.IntRange(1, 36_500)
 _HOURS = click.IntRange(1, 876_000)
 
 
-def find_place(location: str | None) -> Place:
+def find_workspace(location: str | None) -> Workspace:
     """The place that `--db` and the settings name; problems in the settings are said on stderr."""
     if location == "":
         raise click.UsageError("--db is empty: name a file or a postgresql:// URL")
-    place, problems = place_at(find_home(), location)
+    workspace, problems = workspace_at(find_home(), location)
     for problem in problems:
         click.echo(f"warning: {for_terminal(problem)}", err=True)
-    return place
+    return workspace
 
 
 def show(request: Request, report: Report, look: Callable[[], Layout]) -> None:
     """Write a report in the format asked for, to the file asked for. JSON needs no look."""
     from claude_force.output import open_output, write_json
 
-    refuse_database(request.output, request.place)
+    refuse_database(request.output, request.workspace)
     filters = {TITLES[column]: list(wanted) for column, wanted in request.chosen.names() if wanted}
     with open_output(request.output) as file:
         if request.form == "json":
             write_json(report.to_dict() | {"filters": filters, "timezone": str(request.zone)}, file)
         else:
-            _show_text(request, look(), archived_lines(request.place, report.archived), filters, file)
+            _show_text(request, look(), archived_lines(request.workspace, report.archived), filters, file)
     if request.output:
         click.echo(f"written to {request.output}", err=True)
 
 
-def archived_lines(place: Place, found: Archived) -> list[str]:
+def archived_lines(workspace: Workspace, found: Archived) -> list[str]:
     """What to say where archived executions are not in an answer; nothing where all are."""
     if found.is_counted or not found.executions:
         return []
@@ -78,7 +78,7 @@ def archived_lines(place: Place, found: Archived) -> list[str]:
 
     first, last = (clock.month_of(at)[0] for at in (found.first_us, found.last_us))
     months = first if first == last else f"{first} to {last}"
-    file = archive_folder(place.location, place.home.metrics_folder) / f"{first}{SUFFIX}"
+    file = archive_folder(workspace.location, workspace.home.metrics_folder) / f"{first}{SUFFIX}"
     path = min(str(file), os.path.relpath(file), key=len)
     verb, them = ("is", "it") if found.executions == 1 else ("are", "them")
     return [
@@ -109,12 +109,12 @@ def _show_text(
         file.writelines(f"{for_terminal(line)}\n" for line in (["", *left_out] if left_out else ()))
 
 
-def refuse_database(output: Path | None, place: Place) -> None:
+def refuse_database(output: Path | None, workspace: Workspace) -> None:
     """An output must not take the place of the database that it is made from."""
-    if output is None or "://" in place.location:
+    if output is None or "://" in workspace.location:
         return
     # Not Path.resolve, which raises for links that lead in a circle.
-    own = [os.path.realpath(f"{place.location}{suffix}") for suffix in ("", "-wal", "-shm")]
+    own = [os.path.realpath(f"{workspace.location}{suffix}") for suffix in ("", "-wal", "-shm")]
     if os.path.realpath(output) in own:
         raise click.UsageError(f"{output} is the database; name another file with --output")
 
@@ -148,9 +148,9 @@ def _complete(dimension: Dimension) -> Callable[[click.Context, click.Parameter,
         from click.shell_completion import CompletionItem
 
         try:
-            place = find_place(context.params.get("location"))
-            with place.database.read() as connection:
-                found = query.names(connection, dimension)
+            workspace = find_workspace(context.params.get("location"))
+            with workspace.database.read() as connection:
+                found = queries.names(connection, dimension)
         except ClaudeForceError:
             return []
         return [CompletionItem(name) for name in found if name.startswith(typed) and PLAIN_NAME.fullmatch(name)]
@@ -245,7 +245,7 @@ def _request(options: dict[str, Any], form: str, output: Path | None) -> tuple[R
     now = clock.now_us()
     window = _window(options.pop("days"), options.pop("hours"), options.pop("start"), options.pop("end"), zone, now)
     chosen = Filter(window, *(options.pop(name) for name in ("agents", "models", "workflows", "projects", "sources")))
-    return Request(find_place(options.pop("location")), chosen, zone, now, form, output), options
+    return Request(find_workspace(options.pop("location")), chosen, zone, now, form, output), options
 
 
 def _window(days: int | None, hours: int | None, start: str | None, end: str | None, zone: tzinfo, now: int) -> Window:

@@ -10,11 +10,11 @@ import click
 
 from claude_force import clock
 from claude_force.cli.lazy import LazyGroup
-from claude_force.cli.options import find_place
+from claude_force.cli.options import find_workspace
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
-    from claude_force.database.workspace import Place
+    from claude_force.database.workspace import Workspace
     from claude_force.exporters.base import Pushed, Target
 
 COMMANDS = {
@@ -38,17 +38,17 @@ def push() -> None:
     """
 
 
-def target_at(place: Place, kind: str, given: dict[str, Any]) -> Target:
+def target_at(workspace: Workspace, kind: str, given: dict[str, Any]) -> Target:
     """The target of a kind: what the command was given, else what the settings of the place say."""
     from claude_force.exporters.settings import target_of
 
-    return target_of(kind, place.settings.exporters, given, os.environ, place.home.folder)
+    return target_of(kind, workspace.settings.exporters, given, os.environ, workspace.home.folder)
 
 
 def push_to(location: str | None, kind: str, given: dict[str, Any], *, as_json: bool) -> None:
     """Push to the target of a kind, and say what came of it."""
-    place = find_place(location)
-    say_pushed(target_at(place, kind, given).push(place.database, clock.now_us), as_json=as_json)
+    workspace = find_workspace(location)
+    say_pushed(target_at(workspace, kind, given).push(workspace.database, clock.now_us), as_json=as_json)
 
 
 def say_pushed(pushed: Pushed, *, as_json: bool) -> None:

@@ -9,10 +9,11 @@ from typing import Any, Protocol, TypeVar, cast
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_place, progress_bar
+from claude_force.cli.options import database_option, find_workspace, progress_bar
 from claude_force.cli.push import say_pushed, target_at
-from claude_force.database.contract import Database
-from claude_force.exporters.base import Now, Progress, Pushed
+from claude_force.clock import Now
+from claude_force.database.contract import Database, Progress
+from claude_force.exporters.base import Pushed
 from claude_force.formatting import quantity
 from claude_force.text import for_terminal
 
@@ -52,25 +53,25 @@ def push_once(
     """Push what is due to the target of a kind, or do what the options say instead; say what came of it."""
     if is_dry and is_forgotten:
         raise click.UsageError("--dry-run and --forget do not go together")
-    place = find_place(location)
+    workspace = find_workspace(location)
     if is_forgotten:
-        _forget(place.database, kind, as_json=as_json)
+        _forget(workspace.database, kind, as_json=as_json)
         return
-    target = cast("OnceTarget", target_at(place, kind, given))
-    due = target.number_due(place.database, clock.now_us)
+    target = cast("OnceTarget", target_at(workspace, kind, given))
+    due = target.number_due(workspace.database, clock.now_us)
     if is_dry:
         _say_due(target.destination, due, as_json=as_json)
         return
     with progress_bar(due, f"Pushing {quantity(due, 'execution')}") as progress:
-        pushed = target.push(place.database, clock.now_us, progress)
+        pushed = target.push(workspace.database, clock.now_us, progress)
     say_pushed(pushed, as_json=as_json)
 
 
 def _forget(database: Database, kind: str, *, as_json: bool) -> None:
-    from claude_force.exporters import queue as feed
+    from claude_force.exporters import queue
 
     # Forgetting is a write, which would create a database that is not there.
-    is_forgotten = database.exists() and feed.forget(database, kind)
+    is_forgotten = database.exists() and queue.forget(database, kind)
     if as_json:
         click.echo(json.dumps({"forgotten": is_forgotten}))
     elif is_forgotten:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from claude_force.cli.options import database_option, find_place
+from claude_force.cli.options import database_option, find_workspace
 from claude_force.cli.push import push_to, say_pushed, target_at
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def prometheus(
     # What is given takes the place of whichever of the two claude.json names.
     given |= {"textfile": ""} if gateway else {"gateway": ""} if textfile else {}
     if is_deletion:
-        target = cast("Prometheus", target_at(find_place(location), "prometheus", given))
+        target = cast("Prometheus", target_at(find_workspace(location), "prometheus", given))
         say_pushed(target.delete(), as_json=as_json)
         return
     push_to(location, "prometheus", given, as_json=as_json)

@@ -47,12 +47,12 @@ def report(request: Request, interval: Interval | None, baseline: str | None, ou
     from claude_force.reports.html.content import Asked, gather
     from claude_force.reports.html.page import page
 
-    refuse_database(output, request.place)
+    refuse_database(output, request.workspace)
     asked = Asked(request.chosen, interval, baseline, THRESHOLD, request.zone, request.now_us)
-    content = gather(request.place, asked)
-    for problem in content.alerts.watch.problems:
+    content = gather(request.workspace, asked)
+    for problem in content.alerts.setup.problems:
         click.echo(f"warning: {for_terminal(problem)}", err=True)
-    text = page(content, _notes(request, content), request.place.settings.reference_model)
+    text = page(content, _notes(request, content), request.workspace.settings.reference_model)
     with open_output(None if output == _STDOUT else output) as file:
         file.write(text)
     if content.timeline is None:
@@ -68,11 +68,11 @@ def _notes(request: Request, content: Content) -> list[str]:
     summary = content.summary
     said = [line for section in notes(summary.totals, summary.unpriced_models) for line in section.lines]
     why = _explain_without_folders(request).splitlines() if content.timeline is None else []
-    return [*why, *said, *map(_homely, archived_lines(request.place, summary.archived))]
+    return [*why, *said, *map(_homely, archived_lines(request.workspace, summary.archived))]
 
 
 def _explain_without_folders(request: Request) -> str:
-    name = request.place.database.name
+    name = request.workspace.database.name
     return _homely(explain_empty(request).replace(name, Path(name).name))
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_place
-from claude_force.database.workspace import Place, place_at
+from claude_force.cli.options import database_option, find_workspace
+from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
@@ -29,9 +29,11 @@ def _complete_jobs(_: click.Context, __: click.Parameter, typed: str) -> list[st
     return [name for name in JOBS if name.startswith(typed)]
 
 
-def _finder(place: Place, location: str | None) -> Callable[[], Place]:
+def _finder(workspace: Workspace, location: str | None) -> Callable[[], Workspace]:
     """Gives the place with its settings as they are then. The database stays: the scheduler is that of this one."""
-    return lambda: replace(place_at(place.home, location)[0], location=place.location, database=place.database)
+    return lambda: replace(
+        workspace_at(workspace.home, location)[0], location=workspace.location, database=workspace.database
+    )
 
 
 @click.group()
@@ -59,22 +61,22 @@ def start(is_apart: bool, log_file: Path | None, location: str | None) -> None:
     Example:
       claude-force scheduler start --detach
     """
-    place = find_place(location)
+    workspace = find_workspace(location)
     if is_apart:
-        _start_apart(place, log_file, location)
+        _start_apart(workspace, log_file, location)
         return
     from claude_force.scheduler.service import serve
 
     _log_to(log_file)
-    serve(place, _finder(place, location))
+    serve(workspace, _finder(workspace, location))
 
 
-def _start_apart(place: Place, log_file: Path | None, location: str | None) -> None:
+def _start_apart(workspace: Workspace, log_file: Path | None, location: str | None) -> None:
     from claude_force.scheduler.process import LOG_NAME, start_apart
 
-    log_file = log_file or place.data_folder / LOG_NAME
+    log_file = log_file or workspace.data_folder / LOG_NAME
     named = ["--db", location] if location else []
-    found = start_apart(place.database, [*named, "--log-file", str(log_file.absolute())], log_file)
+    found = start_apart(workspace.database, [*named, "--log-file", str(log_file.absolute())], log_file)
     click.echo(f"The scheduler runs, pid {found.pid}; its log is {log_file}")
     click.echo("To see what it does: claude-force scheduler status")
 
@@ -112,9 +114,9 @@ def stop(location: str | None) -> None:
     """
     from claude_force.scheduler.process import stop as stop_instance
 
-    place = find_place(location)
-    found = stop_instance(place.database)
-    click.echo(f"No scheduler runs for {place.database.name}" if found is None else f"Stopped, pid {found.pid}")
+    workspace = find_workspace(location)
+    found = stop_instance(workspace.database)
+    click.echo(f"No scheduler runs for {workspace.database.name}" if found is None else f"Stopped, pid {found.pid}")
 
 
 @scheduler.command()
@@ -133,8 +135,8 @@ def status(as_json: bool, location: str | None) -> None:
     from claude_force.reports.render import write_page
     from claude_force.scheduler.status import report_of
 
-    place = find_place(location)
-    found = report_of(place, clock.now_us())
+    workspace = find_workspace(location)
+    found = report_of(workspace, clock.now_us())
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
@@ -159,10 +161,10 @@ def run(name: str, as_json: bool, location: str | None) -> None:
     from claude_force.scheduler.jobs import JOBS
     from claude_force.scheduler.runs import run_job
 
-    place = find_place(location)
+    workspace = find_workspace(location)
     if name not in JOBS:
         raise click.UsageError(f"there is no job {name}; there are: {', '.join(JOBS)}")
-    done = run_job(JOBS[name], place.database, _finder(place, location), clock.now_us)
+    done = run_job(JOBS[name], workspace.database, _finder(workspace, location), clock.now_us)
     _say_run(done, as_json=as_json)
     if done.outcome != "ok":
         sys.exit(1)
@@ -195,7 +197,7 @@ def jobs(as_json: bool, location: str | None) -> None:
     from claude_force.scheduler.jobs import JOBS
     from claude_force.scheduler.runs import intervals
 
-    every = intervals(find_place(location))
+    every = intervals(find_workspace(location))
     rows = [
         {"job": job.name, "every": "off" if (span := every[job.name]) is None else clock.span_name(span),
          "does": job.purpose}
@@ -222,7 +224,7 @@ def install(write: bool, location: str | None) -> None:
     """
     from claude_force.scheduler.unit_files import unit_of, write_unit
 
-    unit = unit_of(find_place(location), location, sys.platform)
+    unit = unit_of(find_workspace(location), location, sys.platform)
     if not write:
         click.echo(unit.text, nl=False)
         click.echo(f"# for {unit.path}; with --write it is written there", err=True)

@@ -52,7 +52,7 @@ def _state(found: SchedulerReport) -> str:
 
 
 def _time(instant_us: int) -> str:
-    return f"{clock.moment_of(instant_us, clock.local_zone()):%Y-%m-%d %H:%M}"
+    return f"{clock.to_datetime(instant_us, clock.local_zone()):%Y-%m-%d %H:%M}"
 
 
 def _row(job: JobReport, now_us: int) -> list[str]:
@@ -81,7 +81,7 @@ def _next(job: JobReport, now_us: int) -> str:
 def _clock_time(instant_us: int, now_us: int) -> str:
     """The time of day; with the date where that is not today's."""
     zone = clock.local_zone()
-    moment, today = clock.moment_of(instant_us, zone), clock.moment_of(now_us, zone).date()
+    moment, today = clock.to_datetime(instant_us, zone), clock.to_datetime(now_us, zone).date()
     return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%m-%d %H:%M}"
 
 

@@ -17,11 +17,12 @@ import click
 
 from claude_force import clock, windows
 from claude_force.analytics import blocks as session_blocks
-from claude_force.cli.options import database_option, find_place, timezone_option
-from claude_force.database import queries as query
+from claude_force.cli.options import database_option, find_workspace, timezone_option
+from claude_force.clock import MINUTE_US
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
-from claude_force.executions.session_blocks import MINUTE_US, Block
+from claude_force.executions.session_blocks import Block
 from claude_force.formatting import count, hours_minutes, money
 from claude_force.settings.location import DATABASE_VARIABLE
 from claude_force.text import for_terminal
@@ -84,7 +85,7 @@ def _read_input() -> Any:
 
 
 def _look_up(given: Any, location: str | None, zone: tzinfo, now_us: int) -> Stored:
-    database = find_place(location).database
+    database = find_workspace(location).database
     try:
         if not database.exists():
             click.echo(f"claude-force statusline: no database at {for_terminal(database.name)}; {ELSEWHERE}", err=True)
@@ -96,15 +97,15 @@ def _look_up(given: Any, location: str | None, zone: tzinfo, now_us: int) -> Sto
 
 def _read(database: Database, given: Any, zone: tzinfo, now_us: int) -> Stored:
     session_id = _at(given, "session_id")
-    midnight_us = clock.midnight_of(clock.moment_of(now_us, zone).date(), zone)
+    midnight_us = clock.start_of_day(clock.to_datetime(now_us, zone).date(), zone)
     mine = session_blocks.of_claude_code(Filter(Window(midnight_us, now_us + 1)))
     with database.read() as connection:
         session = None
         if _cost_given(given) is None and isinstance(session_id, str):
             week = windows.last_window(now_us, days=_SESSION_DAYS)
-            found = query.totals(connection, Filter(week, workflows=(session_id,)))
+            found = queries.totals(connection, Filter(week, workflows=(session_id,)))
             session = found.cost if found.executions else None
-        today = query.totals(connection, mine).cost
+        today = queries.totals(connection, mine).cost
         return Stored(session, today, session_blocks.active_block(connection, mine, now_us))
 
 

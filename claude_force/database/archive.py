@@ -16,7 +16,7 @@ import gzip
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -29,14 +29,14 @@ from zlib import error as ZlibError  # noqa: N812  (the name of a class)
 
 from claude_force.clock import HOUR_US, instant_formatter
 from claude_force.database import queries as query
-from claude_force.database.contract import Database
+from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter, MonthToArchive
 from claude_force.database.writes import Store
 from claude_force.errors import ArchiveDamaged, ArchiveError, InvalidRecord
 from claude_force.executions.jsonl.codec import decode_line, encode_row
-from claude_force.executions.jsonl.fast_decoder import QuickReader
+from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
-from claude_force.executions.jsonl.occurrences import Ordinals
+from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.record import FIELDS, ExecutionMetrics, Row, identity_text, to_row
 from claude_force.files import make_folder
 from claude_force.settings.location import without_password
@@ -54,10 +54,6 @@ _BLOCK_BYTES = 1024 * 1024
 _TEMPORARY = re.compile(r"\.\d{4}-\d\d\.jsonl\.gz\.tmp")
 _INSTANT = FIELDS.index("timestamp_us")
 _place_of = itemgetter(0, 1)
-
-Progress = Callable[[int], None]
-"""Called with the number of executions since the last call: once for each as it is written, and again as it is
-deleted."""
 
 
 class MonthArchive(NamedTuple):
@@ -287,7 +283,7 @@ def _sync_folder(folder: Path) -> None:
 def read_archive(file: Path) -> Iterator[Row]:
     """The executions of an archive in their order, in constant memory. Raises ArchiveDamaged for anything that no
     archive holds: a file that is not whole, a line that is no execution with a uid, another order."""
-    quickly = QuickReader(UTC, None, Ordinals(), reprice=False).read
+    quickly = FastDecoder(UTC, None, OccurrenceCounter(), reprice=False).read
     number, before = 0, (-1, b"")
     try:
         with gzip.open(file) as packed:

@@ -17,7 +17,7 @@ Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 
 Progress = Callable[[int], None]
-"""Called with how much was done since the last call; of a copy, bytes."""
+"""Called with the amount done since the last call: bytes of a copy or of files read, else executions."""
 
 
 class Connection(Protocol):
@@ -36,10 +36,10 @@ class Connection(Protocol):
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
         """Insert rows into "table (column, ...)"; where a key is there already, do what the ON CONFLICT clause says."""
 
-    def wait_for_turn(self) -> None:
+    def lock_rollups(self) -> None:
         """Until the end of the transaction, be the only one that has the turn."""
 
-    def try_turn(self) -> bool:
+    def try_lock_rollups(self) -> bool:
         """The same without waiting: whether the turn was to be had."""
 
     def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
@@ -109,11 +109,11 @@ class Database(ABC):
         """Write a consistent copy to `target`, which must not exist, and verify it."""
 
     @abstractmethod
-    def tidy(self) -> None:
+    def optimize(self) -> None:
         """Do what the engine wants done once a day, while others go on: shorten the log, look after the statistics."""
 
     @abstractmethod
-    def sole(self, role: str) -> AbstractContextManager[bool]:
+    def try_exclusive(self, role: str) -> AbstractContextManager[bool]:
         """Within the block, be the only one of a role ("scheduler") at this database; whether it is to be had. It goes
         with the process, however that ends."""
 

@@ -101,10 +101,10 @@ class ServerConnection:
             sql = f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(rows[0]))}) {otherwise}"
             self._raw.exec_driver_sql(sql, list(rows))
 
-    def wait_for_turn(self) -> None:
+    def lock_rollups(self) -> None:
         self.fetch("SELECT pg_advisory_xact_lock(:key)", {"key": _TURN})
 
-    def try_turn(self) -> bool:
+    def try_lock_rollups(self) -> bool:
         return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": _TURN})[0][0])
 
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
@@ -187,11 +187,11 @@ class ServerDatabase(Database):
             found = raw.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
         return None if found is None else str(found)
 
-    def tidy(self) -> None:
+    def optimize(self) -> None:
         """The server looks after itself (autovacuum)."""
 
     @contextmanager
-    def sole(self, role: str) -> Iterator[bool]:
+    def try_exclusive(self, role: str) -> Iterator[bool]:
         with (
             self._translated(),
             self.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper,

@@ -7,14 +7,14 @@ or whose usage is not known, stays as it is. What every cost was before is kept 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
 from claude_force.database import queries as query
-from claude_force.database.contract import Database
+from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.executions.pricing import Costs, PriceTable, Usage
@@ -22,9 +22,6 @@ from claude_force.executions.record import FIELDS, Row, dollars
 
 BATCH = 2000
 """Executions in one transaction: who records meanwhile waits for no more than these."""
-
-Progress = Callable[[int], None]
-"""Called with the number of executions that were changed since the last call."""
 
 _COSTS = slice(FIELDS.index("cost_nanousd"), FIELDS.index("price_version") + 1)
 _parts_of = itemgetter(

@@ -33,7 +33,7 @@ from claude_force.database.sqlite.database import (
     remove_with_log,
 )
 from claude_force.database.sqlite.errors import translate
-from claude_force.database.sqlite.open_by import openers_of
+from claude_force.database.sqlite.open_by import processes_with_file_open
 from claude_force.errors import (
     DatabaseBusy,
     DatabaseCorrupt,
@@ -230,5 +230,5 @@ def _overwrite(descriptor: int, new: Path) -> None:
 
 
 def _in_use(path: Path) -> DatabaseBusy:
-    by = ", ".join(openers_of(path))
+    by = ", ".join(processes_with_file_open(path))
     return DatabaseBusy(f"{path} is in use{f' by {by}' if by else ''}; nothing was changed. End that, and try again")

@@ -13,7 +13,7 @@ from claude_force.settings.location import database_location
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Workspace:
     """Where a command works: the home, its settings and its database."""
 
     home: Home
@@ -27,9 +27,9 @@ class Place:
         return self.home.metrics_folder if "://" in self.location else Path(self.location).parent
 
 
-def place_at(home: Home, location: str | None) -> tuple[Place, tuple[str, ...]]:
+def workspace_at(home: Home, location: str | None) -> tuple[Workspace, tuple[str, ...]]:
     """The place of a home, with the database that `location` or else the settings name; and the problems of the
     settings. Raises SettingsError."""
     settings, problems = load_settings(home)
     found = database_location(settings, home, location)
-    return Place(home, settings, found, open_database(found)), problems
+    return Workspace(home, settings, found, open_database(found)), problems

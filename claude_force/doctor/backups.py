@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from claude_force.clock import DAY_US, local_zone, moment_of
-from claude_force.database.workspace import Place
+from claude_force.clock import DAY_US, local_zone, to_datetime
+from claude_force.database.workspace import Workspace
 from claude_force.doctor.findings import Finding, note, ok
 from claude_force.formatting import quantity
 
@@ -15,10 +15,10 @@ OLD_US = 7 * DAY_US
 _BACK_UP = "claude-force db backup"
 
 
-def backups(place: Place, now_us: int) -> Iterator[Finding]:
+def backups(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     """How old the newest backup is, of those that have their place beside the database."""
-    found = _backups(place)
-    folder = _folder(place)
+    found = _backups(workspace)
+    folder = _folder(workspace)
     if not found:
         yield note("backups", f"there is no backup in {folder}", _BACK_UP)
         return
@@ -33,19 +33,19 @@ def backups(place: Place, now_us: int) -> Iterator[Finding]:
         yield ok("backups", text)
 
 
-def restore_command(place: Place) -> str | None:
+def restore_command(workspace: Workspace) -> str | None:
     """The command that restores the newest backup; None where there is none."""
-    found = [] if "://" in place.location else _backups(place)
+    found = [] if "://" in workspace.location else _backups(workspace)
     return f"claude-force db restore {shlex.quote(str(found[-1]))}" if found else None
 
 
-def _folder(place: Place) -> Path:
-    return place.data_folder / "backups"
+def _folder(workspace: Workspace) -> Path:
+    return workspace.data_folder / "backups"
 
 
-def _backups(place: Place) -> list[Path]:
+def _backups(workspace: Workspace) -> list[Path]:
     """The backups beside the database, the newest last."""
-    return sorted(_folder(place).glob("*.db"), key=lambda path: path.stat().st_mtime_ns)
+    return sorted(_folder(workspace).glob("*.db"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def left_behind(path: Path) -> Iterator[Finding]:
@@ -59,4 +59,4 @@ def left_behind(path: Path) -> Iterator[Finding]:
 
 
 def _minute(instant_us: int) -> str:
-    return f"{moment_of(instant_us, local_zone()):%Y-%m-%d %H:%M}"
+    return f"{to_datetime(instant_us, local_zone()):%Y-%m-%d %H:%M}"

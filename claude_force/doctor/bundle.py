@@ -23,21 +23,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from claude_force import __version__
-from claude_force.alerts.channels import settings as notify
-from claude_force.alerts.check import watch_of
+from claude_force.alerts.channels import settings as channel_settings
+from claude_force.alerts.check import load_alert_setup
 from claude_force.alerts.rules import DEFAULTS
 from claude_force.clock import format_instant
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Dimension, Filter, jobs
 from claude_force.database.queries import table_sizes as sizes
 from claude_force.database.rows.jobs import JobRun
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.doctor.anonymize import Disguise, definition, is_public_model
 from claude_force.doctor.examine import Examination
 from claude_force.errors import ClaudeForceError, OutputError
 from claude_force.executions.origin import host_name
-from claude_force.exporters import settings as export
+from claude_force.exporters import settings as exporter_settings
 from claude_force.files import replacing
 from claude_force.scheduler.jobs import JOBS
 from claude_force.scheduler.process import LOG_NAME
@@ -91,15 +91,15 @@ def parts_of(found: Examination) -> list[Part]:
     disguise = Disguise([*JOBS, *vars(builtins)])
     _learn_machine(disguise, found)
     parts = [Part("versions.json", "versions of programs, the system", _json(_versions()))]
-    if found.place:
-        place = found.place
+    if found.workspace:
+        workspace = found.workspace
         if found.intake:
             with suppress(ClaudeForceError):
-                _learn_names(disguise, place)
-            parts += _of_database(disguise, place)
+                _learn_names(disguise, workspace)
+            parts += _of_database(disguise, workspace)
         parts += [
-            _part("settings.json", "settings, without secrets", disguise, lambda: _settings(disguise, place)),
-            Part(LOG_NAME, "the end of the scheduler's log", _log(disguise, place)),
+            _part("settings.json", "settings, without secrets", disguise, lambda: _settings(disguise, workspace)),
+            Part(LOG_NAME, "the end of the scheduler's log", _log(disguise, workspace)),
         ]
     findings = [
         {
@@ -140,10 +140,10 @@ def _part(name: str, purpose: str, disguise: Disguise, look: Callable[[], object
 def _learn_machine(disguise: Disguise, found: Examination) -> None:
     """Learn the names that paths and this machine have."""
     paths = [user_folder(), Path.cwd(), *found.waiting]
-    if found.place:
-        paths += [found.place.home.folder, found.place.home.folder.parent, found.place.data_folder]
-        disguise.learn("database", [found.place.location, found.place.database.name])
-        settings = found.place.settings
+    if found.workspace:
+        paths += [found.workspace.home.folder, found.workspace.home.folder.parent, found.workspace.data_folder]
+        disguise.learn("database", [found.workspace.location, found.workspace.database.name])
+        settings = found.workspace.settings
         disguise.learn("channel", settings.channels)
         disguise.learn("rule", [name for name in settings.alerts if name not in DEFAULTS])
         disguise.learn("model", [name for name in settings.prices if not is_public_model(name)])
@@ -153,20 +153,22 @@ def _learn_machine(disguise: Disguise, found: Examination) -> None:
         disguise.learn("user", [getpass.getuser()])
 
 
-def _learn_names(disguise: Disguise, place: Place) -> None:
+def _learn_names(disguise: Disguise, workspace: Workspace) -> None:
     """Learn the names that the database holds."""
-    with place.database.read() as connection:
+    with workspace.database.read() as connection:
         for kind, dimension in _DIMENSIONS:
-            disguise.learn(kind, query.names(connection, dimension))
-        disguise.learn("model", [name for name in query.names(connection, "model") if not is_public_model(name)])
-        disguise.learn("error", [found.error_type for found in query.errors(connection, Filter()) if found.error_type])
+            disguise.learn(kind, queries.names(connection, dimension))
+        disguise.learn("model", [name for name in queries.names(connection, "model") if not is_public_model(name)])
+        disguise.learn(
+            "error", [found.error_type for found in queries.errors(connection, Filter()) if found.error_type]
+        )
         disguise.learn("host", sizes.hosts(connection))
 
 
-def _of_database(disguise: Disguise, place: Place) -> list[Part]:
+def _of_database(disguise: Disguise, workspace: Workspace) -> list[Part]:
     def read(look: Callable[[Connection], object]) -> Callable[[], object]:
         def looked() -> object:
-            with place.database.read() as connection:
+            with workspace.database.read() as connection:
                 return look(connection)
 
         return looked
@@ -175,7 +177,7 @@ def _of_database(disguise: Disguise, place: Place) -> list[Part]:
         _part("tables.json", "rows of each table", disguise, read(_tables)),
         _part("series.json", "executions by agent, model and project", disguise, read(partial(_series, disguise))),
         _part("jobs.json", "the last runs of each job", disguise, read(partial(_jobs, disguise))),
-        Part("schema.sql", "tables and indexes", _schema(disguise, place)),
+        Part("schema.sql", "tables and indexes", _schema(disguise, workspace)),
     ]
 
 
@@ -194,19 +196,19 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _settings(disguise: Disguise, place: Place) -> object:
+def _settings(disguise: Disguise, workspace: Workspace) -> object:
     """The settings as they may be printed, and then without names."""
-    settings = asdict(place.settings)
+    settings = asdict(workspace.settings)
     shown = settings | {
-        "channels": notify.shown(settings["channels"]),
-        "exporters": export.shown(settings["exporters"]),
+        "channels": channel_settings.shown(settings["channels"]),
+        "exporters": exporter_settings.shown(settings["exporters"]),
     }
-    watch = watch_of(place)
+    watch = load_alert_setup(workspace)
     return {"settings": disguise.value(shown), "rules": len(watch.rules), "channels": len(watch.channels)}
 
 
 def _tables(connection: Connection) -> object:
-    reach = query.extent(connection)
+    reach = queries.time_range(connection)
     return {
         "rows": sizes.rows_by_table(connection),
         "rows_by_level": sizes.rollups_by_level(connection),
@@ -217,7 +219,7 @@ def _tables(connection: Connection) -> object:
 
 def _series(disguise: Disguise, connection: Connection) -> object:
     """How many executions those have that have the most."""
-    found = query.totals_by(connection, Filter(), "agent_name", "model", "project")
+    found = queries.totals_by(connection, Filter(), "agent_name", "model", "project")
     most = sorted(found.items(), key=lambda item: -item[1].executions)[:GROUPS]
     return [
         {
@@ -245,16 +247,16 @@ def _run(disguise: Disguise, run: JobRun) -> object:
     }
 
 
-def _schema(disguise: Disguise, place: Place) -> str:
+def _schema(disguise: Disguise, workspace: Workspace) -> str:
     try:
-        return "".join(f"{definition(sql)};\n" for sql in place.database.definition())
+        return "".join(f"{definition(sql)};\n" for sql in workspace.database.definition())
     except ClaudeForceError as error:
         return f"-- {disguise.text(str(error))}\n"
 
 
-def _log(disguise: Disguise, place: Place) -> str:
+def _log(disguise: Disguise, workspace: Workspace) -> str:
     try:
-        with (place.data_folder / LOG_NAME).open("rb") as file:
+        with (workspace.data_folder / LOG_NAME).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - LOG_BYTES, 0))
             # Its first line may be cut.

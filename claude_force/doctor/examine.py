@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from claude_force.database.open import open_database
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.doctor import backups as copies
 from claude_force.doctor import integrity as contents
-from claude_force.doctor import monitoring as watching
+from claude_force.doctor import monitoring, storage
 from claude_force.doctor import settings as configuration
 from claude_force.doctor import sources as intake
-from claude_force.doctor import storage
 from claude_force.doctor.findings import Finding, attempt, note, problem
 from claude_force.doctor.sources import Intake
 from claude_force.errors import ClaudeForceError, SettingsError
@@ -34,7 +33,7 @@ class Examination(NamedTuple):
     """What was found at a place (None where there cannot be one). `intake` is None where the database cannot be read;
     `waiting` are the files in which executions wait."""
 
-    place: Place | None
+    workspace: Workspace | None
     findings: list[Finding]
     intake: Intake | None
     waiting: list[Path]
@@ -47,7 +46,7 @@ class Examination(NamedTuple):
         """For JSON."""
         watching = [finding for finding in self.findings if finding.id in WATCHING]
         return {
-            "database": self.place and self.place.database.name,
+            "database": self.workspace and self.workspace.database.name,
             "findings": [finding.to_dict() for finding in self.findings],
             "sources": [state.to_dict() for state in self.intake.states] if self.intake else [],
             "folders": self.intake.folders if self.intake else [],
@@ -70,12 +69,12 @@ def examine(home: Home, location: str | None, now_us: int, *, is_full: bool) -> 
         return Examination(None, [*findings, unknown], None, waiting)
     try:
         found = database_location(settings or Settings(), home, location)
-        place = Place(home, settings or Settings(), found, open_database(found))
+        workspace = Workspace(home, settings or Settings(), found, open_database(found))
     except ClaudeForceError as error:
         return Examination(None, [*findings, problem("database", str(error))], None, [])
     if settings is not None:
-        findings += attempt("secrets", lambda: configuration.secrets(place))
-    return _examine(place, findings, now_us, is_full=is_full)
+        findings += attempt("secrets", lambda: configuration.secrets(workspace))
+    return _examine(workspace, findings, now_us, is_full=is_full)
 
 
 def _settings_of(home: Home) -> tuple[Settings | None, list[Finding]]:
@@ -87,28 +86,28 @@ def _settings_of(home: Home) -> tuple[Settings | None, list[Finding]]:
     return settings, attempt("settings", lambda: configuration.keys(home.settings_file))
 
 
-def _examine(place: Place, findings: list[Finding], now_us: int, *, is_full: bool) -> Examination:
-    waiting = [path for path in waiting_files(place) if path.exists()]
-    schema = attempt("schema", lambda: storage.schema(place))
-    findings += [*_run(_around(place, now_us)), *schema, *attempt("spool", lambda: intake.spool(waiting, now_us))]
+def _examine(workspace: Workspace, findings: list[Finding], now_us: int, *, is_full: bool) -> Examination:
+    waiting = [path for path in waiting_files(workspace) if path.exists()]
+    schema = attempt("schema", lambda: storage.schema(workspace))
+    findings += [*_run(_around(workspace, now_us)), *schema, *attempt("spool", lambda: intake.spool(waiting, now_us))]
     if any(finding.level == "problem" for finding in schema):
         findings.append(note("database", "what is in the database was not looked at, since it cannot be read"))
-        return Examination(place, findings, None, waiting)
-    taken, of_sources = _intake(place)
-    findings += [*of_sources, *_run(_within(place, now_us, is_full=is_full))]
-    return Examination(place, findings, taken, waiting)
+        return Examination(workspace, findings, None, waiting)
+    taken, of_sources = _intake(workspace)
+    findings += [*of_sources, *_run(_within(workspace, now_us, is_full=is_full))]
+    return Examination(workspace, findings, taken, waiting)
 
 
 def _run(checks: list[Check]) -> list[Finding]:
     return [finding for name, check in checks for finding in attempt(name, check)]
 
 
-def _around(place: Place, now_us: int) -> list[Check]:
+def _around(workspace: Workspace, now_us: int) -> list[Check]:
     """What can be looked at without reading the database."""
-    if "://" in place.location:
+    if "://" in workspace.location:
         return []
-    path = Path(place.location)
-    is_own = path.parent == place.home.metrics_folder
+    path = Path(workspace.location)
+    is_own = path.parent == workspace.home.metrics_folder
     checks: list[Check] = [
         ("file-system", lambda: storage.file_system(path)),
         ("free-space", lambda: storage.free_space(path)),
@@ -117,36 +116,36 @@ def _around(place: Place, now_us: int) -> list[Check]:
     if path.is_file():
         checks += [
             ("wal-size", lambda: storage.log_size(path)),
-            ("backups", lambda: copies.backups(place, now_us)),
+            ("backups", lambda: copies.backups(workspace, now_us)),
             ("left-behind", lambda: copies.left_behind(path)),
         ]
     return checks
 
 
-def _within(place: Place, now_us: int, *, is_full: bool) -> list[Check]:
+def _within(workspace: Workspace, now_us: int, *, is_full: bool) -> list[Check]:
     """What is asked of a database that can be read; of one that is not there yet, what the settings say."""
-    database = place.database
+    database = workspace.database
     always: list[Check] = [
         (f"{database.dialect}-version", lambda: storage.engine(database)),
-        ("alerts", lambda: watching.rules(place)),
-        ("exporters", lambda: watching.targets(place)),
+        ("alerts", lambda: monitoring.rules(workspace)),
+        ("exporters", lambda: monitoring.targets(workspace)),
     ]
     if not database.exists():
         return always
     return [
         *always,
-        ("integrity", lambda: contents.integrity(place, is_full=is_full)),
+        ("integrity", lambda: contents.integrity(workspace, is_full=is_full)),
         ("roll-ups", lambda: contents.roll_ups(database, is_full=is_full)),
         ("clock", lambda: contents.clock(database, now_us)),
-        ("outbox", lambda: watching.outbox(place, now_us)),
-        ("jobs", lambda: watching.jobs(place, now_us)),
-        ("exporters", lambda: watching.unpushed(place, now_us)),
+        ("outbox", lambda: monitoring.outbox(workspace, now_us)),
+        ("jobs", lambda: monitoring.jobs(workspace, now_us)),
+        ("exporters", lambda: monitoring.unpushed(workspace, now_us)),
     ]
 
 
-def _intake(place: Place) -> tuple[Intake | None, list[Finding]]:
+def _intake(workspace: Workspace) -> tuple[Intake | None, list[Finding]]:
     try:
-        found = intake.intake_of(place.database)
+        found = intake.intake_of(workspace.database)
     except (ClaudeForceError, OSError) as error:
         return None, [problem("sources", str(error))]
-    return found, [*intake.sources(found), *intake.rejected(found, place.home.rejected_file)]
+    return found, [*intake.sources(found), *intake.rejected(found, workspace.home.rejected_file)]

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from claude_force.alerts.check import Watch, watch_of
+from claude_force.alerts.check import AlertSetup, load_alert_setup
 from claude_force.alerts.notification import rule_in
-from claude_force.clock import DAY_US, HOUR_US, local_zone, moment_of
+from claude_force.clock import DAY_US, HOUR_US, local_zone, to_datetime
 from claude_force.database.queries import alerts
-from claude_force.database.queries import export_queue as exports
+from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.rows.alerts import FAILED as UNDELIVERED
 from claude_force.database.rows.alerts import WAITING, Delivery
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.database.writes.jobs import FAILED
 from claude_force.doctor.findings import Finding, attempt, note, ok, problem
 from claude_force.doctor.sources import executions_wait
@@ -34,20 +34,20 @@ _FREE_PORT = "claude-force config set performance.metrics_port PORT"
 _RESTART = f"claude-force scheduler stop; {_START}"
 
 
-def rules(place: Place) -> Iterator[Finding]:
+def rules(workspace: Workspace) -> Iterator[Finding]:
     """Rules and channels that cannot be used, and rules that nobody evaluates or hears of."""
-    watch = watch_of(place)
-    for line in watch.problems:
+    setup = load_alert_setup(workspace)
+    for line in setup.problems:
         yield problem("alerts", line)
-    yield from _unwatched(place, watch)
-    if not watch.problems:
-        yield ok("alerts", f"{quantity(len(watch.rules), 'rule')}, {quantity(len(watch.channels), 'channel')}")
+    yield from _unwatched(workspace, setup)
+    if not setup.problems:
+        yield ok("alerts", f"{quantity(len(setup.rules), 'rule')}, {quantity(len(setup.channels), 'channel')}")
 
 
-def _unwatched(place: Place, watch: Watch) -> Iterator[Finding]:
-    if watch.rules and not is_running(place.database):
+def _unwatched(workspace: Workspace, setup: AlertSetup) -> Iterator[Finding]:
+    if setup.rules and not is_running(workspace.database):
         yield note("scheduler", "alert rules are on, and no scheduler runs", _START)
-    if watch.rules and not watch.channels:
+    if setup.rules and not setup.channels:
         yield note(
             "alerts",
             "alert rules are on, and nobody is told",
@@ -55,9 +55,9 @@ def _unwatched(place: Place, watch: Watch) -> Iterator[Finding]:
         )
 
 
-def outbox(place: Place, now_us: int) -> Iterator[Finding]:
+def outbox(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     """Messages that were not delivered."""
-    with place.database.read() as connection:
+    with workspace.database.read() as connection:
         undelivered = alerts.with_fate(connection, UNDELIVERED, now_us - LOOKED_BACK_US)
         waiting = [found for found in alerts.with_fate(connection, WAITING) if found.problem]
     for found in undelivered:
@@ -75,9 +75,9 @@ def _told(delivery: Delivery) -> str:
     return f"{rule} on {delivery.channel}, {at}, after {tried}: {delivery.problem or UNKNOWN}"
 
 
-def jobs(place: Place, now_us: int) -> Iterator[Finding]:
+def jobs(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     """Jobs that are on and whose last run failed, those that should have run, and what the scheduler cannot do."""
-    found = report_of(place, now_us)
+    found = report_of(workspace, now_us)
     failed = [job for job in found.jobs if job.every_us is not None and job.last and job.last.outcome == FAILED]
     late = [job for job in found.jobs if job.late_us > LATE_US]
     for job in failed:
@@ -94,27 +94,27 @@ def jobs(place: Place, now_us: int) -> Iterator[Finding]:
         yield ok("jobs", f"no job failed; {runs}")
 
 
-def targets(place: Place) -> Iterator[Finding]:
+def targets(workspace: Workspace) -> Iterator[Finding]:
     """Targets that do not exist, or cannot be used."""
-    configured = place.settings.exporters
+    configured = workspace.settings.exporters
     for line in unknown_kinds(configured):
         yield problem("exporters", line)
     for kind in KINDS:
         if kind in configured:
-            yield from attempt("exporters", partial(_usable, kind, place))
+            yield from attempt("exporters", partial(_usable, kind, workspace))
 
 
-def _usable(kind: str, place: Place) -> list[Finding]:
-    target_of(kind, place.settings.exporters, {}, os.environ, place.home.folder)
+def _usable(kind: str, workspace: Workspace) -> list[Finding]:
+    target_of(kind, workspace.settings.exporters, {}, os.environ, workspace.home.folder)
     return [ok("exporters", f"{kind} can be pushed to")]
 
 
-def unpushed(place: Place, now_us: int) -> Iterator[Finding]:
+def unpushed(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     """Targets that have not had all that was due for a day; what is due is kept for them, however long."""
-    with place.database.read() as connection:
-        for state in exports.exporters(connection, place.database):
+    with workspace.database.read() as connection:
+        for state in export_queries.exporters(connection, workspace.database):
             at_us = state.pushed_us or state.began_us
-            number = exports.number_waiting(connection, state.kind)
+            number = export_queries.number_waiting(connection, state.kind)
             if (number or state.has_history) and now_us - at_us > DAY_US:
                 waits = executions_wait(number) if number else "what was there before it waits"
                 yield note(
@@ -125,4 +125,4 @@ def unpushed(place: Place, now_us: int) -> Iterator[Finding]:
 
 
 def _minute(instant_us: int) -> str:
-    return f"{moment_of(instant_us, local_zone()):%Y-%m-%d %H:%M}"
+    return f"{to_datetime(instant_us, local_zone()):%Y-%m-%d %H:%M}"

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from claude_force.alerts.channels import settings as notify
-from claude_force.database.workspace import Place
+from claude_force.alerts.channels import settings as channel_settings
+from claude_force.database.workspace import Workspace
 from claude_force.doctor.findings import Finding, note, ok, problem
-from claude_force.exporters import settings as export
+from claude_force.exporters import settings as exporter_settings
 from claude_force.settings.claude_json import KEYS, SECTION, read_file, unknown_key
 from claude_force.settings.fields import REFERENCE
 from claude_force.settings.location import without_password
@@ -28,13 +28,13 @@ def keys(file: Path) -> Iterator[Finding]:
         yield ok("settings", f"{file} is understood" if file.exists() else "there is no claude.json: defaults hold")
 
 
-def secrets(place: Place) -> Iterator[Finding]:
+def secrets(workspace: Workspace) -> Iterator[Finding]:
     """Whether others can read a secret in claude.json."""
-    file = place.home.settings_file
+    file = workspace.home.settings_file
     if not file.exists():
         return
     mode = file.stat().st_mode
-    holds_targets = bool(place.settings.channels or place.settings.exporters)
+    holds_targets = bool(workspace.settings.channels or workspace.settings.exporters)
     is_secret = _holds_secret(read_file(file))
     close = f"chmod 600 {shlex.quote(str(file))}"
     if mode & 0o077 and is_secret:
@@ -52,10 +52,10 @@ def _holds_secret(content: Mapping[str, Any]) -> bool:
     channels, exporters = (
         found if isinstance(found := ours.get(name), dict) else {} for name in ("channels", "exporters")
     )
-    known = {kind: given for kind, given in exporters.items() if kind in export.KINDS}
+    known = {kind: given for kind, given in exporters.items() if kind in exporter_settings.KINDS}
     return (
-        notify.shown(channels) != channels
-        or export.shown(known) != known
+        channel_settings.shown(channels) != channels
+        or exporter_settings.shown(known) != known
         or any(_is_secret(name, value) for name, value in _texts("", content))
     )
 

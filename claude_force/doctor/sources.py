@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_force.clock import DAY_US, local_zone, moment_of, parse_instant
+from claude_force.clock import DAY_US, local_zone, parse_instant, to_datetime
 from claude_force.database.contract import Database
-from claude_force.database.queries import ingestion as files
+from claude_force.database.queries import ingestion as file_queries
 from claude_force.doctor.findings import Finding, note, ok, problem
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
@@ -38,7 +38,7 @@ def intake_of(database: Database) -> Intake:
     folders = transcripts.roots(os.environ, user_folder(), looking.say)
     found = transcripts.find(folders, looking.say)
     with database.read() as connection:
-        cursors, reported = files.cursors(connection), files.reported(connection)
+        cursors, reported = file_queries.cursors(connection), file_queries.reported(connection)
     states = source_states(cursors, found, host_name() or "", looking.problems, CLAUDE_CODE)
     return Intake(states, [str(folder) for folder in folders], reported)
 
@@ -68,7 +68,7 @@ def spool(waiting: Sequence[Path], now_us: int) -> Iterator[Finding]:
     """Executions that the database could not take when they were recorded."""
     for path in waiting:
         number, since_us = _backlog(path)
-        since = f", the first of {moment_of(since_us, local_zone()):%Y-%m-%d %H:%M}" if since_us else ""
+        since = f", the first of {to_datetime(since_us, local_zone()):%Y-%m-%d %H:%M}" if since_us else ""
         say = problem if since_us and now_us - since_us > DAY_US else note
         yield say("spool", f"{executions_wait(number)} in {path}{since}", INGEST)
     if not waiting:

@@ -14,8 +14,8 @@ from pathlib import Path
 from claude_force.database.contract import Database
 from claude_force.database.revisions import HEAD, REVISIONS
 from claude_force.database.sqlite.database import CHECKPOINT_BYTES
-from claude_force.database.sqlite.open_by import openers_of
-from claude_force.database.workspace import Place
+from claude_force.database.sqlite.open_by import processes_with_file_open
+from claude_force.database.workspace import Workspace
 from claude_force.doctor.backups import restore_command
 from claude_force.doctor.findings import Finding, note, ok, problem
 from claude_force.errors import DatabaseCorrupt, NotADatabase
@@ -41,14 +41,14 @@ _MOUNT_LINE = re.compile(r".* on (/.*) \(([\w.]+)")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-def schema(place: Place) -> Iterator[Finding]:
+def schema(workspace: Workspace) -> Iterator[Finding]:
     """Whether there is a database of the schema that this program needs. Raises DatabaseError where it cannot be
     reached."""
-    database = place.database
+    database = workspace.database
     try:
         found = database.revision()
     except (DatabaseCorrupt, NotADatabase) as error:
-        yield problem("schema", str(error), restore_command(place))
+        yield problem("schema", str(error), restore_command(workspace))
         return
     if found == HEAD:
         yield ok("schema", f"schema {found}, up to date")
@@ -174,7 +174,7 @@ def log_size(path: Path) -> Iterator[Finding]:
     if logged <= LARGE_LOG_BYTES and (logged <= 2 * CHECKPOINT_BYTES or logged <= 4 * stored):
         yield ok("wal-size", f"the log has {size(logged)}, the database {size(stored)}")
         return
-    holders = openers_of(log)
+    holders = processes_with_file_open(log)
     by = f"; it is open in {', '.join(holders)}" if holders else ""
     yield problem(
         "wal-size",

@@ -22,8 +22,8 @@ _TITLES = {CLAUDE_CODE: "Claude Code transcripts", "executions": "Executions fil
 
 def lines_of(found: Examination) -> Iterator[str]:
     """The lines of the report; the last says how it stands."""
-    if found.place:
-        yield from _wrapped(f"Database: {found.place.database.name}")
+    if found.workspace:
+        yield from _wrapped(f"Database: {found.workspace.database.name}")
     for level, heading in _HEADINGS:
         findings = found.of(level)
         if findings:
@@ -80,7 +80,7 @@ def _lines(state: SourceState, folders: list[str]) -> Iterator[str]:
     counts = ((state.files, "file"), (state.lines, "line"), (state.executions, "response"))
     yield f"Read:        {', '.join(quantity(*count) for count in counts)}, copies included"
     if state.last_read_us:
-        yield f"Last read:   {clock.moment_of(state.last_read_us, clock.local_zone()):%Y-%m-%d %H:%M:%S}"
+        yield f"Last read:   {clock.to_datetime(state.last_read_us, clock.local_zone()):%Y-%m-%d %H:%M:%S}"
     if state.unread:
         yield f"New:         something in {quantity(state.unread, 'file')}: claude-force ingest"
     if state.unfinished:

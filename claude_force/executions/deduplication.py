@@ -38,7 +38,7 @@ LONGEST_PAUSE_US = HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Observation:
     """A response, as a row. `identities` are what it is known by, each enough alone. `side` is by what the response
     would be known in its session on this side (main conversation, or sub-agent), `other_side` on the other, where a
     replay stands that has no identity in common; None where that cannot be told. `from_us` is where it
@@ -56,9 +56,14 @@ class Sighting:
         return self.from_us is not None and self.from_us == known[_END]
 
 
-def keys_of(sightings: Iterable[Sighting]) -> set[bytes]:
+def keys_of(observations: Iterable[Observation]) -> set[bytes]:
     """Everything that the responses of sightings may be known by."""
-    return {key for sighting in sightings for key in (*sighting.identities, sighting.side, sighting.other_side) if key}
+    return {
+        key
+        for observation in observations
+        for key in (*observation.identities, observation.side, observation.other_side)
+        if key
+    }
 
 
 AMBIGUOUS = bytes(16)
@@ -75,57 +80,57 @@ class Resolution:
 
     known: dict[bytes, bytes]
     rows: dict[bytes, Row] = field(default_factory=dict)
-    seen: list[tuple[bytes, Sighting]] = field(default_factory=list)
+    seen: list[tuple[bytes, Observation]] = field(default_factory=list)
     learned: dict[bytes, bytes] = field(default_factory=dict)
-    _first: dict[bytes, Sighting] = field(default_factory=dict)
+    _first: dict[bytes, Observation] = field(default_factory=dict)
 
-    def resolve(self, sighting: Sighting) -> None:
+    def resolve(self, observation: Observation) -> None:
         """Find the execution of the next sighting."""
-        uid = next((self.known[key] for key in sighting.identities if key in self.known), None)
-        if uid is None and sighting.other_side is not None:
-            other = self.known.get(sighting.other_side)
+        uid = next((self.known[key] for key in observation.identities if key in self.known), None)
+        if uid is None and observation.other_side is not None:
+            other = self.known.get(observation.other_side)
             if other not in (None, AMBIGUOUS):
-                self._replay(other, sighting)
+                self._replay(other, observation)
                 return
         if uid is None:
-            uid = sighting.row[0]
-            self.rows[uid], self._first[uid] = sighting.row, sighting
+            uid = observation.row[0]
+            self.rows[uid], self._first[uid] = observation.row, observation
         elif uid in self.rows:
-            self.rows[uid] = met(self.rows[uid], sighting)
+            self.rows[uid] = met(self.rows[uid], observation)
         elif uid != REPLAY:
-            self.seen.append((uid, sighting))
-        self._learn(sighting, uid)
+            self.seen.append((uid, observation))
+        self._learn(observation, uid)
 
-    def _replay(self, uid: bytes, sighting: Sighting) -> None:
+    def _replay(self, uid: bytes, observation: Observation) -> None:
         """The other side of an execution: the main conversation tells the truth, whichever comes first."""
-        if sighting.is_sidechain:
-            self._learn(sighting, REPLAY)
+        if observation.is_sidechain:
+            self._learn(observation, REPLAY)
             return
         if uid in self.rows:
             self._learn(self._first[uid], REPLAY)
-            self.rows[uid], self._first[uid] = (uid, *sighting.row[1:]), sighting
+            self.rows[uid], self._first[uid] = (uid, *observation.row[1:]), observation
         else:
-            self.seen.append((uid, sighting))
-        self._learn(sighting, uid)
+            self.seen.append((uid, observation))
+        self._learn(observation, uid)
 
-    def _learn(self, sighting: Sighting, uid: bytes) -> None:
+    def _learn(self, observation: Observation, uid: bytes) -> None:
         """Keep what the sighting is known by. Its side tells of one execution, or of none."""
-        for key in sighting.identities:
+        for key in observation.identities:
             self._tell(key, uid)
-        if sighting.side is not None and uid != REPLAY:
-            told = self.known.get(sighting.side, uid)
-            self._tell(sighting.side, uid if told == uid else AMBIGUOUS)
+        if observation.side is not None and uid != REPLAY:
+            told = self.known.get(observation.side, uid)
+            self._tell(observation.side, uid if told == uid else AMBIGUOUS)
 
     def _tell(self, key: bytes, uid: bytes) -> None:
         if self.known.get(key) != uid:
             self.known[key] = self.learned[key] = uid
 
 
-def met(known: Row, sighting: Sighting) -> Row:
+def met(known: Row, observation: Observation) -> Row:
     """What an execution that is not stored yet is after another sighting of it: in whatever order they come."""
-    if sighting.goes_on(known):
-        return merged(known, sighting.row, goes_on=True)
-    return _with_usage(known, sighting.row) if _rank(sighting.row) > _rank(known) else known
+    if observation.goes_on(known):
+        return merged(known, observation.row, goes_on=True)
+    return _with_usage(known, observation.row) if _rank(observation.row) > _rank(known) else known
 
 
 def merged(known: Row, seen: Row, *, goes_on: bool) -> Row:

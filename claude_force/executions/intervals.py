@@ -46,7 +46,7 @@ def _hour(place: int, offset_us: int, found: Totals, spans: Spans) -> Bucket:
         for since, (until, offset) in zip(starts, spans, strict=False)
         if offset == offset_us and since < nominal_us + HOUR_US and nominal_us < until
     )
-    label = clock.moment_of(nominal_us, timezone(timedelta(microseconds=offset_us)))
+    label = clock.to_datetime(nominal_us, timezone(timedelta(microseconds=offset_us)))
     return Bucket(
         label.isoformat(sep=" ", timespec="minutes"),
         max(nominal_us, since_us),
@@ -76,7 +76,7 @@ def without_gaps(buckets: Sequence[Bucket], interval: Interval, zone: tzinfo) ->
 
 def _empty(start_us: int, interval: Interval, zone: tzinfo) -> Bucket:
     """An interval without anything that begins at an instant."""
-    start = clock.moment_of(start_us, zone)
+    start = clock.to_datetime(start_us, zone)
     if interval != "hourly":
         return _days(start.date(), Totals(), interval, zone)
     hour = start.replace(minute=0, second=0, microsecond=0)
@@ -95,5 +95,5 @@ def _days(first: date, found: Totals, interval: Interval, zone: tzinfo) -> Bucke
         following = (first + timedelta(days=31)).replace(day=1)
     else:
         following = first + timedelta(days=7 if interval == "weekly" else 1)
-    start, end = (clock.midnight_of(day, zone) for day in (first, following))
+    start, end = (clock.start_of_day(day, zone) for day in (first, following))
     return Bucket(first.strftime("%Y-%m" if interval == "monthly" else "%Y-%m-%d"), start, end, found)

@@ -18,7 +18,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from claude_force.clock import DAY_US, HOUR_US, moment_of
+from claude_force.clock import DAY_US, HOUR_US, to_datetime
 from claude_force.executions.record import ExecutionMetrics, model_family, with_costs
 from claude_force.settings.claude_json import ModelPrice
 
@@ -225,7 +225,7 @@ class PriceTable:
         if model in self._overrides:
             rates: _Rates | None = _rates_of(astuple(self._overrides[model]), _CLAUDE_SEARCH)
         else:
-            rates = _list_rates(model, tier, moment_of(number * self._step_of(model), UTC))
+            rates = _list_rates(model, tier, to_datetime(number * self._step_of(model), UTC))
         self._rates[key] = rates
         return rates
 

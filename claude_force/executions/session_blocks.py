@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from claude_force.clock import HOUR_US, SECOND_US
+from claude_force.clock import HOUR_US, MINUTE_US
 from claude_force.executions.record import NANOUSD
-from claude_force.executions.totals import Extent, Totals
-
-MINUTE_US = 60 * SECOND_US
+from claude_force.executions.totals import TimeRange, Totals
 
 LENGTH = 5
 """Hours of a block of a Claude subscription."""
@@ -49,7 +47,7 @@ class Block:
     end_us: int
     totals: Totals
     models: tuple[str, ...] = ()
-    reach: Extent | None = None
+    reach: TimeRange | None = None
 
     @property
     def is_gap(self) -> bool:

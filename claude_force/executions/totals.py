@@ -162,7 +162,7 @@ class ErrorGroup(NamedTuple):
     last_us: int
 
 
-class Beginning(NamedTuple):
+class WorkflowStart(NamedTuple):
     """The first execution of a workflow: when it was, in which project (None where that is not known), and what told
     of it."""
 
@@ -171,7 +171,7 @@ class Beginning(NamedTuple):
     source: str
 
 
-class Extent(NamedTuple):
+class TimeRange(NamedTuple):
     """The first and the last instant of a set of executions."""
 
     first_us: int

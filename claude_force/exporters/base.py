@@ -6,18 +6,13 @@ slow or away delays no recording; what it did not take is due again at the next 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol
 
-from claude_force.database.contract import Database
+from claude_force.clock import Now
+from claude_force.database.contract import Database, Progress
 from claude_force.errors import ClaudeForceError, MissingExtra
-
-Now = Callable[[], int]
-"""Gives the instant, in microseconds since the epoch."""
-
-Progress = Callable[[int], None]
-"""Called with how many executions were sent since the last call."""
 
 
 class PushError(ClaudeForceError):

@@ -20,7 +20,7 @@ from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
 from claude_force.clock import SECOND_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Filter
 from claude_force.database.queries import alerts as alert_query
@@ -109,10 +109,10 @@ def read(database: Database, now_us: int, window_us: int) -> Exposition:
     """Everything, from one snapshot; gauges are of the `window_us` that end at `now_us`. Raises DatabaseError."""
     window = Window(now_us - window_us, now_us)
     with database.read() as connection:
-        recent = {names[0]: sums for names, sums in query.totals_by(connection, Filter(window), "agent_name").items()}
+        recent = {names[0]: sums for names, sums in queries.totals_by(connection, Filter(window), "agent_name").items()}
         history, times = _settled(connection, now_us)
-        agents = frozenset(query.first_names(connection, "agent_name", AGENTS))
-        models = frozenset(query.first_names(connection, "model", MODELS))
+        agents = frozenset(queries.first_names(connection, "agent_name", AGENTS))
+        models = frozenset(queries.first_names(connection, "model", MODELS))
         state = [*_state(connection), _alerts(alert_query.alerts(connection))]
     by_label = bounded(history, agents, models)
     families = (*_of_window(_busiest(recent)), *_of_history(by_label), *state)
@@ -128,8 +128,8 @@ def _settled(
 ) -> tuple[dict[tuple[Any, ...], Totals], dict[tuple[Any, ...], Counter[int]]]:
     """Sums and durations of all history by agent and model, without what may still change."""
     unsettled = Filter(Window(now_us - SETTLED_AFTER_US), sources=(CLAUDE_CODE,))
-    sums, pending_sums = (query.totals_by(connection, of, "agent_name", "model") for of in (Filter(), unsettled))
-    times, pending_times = (query.durations_by(connection, of, "agent_name", "model") for of in (Filter(), unsettled))
+    sums, pending_sums = (queries.totals_by(connection, of, "agent_name", "model") for of in (Filter(), unsettled))
+    times, pending_times = (queries.durations_by(connection, of, "agent_name", "model") for of in (Filter(), unsettled))
     sums |= {names: sums[names] - pending for names, pending in pending_sums.items()}
     times |= {names: times[names] - pending for names, pending in pending_times.items()}
     return (
@@ -259,7 +259,7 @@ def _state(connection: Connection) -> Iterator[Family]:
     """How fresh the store is, and what keeps it."""
     from importlib.metadata import version
 
-    extent = query.extent(connection)
+    extent = queries.time_range(connection)
     yield _instant("last_execution_timestamp_seconds", "When the newest execution was.", extent and extent.last_us)
     known = (job_query.last_finish(connection, "ingest", OK), file_query.last_read(connection))
     ingested_us = max((at_us for at_us in known if at_us), default=None)

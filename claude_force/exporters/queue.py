@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from claude_force.clock import SECOND_US
+from claude_force.clock import SECOND_US, Now
 from claude_force.database.contract import Database, Row
 from claude_force.database.queries import Filter, counted_page
-from claude_force.database.queries import export_queue as exports
+from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.rows.exporters import ExporterState
 from claude_force.database.writes import export_queue as exporting
-from claude_force.database.writes.export_queue import Settled
-from claude_force.database.writes.rollups import count_waiting
+from claude_force.database.writes.export_queue import Acked
+from claude_force.database.writes.rollups import apply_pending
 from claude_force.executions.record import FIELDS, PROVISIONAL
-from claude_force.exporters.base import Now, PushError
+from claude_force.exporters.base import PushError
 
 HELD_US = 600 * SECOND_US
 """An execution waits at most so long for its final usage."""
@@ -44,7 +44,7 @@ class Batch:
     while they waited."""
 
     entries: Sequence[Entry]
-    queued: Sequence[Settled] = ()
+    queued: Sequence[Acked] = ()
     gone: int = 0
     last: tuple[int, bytes] | None = None
     is_last: bool = False
@@ -56,7 +56,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Feed:
+class ExportQueue:
     """The executions that a target is to get."""
 
     database: Database
@@ -74,7 +74,7 @@ class Feed:
         after: bytes | None = None
         while True:
             with self.database.read() as connection:
-                found = exports.waiting(connection, self.database, self.state.kind, after, size)
+                found = export_queries.waiting(connection, self.database, self.state.kind, after, size)
             if not found:
                 return
             after = found[-1].uid
@@ -105,14 +105,14 @@ class Feed:
                 # What is not counted comes with the queue, which knows from then on of each change of it.
                 rows = counted_page(connection, Filter(), self._before(place), size)
                 # What came in after the beginning is in the queue as well: it is sent here, and taken off there.
-                queued = exports.queued(connection, self.database, self.state.kind, [row[0] for row in rows])
+                queued = export_queries.queued(connection, self.database, self.state.kind, [row[0] for row in rows])
             found = self.database.decode_rows(rows)
             is_last = len(found) < size
             last = (found[-1][_INSTANT], found[-1][0]) if found else None
             changed = {waiting.uid for waiting in queued if waiting.is_sent or waiting.changes}
             entries = [Entry(row, has_changed=row[0] in changed) for row in found]
             yield Batch(
-                entries, [Settled(waiting.uid, waiting.changes) for waiting in queued], last=last, is_last=is_last
+                entries, [Acked(waiting.uid, waiting.changes) for waiting in queued], last=last, is_last=is_last
             )
             if is_last:
                 return
@@ -124,13 +124,13 @@ class Feed:
         at_us, uid = place
         return None if uid is None else (self.database.encode_uid(uid), at_us)
 
-    def settle(self, batch: Batch, kept: Collection[bytes] = (), rejected: int = 0) -> None:
+    def ack(self, batch: Batch, kept: Collection[bytes] = (), rejected: int = 0) -> None:
         """Note that the target has a batch, but for the executions `kept` for the next push; `rejected` are
         those that it will never take."""
         kind, database = self.state.kind, self.database
         with database.write() as connection:
-            connection.wait_for_turn()
-            exporting.settle(connection, database, kind, [entry for entry in batch.queued if entry.uid not in kept])
+            connection.lock_rollups()
+            exporting.ack(connection, database, kind, [entry for entry in batch.queued if entry.uid not in kept])
             if batch.is_history:
                 # What history gives is not walked through again, so what was not taken waits.
                 exporting.put_off(connection, kind, [database.encode_uid(uid) for uid in kept])
@@ -144,46 +144,46 @@ class Feed:
             exporting.note(connection, self.state.kind, 0, self.now())
 
 
-def _settled(queued: Iterable[exports.Waiting]) -> list[Settled]:
+def _settled(queued: Iterable[export_queries.Waiting]) -> list[Acked]:
     """What is noted of executions of the queue when they are sent."""
-    return [Settled(waiting.uid, waiting.changes) for waiting in queued]
+    return [Acked(waiting.uid, waiting.changes) for waiting in queued]
 
 
 @contextmanager
-def opened(database: Database, kind: str, destination: str, now: Now, since_us: int | None) -> Iterator[Feed]:
+def opened(database: Database, kind: str, destination: str, now: Now, since_us: int | None) -> Iterator[ExportQueue]:
     """The feed of a target, by the only push to it. A target that is new, or at a new destination, begins with all of
     history (`since_us` None), or with what is since a time. Raises PushError where another push is at work."""
-    with database.sole(_role(kind)) as is_sole:
-        if not is_sole:
+    with database.try_exclusive(_role(kind)) as is_exclusive:
+        if not is_exclusive:
             raise PushError(f"another push to {kind} is at work; nothing was sent twice")
         with database.write() as connection:
-            connection.wait_for_turn()
-            count_waiting(connection)
-            state = exports.exporter(connection, database, kind)
+            connection.lock_rollups()
+            apply_pending(connection)
+            state = export_queries.exporter(connection, database, kind)
             if state is None or state.destination != destination:
                 exporting.begin(connection, kind, destination, now(), since_us)
-                state = exports.exporter(connection, database, kind)
+                state = export_queries.exporter(connection, database, kind)
         assert state is not None
-        yield Feed(database, state, now)
+        yield ExportQueue(database, state, now)
 
 
 def number_due(database: Database, kind: str, destination: str, since_us: int | None) -> int:
     """How many executions a push would find due, with the arguments of `opened`. Nothing is noted."""
     with database.read() as connection:
-        state = exports.exporter(connection, database, kind)
+        state = export_queries.exporter(connection, database, kind)
         if state is None or state.destination != destination:
-            return exports.number_since(connection, since_us)
-        return exports.number_due(connection, database, state)
+            return export_queries.number_since(connection, since_us)
+        return export_queries.number_due(connection, database, state)
 
 
 def forget(database: Database, kind: str) -> bool:
     """Forget how far a target got, and what waits for it; whether there was anything. The next push begins anew. Raises
     PushError where a push is at work, which would let executions wait for a target that is not known any more."""
-    with database.sole(_role(kind)) as is_sole:
-        if not is_sole:
+    with database.try_exclusive(_role(kind)) as is_exclusive:
+        if not is_exclusive:
             raise PushError(f"a push to {kind} is at work; nothing was forgotten, try again when it is over")
         with database.write() as connection:
-            connection.wait_for_turn()
+            connection.lock_rollups()
             return exporting.forget(connection, kind) > 0
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import orjson
 
 from claude_force.errors import InvalidRecord
-from claude_force.executions.jsonl.codec import Draft, content_digest, decode_line
-from claude_force.executions.jsonl.fast_decoder import QuickReader
+from claude_force.executions.jsonl.codec import DecodedLine, content_digest, decode_line
+from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
-from claude_force.executions.jsonl.occurrences import Ordinals
+from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.pricing import PriceTable, usage_of
 from claude_force.executions.record import ExecutionMetrics, Row, content_identity, content_uid, to_row
 from claude_force.executions.rollups import Sums, sum_up
@@ -78,7 +78,7 @@ class JsonlSource:
     prices: PriceTable | None = None
     reprice: bool = False
     is_broken_off: bool = False
-    _ordinals: Ordinals = field(default_factory=Ordinals)
+    _ordinals: OccurrenceCounter = field(default_factory=OccurrenceCounter)
 
     def read(
         self, stream: Lines, position: Callable[[], int] = lambda: 0, *, number: int = 1, end: int = 0
@@ -86,7 +86,7 @@ class JsonlSource:
         """Everything in one file, in its order; `number` and `end` are where it stands, when that is not its beginning.
         Where the file cannot be read on, the rest is one Rejected. Raises InputError where there is no disk to remember
         the lines of a large file."""
-        quickly = QuickReader(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
+        quickly = FastDecoder(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
         try:
             for chunk in read_chunks(stream, BATCH, number=number, offset=end):
                 number, end = chunk.number + len(chunk.raw), chunk.end
@@ -147,7 +147,7 @@ class JsonlSource:
             return record
         return self.prices.priced(record, replace=self.reprice)
 
-    def _identity(self, draft: Draft) -> str:
+    def _identity(self, draft: DecodedLine) -> str:
         digest, instant = content_digest(draft), draft.fields["timestamp_us"]
         return content_uid(instant, digest, self._ordinals.next(content_identity(instant, digest, 0)))
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from claude_force.database.contract import Database
+from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import known_uids, tombstones
 from claude_force.errors import InputError
 from claude_force.executions.record import FIELDS, Row
@@ -31,9 +31,6 @@ NOTES_LIMIT = 100
 """How many different notes are told apart; their text comes from the file."""
 
 _INSTANT = FIELDS.index("timestamp_us")
-
-Progress = Callable[[int], None]
-"""Called after each batch with the bytes that have been read."""
 
 
 @dataclass(slots=True)
@@ -76,11 +73,11 @@ class DryRun:
     """A target that changes nothing: it says what a store would have done."""
 
     def __init__(self, database: Database) -> None:
-        from claude_force.executions.jsonl.occurrences import Ordinals
+        from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 
         self._database = database
-        self._seen = Ordinals()
-        self._restored = Ordinals()
+        self._seen = OccurrenceCounter()
+        self._restored = OccurrenceCounter()
 
     def add_rows(self, rows: Sequence[Row], sums: Sums | None) -> Added:  # noqa: ARG002  (the protocol's name)
         """Count the executions that are in neither the store nor an earlier call."""

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from claude_force.database.contract import Database
+from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import ingestion as query
 from claude_force.database.queries import known_uids
 from claude_force.database.rows.cursor import Cursor
-from claude_force.database.writes import Store, TakenIn
-from claude_force.executions.deduplication import ReportedUsage, Resolution, Sighting, keys_of
+from claude_force.database.writes import IngestResult, Store
+from claude_force.executions.deduplication import Observation, ReportedUsage, Resolution, keys_of
 from claude_force.executions.pricing import Costs, PriceTable, Usage
 from claude_force.executions.record import CLAUDE_CODE, FIELDS, Row
 from claude_force.executions.rollups import Sums
@@ -54,9 +54,6 @@ REJECTED_NAMED = 3
 
 PROBLEMS_NAMED = 50
 """So many problems of a source are told apart in one pass."""
-
-Progress = Callable[[int], None]
-"""Called with how many bytes of files were gone through since the last call."""
 
 _AT = {name: place for place, name in enumerate(FIELDS)}
 _PRICED = tuple(_AT[name] for name in ("model", "timestamp_us", "service_tier", "web_searches"))
@@ -104,9 +101,9 @@ class SourceReport:
 class Target(Protocol):
     """Where sightings go."""
 
-    def take_in(
-        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage]
-    ) -> TakenIn:
+    def ingest(
+        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage]
+    ) -> IngestResult:
         """Store them, and how far files were read."""
 
 
@@ -129,21 +126,21 @@ class DryIntake:
         """Count the executions that are neither stored nor were seen before."""
         return self._rows.add_rows(rows, sums)
 
-    def take_in(
+    def ingest(
         self,
-        sightings: Sequence[Sighting],
+        observations: Sequence[Observation],
         cursors: Iterable[Cursor],  # noqa: ARG002  (the protocol's name)
         reports: Iterable[ReportedUsage],  # noqa: ARG002  (the protocol's name)
-    ) -> TakenIn:
+    ) -> IngestResult:
         """Count the sightings of what is neither stored nor was seen before."""
         with self._database.read() as connection:
-            known = query.executions_of(connection, self._database, keys_of(sightings))
+            known = query.executions_of(connection, self._database, keys_of(observations))
         found = Resolution(known | self._learned)
-        for sighting in sightings:
-            found.resolve(sighting)
+        for observation in observations:
+            found.resolve(observation)
         self._learned |= found.learned
         added = len(found.rows) - len(known_uids(self._database, list(found.rows)))
-        return TakenIn(added, len(sightings) - added)
+        return IngestResult(added, len(observations) - added)
 
 
 @dataclass(slots=True)
@@ -208,16 +205,16 @@ class TranscriptPass:
         part.rejected = []
         part.cursor = replace(part.cursor, last_read_us=self.now_us)
         self._parts.append(part)
-        self._sightings += len(part.sightings)
+        self._sightings += len(part.observations)
         if self._sightings >= SIGHTINGS_AT_ONCE or len(self._parts) >= FILES_AT_ONCE:
             self._store()
 
     def _store(self) -> None:
         if not self._parts:
             return
-        sightings = [sighting for part in self._parts for sighting in part.sightings]
+        observations = [observation for part in self._parts for observation in part.observations]
         reports = [replace(report, read_us=self.now_us) for part in self._parts for report in part.reports]
-        taken = self.target.take_in(sightings, [part.cursor for part in self._parts], reports)
+        taken = self.target.ingest(observations, [part.cursor for part in self._parts], reports)
         self.report.added += taken.added
         self.report.known += taken.known
         self.report.changed += taken.changed
@@ -320,7 +317,7 @@ def _is_of_content(row: Row) -> bool:
     return bool(row[0][6] >> 4 == 8)
 
 
-class Sources(NamedTuple):
+class IngestInputs(NamedTuple):
     """What a pass reads: files of executions that wait for the database, files of executions, transcripts in their
     order; and what was wrong with finding them."""
 
@@ -330,7 +327,7 @@ class Sources(NamedTuple):
     report: SourceReport
 
 
-class Ways(NamedTuple):
+class IngestOptions(NamedTuple):
     """How a pass reads. Without `prices` there are no costs; without `rejects` it is a dry run, which stores nothing.
     `zone` is that of times without an offset, `host` this machine, `now_us` the time of the pass."""
 
@@ -342,38 +339,38 @@ class Ways(NamedTuple):
 
 
 def run_pass(
-    database: Database, sources: Sources, ways: Ways, progress: Progress | None = None
+    database: Database, sources: IngestInputs, options: IngestOptions, progress: Progress | None = None
 ) -> dict[str, SourceReport]:
     """One pass over all sources; what it did, by the kind of source. Raises DatabaseError, or InputError where rejected
     lines cannot be written; what was stored before that stays, and the next pass goes on."""
     reports = {WAITING: SourceReport(), JSONL: SourceReport(), CLAUDE_CODE: sources.report}
     store = Store(database)
-    target = DryIntake(database) if ways.rejects is None else store
-    if ways.rejects is not None:
-        _drain(sources.waiting, store, ways.rejects, ways.now_us, reports[WAITING])
-    cursors = known_cursors(database, ways.host, CLAUDE_CODE)
+    target = DryIntake(database) if options.rejects is None else store
+    if options.rejects is not None:
+        _drain(sources.waiting, store, options.rejects, options.now_us, reports[WAITING])
+    cursors = known_cursors(database, options.host, CLAUDE_CODE)
     # Any folder may hold files of executions; one that was empty, or held nothing of a transcript, may be one now.
     unknown = [file for file in sources.transcripts if file.name not in cursors or not cursors[file.name].responses]
     executions = {file.path for file in unknown if holds_executions(file.path)}
-    known = known_cursors(database, ways.host, JSONL)
+    known = known_cursors(database, options.host, JSONL)
     following = ExecutionsPass(
-        target, ways.zone, ways.prices, ways.host, known, ways.rejects, ways.now_us, reports[JSONL]
+        target, options.zone, options.prices, options.host, known, options.rejects, options.now_us, reports[JSONL]
     )
     for path in dict.fromkeys([*sources.executions, *sorted(executions)]):
         following.run(path)
-    reading = TranscriptSource(ways.prices, ways.host or None)
-    TranscriptPass(target, reading, cursors, ways.rejects, ways.now_us, progress, reports[CLAUDE_CODE]).run(
+    reading = TranscriptSource(options.prices, options.host or None)
+    TranscriptPass(target, reading, cursors, options.rejects, options.now_us, progress, reports[CLAUDE_CODE]).run(
         [file for file in sources.transcripts if file.path not in executions]
     )
-    if ways.rejects is not None:
+    if options.rejects is not None:
         runs = agent_ids(sources.transcripts)
-        reports[CLAUDE_CODE].changed += settle(store, ways.prices, runs, ways.now_us)
+        reports[CLAUDE_CODE].changed += apply_reported_usage(store, options.prices, runs, options.now_us)
     return reports
 
 
-def new_files(database: Database, sources: Sources, ways: Ways) -> list[FoundFile]:
+def new_files(database: Database, sources: IngestInputs, options: IngestOptions) -> list[FoundFile]:
     """The transcripts in which something is new, as far as can be told without opening them."""
-    cursors = known_cursors(database, ways.host, CLAUDE_CODE)
+    cursors = known_cursors(database, options.host, CLAUDE_CODE)
     return [file for file in sources.transcripts if not is_unchanged(cursors.get(file.name), file)]
 
 
@@ -392,13 +389,13 @@ def known_cursors(database: Database, host: str, source: str) -> dict[str, Curso
         return {cursor.path: cursor for cursor in query.cursors(connection, host) if cursor.source == source}
 
 
-def settle(store: Store, prices: PriceTable | None, runs: Collection[str], now_us: int) -> int:
+def apply_reported_usage(store: Store, prices: PriceTable | None, runs: Collection[str], now_us: int) -> int:
     """Take better figures for responses whose usage was never final, where another record told them; how many. `runs`
     are the sub-agents whose files were in this pass."""
     with store.database.read() as connection:
         if not query.reported(connection):
             return 0
-    return store.settle(lambda row: _priced(row, prices), runs, now_us)
+    return store.apply_reported_usage(lambda row: _priced(row, prices), runs, now_us)
 
 
 def _priced(row: Row, prices: PriceTable | None) -> Row:

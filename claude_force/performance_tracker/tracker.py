@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from claude_force.analytics import reports as analytics
-from claude_force.clock import DAY_US, instant_of, local_zone, now_us
-from claude_force.database import queries as query
+from claude_force.clock import DAY_US, local_zone, now_us, to_instant
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
@@ -307,7 +307,7 @@ class PerformanceTracker:
     def iter_metrics(self, window: Window = ALL_TIME) -> Iterator[ExecutionMetrics]:
         """Every execution, oldest first, in constant memory; none where there is no database yet. Archived ones are not
         among them: `claude-force import` of their archive brings them back."""
-        return query.iterate(self._database, Filter(window=window))
+        return queries.iterate(self._database, Filter(window=window))
 
     def get_all_metrics(self) -> list[ExecutionMetrics]:
         """Every execution, oldest first. On a large store prefer `iter_metrics`."""
@@ -315,11 +315,11 @@ class PerformanceTracker:
 
     def get_metrics_since(self, start: datetime) -> list[ExecutionMetrics]:
         """The executions at or after a moment, oldest first; a naive moment is local time."""
-        return list(self.iter_metrics(Window(instant_of(start))))
+        return list(self.iter_metrics(Window(to_instant(start))))
 
     def get_metrics_by_agent(self, agent_name: str) -> list[ExecutionMetrics]:
         """The executions of one agent, oldest first."""
-        return list(query.iterate(self._database, Filter(agents=(agent_name,))))
+        return list(queries.iterate(self._database, Filter(agents=(agent_name,))))
 
     def get_summary(self, hours: int | None = None, *, days: int | None = None) -> dict[str, Any]:
         """The summary of the last `hours` or `days`, or of all time: the keys of the guide's baseline and those of
@@ -379,7 +379,7 @@ class PerformanceTracker:
     def export_csv(self, output_path: Path | str) -> None:
         """Write every execution as CSV: the guide's twelve columns. Missing folders are made."""
         path = _with_folder(output_path)
-        write_csv(query.iterate_rows(self._database, Filter()), path, local_zone(), all_columns=False)
+        write_csv(queries.iterate_rows(self._database, Filter()), path, local_zone(), all_columns=False)
 
     def export_json(self, output_path: Path | str) -> None:
         """Write summary, agent_stats, cost_breakdown, trends and executions as one JSON document."""
@@ -389,7 +389,7 @@ class PerformanceTracker:
             "cost_breakdown": self.get_cost_breakdown(),
             "trends": self.get_trends(),
         }
-        write_document(query.iterate_rows(self._database, Filter()), _with_folder(output_path), local_zone(), head)
+        write_document(queries.iterate_rows(self._database, Filter()), _with_folder(output_path), local_zone(), head)
 
     def clear_old_metrics(self, days: int = 30) -> int:
         """Delete the executions older than `days`, archived ones too; how many there were. There is no way back but an
@@ -465,7 +465,7 @@ def _say(message: str) -> None:
 def _instant(timestamp: object) -> int:
     if not isinstance(timestamp, datetime):
         raise InvalidRecord("timestamp", f"expected a datetime, got {kind_of(timestamp)}")
-    return instant_of(timestamp)
+    return to_instant(timestamp)
 
 
 def _rounded(field: str, value: object, factor: int) -> int:

@@ -10,23 +10,23 @@ import re
 from datetime import tzinfo
 from pathlib import Path
 
-from claude_force.clock import moment_of
-from claude_force.database.workspace import Place
+from claude_force.clock import to_datetime
+from claude_force.database.workspace import Workspace
 
 _DAILY = re.compile(r"-daily-\d{4}-\d{2}-\d{2}\.db")
 
 
-def rotate(place: Place, now_us: int, zone: tzinfo) -> tuple[int, int]:
+def rotate(workspace: Workspace, now_us: int, zone: tzinfo) -> tuple[int, int]:
     """Make the backup of the day unless it is there, and remove those beyond what the settings keep; how many were made
     and removed. A server is backed up by those who run it. Raises DatabaseError; nothing is removed then."""
-    kept = place.settings.backups_kept
-    if "://" in place.location or not kept or not place.database.exists():
+    kept = workspace.settings.backups_kept
+    if "://" in workspace.location or not kept or not workspace.database.exists():
         return 0, 0
-    source = Path(place.location)
-    target = place.data_folder / "backups" / f"{source.stem}-daily-{moment_of(now_us, zone):%Y-%m-%d}.db"
+    source = Path(workspace.location)
+    target = workspace.data_folder / "backups" / f"{source.stem}-daily-{to_datetime(now_us, zone):%Y-%m-%d}.db"
     if target.exists():
         return 0, 0
-    place.database.backup(target)
+    workspace.database.backup(target)
     daily = sorted(path for path in target.parent.glob(f"{source.stem}-daily-*.db") if _is_daily(path, source.stem))
     for path in daily[:-kept]:
         path.unlink()

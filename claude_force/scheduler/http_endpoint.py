@@ -53,15 +53,15 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def metrics_page(find_place: FindPlace) -> Iterator[Served]:
+def metrics_page(find_workspace: FindPlace) -> Iterator[Served]:
     """Within the block, serve on the port that the settings name, if they do. A port that is not to be had is logged
     and told, and the block goes on without."""
-    port = find_place().settings.metrics_port
+    port = find_workspace().settings.metrics_port
     if not port:
         yield Served()
         return
     try:
-        server = _Server(port, find_place)
+        server = _Server(port, find_workspace)
     except OSError as error:
         problem = f"no /metrics: port {port} of {METRICS_ADDRESS}: {error.strerror}"
         logger.error(problem)  # noqa: TRY400
@@ -81,9 +81,9 @@ def metrics_page(find_place: FindPlace) -> Iterator[Served]:
 class _Server(ThreadingHTTPServer):
     """Threads that are abandoned at the end, whatever they wait for: what they do is reading."""
 
-    def __init__(self, port: int, find_place: FindPlace) -> None:
+    def __init__(self, port: int, find_workspace: FindPlace) -> None:
         super().__init__((METRICS_ADDRESS, port), _Handler)
-        self.find_place = find_place
+        self.find_workspace = find_workspace
         self.one_reading = threading.Lock()
 
     def server_bind(self) -> None:
@@ -136,11 +136,11 @@ class _Handler(BaseHTTPRequestHandler):
         require(LIBRARY, EXTRA)
         from claude_force.exporters.prometheus.text_format import CONTENT_TYPE, encode
 
-        found = read(self.server.find_place().database, now_us(), WINDOW_US)
+        found = read(self.server.find_workspace().database, now_us(), WINDOW_US)
         return _Answer(HTTPStatus.OK, CONTENT_TYPE, encode(found))
 
     def _health(self) -> _Answer:
-        jobs = jobs_of(self.server.find_place(), now_us(), runs_now=True)
+        jobs = jobs_of(self.server.find_workspace(), now_us(), runs_now=True)
         problems = [job.problem for job in jobs if job.problem]
         outcomes = {job.name: job.over and job.over.outcome for job in jobs if job.every_us is not None}
         body = json.dumps({"healthy": not problems, "problems": problems, "jobs": outcomes}) + "\n"

@@ -13,22 +13,19 @@ from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
-from claude_force.clock import DAY_US, SECOND_US, local_zone
-from claude_force.database.workspace import Place
+from claude_force.clock import DAY_US, MINUTE_US, SECOND_US, Now, local_zone
+from claude_force.database.workspace import Workspace
 from claude_force.errors import SettingsError
 from claude_force.exporters.settings import KINDS, target_of
 
-MINUTE_US = 60 * SECOND_US
 HISTORY_KEPT_US = 90 * DAY_US
 """For so long transitions of alerts, and what was said of them, are kept."""
 
 RUNS_KEPT_US = 14 * DAY_US
 """For so long runs of jobs are kept."""
 
-Now = Callable[[], int]
 
-
-class Round(NamedTuple):
+class JobResult(NamedTuple):
     """What a round did: counts by name, and what a person should hear about, in one line each."""
 
     counts: Mapping[str, int]
@@ -42,81 +39,81 @@ class Job:
     name: str
     every_us: int
     purpose: str
-    run: Callable[[Place, Now], Round]
+    run: Callable[[Workspace, Now], JobResult]
     modules: tuple[str, ...]
     """The modules that its rounds import."""
     exporter: str | None = None
     """The exporter of claude.json that it is for: without that the job is off."""
 
 
-def ingest_once(place: Place, now: Now) -> Round:
+def ingest_once(workspace: Workspace, now: Now) -> JobResult:
     """Read what is new in every source, and take in what waits in the spool."""
-    from claude_force.ingest.plan import sources_of, ways_of
+    from claude_force.ingest.plan import ingest_inputs, ingest_options
     from claude_force.ingest.run import run_pass
 
-    reports = run_pass(place.database, sources_of(place), ways_of(place, now())).values()
+    reports = run_pass(workspace.database, ingest_inputs(workspace), ingest_options(workspace, now())).values()
     names = ("files", "added", "known", "changed", "rejected")
     remarks = [f"{path}: {problem}" for report in reports for path, problem in report.problems]
-    return Round({name: sum(getattr(report, name) for report in reports) for name in names}, tuple(remarks))
+    return JobResult({name: sum(getattr(report, name) for report in reports) for name in names}, tuple(remarks))
 
 
-def alerts_once(place: Place, now: Now) -> Round:
+def alerts_once(workspace: Workspace, now: Now) -> JobResult:
     """Evaluate the alert rules, and say what is due."""
-    from claude_force.alerts.check import evaluate_at, watch_of
+    from claude_force.alerts.check import evaluate_at, load_alert_setup
     from claude_force.alerts.outbox import counts, deliver
 
-    watch = watch_of(place)
-    found = evaluate_at(place, watch, now())
-    sent = deliver(place.database, watch.channels, now)
+    watch = load_alert_setup(workspace)
+    found = evaluate_at(workspace, watch, now())
+    sent = deliver(workspace.database, watch.channels, now)
     problems = [f"{message.channel}: {message.outcome.problem}" for message in sent if message.outcome.problem]
-    return Round(
+    return JobResult(
         {"rules": len(watch.rules), "firing": len(found.firing), "moved": len(found.moved), **counts(sent)},
         (*watch.problems, *problems),
     )
 
 
-def baseline_once(place: Place, now: Now) -> Round:
+def baseline_once(workspace: Workspace, now: Now) -> JobResult:
     """Keep a snapshot of the last thirty days, of all executions and of each agent and model."""
     from claude_force.analytics.baselines import create_daily
 
-    return Round(create_daily(place.database, now(), local_zone())._asdict())
+    return JobResult(create_daily(workspace.database, now(), local_zone())._asdict())
 
 
-def archive_once(place: Place, now: Now) -> Round:
+def archive_once(workspace: Workspace, now: Now) -> JobResult:
     """Move executions that are older than the settings say to archives; nothing where they do not say."""
     from claude_force.database import archive
 
-    days = place.settings.archive_after_days
+    days = workspace.settings.archive_after_days
     if not days:
-        return Round({"archived": 0, "months": 0})
-    folder = archive.archive_folder(place.location, place.home.metrics_folder)
-    found = archive.archive_once(place.database, folder, now(), days * DAY_US)
-    return Round({"archived": found.executions, "months": len(found.months)}, tuple(found.problems))
+        return JobResult({"archived": 0, "months": 0})
+    folder = archive.archive_folder(workspace.location, workspace.home.metrics_folder)
+    found = archive.archive_once(workspace.database, folder, now(), days * DAY_US)
+    return JobResult({"archived": found.executions, "months": len(found.months)}, tuple(found.problems))
 
 
-def maintenance_once(place: Place, now: Now) -> Round:
+def maintenance_once(workspace: Workspace, now: Now) -> JobResult:
     """Tidy the database, forget old runs and transitions, and make the backup of the day."""
     from claude_force.database.writes import alerts, jobs
     from claude_force.scheduler import backups
 
     at_us = now()
-    with place.database.write() as connection:
+    with workspace.database.write() as connection:
         forgotten = alerts.forget_old(connection, at_us - HISTORY_KEPT_US)
         forgotten["job_runs"] = jobs.forget_old(connection, at_us - RUNS_KEPT_US)
-    place.database.tidy()
-    made, removed = backups.rotate(place, at_us, local_zone())
-    return Round({"forgotten": sum(forgotten.values()), "backups_made": made, "backups_removed": removed})
+    workspace.database.optimize()
+    made, removed = backups.rotate(workspace, at_us, local_zone())
+    return JobResult({"forgotten": sum(forgotten.values()), "backups_made": made, "backups_removed": removed})
 
 
-def push_once(kind: str, place: Place, now: Now) -> Round:
+def push_once(kind: str, workspace: Workspace, now: Now) -> JobResult:
     """Push what is due to a target of claude.json."""
-    exporters = place.settings.exporters
+    exporters = workspace.settings.exporters
     if kind not in exporters:
         raise SettingsError(
             f"performance.exporters of claude.json has no {kind}; docs/how-to/exporters.md says what to write"
         )
-    pushed = target_of(kind, exporters, {}, os.environ, place.home.folder).push(place.database, now)
-    return Round(pushed.counts, pushed.remarks)
+    pushed = target_of(kind, exporters, {}, os.environ, workspace.home.folder).push(workspace.database, now)
+    return JobResult(pushed.counts, pushed.remarks)
 
 
 _EXPORTER_MODULES = {
@@ -192,7 +189,7 @@ def load(job: Job) -> None:
                 raise
 
 
-def jobs_at(place: Place) -> dict[str, Job]:
+def jobs_at(workspace: Workspace) -> dict[str, Job]:
     """The jobs of a place, by name: those of exporters as far as they are configured."""
-    exporters = place.settings.exporters
+    exporters = workspace.settings.exporters
     return {name: job for name, job in JOBS.items() if job.exporter is None or job.exporter in exporters}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claude_force.database.contract import Database
-from claude_force.database.queries import jobs as query
+from claude_force.database.queries import jobs as job_queries
 from claude_force.database.rows.jobs import JobRun
 from claude_force.errors import SchedulerError
 from claude_force.executions.origin import host_name
@@ -28,14 +28,14 @@ _LOOK_S = 0.1
 
 def is_running(database: Database) -> bool:
     """Whether a scheduler has the database."""
-    with database.sole(SCHEDULER) as is_free:
+    with database.try_exclusive(SCHEDULER) as is_free:
         return not is_free
 
 
 def running_instance(database: Database) -> JobRun | None:
     """The scheduler that has the database, which must be so; None where it has not said who it is yet."""
     with database.read() as connection:
-        found = query.last_run(connection, SCHEDULER)
+        found = job_queries.last_run(connection, SCHEDULER)
     return found if found is not None and found.finished_us is None else None
 
 

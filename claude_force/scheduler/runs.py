@@ -8,15 +8,15 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from claude_force.clock import parse_span
+from claude_force.clock import Now, parse_span
 from claude_force.database.contract import Database
 from claude_force.database.rows.jobs import JobRun
-from claude_force.database.workspace import Place
-from claude_force.database.writes import jobs as store
+from claude_force.database.workspace import Workspace
+from claude_force.database.writes import jobs as job_writes
 from claude_force.errors import ClaudeForceError, DatabaseError, SettingsError
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import fresh_uid
-from claude_force.scheduler.jobs import JOBS, Job, Now
+from claude_force.scheduler.jobs import JOBS, Job
 from claude_force.text import for_terminal
 
 logger = logging.getLogger("claude_force.scheduler")
@@ -30,42 +30,42 @@ PROBLEM_LIMIT = 500
 OFF = "off"
 _SECTION = "performance.schedule"
 
-FindPlace = Callable[[], Place]
+FindPlace = Callable[[], Workspace]
 """Gives the place with its settings as they are now."""
 
 
 def begun(job: str, now_us: int) -> JobRun:
     """The run of a job that begins now, in this process."""
-    return JobRun(fresh_uid(now_us), job, host_name() or "", os.getpid(), now_us, None, store.RUNNING, "{}", None)
+    return JobRun(fresh_uid(now_us), job, host_name() or "", os.getpid(), now_us, None, job_writes.RUNNING, "{}", None)
 
 
-def run_job(job: Job, database: Database, find_place: FindPlace, now: Now) -> JobRun:
+def run_job(job: Job, database: Database, find_workspace: FindPlace, now: Now) -> JobRun:
     """Run one round of a job, and write it down; what became of it. Raises DatabaseError where the beginning cannot be
     written, and then nothing was done."""
     run = begun(job.name, now())
     with database.write() as connection:
-        store.begin(connection, run)
-    done = _round(job, find_place, now, run)
+        job_writes.begin(connection, run)
+    done = _round(job, find_workspace, now, run)
     try:
         with database.write() as connection:
-            store.finish(connection, done)
+            job_writes.finish(connection, done)
     except DatabaseError as error:
         logger.error("%s: the end of the run could not be written down: %s", job.name, error)  # noqa: TRY400
     return done
 
 
-def _round(job: Job, find_place: FindPlace, now: Now, run: JobRun) -> JobRun:
-    outcome, counts, problem = store.OK, "{}", None
+def _round(job: Job, find_workspace: FindPlace, now: Now, run: JobRun) -> JobRun:
+    outcome, counts, problem = job_writes.OK, "{}", None
     try:
-        found = job.run(find_place(), now)
+        found = job.run(find_workspace(), now)
         counts = json.dumps(dict(found.counts))
         problem = "; ".join(found.remarks)[:PROBLEM_LIMIT] or None
     except ClaudeForceError as error:
-        outcome, problem = store.FAILED, str(error)[:PROBLEM_LIMIT]
+        outcome, problem = job_writes.FAILED, str(error)[:PROBLEM_LIMIT]
     except Exception as error:
         # One job that breaks must not stop the others.
         logger.exception("%s: unexpected", job.name)
-        outcome, problem = store.FAILED, f"unexpected: {type(error).__name__}: {error}"[:PROBLEM_LIMIT]
+        outcome, problem = job_writes.FAILED, f"unexpected: {type(error).__name__}: {error}"[:PROBLEM_LIMIT]
     _log(job.name, outcome, counts, problem)
     return run._replace(finished_us=now(), outcome=outcome, counts=counts, problem=problem)
 
@@ -76,7 +76,7 @@ _logged: dict[str, str | None] = {}
 
 def _log(job: str, outcome: str, counts: str, problem: str | None) -> None:
     if problem and problem != _logged.get(job):
-        level = logging.ERROR if outcome == store.FAILED else logging.WARNING
+        level = logging.ERROR if outcome == job_writes.FAILED else logging.WARNING
         logger.log(level, "%s: %s", job, for_terminal(problem))
     elif not problem and _logged.get(job):
         logger.info("%s: well again", job)
@@ -84,9 +84,9 @@ def _log(job: str, outcome: str, counts: str, problem: str | None) -> None:
     _logged[job] = problem
 
 
-def intervals(place: Place) -> dict[str, int | None]:
+def intervals(workspace: Workspace) -> dict[str, int | None]:
     """How often each job runs, in microseconds; None where it is off. Raises SettingsError."""
-    settings = place.settings
+    settings = workspace.settings
     problems = problems_of(settings.schedule)
     if problems:
         raise SettingsError("; ".join(problems))

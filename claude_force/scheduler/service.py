@@ -22,11 +22,11 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from claude_force.clock import SECOND_US, moment_of, now_us
+from claude_force.clock import SECOND_US, now_us, to_datetime
 from claude_force.database.contract import Database
-from claude_force.database.queries import jobs as query
-from claude_force.database.workspace import Place
-from claude_force.database.writes import jobs as store
+from claude_force.database.queries import jobs as job_queries
+from claude_force.database.workspace import Workspace
+from claude_force.database.writes import jobs as job_writes
 from claude_force.errors import ClaudeForceError, DatabaseError, SchedulerError
 from claude_force.scheduler.http_endpoint import metrics_page
 from claude_force.scheduler.jobs import JOBS, load
@@ -48,32 +48,32 @@ _JUMP_S = 60.0
 """A clock that moved so much against the steady one was set, or slept."""
 
 
-def serve(place: Place, find_place: FindPlace) -> None:
+def serve(workspace: Workspace, find_workspace: FindPlace) -> None:
     """Run the jobs until SIGTERM or an interrupt, then finish those in hand. Raises SchedulerError where the database
     has a scheduler already, SettingsError for a schedule that cannot be, DatabaseError."""
     stop = threading.Event()
     with _stopped_by_signals(stop):
         # Again where the lock was lost with the connection to a server that was restarted.
         while not stop.is_set():
-            with place.database.sole(SCHEDULER) as is_sole:
-                if not is_sole:
-                    raise SchedulerError(_taken_by(place.database))
-                _serve_alone(place.database, find_place, intervals(find_place()), stop)
+            with workspace.database.try_exclusive(SCHEDULER) as is_exclusive:
+                if not is_exclusive:
+                    raise SchedulerError(_taken_by(workspace.database))
+                _serve_alone(workspace.database, find_workspace, intervals(find_workspace()), stop)
 
 
 def _serve_alone(
-    database: Database, find_place: FindPlace, every_us: dict[str, int | None], stop: threading.Event
+    database: Database, find_workspace: FindPlace, every_us: dict[str, int | None], stop: threading.Event
 ) -> None:
-    service = _Service(database, find_place, every_us)
-    with metrics_page(find_place) as served:
+    service = _Service(database, find_workspace, every_us)
+    with metrics_page(find_workspace) as served:
         me = begun(SCHEDULER, now_us())._replace(counts=json.dumps(served.counts), problem=served.problem)
         with database.write() as connection:
-            store.interrupt(connection, me.host, me.started_us)
-            store.begin(connection, me)
+            job_writes.interrupt(connection, me.host, me.started_us)
+            job_writes.begin(connection, me)
         logger.info("running, pid %d, database %s", me.pid, database.name)
         service.run_until(stop)
     with database.write() as connection:
-        store.finish(connection, me._replace(finished_us=now_us(), outcome=store.OK))
+        job_writes.finish(connection, me._replace(finished_us=now_us(), outcome=job_writes.OK))
     logger.info("stopped" if stop.is_set() else "the lock on the database was lost; taking it again")
     if service.in_hand and stop.is_set():
         # Threads that hang would keep the process; what they were doing is undone or done again.
@@ -101,9 +101,9 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 class _Service:
     """The jobs of one database at their times. `in_hand` are the names of those that run now."""
 
-    def __init__(self, database: Database, find_place: FindPlace, every_us: dict[str, int | None]) -> None:
+    def __init__(self, database: Database, find_workspace: FindPlace, every_us: dict[str, int | None]) -> None:
         self._database = database
-        self._find_place = find_place
+        self._find_place = find_workspace
         self._every_us = {name: every for name, every in every_us.items() if every is not None}
         self._changed = threading.Condition()
         self.in_hand: set[str] = set()
@@ -144,7 +144,7 @@ class _Service:
     def _has_lost_lock(self) -> bool:
         """Whether another one could take the lock, which this one believes to have."""
         try:
-            with self._database.sole(SCHEDULER) as is_free:
+            with self._database.try_exclusive(SCHEDULER) as is_free:
                 return is_free
         except DatabaseError:
             # A server that is away gives it to nobody.
@@ -154,10 +154,10 @@ class _Service:
         """When a job is due: an interval after it began last, and at once where that is over or lies ahead of a clock
         that was set back."""
         with self._database.read() as connection:
-            last = query.last_run(connection, name)
+            last = job_queries.last_run(connection, name)
         at_us, every_us = now_us(), self._every_us[name]
         due_us = at_us if last is None else last.started_us + every_us
-        return moment_of(due_us if at_us <= due_us <= at_us + every_us else at_us, UTC)
+        return to_datetime(due_us if at_us <= due_us <= at_us + every_us else at_us, UTC)
 
     def _catch_up(self) -> None:
         logger.info("the clock was set, or the machine slept; due jobs run now")

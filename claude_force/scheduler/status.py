@@ -8,9 +8,9 @@ from typing import Any
 
 from claude_force.clock import DAY_US, SECOND_US, format_instant, local_zone
 from claude_force.database.contract import Connection
-from claude_force.database.queries import jobs as query
+from claude_force.database.queries import jobs as job_queries
 from claude_force.database.rows.jobs import JobRun
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.database.writes.jobs import FAILED, INTERRUPTED
 from claude_force.scheduler.jobs import jobs_at
 from claude_force.scheduler.process import is_running, running_instance
@@ -104,30 +104,30 @@ def _job_dict(job: JobReport) -> dict[str, Any]:
     }
 
 
-def report_of(place: Place, now_us: int) -> SchedulerReport:
+def report_of(workspace: Workspace, now_us: int) -> SchedulerReport:
     """What the scheduler of a place is doing now. Raises SettingsError for a schedule that cannot be."""
-    runs_now = is_running(place.database)
-    jobs = jobs_of(place, now_us, runs_now=runs_now)
-    instance = running_instance(place.database) if runs_now else None
-    return SchedulerReport(place.database.name, runs_now, instance, jobs, now_us)
+    runs_now = is_running(workspace.database)
+    jobs = jobs_of(workspace, now_us, runs_now=runs_now)
+    instance = running_instance(workspace.database) if runs_now else None
+    return SchedulerReport(workspace.database.name, runs_now, instance, jobs, now_us)
 
 
-def jobs_of(place: Place, now_us: int, *, runs_now: bool) -> list[JobReport]:
+def jobs_of(workspace: Workspace, now_us: int, *, runs_now: bool) -> list[JobReport]:
     """The jobs of a place, which may or may not have a scheduler now; those of exporters as far as they are configured.
     Raises SettingsError for a schedule that cannot be."""
-    every = intervals(place)
-    with place.database.read() as connection:
-        return [_report(connection, name, every[name], now_us, runs_now=runs_now) for name in jobs_at(place)]
+    every = intervals(workspace)
+    with workspace.database.read() as connection:
+        return [_report(connection, name, every[name], now_us, runs_now=runs_now) for name in jobs_at(workspace)]
 
 
 def _report(connection: Connection, name: str, every_us: int | None, now_us: int, *, runs_now: bool) -> JobReport:
-    last = query.last_run(connection, name)
-    runs = query.runs(connection, name, now_us - FAILURES_SINCE_US)
+    last = job_queries.last_run(connection, name)
+    runs = job_queries.runs(connection, name, now_us - FAILURES_SINCE_US)
     failures = sum(run.outcome in (FAILED, INTERRUPTED) for run in runs)
     next_us = _next(every_us, last, now_us) if runs_now else None
     # A round that is in hand is not late.
     late_us = max(now_us - next_us, 0) if next_us and not (last and last.finished_us is None) else 0
-    return JobReport(name, every_us, last, query.last_over(connection, name), next_us, late_us, failures)
+    return JobReport(name, every_us, last, job_queries.last_over(connection, name), next_us, late_us, failures)
 
 
 def _next(every_us: int | None, last: JobRun | None, now_us: int) -> int | None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.errors import OutputError, SchedulerError
 from claude_force.files import make_folder, replacing
 from claude_force.settings.home import user_folder
@@ -25,16 +25,16 @@ class Unit(NamedTuple):
     command: str
 
 
-def unit_of(place: Place, location: str | None, platform: str) -> Unit:
+def unit_of(workspace: Workspace, location: str | None, platform: str) -> Unit:
     """The unit for a platform (as `sys.platform` names it). Raises SchedulerError where there is none, and for a
     database URL with a password, which a unit would show to others."""
     if location and without_password(location) != location:
         raise SchedulerError("a unit would show the password of the database: put it into ~/.pgpass, not into the URL")
-    named = ["--db", location if "://" in location else place.location] if location else []
+    named = ["--db", location if "://" in location else workspace.location] if location else []
     command = [sys.executable, "-m", "claude_force", "scheduler", "start", "--foreground", *named]
-    folder = str(place.home.folder.parent)
+    folder = str(workspace.home.folder.parent)
     if platform == "darwin":
-        return _agent(command, folder, place)
+        return _agent(command, folder, workspace)
     if platform.startswith("linux"):
         return _systemd(command, folder)
     raise SchedulerError(f"no unit for {platform}; have this run at login: {' '.join(command)}")
@@ -73,14 +73,14 @@ def _specifiers(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _agent(command: list[str], folder: str, place: Place) -> Unit:
+def _agent(command: list[str], folder: str, workspace: Workspace) -> Unit:
     content = {
         "Label": _LABEL,
         "ProgramArguments": command,
         "WorkingDirectory": folder,
         "RunAtLoad": True,
         "KeepAlive": {"SuccessfulExit": False},
-        "StandardErrorPath": str(place.data_folder / "scheduler.log"),
+        "StandardErrorPath": str(workspace.data_folder / "scheduler.log"),
     }
     path = user_folder() / "Library" / "LaunchAgents" / f"{_LABEL}.plist"
     return Unit(plistlib.dumps(content).decode(), path, f"launchctl load -w {path}")

@@ -13,10 +13,10 @@ from rich.cells import cell_len
 
 from claude_force import clock
 from claude_force.database.open import open_database
-from claude_force.database.queries import alerts as query
+from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import WAITING, Delivery
 from claude_force.database.writes import Store
-from claude_force.database.writes import alerts as store_alerts
+from claude_force.database.writes import alerts as alert_writes
 from claude_force.executions.record import fresh_uid
 from tests.builders import a_notice, an_execution
 from tests.conftest import Run
@@ -188,20 +188,29 @@ def test_a_check_for_one_channel(run: Run, home: Path) -> None:
 
 def test_a_check_for_one_channel_leaves_what_others_wait_for(run: Run, home: Path) -> None:
     """What waits for another channel is neither sent nor put off."""
-    notice = a_notice()
+    notification = a_notice()
     with scripted() as server, scripted() as other:
         configure(home, {"mine": FAILURES}, {"other": {"type": "webhook", "url": other.url}})
         fill(home, success=True)
         now_us = clock.now_us()
         waiting = Delivery(
-            fresh_uid(now_us), "batch", "other", notice.episode, "trigger", notice.to_json(), WAITING, 0, now_us, now_us
+            fresh_uid(now_us),
+            "batch",
+            "other",
+            notification.episode,
+            "trigger",
+            notification.to_json(),
+            WAITING,
+            0,
+            now_us,
+            now_us,
         )
         with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
             with database.write() as connection:
-                store_alerts.add_deliveries(connection, [waiting])
+                alert_writes.add_deliveries(connection, [waiting])
             done = run("alerts", "check", "--channel", "slack", env=slack(server))
             with database.read() as connection:
-                (found,) = query.of_episode(connection, notice.episode)
+                (found,) = alert_queries.of_episode(connection, notification.episode)
         assert (done.returncode, found, other.requests) == (0, waiting, [])
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 
 from claude_force.clock import DAY_US, HOUR_US, month_of
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.archive import archive_folder, archive_once, read_archive
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
 from claude_force.errors import ArchiveError
 from claude_force.executions.record import ExecutionMetrics, fresh_uid, to_row
@@ -70,14 +69,14 @@ def own(metrics: Path) -> Database:
 def assert_sound(database: Database, expected: int) -> None:
     """All sums agree and so many executions are counted."""
     with database.read() as connection:
-        assert proof.differences(connection) == []
-        assert query.totals(connection, Filter()).executions == expected
+        assert verify_rollups.differences(connection) == []
+        assert queries.totals(connection, Filter()).executions == expected
 
 
 def archived(database: Database) -> int:
     """How many executions are archived."""
     with database.read() as connection:
-        return query.archived(connection, Filter()).executions
+        return queries.archived(connection, Filter()).executions
 
 
 # What a person sees
@@ -101,7 +100,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(run: Run, own: Databas
 def query_stored(database: Database) -> int:
     """How many executions are stored."""
     with database.read() as connection:
-        return query.stored(connection)
+        return queries.stored(connection)
 
 
 def test_archiving_says_what_it_did_and_how_to_undo_it(run: Run, own: Database, metrics: Path) -> None:
@@ -298,7 +297,7 @@ def test_a_damaged_archive_stops_its_month_alone(
     assert january.read_bytes() == damaged
     assert sorted(path.name for path in january.parent.iterdir()) == ["2025-01.jsonl.gz", "2025-02.jsonl.gz"]
     with own.read() as connection:
-        assert query.totals(connection, Filter(workflows=("flow-1",))).executions == 10
+        assert queries.totals(connection, Filter(workflows=("flow-1",))).executions == 10
     assert_sound(own, 700)
     january.unlink()
     assert run("archive").returncode == 0
@@ -400,7 +399,7 @@ def test_what_changes_while_it_is_archived_stays(database: Database, tmp_path: P
     assert (archived(database), query_stored(database)) == (291, 0)
     assert_sound(database, 291)
     with database.read() as connection:
-        assert query.totals(connection, Filter(Window(None, executions[5].timestamp_us + HOUR_US))).cost_nanousd > 5
+        assert queries.totals(connection, Filter(Window(None, executions[5].timestamp_us + HOUR_US))).cost_nanousd > 5
     # What was deleted after it was written is in the file, and nobody knows it here.
     rows = list(read_archive(tmp_path / "archive" / "2025-01.jsonl.gz"))
     assert len(rows) == 301

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from claude_force.clock import DAY_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.archive import AT_ONCE, archive_once, read_archive
 from claude_force.database.contract import Database
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
 from tests.archives import archived_lines, stored_lines
 from tests.builders import an_execution
@@ -72,8 +71,8 @@ def start(location: str, folder: Path, how: str) -> subprocess.Popen[str]:
 def assert_nothing_lost(database: Database, folder: Path, before: list[bytes]) -> None:
     """Each execution is stored, or archived and then in a file with its name; never both. Every sum agrees."""
     with database.read() as connection:
-        assert proof.differences(connection) == []
-        assert query.totals(connection, Filter()).executions == sum(MONTHS)
+        assert verify_rollups.differences(connection) == []
+        assert queries.totals(connection, Filter()).executions == sum(MONTHS)
         (listed,) = connection.fetch("SELECT COUNT(*) FROM archived")
     archived = archived_lines(database, folder)
     assert Counter([*archived, *stored_lines(database)]) == Counter(before)

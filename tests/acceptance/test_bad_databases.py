@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
@@ -149,7 +149,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], complaint: str) -> No
 def agents(place: Path | str) -> Counter[str]:
     """How many executions of each agent are stored."""
     database = open_database(str(place))
-    found = Counter(record.agent_name for record in query.iterate(database, Filter()))
+    found = Counter(record.agent_name for record in queries.iterate(database, Filter()))
     database.close()
     return found
 

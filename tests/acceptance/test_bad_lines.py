@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from claude_force.clock import instant_formatter
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.executions.jsonl.codec import columns_of
@@ -89,7 +89,7 @@ def stored(home: Path) -> list[dict[str, Any]]:
     """The executions in the database, oldest first, their times in UTC."""
     database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
     format_time = instant_formatter(UTC)
-    found = [columns_of(row, format_time) for row in query.iterate_rows(database, Filter())]
+    found = [columns_of(row, format_time) for row in queries.iterate_rows(database, Filter())]
     database.close()
     return found
 

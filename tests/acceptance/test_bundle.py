@@ -15,8 +15,7 @@ from claude_force.database.queries.table_sizes import TABLES
 from claude_force.database.rows.alerts import FAILED as UNDELIVERED
 from claude_force.database.rows.alerts import Delivery, Silence
 from claude_force.database.rows.jobs import JobRun
-from claude_force.database.writes import Store, alerts, jobs
-from claude_force.database.writes import export_queue as exporting
+from claude_force.database.writes import Store, alerts, export_queue, jobs
 from claude_force.database.writes.jobs import FAILED
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import Run
@@ -74,7 +73,7 @@ def fill(location: str) -> None:
         )
         alerts.add_deliveries(connection, [Delivery(*delivery, None, marked("receipt"), said)])
         alerts.silence(connection, Silence(marked("rule"), NOON_US, NOON_US, said))
-        exporting.begin(connection, "prometheus", marked("destination"), NOON_US, None)
+        export_queue.begin(connection, "prometheus", marked("destination"), NOON_US, None)
     database.close()
 
 

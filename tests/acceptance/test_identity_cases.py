@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
@@ -94,7 +94,7 @@ def check_variants(cases: Sequence[Case], tmp_path: Path) -> None:
             assert passes.over(folder / "projects").problems == []
         found = Counter(map(tokens_of, passes.rows()))
         with database.read() as connection:
-            assert query.totals(connection, Filter()).executions == found.total()
+            assert queries.totals(connection, Filter()).executions == found.total()
         if found != Counter(case.responses):
             missing, more = Counter(case.responses) - found, found - Counter(case.responses)
             wrong[case.name] = f"missing {dict(missing)}, too many {dict(more)}"

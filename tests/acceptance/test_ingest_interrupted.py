@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.rows.cursor import Cursor
-from claude_force.database.writes import Store, TakenIn
+from claude_force.database.writes import IngestResult, Store
 from claude_force.errors import DatabaseBusy
-from claude_force.executions.deduplication import ReportedUsage, Sighting
+from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.record import CLAUDE_CODE, Row
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
@@ -44,11 +44,11 @@ class FailingStore(Store):
         if self.calls < 0:
             raise DatabaseBusy("locked")
 
-    def take_in(
-        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
-    ) -> TakenIn:
+    def ingest(
+        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+    ) -> IngestResult:
         self._count_down()
-        return super().take_in(sightings, cursors, reports)
+        return super().ingest(observations, cursors, reports)
 
     def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._count_down()
@@ -67,7 +67,7 @@ def read_transcripts(store: Store, folder: Path) -> None:
 def count_of(database: Database) -> int:
     """How many executions there are."""
     with database.read() as connection:
-        return query.totals(connection, Filter()).executions
+        return queries.totals(connection, Filter()).executions
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2])
@@ -125,11 +125,11 @@ class RewritingStore(Store):
             self._path.write_bytes(self._content)
             self._content = b""
 
-    def take_in(
-        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
-    ) -> TakenIn:
+    def ingest(
+        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+    ) -> IngestResult:
         self._rewrite()
-        return super().take_in(sightings, cursors, reports)
+        return super().ingest(observations, cursors, reports)
 
     def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._rewrite()
@@ -153,7 +153,7 @@ def test_executions_that_are_cut_off_while_they_are_read_are_read_anew(database:
     assert "while it was read" in str(reports[0].problems)
     assert [report.rejected for report in reports] == [0, 0]
     with database.read() as connection:
-        agents = query.totals_by(connection, Filter(), "agent_name")
+        agents = queries.totals_by(connection, Filter(), "agent_name")
     assert {name: found.executions for (name,), found in agents.items()} == {"old": BATCH, "new": 2 * BATCH}
 
 
@@ -213,7 +213,7 @@ def test_absurd_numbers_beside_a_usage_stop_nothing(
     put(main_file(tmp_path / "projects", SESSION), talk.lines)
     store = Store(database)
     read_transcripts(store, tmp_path / "projects")
-    ingest.settle(store, None, {"a1"}, NOW_US)
+    ingest.apply_reported_usage(store, None, {"a1"}, NOW_US)
     assert count_of(database) == 1
 
 

@@ -18,9 +18,9 @@ from claude_force.clock import DAY_US, HOUR_US, now_us
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.rows.jobs import JobRun
-from claude_force.database.workspace import Place, place_at
+from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.database.writes import Store
-from claude_force.database.writes import jobs as store
+from claude_force.database.writes import jobs as job_writes
 from claude_force.scheduler.http_endpoint import metrics_page
 from claude_force.scheduler.jobs import JOBS
 from claude_force.settings.home import find_home
@@ -43,16 +43,16 @@ def served(location: str, home: Path, **section: Any) -> Iterator[Page]:
     """The page of a place, asked by path."""
     port = unused_port()
     configure(home, metrics_port=port, **section)
-    opened: list[Place] = []
+    opened: list[Workspace] = []
 
-    def find_place() -> Place:
-        opened.append(place_at(find_home(), location)[0])
+    def find_workspace() -> Workspace:
+        opened.append(workspace_at(find_home(), location)[0])
         return opened[-1]
 
-    with metrics_page(find_place):
+    with metrics_page(find_workspace):
         yield lambda path, *arguments, **options: fetch(port, path, *arguments, **options)
-    for place in opened:
-        place.database.close()
+    for workspace in opened:
+        workspace.database.close()
 
 
 def test_metrics_are_the_store_as_it_is(location: str, home: Path, database: Database) -> None:
@@ -121,9 +121,9 @@ def test_a_slow_reader_holds_up_nobody(home: Path, tmp_path: Path) -> None:
     """Connections that say nothing do not keep others from an answer, nor the end."""
     port = unused_port()
     configure(home, metrics_port=port)
-    place = place_at(find_home(), str(tmp_path / "m.db"))[0]
+    workspace = workspace_at(find_home(), str(tmp_path / "m.db"))[0]
     silent: list[socket.socket] = []
-    with metrics_page(lambda: place):
+    with metrics_page(lambda: workspace):
         silent += [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         assert fetch(port, "/metrics")[0] == 200
     for connection in silent:
@@ -135,8 +135,8 @@ def test_a_port_in_use_is_logged(home: Path, tmp_path: Path, caplog: pytest.LogC
     with socket.create_server(("127.0.0.1", 0)) as other, caplog.at_level(logging.ERROR):
         port = other.getsockname()[1]
         configure(home, metrics_port=port)
-        place = place_at(find_home(), str(tmp_path / "m.db"))[0]
-        with metrics_page(lambda: place) as served:
+        workspace = workspace_at(find_home(), str(tmp_path / "m.db"))[0]
+        with metrics_page(lambda: workspace) as served:
             assert f"no /metrics: port {port} of 127.0.0.1: Address already in use" in caplog.text
             assert (served.counts, served.problem) == ({}, caplog.messages[0])
 
@@ -189,7 +189,7 @@ def test_health_is_that_of_the_jobs(
     database = open_database(str(tmp_path / "m.db"))
     with database.write() as connection:
         for run in runs():
-            store.begin(connection, run)
+            job_writes.begin(connection, run)
     with served(database.name, home, schedule={"archive": "off"}) as page:
         status, content_type, text = page("/healthz")
     database.close()

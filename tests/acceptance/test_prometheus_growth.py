@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from claude_force.clock import HOUR_US, instant_of
+from claude_force.clock import HOUR_US, to_instant
 from claude_force.exporters.metrics import read
 from claude_force.exporters.prometheus.text_format import encode
 from tests.monitoring import Samples, samples_of
@@ -45,5 +45,5 @@ def test_no_counter_falls_while_a_transcript_grows(passes: Passes, tmp_path: Pat
 
 def counters(passes: Passes, now: datetime) -> Samples:
     """What accumulates, as it is told at a moment."""
-    found = samples_of(encode(read(passes.store.database, instant_of(now), HOUR_US)).decode())
+    found = samples_of(encode(read(passes.store.database, to_instant(now), HOUR_US)).decode())
     return {key: value for key, value in found.items() if key[0].endswith(("_total", "_bucket", "_sum", "_count"))}

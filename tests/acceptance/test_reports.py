@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from claude_force.clock import HOUR_US, SECOND_US, now_us
+from claude_force.clock import HOUR_US, MINUTE_US, now_us
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics
@@ -18,7 +18,6 @@ from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 
 SESSIONS = ("1b2c3d4e-0000-4000-8000-000000000001", "9f8e7d6c-0000-4000-8000-000000000002")
-MINUTE_US = 60 * SECOND_US
 
 
 def a_response(**changes: Any) -> ExecutionMetrics:

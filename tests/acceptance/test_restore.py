@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.open import open_database
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.restore import restore
 from claude_force.database.writes import Store
 from claude_force.errors import DatabaseBusy
@@ -135,8 +134,8 @@ def stored(path: Path) -> dict[str, int]:
     database = open_database(str(path))
     assert database.check_integrity() == []
     with database.read() as connection:
-        assert proof.differences(connection) == []
-        found = query.totals_by(connection, Filter(), "agent_name")
+        assert verify_rollups.differences(connection) == []
+        found = queries.totals_by(connection, Filter(), "agent_name")
     database.close()
     return {str(agent): totals.executions for (agent,), totals in found.items()}
 
@@ -434,7 +433,7 @@ def test_a_backup_under_load_holds_what_was_stored_before_it_began(place: Path, 
     assert run("db", "restore", "loaded.db", "--yes").returncode == 0
     assert stored(place)["saved"] == SAVED
     database = open_database(str(place))
-    held = {record.uid for record in query.iterate(database, Filter())}
+    held = {record.uid for record in queries.iterate(database, Filter())}
     database.close()
     for path, number in zip(told, before, strict=True):
         is_held = [uid in held for uid in lines(path)]
@@ -462,7 +461,7 @@ def test_nothing_is_lost_between_restores_and_those_who_record(place: Path, home
     for path in [place, *place.parent.glob("metrics.db.replaced-*")]:
         stored(path)
         database = open_database(str(path))
-        held |= {record.uid for record in query.iterate(database, Filter())}
+        held |= {record.uid for record in queries.iterate(database, Filter())}
         database.close()
     assert {uid for path in told for uid in lines(path)} <= held
 

@@ -17,11 +17,11 @@ import pytest
 from claude_force.clock import DAY_US, HOUR_US, now_us
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import jobs as query
+from claude_force.database.queries import jobs as job_queries
 from claude_force.database.rows.jobs import JobRun
-from claude_force.database.workspace import Place, place_at
+from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.database.writes import Store
-from claude_force.database.writes import jobs as store
+from claude_force.database.writes import jobs as job_writes
 from claude_force.errors import SchedulerError
 from claude_force.scheduler.jobs import JOBS
 from claude_force.scheduler.unit_files import unit_of
@@ -51,7 +51,7 @@ def keep(database: Database, *runs: JobRun) -> None:
     """Have some runs in the past."""
     with database.write() as connection:
         for run in runs:
-            store.begin(connection, run)
+            job_writes.begin(connection, run)
 
 
 def all_done(database: Database) -> bool:
@@ -106,9 +106,9 @@ def test_after_a_kill_another_takes_over(database: Database, location: str, home
     with scheduler(location, home) as second:
         eventually(lambda: is_up(database, second))
         with database.read() as connection:
-            outcomes = [run.outcome for run in query.runs(connection, "scheduler", 0)]
+            outcomes = [run.outcome for run in job_queries.runs(connection, "scheduler", 0)]
             assert outcomes == ["running", "interrupted"]
-            assert "running" not in [run.outcome for run in query.runs(connection, "ingest", 0)[1:]]
+            assert "running" not in [run.outcome for run in job_queries.runs(connection, "ingest", 0)[1:]]
 
 
 def test_a_job_that_was_due_runs_once_at_the_start(lite: Database, home: Path) -> None:
@@ -123,9 +123,9 @@ def test_a_job_that_was_due_runs_once_at_the_start(lite: Database, home: Path) -
         eventually(lambda: last(lite, "alerts") and last(lite, "ingest"))
         eventually(lambda: (run := last(lite, "maintenance")) and run.started_us >= at_us)
         with lite.read() as connection:
-            runs = {job: len(query.runs(connection, job, 0)) for job in ("maintenance", "baseline")}
+            runs = {job: len(job_queries.runs(connection, job, 0)) for job in ("maintenance", "baseline")}
             # One that is dated in the future, by a clock that was wrong, does not hold its job back.
-            eventually(lambda: len(query.runs(connection, "archive", at_us - DAY_US)) == 2 or None)
+            eventually(lambda: len(job_queries.runs(connection, "archive", at_us - DAY_US)) == 2 or None)
     assert runs == {"maintenance": 2, "baseline": 1}
 
 
@@ -160,7 +160,7 @@ def test_a_job_that_fails_does_not_stop_the_others(lite: Database, home: Path) -
 def failures(database: Database, job: str) -> list[JobRun]:
     """The runs of a job that failed."""
     with database.read() as connection:
-        return [run for run in query.runs(connection, job, 0) if run.outcome == "failed"]
+        return [run for run in job_queries.runs(connection, job, 0) if run.outcome == "failed"]
 
 
 def test_settings_are_read_at_every_round(lite: Database, home: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_damaged_database_costs_no_good_backup(lite: Database, run: Run, home:
     """When the copy does not pass its check the job fails, and every backup stays."""
     configure(home, backups_kept=1)
     Store(lite).add([an_execution() for _ in range(2000)])
-    lite.tidy()
+    lite.optimize()
     lite.close()
     folder = home / ".claude" / "metrics" / "backups"
     folder.mkdir(parents=True)
@@ -363,8 +363,8 @@ def test_an_unknown_job_is_wrong_usage(run: Run) -> None:
     assert "maintenance" in done.stderr
 
 
-def a_place(home: Path) -> Place:
-    return place_at(find_home(home), None)[0]
+def a_place(home: Path) -> Workspace:
+    return workspace_at(find_home(home), None)[0]
 
 
 def test_the_systemd_unit_starts_this_program(run: Run, home: Path) -> None:
@@ -414,11 +414,11 @@ _ROUNDS = """
 import sys
 from claude_force.clock import now_us
 from claude_force.scheduler.jobs import JOBS, load
-from claude_force.database.workspace import place_at
+from claude_force.database.workspace import workspace_at
 from claude_force.settings.home import find_home
 from claude_force.database.writes import jobs
 
-place, _ = place_at(find_home(), None)
+place, _ = workspace_at(find_home(), None)
 names = [name for name, job in JOBS.items() if job.exporter in (None, "prometheus")]
 for name in names:
     load(JOBS[name])

@@ -12,21 +12,20 @@ from typing import Any
 
 import pytest
 
-from claude_force.alerts.evaluation import Evaluation, Told, evaluate, gone, judge, measure_all
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.evaluation import Evaluation, NotificationContext, evaluate, gone, judge, measure_all
+from claude_force.alerts.notification import Notification
 from claude_force.alerts.rules import Rule, load_rules
-from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.clock import DAY_US, HOUR_US, MINUTE_US
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import alerts as query
+from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import DELIVERED, FAILED, AlertRow, Delivery, EventRow, Silence
 from claude_force.database.writes import Store
-from claude_force.database.writes import alerts as store_alerts
+from claude_force.database.writes import alerts as alert_writes
 from tests.builders import NOON_US, an_execution
 
-MINUTE_US = 60 * SECOND_US
-TOLD = Told({"a": True, "b": False}, "metrics.db", "build-7")
-NOBODY = Told({}, "metrics.db", "build-7")
+TOLD = NotificationContext({"a": True, "b": False}, "metrics.db", "build-7")
+NOBODY = NotificationContext({}, "metrics.db", "build-7")
 
 FAILURES = {"metric": "failed_executions", "operator": ">", "threshold": 0, "window": "1h", "keep_firing_for": "0s"}
 """Fires of one failure, and is over an hour later."""
@@ -40,7 +39,7 @@ HOSTILE = (
 class Keeper:
     """Evaluates a configuration against a database, and reads what is kept."""
 
-    def __init__(self, database: Database, told: Told = TOLD) -> None:
+    def __init__(self, database: Database, told: NotificationContext = TOLD) -> None:
         self.database = database
         self.told = told
 
@@ -50,7 +49,7 @@ class Keeper:
             [an_execution(timestamp_us=at_us, agent_name=agent, success=False) for _ in range(count)]
         )
 
-    def evaluate(self, now_us: int, told: Told | None = None, **configured: Any) -> Evaluation:
+    def evaluate(self, now_us: int, told: NotificationContext | None = None, **configured: Any) -> Evaluation:
         """Evaluate as the scheduler does: what is no longer configured ends."""
         rules, problems = load_rules({name.replace("_", "-"): value for name, value in configured.items()})
         with self.database.read() as connection:
@@ -70,19 +69,19 @@ class Keeper:
     def rows(self) -> list[AlertRow]:
         """Every kept alert."""
         with self.database.read() as connection:
-            return query.alerts(connection)
+            return alert_queries.alerts(connection)
 
     @property
     def events(self) -> list[EventRow]:
         """Every transition, the newest first."""
         with self.database.read() as connection:
-            return query.events(connection, 0, 1000)
+            return alert_queries.events(connection, 0, 1000)
 
     @property
     def waiting(self) -> list[Delivery]:
         """What waits to be said, in its order."""
         with self.database.read() as connection:
-            return query.with_fate(connection, "waiting")
+            return alert_queries.with_fate(connection, "waiting")
 
     @property
     def said(self) -> list[tuple[str, str]]:
@@ -92,9 +91,9 @@ class Keeper:
     def deliver(self, at_us: int, *channels: str, fate: Any = DELIVERED) -> None:
         """Say that what waits was delivered."""
         with self.database.write() as connection:
-            for delivery in query.with_fate(connection, "waiting"):
+            for delivery in alert_queries.with_fate(connection, "waiting"):
                 if delivery.channel in (channels or ("a", "b")):
-                    store_alerts.finish(connection, delivery.delivery_id, fate, at_us, None)
+                    alert_writes.finish(connection, delivery.delivery_id, fate, at_us, None)
 
     def everything(self) -> list[list[tuple[Any, ...]]]:
         """All rows of all tables of alerts."""
@@ -118,9 +117,14 @@ def test_what_begins_is_kept_and_told_in_one(keeper: Keeper) -> None:
     assert (row.state, row.value, row.samples, row.notified_us) == ("firing", 1.0, 1, NOON_US + 1)
     assert (event.before, event.after, event.at_us, event.episode) == ("ok", "firing", NOON_US + 1, row.episode)
     assert keeper.said == [("trigger", "a"), ("trigger", "b")]
-    notice = Notice.from_json(keeper.waiting[0].notice)
-    assert (notice.rule, notice.action, notice.began_us, notice.store) == ("mine", "trigger", NOON_US + 1, "metrics.db")
-    assert notice.summary == "Failed executions rose to 1 (threshold 0)"
+    notification = Notification.from_json(keeper.waiting[0].notice)
+    assert (notification.rule, notification.action, notification.began_us, notification.store) == (
+        "mine",
+        "trigger",
+        NOON_US + 1,
+        "metrics.db",
+    )
+    assert notification.summary == "Failed executions rose to 1 (threshold 0)"
 
 
 class Interrupted(Exception):
@@ -207,9 +211,9 @@ def test_a_rule_that_is_removed_while_it_fires(keeper: Keeper) -> None:
     keeper.deliver(NOON_US + 2)
     keeper.evaluate(NOON_US + 3)
     assert keeper.said == [("resolve", "a")]
-    notice = Notice.from_json(keeper.waiting[0].notice)
-    assert (notice.action, notice.summary) == ("resolve", "Failures: the rule was removed")
-    assert notice.episode == keeper.waiting[0].episode == keeper.events[0].episode
+    notification = Notification.from_json(keeper.waiting[0].notice)
+    assert (notification.action, notification.summary) == ("resolve", "Failures: the rule was removed")
+    assert notification.episode == keeper.waiting[0].episode == keeper.events[0].episode
     assert keeper.states == {("mine", "{}"): "resolved"}
     keeper.evaluate(NOON_US + 4)
     assert keeper.rows == []
@@ -226,7 +230,7 @@ def test_a_rule_that_is_removed_after_a_notice_that_cannot_be_read(keeper: Keepe
         connection.execute("UPDATE deliveries SET notice = '{}'")
     keeper.evaluate(NOON_US + 3)
     assert keeper.said == [("resolve", "a")]
-    assert Notice.from_json(keeper.waiting[0].notice).summary == "mine: the rule was removed"
+    assert Notification.from_json(keeper.waiting[0].notice).summary == "mine: the rule was removed"
 
 
 def test_a_rule_that_is_removed_untold(keeper: Keeper) -> None:
@@ -269,14 +273,14 @@ def test_a_silence(keeper: Keeper) -> None:
     beginning was, silence or not."""
     keeper.fail(NOON_US)
     with keeper.database.write() as connection:
-        store_alerts.silence(connection, Silence("mine", NOON_US + 10 * MINUTE_US, NOON_US))
+        alert_writes.silence(connection, Silence("mine", NOON_US + 10 * MINUTE_US, NOON_US))
     keeper.evaluate(NOON_US + 1, mine=FAILURES)
     assert (keeper.rows[0].state, keeper.rows[0].reason, keeper.said) == ("firing", "SILENCED", [])
     keeper.evaluate(NOON_US + 10 * MINUTE_US, mine=FAILURES)
     assert keeper.said == [("trigger", "a"), ("trigger", "b")]
     keeper.deliver(NOON_US + 10 * MINUTE_US)
     with keeper.database.write() as connection:
-        store_alerts.silence(connection, Silence("mine", NOON_US + DAY_US, NOON_US))
+        alert_writes.silence(connection, Silence("mine", NOON_US + DAY_US, NOON_US))
     keeper.evaluate(NOON_US + 9 * HOUR_US // 10, mine=FAILURES)
     keeper.evaluate(NOON_US + 2 * HOUR_US, mine=FAILURES)
     assert keeper.said == [("resolve", "a"), ("resolve", "b")]
@@ -286,11 +290,11 @@ def test_a_silence_that_ends_before_its_time(keeper: Keeper) -> None:
     """Unsilenced, a rule is told at the next evaluation."""
     keeper.fail(NOON_US)
     with keeper.database.write() as connection:
-        store_alerts.silence(connection, Silence("mine", NOON_US + DAY_US, NOON_US))
+        alert_writes.silence(connection, Silence("mine", NOON_US + DAY_US, NOON_US))
     keeper.evaluate(NOON_US + 1, mine=FAILURES)
     with keeper.database.write() as connection:
-        assert store_alerts.unsilence(connection, "mine")
-        assert not store_alerts.unsilence(connection, "mine")
+        assert alert_writes.unsilence(connection, "mine")
+        assert not alert_writes.unsilence(connection, "mine")
     keeper.evaluate(NOON_US + 2, mine=FAILURES)
     assert keeper.said == [("trigger", "a"), ("trigger", "b")]
 
@@ -357,7 +361,7 @@ def test_alerts_for_one_channel_are_apart(keeper: Keeper) -> None:
     keeper.evaluate(NOON_US + 3, mine=FAILURES)
     assert keeper.said == [("trigger", "a"), ("trigger", "b"), ("trigger", "b")]
     with keeper.database.write() as connection:
-        store_alerts.silence(connection, Silence("mine", NOON_US + 30 * DAY_US, NOON_US))
+        alert_writes.silence(connection, Silence("mine", NOON_US + 30 * DAY_US, NOON_US))
     keeper.evaluate_part(NOON_US + 4, [alone])
     assert [row.reason for row in keeper.rows if row.rule == "mine@b"] == ["SILENCED"]
 
@@ -397,8 +401,8 @@ def test_hostile_names_as_labels(keeper: Keeper) -> None:
     found = keeper.evaluate(NOON_US + 1, mine=rule)
     assert sorted(alert.labels["agent"] or "" for alert in found.firing) == sorted(HOSTILE)
     assert sorted(json.loads(row.labels)["agent"] for row in keeper.rows) == sorted(HOSTILE)
-    notices = [Notice.from_json(delivery.notice) for delivery in keeper.waiting if delivery.channel == "b"]
-    assert sorted(notice.labels["agent"] for notice in notices) == sorted(HOSTILE)
+    notices = [Notification.from_json(delivery.notice) for delivery in keeper.waiting if delivery.channel == "b"]
+    assert sorted(notification.labels["agent"] for notification in notices) == sorted(HOSTILE)
     keeper.deliver(NOON_US + 1)
     keeper.evaluate(NOON_US + 2 * HOUR_US, mine=rule)
     assert len(keeper.said) == 2 * len(HOSTILE)
@@ -410,7 +414,7 @@ def test_an_execution_without_a_project_has_a_label(keeper: Keeper) -> None:
     keeper.fail(NOON_US)
     keeper.evaluate(NOON_US + 1, mine=FAILURES | {"group_by": "project"})
     assert keeper.states == {("mine", '{"project": null}'): "firing"}
-    assert Notice.from_json(keeper.waiting[0].notice).labels == {"project": "unknown"}
+    assert Notification.from_json(keeper.waiting[0].notice).labels == {"project": "unknown"}
     keeper.evaluate(NOON_US + 2 * HOUR_US, mine=FAILURES | {"group_by": "project"})
     assert keeper.states == {("mine", '{"project": null}'): "resolved"}
 
@@ -456,5 +460,5 @@ def test_an_alert_that_many_groups_overtake_goes_on(keeper: Keeper) -> None:
 def test_a_name_that_is_no_text_of_the_machine_is_kept(keeper: Keeper) -> None:
     """A database in a folder whose name is not UTF-8 has alerts all the same."""
     keeper.fail(NOON_US)
-    keeper.evaluate(NOON_US + 1, Told({"a": True}, "/home/\udcff/metrics.db", "host"), mine=FAILURES)
-    assert Notice.from_json(keeper.waiting[0].notice).store == "/home/\udcff/metrics.db"
+    keeper.evaluate(NOON_US + 1, NotificationContext({"a": True}, "/home/\udcff/metrics.db", "host"), mine=FAILURES)
+    assert Notification.from_json(keeper.waiting[0].notice).store == "/home/\udcff/metrics.db"

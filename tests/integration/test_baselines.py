@@ -14,7 +14,7 @@ import pytest
 from claude_force.analytics.baselines import check, create, create_daily
 from claude_force.analytics.baselines.snapshots import GUIDE_KEYS, measure
 from claude_force.clock import DAY_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
@@ -68,9 +68,9 @@ def test_costs_and_durations_are_counted_as_their_rows_are(database: Database, s
     assert chosen.window.start_us is not None
     inside = [one for one in history if one.timestamp_us >= chosen.window.start_us]
     with database.read() as connection:
-        costs, durations = costs_by(connection, chosen), query.durations_by(connection, chosen)
+        costs, durations = costs_by(connection, chosen), queries.durations_by(connection, chosen)
         costs_by_agent = costs_by(connection, chosen, "agent_name")
-        durations_by_agent = query.durations_by(connection, chosen, "agent_name")
+        durations_by_agent = queries.durations_by(connection, chosen, "agent_name")
     assert costs[None] == bins_of(one.cost_nanousd // 1000 for one in inside if one.cost_nanousd is not None)
     assert durations[()] == bins_of(one.duration_us for one in inside if one.duration_us is not None)
     assert sum(costs_by_agent.values(), Counter()) == costs[None]

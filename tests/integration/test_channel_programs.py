@@ -100,8 +100,8 @@ def test_a_program_that_is_not_there_is_a_failure_that_stays(tmp_path: Path) -> 
 
 def test_notify_send_is_called_with_arguments() -> None:
     """After -- nothing is an option; markup and backslashes of a name are escaped."""
-    notice = a_notice(title="--help", summary="<b>\\033[31m & more")
-    assert desktop_command([notice], "linux") == [
+    notification = a_notice(title="--help", summary="<b>\\033[31m & more")
+    assert desktop_command([notification], "linux") == [
         "notify-send",
         "--app-name=Claude Force",
         "--urgency=critical",

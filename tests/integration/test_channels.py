@@ -18,7 +18,7 @@ import pytest
 
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels, shown
-from claude_force.alerts.notification import Action, Notice, Severity
+from claude_force.alerts.notification import Action, Notification, Severity
 from tests.builders import NOON_US, a_notice
 from tests.counterparts import Authority, MailServer, Reply, ScriptedServer, mail_server, scripted
 
@@ -289,9 +289,9 @@ def stack() -> Iterator[ExitStack]:
         yield found
 
 
-def send_all(rig: Rig, notices: list[Notice]) -> set[str]:
+def send_all(rig: Rig, notices: list[Notification]) -> set[str]:
     """Send notices, in one message where the channel groups; gives the verdicts."""
-    messages = [notices] if rig.channel.groups else [[notice] for notice in notices]
+    messages = [notices] if rig.channel.groups else [[notification] for notification in notices]
     return {rig.channel.send(message, f"key {number}", None).status for number, message in enumerate(messages)}
 
 
@@ -325,7 +325,7 @@ def test_no_channel_tells_a_secret(
         assert "verysecrettoken" not in said
 
 
-def hostile_notices() -> list[Notice]:
+def hostile_notices() -> list[Notification]:
     """One for each hostile text, which stands wherever a name may, and one with all of them."""
     each = [
         a_notice(
@@ -360,14 +360,14 @@ def test_over_long_notices_are_cut(build: Build, stack: ExitStack, tmp_path: Pat
     """A thousand figures and texts of a million characters are delivered, as a message that a service takes."""
     rig = build(stack, tmp_path, "delivered")
     long = "<&>" * 300_000
-    notice = a_notice(
+    notification = a_notice(
         title=long,
         summary=long,
         period=long,
         labels={f"{number} {long[:5000]}": long for number in range(1000)},
         details={f"{long[:5000]} {number}": long for number in range(1000)},
     )
-    assert send_all(rig, [notice]) == {"delivered"}
+    assert send_all(rig, [notification]) == {"delivered"}
     (message,) = rig.arrived()
     assert len(message.raw.encode()) < 1_000_000
     if rig.channel.kind == "pagerduty":
@@ -390,8 +390,8 @@ def test_many_notices_are_one_message(build: Build, stack: ExitStack, tmp_path: 
 def test_an_attempt_again_is_the_same_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
     """By the same key the other side knows it; by another key, or of another episode, it is another."""
     rig = build(stack, tmp_path, "delivered")
-    for key, notice in (("a", a_notice()), ("a", a_notice()), ("b", a_notice(episode="other", title="Other"))):
-        assert rig.channel.send([notice], key, None).status == "delivered"
+    for key, notification in (("a", a_notice()), ("a", a_notice()), ("b", a_notice(episode="other", title="Other"))):
+        assert rig.channel.send([notification], key, None).status == "delivered"
     first, again, other = (message.identity for message in rig.arrived())
     assert first == again
     assert first != other

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
@@ -93,7 +93,7 @@ def by_agent(location: str) -> dict[str | None, int]:
     """Stored executions by their agent."""
     with closing(open_database(location)) as database, database.read() as connection:
         return {
-            name: found.executions for (name,), found in query.totals_by(connection, Filter(), "agent_name").items()
+            name: found.executions for (name,), found in queries.totals_by(connection, Filter(), "agent_name").items()
         }
 
 
@@ -238,7 +238,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             assert victim.wait() == -signal.SIGKILL
             acknowledged += [line.decode().strip() for line in lines if line.endswith(b"\n")]
     with closing(open_database(str(path))) as database:
-        stored = Counter(record.uid for record in query.iterate(database, Filter()))
+        stored = Counter(record.uid for record in queries.iterate(database, Filter()))
     assert len(acknowledged) >= 30
     assert set(acknowledged) <= stored.keys()
     assert set(stored.values()) == {1}
@@ -279,16 +279,16 @@ def test_a_reader_stops_no_writer_and_sees_its_own_moment(tmp_path: Path) -> Non
         store = Store(writing)
         store.add(next(batches))
         with reading.read() as connection:
-            before = query.totals(connection, Filter()).executions
+            before = queries.totals(connection, Filter()).executions
             for _ in range(15):
                 store.add(next(batches))
-            assert query.totals(connection, Filter()).executions == before == BULK
+            assert queries.totals(connection, Filter()).executions == before == BULK
         assert log_bytes(path) > 2 * CHECKPOINT_BYTES
         for batch in batches:
             store.add(batch)
         assert log_bytes(path) < 2 * CHECKPOINT_BYTES
         with reading.read() as connection:
-            assert query.totals(connection, Filter()).executions == 40 * BULK
+            assert queries.totals(connection, Filter()).executions == 40 * BULK
 
 
 def test_a_read_is_a_snapshot(database: Database, location: str) -> None:
@@ -296,13 +296,13 @@ def test_a_read_is_a_snapshot(database: Database, location: str) -> None:
     store = Store(database)
     store.add([an_execution(), an_execution()])
     with closing(open_database(location)) as other, other.read() as connection:
-        assert query.totals(connection, Filter()).executions == 2
+        assert queries.totals(connection, Filter()).executions == 2
         store.add([an_execution()])
         store.delete(Window(NOON_US - 1, NOON_US + 1))
-        assert query.totals(connection, Filter()).executions == 2
-        assert sum(found.executions for found in query.totals_by(connection, Filter(), "model").values()) == 2
+        assert queries.totals(connection, Filter()).executions == 2
+        assert sum(found.executions for found in queries.totals_by(connection, Filter(), "model").values()) == 2
     with database.read() as connection:
-        assert query.totals(connection, Filter()).executions == 0
+        assert queries.totals(connection, Filter()).executions == 0
 
 
 def test_recording_while_reading(location: str) -> None:

@@ -11,12 +11,11 @@ from functools import partial
 import pytest
 
 from claude_force.clock import DAY_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Parameters, Row
 from claude_force.database.open import open_database
 from claude_force.database.postgres import ServerConnection, ServerDatabase
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
 from claude_force.executions.record import ExecutionMetrics, to_row
 from claude_force.windows import Window
@@ -108,13 +107,13 @@ def test_one_more_at_any_moment(change: str, postgres_url: str) -> None:
             database.after, database.meddle = after, partial(plain.add, [LATE])
             _CHANGES[change](Store(database))
             with other.read() as connection:
-                assert proof.differences(connection) == [], after
+                assert verify_rollups.differences(connection) == [], after
                 stored = connection.fetch("SELECT COUNT(*), SUM(cost_nanousd) FROM executions")[0]
-                found = query.totals(connection, Filter())
+                found = queries.totals(connection, Filter())
                 assert (found.executions, found.cost_nanousd) == (stored[0], int(stored[1])), after
             plain.add(a_day(3))
             with other.read() as connection:
-                assert proof.differences(connection) == [], after
+                assert verify_rollups.differences(connection) == [], after
         if not database.reached:
             break
     assert after > 5
@@ -142,8 +141,8 @@ def test_two_imports_of_the_same_rows_do_not_lock_each_other(postgres_url: str) 
                 thread.join()
             assert failures == []
             with database.read() as connection:
-                assert query.totals(connection, Filter()).executions == len(rows)
-                assert proof.differences(connection) == []
+                assert queries.totals(connection, Filter()).executions == len(rows)
+                assert verify_rollups.differences(connection) == []
 
 
 def test_recording_does_not_wait_for_an_import(postgres_url: str) -> None:
@@ -151,7 +150,7 @@ def test_recording_does_not_wait_for_an_import(postgres_url: str) -> None:
     with closing(open_database(postgres_url)) as database, closing(open_database(postgres_url)) as other:
         store = Store(database)
         with other.write() as importing:
-            importing.wait_for_turn()
+            importing.lock_rollups()
             for start in range(0, UNCOUNTED_LIMIT, COUNTED_AT_ONCE - 1):
                 store.add(an_execution(timestamp_us=NOON_US + start + place) for place in range(COUNTED_AT_ONCE - 1))
             for _ in range(2 * LOOK_EVERY):
@@ -162,7 +161,7 @@ def test_recording_does_not_wait_for_an_import(postgres_url: str) -> None:
             store.add([an_execution()])
         with database.read() as connection:
             assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < LOOK_EVERY
-            assert proof.differences(connection) == []
+            assert verify_rollups.differences(connection) == []
 
 
 def test_of_equal_identities_the_first_is_stored_and_counted(store: Store) -> None:
@@ -171,6 +170,6 @@ def test_of_equal_identities_the_first_is_stored_and_counted(store: Store) -> No
     second = replace(first, agent_name="second", cost_nanousd=5)
     store.add([*a_day(0), first, second])
     with store.database.read() as connection:
-        assert proof.differences(connection) == []
-        assert query.has_name(connection, "agent_name", "first")
-        assert not query.has_name(connection, "agent_name", "second")
+        assert verify_rollups.differences(connection) == []
+        assert queries.has_name(connection, "agent_name", "first")
+        assert not queries.has_name(connection, "agent_name", "second")

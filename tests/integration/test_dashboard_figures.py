@@ -9,13 +9,13 @@ import pytest
 from claude_force.analytics import reports as analytics
 from claude_force.analytics.fields import latencies
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.database.writes import Store
-from claude_force.database.writes import alerts as store_alerts
+from claude_force.database.writes import alerts as alert_writes
 from claude_force.errors import SchemaOutdated
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import Totals
@@ -93,7 +93,7 @@ def test_the_course_adds_up(span: Span, database: Database, history: list[Execut
     course = read_figures(database, span, NOON_US).course
     first_us = (NOON_US // course.step_us - len(course.slots) + 1) * course.step_us
     with database.read() as connection:
-        whole = query.totals(connection, Filter(Window(first_us, NOON_US)))
+        whole = queries.totals(connection, Filter(Window(first_us, NOON_US)))
     assert sum(course.slots, Totals()) == whole
     assert 0 < first_us - (WINDOWS[span].start_us or 0) <= course.step_us
     for place, slot in enumerate(course.slots[:-1]):
@@ -107,7 +107,7 @@ def test_the_last_executions_are_the_newest_first(database: Database, history: l
     newest = sorted(history, key=lambda record: (record.timestamp_us, record.uid), reverse=True)
     assert read_figures(database, "1h", NOON_US).recent == newest[:MOST_RECENT]
     with database.read() as connection:
-        assert query.newest(connection, database, 3) == newest[:3]
+        assert queries.newest(connection, database, 3) == newest[:3]
 
 
 def test_what_fires_is_what_is_stored_as_firing(database: Database, store: Store) -> None:
@@ -115,7 +115,7 @@ def test_what_fires_is_what_is_stored_as_firing(database: Database, store: Store
     alert = AlertRow("f", "success-rate", "{}", "critical", "firing", "BEGAN", NOON_US - 1, NOON_US)
     others = [replace(alert, fingerprint=state, state=state) for state in ("ok", "pending", "resolved", "no data")]
     with database.write() as connection:
-        store_alerts.save_alerts(connection, [alert, *others])
+        alert_writes.save_alerts(connection, [alert, *others])
     assert read_figures(database, "24h", NOON_US).firing == [alert]
 
 

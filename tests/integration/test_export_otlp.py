@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, Metric
 
 from claude_force.clock import DAY_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.archive import archive_once
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
@@ -133,7 +133,7 @@ def test_sums_are_those_of_the_store(database: Database, store: Store) -> None:
     store.add(history())
     found = received(database)
     with database.read() as connection:
-        totals = query.totals_by(connection, Filter(), "agent_name", "model")
+        totals = queries.totals_by(connection, Filter(), "agent_name", "model")
     assert len(totals) == 6
     for (agent, model), expected in totals.items():
         labels = str(agent), str(model)

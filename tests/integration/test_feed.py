@@ -8,13 +8,13 @@ import pytest
 
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.contract import Database
-from claude_force.database.queries import export_queue as exports
+from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
 from claude_force.database.writes import export_queue as exporting
 from claude_force.database.writes.executions import revise_rows
 from claude_force.executions.record import FIELDS, PROVISIONAL, ExecutionMetrics, identity_bytes, to_row
 from claude_force.exporters.base import PushError
-from claude_force.exporters.queue import HELD_US, Feed, forget, number_due, opened
+from claude_force.exporters.queue import HELD_US, ExportQueue, forget, number_due, opened
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
@@ -38,12 +38,12 @@ def drain(database: Database, since_us: int | None = None, size: int = 50, desti
     with opened(database, "test", destination, lambda: NOW_US, since_us) as feed:
         for batch in feed.batches(size):
             sent += [entry.row[0] for entry in batch.entries]
-            feed.settle(batch)
+            feed.ack(batch)
         feed.finish()
     return sent
 
 
-def changes(feed: Feed) -> list[tuple[bytes, bool, bool]]:
+def changes(feed: ExportQueue) -> list[tuple[bytes, bool, bool]]:
     """What is due: uid, whether it is new, whether it changed."""
     found = [entry for batch in feed.batches(50) for entry in batch.entries]
     return [(entry.row[0], entry.is_new, entry.has_changed) for entry in found]
@@ -97,7 +97,7 @@ def test_history_goes_on_where_it_was(database: Database, store: Store) -> None:
     store.add(recorded)
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         first = next(feed.batches(100))
-        feed.settle(first)
+        feed.ack(first)
     assert drain(database) == uids(recorded)[100:]
 
 
@@ -111,7 +111,7 @@ def test_what_a_target_could_not_take_waits(database: Database, store: Store, is
     kept = uids(recorded)[1:3]
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         for batch in feed.batches(50):
-            feed.settle(batch, [uid for uid in kept if uid in {entry.row[0] for entry in batch.entries}])
+            feed.ack(batch, [uid for uid in kept if uid in {entry.row[0] for entry in batch.entries}])
     assert drain(database) == kept
 
 
@@ -137,7 +137,7 @@ def test_a_change_while_it_is_sent_is_not_lost(database: Database, store: Store)
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         (batch,) = feed.batches(50)
         store.reprice([tuple(row)])
-        feed.settle(batch)
+        feed.ack(batch)
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         assert changes(feed) == [(row[0], False, True)]
 
@@ -150,7 +150,7 @@ def test_a_usage_that_is_not_final_waits_for_a_while(database: Database, store: 
     store.add([young, old])
     assert drain(database) == uids([old])
     with database.read() as connection:
-        assert exports.number_waiting(connection, "test") == 1
+        assert export_queries.number_waiting(connection, "test") == 1
 
 
 def test_what_was_deleted_meanwhile_is_counted(database: Database, store: Store) -> None:
@@ -160,7 +160,7 @@ def test_what_was_deleted_meanwhile_is_counted(database: Database, store: Store)
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         store.delete(Window(NOON_US, NOON_US + SECOND_US))
         for batch in feed.batches(50):
-            feed.settle(batch)
+            feed.ack(batch)
         assert feed.gone == 1
     assert drain(database) == []
 
@@ -171,7 +171,7 @@ def test_what_waits_is_not_archived(database: Database, store: Store, count: int
     store.add(executions(count))
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         first = next(feed.batches(2))
-        feed.settle(first)
+        feed.ack(first)
     rows = [to_row(record) for record in store_rows(database)]
     assert store.archive(rows, NOW_US) == 2
     assert len(drain(database)) == count - 2
@@ -208,7 +208,7 @@ def drain_unfinished(database: Database, pages: int) -> list[bytes]:
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         for _, batch in zip(range(pages), feed.batches(2), strict=False):
             sent += [entry.row[0] for entry in batch.entries]
-            feed.settle(batch)
+            feed.ack(batch)
     return sent
 
 
@@ -233,7 +233,7 @@ def test_what_comes_in_ahead_during_a_push_is_sent_once(database: Database, stor
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         for batch in feed.batches(2):
             sent += [entry.row[0] for entry in batch.entries]
-            feed.settle(batch)
+            feed.ack(batch)
             store.add(new)
         feed.finish()
     sent += drain(database)
@@ -252,7 +252,7 @@ def test_what_changed_ahead_of_history_replaces_what_may_be_there(database: Data
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         (batch,) = feed.batches(50)
         assert [(entry.row[_COST], entry.has_changed) for entry in batch.entries] == [(row[_COST], True)]
-        feed.settle(batch)
+        feed.ack(batch)
     assert drain(database) == []
 
 
@@ -267,7 +267,7 @@ def test_how_many_are_due(database: Database, store: Store, since_us: int | None
     store.add(executions(9))
     assert due() == (9 if since_us is None else 5)
     with opened(database, "test", "here", lambda: NOW_US, since_us) as feed:
-        feed.settle(next(feed.batches(2)))
+        feed.ack(next(feed.batches(2)))
     assert due() == (7 if since_us is None else 3)
     store.add(executions(4, NOON_US - HOUR_US))
     store.add(executions(3, NOON_US + HOUR_US))
@@ -297,7 +297,7 @@ def test_a_target_that_is_forgotten_leaves_nothing(database: Database, store: St
     assert forget(database, "test")
     assert not forget(database, "test")
     with database.read() as connection:
-        assert exports.number_waiting(connection, "test") == 0
+        assert export_queries.number_waiting(connection, "test") == 0
     assert sorted(drain(database)) == sorted(uids(recorded))
 
 
@@ -307,13 +307,13 @@ def test_a_change_of_what_history_sent_uncounted_is_not_lost(database: Database,
     late = an_execution(timestamp_us=NOW_US - HOUR_US // 2, usage_basis=PROVISIONAL)
     there: dict[bytes, object] = {}
 
-    def take(feed: Feed, size: int) -> None:
+    def take(feed: ExportQueue, size: int) -> None:
         for batch in feed.batches(size):
             for entry in batch.entries:
                 # As Elasticsearch does: what is there already is replaced by a change alone.
                 if entry.has_changed or entry.row[0] not in there:
                     there[entry.row[0]] = entry.row[_COST]
-            feed.settle(batch)
+            feed.ack(batch)
 
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
         store.add([late])
@@ -321,7 +321,7 @@ def test_a_change_of_what_history_sent_uncounted_is_not_lost(database: Database,
     before = to_row(late)
     after = tuple(7 if place == _COST else value for place, value in enumerate(before))
     with database.write() as connection:
-        connection.wait_for_turn()
+        connection.lock_rollups()
         uid = database.encode_uid(before[0])
         revise_rows(connection, [(uid, *before[1:])], [(uid, *after[1:])])
     with opened(database, "test", "here", lambda: NOW_US, None) as feed:
@@ -333,14 +333,14 @@ def test_what_came_in_as_a_target_began_is_sent_once(database: Database, store: 
     """On a server an execution may come in just before it: it is queued when it is counted, and not twice."""
     store.add(recorded := executions(3))
     with database.write() as connection:
-        connection.wait_for_turn()
+        connection.lock_rollups()
         exporting.begin(connection, "test", "here", NOW_US, NOON_US)
-        state = exports.exporter(connection, database, "test")
+        state = export_queries.exporter(connection, database, "test")
     assert state is not None
-    feed, sent = Feed(database, state, lambda: NOW_US), []
+    feed, sent = ExportQueue(database, state, lambda: NOW_US), []
     for batch in feed.batches(50):
         sent += [entry.row[0] for entry in batch.entries]
-        feed.settle(batch)
+        feed.ack(batch)
     sent += drain(database, NOON_US)
     assert sorted(sent) == sorted(uids(recorded))
 

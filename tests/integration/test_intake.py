@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from claude_force.clock import DAY_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
-from claude_force.database.queries import Filter
-from claude_force.database.queries import ingestion as files
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
+from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import Cursor
-from claude_force.database.writes import COUNTED_AT_ONCE, Store, TakenIn
-from claude_force.executions.deduplication import ReportedUsage, Sighting
+from claude_force.database.writes import COUNTED_AT_ONCE, IngestResult, Store
+from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, Row, to_row
 from tests.builders import NOON_US, an_execution
 
@@ -25,9 +24,9 @@ def key(name: str) -> bytes:
     return name.encode().ljust(16, b".")
 
 
-def seen(name: str, *, record: ExecutionMetrics | None = None, **options: Any) -> Sighting:
+def seen(name: str, *, record: ExecutionMetrics | None = None, **options: Any) -> Observation:
     """A sighting of the response that is known by a name."""
-    return Sighting(to_row(record or an_execution()), (key(name),), **options)
+    return Observation(to_row(record or an_execution()), (key(name),), **options)
 
 
 def a_cursor(**changes: Any) -> Cursor:
@@ -42,23 +41,23 @@ def a_cursor(**changes: Any) -> Cursor:
 def all_of(database: Database) -> list[ExecutionMetrics]:
     """Every execution, once the roll-ups are proven from them."""
     with database.read() as connection:
-        assert proof.differences(connection) == []
-    return list(query.iterate(database, Filter()))
+        assert verify_rollups.differences(connection) == []
+    return list(queries.iterate(database, Filter()))
 
 
 def test_an_identity_is_one_execution(store: Store, database: Database) -> None:
     """Within one call and in a later one, whatever uid a sighting brings."""
-    assert store.take_in([seen("a"), seen("a"), seen("b")], []) == TakenIn(2, 1, 0)
-    assert store.take_in([seen("a"), seen("c")], []) == TakenIn(1, 1, 0)
+    assert store.ingest([seen("a"), seen("a"), seen("b")], []) == IngestResult(2, 1, 0)
+    assert store.ingest([seen("a"), seen("c")], []) == IngestResult(1, 1, 0)
     assert len(all_of(database)) == 3
 
 
 def test_one_known_identity_is_enough(store: Store, database: Database) -> None:
     """The others become known with it."""
     row = to_row(an_execution())
-    store.take_in([Sighting(row, (key("a"), key("b")))], [])
-    assert store.take_in([Sighting(row, (key("x"), key("b")))], []) == TakenIn(0, 1, 0)
-    assert store.take_in([seen("x")], []) == TakenIn(0, 1, 0)
+    store.ingest([Observation(row, (key("a"), key("b")))], [])
+    assert store.ingest([Observation(row, (key("x"), key("b")))], []) == IngestResult(0, 1, 0)
+    assert store.ingest([seen("x")], []) == IngestResult(0, 1, 0)
 
 
 @pytest.mark.parametrize("counted", [True, False])
@@ -69,9 +68,9 @@ def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Dat
     before = an_execution(
         timestamp_us=late_us, output_tokens=1, cost_nanousd=5, duration_us=10, usage_basis=PROVISIONAL
     )
-    store.take_in([seen("a", record=before), *others], [])
+    store.ingest([seen("a", record=before), *others], [])
     after = an_execution(output_tokens=900, cost_nanousd=50, timestamp_us=late_us + 20, duration_us=None)
-    assert store.take_in([seen("a", record=after, from_us=late_us)], []) == TakenIn(0, 1, 1)
+    assert store.ingest([seen("a", record=after, from_us=late_us)], []) == IngestResult(0, 1, 1)
     found = {record.uid: record for record in all_of(database)}[before.uid]
     assert found == replace(
         before,
@@ -81,7 +80,7 @@ def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Dat
         duration_us=30,
         usage_basis=None,
     )
-    assert store.take_in([seen("a", record=after, from_us=late_us + 20)], []) == TakenIn(0, 1, 0)
+    assert store.ingest([seen("a", record=after, from_us=late_us + 20)], []) == IngestResult(0, 1, 0)
 
 
 def test_many_changes_keep_the_roll_ups_true(store: Store, database: Database) -> None:
@@ -96,10 +95,10 @@ def test_many_changes_keep_the_roll_ups_true(store: Store, database: Database) -
         )
         for number in range(150)
     ]
-    store.take_in([seen(str(number), record=record) for number, record in enumerate(before)], [])
+    store.ingest([seen(str(number), record=record) for number, record in enumerate(before)], [])
     after = [replace(record, output_tokens=70, usage_basis=None) for record in before]
-    taken = store.take_in([seen(str(number), record=record) for number, record in enumerate(after)], [])
-    assert taken == TakenIn(0, 150, 150)
+    taken = store.ingest([seen(str(number), record=record) for number, record in enumerate(after)], [])
+    assert taken == IngestResult(0, 150, 150)
     assert {record.output_tokens for record in all_of(database)} == {70}
 
 
@@ -108,36 +107,36 @@ def test_of_a_replay_the_main_conversation_tells_the_truth(store: Store, databas
     main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
     side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
     original, replay = an_execution(output_tokens=10), an_execution(output_tokens=99, agent_name="x")
-    store.take_in([seen("r", record=replay, **side), seen("o", record=original, **main)], [])
+    store.ingest([seen("r", record=replay, **side), seen("o", record=original, **main)], [])
     assert [record.output_tokens for record in all_of(database)] == [10]
-    assert store.take_in([seen("r2", record=replay, **side)], []) == TakenIn(0, 1, 0)
+    assert store.ingest([seen("r2", record=replay, **side)], []) == IngestResult(0, 1, 0)
     longer = replace(replay, output_tokens=500, timestamp_us=NOON_US + 9)
     for name in ("r", "r2"):
-        assert store.take_in([seen(name, record=longer, from_us=NOON_US)], []) == TakenIn(0, 1, 0)
+        assert store.ingest([seen(name, record=longer, from_us=NOON_US)], []) == IngestResult(0, 1, 0)
     assert [record.output_tokens for record in all_of(database)] == [10]
 
 
 def test_an_original_that_comes_later_replaces_what_was_not_final(store: Store, database: Database) -> None:
     """A replay that was stored first keeps its name; its figure becomes that of the main conversation."""
     replay = an_execution(output_tokens=3, usage_basis=PROVISIONAL, agent_name="x")
-    store.take_in([seen("r", record=replay, side=key("side"), other_side=key("main"), is_sidechain=True)], [])
+    store.ingest([seen("r", record=replay, side=key("side"), other_side=key("main"), is_sidechain=True)], [])
     original = an_execution(output_tokens=300)
-    taken = store.take_in([seen("o", record=original, side=key("main"), other_side=key("side"))], [])
-    assert taken == TakenIn(0, 1, 1)
+    taken = store.ingest([seen("o", record=original, side=key("main"), other_side=key("side"))], [])
+    assert taken == IngestResult(0, 1, 1)
     assert [record.output_tokens for record in all_of(database)] == [300]
 
 
 @pytest.mark.parametrize("basis", [None, PROVISIONAL])
 def test_the_order_of_copies_does_not_matter(store: Store, database: Database, basis: str | None) -> None:
     """Of copies that are as new, the largest usage counts."""
-    store.take_in([seen("a", record=an_execution(output_tokens=count, usage_basis=basis)) for count in (5, 50, 7)], [])
+    store.ingest([seen("a", record=an_execution(output_tokens=count, usage_basis=basis)) for count in (5, 50, 7)], [])
     assert [record.output_tokens for record in all_of(database)] == [50]
 
 
 def test_a_higher_bound_is_a_better_one(store: Store, database: Database) -> None:
     """Of a usage that is not final, the largest placeholder counts, in whatever pass it is seen."""
     for count in (5, 50, 7):
-        store.take_in([seen("a", record=an_execution(output_tokens=count, usage_basis=PROVISIONAL))], [])
+        store.ingest([seen("a", record=an_execution(output_tokens=count, usage_basis=PROVISIONAL))], [])
     assert [record.output_tokens for record in all_of(database)] == [50]
 
 
@@ -145,28 +144,28 @@ def test_a_message_that_several_responses_share_tells_nothing(store: Store, data
     """Behind a gateway that repeats message ids, responses of a sub-agent are no replays."""
     main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
     side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
-    store.take_in([seen("m1", **main), seen("m2", **main)], [])
-    assert store.take_in([seen("s1", **side), seen("s2", **side)], []) == TakenIn(2, 0, 0)
+    store.ingest([seen("m1", **main), seen("m2", **main)], [])
+    assert store.ingest([seen("s1", **side), seen("s2", **side)], []) == IngestResult(2, 0, 0)
     assert len(all_of(database)) == 4
 
 
 def test_what_was_deleted_is_not_added_again(store: Store, database: Database) -> None:
     """An identity outlives its execution, so a copy of its transcript does not bring it back."""
-    store.take_in([seen("a")], [])
-    store.delete(query.Filter().window)
-    assert store.take_in([seen("a")], []) == TakenIn(0, 1, 0)
+    store.ingest([seen("a")], [])
+    store.delete(queries.Filter().window)
+    assert store.ingest([seen("a")], []) == IngestResult(0, 1, 0)
     assert all_of(database) == []
 
 
 def test_cursors_are_kept_with_the_rows(store: Store, database: Database) -> None:
     """The last one of a file counts; files of other hosts are their own."""
     here, there = a_cursor(inode=2**62, problem="gone", skipped='{"x": 1}'), a_cursor(host="other")
-    store.take_in([seen("a")], [a_cursor(position=1), here, there])
+    store.ingest([seen("a")], [a_cursor(position=1), here, there])
     store.add_rows([to_row(an_execution())], None, a_cursor(path="/q"))
     store.add_rows([], None, a_cursor(path="/r"))
     with database.read() as connection:
-        assert files.cursors(connection, "h") == [here, a_cursor(path="/q"), a_cursor(path="/r")]
-        assert files.cursors(connection)[-1] == there
+        assert file_queries.cursors(connection, "h") == [here, a_cursor(path="/q"), a_cursor(path="/r")]
+        assert file_queries.cursors(connection)[-1] == there
 
 
 def priced(row: Row) -> Row:
@@ -185,25 +184,25 @@ def a_report(**changes: Any) -> ReportedUsage:
 
 def test_a_report_waits_for_its_response(store: Store, database: Database) -> None:
     """It is taken when the response is there, once, whichever of two records told it."""
-    store.take_in([], [], [a_report(), a_report(basis="task_notification", prompt_tokens=None, output_tokens=None)])
-    assert store.settle(priced, {"a1"}, NOON_US) == 0
+    store.ingest([], [], [a_report(), a_report(basis="task_notification", prompt_tokens=None, output_tokens=None)])
+    assert store.apply_reported_usage(priced, {"a1"}, NOON_US) == 0
     first = an_execution(run_id="a1", timestamp_us=NOON_US - 10, output_tokens=2, usage_basis=PROVISIONAL)
     last = an_execution(run_id="a1", output_tokens=3, usage_basis=PROVISIONAL)
     other = an_execution(run_id="a2", timestamp_us=NOON_US + 5, output_tokens=4, usage_basis=PROVISIONAL)
-    store.take_in([seen("1", record=first), seen("2", record=last), seen("3", record=other)], [])
-    assert store.settle(priced, {"a2"}, NOON_US) == 0
-    assert store.settle(priced, {"a1"}, NOON_US) == 1
-    assert store.settle(priced, {"a1"}, NOON_US) == 0
+    store.ingest([seen("1", record=first), seen("2", record=last), seen("3", record=other)], [])
+    assert store.apply_reported_usage(priced, {"a2"}, NOON_US) == 0
+    assert store.apply_reported_usage(priced, {"a1"}, NOON_US) == 1
+    assert store.apply_reported_usage(priced, {"a1"}, NOON_US) == 0
     assert [(record.output_tokens, record.usage_basis) for record in all_of(database)] == [
         (2, PROVISIONAL), (66, "task_result"), (4, PROVISIONAL),
     ]  # fmt: skip
     with database.read() as connection:
-        assert files.reported(connection) == 0
+        assert file_queries.reported(connection) == 0
 
 
 def test_a_report_that_nothing_answers_is_forgotten(store: Store, database: Database) -> None:
     """After two days."""
-    store.take_in([], [], [a_report()])
-    store.settle(priced, {"a1"}, NOON_US + 2 * DAY_US + 2000)
+    store.ingest([], [], [a_report()])
+    store.apply_reported_usage(priced, {"a1"}, NOON_US + 2 * DAY_US + 2000)
     with database.read() as connection:
-        assert files.reported(connection) == 0
+        assert file_queries.reported(connection) == 0

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels
-from claude_force.alerts.notification import Action, Notice
+from claude_force.alerts.notification import Action, Notification
 from claude_force.alerts.outbox import FIRST_WAIT_US, GIVEN_UP_US, LEASE_US, LONGEST_WAIT_US, deliver, wait_us
 from claude_force.clock import SECOND_US
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import alerts as query
+from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
-from claude_force.database.writes import alerts as store
+from claude_force.database.writes import alerts as alert_writes
 from tests.builders import NOON_US, a_notice
 from tests.counterparts import RESET, Reply, ScriptedServer, scripted
 
@@ -52,14 +52,14 @@ def a_delivery(number: int, channel: str, action: Action = "trigger", **changes:
 def put(database: Database, *deliveries: Delivery) -> None:
     """Put something into the outbox."""
     with database.write() as connection:
-        store.add_deliveries(connection, deliveries)
+        alert_writes.add_deliveries(connection, deliveries)
 
 
 def outbox(database: Database) -> dict[str, Delivery]:
     """All that is in the outbox, by its id."""
     with database.read() as connection:
         fates = (WAITING, DELIVERED, FAILED, SKIPPED)
-        return {item.delivery_id: item for fate in fates for item in query.with_fate(connection, fate)}
+        return {item.delivery_id: item for fate in fates for item in alert_queries.with_fate(connection, fate)}
 
 
 def slack(server: ScriptedServer) -> dict[str, Channel]:
@@ -259,10 +259,10 @@ def test_a_sender_that_was_killed_is_followed_by_another(database: Database) -> 
     with scripted([202]) as server:
         put(database, a_delivery(1, "pager"))
         with database.write() as connection:
-            (taken,) = query.due(connection, clock(), clock() + LEASE_US)
-            assert store.claim(connection, taken, clock() + LEASE_US)
+            (taken,) = alert_queries.due(connection, clock(), clock() + LEASE_US)
+            assert alert_writes.claim(connection, taken, clock() + LEASE_US)
         # He sent it, too, and did not live to say so.
-        sent = pager(server)["pager"].send([Notice.from_json(taken.notice)], taken.batch, None)
+        sent = pager(server)["pager"].send([Notification.from_json(taken.notice)], taken.batch, None)
         assert sent.status == "delivered"
         assert deliver(database, pager(server), clock) == []
         clock.move(LEASE_US)
@@ -312,7 +312,8 @@ def test_a_notice_that_cannot_be_read_stops_no_other(database: Database) -> None
             database,
             a_delivery(1, "slack", batch="b"),
             replace(a_delivery(2, "slack", batch="b", episode="e-2"), notice=unknown),
-            replace(a_delivery(3, "slack", episode="e-3"), notice="[1]"), replace(a_delivery(4, "pager"), notice="{"),
+            replace(a_delivery(3, "slack", episode="e-3"), notice="[1]"),
+            replace(a_delivery(4, "pager"), notice="{"),
             a_delivery(5, "slack", episode="e-5"), a_delivery(6, "pager", episode="e-6"),
         )  # fmt: skip
         deliver_until_quiet(database, slack(server) | pager(other), Clock())
@@ -478,7 +479,7 @@ class Mortal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.channel, name)
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Any:
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Any:
         """Send, and perhaps die."""
         found = self.channel.send(notices, key, receipt)
         self.attempts += 1

@@ -13,7 +13,7 @@ import pytest
 
 from claude_force.alerts.decision import State
 from claude_force.analytics import reports as analytics
-from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from claude_force.database.archive import archive_once
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
@@ -36,7 +36,6 @@ from tests.conftest import Run
 from tests.counterparts import HANG, RESET, Reply, scripted, unused_port
 from tests.monitoring import Samples, of, samples_of
 
-MINUTE_US = 60 * SECOND_US
 SOON = Patience(step_s=0.3, overall_s=0.5)
 HOSTILE = (
     "new\nline",

@@ -13,7 +13,7 @@ import pytest
 
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.contract import Database
-from claude_force.database.queries import export_queue as exports
+from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
 from claude_force.errors import MissingExtra, SettingsError
 from claude_force.executions.record import FIELDS, ExecutionMetrics, to_row
@@ -272,7 +272,7 @@ def test_without_the_library(database: Database, store: Store, monkeypatch: pyte
     with pytest.raises(MissingExtra, match=r"pip install 'claude-force\[datadog\]'"):
         DataDog(Agent("127.0.0.1", 9)).push(database, lambda: NOW_US)
     with database.read() as connection:
-        assert exports.exporters(connection, database) == []
+        assert export_queries.exporters(connection, database) == []
 
 
 def the_target(environment: dict[str, str] | None = None, **stated: Any) -> DataDog:

@@ -12,7 +12,7 @@ import pytest
 
 from claude_force.clock import HOUR_US, SECOND_US
 from claude_force.database.contract import Database
-from claude_force.database.queries import export_queue as exports
+from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
 from claude_force.errors import MissingExtra, SettingsError
 from claude_force.executions.record import FIELDS, ExecutionMetrics, to_row
@@ -300,7 +300,7 @@ def test_what_is_refused_is_written_down(database: Database, store: Store, tmp_p
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert set(server.documents) == uids(recorded) - {recorded[2].uid}
     with database.read() as connection:
-        state = exports.exporter(connection, database, "elasticsearch")
+        state = export_queries.exporter(connection, database, "elasticsearch")
     assert state is not None
     assert state.sent == 3
 
@@ -398,7 +398,7 @@ def test_without_the_library(database: Database, store: Store, tmp_path: Path, m
     with pytest.raises(MissingExtra, match=r"pip install 'claude-force\[elasticsearch\]'"):
         push(a_target("http://127.0.0.1:9", tmp_path), database)
     with database.read() as connection:
-        assert exports.exporters(connection, database) == []
+        assert export_queries.exporters(connection, database) == []
 
 
 HOSTILE = ["=1+1,a|b#c:d", "\n\r\t\x1b[31m", "\u202e<script>'\"\\", "\U0001f600" * 200, "ж" * 200, '"}\n{"index":{}}']

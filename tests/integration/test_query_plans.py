@@ -13,14 +13,13 @@ import pytest
 
 from claude_force.analytics import blocks as session_blocks
 from claude_force.clock import DAY_US, HOUR_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Parameters, Row
 from claude_force.database.queries import Filter, page
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.database import SqliteDatabase, _identity
-from claude_force.database.writes import LOOK_EVERY, Store
-from claude_force.database.writes import export_queue as exporting
+from claude_force.database.writes import LOOK_EVERY, Store, export_queue
 from claude_force.executions.record import identity_bytes
 from claude_force.executions.session_blocks import LENGTH
 from claude_force.windows import ALL_TIME, Window
@@ -96,21 +95,23 @@ def explained(tmp_path: Path) -> Iterator[ExplainingDatabase]:
 Report = Callable[[Connection, Filter], object]
 
 _REPORTS: dict[str, Report] = {
-    "totals": query.totals,
-    "totals by agent and model": lambda connection, chosen: query.totals_by(connection, chosen, "agent_name", "model"),
-    "percentiles": query.percentiles,
-    "percentiles by agent": lambda connection, chosen: query.percentiles_by(connection, chosen, "agent_name"),
-    "trend by day": lambda connection, chosen: query.trend(connection, chosen, "daily", UTC),
-    "trend by hour": lambda connection, chosen: query.trend(connection, chosen, "hourly", UTC),
-    "trend by day far from UTC": lambda connection, chosen: query.trend(
+    "totals": queries.totals,
+    "totals by agent and model": lambda connection, chosen: queries.totals_by(
+        connection, chosen, "agent_name", "model"
+    ),
+    "percentiles": queries.percentiles,
+    "percentiles by agent": lambda connection, chosen: queries.percentiles_by(connection, chosen, "agent_name"),
+    "trend by day": lambda connection, chosen: queries.trend(connection, chosen, "daily", UTC),
+    "trend by hour": lambda connection, chosen: queries.trend(connection, chosen, "hourly", UTC),
+    "trend by day far from UTC": lambda connection, chosen: queries.trend(
         connection, chosen, "daily", ZoneInfo("America/New_York")
     ),
-    "trend by day half an hour off": lambda connection, chosen: query.trend(
+    "trend by day half an hour off": lambda connection, chosen: queries.trend(
         connection, chosen, "daily", ZoneInfo("Asia/Kolkata")
     ),
-    "errors": query.errors,
-    "sums by hour": query.hours,
-    "sums by hour of everything": lambda connection, chosen: query.slots(connection, chosen, HOUR_US),
+    "errors": queries.errors,
+    "sums by hour": queries.hours,
+    "sums by hour of everything": lambda connection, chosen: queries.time_buckets(connection, chosen, HOUR_US),
     "blocks": lambda connection, chosen: session_blocks.blocks_in(connection, chosen, LENGTH),
 }
 every_report = pytest.mark.parametrize("report", _REPORTS)
@@ -159,8 +160,8 @@ def test_ten_times_the_executions_are_no_more_work(report: str, chosen: Filter, 
 @pytest.mark.parametrize("window", [ALL_TIME, PERIOD, Window(NOON_US), Window(None, NOON_US + 30 * DAY_US)])
 def test_pages_come_in_order_of_the_index(window: Window, explained: ExplainingDatabase) -> None:
     """Each page begins where the last one ended, by the index, and nothing is sorted."""
-    seen = list(query.iterate(explained, Filter(window)))
-    assert len(seen) > query.PAGE
+    seen = list(queries.iterate(explained, Filter(window)))
+    assert len(seen) > queries.PAGE
     assert [record.timestamp_us for record in seen] == sorted(record.timestamp_us for record in seen)
     assert {step.split(" (")[0] for step in explained.plans} <= {
         f"SEARCH executions USING INDEX {INDEX}",
@@ -174,8 +175,8 @@ def test_pages_come_in_order_of_the_index(window: Window, explained: ExplainingD
 def test_the_last_executions_are_the_end_of_the_index(explained: ExplainingDatabase) -> None:
     """As many rows as were asked for are read, from the end of the index, and nothing is sorted."""
     with explained.read() as connection:
-        found = query.newest(connection, explained, 50)
-    every = list(query.iterate(explained, Filter()))
+        found = queries.newest(connection, explained, 50)
+    every = list(queries.iterate(explained, Filter()))
     assert found == every[:-51:-1]
     assert explained.plans[:2] == [
         f"SCAN executions USING INDEX {INDEX}",
@@ -186,7 +187,7 @@ def test_the_last_executions_are_the_end_of_the_index(explained: ExplainingDatab
 def test_minutes_are_read_between_two_instants(explained: ExplainingDatabase) -> None:
     """What is shorter than the finest roll-up is added up from the rows of its period alone."""
     with explained.read() as connection:
-        query.slots(connection, Filter(Window(NOON_US, NOON_US + HOUR_US)), HOUR_US // 60)
+        queries.time_buckets(connection, Filter(Window(NOON_US, NOON_US + HOUR_US)), HOUR_US // 60)
     steps = [step for step in explained.plans if "executions" in step]
     assert steps == [f"SEARCH executions USING INDEX {INDEX} (timestamp_us>? AND timestamp_us<?)"]
 
@@ -194,17 +195,17 @@ def test_minutes_are_read_between_two_instants(explained: ExplainingDatabase) ->
 def test_an_execution_is_found_by_its_identity(explained: ExplainingDatabase) -> None:
     """Asking which uids are stored, or were archived, reads no more than those."""
     day = Filter(Window(NOON_US, NOON_US + DAY_US))
-    wanted = [identity_bytes(record.uid) for record in query.iterate(explained, day)][:3]
+    wanted = [identity_bytes(record.uid) for record in queries.iterate(explained, day)][:3]
     explained.plans.clear()
-    assert query.known_uids(explained, wanted) == set(wanted)
+    assert queries.known_uids(explained, wanted) == set(wanted)
     assert explained.plans == [f"SEARCH {table} USING PRIMARY KEY (uid=?)" for table in ("executions", "archived")]
 
 
 def test_names_are_found_without_reading_executions(explained: ExplainingDatabase) -> None:
     """Agents, models and projects are known from their series."""
     with explained.read() as connection:
-        assert query.names(connection, "agent_name") == [*(f"agent-{number}" for number in range(5)), "python-expert"]
-        assert not query.has_name(connection, "model", "gpt-9")
+        assert queries.names(connection, "agent_name") == [*(f"agent-{number}" for number in range(5)), "python-expert"]
+        assert not queries.has_name(connection, "model", "gpt-9")
     steps = [step for step in explained.plans if "executions" in step]
     assert set(steps) <= {"SEARCH executions USING PRIMARY KEY (uid=?)"}
 
@@ -253,8 +254,8 @@ def test_a_record_is_five_statements(tmp_path: Path) -> None:
 def test_what_is_still_to_be_sent_is_looked_up(explained: ExplainingDatabase) -> None:
     """However many executions wait for a target: archiving asks of each page of history."""
     with explained.write() as connection:
-        connection.wait_for_turn()
-        exporting.begin(connection, "test", "here", NOON_US, NOON_US)
+        connection.lock_rollups()
+        export_queue.begin(connection, "test", "here", NOON_US, NOON_US)
     with explained.read() as connection:
         rows = page(connection, Filter(), None, 100)
         explained.plans.clear()

@@ -16,14 +16,14 @@ import pytest
 
 from claude_force.analytics import reports as analytics
 from claude_force.analytics.baselines import check, create
-from claude_force.clock import DAY_US, HOUR_US, moment_of
+from claude_force.clock import DAY_US, HOUR_US, to_datetime
 from claude_force.database.archive import archive_once
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.rows.alerts import EventRow
 from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.database import SqliteDatabase
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.database.writes import Store
 from claude_force.database.writes import alerts as alerts_store
 from claude_force.errors import BaselineError, InvalidWindow, UnknownName
@@ -41,9 +41,9 @@ NOW_US = NOON_US + 40 * DAY_US
 
 
 @pytest.fixture
-def place(database: Database, location: str, home: Path) -> Place:
+def workspace(database: Database, location: str, home: Path) -> Workspace:
     """A place with an empty database, on both engines."""
-    return Place(find_home(home), Settings(), location, database)
+    return Workspace(find_home(home), Settings(), location, database)
 
 
 def a_history(count: int = 600, models: int = 8, agents: int = 30) -> list[ExecutionMetrics]:
@@ -88,12 +88,14 @@ def nearest_rank(durations: Sequence[int], percent: int) -> int | None:
 
 @pytest.mark.parametrize("zone", [UTC, ZoneInfo("Asia/Kolkata")], ids=str)
 @pytest.mark.parametrize("interval", ["hourly", "daily", "weekly", "monthly"])
-def test_an_interval_has_the_percentiles_of_its_own_executions(interval: Interval, zone: tzinfo, place: Place) -> None:
+def test_an_interval_has_the_percentiles_of_its_own_executions(
+    interval: Interval, zone: tzinfo, workspace: Workspace
+) -> None:
     """Nearest rank over the executions that lie in it, and in the period; nothing where nothing was timed."""
     history = a_history()
-    Store(place.database).add(history)
+    Store(workspace.database).add(history)
     period = Window(NOON_US + 7 * HOUR_US, NOON_US + 8 * DAY_US + HOUR_US, "some days")
-    found = timeline_of(gather(place, asked(Filter(period), interval, zone=zone)))
+    found = timeline_of(gather(workspace, asked(Filter(period), interval, zone=zone)))
     within = [one for one in history if period.start_us <= one.timestamp_us < period.end_us]  # type: ignore[operator]
     assert found.is_exact
     for bucket, percentiles in zip(found.buckets, found.percentiles, strict=True):
@@ -106,23 +108,25 @@ def test_an_interval_has_the_percentiles_of_its_own_executions(interval: Interva
 
 @pytest.mark.parametrize("zone", [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")], ids=str)
 @pytest.mark.parametrize("interval", ["hourly", "daily", "weekly", "monthly"])
-def test_time_runs_evenly(interval: Interval, zone: tzinfo, place: Place) -> None:
+def test_time_runs_evenly(interval: Interval, zone: tzinfo, workspace: Workspace) -> None:
     """Each interval begins where the one before it ends, also those in which nothing ran, over a change of the clock;
     its label is that of its beginning."""
     october = NOON_US - 20 * DAY_US
-    Store(place.database).add([an_execution(timestamp_us=october), an_execution(timestamp_us=october + 40 * DAY_US)])
-    buckets = timeline_of(gather(place, asked(interval=interval, zone=zone))).buckets
+    Store(workspace.database).add(
+        [an_execution(timestamp_us=october), an_execution(timestamp_us=october + 40 * DAY_US)]
+    )
+    buckets = timeline_of(gather(workspace, asked(interval=interval, zone=zone))).buckets
     assert all(one.end_us == following.start_us for one, following in pairwise(buckets))
     for bucket in buckets:
-        label = moment_of(bucket.start_us, zone).isoformat(sep=" ", timespec="minutes")
+        label = to_datetime(bucket.start_us, zone).isoformat(sep=" ", timespec="minutes")
         assert bucket.label[:13] == label[: len(bucket.label[:13])]
     assert len({bucket.label for bucket in buckets}) == len(buckets)
 
 
-def test_the_mix_of_models_adds_up(place: Place) -> None:
+def test_the_mix_of_models_adds_up(workspace: Workspace) -> None:
     """The models with the most executions and all others together are everything, in each interval."""
-    Store(place.database).add(a_history())
-    content = gather(place, asked())
+    Store(workspace.database).add(a_history())
+    content = gather(workspace, asked())
     found = timeline_of(content)
     assert list(found.models[:-1]) == [group.name for group in content.summary.models[:MOST_MODELS]]
     assert found.models[-1] == "other (3)"
@@ -131,19 +135,19 @@ def test_the_mix_of_models_adds_up(place: Place) -> None:
     assert 0 in executions
 
 
-def test_few_models_leave_no_others(place: Place) -> None:
+def test_few_models_leave_no_others(workspace: Workspace) -> None:
     """Where all are shown nothing is called other."""
-    Store(place.database).add(a_history(models=MOST_MODELS))
-    assert timeline_of(gather(place, asked())).models_besides == 0
-    assert len(timeline_of(gather(place, asked())).mix) == MOST_MODELS
+    Store(workspace.database).add(a_history(models=MOST_MODELS))
+    assert timeline_of(gather(workspace, asked())).models_besides == 0
+    assert len(timeline_of(gather(workspace, asked())).mix) == MOST_MODELS
 
 
 @pytest.mark.parametrize("chosen", [Filter(), Filter(agents=("agent-1", "agent-2")), Filter(projects=("p1",))])
-def test_the_parts_are_those_of_the_other_reports(chosen: Filter, place: Place) -> None:
+def test_the_parts_are_those_of_the_other_reports(chosen: Filter, workspace: Workspace) -> None:
     """Summary, breakdowns and errors are what `analytics` gives for the same filter."""
-    Store(place.database).add(a_history())
-    content = gather(place, asked(chosen))
-    database = place.database
+    Store(workspace.database).add(a_history())
+    content = gather(workspace, asked(chosen))
+    database = workspace.database
     assert content.summary == analytics.summary(database, chosen)
     assert content.agents == analytics.breakdown(database, chosen, "agent_name", "cost", zone=UTC)
     assert content.projects == analytics.breakdown(database, chosen, "project", "cost", zone=UTC)
@@ -163,10 +167,10 @@ def number(text: str) -> float:
     return float(text.strip("$%").replace(",", ""))
 
 
-def test_a_long_table_is_cut_and_loses_nothing(place: Place) -> None:
+def test_a_long_table_is_cut_and_loses_nothing(workspace: Workspace) -> None:
     """The rows that are shown and the one of all others add up to the totals, and the page says so."""
-    Store(place.database).add(a_history())
-    content = gather(place, asked())
+    Store(workspace.database).add(a_history())
+    content = gather(workspace, asked())
     ((_, agents),), ((_, errors),) = part_of(content, "agents").tables, part_of(content, "errors").tables
     assert (len(agents.rows), agents.rows[-1][0]) == (MOST_ROWS + 1, "other (10)")
     assert sum(number(row[3]) for row in agents.rows) == content.summary.totals.executions
@@ -177,62 +181,62 @@ def test_a_long_table_is_cut_and_loses_nothing(place: Place) -> None:
     assert sum(number(row[1]) for row in errors.rows) == content.summary.totals.failures
 
 
-def test_what_is_drawn_is_what_is_written(place: Place) -> None:
+def test_what_is_drawn_is_what_is_written(workspace: Workspace) -> None:
     """Every value of a chart has its text, and a dash stands for what is not known."""
-    Store(place.database).add(a_history())
-    for chart in charts(timeline_of(gather(place, asked()))):
+    Store(workspace.database).add(a_history())
+    for chart in charts(timeline_of(gather(workspace, asked()))):
         for series in chart.series:
             unknown = [value is None for value in series.values]
             if chart.unit != "share":
                 assert [text == "–" for text in series.texts] == unknown
 
 
-def test_a_period_without_executions_has_no_timeline(place: Place) -> None:
+def test_a_period_without_executions_has_no_timeline(workspace: Workspace) -> None:
     """Neither has an empty store."""
-    assert gather(place, asked()).timeline is None
-    Store(place.database).add(a_history(10))
-    assert gather(place, asked(Filter(Window(0, HOUR_US, "long ago")))).timeline is None
+    assert gather(workspace, asked()).timeline is None
+    Store(workspace.database).add(a_history(10))
+    assert gather(workspace, asked(Filter(Window(0, HOUR_US, "long ago")))).timeline is None
 
 
-def test_too_many_intervals_are_refused(place: Place) -> None:
+def test_too_many_intervals_are_refused(workspace: Workspace) -> None:
     """A page of thousands of hours helps nobody; the line says what to do."""
-    Store(place.database).add([an_execution(), an_execution(timestamp_us=NOON_US + 42 * DAY_US)])
+    Store(workspace.database).add([an_execution(), an_execution(timestamp_us=NOON_US + 42 * DAY_US)])
     with pytest.raises(InvalidWindow, match="1,009 hourly intervals are more than a page can show"):
-        gather(place, asked(interval="hourly"))
+        gather(workspace, asked(interval="hourly"))
 
 
-def test_a_name_that_is_not_there_is_refused(place: Place) -> None:
+def test_a_name_that_is_not_there_is_refused(workspace: Workspace) -> None:
     """As in every report."""
-    Store(place.database).add(a_history(10))
+    Store(workspace.database).add(a_history(10))
     with pytest.raises(UnknownName):
-        gather(place, asked(Filter(agents=("nobody",))))
+        gather(workspace, asked(Filter(agents=("nobody",))))
 
 
-def test_the_newest_baseline_is_compared_with(place: Place) -> None:
+def test_the_newest_baseline_is_compared_with(workspace: Workspace) -> None:
     """As `baseline check` does; without one there is no comparison, and a name that is not there is refused."""
-    Store(place.database).add(a_history())
+    Store(workspace.database).add(a_history())
     window = Window(NOON_US + 6 * DAY_US, NOW_US, "some days")
-    assert gather(place, asked(Filter(window))).check is None
+    assert gather(workspace, asked(Filter(window))).check is None
     with pytest.raises(BaselineError, match="no baseline nope"):
-        gather(place, asked(Filter(window), baseline="nope"))
-    create(place.database, "before", Filter(Window(NOON_US, window.start_us, "before")), NOW_US, UTC)
-    content = gather(place, asked(Filter(window)))
-    assert content.check == check(place.database, Filter(window), None, 1.15, NOW_US, UTC)
+        gather(workspace, asked(Filter(window), baseline="nope"))
+    create(workspace.database, "before", Filter(Window(NOON_US, window.start_us, "before")), NOW_US, UTC)
+    content = gather(workspace, asked(Filter(window)))
+    assert content.check == check(workspace.database, Filter(window), None, 1.15, NOW_US, UTC)
     assert part_of(content, "baseline").remarks[0].startswith("Compared with before (")
 
 
-def test_a_baseline_that_holds_the_period_is_compared_with_only_on_request(place: Place) -> None:
+def test_a_baseline_that_holds_the_period_is_compared_with_only_on_request(workspace: Workspace) -> None:
     """One that ends with the period's beginning is before it; one that ends later would be compared with itself."""
-    Store(place.database).add(a_history())
+    Store(workspace.database).add(a_history())
     start_us = NOON_US + 6 * DAY_US
     window = Window(start_us, NOW_US, "some days")
-    create(place.database, "same", Filter(Window(NOON_US, start_us + 1, "too long")), NOW_US, UTC)
-    assert gather(place, asked(Filter(window))).check is None
-    named = gather(place, asked(Filter(window), baseline="same")).check
+    create(workspace.database, "same", Filter(Window(NOON_US, start_us + 1, "too long")), NOW_US, UTC)
+    assert gather(workspace, asked(Filter(window))).check is None
+    named = gather(workspace, asked(Filter(window), baseline="same")).check
     assert named is not None
     assert named.is_overlapping
-    create(place.database, "before", Filter(Window(NOON_US, start_us, "before")), NOW_US, UTC)
-    found = gather(place, asked(Filter(window))).check
+    create(workspace.database, "before", Filter(Window(NOON_US, start_us, "before")), NOW_US, UTC)
+    found = gather(workspace, asked(Filter(window))).check
     assert found is not None
     assert (found.origin, found.is_overlapping) == ("before", False)
 
@@ -242,10 +246,10 @@ def captions(content: Content) -> list[str]:
     return [chart.caption for chart in charts(timeline_of(content))[:4]]
 
 
-def test_a_piece_of_an_interval_is_in_no_caption(place: Place) -> None:
+def test_a_piece_of_an_interval_is_in_no_caption(workspace: Workspace) -> None:
     """The day in which the period begins, and that of now, are told of only where no day is whole."""
     days = [(NOON_US, 9), (NOON_US + DAY_US, 3), (NOON_US + 2 * DAY_US, 9)]
-    Store(place.database).add(
+    Store(workspace.database).add(
         [
             an_execution(timestamp_us=at_us + number, success=number % size < 2, duration_us=size * 10**6)
             for at_us, size in days
@@ -254,7 +258,7 @@ def test_a_piece_of_an_interval_is_in_no_caption(place: Place) -> None:
     )
     now_us = NOON_US + 2 * DAY_US + HOUR_US
     rolling, first = (
-        gather(place, Asked(Filter(Window(NOON_US, end_us)), "daily", None, 1.15, UTC, now_us))
+        gather(workspace, Asked(Filter(Window(NOON_US, end_us)), "daily", None, 1.15, UTC, now_us))
         for end_us in (None, NOON_US + HOUR_US)
     )
     assert timeline_of(rolling).are_whole == [False, True, False]
@@ -263,10 +267,10 @@ def test_a_piece_of_an_interval_is_in_no_caption(place: Place) -> None:
     assert [caption[-13:] for caption in captions(first)] == [", 2025-11-01."] * 4
 
 
-def test_an_hour_is_called_in_a_caption_as_on_the_axis(place: Place) -> None:
+def test_an_hour_is_called_in_a_caption_as_on_the_axis(workspace: Workspace) -> None:
     """Without its year and its offset."""
-    Store(place.database).add([an_execution()])
-    found = gather(place, asked())
+    Store(workspace.database).add([an_execution()])
+    found = gather(workspace, asked())
     assert all(caption.endswith(", 11-01 12:00.") for caption in captions(found)), captions(found)
 
 
@@ -277,30 +281,30 @@ def an_event(at_us: int, number: int = 0) -> EventRow:
     )
 
 
-def test_alerts_are_those_of_the_period_and_of_now(place: Place) -> None:
+def test_alerts_are_those_of_the_period_and_of_now(workspace: Workspace) -> None:
     """What fires now, and what became of alerts in the period, the newest first; not more than fit."""
     rules = {"failing": {"metric": "failed_executions", "operator": ">", "threshold": 0, "window": "30d"}}
-    place = replace(place, settings=replace(place.settings, alerts=rules))
-    Store(place.database).add(a_history())
-    with place.database.write() as connection:
+    workspace = replace(workspace, settings=replace(workspace.settings, alerts=rules))
+    Store(workspace.database).add(a_history())
+    with workspace.database.write() as connection:
         alerts_store.add_events(connection, [an_event(NOON_US + hour * HOUR_US, hour) for hour in range(60)])
     window = Window(NOON_US + HOUR_US, NOON_US + 4 * HOUR_US, "three hours")
-    content = gather(place, Asked(Filter(window), None, None, 1.15, UTC, NOON_US + 12 * DAY_US))
+    content = gather(workspace, Asked(Filter(window), None, None, 1.15, UTC, NOON_US + 12 * DAY_US))
     assert [event.samples for event in content.alerts.events] == [3, 2, 1]
     (_, now), (_, events) = part_of(content, "alerts").tables
     assert [row[:2] for row in now.rows] == [["failing", "firing"]]
     assert events.rows[0] == ["2025-11-01 15:26", "success-rate", "firing", "80", "breached for long enough"]
-    whole = gather(place, asked())
+    whole = gather(workspace, asked())
     assert len(whole.alerts.events) == MOST_EVENTS
     assert f"Of what became of them, the newest {MOST_EVENTS} are shown." in part_of(whole, "alerts").remarks
 
 
-def test_archived_executions_are_counted_and_said_to_be_approximate(place: Place, tmp_path: Path) -> None:
+def test_archived_executions_are_counted_and_said_to_be_approximate(workspace: Workspace, tmp_path: Path) -> None:
     """Sums are what they were; percentiles come from bins then, and the page says so."""
-    Store(place.database).add(a_history())
-    before = gather(place, asked())
-    archive_once(place.database, tmp_path / "archive", NOW_US, 0)
-    after = gather(place, asked())
+    Store(workspace.database).add(a_history())
+    before = gather(workspace, asked())
+    archive_once(workspace.database, tmp_path / "archive", NOW_US, 0)
+    after = gather(workspace, asked())
     assert after.summary.totals == before.summary.totals
     assert [one.totals for one in timeline_of(after).buckets] == [one.totals for one in timeline_of(before).buckets]
     assert not timeline_of(after).is_exact
@@ -328,6 +332,6 @@ def test_a_page_is_made_from_one_snapshot(tmp_path: Path, home: Path) -> None:
     create(database, "before", Filter(Window(NOON_US, NOON_US + DAY_US, "a day")), NOW_US, UTC)
     wanted = asked(baseline="before")
     database.reads = 0
-    content = gather(Place(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), wanted)
+    content = gather(Workspace(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), wanted)
     assert content.check is not None
     assert database.reads == 1

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database import reprice as repricing
 from claude_force.database.contract import Database
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.reprice import Change
 from claude_force.database.writes import Store
 from claude_force.executions.pricing import OVERRIDDEN, PriceTable
@@ -28,14 +27,14 @@ DOUBLE = PriceTable("claude-sonnet-4-5", {HAIKU: ModelPrice(1.6, 8)})
 def stored(database: Database) -> list[ExecutionMetrics]:
     """Every execution; the roll-ups agree with them."""
     with database.read() as connection:
-        assert proof.differences(connection) == []
-    return list(query.iterate(database, Filter()))
+        assert verify_rollups.differences(connection) == []
+    return list(queries.iterate(database, Filter()))
 
 
 def recorded_total(database: Database) -> int:
     """The sum of the costs as they were before any repricing, as reports have it."""
     with database.read() as connection:
-        return query.totals(connection, Filter()).recorded_cost_nanousd
+        return queries.totals(connection, Filter()).recorded_cost_nanousd
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from claude_force.database import migrate
-from claude_force.database import queries as query
+from claude_force.database import migrate, queries
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.database.sqlite import database as sqlite
@@ -44,7 +43,7 @@ def lines_waiting(folder: Path) -> list[Path]:
 def agents(location: str) -> list[str]:
     """The agents of what is stored, sorted."""
     with closing(open_database(location)) as database:
-        return sorted(record.agent_name for record in query.iterate(database, Filter()))
+        return sorted(record.agent_name for record in queries.iterate(database, Filter()))
 
 
 def record_quietly(location: str, *names: str) -> None:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.cli.statusline import Stored, line_of
-from claude_force.clock import DAY_US, HOUR_US, midnight_of, moment_of, now_us, zone_of
+from claude_force.clock import DAY_US, HOUR_US, MINUTE_US, now_us, start_of_day, to_datetime, zone_of
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
-from claude_force.executions.session_blocks import MINUTE_US, Block
-from claude_force.executions.totals import Extent, Totals
+from claude_force.executions.session_blocks import Block
+from claude_force.executions.totals import TimeRange, Totals
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 
@@ -44,7 +44,7 @@ BLOCK = Block(
     NOON_US + 5 * HOUR_US,
     Totals(executions=9, metered=9, output_tokens=900, priced=9, cost_nanousd=450_000_000),
     ("m",),
-    Extent(NOON_US, NOON_US + 2 * HOUR_US),
+    TimeRange(NOON_US, NOON_US + 2 * HOUR_US),
 )
 NOW_US = NOON_US + 135 * MINUTE_US
 
@@ -97,7 +97,7 @@ def database_file(home: Path) -> Path:
     """The database of the home: an hour ago, yesterday, a week ago, and another session and source."""
     path = home / ".claude" / "metrics" / "metrics.db"
     now = now_us()
-    midnight = midnight_of(moment_of(now, zone_of("UTC")).date(), zone_of("UTC"))
+    midnight = start_of_day(to_datetime(now, zone_of("UTC")).date(), zone_of("UTC"))
     mine = {"source": "claude-code", "workflow_id": SESSION, "cost_nanousd": 10**9}
     database = open_database(str(path))
     Store(database).add(

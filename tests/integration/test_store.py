@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
@@ -31,7 +31,7 @@ def test_a_record_comes_back_as_it_was(store: Store, database: Database) -> None
         run_id="r1",
     )
     assert store.add([record]) == Added(1, 0)
-    assert list(query.iterate(database, Filter())) == [record]
+    assert list(queries.iterate(database, Filter())) == [record]
 
 
 def test_adding_twice_adds_once(store: Store, database: Database) -> None:
@@ -39,7 +39,7 @@ def test_adding_twice_adds_once(store: Store, database: Database) -> None:
     first, second = an_execution(), an_execution(timestamp_us=NOON_US + 1)
     assert store.add([first, second, first]) == Added(2, 1)
     assert store.add([second]) == Added(0, 1)
-    assert list(query.iterate(database, Filter())) == [first, second]
+    assert list(queries.iterate(database, Filter())) == [first, second]
 
 
 def test_nothing_to_add_is_no_write(store: Store, database: Database) -> None:
@@ -53,7 +53,7 @@ def test_unknown_values_stay_unknown(store: Store, database: Database) -> None:
         duration_us=None, input_tokens=None, output_tokens=None, cost_nanousd=None, reference_cost_nanousd=None
     )
     store.add([record])
-    assert list(query.iterate(database, Filter())) == [record]
+    assert list(queries.iterate(database, Filter())) == [record]
 
 
 def test_repricing_changes_only_costs_that_differ(store: Store, database: Database) -> None:
@@ -66,7 +66,7 @@ def test_repricing_changes_only_costs_that_differ(store: Store, database: Databa
     assert store.reprice([to_row(dearer)]) == 0
     assert store.reprice([to_row(an_execution(uid=stored.uid, cost_nanousd=None))]) == 0
     kept = replace(dearer, recorded_cost_nanousd=3, recorded_basis=COST_GIVEN)
-    assert list(query.iterate(database, Filter())) == [kept]
+    assert list(queries.iterate(database, Filter())) == [kept]
 
 
 def test_deleting_a_window_keeps_its_end(store: Store, database: Database) -> None:
@@ -74,14 +74,14 @@ def test_deleting_a_window_keeps_its_end(store: Store, database: Database) -> No
     old, edge = an_execution(timestamp_us=NOON_US - 1), an_execution(timestamp_us=NOON_US)
     store.add([old, edge])
     assert store.delete(Window(None, NOON_US)) == 1
-    assert list(query.iterate(database, Filter())) == [edge]
+    assert list(queries.iterate(database, Filter())) == [edge]
 
 
 def test_iteration_is_in_order_across_pages(store: Store, database: Database) -> None:
     """More executions than a page, many at the same instant: each is seen once, oldest first."""
-    records = [an_execution(timestamp_us=NOON_US + index // 3000) for index in range(2 * query.PAGE + 7)]
+    records = [an_execution(timestamp_us=NOON_US + index // 3000) for index in range(2 * queries.PAGE + 7)]
     store.add(records)
-    seen = list(query.iterate(database, Filter()))
+    seen = list(queries.iterate(database, Filter()))
     assert len(seen) == len(records)
     assert {record.uid for record in seen} == {record.uid for record in records}
     assert [record.timestamp_us for record in seen] == sorted(record.timestamp_us for record in records)

@@ -21,13 +21,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from claude_force.database import migrate, schema
-from claude_force.database import queries as query
+from claude_force.database import migrate, queries, schema
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.postgres import ServerDatabase
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
 from claude_force.database.sqlite.database import APPLICATION_ID, SqliteDatabase, create_file
 from claude_force.database.writes import Store
@@ -192,7 +190,7 @@ def test_a_revision_that_fails_leaves_no_trace(database: Database, tmp_path: Pat
     with pytest.raises(RuntimeError, match="half way"):
         upgrade_by(scripts, database)
     assert content(database) == before
-    assert len(list(query.iterate(database, Filter()))) == 3
+    assert len(list(queries.iterate(database, Filter()))) == 3
 
     (scripts / "versions" / f"{NEXT}.py").write_text(_REVISION)
     upgrade_by(scripts, database)
@@ -240,14 +238,14 @@ def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
     executions = a_labelled_history(empty_location, 300)
     with closing(open_database(empty_location)) as database:
         assert migrate.upgrade(database).after == HEAD
-        assert list(query.iterate(database, Filter())) == executions
+        assert list(queries.iterate(database, Filter())) == executions
         with database.read() as connection:
-            assert proof.differences(connection) == []
-            assert query.totals(connection, Filter()).executions == 300
+            assert verify_rollups.differences(connection) == []
+            assert queries.totals(connection, Filter()).executions == 300
             assert connection.fetch("SELECT SUM(executions) FROM rollups WHERE scope = 0 AND level = 3")[0][0] == 300
         Store(database).rebuild()
         with database.read() as connection:
-            assert proof.differences(connection) == []
+            assert verify_rollups.differences(connection) == []
         assert database.check_integrity() == []
 
 
@@ -266,7 +264,7 @@ def test_making_the_roll_ups_can_be_killed(empty_location: str) -> None:
     assert {state["executions"] for state in killed} == {20}
     assert after["revision"] == HEAD
     with closing(open_database(empty_location)) as database:
-        assert list(query.iterate(database, Filter())) == executions
+        assert list(queries.iterate(database, Filter())) == executions
 
 
 def upgrade_six_times(location: str) -> None:
@@ -338,7 +336,7 @@ def test_no_backup_is_overwritten(run: Run, tmp_path: Path) -> None:
 def test_an_older_database_is_refused_with_the_command_to_run(tmp_path: Path) -> None:
     """Neither reading nor writing migrates by itself."""
     database = open_database(str(an_old_file(tmp_path / "metrics.db")))
-    for use in (lambda: list(query.iterate(database, Filter())), lambda: Store(database).add([an_execution()])):
+    for use in (lambda: list(queries.iterate(database, Filter())), lambda: Store(database).add([an_execution()])):
         with pytest.raises(SchemaOutdated, match="claude-force db upgrade"):
             use()
     assert backups_of(tmp_path / "metrics.db") == []
@@ -354,7 +352,7 @@ def test_a_newer_database_is_refused(database: Database, location: str, tmp_path
         uses: list[Callable[[], object]] = [
             lambda: migrate.upgrade(met),
             lambda: Store(met).add([an_execution()]),
-            lambda: list(query.iterate(met, Filter())),
+            lambda: list(queries.iterate(met, Filter())),
         ]
         for use in uses:
             with pytest.raises(SchemaTooNew, match="upgrade claude-force"):

@@ -22,9 +22,8 @@ from claude_force.alerts.decision import (
     end,
 )
 from claude_force.alerts.rules import Rule
-from claude_force.clock import SECOND_US
+from claude_force.clock import MINUTE_US
 
-MINUTE_US = 60 * SECOND_US
 START_US = 1_762_000_000_000_000
 LIMIT = 95.0
 

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from claude_force.analytics import reports as analytics
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US, instant_formatter
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.archive import archive_once, read_archive
 from claude_force.database.contract import Database, Row
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import COUNTED_AT_ONCE, Store
 from claude_force.executions.histogram import bin_of, duration_of
 from claude_force.executions.intervals import Interval
@@ -98,7 +97,7 @@ def sums_of_intervals(database: Database, chosen: Filter = _EVERYTHING) -> list[
     """The sums of all intervals of a trend, in zones some of which divide hours."""
     with database.read() as connection:
         return [
-            sum((bucket.totals for bucket in query.trend(connection, chosen, interval, ZoneInfo(zone))), Totals())
+            sum((bucket.totals for bucket in queries.trend(connection, chosen, interval, ZoneInfo(zone))), Totals())
             for interval in INTERVALS
             for zone in ("UTC", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe")
         ]
@@ -107,7 +106,7 @@ def sums_of_intervals(database: Database, chosen: Filter = _EVERYTHING) -> list[
 def exported(database: Database) -> bytes:
     """The export as JSONL."""
     write = instant_formatter(UTC)
-    return b"".join(encode_row(row, write) for row in query.iterate_rows(database, _EVERYTHING))
+    return b"".join(encode_row(row, write) for row in queries.iterate_rows(database, _EVERYTHING))
 
 
 def archived_uids(database: Database) -> set[bytes]:
@@ -118,13 +117,13 @@ def archived_uids(database: Database) -> set[bytes]:
 
 def stored_uids(database: Database) -> list[bytes]:
     """The uids of what is stored."""
-    return [row[0] for row in query.iterate_rows(database, _EVERYTHING)]
+    return [row[0] for row in queries.iterate_rows(database, _EVERYTHING)]
 
 
 def assert_proven(database: Database) -> None:
     """The roll-ups and what is kept of archived executions agree."""
     with database.read() as connection:
-        assert proof.differences(connection) == []
+        assert verify_rollups.differences(connection) == []
 
 
 def assert_whole(database: Database, executions: list[ExecutionMetrics], archives: Path) -> None:
@@ -204,12 +203,12 @@ def test_periods_add_up_whatever_divides_them(
     assert figures(database, whole) == before
     parts = [Filter(Window(None, edges[0])), Filter(Window(edges[0], edges[1])), Filter(Window(edges[1], None))]
     with database.read() as connection:
-        everything = query.totals(connection, _EVERYTHING)
-        assert sum((query.totals(connection, part) for part in parts), Totals()) == everything
-        failures = [sum(found.failures for found in query.errors(connection, part)) for part in parts]
+        everything = queries.totals(connection, _EVERYTHING)
+        assert sum((queries.totals(connection, part) for part in parts), Totals()) == everything
+        failures = [sum(found.failures for found in queries.errors(connection, part)) for part in parts]
         assert sum(failures) == everything.failures
-        archived = [query.archived(connection, part).executions for part in parts]
-        by_agent = [query.totals_by(connection, part, "agent_name").values() for part in parts]
+        archived = [queries.archived(connection, part).executions for part in parts]
+        by_agent = [queries.totals_by(connection, part, "agent_name").values() for part in parts]
     assert sum(archived) == len(archived_uids(database))
     assert sum((totals for groups in by_agent for totals in groups), Totals()) == everything
     intervals = [sums_of_intervals(database, part) for part in parts]
@@ -226,13 +225,13 @@ def test_percentiles_of_archived_executions_are_those_of_their_bins(
     holds nothing archived stays exact."""
     refill(database, near_each_other(few))
     with database.read() as connection:
-        exact, _ = query.percentiles(connection, _EVERYTHING)
-        by_agent, _ = query.percentiles_by(connection, _EVERYTHING, "agent_name")
+        exact, _ = queries.percentiles(connection, _EVERYTHING)
+        by_agent, _ = queries.percentiles_by(connection, _EVERYTHING, "agent_name")
     archive_once(database, a_folder(folder), cut, 0)
     with database.read() as connection:
-        found, is_exact = query.percentiles(connection, _EVERYTHING)
-        found_by_agent, _ = query.percentiles_by(connection, _EVERYTHING, "agent_name")
-        _, is_rest_exact = query.percentiles(connection, Filter(Window(cut)))
+        found, is_exact = queries.percentiles(connection, _EVERYTHING)
+        found_by_agent, _ = queries.percentiles_by(connection, _EVERYTHING, "agent_name")
+        _, is_rest_exact = queries.percentiles(connection, Filter(Window(cut)))
     assert is_exact == (not archived_uids(database))
     assert is_rest_exact
 
@@ -261,7 +260,7 @@ def test_what_stays_can_change(
     assert_whole(database, executions, archives)
     expected = sum((found.cost_nanousd or 0) if identity_bytes(found.uid) in gone else factor for found in executions)
     with database.read() as connection:
-        assert query.totals(connection, _EVERYTHING).cost_nanousd == expected
+        assert queries.totals(connection, _EVERYTHING).cost_nanousd == expected
     store.restore(rows_in(archives))
     store.reprice(
         [to_row(replace(found, cost_nanousd=changed, reference_cost_nanousd=changed)) for found in executions]
@@ -294,7 +293,7 @@ def test_deleting_a_period_deletes_its_archived_days(
     assert store.delete(Window(start, end)) == len(executions) - len(left)
     assert_whole(database, left, archives)
     with database.read() as connection:
-        assert query.totals(connection, _EVERYTHING).executions == len(left)
+        assert queries.totals(connection, _EVERYTHING).executions == len(left)
     store.rebuild()
     assert_whole(database, left, archives)
     rows = rows_in(archives)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.regressions import AS_BEFORE, Scenario, alarm_rate, as_file, as_kept
 from claude_force.analytics.baselines import check, create
 from claude_force.analytics.baselines.check import compare
-from claude_force.analytics.baselines.parse import Reading
+from claude_force.analytics.baselines.parse import ParsedSnapshot
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
@@ -26,13 +26,13 @@ from tests.properties.strategies import on_both_engines, records, refill
 WHOLE = Filter(Window(0, 4_000_000_000_000_000))
 
 
-def a_reading(durations: list[int], costs: list[int], successes: int) -> Reading:
+def a_reading(durations: list[int], costs: list[int], successes: int) -> ParsedSnapshot:
     """The figures of as many executions, in microseconds and micro-dollars."""
     size = len(durations)
     p95 = sorted(durations)[(95 * size + 99) // 100 - 1] / 1000
     average, cost = sum(durations) / size / 1000, sum(costs) / size / 1e6
     bins = dict(bins_of(durations)), dict(bins_of(costs))
-    return Reading(100 * successes / size, average, p95, cost, size, size, size, *bins)
+    return ParsedSnapshot(100 * successes / size, average, p95, cost, size, size, size, *bins)
 
 
 durations = st.lists(st.integers(0, 10**9), min_size=30, max_size=80)
@@ -40,7 +40,7 @@ readings = st.builds(lambda values: a_reading(values, values, len(values) // 2),
 
 
 @given(readings)
-def test_figures_are_no_worse_than_themselves(reading: Reading) -> None:
+def test_figures_are_no_worse_than_themselves(reading: ParsedSnapshot) -> None:
     """Whatever they are: equal is never a regression, not even with a threshold of 1."""
     assert {finding.verdict for finding in compare(reading, reading, 1.0)} == {"ok"}
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
@@ -56,7 +56,7 @@ def test_any_value_in_any_field_is_held_or_refused_by_name(database: Database, f
     store.delete(ALL_TIME)
     (batch,) = JsonlSource(UTC).read(io.BytesIO(GOOD + a_line(**changes) + GOOD))
     report = load([batch], store, source="any", rejects=None, now_us=NOON_US)
-    held = list(query.iterate_rows(database, Filter()))
+    held = list(queries.iterate_rows(database, Filter()))
     assert (report.read, report.added, report.rejected) == (3, len(held), 3 - len(held))
     assert sorted(held, key=repr) == sorted(batch.rows, key=repr)
     assert sum(row[2] == "good" for row in held) >= 2
@@ -73,7 +73,7 @@ def test_any_values_in_many_fields_are_held_as_they_were_read(database: Database
     store.delete(ALL_TIME)
     (batch,) = JsonlSource(UTC).read(io.BytesIO(GOOD + a_line(**changes) + GOOD))
     report = load([batch], store, source="any", rejects=None, now_us=NOON_US)
-    held = list(query.iterate_rows(database, Filter()))
+    held = list(queries.iterate_rows(database, Filter()))
     assert report.added + report.rejected == 3
     assert sorted(held, key=repr) == sorted(batch.rows, key=repr)
     assert all(refused.reason for refused in batch.rejected)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from claude_force.analytics import reports as analytics
 from claude_force.analytics.fields import TITLES
 from claude_force.clock import DAY_US, LATEST_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.queries import Dimension, Filter
@@ -83,12 +83,12 @@ def every_report(database: Database, zone: ZoneInfo) -> list[dict[str, Any]]:
 def totals(database: Database, chosen: Filter = Filter()) -> Totals:  # noqa: B008  (a frozen value)
     """The sums over chosen executions."""
     with database.read() as connection:
-        return query.totals(connection, chosen)
+        return queries.totals(connection, chosen)
 
 
 def exported(database: Database, zone: ZoneInfo) -> bytes:
     """The export as JSONL."""
-    return b"".join(encode_line(record, zone) for record in query.iterate(database, Filter()))
+    return b"".join(encode_line(record, zone) for record in queries.iterate(database, Filter()))
 
 
 # Identity
@@ -245,9 +245,9 @@ def test_intervals_at_a_clock_change_are_periods(zone: str, change: str, databas
     for interval in INTERVALS:
         assert_periods(database, interval, zone)
         with database.read() as connection:
-            every = query.trend(connection, Filter(), interval, ZoneInfo(zone))
+            every = queries.trend(connection, Filter(), interval, ZoneInfo(zone))
             alone = [
-                query.trend(connection, Filter(Window(moment, moment + 1)), interval, ZoneInfo(zone))[0]
+                queries.trend(connection, Filter(Window(moment, moment + 1)), interval, ZoneInfo(zone))[0]
                 for moment in moments
             ]
         limits = {bucket.label: (bucket.start_us, bucket.end_us) for bucket in every}
@@ -258,8 +258,8 @@ def assert_periods(database: Database, interval: Interval, zone: str) -> None:
     """The sums over the intervals are the total; an interval begins before it ends, does not overlap the next one, and
     holds exactly the executions between its two instants."""
     with database.read() as connection:
-        found = query.trend(connection, Filter(), interval, ZoneInfo(zone))
-        inside = [query.totals(connection, Filter(Window(bucket.start_us, bucket.end_us))) for bucket in found]
+        found = queries.trend(connection, Filter(), interval, ZoneInfo(zone))
+        inside = [queries.totals(connection, Filter(Window(bucket.start_us, bucket.end_us))) for bucket in found]
     assert sum((bucket.totals for bucket in found), Totals()) == totals(database)
     assert [bucket.label for bucket in found if bucket.start_us >= bucket.end_us] == []
     assert [after.label for before, after in pairwise(found) if before.end_us > after.start_us] == []

@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database, Row
-from claude_force.database.queries import Filter
-from claude_force.database.queries import verify_rollups as proof
+from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
 from claude_force.executions.histogram import bin_lows, bin_of, duration_of, nearest_ranks
 from claude_force.executions.intervals import Interval
@@ -64,12 +63,12 @@ def kept(database: Database) -> dict[str, list[Row]]:
 def assert_proven(database: Database) -> None:
     """The roll-ups are what the rows come to, and what they would be if they were made anew."""
     with database.read() as connection:
-        assert proof.differences(connection) == []
+        assert verify_rollups.differences(connection) == []
         waiting = connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0]
     before = kept(database)
     Store(database).rebuild()
     with database.read() as connection:
-        assert proof.differences(connection) == []
+        assert verify_rollups.differences(connection) == []
         assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] == 0
     if not waiting:
         assert kept(database) == before
@@ -87,7 +86,7 @@ def test_roll_ups_are_what_the_rows_come_to(
     store.add(second)
     store.add(in_bulk(first) + in_bulk(second))
     with database.read() as connection:
-        assert proof.differences(connection) == []
+        assert verify_rollups.differences(connection) == []
     store.delete(Window(edges[0], edges[1]))
     assert_proven(database)
 
@@ -140,7 +139,7 @@ def test_a_period_is_what_its_rows_come_to(
             found for found in every if start <= found.timestamp_us < end and (not agents or found.agent_name in agents)
         ]
         with database.read() as connection:
-            found = query.totals(connection, Filter(window, agents))
+            found = queries.totals(connection, Filter(window, agents))
         cells = sum_up(list(map(to_row, inside))).cells.values()
         assert found == sum((Totals(*cell) for cell in cells), Totals())
         assert (found.executions, found.successes) == (len(inside), sum(execution.success for execution in inside))
@@ -172,7 +171,7 @@ def test_local_time_is_the_same_from_sums_and_from_rows(zone: str, change: str, 
             store.add(executions[start : start + size])
         with database.read() as connection:
             assert bool(connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0]) == (size < len(executions))
-            found.append([query.trend(connection, Filter(), interval, ZoneInfo(zone)) for interval in INTERVALS])
+            found.append([queries.trend(connection, Filter(), interval, ZoneInfo(zone)) for interval in INTERVALS])
     assert found[0] == found[1]
 
 
@@ -185,13 +184,13 @@ def test_executions_that_wait_are_counted_when_they_are_many(database: Database)
     with database.read() as connection:
         assert connection.fetch("SELECT COUNT(*) FROM uncounted") == [(waiting,)]
         assert connection.fetch("SELECT COUNT(*) FROM rollups") == [(0,)]
-        assert query.totals(connection, Filter()).executions == waiting
+        assert queries.totals(connection, Filter()).executions == waiting
     store.add([an_execution(timestamp_us=NOON_US - place) for place in range(1, UNCOUNTED_LIMIT - waiting + 1)])
     for place in range(LOOK_EVERY):
         store.add([an_execution(timestamp_us=NOON_US + place)])
     with database.read() as connection:
         assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < LOOK_EVERY
-        assert query.totals(connection, Filter()).executions == UNCOUNTED_LIMIT + LOOK_EVERY
+        assert queries.totals(connection, Filter()).executions == UNCOUNTED_LIMIT + LOOK_EVERY
     assert_proven(database)
 
 
@@ -217,10 +216,10 @@ def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database)
     with database.write() as connection:
         assert connection.execute(damage) > 0
     with database.read() as connection:
-        assert any(said in problem for problem in proof.differences(connection))
+        assert any(said in problem for problem in verify_rollups.differences(connection))
     store.rebuild()
     with database.read() as connection:
-        assert proof.differences(connection) == []
+        assert verify_rollups.differences(connection) == []
 
 
 # Periods
@@ -300,12 +299,12 @@ def test_percentiles_of_a_long_period_are_within_one_percent(database: Database)
             agent_name=f"agent-{number % 3}",
             duration_us=None if number % 50 == 0 else int(chance.lognormvariate(15, 1)),
         )
-        for number in range(query.EXACT_LIMIT + 2000)
+        for number in range(queries.EXACT_LIMIT + 2000)
     ]
     store = Store(database)
     store.add(executions[:-50])
     store.add(executions[-50:])
-    window = Window(NOON_US + 12_345_678, NOON_US + (query.EXACT_LIMIT + 1500) * 86_400_000)
+    window = Window(NOON_US + 12_345_678, NOON_US + (queries.EXACT_LIMIT + 1500) * 86_400_000)
     for chosen in (Filter(), Filter(window), Filter(window, ("agent-1",))):
         inside = [
             found
@@ -314,8 +313,8 @@ def test_percentiles_of_a_long_period_are_within_one_percent(database: Database)
             and (not chosen.agents or found.agent_name in chosen.agents)
         ]
         with database.read() as connection:
-            whole, is_exact = query.percentiles(connection, chosen)
-            by_agent, _ = query.percentiles_by(connection, chosen, "agent_name")
+            whole, is_exact = queries.percentiles(connection, chosen)
+            by_agent, _ = queries.percentiles_by(connection, chosen, "agent_name")
         assert not is_exact
         assert_close(whole, [found.duration_us for found in inside if found.duration_us is not None])
         assert by_agent.keys() == {found.agent_name for found in inside}
@@ -324,7 +323,7 @@ def test_percentiles_of_a_long_period_are_within_one_percent(database: Database)
             assert_close(percentiles, [duration for duration in own if duration is not None])
     with database.read() as connection:
         short = Filter(Window(NOON_US, NOON_US + 40 * DAY_US // 10))
-        ranked, is_exact = query.percentiles(connection, short)
+        ranked, is_exact = queries.percentiles(connection, short)
     assert is_exact
     ordered = sorted(found.duration_us for found in executions[:4000] if found.duration_us is not None)
     assert ranked.p95_us == ordered[-(-95 * len(ordered) // 100) - 1]

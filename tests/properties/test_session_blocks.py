@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from claude_force.analytics import blocks as session_blocks
 from claude_force.clock import HOUR_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.executions.totals import Beginning, Extent
+from claude_force.executions.totals import TimeRange, WorkflowStart
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.properties.strategies import SOURCES, on_both_engines, refill
@@ -44,7 +44,7 @@ _windows = st.one_of(
     _instants.map(Window),
 )
 
-Found = tuple[int, int, int, Extent | None]
+Found = tuple[int, int, int, TimeRange | None]
 
 
 def told(executions: Sequence[ExecutionMetrics], length: int) -> list[Found]:
@@ -58,7 +58,7 @@ def told(executions: Sequence[ExecutionMetrics], length: int) -> list[Found]:
         blocks[-1].append(at)
     starts = [at[0] // HOUR_US * HOUR_US for at in blocks]
     return [
-        (start, start + length * HOUR_US, len(at), Extent(at[0], at[-1]))
+        (start, start + length * HOUR_US, len(at), TimeRange(at[0], at[-1]))
         for start, at in zip(starts, blocks, strict=True)
     ]
 
@@ -89,10 +89,10 @@ def test_a_workflow_begins_with_its_first_execution(
 ) -> None:
     """Of the period; of two at one instant, the one with the lesser uid."""
     refill(database, history)
-    first: dict[str, Beginning] = {}
+    first: dict[str, WorkflowStart] = {}
     for record in sorted(history, key=lambda record: (record.timestamp_us, record.uid)):
         is_inside = (window.start_us or 0) <= record.timestamp_us < (window.end_us or 10**18)
         if is_inside and record.workflow_id:
-            first.setdefault(record.workflow_id, Beginning(record.timestamp_us, record.project, record.source))
+            first.setdefault(record.workflow_id, WorkflowStart(record.timestamp_us, record.project, record.source))
     with database.read() as connection:
-        assert query.beginnings(connection, Filter(window), ["v", "w", "x"]) == first
+        assert queries.workflow_starts(connection, Filter(window), ["v", "w", "x"]) == first

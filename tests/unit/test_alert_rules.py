@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from claude_force.alerts.metrics import METRICS
 from claude_force.alerts.rules import DEFAULTS, Rule, load_rules
-from claude_force.clock import DAY_US, HOUR_US, SECOND_US
+from claude_force.clock import DAY_US, HOUR_US, MINUTE_US
 from tests.conftest import ROOT
-
-MINUTE_US = 60 * SECOND_US
 
 OURS = {
     "success-rate": ("success_rate", "<", 95, HOUR_US, "warning", 10),

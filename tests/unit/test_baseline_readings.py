@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from claude_force.analytics.baselines.check import compare
-from claude_force.analytics.baselines.parse import filters_in, read_file, reading_of
+from claude_force.analytics.baselines.parse import filters_in, parse_snapshot, read_file
 from claude_force.errors import BaselineError
 from claude_force.executions.histogram import bins_of
 
@@ -45,7 +45,7 @@ def a_current(**changes: Any) -> dict[str, Any]:
 
 def verdicts(baseline: dict[str, Any], current: dict[str, Any]) -> dict[str, str]:
     """The verdict of each metric."""
-    found = compare(reading_of(baseline, "baseline.json"), reading_of(current, "now"), 1.15)
+    found = compare(parse_snapshot(baseline, "baseline.json"), parse_snapshot(current, "now"), 1.15)
     return {finding.key: finding.verdict for finding in found}
 
 
@@ -92,7 +92,7 @@ def test_a_baseline_of_few_is_not_compared_with() -> None:
 def test_a_baseline_of_nothing_divides_by_nothing() -> None:
     """Zeros are figures: what cost nothing and costs now is a regression, of no percentage."""
     zeros = dict.fromkeys(("success_rate", "avg_execution_time_ms", "p95_latency_ms", "avg_cost_per_execution"), 0)
-    found = compare(reading_of(zeros, "baseline.json"), reading_of(a_current(), "now"), 1.15)
+    found = compare(parse_snapshot(zeros, "baseline.json"), parse_snapshot(a_current(), "now"), 1.15)
     assert [finding.verdict for finding in found] == ["regressed", "regressed", "ok", "regressed"]
     assert [finding.shown_change() for finding in found] == ["–", "–", "+95.0pp", "–"]
 
@@ -130,7 +130,7 @@ def test_costs_below_a_micro_dollar_divide_by_nothing() -> None:
 def test_what_is_no_figure_is_refused(change: dict[str, Any], complaint: str) -> None:
     """In one line that names the file and the key, and holds no control character."""
     with pytest.raises(BaselineError) as caught:
-        reading_of(GUIDE | change, "baseline.json")
+        parse_snapshot(GUIDE | change, "baseline.json")
     assert str(caught.value).startswith("baseline.json: ")
     assert complaint in str(caught.value)
     assert str(caught.value).isprintable()

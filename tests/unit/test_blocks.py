@@ -7,9 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.clock import HOUR_US
-from claude_force.executions.session_blocks import LENGTH, MINUTE_US, Block, blocks_of, certain_start, with_gaps
-from claude_force.executions.totals import Extent, Totals
+from claude_force.clock import HOUR_US, MINUTE_US
+from claude_force.executions.session_blocks import LENGTH, Block, blocks_of, certain_start, with_gaps
+from claude_force.executions.totals import TimeRange, Totals
 
 ONE = Totals(executions=1, metered=1, input_tokens=100, output_tokens=20, priced=1, cost_nanousd=60)
 hours = st.lists(st.integers(0, 200), max_size=60).map(lambda found: sorted(set(found)))
@@ -20,7 +20,7 @@ def starts_of(found: list[int], length: int = LENGTH) -> list[int]:
 
 
 def a_block(first_us: int, last_us: int, totals: Totals = ONE) -> Block:
-    return Block(0, LENGTH * HOUR_US, totals, ("m",), Extent(first_us, last_us))
+    return Block(0, LENGTH * HOUR_US, totals, ("m",), TimeRange(first_us, last_us))
 
 
 def test_a_block_begins_after_the_one_before_it_ended() -> None:

@@ -19,14 +19,14 @@ from claude_force.clock import (
     SECOND_US,
     format_instant,
     instant_formatter,
-    instant_of,
     local_zone,
-    midnight_of,
-    moment_of,
     offset_spans,
     parse_instant,
     parse_span,
     span_name,
+    start_of_day,
+    to_datetime,
+    to_instant,
     zone_of,
 )
 from claude_force.errors import InvalidWindow
@@ -151,17 +151,17 @@ def test_text_and_instant_are_one_to_one(instant: int, zone: ZoneInfo, other: Zo
 @settings(deadline=None)
 def test_a_moment_is_its_instant(instant: int, zone: ZoneInfo) -> None:
     """The datetime of an instant gives the instant back, in every zone and on both sides of a fold."""
-    moment = moment_of(instant, zone)
+    moment = to_datetime(instant, zone)
     assert moment.tzinfo is zone
-    assert instant_of(moment) == instant
+    assert to_instant(moment) == instant
     assert moment.astimezone(UTC) == EPOCH + timedelta(microseconds=instant)
 
 
 def test_a_fold_says_which_of_two_instants() -> None:
     """A naive datetime in a repeated hour is the first occurrence, or the second where its fold says so."""
     twice = datetime(2025, 11, 2, 1, 30)  # noqa: DTZ001  (a naive time is the case)
-    assert instant_of(twice, NEW_YORK) == utc("2025-11-02T05:30:00")
-    assert instant_of(twice.replace(fold=1), NEW_YORK) == utc("2025-11-02T06:30:00")
+    assert to_instant(twice, NEW_YORK) == utc("2025-11-02T05:30:00")
+    assert to_instant(twice.replace(fold=1), NEW_YORK) == utc("2025-11-02T06:30:00")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def offset_at(zone: tzinfo, instant_us: int) -> int:
 )
 def test_a_zone_has_many_names(name: str, hours: float) -> None:
     """An IANA name, UTC, or an offset in any usual spelling; here on the 1st of November 2025."""
-    assert moment_of(NOON, zone_of(name)).utcoffset() == timedelta(hours=hours)
+    assert to_datetime(NOON, zone_of(name)).utcoffset() == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("name", [None, "local", "LOCAL"])
@@ -254,9 +254,9 @@ def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
 )  # fmt: skip
 def test_a_day_begins_at_its_first_instant(day: date, zone: str) -> None:
     """Midnight has the day's date and the microsecond before has not, also where a clock change skips midnight."""
-    midnight = midnight_of(day, ZoneInfo(zone))
-    assert moment_of(midnight, ZoneInfo(zone)).date() == day
-    assert moment_of(midnight - 1, ZoneInfo(zone)).date() == day - timedelta(days=1)
+    midnight = start_of_day(day, ZoneInfo(zone))
+    assert to_datetime(midnight, ZoneInfo(zone)).date() == day
+    assert to_datetime(midnight - 1, ZoneInfo(zone)).date() == day - timedelta(days=1)
 
 
 # Windows

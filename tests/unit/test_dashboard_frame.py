@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import DURATION_LIMIT_US
-from claude_force.executions.totals import Extent, Group, Percentiles, Totals
+from claude_force.executions.totals import Group, Percentiles, TimeRange, Totals
 from claude_force.reports.dashboard.frame import LEAST_HEIGHT, LEAST_WIDTH, View, draw
 from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Course, Figures, Period, Span, window_of
 from claude_force.reports.render import cell_width
@@ -73,7 +73,7 @@ def figures(**changes: Any) -> Figures:
         "at_us": NOON_US,
         "name": "/srv/metrics.db",
         "span": "24h",
-        "reach": Extent(NOON_US - DAY_US, NOON_US),
+        "reach": TimeRange(NOON_US - DAY_US, NOON_US),
         "periods": periods,
         "agents": [Group(name, sums(100 + place)) for place, name in enumerate(names)],
         "models": [Group("claude-3-5-haiku-20241022", sums(900)), Group("claude-opus-4-1-20250805", sums(330))],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_force.analytics.labels import project_labels, workflow_labels
-from claude_force.executions.totals import Beginning
+from claude_force.executions.totals import WorkflowStart
 from claude_force.reports.layouts.notes import listed
 from tests.builders import NOON_US
 
@@ -43,8 +43,8 @@ def test_no_two_projects_are_called_alike(paths: set[str]) -> None:
 def test_a_session_is_called_by_its_beginning_and_folder() -> None:
     """In the zone of the report; other workflows keep their names."""
     began = {
-        SESSION: Beginning(NOON_US, "/home/ada/app", "claude-code"),
-        "bug-fix": Beginning(NOON_US, "/home/ada/app", "tracker"),
+        SESSION: WorkflowStart(NOON_US, "/home/ada/app", "claude-code"),
+        "bug-fix": WorkflowStart(NOON_US, "/home/ada/app", "tracker"),
     }
     assert workflow_labels(began, UTC) == {SESSION: "2025-11-01 12:26 1b2c3d4e app"}
     assert workflow_labels(began, ZoneInfo("Asia/Kolkata")) == {SESSION: "2025-11-01 17:56 1b2c3d4e app"}
@@ -52,7 +52,7 @@ def test_a_session_is_called_by_its_beginning_and_folder() -> None:
 
 def test_a_session_without_a_folder_has_none() -> None:
     """No trailing space, no "unknown"."""
-    assert workflow_labels({SESSION: Beginning(NOON_US, None, "claude-code")}, UTC) == {
+    assert workflow_labels({SESSION: WorkflowStart(NOON_US, None, "claude-code")}, UTC) == {
         SESSION: "2025-11-01 12:26 1b2c3d4e"
     }
 

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_force.executions.jsonl.codec import ALL_COLUMNS
-from claude_force.executions.jsonl.fast_decoder import QuickReader
+from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES, Line, read_chunks
-from claude_force.executions.jsonl.occurrences import REMEMBERED, Ordinals
+from claude_force.executions.jsonl.occurrences import REMEMBERED, OccurrenceCounter
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, from_row
 from claude_force.ingest.jsonl_source import EXCERPT_BYTES, JsonlSource, Rejected
@@ -284,7 +284,7 @@ USUAL = {
 @pytest.mark.parametrize("line", USUAL.values(), ids=USUAL)
 def test_a_usual_line_is_read_quickly_and_alike(line: bytes, reprice: bool) -> None:
     """The quick way takes it, and makes of it what the long way makes, to the last bit, costs and identity included."""
-    assert QuickReader(UTC, PRICES, Ordinals(), reprice=reprice).read(line) is not None
+    assert FastDecoder(UTC, PRICES, OccurrenceCounter(), reprice=reprice).read(line) is not None
     (batch,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(line + slowly(line)))
     quick, slow = batch.rows
     assert (batch.rejected, batch.notes) == ([], {})
@@ -303,13 +303,13 @@ def test_what_is_read_quickly_is_read_alike(line: dict[str, Any], changes: dict[
     """Any line, with any values in any fields: what the quick way takes, the long way takes too, and alike; what it
     does not take it leaves to the long way."""
     content = json.dumps(line | changes).encode() + b"\n"
-    quick = QuickReader(zone, PRICES, Ordinals(), reprice=False).read(content)
+    quick = FastDecoder(zone, PRICES, OccurrenceCounter(), reprice=False).read(content)
     (slow,) = JsonlSource(zone, PRICES).read(io.BytesIO(slowly(content)))
     if quick is not None:
         assert (slow.rows, slow.rejected, slow.notes, slow.cost_too_low) == ([quick], [], {}, 0)
 
 
-# Ordinals
+# OccurrenceCounter
 
 
 @pytest.mark.parametrize("order", ["of time", "shuffled", "twice over", "of time, with a late one"])
@@ -326,7 +326,7 @@ def test_occurrences_are_counted_however_far_apart(order: str) -> None:
         chance.shuffle(identities)
     if order == "twice over":
         identities += identities
-    ordinals, seen = Ordinals(), Counter[bytes]()
+    ordinals, seen = OccurrenceCounter(), Counter[bytes]()
     for identity in identities:
         assert ordinals.next(identity) == seen[identity]
         seen[identity] += 1
@@ -338,7 +338,7 @@ def test_occurrences_are_counted_however_far_apart(order: str) -> None:
 
 def test_a_disk_that_is_full_when_all_is_read_is_no_error() -> None:
     """What was not written to the scratch file yet is not wanted any more."""
-    ordinals = Ordinals()
+    ordinals = OccurrenceCounter()
     for number in range(2 * REMEMBERED + 1):
         ordinals.next(number.to_bytes(16))
     assert ordinals._written is not None

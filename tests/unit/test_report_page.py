@@ -17,7 +17,7 @@ import pytest
 import claude_force.reports.html
 from claude_force.clock import DAY_US
 from claude_force.database.queries import Filter
-from claude_force.database.workspace import Place, place_at
+from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.database.writes import Store
 from claude_force.reports.html.content import Asked, gather, interval_for
 from claude_force.reports.html.page import page
@@ -32,15 +32,15 @@ HEADINGS = ("h1", "h2", "h3")
 
 def a_page(home: Path, notes: tuple[str, ...] = (), days: int = 3) -> str:
     """The page of a history of so many days."""
-    place = place_at(find_home(home), str(home / "metrics.db"))[0]
-    Store(place.database).add([an_execution(timestamp_us=NOON_US + day * DAY_US) for day in range(days)])
-    return shown(place, notes)
+    workspace = workspace_at(find_home(home), str(home / "metrics.db"))[0]
+    Store(workspace.database).add([an_execution(timestamp_us=NOON_US + day * DAY_US) for day in range(days)])
+    return shown(workspace, notes)
 
 
-def shown(place: Place, notes: tuple[str, ...] = ()) -> str:
+def shown(workspace: Workspace, notes: tuple[str, ...] = ()) -> str:
     """The page of everything in a place."""
     asked = Asked(Filter(ALL_TIME), None, None, 1.15, UTC, NOON_US + 400 * DAY_US)
-    return page(gather(place, asked), notes, "claude-sonnet-4-5")
+    return page(gather(workspace, asked), notes, "claude-sonnet-4-5")
 
 
 def test_the_chart_library_is_the_one_that_is_named() -> None:
@@ -128,9 +128,9 @@ def test_every_cell_of_a_head_and_of_a_first_column_is_a_heading(home: Path) -> 
 
 def test_a_page_is_ascii(home: Path) -> None:
     """It is the same page in whatever encoding standard output has; the text is the right one all the same."""
-    place = place_at(find_home(home), str(home / "metrics.db"))[0]
-    Store(place.database).add([an_execution(agent_name="Jürgen 漢字 🙂", model="modèle")])
-    text = shown(place)
+    workspace = workspace_at(find_home(home), str(home / "metrics.db"))[0]
+    Store(workspace.database).add([an_execution(agent_name="Jürgen 漢字 🙂", model="modèle")])
+    text = shown(workspace)
     assert text.isascii()
     assert "Jürgen 漢字 🙂" in text_of(parse(text))
     assert json.loads(text_of(by_id(parse(text), "data")))["charts"][-1]["series"][0]["name"] == "modèle"
@@ -139,7 +139,7 @@ def test_a_page_is_ascii(home: Path) -> None:
 def test_a_page_about_nothing_runs_no_script(home: Path) -> None:
     """It says what it was given to say, commands as such."""
     document = parse(
-        shown(place_at(find_home(home), str(home / "none.db"))[0], ("Nothing yet:", "  claude-force ingest"))
+        shown(workspace_at(find_home(home), str(home / "none.db"))[0], ("Nothing yet:", "  claude-force ingest"))
     )
     assert not list(document.iter("script"))
     assert [text_of(item) for item in document.iter("li")] == ["Nothing yet:", "claude-force ingest"]
@@ -158,7 +158,7 @@ def test_the_interval_fits_the_period(days: int, interval: str) -> None:
 
 def _luminance(color: str) -> float:
     """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
-    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    parts = [int(color[workspace : workspace + 2], 16) / 255 for workspace in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 

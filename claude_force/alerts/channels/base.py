@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.network.outcome import Outcome
 
 
@@ -28,6 +28,6 @@ class Channel(Protocol):
     def groups(self) -> bool:
         """Whether `send` takes more than one notice."""
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:
         """One attempt. `key` is the same in every attempt at the same message; `receipt` is what an earlier outcome of
         the same episode gave. Raises nothing for anything that the network or the service does."""

@@ -22,7 +22,7 @@ from typing import IO, ClassVar, NamedTuple
 
 from claude_force.alerts.channels import wording
 from claude_force.alerts.channels.webhook import encode, message_id
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.network.outcome import Outcome, conclude
 from claude_force.network.secret import Secret
 from claude_force.text import fit, plain
@@ -98,13 +98,13 @@ class Command:
     environment: Mapping[str, str] = field(repr=False)
     timeout_s: float = PROGRAM_TIMEOUT_S
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Run it. Exit code 0 is delivered, 64, 78, 126 and 127 are failed, and all else is tried again."""
         environment = {**self.environment, **_variables(notices, key)}
         return _run_to_outcome(self.command, encode(notices, key), environment, self.timeout_s)
 
 
-def _variables(notices: Sequence[Notice], key: str) -> dict[str, str]:
+def _variables(notices: Sequence[Notification], key: str) -> dict[str, str]:
     """The message in a few words, for a program that reads no JSON."""
     told = {
         "ID": message_id(key),
@@ -131,7 +131,7 @@ class Desktop:
     platform: str = sys.platform
     timeout_s: float = PROGRAM_TIMEOUT_S
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Show them as one notification."""
         command = desktop_command(notices, self.platform)
         return _run_to_outcome(command, b"", self.environment, self.timeout_s)
@@ -145,22 +145,22 @@ _APPLESCRIPT = (
 """The texts are arguments of the script, never part of it: nothing in them can end a string."""
 
 
-def desktop_command(notices: Sequence[Notice], platform: str) -> list[str]:
+def desktop_command(notices: Sequence[Notification], platform: str) -> list[str]:
     """The program of the platform and its arguments."""
-    lines = [f"{wording.title(notice)}: {wording.summary(notice)}" for notice in notices]
+    lines = [f"{wording.title(notification)}: {wording.summary(notification)}" for notification in notices]
     title, body = wording.heading(notices), "\n".join(lines)
     if platform == "darwin":
         script = [part for line in _APPLESCRIPT for part in ("-e", line)]
         # A first argument that is no option, so that the next ones are not read as options either.
         return ["osascript", *script, "claude-force", title, fit(body, BODY_LIMIT)]
-    urgency = "critical" if any(_is_urgent(notice) for notice in notices) else "normal"
+    urgency = "critical" if any(_is_urgent(notification) for notification in notices) else "normal"
     # notify-send resolves backslashes, and the desktop resolves markup.
     marked = fit((escape(char, quote=False).replace("\\", "\\\\") for char in body), BODY_LIMIT)
     return ["notify-send", "--app-name=Claude Force", f"--urgency={urgency}", "--", title, marked]
 
 
-def _is_urgent(notice: Notice) -> bool:
-    return notice.severity in ("critical", "error") and notice.action != "resolve"
+def _is_urgent(notification: Notification) -> bool:
+    return notification.severity in ("critical", "error") and notification.action != "resolve"
 
 
 _APPRISE = """
@@ -195,10 +195,10 @@ class Apprise:
     environment: Mapping[str, str] = field(repr=False)
     timeout_s: float = PROGRAM_TIMEOUT_S
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Hand them to apprise as one text. Its URL that it does not know is failed, all else is tried again."""
         worst = "success" if wording.are_over(notices) else "warning"
-        if any(_is_urgent(notice) for notice in notices):
+        if any(_is_urgent(notification) for notification in notices):
             worst = "failure"
         asked = {
             "url": self.url.reveal(),
@@ -210,11 +210,14 @@ class Apprise:
         return _run_to_outcome(command, json.dumps(asked).encode(), self.environment, self.timeout_s, (self.url,))
 
 
-def _body_lines(notices: Sequence[Notice]) -> list[str]:
+def _body_lines(notices: Sequence[Notification]) -> list[str]:
     return [
         line
-        for notice in notices
-        for line in (f"{wording.title(notice)}: {wording.summary(notice)}", *wording.fact_lines(notice))
+        for notification in notices
+        for line in (
+            f"{wording.title(notification)}: {wording.summary(notification)}",
+            *wording.fact_lines(notification),
+        )
     ]
 
 

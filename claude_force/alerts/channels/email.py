@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from claude_force.alerts.channels import wording
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.network.connection import PATIENCE, Deadline, Patience, explain, tls_context
 from claude_force.network.outcome import Outcome, Status, conclude
 from claude_force.network.secret import Secret
@@ -53,7 +53,7 @@ class Email:
     ca_file: Path | None = None
     patience: Patience = PATIENCE
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Hand them to the server as one message. Delivered means that it took it for at least one address; the others
         are the problem."""
         import smtplib
@@ -138,7 +138,7 @@ def _text(said: bytes | str) -> str:
     return " ".join(text.split())
 
 
-def compose(notices: Sequence[Notice], key: str, from_address: str, to_addresses: Sequence[str]) -> EmailMessage:
+def compose(notices: Sequence[Notification], key: str, from_address: str, to_addresses: Sequence[str]) -> EmailMessage:
     """The message, the same in every attempt: its date is that of the newest notice."""
     from email.message import EmailMessage
     from email.policy import SMTP
@@ -148,9 +148,9 @@ def compose(notices: Sequence[Notice], key: str, from_address: str, to_addresses
     message["From"] = from_address
     message["To"] = ", ".join(to_addresses)
     message["Subject"] = plain(f"{wording.ALERT} - {wording.subject(notices)}", SUBJECT_LIMIT)
-    message["Date"] = formatdate(max(notice.at_us for notice in notices) / 1e6, usegmt=True)
+    message["Date"] = formatdate(max(notification.at_us for notification in notices) / 1e6, usegmt=True)
     message["Message-ID"] = _identity(key, from_address)
-    episodes = dict.fromkeys(notice.episode for notice in notices[:REFERENCES_LIMIT])
+    episodes = dict.fromkeys(notification.episode for notification in notices[:REFERENCES_LIMIT])
     message["References"] = " ".join(_identity(episode, from_address) for episode in episodes)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content("\n".join(_text_lines(notices)) + "\n", cte="quoted-printable")
@@ -169,43 +169,44 @@ def _identity(name: str, from_address: str) -> str:
     return f"<{_digest(name)}@{host}>"
 
 
-def _groups(notices: Sequence[Notice]) -> Iterator[tuple[str, list[Notice]]]:
+def _groups(notices: Sequence[Notification]) -> Iterator[tuple[str, list[Notification]]]:
     """What goes on, then what is over, each under its heading."""
     shown = notices[:NOTICES_LIMIT]
     for line, over in (("Performance issues detected:", False), ("Resolved:", True)):
-        found = [notice for notice in shown if (notice.action == "resolve") == over]
+        found = [notification for notification in shown if (notification.action == "resolve") == over]
         if found:
             yield line, found
 
 
-def _text_lines(notices: Sequence[Notice]) -> Iterator[str]:
+def _text_lines(notices: Sequence[Notification]) -> Iterator[str]:
     for line, group in _groups(notices):
         yield from (line, "")
-        for notice in group:
-            mark = "✅" if notice.action == "resolve" else "⚠️"
-            yield f"{mark} {wording.title(notice)}: {wording.summary(notice)} ({plain(notice.period)})"
-            yield from (f"   {fact}" for fact in wording.fact_lines(notice))
-            yield from (f"   began {wording.moment(notice.began_us)}, {wording.origin(notice)}", "")
+        for notification in group:
+            mark = "✅" if notification.action == "resolve" else "⚠️"
+            title, summary = wording.title(notification), wording.summary(notification)
+            yield f"{mark} {title}: {summary} ({plain(notification.period)})"
+            yield from (f"   {fact}" for fact in wording.fact_lines(notification))
+            yield from (f"   began {wording.moment(notification.began_us)}, {wording.origin(notification)}", "")
     if len(notices) > NOTICES_LIMIT:
         yield f"and {len(notices) - NOTICES_LIMIT:,} more"
 
 
-def _html_lines(notices: Sequence[Notice]) -> Iterator[str]:
+def _html_lines(notices: Sequence[Notification]) -> Iterator[str]:
     yield '<!DOCTYPE html><html><head><meta charset="utf-8"></head><body style="font-family: sans-serif">'
     for line, group in _groups(notices):
         yield f"<h2>{line}</h2>"
-        for notice in group:
-            yield from _html_notice(notice)
+        for notification in group:
+            yield from _html_notice(notification)
     if len(notices) > NOTICES_LIMIT:
         yield f"<p>and {len(notices) - NOTICES_LIMIT:,} more</p>"
     yield "</body></html>"
 
 
-def _html_notice(notice: Notice) -> Iterator[str]:
-    colour = _COLOURS["info"] if notice.action == "resolve" else _COLOURS[notice.severity]
-    yield f'<h3 style="color: {colour}">{escape(wording.title(notice))}</h3>'
-    yield f"<p>{escape(wording.summary(notice))} ({escape(plain(notice.period))})</p>"
-    if told := wording.facts(notice):
+def _html_notice(notification: Notification) -> Iterator[str]:
+    colour = _COLOURS["info"] if notification.action == "resolve" else _COLOURS[notification.severity]
+    yield f'<h3 style="color: {colour}">{escape(wording.title(notification))}</h3>'
+    yield f"<p>{escape(wording.summary(notification))} ({escape(plain(notification.period))})</p>"
+    if told := wording.facts(notification):
         rows = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in told)
         yield f'<table cellpadding="4">{"".join(rows)}</table>'
-    yield f"<p>began {wording.moment(notice.began_us)}, {escape(wording.origin(notice))}</p>"
+    yield f"<p>began {wording.moment(notification.began_us)}, {escape(wording.origin(notification))}</p>"

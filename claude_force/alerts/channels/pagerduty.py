@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from claude_force.alerts.channels import wording
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Answer, Request, exchange
 from claude_force.network.outcome import Outcome
@@ -46,10 +46,10 @@ class PagerDutyEvents:
     url: str = EVENTS_URL
     patience: Patience = PATIENCE
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Trigger or resolve the alert of the one notice; its key is the episode: sent twice it is there once."""
-        (notice,) = notices
-        event = event_of(notice)
+        (notification,) = notices
+        event = event_of(notification)
         event["routing_key"] = self.routing_key.reveal()
         body = json.dumps(event).encode()
         if len(body) > BODY_LIMIT:
@@ -60,20 +60,20 @@ class PagerDutyEvents:
         return exchange(request, self.patience).outcome
 
 
-def event_of(notice: Notice) -> dict[str, Any]:
+def event_of(notification: Notification) -> dict[str, Any]:
     """The event, without its routing key."""
-    event: dict[str, Any] = {"dedup_key": dedup_key(notice.episode)}
-    if notice.action == "resolve":
+    event: dict[str, Any] = {"dedup_key": dedup_key(notification.episode)}
+    if notification.action == "resolve":
         return {"event_action": "resolve", **event}
     payload = {
-        "summary": _title(notice),
-        "source": plain(notice.host, SOURCE_LIMIT) or "claude-force",
-        "severity": notice.severity,
-        "component": plain(next(iter(notice.labels.values()), notice.rule), SOURCE_LIMIT),
-        "group": plain(notice.store, SOURCE_LIMIT),
-        "class": plain(notice.rule, SOURCE_LIMIT),
-        "custom_details": details_of(notice),
-        "timestamp": wording.iso(notice.at_us),
+        "summary": _title(notification),
+        "source": plain(notification.host, SOURCE_LIMIT) or "claude-force",
+        "severity": notification.severity,
+        "component": plain(next(iter(notification.labels.values()), notification.rule), SOURCE_LIMIT),
+        "group": plain(notification.store, SOURCE_LIMIT),
+        "class": plain(notification.rule, SOURCE_LIMIT),
+        "custom_details": details_of(notification),
+        "timestamp": wording.iso(notification.at_us),
     }
     return {"event_action": "trigger", **event, "client": "Claude Force", "payload": payload}
 
@@ -92,24 +92,28 @@ class PagerDutyIncidents:
     url: str = INCIDENTS_URL
     patience: Patience = PATIENCE
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Open or resolve the incident of the one notice. One that is open already, or resolved already, is delivered.
         The receipt is the incident's id."""
-        (notice,) = notices
-        return self._resolve(notice, receipt) if notice.action == "resolve" else self._open(notice, receipt)
+        (notification,) = notices
+        return (
+            self._resolve(notification, receipt)
+            if notification.action == "resolve"
+            else self._open(notification, receipt)
+        )
 
-    def _open(self, notice: Notice, receipt: str | None) -> Outcome:
-        answer = self._ask("POST", self.url, {"incident": incident_of(notice, self.service_id)})
+    def _open(self, notification: Notification, receipt: str | None) -> Outcome:
+        answer = self._ask("POST", self.url, {"incident": incident_of(notification, self.service_id)})
         if _says(answer, "already exists"):
             return Outcome("delivered", receipt=receipt)
         if answer.outcome.status != "delivered":
             return answer.outcome
         return Outcome("delivered", receipt=_id_of(_field(answer.json(), "incident")) or receipt)
 
-    def _resolve(self, notice: Notice, receipt: str | None) -> Outcome:
+    def _resolve(self, notification: Notification, receipt: str | None) -> Outcome:
         if receipt is None:
             query = urlencode(
-                {"incident_key": dedup_key(notice.episode), "statuses[]": ["triggered", "acknowledged"]}, True
+                {"incident_key": dedup_key(notification.episode), "statuses[]": ["triggered", "acknowledged"]}, True
             )
             answer = self._ask("GET", f"{self.url}?{query}")
             if answer.outcome.status != "delivered":
@@ -133,15 +137,18 @@ class PagerDutyIncidents:
         return exchange(Request(method, Secret(url), body, headers, (self.api_key,)), self.patience)
 
 
-def incident_of(notice: Notice, service_id: str) -> dict[str, Any]:
+def incident_of(notification: Notification, service_id: str) -> dict[str, Any]:
     """The incident: urgency high for what is critical, low for all else."""
     return {
         "type": "incident",
-        "title": _title(notice),
+        "title": _title(notification),
         "service": {"id": service_id, "type": "service_reference"},
-        "urgency": "high" if notice.severity == "critical" else "low",
-        "incident_key": dedup_key(notice.episode),
-        "body": {"type": "incident_body", "details": json.dumps(details_of(notice), indent=2, ensure_ascii=False)},
+        "urgency": "high" if notification.severity == "critical" else "low",
+        "incident_key": dedup_key(notification.episode),
+        "body": {
+            "type": "incident_body",
+            "details": json.dumps(details_of(notification), indent=2, ensure_ascii=False),
+        },
     }
 
 
@@ -152,21 +159,21 @@ def dedup_key(episode: str) -> str:
     return sha256(episode.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def details_of(notice: Notice) -> dict[str, str | int | float | None]:
+def details_of(notification: Notification) -> dict[str, str | int | float | None]:
     """The figures by name; numbers stay numbers."""
     return {
-        "title": plain(notice.title),
-        "summary": plain(notice.summary),
-        "period": plain(notice.period),
-        "began": wording.iso(notice.began_us),
-        "store": plain(notice.store),
-        **wording.values(notice.labels),
-        **wording.values(notice.details),
+        "title": plain(notification.title),
+        "summary": plain(notification.summary),
+        "period": plain(notification.period),
+        "began": wording.iso(notification.began_us),
+        "store": plain(notification.store),
+        **wording.values(notification.labels),
+        **wording.values(notification.details),
     }
 
 
-def _title(notice: Notice) -> str:
-    return plain(f"Claude Force: {notice.title}: {notice.summary}", SUMMARY_LIMIT)
+def _title(notification: Notification) -> str:
+    return plain(f"Claude Force: {notification.title}: {notification.summary}", SUMMARY_LIMIT)
 
 
 def _says(answer: Answer, words: str) -> bool:

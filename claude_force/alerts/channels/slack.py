@@ -14,7 +14,7 @@ from html import escape
 from typing import Any, ClassVar
 
 from claude_force.alerts.channels import wording
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
 from claude_force.network.outcome import Outcome
@@ -41,19 +41,19 @@ class Slack:
     webhook_url: Secret
     patience: Patience = PATIENCE
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Post them as one message. Slack knows no key: a message sent twice is there twice."""
         body = json.dumps(message(notices)).encode()
         request = Request("POST", self.webhook_url, body, {"Content-Type": "application/json"})
         return exchange(request, self.patience).outcome
 
 
-def message(notices: Sequence[Notice]) -> dict[str, Any]:
+def message(notices: Sequence[Notification]) -> dict[str, Any]:
     """The message: the heading, and an attachment for each of the first 20 notices."""
     more = len(notices) - ATTACHMENTS_LIMIT
     return {
         "text": wording.heading(notices) + (f"\nand {more:,} more" if more > 0 else ""),
-        "attachments": [_attachment(notice) for notice in notices[:ATTACHMENTS_LIMIT]],
+        "attachments": [_attachment(notification) for notification in notices[:ATTACHMENTS_LIMIT]],
         "mrkdwn": False,
         "parse": "none",
         "link_names": False,
@@ -62,14 +62,14 @@ def message(notices: Sequence[Notice]) -> dict[str, Any]:
     }
 
 
-def _attachment(notice: Notice) -> dict[str, Any]:
+def _attachment(notification: Notification) -> dict[str, Any]:
     return {
-        "color": "good" if notice.action == "resolve" else _COLOURS[notice.severity],
-        "title": for_slack(wording.title(notice), TITLE_LIMIT),
-        "text": for_slack("\n".join([wording.summary(notice), *wording.fact_lines(notice)]), TEXT_LIMIT),
-        "footer": for_slack(plain(notice.period), TITLE_LIMIT),
-        "fallback": for_slack(f"{wording.title(notice)}: {wording.summary(notice)}", TEXT_LIMIT),
-        "ts": notice.at_us // 1_000_000,
+        "color": "good" if notification.action == "resolve" else _COLOURS[notification.severity],
+        "title": for_slack(wording.title(notification), TITLE_LIMIT),
+        "text": for_slack("\n".join([wording.summary(notification), *wording.fact_lines(notification)]), TEXT_LIMIT),
+        "footer": for_slack(plain(notification.period), TITLE_LIMIT),
+        "fallback": for_slack(f"{wording.title(notification)}: {wording.summary(notification)}", TEXT_LIMIT),
+        "ts": notification.at_us // 1_000_000,
         "mrkdwn_in": [],
     }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from claude_force.alerts.channels import wording
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.clock import SECOND_US, now_us
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
@@ -38,7 +38,7 @@ class Webhook:
     patience: Patience = PATIENCE
     clock: Callable[[], int] = now_us
 
-    def send(self, notices: Sequence[Notice], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Post them as one message."""
         body = encode(notices, key)
         timestamp = str(self.clock() // SECOND_US)
@@ -69,28 +69,28 @@ def message_id(key: str) -> str:
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def encode(notices: Sequence[Notice], key: str) -> bytes:
+def encode(notices: Sequence[Notification], key: str) -> bytes:
     """The message as JSON: its id, its words, and every notice with its fields."""
     return json.dumps(message(notices, key), ensure_ascii=False, allow_nan=False).encode()
 
 
-def message(notices: Sequence[Notice], key: str) -> dict[str, Any]:
+def message(notices: Sequence[Notification], key: str) -> dict[str, Any]:
     """What a program gets: the fields of the notices, with instants as ISO 8601 and texts as one line each."""
     return {
         "version": 1,
         "id": message_id(key),
         "text": f"{wording.ALERT} - {wording.subject(notices)}",
         "count": len(notices),
-        "notices": [_fields(notice) for notice in notices[:NOTICES_LIMIT]],
+        "notices": [_fields(notification) for notification in notices[:NOTICES_LIMIT]],
     }
 
 
-def _fields(notice: Notice) -> dict[str, Any]:
+def _fields(notification: Notification) -> dict[str, Any]:
     named = ("rule", "title", "summary", "period", "severity", "action", "episode", "store", "host")
     return {
-        **{name: plain(getattr(notice, name)) for name in named},
-        "labels": wording.values(notice.labels),
-        "details": wording.values(notice.details),
-        "began_at": wording.iso(notice.began_us),
-        "at": wording.iso(notice.at_us),
+        **{name: plain(getattr(notification, name)) for name in named},
+        "labels": wording.values(notification.labels),
+        "details": wording.values(notification.details),
+        "began_at": wording.iso(notification.began_us),
+        "at": wording.iso(notification.at_us),
     }

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from math import isfinite
 
-from claude_force.alerts.notification import Notice
+from claude_force.alerts.notification import Notification
 from claude_force.formatting import NONE, quantity
 from claude_force.text import plain
 
@@ -21,47 +21,47 @@ FACTS_LIMIT = 50
 """How many labels and details of one notice are told."""
 
 
-def title(notice: Notice) -> str:
+def title(notification: Notification) -> str:
     """The title, with a word before it when it does not begin: "Ongoing: ", "Resolved: "."""
-    before = {"trigger": "", "repeat": "Ongoing: ", "resolve": "Resolved: "}[notice.action]
-    return plain(before + notice.title)
+    before = {"trigger": "", "repeat": "Ongoing: ", "resolve": "Resolved: "}[notification.action]
+    return plain(before + notification.title)
 
 
-def summary(notice: Notice) -> str:
+def summary(notification: Notification) -> str:
     """The sentence with the figure; one that is over says so."""
-    return plain(f"Resolved. {notice.summary}" if notice.action == "resolve" else notice.summary)
+    return plain(f"Resolved. {notification.summary}" if notification.action == "resolve" else notification.summary)
 
 
-def heading(notices: Sequence[Notice]) -> str:
+def heading(notices: Sequence[Notification]) -> str:
     """What the message is: an alert, or that all in it is over."""
     return f"✅ {ALERT} Resolved" if are_over(notices) else f"🚨 {ALERT}"
 
 
-def are_over(notices: Sequence[Notice]) -> bool:
+def are_over(notices: Sequence[Notification]) -> bool:
     """Whether every one of them is resolved."""
-    return all(notice.action == "resolve" for notice in notices)
+    return all(notification.action == "resolve" for notification in notices)
 
 
-def subject(notices: Sequence[Notice]) -> str:
+def subject(notices: Sequence[Notification]) -> str:
     """All notices in a few words: the title of the only one, or how many there are."""
     if len(notices) == 1:
         return title(notices[0])
-    over = sum(notice.action == "resolve" for notice in notices)
+    over = sum(notification.action == "resolve" for notification in notices)
     if over == len(notices):
         return f"{over:,} resolved"
     return quantity(len(notices) - over, "issue") + (f", {over:,} resolved" if over else "")
 
 
-def facts(notice: Notice) -> list[tuple[str, str]]:
+def facts(notification: Notification) -> list[tuple[str, str]]:
     """Of what, and the further figures, by name; what is not known is a dash."""
-    pairs = [*notice.labels.items(), *notice.details.items()]
+    pairs = [*notification.labels.items(), *notification.details.items()]
     told = [(plain(name), _value(value)) for name, value in islice(pairs, FACTS_LIMIT)]
     return [*told, ("", f"and {len(pairs) - FACTS_LIMIT:,} more")] if len(pairs) > FACTS_LIMIT else told
 
 
-def fact_lines(notice: Notice) -> list[str]:
+def fact_lines(notification: Notification) -> list[str]:
     """The facts as lines of text."""
-    return [f"{name}: {value}" if name else value for name, value in facts(notice)]
+    return [f"{name}: {value}" if name else value for name, value in facts(notification)]
 
 
 def values(pairs: Mapping[str, str | int | float | None]) -> dict[str, str | int | float | None]:
@@ -79,9 +79,9 @@ def iso(instant_us: int) -> str:
     return _datetime(instant_us).isoformat().replace("+00:00", "Z")
 
 
-def origin(notice: Notice) -> str:
+def origin(notification: Notification) -> str:
     """Which database, and which machine noticed."""
-    return f"{plain(notice.store)} on {plain(notice.host)}"
+    return f"{plain(notification.store)} on {plain(notification.host)}"
 
 
 def _json_value(value: str | float | None) -> str | int | float | None:

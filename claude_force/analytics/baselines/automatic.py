@@ -12,7 +12,7 @@ from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Dimension, Filter
 from claude_force.database.queries.baselines import named
 from claude_force.database.rows.baselines import Baseline
-from claude_force.database.writes import baselines as store
+from claude_force.database.writes import baselines as baseline_writes
 
 DAYS = 30
 """An automatic baseline is of so many days."""
@@ -36,12 +36,12 @@ def create_daily(database: Database, now_us: int, zone: tzinfo = UTC) -> DailyCo
     Those with fewer than MINIMUM_SAMPLES executions are left out. The second call of a day keeps nothing."""
     if not database.exists():
         return DailyCounts(0, 0)
-    name = f"{AUTOMATIC_PREFIX}{clock.moment_of(now_us, zone).date().isoformat()}"
+    name = f"{AUTOMATIC_PREFIX}{clock.to_datetime(now_us, zone).date().isoformat()}"
     with database.read() as connection:
         made = [] if named(connection, name) else _snapshots(connection, name, now_us)
     with database.write() as connection:
-        created = store.put(connection, made)
-        removed = store.remove_automatic(connection, now_us - KEPT_DAYS * DAY_US)
+        created = baseline_writes.put(connection, made)
+        removed = baseline_writes.remove_automatic(connection, now_us - KEPT_DAYS * DAY_US)
     return DailyCounts(created, removed)
 
 

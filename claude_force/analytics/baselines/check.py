@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from claude_force import clock
-from claude_force.analytics.baselines.parse import Reading, filters_in, read_file, reading_of
+from claude_force.analytics.baselines.parse import ParsedSnapshot, filters_in, parse_snapshot, read_file
 from claude_force.analytics.baselines.significance import (
     ALPHA,
     exceedance_test,
@@ -182,7 +182,7 @@ def check(database: Readable, chosen: Filter, wanted: str | None, threshold: flo
     is_overlapping = found.end_us is not None and found.end_us > window.start_us
     if is_overlapping:
         remarks.append("The baseline overlaps the period: what both hold makes a change look smaller.")
-    findings = compare(reading_of(found.snapshot, found.origin), reading_of(current, "the period"), threshold)
+    findings = compare(parse_snapshot(found.snapshot, found.origin), parse_snapshot(current, "the period"), threshold)
     return Check(window.label, found.origin, found.period, is_overlapping, filters_of(chosen), findings, remarks)
 
 
@@ -195,7 +195,7 @@ def _choose(connection: Connection, chosen: Filter, wanted: str | None, zone: tz
     found = newest(connection, wanted, agent, model, start, narrowing_of(chosen))
     if found is None:
         found = _only_one(connection, wanted, chosen)
-    first, last = (clock.moment_of(at, zone).date() for at in (found.start_us, found.end_us))
+    first, last = (clock.to_datetime(at, zone).date() for at in (found.start_us, found.end_us))
     return _Chosen(found.snapshot, for_terminal(found.name), f"{first} to {last}", found.end_us)
 
 
@@ -226,7 +226,7 @@ def _from_file(path: Path) -> _Chosen:
     return _Chosen(found, name, for_terminal(period) if isinstance(period, str) else "", end_us)
 
 
-def compare(baseline: Reading, current: Reading, threshold: float) -> list[Finding]:
+def compare(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> list[Finding]:
     """What became of each metric; times may grow by the factor `threshold`."""
     return [
         _average_time(baseline, current, threshold),
@@ -236,7 +236,7 @@ def compare(baseline: Reading, current: Reading, threshold: float) -> list[Findi
     ]
 
 
-def _average_time(baseline: Reading, current: Reading, threshold: float) -> Finding:
+def _average_time(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> Finding:
     def evidence() -> Evidence:
         return _higher(baseline.durations, baseline.average_ms, baseline.timed, current.durations, current.average_ms)
 
@@ -245,7 +245,7 @@ def _average_time(baseline: Reading, current: Reading, threshold: float) -> Find
     return _judge("avg_execution_time_ms", "Average Execution Time", *values, threshold, sizes, evidence)
 
 
-def _slowest(baseline: Reading, current: Reading, threshold: float) -> Finding:
+def _slowest(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> Finding:
     def evidence() -> Evidence:
         assert baseline.p95_ms is not None
         bound = bin_of(min(round(1000 * baseline.p95_ms), _LONGEST_US))
@@ -265,7 +265,7 @@ def _slowest(baseline: Reading, current: Reading, threshold: float) -> Finding:
     return _judge("p95_latency_ms", "P95 Latency", baseline.p95_ms, current.p95_ms, threshold, sizes, evidence)
 
 
-def _success(baseline: Reading, current: Reading) -> Finding:
+def _success(baseline: ParsedSnapshot, current: ParsedSnapshot) -> Finding:
     def evidence() -> Evidence:
         assert baseline.success_rate is not None
         assert current.success_rate is not None
@@ -282,7 +282,7 @@ def _success(baseline: Reading, current: Reading) -> Finding:
     return _judge("success_rate", "Success Rate", *values, SUCCESS_FACTOR, sizes, evidence)
 
 
-def _cost(baseline: Reading, current: Reading) -> Finding:
+def _cost(baseline: ParsedSnapshot, current: ParsedSnapshot) -> Finding:
     def evidence() -> Evidence:
         return _higher(baseline.costs, baseline.average_cost, baseline.priced, current.costs, current.average_cost)
 

@@ -20,7 +20,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 _FIGURES = ("success_rate", "avg_execution_time_ms", "p95_latency_ms", "avg_cost_per_execution")
 
 
-class Reading(NamedTuple):
+class ParsedSnapshot(NamedTuple):
     """Figures, the numbers of executions behind them, and distributions by bin; None is what is not known."""
 
     success_rate: float | None
@@ -34,7 +34,7 @@ class Reading(NamedTuple):
     costs: dict[int, int] | None
 
 
-def reading_of(snapshot: Mapping[str, Any], origin: str) -> Reading:
+def parse_snapshot(snapshot: Mapping[str, Any], origin: str) -> ParsedSnapshot:
     """The figures of a snapshot; `origin` is how a person knows it. Raises BaselineError for a value that is none."""
     samples = snapshot.get("samples", {})
     if not isinstance(samples, dict):
@@ -51,7 +51,7 @@ def reading_of(snapshot: Mapping[str, Any], origin: str) -> Reading:
         timed = executions if timed is None else timed
         priced = max(0, executions - (unpriced or 0)) if priced is None else priced
     durations, costs = (_histogram(snapshot, name, origin) for name in ("duration_bins", "cost_bins"))
-    return Reading(rate, average, p95, cost, executions, timed, priced, durations, costs)
+    return ParsedSnapshot(rate, average, p95, cost, executions, timed, priced, durations, costs)
 
 
 def _number(values: Mapping[str, Any], name: str, origin: str) -> float | None:

@@ -17,12 +17,12 @@ from typing import Any
 from claude_force import clock
 from claude_force.analytics.fields import TITLES
 from claude_force.analytics.reports import Summary, known_names
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Dimension, Filter
 from claude_force.database.queries.baselines import Filters, costs_by, named, names
 from claude_force.database.rows.baselines import Baseline, BaselineHead
-from claude_force.database.writes import baselines as store
+from claude_force.database.writes import baselines as baseline_writes
 from claude_force.errors import BaselineError
 from claude_force.executions.record import NAME_LIMIT
 from claude_force.executions.totals import Archived, Group, Percentiles, Totals
@@ -51,16 +51,16 @@ Snapshot = dict[str, Any]
 def measure(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[str | None, Snapshot]:
     """The snapshots of the chosen executions by the names of a dimension; without one it is that of all, under None
     (also where there are none)."""
-    by_model = query.totals_by(connection, chosen, *dimensions, "model")
+    by_model = queries.totals_by(connection, chosen, *dimensions, "model")
     groups: dict[str | None, list[Group]] = {} if dimensions else {None: []}
     for names_of_group, totals in by_model.items():
         groups.setdefault(names_of_group[0] if dimensions else None, []).append(Group(names_of_group[-1], totals))
     if dimensions:
-        ranked, is_exact = query.percentiles_by(connection, chosen, dimensions[0])
+        ranked, is_exact = queries.percentiles_by(connection, chosen, dimensions[0])
     else:
-        found, is_exact = query.percentiles(connection, chosen)
+        found, is_exact = queries.percentiles(connection, chosen)
         ranked = {None: found}
-    durations = query.durations_by(connection, chosen, *dimensions)
+    durations = queries.durations_by(connection, chosen, *dimensions)
     costs = costs_by(connection, chosen, *dimensions)
     snapshots = {}
     for name, models in groups.items():
@@ -125,7 +125,7 @@ def filter_of(filters: Mapping[str, list[str]], window: Window) -> Filter:
 def create(database: Database, name: str | None, chosen: Filter, now_us: int, zone: tzinfo) -> Baseline:
     """Take a snapshot of the chosen executions and keep it; `name` is the date in `zone` unless one is given. Raises
     BaselineError where there is nothing to keep, or the name is taken or cannot be one."""
-    wanted = _checked_name(name) if name is not None else clock.moment_of(now_us, zone).date().isoformat()
+    wanted = _checked_name(name) if name is not None else clock.to_datetime(now_us, zone).date().isoformat()
     with database.read() as connection:
         chosen = known_names(connection, chosen)
         window = whole_window(connection, chosen.window, now_us)
@@ -142,14 +142,14 @@ def create(database: Database, name: str | None, chosen: Filter, now_us: int, zo
     assert window.end_us is not None
     made = Baseline(wanted, agent, model, False, now_us, window.start_us, window.end_us, executions, snapshot)
     with database.write() as connection:
-        if not store.put(connection, [made]):
+        if not baseline_writes.put(connection, [made]):
             raise _taken(wanted)
     return made
 
 
 def whole_window(connection: Connection, window: Window, now_us: int) -> Window:
     """The window with both its ends, the last of which is not after now: what is still to come is not in it."""
-    reach = query.extent(connection)
+    reach = queries.time_range(connection)
     start = window.start_us if window.start_us is not None else reach.first_us if reach else now_us
     end = now_us if window.end_us is None else min(window.end_us, now_us)
     return Window(start, max(start, end), window.label)

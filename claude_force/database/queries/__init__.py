@@ -6,7 +6,7 @@ reports need; `alerts`, `baselines`, `files` and `jobs` are asked for by their n
 
 from __future__ import annotations
 
-from claude_force.database.queries.aggregates import extent
+from claude_force.database.queries.aggregates import time_range
 from claude_force.database.queries.archives import MonthToArchive, archived, months_before, stored_uids, tombstones
 from claude_force.database.queries.errors import errors
 from claude_force.database.queries.executions import (
@@ -24,7 +24,7 @@ from claude_force.database.queries.executions import (
 from claude_force.database.queries.filter import Dimension, Filter
 from claude_force.database.queries.names import first_names, has_name, names
 from claude_force.database.queries.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
-from claude_force.database.queries.timeline import beginnings, edges, hours, slots
+from claude_force.database.queries.timeline import hours, time_buckets, time_ranges, workflow_starts
 from claude_force.database.queries.totals import totals, totals_by
 from claude_force.database.queries.trend import trend
 
@@ -35,12 +35,9 @@ __all__ = [
     "Filter",
     "MonthToArchive",
     "archived",
-    "beginnings",
     "counted_page",
     "durations_by",
-    "edges",
     "errors",
-    "extent",
     "first_names",
     "has_name",
     "hours",
@@ -55,11 +52,14 @@ __all__ = [
     "percentiles_by",
     "read_every_column",
     "rows_of",
-    "slots",
     "stored",
     "stored_uids",
+    "time_buckets",
+    "time_range",
+    "time_ranges",
     "tombstones",
     "totals",
     "totals_by",
     "trend",
+    "workflow_starts",
 ]

@@ -17,7 +17,7 @@ from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, where, within
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, Parts, take_apart
-from claude_force.executions.totals import TOTALS, Extent, Totals
+from claude_force.executions.totals import TOTALS, TimeRange, Totals
 from claude_force.windows import Window
 
 COUNT_OF = {
@@ -72,31 +72,31 @@ _EXTENTS = (
 )
 
 
-def extents(connection: Connection) -> tuple[Extent | None, Extent | None]:
+def extents(connection: Connection) -> tuple[TimeRange | None, TimeRange | None]:
     """From the first to the last execution that is stored, and of those that were archived; None where there is
     none."""
     first, last, archived_first, archived_last = connection.fetch(_EXTENTS)[0]
     return (
-        None if first is None else Extent(first, last),
-        None if archived_first is None else Extent(archived_first, archived_last),
+        None if first is None else TimeRange(first, last),
+        None if archived_first is None else TimeRange(archived_first, archived_last),
     )
 
 
-def extent(connection: Connection) -> Extent | None:
+def time_range(connection: Connection) -> TimeRange | None:
     """From the first to the last execution, archived ones included; None where there is none."""
     known = [found for found in extents(connection) if found is not None]
-    return Extent(min(found.first_us for found in known), max(found.last_us for found in known)) if known else None
+    return TimeRange(min(found.first_us for found in known), max(found.last_us for found in known)) if known else None
 
 
-def reach_of_points(connection: Connection) -> tuple[Extent | None, Window]:
+def reach_of_points(connection: Connection) -> tuple[TimeRange | None, Window]:
     """The extent of everything, an archived execution being as early as the day that stands for it; and the period of
     the archives, empty where there is none."""
     stored, archived = extents(connection)
     if archived is None:
         return stored, Window(0, 0)
     first_us, last_us = archived.first_us // DAY_US * DAY_US, archived.last_us
-    known = [Extent(first_us, last_us), *([stored] if stored else [])]
-    reach = Extent(min(found.first_us for found in known), max(found.last_us for found in known))
+    known = [TimeRange(first_us, last_us), *([stored] if stored else [])]
+    reach = TimeRange(min(found.first_us for found in known), max(found.last_us for found in known))
     return reach, Window(first_us, last_us + 1)
 
 
@@ -126,7 +126,7 @@ def is_known_to_rollups(chosen: Filter, *dimensions: Dimension) -> bool:
     return not chosen.workflows and "workflow_id" not in dimensions
 
 
-class Reading(NamedTuple):
+class Projection(NamedTuple):
     """What cells have beside their series and sums: further columns, as SQL with {at} for the instant, and a condition
     on the buckets that may be read, likewise ("" for all)."""
 
@@ -134,10 +134,10 @@ class Reading(NamedTuple):
     whole: str = ""
 
 
-_PLAIN = Reading()
+_PLAIN = Projection()
 
 
-def cells_of(chosen: Filter, parts: Parts, scope: int, reading: Reading = _PLAIN) -> Union:
+def aggregates_of(chosen: Filter, parts: Parts, scope: int, reading: Projection = _PLAIN) -> Union:
     """The sums of a period by series: from roll-ups, from the rows at its edges, and from those not counted yet."""
     union = Union()
     for level, first, end in parts.buckets:
@@ -168,7 +168,7 @@ def _and(condition: str) -> str:
     return f" AND {condition}" if condition else ""
 
 
-def _add_rows(union: Union, tables: str, chosen: Filter, window: Window, reading: Reading, condition: str) -> None:
+def _add_rows(union: Union, tables: str, chosen: Filter, window: Window, reading: Projection, condition: str) -> None:
     period, parameters = within(window)
     names, named = chosen.conditions("workflow_id")
     columns = [column.format(at="timestamp_us") for column in reading.columns]

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 
 from claude_force.clock import HOUR_US
 from claude_force.database.contract import Connection, Row
-from claude_force.database.queries.aggregates import SUMS, Reading, Union, cells_of, parts_of, rows_alone, totals_of
+from claude_force.database.queries.aggregates import (
+    SUMS,
+    Projection,
+    Union,
+    aggregates_of,
+    parts_of,
+    rows_alone,
+    totals_of,
+)
 from claude_force.database.queries.filter import OF_SERIES, SERIES, SERIES_NAMES, Filter, rows_from, where, within
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
-from claude_force.executions.totals import Beginning, Extent, Totals
+from claude_force.executions.totals import TimeRange, Totals, WorkflowStart
 from claude_force.windows import Window
 
 _WINDOWS_AT_ONCE = 100
@@ -22,7 +30,7 @@ _NAMES_AT_ONCE = 10_000
 def hours(connection: Connection, chosen: Filter) -> dict[tuple[int, str], Totals]:
     """The sums by hour of UTC (its number since the epoch) and model; of a period of whole hours, from roll-ups."""
     parts = parts_of(connection, chosen, HOUR, coarsest=HOUR)
-    cells = cells_of(chosen, parts, EACH_SERIES, Reading((f"{{at}} / {HOUR_US} AS hour",)))
+    cells = aggregates_of(chosen, parts, EACH_SERIES, Projection((f"{{at}} / {HOUR_US} AS hour",)))
     conditions, named = chosen.conditions(*SERIES_NAMES)
     rows = connection.fetch(
         f"SELECT hour, model, {SUMS} FROM ({cells.sql}) AS cells JOIN series USING (series_id){where(conditions)} "
@@ -32,13 +40,13 @@ def hours(connection: Connection, chosen: Filter) -> dict[tuple[int, str], Total
     return {(int(row[0]), row[1]): totals_of(row[2:]) for row in rows}
 
 
-def slots(connection: Connection, chosen: Filter, size_us: int) -> dict[int, Totals]:
+def time_buckets(connection: Connection, chosen: Filter, size_us: int) -> dict[int, Totals]:
     """The sums by stretches of `size_us` (their numbers since the epoch): of whole hours from roll-ups, of less from
     rows, which archived executions do not have."""
     is_hours = size_us % HOUR_US == 0
     parts = parts_of(connection, chosen, HOUR, coarsest=HOUR) if is_hours else rows_alone(chosen.window)
     scope = EACH_SERIES if chosen.has_labels else ALL_SERIES
-    cells = cells_of(chosen, parts, scope, Reading((f"{{at}} / {size_us} AS slot",)))
+    cells = aggregates_of(chosen, parts, scope, Projection((f"{{at}} / {size_us} AS slot",)))
     conditions, named = chosen.conditions(*SERIES_NAMES)
     rows = connection.fetch(
         f"SELECT slot, {SUMS} FROM ({cells.sql}) AS cells"
@@ -48,16 +56,16 @@ def slots(connection: Connection, chosen: Filter, size_us: int) -> dict[int, Tot
     return {int(row[0]): totals_of(row[1:]) for row in rows}
 
 
-def edges(connection: Connection, chosen: Filter, windows: Sequence[Window]) -> list[Extent | None]:
+def time_ranges(connection: Connection, chosen: Filter, windows: Sequence[Window]) -> list[TimeRange | None]:
     """The first and the last of the chosen executions in each window, whatever the period of the filter; None where
     there is none."""
-    found: list[Extent | None] = []
+    found: list[TimeRange | None] = []
     for start in range(0, len(windows), _WINDOWS_AT_ONCE):
         union = Union()
         for window in windows[start : start + _WINDOWS_AT_ONCE]:
             _add_edges(union, chosen, window, len(union.selects))
         rows = sorted(connection.fetch(union.sql, union.parameters))
-        found += [None if row[1] is None else Extent(row[1], row[2]) for row in rows]
+        found += [None if row[1] is None else TimeRange(row[1], row[2]) for row in rows]
     return found
 
 
@@ -70,13 +78,13 @@ def _add_edges(union: Union, chosen: Filter, window: Window, place: int) -> None
     union.add(f"SELECT {place}, {first}, {last}", parameters | named)
 
 
-def beginnings(connection: Connection, chosen: Filter, workflows: Sequence[str]) -> dict[str, Beginning]:
+def workflow_starts(connection: Connection, chosen: Filter, workflows: Sequence[str]) -> dict[str, WorkflowStart]:
     """Where and when some workflows began, as far as their executions are chosen; of two first ones at one instant, the
     one with the lesser uid."""
-    found: dict[str, Beginning] = {}
+    found: dict[str, WorkflowStart] = {}
     for start in range(0, len(workflows), _NAMES_AT_ONCE):
         for workflow, *first in _firsts(connection, chosen, workflows[start : start + _NAMES_AT_ONCE]):
-            found.setdefault(workflow, Beginning(*first))
+            found.setdefault(workflow, WorkflowStart(*first))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.aggregates import SUMS, Reading, cells_of, parts_of, totals_of
+from claude_force.database.queries.aggregates import SUMS, Projection, aggregates_of, parts_of, totals_of
 from claude_force.database.queries.filter import LABELLED, SERIES_NAMES, Dimension, Filter, where
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import Totals
@@ -20,7 +20,7 @@ def totals_by(connection: Connection, chosen: Filter, *dimensions: Dimension) ->
     parts = parts_of(connection, chosen, HOUR, *dimensions)
     by_series = chosen.has_labels or bool(dimensions)
     columns = ("workflow_id",) if "workflow_id" in dimensions else ()
-    cells = cells_of(chosen, parts, EACH_SERIES if by_series else ALL_SERIES, Reading(columns))
+    cells = aggregates_of(chosen, parts, EACH_SERIES if by_series else ALL_SERIES, Projection(columns))
     conditions, named = chosen.conditions(*SERIES_NAMES)
     names = "".join(f"{LABELLED[dimension]}, " for dimension in dimensions)
     rows = connection.fetch(

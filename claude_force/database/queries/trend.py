@@ -10,9 +10,9 @@ from claude_force.clock import HOUR_US
 from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.aggregates import (
     SUMS,
-    Reading,
+    Projection,
     Union,
-    cells_of,
+    aggregates_of,
     parts_of,
     reach_of_points,
     totals_of,
@@ -21,7 +21,7 @@ from claude_force.database.queries.filter import OF_UNCOUNTED, SERIES_NAMES, UNC
 from claude_force.executions import intervals
 from claude_force.executions.intervals import SHIFT_US, Interval, Spans
 from claude_force.executions.rollups import ALL_SERIES, DAY, EACH_SERIES, HOUR, LEVELS_US, Parts, merged_windows
-from claude_force.executions.totals import Bucket, Extent, Totals
+from claude_force.executions.totals import Bucket, TimeRange, Totals
 from claude_force.windows import Window
 
 _WINDOWS_AT_ONCE = 100
@@ -38,7 +38,7 @@ def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzin
     parts = parts_of(connection, chosen, HOUR, coarsest=level)
     found: dict[tuple[int, ...], Totals] = {}
     for piece in (parts, *_divided(connection, parts, reading.whole, offsets)):
-        cells = cells_of(chosen, piece, EACH_SERIES if chosen.has_labels else ALL_SERIES, reading)
+        cells = aggregates_of(chosen, piece, EACH_SERIES if chosen.has_labels else ALL_SERIES, reading)
         for row in _sums_over_time(connection, chosen, cells, offsets, len(reading.columns)):
             key, totals = tuple(map(int, row[: len(reading.columns)])), totals_of(row[len(reading.columns) :])
             found[key] = found[key] + totals if key in found else totals
@@ -47,7 +47,7 @@ def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzin
     return intervals.days({place: totals for (place,), totals in found.items()}, interval, zone)
 
 
-def reach_of(connection: Connection, window: Window) -> Extent | None:
+def reach_of(connection: Connection, window: Window) -> TimeRange | None:
     """The extent of the executions, as far as it lies in a window; None where nothing does. An archived one is as early
     as its day."""
     reach, _ = reach_of_points(connection)
@@ -55,10 +55,10 @@ def reach_of(connection: Connection, window: Window) -> Extent | None:
         return None
     first = reach.first_us if window.start_us is None else max(reach.first_us, window.start_us)
     last = reach.last_us if window.end_us is None else min(reach.last_us, window.end_us - 1)
-    return Extent(first, last) if first <= last else None
+    return TimeRange(first, last) if first <= last else None
 
 
-def _local_time(interval: Interval, spans: Spans) -> tuple[Reading, dict[str, int], int]:
+def _local_time(interval: Interval, spans: Spans) -> tuple[Projection, dict[str, int], int]:
     """How to read cells by intervals of local time: their columns, the parameters of these, and the coarsest level
     whose buckets are not longer than an interval. Where offsets or their changes are not whole buckets, a bucket that
     two intervals share may not be read."""
@@ -78,7 +78,7 @@ def _local_time(interval: Interval, spans: Spans) -> tuple[Reading, dict[str, in
     whole = "" if is_aligned else " AND ".join([*(f"{first} = {last}" for first, last in ends), *changes])
     names = ("place", "offset_us")
     aliased = tuple(f"{column} AS {name}" for column, name in zip(columns, names, strict=False))
-    return Reading(aliased, whole), offsets, level
+    return Projection(aliased, whole), offsets, level
 
 
 def _offset_expression(spans: Spans) -> tuple[str, dict[str, int]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-Fate = Literal["waiting", "delivered", "failed", "skipped"]
+DeliveryStatus = Literal["waiting", "delivered", "failed", "skipped"]
 """What becomes of a delivery. A failed one will not be tried again; a skipped one has nothing to end, since the
 beginning of its episode was never delivered."""
 
-WAITING: Fate = "waiting"
-DELIVERED: Fate = "delivered"
-FAILED: Fate = "failed"
-SKIPPED: Fate = "skipped"
+WAITING: DeliveryStatus = "waiting"
+DELIVERED: DeliveryStatus = "delivered"
+FAILED: DeliveryStatus = "failed"
+SKIPPED: DeliveryStatus = "skipped"
 
 
 @dataclass(frozen=True, slots=True)

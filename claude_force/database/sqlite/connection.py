@@ -67,10 +67,10 @@ class SqliteConnection:
         if rows:
             self._raw.executemany(_insert(into, len(rows[0]), otherwise), rows)
 
-    def wait_for_turn(self) -> None:
+    def lock_rollups(self) -> None:
         """Nothing to wait for: a transaction that writes is alone."""
 
-    def try_turn(self) -> bool:
+    def try_lock_rollups(self) -> bool:
         return True
 
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:

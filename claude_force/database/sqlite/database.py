@@ -230,7 +230,7 @@ class SqliteDatabase(Database):
             _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(logged == moved)
 
-    def tidy(self) -> None:
+    def optimize(self) -> None:
         if not self.path.exists():
             return
         self._checkpoint()
@@ -238,7 +238,7 @@ class SqliteDatabase(Database):
             raw.execute("PRAGMA optimize")
 
     @contextmanager
-    def sole(self, role: str) -> Iterator[bool]:
+    def try_exclusive(self, role: str) -> Iterator[bool]:
         # Beside the database, and not a lock on it: SQLite's own are lost with any file handle on it that is closed.
         path = self.path.with_name(f"{self.path.name}.{role}")
         try:

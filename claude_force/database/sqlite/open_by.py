@@ -9,7 +9,7 @@ from pathlib import Path
 _PROCESSES = Path("/proc")
 
 
-def openers_of(path: Path) -> list[str]:
+def processes_with_file_open(path: Path) -> list[str]:
     """The processes that have a file open, but this one: "pid 4711 (python3)". Empty where none is seen: those of other
     users are not, and none is where there is no /proc (macOS)."""
     try:

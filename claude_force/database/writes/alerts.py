@@ -18,8 +18,8 @@ from claude_force.database.rows.alerts import (
     WAITING,
     AlertRow,
     Delivery,
+    DeliveryStatus,
     EventRow,
-    Fate,
     Silence,
 )
 
@@ -78,7 +78,12 @@ def claim(connection: Connection, delivery: Delivery, until_us: int) -> bool:
 
 
 def finish(
-    connection: Connection, delivery_id: str, fate: Fate, now_us: int, problem: str | None, receipt: str | None = None
+    connection: Connection,
+    delivery_id: str,
+    fate: DeliveryStatus,
+    now_us: int,
+    problem: str | None,
+    receipt: str | None = None,
 ) -> None:
     """Write down what became of a delivery."""
     connection.execute(

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from claude_force.clock import DAY_US, HOUR_US, LATEST_US, instant_of, month_of
-from claude_force.database import queries as query
+from claude_force.clock import DAY_US, HOUR_US, LATEST_US, month_of, to_instant
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries.executions import some_uids
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import put_back
-from claude_force.database.writes.rollups import add_finest, count_waiting
+from claude_force.database.writes.rollups import add_finest, apply_pending
 from claude_force.executions.record import FIELDS
 from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
 from claude_force.windows import Window
@@ -65,9 +65,9 @@ def move_out(
     """Archive those of some rows that are stored exactly so, where `digests` are their tombstones; how many. One that
     changed meanwhile stays, and one that a target is still to get."""
     encode = database.encode_uid
-    found = query.rows_of(connection, [encode(row[0]) for row in rows])
+    found = queries.rows_of(connection, [encode(row[0]) for row in rows])
     # After reading, so that whatever was read is counted.
-    count_waiting(connection)
+    apply_pending(connection)
     kept = not_sent(connection, found)
     stored = set(database.decode_rows([row for row in found if row[0] not in kept]))
     moved = [(row, digest) for row, digest in zip(rows, digests, strict=True) if row in stored]
@@ -88,7 +88,7 @@ def move_out(
 def move_back(connection: Connection, database: Database, rows: Sequence[Row], digests: Sequence[int]) -> int:
     """Store those of some rows that were archived exactly so, where `digests` are their tombstones; how many. They were
     counted all the time."""
-    known = query.tombstones(connection, database, [row[0] for row in rows])
+    known = queries.tombstones(connection, database, [row[0] for row in rows])
     wanted = {row[0]: row for row, digest in zip(rows, digests, strict=True) if known.get(row[0]) == digest}
     if not wanted:
         return 0
@@ -156,4 +156,4 @@ def _tighten(connection: Connection, months: Iterable[str]) -> None:
 
 def _beginning_of(month: str) -> int:
     year, number = map(int, month.split("-"))
-    return instant_of(datetime(year, number, 1, tzinfo=UTC))
+    return to_instant(datetime(year, number, 1, tzinfo=UTC))

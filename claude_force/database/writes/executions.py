@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Database, Row
-from claude_force.database.queries import ingestion as files
+from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import count, recount, series_ids
 from claude_force.executions.record import FIELDS
@@ -69,7 +69,7 @@ def revise_rows(connection: Connection, before: Sequence[Row], after: Sequence[R
     connection.execute_many(
         _REVISE, [dict(zip(_KEPT, _values_of(row), strict=True)) | {"uid": row[0]} for row in after]
     )
-    waiting = files.uncounted_of(connection, [row[0] for row in after])
+    waiting = file_queries.uncounted_of(connection, [row[0] for row in after])
     enqueue(connection, [row[0] for row in after if row[0] not in waiting], is_change=True)
     days = {row[_INSTANT] // DAY_US for row in (*before, *after) if row[0] not in waiting}
     for window in merged_windows(days, DAY_US):

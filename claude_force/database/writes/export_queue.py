@@ -18,7 +18,7 @@ _QUEUE = "export_queue (kind, uid, changes, is_sent)"
 _CHANGED = "ON CONFLICT (kind, uid) DO UPDATE SET changes = export_queue.changes + 1"
 
 
-class Settled(NamedTuple):
+class Acked(NamedTuple):
     """What a target got, or is never to get, and how often it had changed when it was read."""
 
     uid: bytes
@@ -60,7 +60,7 @@ def put_off(connection: Connection, kind: str, uids: Iterable[Any]) -> None:
     connection.insert_all(_QUEUE, [(kind, uid, 0, 0) for uid in uids], "ON CONFLICT DO NOTHING")
 
 
-def settle(connection: Connection, database: Database, kind: str, done: Sequence[Settled]) -> None:
+def ack(connection: Connection, database: Database, kind: str, done: Sequence[Acked]) -> None:
     """Take off the queue of a target what it got. One that changed meanwhile stays, as a change."""
     by_changes: dict[int, list[Any]] = {}
     for uid, changes in done:

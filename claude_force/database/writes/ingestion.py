@@ -11,16 +11,16 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Database, Row
-from claude_force.database.queries import ingestion as files
+from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database.writes.executions import put_rows, revise_rows
 from claude_force.executions.deduplication import (
     REPORTED_FIELDS,
+    Observation,
     ReportedUsage,
     Resolution,
-    Sighting,
     keys_of,
     merged,
     reported,
@@ -42,7 +42,7 @@ DELETE FROM reported_usages WHERE run_id = :run_id AND basis = :basis AND until_
 """
 
 
-class TakenIn(NamedTuple):
+class IngestResult(NamedTuple):
     """What became of sightings: new executions, further sightings of known ones, and those of known ones that changed
     them."""
 
@@ -51,17 +51,17 @@ class TakenIn(NamedTuple):
     changed: int = 0
 
 
-def take_in(
+def ingest(
     connection: Connection,
     database: Database,
-    sightings: Sequence[Sighting],
+    sightings: Sequence[Observation],
     cursors: Iterable[Cursor],
     reports: Iterable[ReportedUsage],
-) -> TakenIn:
+) -> IngestResult:
     """Store what was seen, and how far files were read. By who has the turn."""
-    found = Resolution(files.executions_of(connection, database, keys_of(sightings)))
-    for sighting in sightings:
-        found.resolve(sighting)
+    found = Resolution(file_queries.executions_of(connection, database, keys_of(sightings)))
+    for observation in sightings:
+        found.resolve(observation)
     changed = _revise(connection, database, found.seen)
     rows = list(found.rows.values())
     added = put_rows(connection, database, rows) if rows else 0
@@ -74,7 +74,7 @@ def take_in(
     save_cursors(connection, cursors)
     told = {(report.run_id, report.basis, report.until_us): report for report in reports}
     connection.insert_all(_REPORTS, [_reported_of(report) for report in told.values()], "ON CONFLICT DO NOTHING")
-    return TakenIn(added, len(sightings) - added, changed)
+    return IngestResult(added, len(sightings) - added, changed)
 
 
 def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
@@ -87,21 +87,23 @@ def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
     )
 
 
-def _revise(connection: Connection, database: Database, seen: Sequence[tuple[bytes, Sighting]]) -> int:
+def _revise(connection: Connection, database: Database, seen: Sequence[tuple[bytes, Observation]]) -> int:
     """Let stored executions be what further sightings make of them; how many changed."""
     uids = list(dict.fromkeys(database.encode_uid(uid) for uid, _ in seen))
-    stored = {database.decode_uid(row[0]): row for row in query.rows_of(connection, uids)}
+    stored = {database.decode_uid(row[0]): row for row in queries.rows_of(connection, uids)}
     now = dict(stored)
-    for uid, sighting in seen:
+    for uid, observation in seen:
         # One that is not there any more was archived or deleted: it stays what it was.
         if uid in now:
-            now[uid] = merged(now[uid], sighting.row, goes_on=sighting.goes_on(now[uid]))
+            now[uid] = merged(now[uid], observation.row, goes_on=observation.goes_on(now[uid]))
     changed = [uid for uid, row in now.items() if row is not stored[uid]]
     revise_rows(connection, [stored[uid] for uid in changed], [now[uid] for uid in changed])
     return len(changed)
 
 
-def settle(connection: Connection, price: Callable[[Row], Row], runs: Collection[str], now_us: int) -> int:
+def apply_reported_usage(
+    connection: Connection, price: Callable[[Row], Row], runs: Collection[str], now_us: int
+) -> int:
     """Change executions to what was reported of them, priced, and forget the reports that are done with; how many
     changed. Only of runs whose own files were read after the reports, so that their last response is there. By who has
     the turn."""
@@ -109,8 +111,8 @@ def settle(connection: Connection, price: Callable[[Row], Row], runs: Collection
     after: dict[Any, Row] = {}
     done: list[ReportedUsage] = []
     # The result of a task says more than a notification of its end.
-    told = files.reported_usages(connection)
-    mine = files.executions_of_runs(connection, [report for report in told if report.run_id in runs])
+    told = file_queries.reported_usages(connection)
+    mine = file_queries.executions_of_runs(connection, [report for report in told if report.run_id in runs])
     for report in sorted(told, key=lambda report: report.basis, reverse=True):
         run = mine.get(report, [])
         settled = reported(report, run)

@@ -1,16 +1,16 @@
 """The roll-ups of the transaction in hand: adding sums to them, and making some of them anew.
 
-Who changes the roll-ups has the turn (see `Connection.wait_for_turn`), so the list of rows that wait to be counted can
+Who changes the roll-ups has the turn (see `Connection.lock_rollups`), so the list of rows that wait to be counted can
 only grow under him, and no row of it is counted by any other way than by taking it off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from claude_force.clock import DAY_US, EARLIEST_US, LATEST_US
 from claude_force.database import queries as query
-from claude_force.database.contract import Connection
+from claude_force.database.contract import Connection, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.executions.rollups import (
@@ -105,10 +105,6 @@ _TOTALS = (_ALL_ROLLUPS, _ALL_DURATIONS)
 _RECOUNT_PAGE = 20_000
 
 
-Progress = Callable[[int], None]
-"""Called with how many executions were counted since the last call."""
-
-
 def series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
     """The numbers of series, in their order; new series get the next ones. Looked up each time: what a process
     remembers may be of another file by now."""
@@ -124,7 +120,7 @@ def _series_id(connection: Connection, labels: Labels) -> int:
     return int(found[0][0])
 
 
-def count_waiting(connection: Connection) -> None:
+def apply_pending(connection: Connection) -> None:
     """Count the rows that wait, by who has the turn. What is deleted from the list is counted by who deleted it, and by
     nobody else."""
     waiting = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]

@@ -17,16 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import itemgetter, sub
 
-from claude_force.database import queries as query
-from claude_force.database.contract import Connection, Database, Row
-from claude_force.database.queries import ingestion as files
+from claude_force.database import queries
+from claude_force.database.contract import Connection, Database, Progress, Row
+from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes.archives import forget, move_back, move_out, tombstone
 from claude_force.database.writes.executions import COUNTED_AT_ONCE, put_rows
 from claude_force.database.writes.export_queue import enqueue
-from claude_force.database.writes.ingestion import TakenIn, save_cursors, settle, take_in
-from claude_force.database.writes.rollups import Progress, count, count_waiting, recount
-from claude_force.executions.deduplication import ReportedUsage, Sighting
+from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
+from claude_force.database.writes.rollups import apply_pending, count, recount
+from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.record import COST_GIVEN, COST_NONE, FIELDS, ExecutionMetrics, to_row
 from claude_force.executions.rollups import Sums, sum_up
 from claude_force.executions.totals import Added
@@ -80,7 +80,7 @@ class Store:
         with self.database.write() as connection:
             if len(rows) >= COUNTED_AT_ONCE:
                 # Before anything else, so that who waits for it keeps nobody waiting.
-                connection.wait_for_turn()
+                connection.lock_rollups()
             added = put_rows(connection, self.database, rows, sums) if rows else 0
             if cursor is not None:
                 save_cursors(connection, [cursor])
@@ -88,27 +88,27 @@ class Store:
                 self._count_when_many(connection)
         return Added(added, len(rows) - added)
 
-    def take_in(
-        self, sightings: Sequence[Sighting], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
-    ) -> TakenIn:
+    def ingest(
+        self, sightings: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+    ) -> IngestResult:
         """Store the responses that were seen in files, and how far these were read, in one transaction.
 
         Raises DatabaseError; then all of it is stored or nothing is, and taking it in again is safe.
         """
         with self.database.write() as connection:
-            connection.wait_for_turn()
-            taken = take_in(connection, self.database, sightings, cursors, reports)
-            if files.waiting(connection) >= UNCOUNTED_LIMIT:
-                count_waiting(connection)
+            connection.lock_rollups()
+            taken = ingest(connection, self.database, sightings, cursors, reports)
+            if file_queries.waiting(connection) >= UNCOUNTED_LIMIT:
+                apply_pending(connection)
         return taken
 
-    def settle(self, price: Callable[[Row], Row], runs: Collection[str], now_us: int) -> int:
+    def apply_reported_usage(self, price: Callable[[Row], Row], runs: Collection[str], now_us: int) -> int:
         """Take the usages that were reported of responses whose own was never final; how many there were. `price`
         makes an execution with another usage what it costs; `runs` are those whose own files were read after the
         reports. Reports that nothing is known for yet are kept."""
         with self.database.write() as connection:
-            connection.wait_for_turn()
-            return settle(connection, price, runs, now_us)
+            connection.lock_rollups()
+            return apply_reported_usage(connection, price, runs, now_us)
 
     def _count_when_many(self, connection: Connection) -> None:
         """Count the rows that wait when they are many. To look takes as long as to insert, so not every time."""
@@ -116,8 +116,8 @@ class Store:
         if self._adds % LOOK_EVERY != 1:
             return
         # Where another has the turn, the next that looks counts them: an execution must not wait for an import.
-        if files.waiting(connection) >= UNCOUNTED_LIMIT and connection.try_turn():
-            count_waiting(connection)
+        if file_queries.waiting(connection) >= UNCOUNTED_LIMIT and connection.try_lock_rollups():
+            apply_pending(connection)
 
     def reprice(self, rows: Sequence[Row]) -> int:
         """Give stored executions the costs that these rows have; how many changed. Rows without a cost, and rows that
@@ -130,10 +130,10 @@ class Store:
         if not wanted:
             return 0
         with self.database.write() as connection:
-            connection.wait_for_turn()
-            stored = query.rows_of(connection, list(wanted))
+            connection.lock_rollups()
+            stored = queries.rows_of(connection, list(wanted))
             # After reading, so that whatever was read is counted, and is counted as it was read.
-            count_waiting(connection)
+            apply_pending(connection)
             # A usage that changed since it was priced has a newer cost.
             before = [
                 row
@@ -157,8 +157,8 @@ class Store:
         conditions = (("timestamp_us >= :start_us", window.start_us), ("timestamp_us < :end_us", window.end_us))
         known = [condition for condition, edge in conditions if edge is not None]
         with self.database.write() as connection:
-            connection.wait_for_turn()
-            count_waiting(connection)
+            connection.lock_rollups()
+            apply_pending(connection)
             deleted = connection.execute(
                 f"DELETE FROM executions{' WHERE ' if known else ''}{' AND '.join(known)}",
                 {"start_us": window.start_us, "end_us": window.end_us},
@@ -177,25 +177,25 @@ class Store:
             return 0
         digests = list(map(tombstone, rows))
         with self.database.write() as connection:
-            connection.wait_for_turn()
+            connection.lock_rollups()
             return move_out(connection, self.database, rows, digests, now_us)
 
     def restore(self, rows: Sequence[Row]) -> int:
         """Store those of some rows again that were archived exactly so; how many. No sum of any report changes."""
         with self.database.read() as connection:
-            known = query.tombstones(connection, self.database, [row[0] for row in rows])
+            known = queries.tombstones(connection, self.database, [row[0] for row in rows])
         wanted = {row[0]: row for row in rows if row[0] in known}
         found = [(row, digest) for row in wanted.values() if (digest := tombstone(row)) == known[row[0]]]
         if not found:
             return 0
         with self.database.write() as connection:
-            connection.wait_for_turn()
+            connection.lock_rollups()
             return move_back(connection, self.database, [row for row, _ in found], [digest for _, digest in found])
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Make all roll-ups anew from the executions, in one transaction; how many executions were counted."""
         with self.database.write() as connection:
-            connection.wait_for_turn()
+            connection.lock_rollups()
             enqueue(connection, [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")])
             return recount(connection, ALL_TIME, progress)
 

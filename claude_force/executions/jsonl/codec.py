@@ -77,7 +77,7 @@ _KNOWN = frozenset(ALL_COLUMNS) | frozenset(_ALIASES)
 
 
 @dataclass(slots=True)
-class Draft:
+class DecodedLine:
     """A decoded line that has no identity and perhaps no price yet.
 
     `fields` are arguments of ExecutionMetrics; `aliases` the older names that the line used; `extras` what it held
@@ -143,7 +143,7 @@ def encode_line(record: ExecutionMetrics, zone: tzinfo) -> bytes:
     return encode_row(to_row(record), partial(format_instant, zone=zone))
 
 
-def decode_line(line: bytes, zone: tzinfo) -> Draft:
+def decode_line(line: bytes, zone: tzinfo) -> DecodedLine:
     """The draft of one line. Raises InvalidRecord: `field` is "" where the line is no JSON object at all."""
     try:
         data = orjson.loads(line)
@@ -163,7 +163,7 @@ def decode_line(line: bytes, zone: tzinfo) -> Draft:
         raise InvalidRecord("execution_time_ms", "is missing")
     extras = {name: data[name] for name in data.keys() - _KNOWN if data[name] is not None}
     fields = _fields_of(data, zone)
-    return Draft(fields, aliases, extras, _notes(data, fields, extras))
+    return DecodedLine(fields, aliases, extras, _notes(data, fields, extras))
 
 
 def _first_line(error: Exception) -> str:
@@ -232,7 +232,7 @@ def _notes(data: dict[str, Any], fields: dict[str, Any], extras: dict[str, Any])
     return tuple(notes)
 
 
-def content_digest(draft: Draft) -> bytes:
+def content_digest(draft: DecodedLine) -> bytes:
     """Sixteen bytes that stand for the content of a line without a `uid`.
 
     The content is one flat object of the line's fields under their public names, known and unknown alike, so that a

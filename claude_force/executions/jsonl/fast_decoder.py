@@ -15,7 +15,7 @@ import msgspec
 
 from claude_force.clock import parse_instant
 from claude_force.executions.jsonl.codec import digest_of
-from claude_force.executions.jsonl.occurrences import Ordinals
+from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.pricing import PriceTable, Usage
 from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
@@ -79,10 +79,10 @@ _decode = msgspec.json.Decoder(_Line).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class QuickReader:
+class FastDecoder:
     """Reads usual lines; see `JsonlSource` for what the arguments mean."""
 
-    def __init__(self, zone: tzinfo, prices: PriceTable | None, ordinals: Ordinals, *, reprice: bool) -> None:
+    def __init__(self, zone: tzinfo, prices: PriceTable | None, ordinals: OccurrenceCounter, *, reprice: bool) -> None:
         self._zone = zone
         self._prices = prices
         self._reprice = reprice

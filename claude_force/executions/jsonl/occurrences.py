@@ -22,7 +22,7 @@ REMEMBERED = 50_000
 _SIZE = 16
 
 
-class Ordinals:
+class OccurrenceCounter:
     """Counts occurrences of sixteen-byte identities. `asked` is how often it was asked for any."""
 
     def __init__(self) -> None:

@@ -15,12 +15,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from claude_force.clock import DAY_US, SECOND_US, parse_span, span_name
-from claude_force.database.contract import Database
+from claude_force.clock import DAY_US, SECOND_US, Now, parse_span, span_name
+from claude_force.database.contract import Database, Progress
 from claude_force.executions.record import FIELDS as COLUMNS
 from claude_force.executions.record import dollars, milliseconds
-from claude_force.exporters import queue as feed
-from claude_force.exporters.base import Now, Progress, Pushed, require
+from claude_force.exporters import queue
+from claude_force.exporters.base import Pushed, require
 from claude_force.exporters.datadog.dogstatsd import LOGGER, PORT, Agent, client_of
 from claude_force.exporters.labels import OTHER
 from claude_force.exporters.queue import Entry
@@ -130,13 +130,13 @@ class DataDog:
 
     def number_due(self, database: Database, now: Now) -> int:
         """How many executions a push would find due."""
-        return feed.number_due(database, KIND, self.destination, now() - self.first_window_us)
+        return queue.number_due(database, KIND, self.destination, now() - self.first_window_us)
 
     def push(self, database: Database, now: Now, progress: Progress | None = None) -> Pushed:
         """See `Target`."""
         require(KIND, KIND)
         counts = Counter[str]()
-        opened = feed.opened(database, KIND, self.destination, now, now() - self.first_window_us)
+        opened = queue.opened(database, KIND, self.destination, now, now() - self.first_window_us)
         with opened as source, closing(self.agent.connect()) as wire, silenced(LOGGER):
             lines = _Lines(client_of(wire))
             for batch in source.batches(self.at_once):
@@ -145,7 +145,7 @@ class DataDog:
                     self.wait(PAUSE_S)
                 lines.write(due)
                 wire.check(lines.count)
-                source.settle(batch, rejected=len(batch.entries) - len(due))
+                source.ack(batch, rejected=len(batch.entries) - len(due))
                 counts["sent"] += len(due)
                 if progress is not None:
                     progress(len(batch.entries))

@@ -17,11 +17,11 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from claude_force.clock import instant_formatter
-from claude_force.database.contract import Database
+from claude_force.clock import Now, instant_formatter
+from claude_force.database.contract import Database, Progress
 from claude_force.executions.record import identity_bytes
-from claude_force.exporters import queue as feed
-from claude_force.exporters.base import Now, Progress, Pushed, PushError, require
+from claude_force.exporters import queue
+from claude_force.exporters.base import Pushed, PushError, require
 from claude_force.exporters.elasticsearch import server as elastic_server
 from claude_force.exporters.elasticsearch.server import Server, server_of
 from claude_force.exporters.queue import Entry
@@ -81,16 +81,16 @@ class Elasticsearch:
 
     def number_due(self, database: Database, now: Now) -> int:  # noqa: ARG002  (what other targets need)
         """How many executions a push would find due."""
-        return feed.number_due(database, KIND, self.destination, None)
+        return queue.number_due(database, KIND, self.destination, None)
 
     def push(self, database: Database, now: Now, progress: Progress | None = None) -> Pushed:
         """See `Target`."""
         require(KIND, KIND)
         session = _Session(self)
-        with feed.opened(database, KIND, self.destination, now, None) as source:
+        with queue.opened(database, KIND, self.destination, now, None) as source:
             for batch in source.batches(self.at_once):
                 kept, left_out = session.send(batch.entries)
-                source.settle(batch, kept, left_out)
+                source.ack(batch, kept, left_out)
                 if progress is not None:
                     progress(len(batch.entries))
                 if kept:

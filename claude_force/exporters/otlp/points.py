@@ -32,7 +32,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from claude_force.clock import SECOND_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
 from claude_force.executions.histogram import bin_lows, bin_of
@@ -69,11 +69,11 @@ class Figures(NamedTuple):
 
 def read_figures(connection: Connection) -> Figures:
     """The figures of the whole store, archived executions included."""
-    everything, extent = Filter(), query.extent(connection)
-    totals = query.totals_by(connection, everything, "agent_name", "model")
-    durations = query.durations_by(connection, everything, "agent_name", "model")
-    agents = frozenset(query.first_names(connection, "agent_name", AGENTS))
-    models = frozenset(query.first_names(connection, "model", MODELS))
+    everything, extent = Filter(), queries.time_range(connection)
+    totals = queries.totals_by(connection, everything, "agent_name", "model")
+    durations = queries.durations_by(connection, everything, "agent_name", "model")
+    agents = frozenset(queries.first_names(connection, "agent_name", AGENTS))
+    models = frozenset(queries.first_names(connection, "model", MODELS))
     by_pair = {(str(agent), str(model)): found for (agent, model), found in totals.items()}
     return Figures(
         bounded(by_pair, agents, models),

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid5
 
-from claude_force.database.contract import Database
+from claude_force.clock import Now
+from claude_force.database.contract import Database, Progress
 from claude_force.executions.origin import host_name
-from claude_force.exporters.base import Now, Progress, Pushed, PushError, require
+from claude_force.exporters.base import Pushed, PushError, require
 from claude_force.network.connection import Patience
 from claude_force.network.secret import Secret
 from claude_force.settings.fields import Fields, Known

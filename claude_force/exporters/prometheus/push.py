@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from claude_force.clock import HOUR_US, parse_span
-from claude_force.database.contract import Database
+from claude_force.clock import HOUR_US, Now, parse_span
+from claude_force.database.contract import Database, Progress
 from claude_force.executions.origin import host_name
-from claude_force.exporters.base import Now, Progress, Pushed, PushError, require
+from claude_force.exporters.base import Pushed, PushError, require
 from claude_force.exporters.metrics import read
 from claude_force.files import replacing
 from claude_force.network.connection import PATIENCE, Patience

@@ -15,7 +15,7 @@ from pathlib import Path
 from claude_force.ingest.find_files import Say, find_files
 from claude_force.ingest.tail import FoundFile
 from claude_force.ingest.transcripts.agent_types import Agents
-from claude_force.ingest.transcripts.responses import Place
+from claude_force.ingest.transcripts.responses import TranscriptContext
 
 _AGENT = re.compile(r"agent-(.+)")
 _NAME = re.compile(r"[\w.-]{1,100}")
@@ -77,15 +77,17 @@ def session_key(path: Path) -> str:
     return os.fspath(path.with_suffix(""))
 
 
-def place_of(path: Path, agents: Agents) -> Place:
+def place_of(path: Path, agents: Agents) -> TranscriptContext:
     """What the path of a transcript says of what is in it."""
     named = _AGENT.fullmatch(path.stem)
     if named is None:
-        return Place(path.stem, agent_of=lambda agent_id, prompt, _session: agents.of_session(path, agent_id, prompt))
+        return TranscriptContext(
+            path.stem, agent_of=lambda agent_id, prompt, _session: agents.of_session(path, agent_id, prompt)
+        )
     session = session_key(path)
     if "subagents" not in path.parts:
         # Its lines name the session, whose file stands beside.
-        return Place(
+        return TranscriptContext(
             None,
             named[1],
             None,
@@ -94,7 +96,7 @@ def place_of(path: Path, agents: Agents) -> Place:
     session_file = Path(f"{session}.jsonl")
     below = path.parts[len(Path(session).parts) + 1 : -1]
     workflow = below[1] if len(below) >= 2 and below[0] == "workflows" else None
-    return Place(
+    return TranscriptContext(
         Path(session).name,
         named[1],
         workflow,

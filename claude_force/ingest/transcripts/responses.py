@@ -145,7 +145,7 @@ class State(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TranscriptContext:
     """Where a transcript stands. `agent_id` is that of a sub-agent's own file, `workflow_id` that of the workflow that
     it runs in, if it does. `agent_of` tells the type of a sub-agent by its id, the hash of its prompt, and the session;
     None where nothing tells."""
@@ -160,7 +160,7 @@ class Place:
 class Reader:
     """Reads the entries of one transcript in their order; what is done is taken out with `take_out`."""
 
-    place: Place
+    place: TranscriptContext
     state: State = field(default_factory=State)
     skipped: dict[str, int] = field(default_factory=dict)
     reports: list[ReportedUsage] = field(default_factory=list)
@@ -425,7 +425,7 @@ def _since(until_us: int, duration_ms: int | None) -> int:
 
 
 def _rank(usage: Usage, is_final: bool) -> tuple[bool, bool, int, int]:
-    """By what usages of one response are compared: known, final, large (see `sighting`)."""
+    """By what usages of one response are compared: known, final, large (see `observation`)."""
     is_known = None not in (usage.input_tokens, usage.output_tokens)
     return is_known, is_final, usage.output_tokens or 0, _prompt_tokens(usage)
 

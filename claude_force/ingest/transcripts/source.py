@@ -14,7 +14,7 @@ import msgspec
 
 from claude_force.database.rows.cursor import Cursor
 from claude_force.errors import InvalidRecord
-from claude_force.executions.deduplication import ReportedUsage, Sighting
+from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, read_chunks
 from claude_force.executions.pricing import Costs, PriceTable
 from claude_force.executions.pricing import Usage as Tokens
@@ -32,7 +32,7 @@ from claude_force.executions.record import (
 from claude_force.ingest.jsonl_source import Rejected
 from claude_force.ingest.tail import FoundFile, read_to, read_whole, whole_lines
 from claude_force.ingest.transcripts.entries import Usage, decode_entry
-from claude_force.ingest.transcripts.responses import Place, Reader, Response, State, side_of
+from claude_force.ingest.transcripts.responses import Reader, Response, State, TranscriptContext, side_of
 
 CHUNK_LINES = 4000
 """Lines after which what was read is handed over, of a long file."""
@@ -45,7 +45,7 @@ class Part:
     """What some lines of a transcript came to, and how far the file was read then."""
 
     cursor: Cursor
-    sightings: list[Sighting] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
     reports: list[ReportedUsage] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     lines: int = 0
@@ -59,7 +59,7 @@ class TranscriptSource:
     prices: PriceTable | None
     host: str | None
 
-    def read(self, stream: BinaryIO, file: FoundFile, begun: Cursor, place: Place) -> Iterator[Part]:
+    def read(self, stream: BinaryIO, file: FoundFile, begun: Cursor, place: TranscriptContext) -> Iterator[Part]:
         """What is new in a transcript, from where its cursor stands. Where it cannot be read on, the last part says so
         in its cursor."""
         reader = Reader(place, _decode_state(begun.state.encode()) if begun.state else State())
@@ -83,7 +83,7 @@ class TranscriptSource:
             part.rejected.append(Rejected(chunk.number + len(chunk.raw) - 1, chunk.end - chunk.skipped, reason, b""))
         for response in reader.take_out():
             try:
-                part.sightings.append(self._sighting(response, reader.place))
+                part.observations.append(self._sighting(response, reader.place))
             except InvalidRecord as error:
                 part.rejected.append(Rejected(response.line, 0, str(error), b""))
         part.reports, reader.reports = reader.reports, []
@@ -91,17 +91,17 @@ class TranscriptSource:
         part.cursor = replace(
             cursor,
             lines=cursor.lines + len(chunk.raw),
-            responses=cursor.responses + len(part.sightings),
+            responses=cursor.responses + len(part.observations),
             rejected=cursor.rejected + len(part.rejected),
             skipped=_added(cursor.skipped, part.skipped),
             state=msgspec.json.encode(reader.saved()).decode(),
         )
         return part
 
-    def _sighting(self, response: Response, place: Place) -> Sighting:
+    def _sighting(self, response: Response, place: TranscriptContext) -> Observation:
         """The sighting of a response. Raises InvalidRecord for one that no record can hold."""
         record = self._record(response, place)
-        return Sighting(
+        return Observation(
             to_row(record),
             (response.identity,),
             side_of(response, is_sidechain=response.is_sidechain),
@@ -110,7 +110,7 @@ class TranscriptSource:
             response.from_us,
         )
 
-    def _record(self, response: Response, place: Place) -> ExecutionMetrics:
+    def _record(self, response: Response, place: TranscriptContext) -> ExecutionMetrics:
         usage, tokens = response.usage, _tokens(response.usage)
         searches = (usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0
         tier = "fast" if usage.speed == "fast" else usage.service_tier

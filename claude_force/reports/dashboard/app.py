@@ -15,7 +15,7 @@ from rich.text import Text
 from claude_force import clock
 from claude_force.database.contract import Database
 from claude_force.reports.dashboard.frame import View, draw
-from claude_force.reports.dashboard.poller import Reading
+from claude_force.reports.dashboard.poller import Poller
 from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Figures, Span
 from claude_force.reports.dashboard.terminal import ENDING, Happened, Terminal
 from claude_force.reports.render import allow_substitutes
@@ -42,7 +42,7 @@ def _console_of(file: TextIO) -> Console:
 def run(database: Database, view: View, refresh_s: float) -> int:
     """Show a database until somebody ends it; the exit code. The terminal is afterwards what it was before."""
     terminal = Terminal()
-    reading = Reading(database, view.span, refresh_s, clock.now_us)
+    reading = Poller(database, view.span, refresh_s, clock.now_us)
     with terminal.watched():
         reading.start(terminal.wake)
         dashboard = Dashboard(terminal, reading, view, _console_of(sys.stdout))
@@ -58,7 +58,7 @@ def run(database: Database, view: View, refresh_s: float) -> int:
 class Dashboard:
     """What a person has chosen, and what follows from what happens."""
 
-    def __init__(self, terminal: Terminal, reading: Reading, view: View, console: Console) -> None:
+    def __init__(self, terminal: Terminal, reading: Poller, view: View, console: Console) -> None:
         self._terminal, self._reading, self._console = terminal, reading, console
         self._view = view
         self._code: int | None = None

@@ -155,7 +155,7 @@ def _beside(left: Text, right: Text, left_width: int) -> Text:
 def _problem_lines(figures: Figures | None, view: View, width: int) -> list[Text]:
     if view.problem is None:
         return []
-    since = f"Not read since {clock.moment_of(figures.at_us, view.zone):%H:%M:%S}: " if figures else ""
+    since = f"Not read since {clock.to_datetime(figures.at_us, view.zone):%H:%M:%S}: " if figures else ""
     lines = wrap(since + for_terminal(view.problem), width)
     return [Text(cut(line, width), "bold yellow") for line in lines[:_PROBLEM_LINES]]
 

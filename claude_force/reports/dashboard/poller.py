@@ -10,7 +10,7 @@ from claude_force.errors import ClaudeForceError, DatabaseMissing
 from claude_force.reports.dashboard.snapshot import Figures, Span, read_figures
 
 
-class Reading:
+class Poller:
     """Reads a database every so often, and at once when asked to; `tell` is called after each time.
 
     `figures` are the last that could be read, `problem` why the last attempt failed (None: it did not), and `failure`

@@ -72,7 +72,7 @@ _LONGEST_DURATION = "8784h00m"
 def header(figures: Figures, zone: tzinfo, width: int) -> Text:
     """What this is, of which database, and when it was read."""
     title = "claude-force"
-    at = clock.moment_of(figures.at_us, zone)
+    at = clock.to_datetime(figures.at_us, zone)
     moment = at.strftime("%Y-%m-%d %H:%M:%S" if width >= 60 else "%H:%M:%S")
     room = width - len(title) - len(moment) - 4
     name = _tail(for_terminal(_homely(figures.name)), room)
@@ -237,7 +237,7 @@ def _none(figures: Figures, zone: tzinfo) -> str:
     said = f"None in the last {TITLES[figures.span]}"
     if figures.reach is None:
         return said
-    first, last = (clock.moment_of(at, zone).date() for at in (figures.reach.first_us, figures.reach.last_us))
+    first, last = (clock.to_datetime(at, zone).date() for at in (figures.reach.first_us, figures.reach.last_us))
     return f"{said}; the store has some from {first} to {last}"
 
 
@@ -308,7 +308,7 @@ def _recent_cells(execution: ExecutionMetrics, labels: Mapping[str, str], now_us
 
 def _when(instant_us: int, now_us: int, zone: tzinfo) -> str:
     """A time of today to the second; another day with its date, to the minute."""
-    at, now = clock.moment_of(instant_us, zone), clock.moment_of(now_us, zone)
+    at, now = clock.to_datetime(instant_us, zone), clock.to_datetime(now_us, zone)
     return at.strftime("%H:%M:%S" if _is_near(at, now, instant_us, now_us) else "%m-%d %H:%M")
 
 

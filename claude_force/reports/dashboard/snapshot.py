@@ -12,13 +12,13 @@ from claude_force import windows
 from claude_force.alerts.decision import State
 from claude_force.analytics.reports import SortKey, unpriced_models
 from claude_force.clock import HOUR_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Filter
 from claude_force.database.queries.alerts import alerts
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.executions.totals import Extent, Group, Percentiles, Totals
+from claude_force.executions.totals import Group, Percentiles, TimeRange, Totals
 from claude_force.windows import Window
 
 Span = Literal["1h", "24h", "7d"]
@@ -57,7 +57,7 @@ class Figures:
     at_us: int
     name: str
     span: Span
-    reach: Extent | None
+    reach: TimeRange | None
     periods: dict[Span, Period]
     agents: list[Group]
     models: list[Group]
@@ -89,24 +89,24 @@ def read_figures(database: Database, span: Span, now_us: int) -> Figures:
             at_us=now_us,
             name=database.name,
             span=span,
-            reach=query.extent(connection),
+            reach=queries.time_range(connection),
             periods={each: _period(connection, window_of(each, now_us)) for each in SPANS},
             agents=_groups(connection, chosen, "agent_name"),
             models=_groups(connection, chosen, "model"),
             course=_course(connection, span, now_us),
             firing=[alert for alert in alerts(connection) if alert.state == State.FIRING],
-            recent=query.newest(connection, database, MOST_RECENT),
+            recent=queries.newest(connection, database, MOST_RECENT),
         )
 
 
 def _period(connection: Connection, window: Window) -> Period:
-    totals = query.totals(connection, Filter(window))
-    ranked, is_exact = query.percentiles(connection, Filter(window), totals.executions)
+    totals = queries.totals(connection, Filter(window))
+    ranked, is_exact = queries.percentiles(connection, Filter(window), totals.executions)
     return Period(window, totals, ranked, is_exact)
 
 
 def _groups(connection: Connection, chosen: Filter, dimension: Literal["agent_name", "model"]) -> list[Group]:
-    return [Group(name, totals) for (name,), totals in query.totals_by(connection, chosen, dimension).items()]
+    return [Group(name, totals) for (name,), totals in queries.totals_by(connection, chosen, dimension).items()]
 
 
 def _course(connection: Connection, span: Span, now_us: int) -> Course:
@@ -114,5 +114,5 @@ def _course(connection: Connection, span: Span, now_us: int) -> Course:
     period, or a part of a stretch would look like a quiet one."""
     count, step_us = _SLOTS[span]
     first = now_us // step_us - count + 1
-    found = query.slots(connection, Filter(Window(max(first * step_us, 0), now_us)), step_us)
+    found = queries.time_buckets(connection, Filter(Window(max(first * step_us, 0), now_us)), step_us)
     return Course(step_us, tuple(found.get(first + place, Totals()) for place in range(count)))

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import NamedTuple
 
-from claude_force.alerts.check import Watch, look_in, watch_of
+from claude_force.alerts.check import AlertSetup, load_alert_setup, look_in
 from claude_force.alerts.evaluation import Evaluation
 from claude_force.analytics import reports as analytics
 from claude_force.analytics.baselines import Check, check
 from claude_force.analytics.reports import Breakdown, Summary
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Snapshot
 from claude_force.database.queries import Filter
 from claude_force.database.queries import alerts as alerts_kept
 from claude_force.database.queries.trend import reach_of
 from claude_force.database.rows.alerts import EventRow
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.errors import InvalidWindow, NoBaseline
 from claude_force.executions.intervals import Interval, without_gaps
 from claude_force.executions.totals import Bucket, Group, Percentiles, Totals
@@ -78,7 +78,7 @@ class Alerts:
     """Where the alerts of the whole store stand now, and what became of them in the period, the newest first and at
     most `MOST_EVENTS`."""
 
-    watch: Watch
+    setup: AlertSetup
     now: Evaluation
     events: Sequence[EventRow]
 
@@ -101,11 +101,11 @@ class Content:
     check: Check | None
 
 
-def gather(place: Place, asked: Asked) -> Content:
+def gather(workspace: Workspace, asked: Asked) -> Content:
     """What there is to say about the chosen executions. Raises UnknownName, InvalidWindow where there are more than
     `MOST_INTERVALS` intervals, and BaselineError where the baseline that was asked for cannot be had."""
-    watch = watch_of(place)
-    with place.database.read() as connection:
+    setup = load_alert_setup(workspace)
+    with workspace.database.read() as connection:
         snapshot = Snapshot(connection)
         chosen = analytics.known_names(connection, asked.chosen)
         summary = analytics.summary(snapshot, chosen)
@@ -123,7 +123,7 @@ def gather(place: Place, asked: Asked) -> Content:
             models=models,
             errors=analytics.errors(snapshot, chosen, asked.zone),
             timeline=_timeline(connection, chosen, asked, summary.models),
-            alerts=_alerts(connection, place, watch, asked),
+            alerts=_alerts(connection, workspace, setup, asked),
             check=_check(snapshot, chosen, asked),
         )
 
@@ -133,7 +133,7 @@ def _timeline(connection: Connection, chosen: Filter, asked: Asked, models: Sequ
     if reach is None or not models:
         return None
     interval = asked.interval or interval_for(reach.last_us - reach.first_us)
-    found = query.trend(connection, chosen, interval, asked.zone)
+    found = queries.trend(connection, chosen, interval, asked.zone)
     _refuse_too_many(found, interval)
     buckets = without_gaps(found, interval, asked.zone)
     ranked = [_percentiles(connection, chosen, bucket) for bucket in buckets]
@@ -176,7 +176,7 @@ def _percentiles(connection: Connection, chosen: Filter, bucket: Bucket) -> tupl
     if not executions:
         return Percentiles(), True
     whole = None if any(wanted for _, wanted in chosen.names()) else executions
-    return query.percentiles(connection, replace(chosen, window=_common(chosen.window, bucket)), whole)
+    return queries.percentiles(connection, replace(chosen, window=_common(chosen.window, bucket)), whole)
 
 
 def _is_whole(bucket: Bucket, window: Window, now_us: int) -> bool:
@@ -195,15 +195,15 @@ def _executions_of(
     connection: Connection, chosen: Filter, model: str, buckets: Sequence[Bucket], interval: Interval, zone: tzinfo
 ) -> list[int]:
     """How many executions a model had in each interval."""
-    found = query.trend(connection, replace(chosen, models=(model,)), interval, zone)
+    found = queries.trend(connection, replace(chosen, models=(model,)), interval, zone)
     counts = {bucket.start_us: bucket.totals.executions for bucket in found}
     return [counts.get(bucket.start_us, 0) for bucket in buckets]
 
 
-def _alerts(connection: Connection, place: Place, watch: Watch, asked: Asked) -> Alerts:
+def _alerts(connection: Connection, workspace: Workspace, setup: AlertSetup, asked: Asked) -> Alerts:
     start_us, end_us = asked.chosen.window.start_us, asked.chosen.window.end_us
     events = alerts_kept.events(connection, start_us or 0, MOST_EVENTS, LATEST_US if end_us is None else end_us)
-    return Alerts(watch, look_in(connection, place, watch, asked.now_us), events)
+    return Alerts(setup, look_in(connection, workspace, setup, asked.now_us), events)
 
 
 def _check(snapshot: Snapshot, chosen: Filter, asked: Asked) -> Check | None:

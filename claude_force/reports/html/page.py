@@ -17,7 +17,7 @@ from claude_force import __version__
 from claude_force.alerts.decision import State
 from claude_force.analytics.baselines.check import REGRESSED
 from claude_force.analytics.fields import TITLES, latencies, savings
-from claude_force.clock import moment_of
+from claude_force.clock import to_datetime
 from claude_force.executions.record import model_family
 from claude_force.formatting import compact, count, duration, money, percent, unit_cost
 from claude_force.reports.html.charts import Chart, charts, labels, per
@@ -92,7 +92,7 @@ def _hash(text: str) -> str:
 
 
 def _header(content: Content) -> str:
-    made = moment_of(content.now_us, content.zone).strftime("%Y-%m-%d %H:%M")
+    made = to_datetime(content.now_us, content.zone).strftime("%Y-%m-%d %H:%M")
     filters = "; ".join(f"{TITLES[column]} {', '.join(wanted)}" for column, wanted in content.chosen.names() if wanted)
     lines = [heading_of(content.summary.period), *([f"Only {filters}"] if filters else [])]
     lines.append(f"Made {made}, time zone {content.zone}")

@@ -90,7 +90,7 @@ def _errors(report: Errors) -> Part:
             count(group.failures),
             percent(100 * group.failures / failures),
             count(group.agents),
-            clock.moment_of(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
+            clock.to_datetime(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
         ]
         for group in shown
     ]
@@ -126,7 +126,7 @@ def _check(found: Check) -> Part:
 def alerts_part(content: Content) -> Part:
     """Where alerts stand, and what became of them."""
     found = content.alerts
-    if not (found.watch.rules or found.now.alerts or found.events):
+    if not (found.setup.rules or found.now.alerts or found.events):
         return Part("alerts", "Alerts", [], ["No alert rule is switched on."])
     firing = f"{quantity(len(found.now.firing), 'alert')} firing" if found.now.firing else "No alert fires"
     remarks = [f"{firing} at the time of this page. Alerts are those of the whole store."]
@@ -162,10 +162,10 @@ def _now(found: Alerts) -> Table:
 def _events(content: Content) -> Table:
     columns = [Column("When", "text"), Column("Alert", "name"), Column("Became", "text"), Column("At"),
                Column("Reason", "text")]  # fmt: skip
-    known = {rule.name: rule for rule in content.alerts.watch.rules}
+    known = {rule.name: rule for rule in content.alerts.setup.rules}
     rows = [
         [
-            clock.moment_of(event.at_us, content.zone).strftime("%Y-%m-%d %H:%M"),
+            clock.to_datetime(event.at_us, content.zone).strftime("%Y-%m-%d %H:%M"),
             *wording.transition(event, known.get(wording.rule_of(event))),
         ]
         for event in content.alerts.events

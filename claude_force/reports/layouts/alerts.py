@@ -8,7 +8,7 @@ from typing import Any
 
 from claude_force import clock
 from claude_force.alerts import wording
-from claude_force.alerts.check import Watch
+from claude_force.alerts.check import AlertSetup
 from claude_force.alerts.decision import State
 from claude_force.alerts.evaluation import Alert, Evaluation
 from claude_force.alerts.notification import rule_in
@@ -28,7 +28,7 @@ _FATES = {
 
 def _time(instant_us: int | None) -> str:
     """A local date and time, to the minute."""
-    return f"{clock.moment_of(instant_us, clock.local_zone()):%Y-%m-%d %H:%M}" if instant_us else NONE
+    return f"{clock.to_datetime(instant_us, clock.local_zone()):%Y-%m-%d %H:%M}" if instant_us else NONE
 
 
 def _instant(instant_us: int | None) -> str | None:
@@ -97,7 +97,7 @@ def alert_line(alert: Alert) -> str:
     return f"{name}: {status.state}{moved}, {_value(alert)}; {wording.reason(status.reason, alert.rule)}"
 
 
-def list_page(found: Evaluation, watch: Watch) -> Page:
+def list_page(found: Evaluation, setup: AlertSetup) -> Page:
     """Every alert, those that fire first."""
     order = [State.FIRING, State.PENDING, State.NO_DATA, State.RESOLVED, State.OK]
     ordered = sorted(found.alerts, key=lambda alert: order.index(alert.status.state))
@@ -115,7 +115,7 @@ def list_page(found: Evaluation, watch: Watch) -> Page:
         ]
         for alert in ordered
     ]
-    told = f"Told by: {', '.join(watch.channels)}" if watch.channels else _NO_CHANNEL
+    told = f"Told by: {', '.join(setup.channels)}" if setup.channels else _NO_CHANNEL
     return Page("Alerts", [Table(columns, rows), Section(None, whole(told))])
 
 

@@ -84,7 +84,7 @@ def _cache_lines(totals: Totals) -> list[str]:
 
 def _top_agents(report: Summary) -> list[str]:
     top = report.agents[:TOP_AGENTS]
-    lines = [f"{place}. {_short(group)} ({_usage(group.totals)})" for place, group in enumerate(top, 1)]
+    lines = [f"{workspace}. {_short(group)} ({_usage(group.totals)})" for workspace, group in enumerate(top, 1)]
     more = len(report.agents) - len(top)
     return lines + ([f"and {count(more)} more: claude-force analytics by-agent"] if more else [])
 
@@ -159,7 +159,7 @@ def _breakdown_page(report: Breakdown) -> Page:
 def _labels(report: Breakdown) -> dict[str, str]:
     """What groups are called where that is not their name."""
     if report.dimension == "workflow_id":
-        return workflow_labels(report.beginnings, report.zone)
+        return workflow_labels(report.workflow_starts, report.zone)
     if report.dimension != "project":
         return {}
     return project_labels(group.name for group in report.groups if group.name)
@@ -342,7 +342,7 @@ def _errors_page(report: Errors) -> Page:
             percent(100 * group.failures / totals.failures),
             bar(group.failures, largest),
             count(group.agents),
-            clock.moment_of(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
+            clock.to_datetime(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
         ]
         for group in report.groups
     ]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from claude_force import clock
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.queries import Filter
-from claude_force.database.workspace import Place
+from claude_force.database.workspace import Workspace
 from claude_force.executions.totals import Archived
 from claude_force.settings.claude_json import metrics_file
 
@@ -23,7 +23,7 @@ INGEST = "claude-force ingest"
 class Request:
     """A report as asked for."""
 
-    place: Place
+    workspace: Workspace
     chosen: Filter
     zone: tzinfo
     now_us: int
@@ -55,18 +55,18 @@ class Layout:
 
 def explain_empty(request: Request) -> str:
     """Why a report is empty, and what to do about it."""
-    database = request.place.database
+    database = request.workspace.database
     with database.read() as connection:
-        reach = query.extent(connection)
+        reach = queries.time_range(connection)
     if reach is not None:
-        first, last = (clock.moment_of(at, request.zone).date() for at in (reach.first_us, reach.last_us))
+        first, last = (clock.to_datetime(at, request.zone).date() for at in (reach.first_us, reach.last_us))
         return f"No executions match. The store has some from {first} to {last}: {database.name}"
     lines = [f"No executions yet in {database.name}", f"Read the transcripts of Claude Code:\n  {INGEST}"]
-    history = metrics_file(request.place.settings, request.place.home)
+    history = metrics_file(request.workspace.settings, request.workspace.home)
     if history.exists():
         lines.append(f"There is a history to import:\n  claude-force import {history}")
     else:
         lines.append("Record some with PerformanceTracker, or import a history:\n  claude-force import FILE")
-    if not request.place.settings.tracking_enabled:
+    if not request.workspace.settings.tracking_enabled:
         lines.append("Recording is off: claude-force config set performance.tracking_enabled true")
     return "\n".join(lines)

@@ -44,14 +44,14 @@ def list_page(shown: Sequence[BaselineHead], folded: Sequence[BaselineHead], zon
 
 
 def _days(head: BaselineHead, zone: tzinfo) -> list[str]:
-    return [clock.moment_of(at, zone).date().isoformat() for at in (head.start_us, head.end_us)]
+    return [clock.to_datetime(at, zone).date().isoformat() for at in (head.start_us, head.end_us)]
 
 
 def baseline_page(found: Baseline, zone: tzinfo) -> Page:
     """The figures of a baseline."""
     said = found.snapshot
     first, last = _days(found, zone)
-    created = clock.moment_of(found.created_us, zone).date()
+    created = clock.to_datetime(found.created_us, zone).date()
     rest = "; ".join(f"{kind} {', '.join(names)}" for kind, names in narrower(found).items())
     latencies = (f"{name} {milliseconds(said[f'{name.lower()}_latency_ms'])}" for name in ("P50", "P95", "P99"))
     lines = [

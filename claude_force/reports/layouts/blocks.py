@@ -7,9 +7,9 @@ from functools import partial
 
 from claude_force import clock
 from claude_force.analytics.blocks import SessionBlocks
-from claude_force.clock import HOUR_US
+from claude_force.clock import HOUR_US, MINUTE_US
 from claude_force.executions.record import CLAUDE_CODE, dollars, model_family
-from claude_force.executions.session_blocks import MINUTE_US, Block
+from claude_force.executions.session_blocks import Block
 from claude_force.formatting import compact, count, hours_minutes, money, quantity
 from claude_force.reports.layouts.base import INGEST, Layout, Request, explain_empty
 from claude_force.reports.layouts.notes import notes
@@ -45,7 +45,7 @@ def _page(report: SessionBlocks) -> Page:
 
 
 def _row(block: Block, report: SessionBlocks) -> list[str]:
-    start, end = (clock.moment_of(at, report.zone) for at in (block.start_us, block.end_us))
+    start, end = (clock.to_datetime(at, report.zone) for at in (block.start_us, block.end_us))
     if block.is_gap:
         hours = (block.end_us - block.start_us) // HOUR_US
         return [f"  gap of {quantity(hours, 'hour')}", "", "", "", "", ""]
