@@ -23,7 +23,7 @@ def for_terminal(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def fit(pieces: Iterable[str], limit: int) -> str:
+def truncate_pieces(pieces: Iterable[str], limit: int) -> str:
     """The pieces in a row, as many as there is room for, whole; what is left out is marked by an ellipsis."""
     kept: list[str] = []
     length = 0
@@ -38,9 +38,9 @@ def fit(pieces: Iterable[str], limit: int) -> str:
     return "".join(kept)
 
 
-def plain(text: str, limit: int = TEXT_LIMIT) -> str:
+def sanitize(text: str, limit: int = TEXT_LIMIT) -> str:
     """One line of what can be seen, of at most `limit` characters. No escape is cut in half."""
-    return fit(map(for_terminal, text), limit)
+    return truncate_pieces(map(for_terminal, text), limit)
 
 
 def for_json(text: str) -> str:

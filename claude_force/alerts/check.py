@@ -25,7 +25,7 @@ from claude_force.database.workspace import Workspace
 from claude_force.errors import SettingsError
 from claude_force.executions.origin import host_name
 from claude_force.network.outcome import Outcome
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 FROM_ENVIRONMENT = {
     "slack": "SLACK_WEBHOOK_URL",
@@ -129,7 +129,7 @@ def _no_rule(setup: AlertSetup, name: str) -> str:
 
 
 def _no_channel(setup: AlertSetup, channel: str) -> str:
-    broken = [problem for problem in setup.problems if problem.startswith(f"{plain(channel)}: ")]
+    broken = [problem for problem in setup.problems if problem.startswith(f"{sanitize(channel)}: ")]
     if broken:
         return broken[0]
     if channel in FROM_ENVIRONMENT:

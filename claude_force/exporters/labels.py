@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, TypeVar
 
 from claude_force.executions.totals import Totals
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 V = TypeVar("V", Totals, Counter[int])
 
@@ -49,7 +49,7 @@ def label(name: str, kept: Set[str]) -> str:
 
 def label_of(name: str) -> str:
     """A name as a label of its own: one line of what can be seen, and not too long."""
-    return plain(name, LABEL_LIMIT)
+    return sanitize(name, LABEL_LIMIT)
 
 
 def nameless(found: Iterable[tuple[str, str]], agents: Set[str], models: Set[str]) -> int:

@@ -25,7 +25,7 @@ from claude_force.network.connection import Deadline, Patience, Refused, explain
 from claude_force.network.outcome import Outcome, conclude
 from claude_force.network.quiet_logging import silenced
 from claude_force.network.secret import Secret
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 if TYPE_CHECKING:
     import httpx2
@@ -192,8 +192,8 @@ def _words(body: bytes) -> str:
         if line.endswith(":"):
             # A list follows; its first line is the reason.
             line = f"{line} {rest.partition(chr(10))[0]}"
-        return "" if line.startswith("<") else plain(line, WORDS_LIMIT * 4)
-    return plain("; ".join(_messages(found)), WORDS_LIMIT * 4)
+        return "" if line.startswith("<") else sanitize(line, WORDS_LIMIT * 4)
+    return sanitize("; ".join(_messages(found)), WORDS_LIMIT * 4)
 
 
 def _messages(found: object) -> Iterator[str]:

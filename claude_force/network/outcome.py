@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from claude_force.network.secret import Secret, redact
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 Status = Literal["delivered", "retry", "failed"]
 
@@ -32,4 +32,4 @@ def conclude(
 ) -> Outcome:
     """An outcome with a problem that may be shown: redacted first and cut afterwards, so that no half of a secret is
     left."""
-    return Outcome(status, plain(redact(problem, secrets), PROBLEM_LIMIT), retry_after_s)
+    return Outcome(status, sanitize(redact(problem, secrets), PROBLEM_LIMIT), retry_after_s)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from claude_force.network.connection import Refused, is_loopback, refuse_link_local, tls_context
 from claude_force.network.secret import HIDDEN, Secret, redact_urls
-from claude_force.text import kind_of, plain
+from claude_force.text import kind_of, sanitize
 
 SECRET_FILE_LIMIT = 16 * 1024
 
@@ -54,7 +54,7 @@ class Fields:
         names = [*known, *file_fields(known)]
         for field in self.given:
             if field not in names:
-                self.problems.append(f"there is no field {plain(field)}{nearest(field, names)}")
+                self.problems.append(f"there is no field {sanitize(field)}{nearest(field, names)}")
 
     def problem(self, field: str, what: str) -> None:
         """Note what is wrong with a field."""
@@ -239,7 +239,7 @@ def file_fields(fields: Mapping[str, str | None]) -> Iterable[str]:
 
 def quoted(value: object) -> str:
     """A value as a problem quotes it."""
-    return f'"{plain(value, 60)}"' if isinstance(value, str) else f"({kind_of(value)})"
+    return f'"{sanitize(value, 60)}"' if isinstance(value, str) else f"({kind_of(value)})"
 
 
 def nearest(given: object, known: Iterable[str]) -> str:

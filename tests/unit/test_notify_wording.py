@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_force.network.secret import Secret, redact
-from claude_force.text import fit, for_terminal, plain
+from claude_force.text import for_terminal, sanitize, truncate_pieces
 
 
 @given(st.lists(st.text(min_size=1, max_size=5)), st.integers(1, 30))
 def test_a_text_is_cut_between_its_pieces(pieces: list[str], limit: int) -> None:
     """It is whole where there is room, and else as many whole pieces as there is room for, and an ellipsis."""
-    found = fit(pieces, limit)
+    found = truncate_pieces(pieces, limit)
     whole = "".join(pieces)
     assert len(found) <= limit
     if len(whole) <= limit:
@@ -29,7 +29,7 @@ def test_a_text_is_cut_between_its_pieces(pieces: list[str], limit: int) -> None
 @given(st.text(), st.integers(1, 50))
 def test_a_plain_text_is_one_line_of_what_can_be_seen(text: str, limit: int) -> None:
     """Whatever it was."""
-    found = plain(text, limit)
+    found = sanitize(text, limit)
     assert found.isprintable()
     assert len(found) <= limit
     if len(for_terminal(text)) <= limit:

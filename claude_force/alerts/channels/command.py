@@ -25,7 +25,7 @@ from claude_force.alerts.channels.webhook import encode, message_id
 from claude_force.alerts.notification import Notification
 from claude_force.network.outcome import Outcome, conclude
 from claude_force.network.secret import Secret
-from claude_force.text import fit, plain
+from claude_force.text import sanitize, truncate_pieces
 
 PROGRAM_TIMEOUT_S = 20.0
 OUTPUT_LIMIT = 64 * 1024
@@ -112,7 +112,7 @@ def _variables(notices: Sequence[Notification], key: str) -> dict[str, str]:
         "COUNT": str(len(notices)),
         "TITLE": wording.title(notices[0]),
         "SUMMARY": wording.summary(notices[0]),
-        "PERIOD": plain(notices[0].period),
+        "PERIOD": sanitize(notices[0].period),
         "SEVERITY": notices[0].severity,
         "ACTION": notices[0].action,
     }
@@ -152,10 +152,10 @@ def desktop_command(notices: Sequence[Notification], platform: str) -> list[str]
     if platform == "darwin":
         script = [part for line in _APPLESCRIPT for part in ("-e", line)]
         # A first argument that is no option, so that the next ones are not read as options either.
-        return ["osascript", *script, "claude-force", title, fit(body, BODY_LIMIT)]
+        return ["osascript", *script, "claude-force", title, truncate_pieces(body, BODY_LIMIT)]
     urgency = "critical" if any(_is_urgent(notification) for notification in notices) else "normal"
     # notify-send resolves backslashes, and the desktop resolves markup.
-    marked = fit((escape(char, quote=False).replace("\\", "\\\\") for char in body), BODY_LIMIT)
+    marked = truncate_pieces((escape(char, quote=False).replace("\\", "\\\\") for char in body), BODY_LIMIT)
     return ["notify-send", "--app-name=Claude Force", f"--urgency={urgency}", "--", title, marked]
 
 

@@ -20,7 +20,7 @@ from claude_force.alerts.notification import Notification
 from claude_force.network.connection import PATIENCE, Deadline, Patience, explain, tls_context
 from claude_force.network.outcome import Outcome, Status, conclude
 from claude_force.network.secret import Secret
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 if TYPE_CHECKING:
     import smtplib
@@ -147,7 +147,7 @@ def compose(notices: Sequence[Notification], key: str, from_address: str, to_add
     message = EmailMessage(policy=SMTP)
     message["From"] = from_address
     message["To"] = ", ".join(to_addresses)
-    message["Subject"] = plain(f"{wording.ALERT} - {wording.subject(notices)}", SUBJECT_LIMIT)
+    message["Subject"] = sanitize(f"{wording.ALERT} - {wording.subject(notices)}", SUBJECT_LIMIT)
     message["Date"] = formatdate(max(notification.at_us for notification in notices) / 1e6, usegmt=True)
     message["Message-ID"] = _identity(key, from_address)
     episodes = dict.fromkeys(notification.episode for notification in notices[:REFERENCES_LIMIT])
@@ -184,7 +184,7 @@ def _text_lines(notices: Sequence[Notification]) -> Iterator[str]:
         for notification in group:
             mark = "✅" if notification.action == "resolve" else "⚠️"
             title, summary = wording.title(notification), wording.summary(notification)
-            yield f"{mark} {title}: {summary} ({plain(notification.period)})"
+            yield f"{mark} {title}: {summary} ({sanitize(notification.period)})"
             yield from (f"   {fact}" for fact in wording.fact_lines(notification))
             yield from (f"   began {wording.moment(notification.began_us)}, {wording.origin(notification)}", "")
     if len(notices) > NOTICES_LIMIT:
@@ -205,7 +205,7 @@ def _html_lines(notices: Sequence[Notification]) -> Iterator[str]:
 def _html_notice(notification: Notification) -> Iterator[str]:
     colour = _COLOURS["info"] if notification.action == "resolve" else _COLOURS[notification.severity]
     yield f'<h3 style="color: {colour}">{escape(wording.title(notification))}</h3>'
-    yield f"<p>{escape(wording.summary(notification))} ({escape(plain(notification.period))})</p>"
+    yield f"<p>{escape(wording.summary(notification))} ({escape(sanitize(notification.period))})</p>"
     if told := wording.facts(notification):
         rows = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in told)
         yield f'<table cellpadding="4">{"".join(rows)}</table>'

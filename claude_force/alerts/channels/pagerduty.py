@@ -22,7 +22,7 @@ from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Answer, Request, exchange
 from claude_force.network.outcome import Outcome
 from claude_force.network.secret import Secret
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
 INCIDENTS_URL = "https://api.pagerduty.com/incidents"
@@ -67,11 +67,11 @@ def event_of(notification: Notification) -> dict[str, Any]:
         return {"event_action": "resolve", **event}
     payload = {
         "summary": _title(notification),
-        "source": plain(notification.host, SOURCE_LIMIT) or "claude-force",
+        "source": sanitize(notification.host, SOURCE_LIMIT) or "claude-force",
         "severity": notification.severity,
-        "component": plain(next(iter(notification.labels.values()), notification.rule), SOURCE_LIMIT),
-        "group": plain(notification.store, SOURCE_LIMIT),
-        "class": plain(notification.rule, SOURCE_LIMIT),
+        "component": sanitize(next(iter(notification.labels.values()), notification.rule), SOURCE_LIMIT),
+        "group": sanitize(notification.store, SOURCE_LIMIT),
+        "class": sanitize(notification.rule, SOURCE_LIMIT),
         "custom_details": details_of(notification),
         "timestamp": wording.iso(notification.at_us),
     }
@@ -162,18 +162,18 @@ def dedup_key(episode: str) -> str:
 def details_of(notification: Notification) -> dict[str, str | int | float | None]:
     """The figures by name; numbers stay numbers."""
     return {
-        "title": plain(notification.title),
-        "summary": plain(notification.summary),
-        "period": plain(notification.period),
+        "title": sanitize(notification.title),
+        "summary": sanitize(notification.summary),
+        "period": sanitize(notification.period),
         "began": wording.iso(notification.began_us),
-        "store": plain(notification.store),
+        "store": sanitize(notification.store),
         **wording.values(notification.labels),
         **wording.values(notification.details),
     }
 
 
 def _title(notification: Notification) -> str:
-    return plain(f"Claude Force: {notification.title}: {notification.summary}", SUMMARY_LIMIT)
+    return sanitize(f"Claude Force: {notification.title}: {notification.summary}", SUMMARY_LIMIT)
 
 
 def _says(answer: Answer, words: str) -> bool:

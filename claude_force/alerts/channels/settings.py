@@ -24,7 +24,7 @@ from claude_force.alerts.channels.webhook import Webhook
 from claude_force.network.connection import is_loopback
 from claude_force.network.secret import HIDDEN, Secret
 from claude_force.settings.fields import REFERENCE, Fields, Known, Problems, nearest, quoted, shown_object
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 INSTALL_APPRISE = "pip install 'claude-force[apprise]'"
 
@@ -90,7 +90,7 @@ def _read(name: str, given: object, environment: Mapping[str, str], folder: Path
 
 
 def _named(name: str, problems: Sequence[str]) -> list[str]:
-    return [f"{plain(name)}: {problem}" for problem in problems]
+    return [f"{sanitize(name)}: {problem}" for problem in problems]
 
 
 def shown(configured: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
 from claude_force.network.outcome import Outcome
 from claude_force.network.secret import Secret
-from claude_force.text import fit, plain
+from claude_force.text import sanitize, truncate_pieces
 
 ATTACHMENTS_LIMIT = 20
 TEXT_LIMIT = 3_000
@@ -67,7 +67,7 @@ def _attachment(notification: Notification) -> dict[str, Any]:
         "color": "good" if notification.action == "resolve" else _COLOURS[notification.severity],
         "title": for_slack(wording.title(notification), TITLE_LIMIT),
         "text": for_slack("\n".join([wording.summary(notification), *wording.fact_lines(notification)]), TEXT_LIMIT),
-        "footer": for_slack(plain(notification.period), TITLE_LIMIT),
+        "footer": for_slack(sanitize(notification.period), TITLE_LIMIT),
         "fallback": for_slack(f"{wording.title(notification)}: {wording.summary(notification)}", TEXT_LIMIT),
         "ts": notification.at_us // 1_000_000,
         "mrkdwn_in": [],
@@ -77,4 +77,4 @@ def _attachment(notification: Notification) -> dict[str, Any]:
 def for_slack(text: str, limit: int) -> str:
     """Lines that Slack shows as they are, of at most `limit` characters as Slack counts them; no escape is cut."""
     inert = _LINK.sub(lambda found: found[0][0] + _INTERRUPTED + found[0][1:], text)
-    return fit((escape(char, quote=False) for char in inert), limit)
+    return truncate_pieces((escape(char, quote=False) for char in inert), limit)

@@ -19,7 +19,7 @@ from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
 from claude_force.network.outcome import Outcome
 from claude_force.network.secret import Secret
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 NOTICES_LIMIT = 100
 
@@ -88,7 +88,7 @@ def message(notices: Sequence[Notification], key: str) -> dict[str, Any]:
 def _fields(notification: Notification) -> dict[str, Any]:
     named = ("rule", "title", "summary", "period", "severity", "action", "episode", "store", "host")
     return {
-        **{name: plain(getattr(notification, name)) for name in named},
+        **{name: sanitize(getattr(notification, name)) for name in named},
         "labels": wording.values(notification.labels),
         "details": wording.values(notification.details),
         "began_at": wording.iso(notification.began_us),

@@ -1,7 +1,7 @@
 """The words of a notice that all channels share, and their length.
 
-Every text of a notice passes `plain` before it leaves: one line of what can be seen, so that no channel meets a control
-character, a line break, a direction override or half a surrogate. What a channel obeys besides is its own to escape.
+Every text of a notification passes `sanitize` first: one line of visible characters, without control characters, line
+breaks, direction overrides or lone surrogates. What else a channel interprets, that channel escapes itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import isfinite
 
 from claude_force.alerts.notification import Notification
 from claude_force.formatting import NONE, quantity
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 ALERT = "Claude Force Performance Alert"
 
@@ -24,12 +24,12 @@ FACTS_LIMIT = 50
 def title(notification: Notification) -> str:
     """The title, with a word before it when it does not begin: "Ongoing: ", "Resolved: "."""
     before = {"trigger": "", "repeat": "Ongoing: ", "resolve": "Resolved: "}[notification.action]
-    return plain(before + notification.title)
+    return sanitize(before + notification.title)
 
 
 def summary(notification: Notification) -> str:
     """The sentence with the figure; one that is over says so."""
-    return plain(f"Resolved. {notification.summary}" if notification.action == "resolve" else notification.summary)
+    return sanitize(f"Resolved. {notification.summary}" if notification.action == "resolve" else notification.summary)
 
 
 def heading(notices: Sequence[Notification]) -> str:
@@ -55,7 +55,7 @@ def subject(notices: Sequence[Notification]) -> str:
 def facts(notification: Notification) -> list[tuple[str, str]]:
     """Of what, and the further figures, by name; what is not known is a dash."""
     pairs = [*notification.labels.items(), *notification.details.items()]
-    told = [(plain(name), _value(value)) for name, value in islice(pairs, FACTS_LIMIT)]
+    told = [(sanitize(name), _value(value)) for name, value in islice(pairs, FACTS_LIMIT)]
     return [*told, ("", f"and {len(pairs) - FACTS_LIMIT:,} more")] if len(pairs) > FACTS_LIMIT else told
 
 
@@ -66,7 +66,7 @@ def fact_lines(notification: Notification) -> list[str]:
 
 def values(pairs: Mapping[str, str | int | float | None]) -> dict[str, str | int | float | None]:
     """Labels or details as JSON has them: numbers stay numbers, and what is no number (NaN) is not known."""
-    return {plain(name): _json_value(value) for name, value in islice(pairs.items(), FACTS_LIMIT)}
+    return {sanitize(name): _json_value(value) for name, value in islice(pairs.items(), FACTS_LIMIT)}
 
 
 def moment(instant_us: int) -> str:
@@ -81,12 +81,12 @@ def iso(instant_us: int) -> str:
 
 def origin(notification: Notification) -> str:
     """Which database, and which machine noticed."""
-    return f"{plain(notification.store)} on {plain(notification.host)}"
+    return f"{sanitize(notification.store)} on {sanitize(notification.host)}"
 
 
 def _json_value(value: str | float | None) -> str | int | float | None:
     if isinstance(value, str):
-        return plain(value)
+        return sanitize(value)
     return value if value is not None and isfinite(value) else None
 
 

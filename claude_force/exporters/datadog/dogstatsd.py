@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from claude_force.exporters.base import PushError
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 if TYPE_CHECKING:
     from datadog.dogstatsd.base import DogStatsd
@@ -121,7 +121,7 @@ def _not_taken(agent: Agent, error: OSError) -> str:
     elif error.errno == errno.ECONNREFUSED:
         reason = "nobody listens there"
     else:
-        reason = plain(error.strerror or str(error))
+        reason = sanitize(error.strerror or str(error))
     return f"nothing can be sent to the DataDog Agent at {agent.destination}: {reason}"
 
 

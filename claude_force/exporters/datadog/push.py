@@ -27,7 +27,7 @@ from claude_force.exporters.queue import Entry
 from claude_force.formatting import quantity
 from claude_force.network.quiet_logging import silenced
 from claude_force.settings.fields import Fields, Known
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 if TYPE_CHECKING:
     from datadog.dogstatsd.base import DogStatsd
@@ -106,7 +106,7 @@ class _Lines:
             self.count += 1
 
     def _failure(self, agent_name: str, at_us: int, tag: str) -> None:
-        text = f"Agent {plain(agent_name, TAG_LIMIT)} failed"
+        text = f"Agent {sanitize(agent_name, TAG_LIMIT)} failed"
         at_s = at_us // SECOND_US
         self._client.event("Agent Execution Failed", text, alert_type="error", date_happened=at_s, tags=[tag])
         self.count += 1

@@ -29,7 +29,7 @@ from claude_force.files import open_append
 from claude_force.formatting import quantity
 from claude_force.settings.fields import Fields, Known
 from claude_force.settings.home import home_at
-from claude_force.text import kind_of, plain
+from claude_force.text import kind_of, sanitize
 
 if TYPE_CHECKING:
     from claude_force.exporters.elasticsearch.client import Item
@@ -181,7 +181,7 @@ class _Session:
             return "rejected"
         if item.status in _LATER:
             return "waiting"
-        said = f"answered {item.status} to a document: {plain(item.reason)}"
+        said = f"answered {item.status} to a document: {sanitize(item.reason)}"
         raise PushError(f"Elasticsearch at {self._target.destination} {said}")
 
     def _keep_rejected(self, rejected: Sequence[tuple[Operation, Item]]) -> None:

@@ -22,7 +22,7 @@ from claude_force.exporters.base import Pushed, PushError, require
 from claude_force.network.connection import Patience
 from claude_force.network.secret import Secret
 from claude_force.settings.fields import Fields, Known
-from claude_force.text import plain
+from claude_force.text import sanitize
 
 if TYPE_CHECKING:
     from claude_force.exporters.otlp.transport import Destination
@@ -126,6 +126,6 @@ def _resource(database: Database) -> dict[str, str]:
         "service.name": "claude-force",
         "service.version": version("claude-force"),
         "service.instance.id": str(uuid5(_INSTANCES, f"{host}\n{store}")),
-        "host.name": plain(host),
+        "host.name": sanitize(host),
     }
     return {name: value for name, value in known.items() if value}
