@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
-from claude_force.executions.record import ExecutionMetrics, Row, fresh_uid, to_row
+from claude_force.executions.record import ExecutionMetrics, ExecutionRow, fresh_uid, to_row
 from claude_force.exporters.queue import opened
 from claude_force.ingest.jsonl_source import BATCH
 
@@ -39,7 +39,7 @@ class Taken(NamedTuple):
     pushing_us: float | None
 
 
-def rows(count: int) -> list[Row]:
+def rows(count: int) -> list[ExecutionRow]:
     """Executions of twenty agents, a second apart."""
     found = []
     for place in range(count):
@@ -56,7 +56,7 @@ def rows(count: int) -> list[Row]:
     return found
 
 
-def take(many: Sequence[Row], few: Sequence[Row], *, has_target: bool) -> Taken:
+def take(many: Sequence[ExecutionRow], few: Sequence[ExecutionRow], *, has_target: bool) -> Taken:
     """One run on an empty database."""
     with tempfile.TemporaryDirectory() as folder:
         database = open_database(str(Path(folder) / "metrics.db"))

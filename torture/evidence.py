@@ -18,7 +18,7 @@ from claude_force.database.open import open_database
 from claude_force.database.queries import verify_rollups
 from claude_force.database.revisions import HEAD
 from claude_force.errors import ClaudeForceError
-from claude_force.executions.record import FIELDS
+from claude_force.executions.record import column
 from torture.campaign import say
 
 
@@ -67,7 +67,7 @@ def stored(location: str) -> Counter[str]:
 
 def archived(folder: Path) -> Counter[str]:
     """How often each `run_id` is in the archives of a folder."""
-    place = FIELDS.index("run_id")
+    place = column("run_id")
     return Counter(row[place] for file in sorted(folder.glob("*.jsonl.gz")) for row in read_archive(file))
 
 

@@ -31,7 +31,7 @@ from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.record import FIELDS
+from claude_force.executions.record import column
 from claude_force.ingest.jsonl_source import Batch, JsonlSource
 from claude_force.ingest.loader import RejectLog, load
 from claude_force.ingest.run import TranscriptPass
@@ -56,7 +56,7 @@ GOOD_EACH = 500
 """After so many damaged lines comes a whole one."""
 
 NOW_US = 1_790_000_000_000_000
-_RUN_ID = FIELDS.index("run_id")
+_RUN_ID = column("run_id")
 
 _ZONE = ZoneInfo("America/New_York")
 

@@ -37,7 +37,7 @@ from claude_force.executions.jsonl.codec import decode_line, encode_row
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
 from claude_force.executions.jsonl.occurrences import OccurrenceCounter
-from claude_force.executions.record import FIELDS, ExecutionMetrics, Row, identity_text, to_row
+from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, identity_text, to_row
 from claude_force.files import make_folder
 from claude_force.settings.location import without_password
 from claude_force.windows import Window
@@ -52,7 +52,7 @@ _PACKED = 6
 _LINES_AT_ONCE = 1000
 _BLOCK_BYTES = 1024 * 1024
 _TEMPORARY = re.compile(r"\.\d{4}-\d\d\.jsonl\.gz\.tmp")
-_INSTANT = FIELDS.index("timestamp_us")
+_INSTANT = column("timestamp_us")
 _place_of = itemgetter(0, 1)
 
 
@@ -280,7 +280,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_archive(file: Path) -> Iterator[Row]:
+def read_archive(file: Path) -> Iterator[ExecutionRow]:
     """The executions of an archive in their order, in constant memory. Raises ArchiveDamaged for anything that no
     archive holds: a file that is not whole, a line that is no execution with a uid, another order."""
     quickly = FastDecoder(UTC, None, OccurrenceCounter(), reprice=False).read
@@ -303,7 +303,7 @@ def read_archive(file: Path) -> Iterator[Row]:
         raise _damaged(file, str(error)) from error
 
 
-def _slowly(data: bytes) -> Row:
+def _slowly(data: bytes) -> ExecutionRow:
     """The row of a line that is not usual. Raises InvalidRecord, also where it holds more than an execution has."""
     draft = decode_line(data, UTC)
     if draft.extras or "uid" not in draft.fields:
@@ -318,7 +318,7 @@ def _damaged(file: Path, reason: str) -> ArchiveDamaged:
     )
 
 
-def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+def _batches(rows: Iterable[ExecutionRow], size: int) -> Iterator[list[ExecutionRow]]:
     rest = iter(rows)
     while found := list(islice(rest, size)):
         yield found

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import itemgetter
 from typing import Any
 
 from claude_force.database import queries as query
@@ -18,23 +17,18 @@ from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.executions.pricing import Costs, PriceTable, Usage
-from claude_force.executions.record import FIELDS, Row, dollars
+from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
 
 BATCH = 2000
 """Executions in one transaction: who records meanwhile waits for no more than these."""
 
-_COSTS = slice(FIELDS.index("cost_nanousd"), FIELDS.index("price_version") + 1)
-_parts_of = itemgetter(
-    *map(
-        FIELDS.index,
-        (
-            "model", "timestamp_us", "service_tier", "web_searches", "input_tokens", "output_tokens",
-            "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-        ),
-    )
+_COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
+_priced_by = getter(
+    "model", "timestamp_us", "service_tier", "web_searches", "input_tokens", "output_tokens", "cache_read_tokens",
+    "cache_write_5m_tokens", "cache_write_1h_tokens",
 )  # fmt: skip
-_recorded_of = itemgetter(*map(FIELDS.index, ("cost_nanousd", "recorded_cost_nanousd", "recorded_basis")))
-_MODEL, _INPUT = FIELDS.index("model"), FIELDS.index("input_tokens")
+_recorded_of = getter("cost_nanousd", "recorded_cost_nanousd", "recorded_basis")
+_MODEL, _INPUT_TOKENS = columns("model", "input_tokens")
 
 
 @dataclass(slots=True)
@@ -54,7 +48,7 @@ class Change:
         """What the change adds to the sum of all costs."""
         return self.repriced_nanousd - (self.cost_nanousd or 0)
 
-    def take(self, row: Row, cost_nanousd: int) -> None:
+    def take(self, row: ExecutionRow, cost_nanousd: int) -> None:
         """Count an execution that will cost this."""
         cost, recorded, basis = _recorded_of(row)
         self.merge(Change(1, int(cost == cost_nanousd), cost if basis is None else recorded, cost, cost_nanousd))
@@ -115,7 +109,7 @@ def preview(database: Database, prices: PriceTable, chosen: Filter) -> Preview:
     found = Preview(prices.version)
     for row in query.iterate_rows(database, chosen):
         found.executions += 1
-        if row[_INPUT] is None:
+        if row[_INPUT_TOKENS] is None:
             continue
         costs = _costs_today(row, prices)
         if costs[0] is None:
@@ -139,19 +133,19 @@ def apply(store: Store, prices: PriceTable, chosen: Filter, progress: Progress |
     return changed
 
 
-def _repriced(database: Database, prices: PriceTable, chosen: Filter) -> Iterator[Row]:
+def _repriced(database: Database, prices: PriceTable, chosen: Filter) -> Iterator[ExecutionRow]:
     """The rows that change, with their new costs."""
     for row in query.iterate_rows(database, chosen):
-        if row[_INPUT] is None:
+        if row[_INPUT_TOKENS] is None:
             continue
         costs = _costs_today(row, prices)
         if costs[0] is not None and costs[:2] != row[_COSTS][:2]:
             yield (*row[: _COSTS.start], *costs, *row[_COSTS.stop :])
 
 
-def _costs_today(row: Row, prices: PriceTable) -> Costs:
+def _costs_today(row: ExecutionRow, prices: PriceTable) -> Costs:
     """The costs of a row by the prices that are known today, of its own day."""
-    model, instant, tier, searches, *tokens = _parts_of(row)
+    model, instant, tier, searches, *tokens = _priced_by(row)
     return prices.complete(model, Usage(*tokens), instant, (None, None, None), tier, searches)
 
 

@@ -12,22 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 from claude_force.clock import HOUR_US, SECOND_US
-from claude_force.executions.record import DURATION_LIMIT_US, FIELDS, PROVISIONAL, Row
+from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, ExecutionRow, column, columns
 
-_AT = {name: place for place, name in enumerate(FIELDS)}
-_END, _DURATION, _BASIS = (_AT[name] for name in ("timestamp_us", "duration_us", "usage_basis"))
+_END, _DURATION, _BASIS = columns("timestamp_us", "duration_us", "usage_basis")
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
-_COUNTS = tuple(_AT[name] for name in _TOKENS)
-_OUTPUT = _AT["output_tokens"]
-_USAGE = (
-    *_COUNTS,
-    *(
-        _AT[name]
-        for name in (
-            "cost_nanousd", "reference_cost_nanousd", "price_version", "service_tier", "web_searches", "usage_basis",
-        )
-    ),
-)  # fmt: skip
+_COUNTS = columns(*_TOKENS)
+_OUTPUT = column("output_tokens")
+_USAGE = columns(
+    *_TOKENS, "cost_nanousd", "reference_cost_nanousd", "price_version", "service_tier", "web_searches", "usage_basis"
+)
 """What belongs together: a usage is taken whole, with the price that was made from it."""
 
 _SURENESS = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2}
@@ -44,14 +37,14 @@ class Observation:
     replay stands that has no identity in common; None where that cannot be told. `from_us` is where it
     ended when it was seen in the same file before, of which these are further lines; None where they are the first."""
 
-    row: Row
+    row: ExecutionRow
     identities: tuple[bytes, ...]
     side: bytes | None = None
     other_side: bytes | None = None
     is_sidechain: bool = False
     from_us: int | None = None
 
-    def goes_on(self, known: Row) -> bool:
+    def goes_on(self, known: ExecutionRow) -> bool:
         """Whether these are the lines after those that an execution is known from: not those of a copy of it."""
         return self.from_us is not None and self.from_us == known[_END]
 
@@ -79,7 +72,7 @@ class Resolution:
     to be kept. New executions are `rows` by their uid; `seen` are sightings of those that are known."""
 
     known: dict[bytes, bytes]
-    rows: dict[bytes, Row] = field(default_factory=dict)
+    rows: dict[bytes, ExecutionRow] = field(default_factory=dict)
     seen: list[tuple[bytes, Observation]] = field(default_factory=list)
     learned: dict[bytes, bytes] = field(default_factory=dict)
     _first: dict[bytes, Observation] = field(default_factory=dict)
@@ -126,14 +119,14 @@ class Resolution:
             self.known[key] = self.learned[key] = uid
 
 
-def met(known: Row, observation: Observation) -> Row:
+def met(known: ExecutionRow, observation: Observation) -> ExecutionRow:
     """What an execution that is not stored yet is after another sighting of it: in whatever order they come."""
     if observation.goes_on(known):
         return merged(known, observation.row, goes_on=True)
     return _with_usage(known, observation.row) if _rank(observation.row) > _rank(known) else known
 
 
-def merged(known: Row, seen: Row, *, goes_on: bool) -> Row:
+def merged(known: ExecutionRow, seen: ExecutionRow, *, goes_on: bool) -> ExecutionRow:
     """What a stored execution is after another sighting of it; the very same row where nothing changes. Its identity,
     names and outcome stay."""
     may_change = goes_on or known[_BASIS] is not None
@@ -147,19 +140,19 @@ def merged(known: Row, seen: Row, *, goes_on: bool) -> Row:
     return known if row == known else row
 
 
-def _with_usage(known: Row, seen: Row) -> Row:
+def _with_usage(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:
     row = list(known)
     for place in _USAGE:
         row[place] = seen[place]
     return tuple(row)
 
 
-def _rank(row: Row) -> tuple[bool, int, tuple[int, int]]:
+def _rank(row: ExecutionRow) -> tuple[bool, int, tuple[int, int]]:
     """By what usages of one response are compared: known, sure, large."""
     return row[_OUTPUT] is not None, _SURENESS.get(row[_BASIS], len(_SURENESS)), size_of(row)
 
 
-def size_of(row: Row) -> tuple[int, int]:
+def size_of(row: ExecutionRow) -> tuple[int, int]:
     """By what usages of one response are compared: output first, then everything."""
     return row[_OUTPUT] or 0, sum(row[place] or 0 for place in _COUNTS)
 
@@ -190,7 +183,7 @@ REPORTED_WITHIN_US = {"task_result": 600 * SECOND_US, "task_notification": 120 *
 """So soon after the last response of a run its end is reported; a later one is of a response that was not read yet."""
 
 
-def reported(report: ReportedUsage, run: list[Row]) -> Row | None:
+def reported(report: ReportedUsage, run: list[ExecutionRow]) -> ExecutionRow | None:
     """The last execution of a run (its executions in their order) with the output that was reported of it; None where
     the report is of another response, or its usage is final."""
     if not run or run[-1][_BASIS] != PROVISIONAL:

@@ -17,11 +17,11 @@ from typing import Any, TextIO
 
 from claude_force.clock import instant_formatter
 from claude_force.executions.jsonl.codec import ALL_COLUMNS, GUIDE_COLUMNS, columns_of, encode_row
-from claude_force.executions.record import Row
+from claude_force.executions.record import ExecutionRow
 from claude_force.output import is_unicode, open_output
 from claude_force.text import for_csv
 
-Rows = Iterable[Row]
+Rows = Iterable[ExecutionRow]
 """Executions as rows (see `record.to_row`)."""
 
 _LINES_AT_ONCE = 1000

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from claude_force.clock import EARLIEST_US, LATEST_US, format_instant, local_zone
@@ -316,17 +317,32 @@ def with_costs(
     return changed
 
 
-Row = tuple[Any, ...]
+ExecutionRow = tuple[Any, ...]
 """The values of FIELDS in their order, as a database takes them: `uid` as sixteen bytes, `success` as 0 or 1."""
 
 
-def to_row(record: ExecutionMetrics) -> Row:
+def column(name: str) -> int:
+    """The position of a field in an ExecutionRow. Raises ValueError for a name that is no field."""
+    return FIELDS.index(name)
+
+
+def columns(*names: str) -> tuple[int, ...]:
+    """The positions of some fields in an ExecutionRow."""
+    return tuple(map(column, names))
+
+
+def getter(*names: str) -> Callable[[ExecutionRow], Any]:
+    """A function that takes some fields out of an ExecutionRow: one value for one name, else a tuple in this order."""
+    return itemgetter(*columns(*names))
+
+
+def to_row(record: ExecutionMetrics) -> ExecutionRow:
     """The record as a row."""
     uid, timestamp_us, agent_name, success, *rest = _values_of(record)
     return identity_bytes(uid), timestamp_us, agent_name, int(success), *rest
 
 
-def from_row(row: Row) -> ExecutionMetrics:
+def from_row(row: ExecutionRow) -> ExecutionMetrics:
     """The record of a row. Raises InvalidRecord for values that no record has."""
     values = dict(zip(FIELDS, row, strict=True))
     return ExecutionMetrics(**values | {"uid": identity_text(row[0]), "success": bool(values["success"])})

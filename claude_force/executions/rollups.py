@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from operator import add, itemgetter
+from operator import add
 from typing import Any, NamedTuple, TypeVar
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.executions.histogram import bin_lows
-from claude_force.executions.record import FIELDS, PROVISIONAL, Row
+from claude_force.executions.record import PROVISIONAL, ExecutionRow, columns, getter
 from claude_force.executions.totals import TOTALS
 from claude_force.windows import Window
 
@@ -85,31 +85,29 @@ _PLACE_BITS, _BIN_BITS = 24, 11
 _PLACE, _BIN = (1 << _PLACE_BITS) - 1, (1 << _BIN_BITS) - 1
 
 
-_AT = {name: index for index, name in enumerate(FIELDS)}
-_labels_of = itemgetter(*(_AT[name] for name in LABELS))
-_INSTANT, _SUCCESS, _DURATION, _ERROR = (_AT[name] for name in ("timestamp_us", "success", "duration_us", "error_type"))
-_ADDED = (
+_labels_of = getter(*LABELS)
+_INSTANT, _SUCCESS, _DURATION, _ERROR = columns("timestamp_us", "success", "duration_us", "error_type")
+_added_of = getter(
     "success", "duration_us", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens",
     "cache_write_1h_tokens", "cost_nanousd", "reference_cost_nanousd",
 )  # fmt: skip
-_added_of = itemgetter(*(_AT[name] for name in _ADDED))
-_COST, _USAGE_BASIS, _RECORDED, _RECORDED_BASIS = (
-    _AT[name] for name in ("cost_nanousd", "usage_basis", "recorded_cost_nanousd", "recorded_basis")
+_COST, _USAGE_BASIS, _RECORDED, _RECORDED_BASIS = columns(
+    "cost_nanousd", "usage_basis", "recorded_cost_nanousd", "recorded_basis"
 )
-_bases_of = itemgetter(_USAGE_BASIS, _RECORDED_BASIS)
+_bases_of = getter("usage_basis", "recorded_basis")
 
 
-def places_of(rows: Iterable[Row]) -> tuple[list[Labels], list[int]]:
+def places_of(rows: Iterable[ExecutionRow]) -> tuple[list[Labels], list[int]]:
     """The series that occur in rows, and which of them each row is of."""
     known: dict[Labels, int] = {}
     places = [known.setdefault(_labels_of(row), len(known)) for row in rows]
     return [(agent, model, project or "", source) for agent, model, project, source in known], places
 
 
-def sum_up(rows: Sequence[Row]) -> Sums:
+def sum_up(rows: Sequence[ExecutionRow]) -> Sums:
     """The sums of rows (see `record.to_row`)."""
     sums = Sums(*places_of(rows))
-    groups: dict[int, list[Row]] = {}
+    groups: dict[int, list[ExecutionRow]] = {}
     for row, place in zip(rows, sums.places, strict=True):
         key = row[_INSTANT] // HOUR_US << _PLACE_BITS | place
         if key in groups:
@@ -125,7 +123,7 @@ def sum_up(rows: Sequence[Row]) -> Sums:
     return sums
 
 
-def _cell(group: Sequence[Row]) -> tuple[int, ...]:
+def _cell(group: Sequence[ExecutionRow]) -> tuple[int, ...]:
     """The columns of `Totals` over some rows, but for those that `_bases` tells."""
     count = len(group)
     try:
@@ -135,7 +133,7 @@ def _cell(group: Sequence[Row]) -> tuple[int, ...]:
     return (count, successes, count, duration, count, *tokens, count, cost, cost, reference)
 
 
-def _cell_of_partly_known(group: Sequence[Row]) -> tuple[int, ...]:
+def _cell_of_partly_known(group: Sequence[ExecutionRow]) -> tuple[int, ...]:
     """The same where something is not known."""
     successes, durations, inputs, *tokens, costs, references = zip(*map(_added_of, group), strict=True)
     pairs = [pair for pair in zip(costs, references, strict=True) if None not in pair]
@@ -151,7 +149,7 @@ def _cell_of_partly_known(group: Sequence[Row]) -> tuple[int, ...]:
     )
 
 
-def _bases(group: Sequence[Row], cell: tuple[int, ...], is_plain: bool) -> tuple[int, int]:
+def _bases(group: Sequence[ExecutionRow], cell: tuple[int, ...], is_plain: bool) -> tuple[int, int]:
     """How many usages are provisional, and the cost as it was before any repricing. `is_plain` says that no row is
     either, as nearly always."""
     if is_plain:
@@ -166,7 +164,7 @@ def _known(column: tuple[Any, ...]) -> tuple[int, int]:
     return len(column) - absent, sum(filter(None, column))
 
 
-def _bins(groups: Mapping[int, Iterable[Row]]) -> dict[int, int]:
+def _bins(groups: Mapping[int, Iterable[ExecutionRow]]) -> dict[int, int]:
     """How many rows have a duration in each bin, by day and series."""
     lows, bins = bin_lows(), Counter[int]()
     for key, group in groups.items():
@@ -176,7 +174,7 @@ def _bins(groups: Mapping[int, Iterable[Row]]) -> dict[int, int]:
     return bins
 
 
-def _note_failures(sums: Sums, place: int, hour: int, group: Iterable[Row]) -> None:
+def _note_failures(sums: Sums, place: int, hour: int, group: Iterable[ExecutionRow]) -> None:
     for row in group:
         if not row[_SUCCESS]:
             key = (place, hour, row[_ERROR] or ERROR_UNSAID)

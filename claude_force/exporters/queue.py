@@ -12,27 +12,27 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from claude_force.clock import SECOND_US, Now
-from claude_force.database.contract import Database, Row
+from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, counted_page
 from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.rows.exporters import ExporterState
 from claude_force.database.writes import export_queue as exporting
 from claude_force.database.writes.export_queue import Acked
 from claude_force.database.writes.rollups import apply_pending
-from claude_force.executions.record import FIELDS, PROVISIONAL
+from claude_force.executions.record import PROVISIONAL, ExecutionRow, columns
 from claude_force.exporters.base import PushError
 
 HELD_US = 600 * SECOND_US
 """An execution waits at most so long for its final usage."""
 
-_INSTANT, _BASIS = FIELDS.index("timestamp_us"), FIELDS.index("usage_basis")
+_INSTANT, _BASIS = columns("timestamp_us", "usage_basis")
 
 
 class Entry(NamedTuple):
     """An execution to send. `is_new` says that the target cannot have it, but for a push that was killed; `has_changed`
     that it is to replace what the target may have."""
 
-    row: Row
+    row: ExecutionRow
     is_new: bool = True
     has_changed: bool = False
 
@@ -87,11 +87,11 @@ class ExportQueue:
             if due:
                 yield Batch(entries, _settled(due), len(due) - len(entries))
 
-    def _is_held(self, row: Row | None) -> bool:
+    def _is_held(self, row: ExecutionRow | None) -> bool:
         """Whether its usage may still become final. Of a time that lies far ahead nothing is waited for."""
         return row is not None and row[_BASIS] == PROVISIONAL and abs(self.now() - row[_INSTANT]) < HELD_US
 
-    def _is_ahead(self, row: Row | None) -> bool:
+    def _is_ahead(self, row: ExecutionRow | None) -> bool:
         """Whether history is still to come to it, which sends it then."""
         at_us, uid = self.state.walked_us, self.state.walked_uid
         if row is None or not self.state.has_history:
@@ -119,7 +119,7 @@ class ExportQueue:
             assert last is not None
             place = last
 
-    def _before(self, place: tuple[int | None, bytes | None]) -> Row | None:
+    def _before(self, place: tuple[int | None, bytes | None]) -> ExecutionRow | None:
         """A place as the beginning of the row after which a page begins."""
         at_us, uid = place
         return None if uid is None else (self.database.encode_uid(uid), at_us)

@@ -24,7 +24,7 @@ from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
 from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.pricing import PriceTable, usage_of
-from claude_force.executions.record import ExecutionMetrics, Row, content_identity, content_uid, to_row
+from claude_force.executions.record import ExecutionMetrics, ExecutionRow, content_identity, content_uid, to_row
 from claude_force.executions.rollups import Sums, sum_up
 
 _TOO_LOW = 100
@@ -57,7 +57,7 @@ class Batch:
     the lines that were refused. `unnamed` lines brought no uid. `position` is how many bytes of the file were read for
     it; `end` is where the next of its `lines` begins, in what is read."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ExecutionRow] = field(default_factory=list)
     sums: Sums | None = None
     notes: Counter[str] = field(default_factory=Counter)
     cost_too_low: int = 0
@@ -105,7 +105,7 @@ class JsonlSource:
         finally:
             self._ordinals.clear()
 
-    def _batch(self, chunk: Chunk, rows: list[Row | None]) -> Batch:
+    def _batch(self, chunk: Chunk, rows: list[ExecutionRow | None]) -> Batch:
         """The batch of a chunk, of whose lines some were read quickly."""
         batch = Batch()
         for place, line in chunk.lines([place for place, row in enumerate(rows) if row is None]):
@@ -115,7 +115,7 @@ class JsonlSource:
         batch.sums = sum_up(batch.rows)
         return batch
 
-    def _row(self, line: Line, batch: Batch) -> Row | None:
+    def _row(self, line: Line, batch: Batch) -> ExecutionRow | None:
         """The row of an unusual line, with what is to be said about it in its batch."""
         try:
             return to_row(self._record(line, batch))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import known_uids, tombstones
 from claude_force.errors import InputError
-from claude_force.executions.record import FIELDS, Row
+from claude_force.executions.record import ExecutionRow, column
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
 from claude_force.files import open_append
@@ -30,7 +30,7 @@ EXAMPLES = 5
 NOTES_LIMIT = 100
 """How many different notes are told apart; their text comes from the file."""
 
-_INSTANT = FIELDS.index("timestamp_us")
+_INSTANT = column("timestamp_us")
 
 
 @dataclass(slots=True)
@@ -59,13 +59,13 @@ class ImportReport:
 class Target(Protocol):
     """Where records go. A list with a counter is one, too."""
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None) -> Added:
+    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None) -> Added:
         """Take the rows, and what they come to; how many were new."""
 
-    def restore(self, rows: Sequence[Row]) -> int:
+    def restore(self, rows: Sequence[ExecutionRow]) -> int:
         """Take those of the rows back that were archived exactly so; how many."""
 
-    def reprice(self, rows: Sequence[Row]) -> int:
+    def reprice(self, rows: Sequence[ExecutionRow]) -> int:
         """Replace the costs of executions that are there; how many changed."""
 
 
@@ -79,13 +79,13 @@ class DryRun:
         self._seen = OccurrenceCounter()
         self._restored = OccurrenceCounter()
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None) -> Added:  # noqa: ARG002  (the protocol's name)
+    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None) -> Added:  # noqa: ARG002  (the protocol's name)
         """Count the executions that are in neither the store nor an earlier call."""
         known = known_uids(self._database, [row[0] for row in rows])
         new = sum(row[0] not in known and self._seen.next(row[0]) == 0 for row in rows)
         return Added(new, len(rows) - new)
 
-    def restore(self, rows: Sequence[Row]) -> int:
+    def restore(self, rows: Sequence[ExecutionRow]) -> int:
         """Count the executions that were archived exactly so, and in no earlier call."""
         from claude_force.database.writes.archives import tombstone
 
@@ -99,7 +99,7 @@ class DryRun:
         self._seen.clear()
         self._restored.clear()
 
-    def reprice(self, rows: Sequence[Row]) -> int:  # noqa: ARG002  (the protocol's name)
+    def reprice(self, rows: Sequence[ExecutionRow]) -> int:  # noqa: ARG002  (the protocol's name)
         """Nothing is changed, so nothing is counted."""
         return 0
 

@@ -21,7 +21,7 @@ from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult, Store
 from claude_force.executions.deduplication import Observation, ReportedUsage, Resolution, keys_of
 from claude_force.executions.pricing import Costs, PriceTable, Usage
-from claude_force.executions.record import CLAUDE_CODE, FIELDS, Row
+from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, column, getter
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
 from claude_force.ingest import spool
@@ -55,10 +55,9 @@ REJECTED_NAMED = 3
 PROBLEMS_NAMED = 50
 """So many problems of a source are told apart in one pass."""
 
-_AT = {name: place for place, name in enumerate(FIELDS)}
-_PRICED = tuple(_AT[name] for name in ("model", "timestamp_us", "service_tier", "web_searches"))
-_INSTANT = _AT["timestamp_us"]
-_TOKENS = slice(_AT["input_tokens"], _AT["cache_write_1h_tokens"] + 1)
+_priced_by = getter("model", "timestamp_us", "service_tier", "web_searches")
+_INSTANT = column("timestamp_us")
+_TOKENS = slice(column("input_tokens"), column("cache_write_1h_tokens") + 1)
 
 
 @dataclass(slots=True)
@@ -110,7 +109,7 @@ class Target(Protocol):
 class RowTarget(Protocol):
     """Where rows of executions go."""
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None, cursor: Cursor | None) -> Added:
+    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None, cursor: Cursor | None) -> Added:
         """Store them, and how far their file was read."""
 
 
@@ -122,7 +121,7 @@ class DryIntake:
         self._rows = DryRun(database)
         self._learned: dict[bytes, bytes] = {}
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None, cursor: Cursor | None) -> Added:  # noqa: ARG002
+    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None, cursor: Cursor | None) -> Added:  # noqa: ARG002
         """Count the executions that are neither stored nor were seen before."""
         return self._rows.add_rows(rows, sums)
 
@@ -312,7 +311,7 @@ class ExecutionsPass:
         self.report.known += found.duplicates
 
 
-def _is_of_content(row: Row) -> bool:
+def _is_of_content(row: ExecutionRow) -> bool:
     """Whether an execution brought no identity, so that it has one of its content and its ordinal."""
     return bool(row[0][6] >> 4 == 8)
 
@@ -398,13 +397,13 @@ def apply_reported_usage(store: Store, prices: PriceTable | None, runs: Collecti
     return store.apply_reported_usage(lambda row: _priced(row, prices), runs, now_us)
 
 
-def _priced(row: Row, prices: PriceTable | None) -> Row:
+def _priced(row: ExecutionRow, prices: PriceTable | None) -> ExecutionRow:
     """The row with the costs of its tokens; without, where there are no prices."""
-    model, instant, tier, searches = (row[place] for place in _PRICED)
+    model, instant, tier, searches = _priced_by(row)
     costs: Costs = (None, None, None)
     if prices is not None:
         costs = prices.complete(model, Usage(*row[_TOKENS]), instant, costs, tier=tier, searches=searches)
     priced = list(row)
     for name, value in zip(("cost_nanousd", "reference_cost_nanousd", "price_version"), costs, strict=True):
-        priced[_AT[name]] = value
+        priced[column(name)] = value
     return tuple(priced)

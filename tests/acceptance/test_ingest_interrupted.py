@@ -17,7 +17,7 @@ from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult, Store
 from claude_force.errors import DatabaseBusy
 from claude_force.executions.deduplication import Observation, ReportedUsage
-from claude_force.executions.record import CLAUDE_CODE, Row
+from claude_force.executions.record import CLAUDE_CODE, ExecutionRow
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
 from claude_force.ingest import run as ingest
@@ -50,7 +50,7 @@ class FailingStore(Store):
         self._count_down()
         return super().ingest(observations, cursors, reports)
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._count_down()
         return super().add_rows(rows, sums, cursor)
 
@@ -131,7 +131,7 @@ class RewritingStore(Store):
         self._rewrite()
         return super().ingest(observations, cursors, reports)
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._rewrite()
         return super().add_rows(rows, sums, cursor)
 

@@ -12,14 +12,14 @@ from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
 from claude_force.database.writes import export_queue as exporting
 from claude_force.database.writes.executions import revise_rows
-from claude_force.executions.record import FIELDS, PROVISIONAL, ExecutionMetrics, identity_bytes, to_row
+from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, column, identity_bytes, to_row
 from claude_force.exporters.base import PushError
 from claude_force.exporters.queue import HELD_US, ExportQueue, forget, number_due, opened
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + HOUR_US
-_COST = FIELDS.index("cost_nanousd")
+_COST = column("cost_nanousd")
 
 
 def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:

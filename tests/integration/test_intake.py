@@ -15,7 +15,7 @@ from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import COUNTED_AT_ONCE, IngestResult, Store
 from claude_force.executions.deduplication import Observation, ReportedUsage
-from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, Row, to_row
+from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, ExecutionRow, to_row
 from tests.builders import NOON_US, an_execution
 
 
@@ -168,7 +168,7 @@ def test_cursors_are_kept_with_the_rows(store: Store, database: Database) -> Non
         assert file_queries.cursors(connection)[-1] == there
 
 
-def priced(row: Row) -> Row:
+def priced(row: ExecutionRow) -> ExecutionRow:
     """A row that costs nothing but is otherwise as it was."""
     return row
 

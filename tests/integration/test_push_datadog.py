@@ -16,7 +16,7 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
 from claude_force.errors import MissingExtra, SettingsError
-from claude_force.executions.record import FIELDS, ExecutionMetrics, to_row
+from claude_force.executions.record import ExecutionMetrics, column, to_row
 from claude_force.exporters.base import Pushed, PushError
 from claude_force.exporters.datadog import dogstatsd
 from claude_force.exporters.datadog import push as export
@@ -28,7 +28,7 @@ from tests.counterparts import unused_port
 from tests.dogstatsd import Event, Listener, Metric, agent
 
 NOW_US = NOON_US + 60 * SECOND_US
-_COST = FIELDS.index("cost_nanousd")
+_COST = column("cost_nanousd")
 
 
 def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:

@@ -15,7 +15,7 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
 from claude_force.errors import MissingExtra, SettingsError
-from claude_force.executions.record import FIELDS, ExecutionMetrics, to_row
+from claude_force.executions.record import ExecutionMetrics, column, to_row
 from claude_force.exporters.base import Pushed, PushError
 from claude_force.exporters.elasticsearch.client import connect
 from claude_force.exporters.elasticsearch.push import PAUSES_S, Elasticsearch
@@ -31,7 +31,7 @@ from tests.elastic import Cut, Each, Fault, Status, elastic, refusal
 NOW_US = NOON_US + HOUR_US
 INDEX = "claude-force-metrics"
 QUICK = Patience(2.0, 2.0)
-_COST = FIELDS.index("cost_nanousd")
+_COST = column("cost_nanousd")
 
 
 def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:

@@ -25,7 +25,7 @@ from claude_force.database.writes import COUNTED_AT_ONCE, Store
 from claude_force.executions.histogram import bin_of, duration_of
 from claude_force.executions.intervals import Interval
 from claude_force.executions.jsonl.codec import encode_row, row_digest
-from claude_force.executions.record import FIELDS, ExecutionMetrics, content_uid, identity_bytes, to_row
+from claude_force.executions.record import ExecutionMetrics, column, content_uid, identity_bytes, to_row
 from claude_force.executions.totals import Totals
 from claude_force.windows import ALL_TIME, Window
 from tests.properties.strategies import instants, on_both_engines, records, refill
@@ -267,7 +267,7 @@ def test_what_stays_can_change(
     )
     archive_once(database, archives, cut, 0)
     assert_whole(database, executions, archives)
-    cost = FIELDS.index("cost_nanousd")
+    cost = column("cost_nanousd")
     assert {row[cost] for row in rows_in(archives)} <= {changed}
     assert len(rows_in(archives)) == len(gone)
 

@@ -13,7 +13,7 @@ from claude_force.clock import DAY_US, SECOND_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, iterate
 from claude_force.database.writes import COUNTED_AT_ONCE, Store
-from claude_force.executions.record import FIELDS, ExecutionMetrics, dollars, to_row
+from claude_force.executions.record import ExecutionMetrics, column, dollars, to_row
 from claude_force.exporters.base import PushError
 from claude_force.exporters.elasticsearch.push import Elasticsearch
 from claude_force.exporters.elasticsearch.server import Server
@@ -83,7 +83,7 @@ def reprice(store: Store, executions: list[ExecutionMetrics], step: Reprice, num
     if executions:
         record = executions[int(len(executions) * step.share)]
         row = list(to_row(record))
-        row[FIELDS.index("cost_nanousd")] = number
+        row[column("cost_nanousd")] = number
         store.reprice([tuple(row)])
 
 

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 
 from claude_force.executions.deduplication import LONGEST_PAUSE_US, OUTPUT_LIMIT, ReportedUsage, merged, reported
-from claude_force.executions.record import DURATION_LIMIT_US, FIELDS, PROVISIONAL, Row, to_row
+from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, ExecutionRow, column, to_row
 from tests.builders import NOON_US, an_execution
 
 UID = "019a81ea-e083-7c55-8f02-3a1f0d9c4b11"
 
 
-def a_row(**changes: Any) -> Row:
+def a_row(**changes: Any) -> ExecutionRow:
     """A row of one and the same execution, with changes."""
     return to_row(an_execution(uid=UID, **changes))
 
 
-def field(row: Row, name: str) -> Any:
+def field(row: ExecutionRow, name: str) -> Any:
     """A value of a row by its name."""
-    return row[FIELDS.index(name)]
+    return row[column(name)]
 
 
 @pytest.mark.parametrize(

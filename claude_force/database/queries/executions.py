@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from claude_force.clock import EARLIEST_US, LATEST_US
-from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.filter import COLUMNS, OF_SERIES, SERIES, Filter, rows_from
 from claude_force.errors import DatabaseCorrupt, InvalidRecord
-from claude_force.executions.record import ExecutionMetrics, from_row, identity_text
+from claude_force.executions.record import ExecutionMetrics, ExecutionRow, from_row, identity_text
 
 PAGE = 5000
 """Rows that an iteration holds at a time; each page is a read of its own, so a slow consumer pins nothing."""
@@ -36,9 +36,9 @@ def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
     return found
 
 
-def rows_of(connection: Connection, uids: Sequence[Any]) -> list[Row]:
+def rows_of(connection: Connection, uids: Sequence[Any]) -> list[ExecutionRow]:
     """The rows of some executions, in the order of FIELDS; uids are as the engine has them."""
-    found: list[Row] = []
+    found: list[ExecutionRow] = []
     for condition, part in some_uids(uids):
         found += connection.fetch(
             f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} AND executions.{condition}", part
@@ -53,7 +53,9 @@ def some_uids(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"uid IN ({', '.join(f':{key}' for key in part)})", part
 
 
-def page(connection: Connection, chosen: Filter, after: Row | None, size: int, *more: str) -> list[Row]:
+def page(
+    connection: Connection, chosen: Filter, after: ExecutionRow | None, size: int, *more: str
+) -> list[ExecutionRow]:
     """The first chosen rows after a row, by time, in the order of FIELDS; uids are as the engine has them. `more` are
     further conditions."""
     place: dict[str, Any] = {}
@@ -67,7 +69,7 @@ def page(connection: Connection, chosen: Filter, after: Row | None, size: int, *
     )
 
 
-def counted_page(connection: Connection, chosen: Filter, after: Row | None, size: int) -> list[Row]:
+def counted_page(connection: Connection, chosen: Filter, after: ExecutionRow | None, size: int) -> list[ExecutionRow]:
     """The same without the rows that wait to be counted."""
     return page(
         connection, chosen, after, size, "NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = executions.uid)"
@@ -84,13 +86,13 @@ def newest(connection: Connection, database: Database, size: int) -> list[Execut
     return [_record_of(database, row) for row in database.decode_rows(rows)]
 
 
-def iterate_rows(database: Database, chosen: Filter) -> Iterator[Row]:
+def iterate_rows(database: Database, chosen: Filter) -> Iterator[ExecutionRow]:
     """The rows (see `record.to_row`) of every chosen execution, oldest first, in constant memory.
 
     Each page is a snapshot of its own: an execution that is added behind the place that the iteration has reached is
     not seen, one that is added ahead of it is. Raises DatabaseCorrupt for an instant that no execution has.
     """
-    after: Row | None = None
+    after: ExecutionRow | None = None
     while True:
         with database.read() as connection:
             rows = page(connection, chosen, after, PAGE)
@@ -108,7 +110,7 @@ def iterate(database: Database, chosen: Filter) -> Iterator[ExecutionMetrics]:
         yield _record_of(database, row)
 
 
-def _record_of(database: Database, row: Row) -> ExecutionMetrics:
+def _record_of(database: Database, row: ExecutionRow) -> ExecutionMetrics:
     try:
         return from_row(row)
     except InvalidRecord as error:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries.executions import rows_of, some_uids
 from claude_force.database.rows.exporters import ExporterState
-from claude_force.executions.record import FIELDS
+from claude_force.executions.record import ExecutionRow, column
 
 _STATES = f"SELECT {', '.join(ExporterState._fields)} FROM exporters"
-_INSTANT = FIELDS.index("timestamp_us")
+_INSTANT = column("timestamp_us")
 
 
 class Waiting(NamedTuple):
@@ -21,7 +21,7 @@ class Waiting(NamedTuple):
     uid: bytes
     changes: int
     is_sent: bool
-    row: Row | None = None
+    row: ExecutionRow | None = None
 
 
 def exporters(connection: Connection, database: Database) -> list[ExporterState]:
@@ -86,7 +86,7 @@ def number_waiting(connection: Connection, kind: str) -> int:
     return int(connection.fetch("SELECT COUNT(*) FROM export_queue WHERE kind = :kind", {"kind": kind})[0][0])
 
 
-def not_sent(connection: Connection, rows: Sequence[Row]) -> set[Any]:
+def not_sent(connection: Connection, rows: Sequence[ExecutionRow]) -> set[Any]:
     """The uids of those of some rows, which have them as the engine does, that a target is still to get."""
     found: set[Any] = set()
     for condition, part in some_uids([row[0] for row in rows]):

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.filter import COLUMNS, OF_SERIES, SERIES
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.executions.deduplication import REPORTED_FIELDS, ReportedUsage
-from claude_force.executions.record import FIELDS
+from claude_force.executions.record import ExecutionRow, columns
 
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
 _AT_ONCE = 500
-_RUN, _INSTANT = FIELDS.index("run_id"), FIELDS.index("timestamp_us")
+_RUN_ID, _INSTANT = columns("run_id", "timestamp_us")
 
 
 def cursors(connection: Connection, host: str | None = None) -> list[Cursor]:
@@ -69,9 +69,11 @@ def reported_usages(connection: Connection) -> list[ReportedUsage]:
     return [ReportedUsage(*row) for row in rows]
 
 
-def executions_of_runs(connection: Connection, reports: Sequence[ReportedUsage]) -> dict[ReportedUsage, list[Row]]:
+def executions_of_runs(
+    connection: Connection, reports: Sequence[ReportedUsage]
+) -> dict[ReportedUsage, list[ExecutionRow]]:
     """The executions of the run of each report at its time, the oldest first; uids are as the engine has them."""
-    found: dict[ReportedUsage, list[Row]] = {}
+    found: dict[ReportedUsage, list[ExecutionRow]] = {}
     for start in range(0, len(reports), _AT_ONCE):
         part = reports[start : start + _AT_ONCE]
         runs = {f"run_{place}": run_id for place, run_id in enumerate({report.run_id for report in part})}
@@ -86,6 +88,6 @@ def executions_of_runs(connection: Connection, reports: Sequence[ReportedUsage])
             found[report] = [
                 row
                 for row in rows
-                if row[_RUN] == report.run_id and report.since_us <= row[_INSTANT] <= report.until_us
+                if row[_RUN_ID] == report.run_id and report.since_us <= row[_INSTANT] <= report.until_us
             ]
     return found

@@ -11,20 +11,19 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from operator import itemgetter
 
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US, month_of, to_instant
 from claude_force.database import queries
-from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.executions import some_uids
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import put_back
 from claude_force.database.writes.rollups import add_finest, apply_pending
-from claude_force.executions.record import FIELDS
+from claude_force.executions.record import ExecutionRow, getter
 from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
 from claude_force.windows import Window
 
-_instant_of = itemgetter(FIELDS.index("timestamp_us"))
+_instant_of = getter("timestamp_us")
 _SPAN = "bucket >= :first AND bucket < :end"
 _SUMS = (
     ("rollups", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", "executions", HOUR_US),
@@ -50,7 +49,7 @@ WHERE month = :month
 """
 
 
-def tombstone(row: Row) -> int:
+def tombstone(row: ExecutionRow) -> int:
     """What is kept of an execution to know it again by: the number of its hour, and a hash of all that it was."""
     # Loaded with what reads and writes JSON, which a recorder does not.
     from claude_force.executions.jsonl.codec import row_digest
@@ -60,7 +59,7 @@ def tombstone(row: Row) -> int:
 
 
 def move_out(
-    connection: Connection, database: Database, rows: Sequence[Row], digests: Sequence[int], now_us: int
+    connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int
 ) -> int:
     """Archive those of some rows that are stored exactly so, where `digests` are their tombstones; how many. One that
     changed meanwhile stays, and one that a target is still to get."""
@@ -85,7 +84,7 @@ def move_out(
     return len(moved)
 
 
-def move_back(connection: Connection, database: Database, rows: Sequence[Row], digests: Sequence[int]) -> int:
+def move_back(connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int]) -> int:
     """Store those of some rows that were archived exactly so, where `digests` are their tombstones; how many. They were
     counted all the time."""
     known = queries.tombstones(connection, database, [row[0] for row in rows])
@@ -127,7 +126,7 @@ def forget(connection: Connection, window: Window) -> int:
     return count
 
 
-def _by_month(rows: Iterable[Row]) -> dict[str, list[int]]:
+def _by_month(rows: Iterable[ExecutionRow]) -> dict[str, list[int]]:
     """The instants of rows, ascending, by their month."""
     found: dict[str, list[int]] = {}
     rest = sorted(map(_instant_of, rows))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import count, recount, series_ids
-from claude_force.executions.record import FIELDS
+from claude_force.executions.record import FIELDS, ExecutionRow, column, getter
 from claude_force.executions.rollups import LABELS, Sums, merged_windows, places_of, sum_up
 from claude_force.windows import Window
 
@@ -18,13 +17,13 @@ COUNTED_AT_ONCE = 100
 """So many new rows are counted in their own transaction; fewer wait."""
 
 _KEPT = [name for name in FIELDS if name not in LABELS and name != "uid"]
-_values_of = itemgetter(*(FIELDS.index(name) for name in _KEPT))
+_values_of = getter(*_KEPT)
 _COLUMNS = ("uid", "series_id", *_KEPT)
-_INSTANT = FIELDS.index("timestamp_us")
+_INSTANT = column("timestamp_us")
 _REVISE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _KEPT)} WHERE uid = :uid"
 
 
-def put_rows(connection: Connection, database: Database, rows: Sequence[Row], sums: Sums | None = None) -> int:
+def put_rows(connection: Connection, database: Database, rows: Sequence[ExecutionRow], sums: Sums | None = None) -> int:
     """Put in those rows whose uid is new, also among the archived; how many. Many are counted, for which the turn must
     have been waited for; a few wait. `sums` are those of the rows, where they were made already."""
     stored = _to_store(connection, database, rows, sums)
@@ -38,21 +37,21 @@ def put_rows(connection: Connection, database: Database, rows: Sequence[Row], su
     return len(new)
 
 
-def put_back(connection: Connection, database: Database, rows: Sequence[Row]) -> None:
+def put_back(connection: Connection, database: Database, rows: Sequence[ExecutionRow]) -> None:
     """Put in rows that are counted already, and whose uids are not there."""
     stored = _to_store(connection, database, rows, None)
     connection.insert_all(f"executions ({', '.join(_COLUMNS)})", stored, "ON CONFLICT DO NOTHING")
     enqueue(connection, [row[0] for row in stored], is_change=True)
 
 
-def _to_store(connection: Connection, database: Database, rows: Sequence[Row], sums: Sums | None) -> list[Row]:
+def _to_store(connection: Connection, database: Database, rows: Sequence[ExecutionRow], sums: Sums | None) -> list[Row]:
     """Rows as the table has them."""
     series, places = (sums.series, sums.places) if sums else places_of(rows)
     ids, encode = series_ids(connection, series), database.encode_uid
     return [(encode(row[0]), ids[place], *_values_of(row)) for row, place in zip(rows, places, strict=True)]
 
 
-def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[Row]:
+def _those_of(rows: Sequence[ExecutionRow], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[ExecutionRow]:
     """The rows of what was newly stored, each once."""
     if len(new) == len(rows):
         return rows
@@ -61,7 +60,7 @@ def _those_of(rows: Sequence[Row], stored: Sequence[Row], new: Sequence[Row]) ->
     return [by_uid[kept[0]] for kept in new]
 
 
-def revise_rows(connection: Connection, before: Sequence[Row], after: Sequence[Row]) -> None:
+def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
     """Change stored rows (uids are as the engine has them) from what they were to what they are to be; their labels
     stay. By who has the turn: the days of those that were counted are counted anew."""
     if not after:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US
 from claude_force.database import queries
-from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database.writes.executions import put_rows, revise_rows
@@ -25,12 +25,12 @@ from claude_force.executions.deduplication import (
     merged,
     reported,
 )
-from claude_force.executions.record import FIELDS, PROVISIONAL
+from claude_force.executions.record import PROVISIONAL, ExecutionRow, column
 
 REPORT_KEPT_US = 2 * DAY_US
 """For so long after it was read a report waits for the response that it is of."""
 
-_BASIS = FIELDS.index("usage_basis")
+_BASIS = column("usage_basis")
 _CURSOR_KEY = ("host", "path")
 _SAVE_CURSORS = f"ON CONFLICT ({', '.join(_CURSOR_KEY)}) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in CURSOR_FIELDS if name not in _CURSOR_KEY
@@ -102,13 +102,13 @@ def _revise(connection: Connection, database: Database, seen: Sequence[tuple[byt
 
 
 def apply_reported_usage(
-    connection: Connection, price: Callable[[Row], Row], runs: Collection[str], now_us: int
+    connection: Connection, price: Callable[[ExecutionRow], ExecutionRow], runs: Collection[str], now_us: int
 ) -> int:
     """Change executions to what was reported of them, priced, and forget the reports that are done with; how many
     changed. Only of runs whose own files were read after the reports, so that their last response is there. By who has
     the turn."""
-    before: list[Row] = []
-    after: dict[Any, Row] = {}
+    before: list[ExecutionRow] = []
+    after: dict[Any, ExecutionRow] = {}
     done: list[ReportedUsage] = []
     # The result of a task says more than a notification of its end.
     told = file_queries.reported_usages(connection)
@@ -129,5 +129,5 @@ def apply_reported_usage(
     return len(before)
 
 
-def _is_open(row: Row) -> bool:
+def _is_open(row: ExecutionRow) -> bool:
     return bool(row[_BASIS] == PROVISIONAL)

@@ -15,10 +15,10 @@ one is to add the same records again.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from operator import itemgetter, sub
+from operator import sub
 
 from claude_force.database import queries
-from claude_force.database.contract import Connection, Database, Progress, Row
+from claude_force.database.contract import Connection, Database, Progress
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes.archives import forget, move_back, move_out, tombstone
@@ -27,7 +27,15 @@ from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
 from claude_force.database.writes.rollups import apply_pending, count, recount
 from claude_force.executions.deduplication import Observation, ReportedUsage
-from claude_force.executions.record import COST_GIVEN, COST_NONE, FIELDS, ExecutionMetrics, to_row
+from claude_force.executions.record import (
+    COST_GIVEN,
+    COST_NONE,
+    ExecutionMetrics,
+    ExecutionRow,
+    columns,
+    getter,
+    to_row,
+)
 from claude_force.executions.rollups import Sums, sum_up
 from claude_force.executions.totals import Added
 from claude_force.windows import ALL_TIME, Window
@@ -44,16 +52,10 @@ _FORGET_DELETED = """
 DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE executions.uid = uncounted.uid)
 """
 
-_COST_AT = [FIELDS.index(name) for name in _COSTS]
-_costs_of = itemgetter(*_COST_AT)
-_used_of = itemgetter(
-    *(
-        FIELDS.index(name)
-        for name in (
-            "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-            "service_tier", "web_searches",
-        )
-    )
+_costs_of = getter(*_COSTS)
+_used_of = getter(
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
+    "service_tier", "web_searches",
 )  # fmt: skip
 """What a cost is made from, beside the model and the time."""
 
@@ -72,7 +74,7 @@ class Store:
         """
         return self.add_rows([to_row(record) for record in records])
 
-    def add_rows(self, rows: Sequence[Row], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         """The same for the rows of records (see `record.to_row`). `sums` are theirs, where they were made already.
         `cursor` is how far the file was read that they are from, kept in the same transaction."""
         if not rows and cursor is None:
@@ -102,7 +104,9 @@ class Store:
                 apply_pending(connection)
         return taken
 
-    def apply_reported_usage(self, price: Callable[[Row], Row], runs: Collection[str], now_us: int) -> int:
+    def apply_reported_usage(
+        self, price: Callable[[ExecutionRow], ExecutionRow], runs: Collection[str], now_us: int
+    ) -> int:
         """Take the usages that were reported of responses whose own was never final; how many there were. `price`
         makes an execution with another usage what it costs; `runs` are those whose own files were read after the
         reports. Reports that nothing is known for yet are kept."""
@@ -119,7 +123,7 @@ class Store:
         if file_queries.waiting(connection) >= UNCOUNTED_LIMIT and connection.try_lock_rollups():
             apply_pending(connection)
 
-    def reprice(self, rows: Sequence[Row]) -> int:
+    def reprice(self, rows: Sequence[ExecutionRow]) -> int:
         """Give stored executions the costs that these rows have; how many changed. Rows without a cost, and rows that
         are not stored, change nothing; nor does a cost that is the same change its version.
 
@@ -170,7 +174,7 @@ class Store:
                 recount(connection, window)
         return deleted + forgotten
 
-    def archive(self, rows: Sequence[Row], now_us: int) -> int:
+    def archive(self, rows: Sequence[ExecutionRow], now_us: int) -> int:
         """Delete those of some executions that are stored exactly as these rows, and remember them as archived; how
         many. No sum of any report changes. By who has read the rows from an archive that is safely on the disk."""
         if not rows:
@@ -180,7 +184,7 @@ class Store:
             connection.lock_rollups()
             return move_out(connection, self.database, rows, digests, now_us)
 
-    def restore(self, rows: Sequence[Row]) -> int:
+    def restore(self, rows: Sequence[ExecutionRow]) -> int:
         """Store those of some rows again that were archived exactly so; how many. No sum of any report changes."""
         with self.database.read() as connection:
             known = queries.tombstones(connection, self.database, [row[0] for row in rows])
@@ -200,7 +204,7 @@ class Store:
             return recount(connection, ALL_TIME, progress)
 
 
-def _with_costs(row: Row, costs: Row) -> Row:
+def _with_costs(row: ExecutionRow, costs: ExecutionRow) -> ExecutionRow:
     """The row with the costs that `costs` begins with. Where the cost itself is the same, so are its version and what
     was recorded."""
     old_cost, _, old_version, recorded, basis = _costs_of(row)
@@ -210,6 +214,6 @@ def _with_costs(row: Row, costs: Row) -> Row:
     elif basis is None:
         recorded, basis = old_cost, COST_NONE if old_cost is None else old_version or COST_GIVEN
     changed = list(row)
-    for place, value in zip(_COST_AT, (cost, reference, version, recorded, basis), strict=True):
+    for place, value in zip(columns(*_COSTS), (cost, reference, version, recorded, basis), strict=True):
         changed[place] = value
     return tuple(changed)

@@ -27,7 +27,7 @@ from claude_force.executions.record import (
     NANOUSD,
     NEVER_NULL,
     ExecutionMetrics,
-    Row,
+    ExecutionRow,
     dollars,
     identity_text,
     milliseconds,
@@ -90,7 +90,7 @@ class DecodedLine:
     notes: tuple[str, ...]
 
 
-def columns_of(row: Row, format_time: Callable[[int], str]) -> dict[str, Any]:
+def columns_of(row: ExecutionRow, format_time: Callable[[int], str]) -> dict[str, Any]:
     """A row (see `record.to_row`) under its public names, in the order of ALL_COLUMNS."""
     (
         uid, timestamp_us, agent_name, success, model, task_hash, duration_us, input_tokens, output_tokens,
@@ -133,7 +133,7 @@ def columns_of(row: Row, format_time: Callable[[int], str]) -> dict[str, Any]:
     }
 
 
-def encode_row(row: Row, format_time: Callable[[int], str]) -> bytes:
+def encode_row(row: ExecutionRow, format_time: Callable[[int], str]) -> bytes:
     """A row as one line of JSON, with its newline."""
     return orjson.dumps(columns_of(row, format_time), option=orjson.OPT_APPEND_NEWLINE)
 
@@ -252,7 +252,7 @@ def digest_of(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def row_digest(row: Row) -> bytes:
+def row_digest(row: ExecutionRow) -> bytes:
     """Eight bytes that stand for all that a row holds. A field that is not known counts like one that is not there, so
     that a field which a later version adds does not change what stands for the executions of before."""
     known = {

@@ -27,7 +27,7 @@ from claude_force.executions.record import (
     SEARCHES_LIMIT,
     TOKENS_LIMIT,
     UID,
-    Row,
+    ExecutionRow,
     content_identity,
     identity_bytes,
 )
@@ -88,7 +88,7 @@ class FastDecoder:
         self._reprice = reprice
         self._ordinals = ordinals
 
-    def read(self, data: bytes) -> Row | None:
+    def read(self, data: bytes) -> ExecutionRow | None:
         """The row of a line; None for a line that is not usual."""
         if _NUL in data:
             return None

@@ -11,8 +11,8 @@ from typing import Any
 
 from elasticsearch import ConflictError, Elasticsearch, NotFoundError, RequestError
 
-from claude_force.database.contract import Row
 from claude_force.executions.jsonl.codec import ALL_COLUMNS, columns_of
+from claude_force.executions.record import ExecutionRow
 from claude_force.exporters.base import PushError
 
 _GUIDE_TYPES = {
@@ -42,7 +42,7 @@ _PRIORITY = 500
 """Above the templates that Elasticsearch brings, which have 100 to 200."""
 
 
-def document_of(row: Row, format_time: Callable[[int], str], *, is_stream: bool) -> tuple[str, dict[str, Any]]:
+def document_of(row: ExecutionRow, format_time: Callable[[int], str], *, is_stream: bool) -> tuple[str, dict[str, Any]]:
     """The id and the document of a row."""
     columns = columns_of(row, format_time)
     found = {name: value for name, value in columns.items() if value is not None}
