@@ -27,7 +27,7 @@ from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.writes import Store
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.rollups import spread_bins, spread_cells, sum_up
+from claude_force.executions.rollups import spread_aggregates, spread_bins, sum_up
 from claude_force.ingest.jsonl_source import JsonlSource
 
 COUNT = 200_000
@@ -78,7 +78,7 @@ def main() -> None:
         messages, over = timed(lambda: [pickle.dumps(batch, 5) for batch in batches])
         _, taking = timed(lambda: [pickle.loads(message) for message in messages])  # noqa: S301  (our own)
         ids = list(range(1, 10_000))
-        _, spreading = timed(lambda: [(spread_cells(each, ids), spread_bins(each, ids)) for each in sums])
+        _, spreading = timed(lambda: [(spread_aggregates(each, ids), spread_bins(each, ids)) for each in sums])
         database = TimedDatabase(Path(folder) / "metrics.db")
         database.taken = Counter()
         target = Store(database)

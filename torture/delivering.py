@@ -200,7 +200,7 @@ class _Story:
             return [
                 item
                 for fate in (WAITING, DELIVERED, FAILED, SKIPPED)
-                for item in alert_queries.with_fate(connection, fate)
+                for item in alert_queries.by_status(connection, fate)
             ]
 
     def _make_peace(self) -> None:
@@ -212,7 +212,7 @@ class _Story:
             one_round(self._database, self._watch, self._at_us)
             with self._database.read() as connection:
                 fires = any(row.state == "firing" for row in alert_queries.alerts(connection))
-                waits = alert_queries.with_fate(connection, WAITING)
+                waits = alert_queries.by_status(connection, WAITING)
             if not fires and not waits:
                 return
         self._found["restless"] += 1

@@ -205,7 +205,7 @@ def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
     since_us = clock.now_us() - days * clock.DAY_US
     with workspace.database.read() as connection:
         events = alert_queries.events(connection, since_us, limit)
-        failed = alert_queries.with_fate(connection, FAILED, since_us)
+        failed = alert_queries.by_status(connection, FAILED, since_us)
     if as_json:
         shown = {"events": [*map(event_dict, events)], "failed_deliveries": [*map(delivery_dict, failed)]}
         click.echo(json.dumps(shown, indent=2))

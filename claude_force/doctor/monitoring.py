@@ -58,8 +58,8 @@ def _unwatched(workspace: Workspace, setup: AlertSetup) -> Iterator[Finding]:
 def outbox(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     """Messages that were not delivered."""
     with workspace.database.read() as connection:
-        undelivered = alerts.with_fate(connection, UNDELIVERED, now_us - LOOKED_BACK_US)
-        waiting = [found for found in alerts.with_fate(connection, WAITING) if found.problem]
+        undelivered = alerts.by_status(connection, UNDELIVERED, now_us - LOOKED_BACK_US)
+        waiting = [found for found in alerts.by_status(connection, WAITING) if found.problem]
     for found in undelivered:
         yield problem("outbox", f"could not be delivered: {_told(found)}")
     for found in waiting:

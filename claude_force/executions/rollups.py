@@ -69,14 +69,17 @@ class Failures(NamedTuple):
 
 @dataclass(slots=True)
 class Sums:
-    """What rows come to. `series` are those that occur, and `places` which of them each row is of. `cells` hold the
-    columns of `result.Totals` by place and hour, `bins` counts by place, day and bin, `errors` failures by place, hour
-    and kind. The keys of cells and bins are packed into one integer each, bucket << 24 | place (<< 11 | bin): tuples
-    would take three times as long, for every row."""
+    """The sums of some rows.
+
+    `series` lists the labels that occur, and `places` gives the index in it of each row. `aggregates` holds the columns
+    of `Totals` by hour and place, `bins` the counts by day, place and bin, `errors` the failures by place, hour and
+    error type. The keys of `aggregates` and `bins` are packed into one integer, bucket << 24 | place (<< 11 | bin):
+    tuples would take three times as long for every row.
+    """
 
     series: list[Labels] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
-    cells: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    aggregates: dict[int, tuple[int, ...]] = field(default_factory=dict)
     bins: dict[int, int] = field(default_factory=dict)
     errors: dict[tuple[int, int, str], Failures] = field(default_factory=dict)
 
@@ -115,8 +118,8 @@ def sum_up(rows: Sequence[ExecutionRow]) -> Sums:
         else:
             groups[key] = [row]
     is_plain = set(map(_bases_of, rows)) <= {(None, None)}
-    sums.cells = {key: (*(cell := _cell(group)), *_bases(group, cell, is_plain)) for key, group in groups.items()}
-    for key, cell in sums.cells.items():
+    sums.aggregates = {key: (*(cell := _cell(group)), *_bases(group, cell, is_plain)) for key, group in groups.items()}
+    for key, cell in sums.aggregates.items():
         if cell[1] != cell[0]:
             _note_failures(sums, key & _PLACE, key >> _PLACE_BITS, groups[key])
     sums.bins = _bins(groups)
@@ -187,16 +190,16 @@ def negated(sums: Sums) -> Sums:
     return Sums(
         sums.series,
         sums.places,
-        {key: tuple(-value for value in cell) for key, cell in sums.cells.items()},
+        {key: tuple(-value for value in cell) for key, cell in sums.aggregates.items()},
         {key: -count for key, count in sums.bins.items()},
         {key: found._replace(failures=-found.failures) for key, found in sums.errors.items()},
     )
 
 
-def spread_cells(sums: Sums, ids: Sequence[int]) -> list[tuple[int, ...]]:
+def spread_aggregates(sums: Sums, ids: Sequence[int]) -> list[tuple[int, ...]]:
     """Rows of `rollups`: the cells of every level and scope. `ids` are the numbers of the series in the database."""
     spread: list[tuple[int, ...]] = []
-    for level, scope, found in _spread(sums.cells, HOUR, 0, lambda one, other: tuple(map(add, one, other))):
+    for level, scope, found in _spread(sums.aggregates, HOUR, 0, lambda one, other: tuple(map(add, one, other))):
         numbers = ids if scope == EACH_SERIES else (0,)
         spread += [(scope, level, key >> _PLACE_BITS, numbers[key & _PLACE], *cell) for key, cell in found.items()]
     return spread
@@ -247,7 +250,7 @@ def spread_errors(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, s
     return [(*key, *found) for key, found in spread.items()]
 
 
-class Parts(NamedTuple):
+class RollupPlan(NamedTuple):
     """A period taken apart: buckets [first, end) of levels, in no overlap, and the rows at the edges. `inside` is the
     period that the buckets cover; empty where none fits. `archived` is the period in which executions may be archived;
     empty where none is, or where roll-ups do not know what is asked."""
@@ -269,7 +272,7 @@ class Parts(NamedTuple):
                 yield first, last
 
 
-def take_apart(start_us: int, end_us: int, finest: int, coarsest: int = ERA) -> Parts:
+def plan_buckets(start_us: int, end_us: int, finest: int, coarsest: int = ERA) -> RollupPlan:
     """The coarsest whole buckets in [start, end), of the levels from `finest` to `coarsest`, and what is left at both
     ends."""
     buckets: list[tuple[int, int, int]] = []
@@ -286,9 +289,9 @@ def take_apart(start_us: int, end_us: int, finest: int, coarsest: int = ERA) -> 
         buckets += [(level, *span) for span in ((first, low // size), (high // size, end)) if span[0] < span[1]]
         low, high = first * size, end * size
     if low is None or high is None:
-        return Parts((), (Window(start_us, end_us),), Window(start_us, start_us))
+        return RollupPlan((), (Window(start_us, end_us),), Window(start_us, start_us))
     edges = ((start_us, low), (high, end_us))
-    return Parts(tuple(buckets), tuple(Window(*edge) for edge in edges if edge[0] < edge[1]), Window(low, high))
+    return RollupPlan(tuple(buckets), tuple(Window(*edge) for edge in edges if edge[0] < edge[1]), Window(low, high))
 
 
 def merged_windows(buckets: Iterable[int], size_us: int) -> list[Window]:

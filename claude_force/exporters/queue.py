@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from claude_force.clock import SECOND_US, Now
 from claude_force.database.contract import Database
-from claude_force.database.queries import Filter, counted_page
+from claude_force.database.queries import Filter, rolled_up_page
 from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.rows.exporters import ExporterState
 from claude_force.database.writes import export_queue as exporting
@@ -103,7 +103,7 @@ class ExportQueue:
         while True:
             with self.database.read() as connection:
                 # What is not counted comes with the queue, which knows from then on of each change of it.
-                rows = counted_page(connection, Filter(), self._before(place), size)
+                rows = rolled_up_page(connection, Filter(), self._before(place), size)
                 # What came in after the beginning is in the queue as well: it is sent here, and taken off there.
                 queued = export_queries.queued(connection, self.database, self.state.kind, [row[0] for row in rows])
             found = self.database.decode_rows(rows)

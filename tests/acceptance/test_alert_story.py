@@ -71,7 +71,7 @@ class Story:
     def has_told(self, messages: int) -> bool:
         """Whether so many messages were delivered on each service, and written down."""
         with self.database.read() as connection:
-            channels = [delivery.channel for delivery in alert_queries.with_fate(connection, DELIVERED)]
+            channels = [delivery.channel for delivery in alert_queries.by_status(connection, DELIVERED)]
         return channels.count("slack") == channels.count("pager") == messages
 
     def colours(self) -> list[str]:
@@ -166,8 +166,8 @@ def test_a_page_survives_a_kill_between_sending_and_writing_down(home: Path) -> 
         assert [action for action, _ in story.pages()] == ["trigger", "trigger", "resolve"]
         assert len({key for _, key in story.pages()}) == 1
         with story.database.read() as connection:
-            assert {delivery.status for delivery in alert_queries.with_fate(connection, "delivered")} == {"delivered"}
-            assert alert_queries.with_fate(connection, "waiting") == []
+            assert {delivery.status for delivery in alert_queries.by_status(connection, "delivered")} == {"delivered"}
+            assert alert_queries.by_status(connection, "waiting") == []
 
 
 def test_services_that_are_down_hear_of_it_when_they_are_back(home: Path) -> None:
@@ -178,7 +178,7 @@ def test_services_that_are_down_hear_of_it_when_they_are_back(home: Path) -> Non
         story.start()
         eventually(lambda: len(story.pages()) == 2)
         with story.database.read() as connection:
-            waiting = alert_queries.with_fate(connection, "waiting")
+            waiting = alert_queries.by_status(connection, "waiting")
         assert {delivery.channel for delivery in waiting} == {"pager", "slack"}
         assert all(delivery.problem for delivery in waiting)
         story.rounds(2)

@@ -81,7 +81,7 @@ class Keeper:
     def waiting(self) -> list[Delivery]:
         """What waits to be said, in its order."""
         with self.database.read() as connection:
-            return alert_queries.with_fate(connection, "waiting")
+            return alert_queries.by_status(connection, "waiting")
 
     @property
     def said(self) -> list[tuple[str, str]]:
@@ -91,7 +91,7 @@ class Keeper:
     def deliver(self, at_us: int, *channels: str, fate: Any = DELIVERED) -> None:
         """Say that what waits was delivered."""
         with self.database.write() as connection:
-            for delivery in alert_queries.with_fate(connection, "waiting"):
+            for delivery in alert_queries.by_status(connection, "waiting"):
                 if delivery.channel in (channels or ("a", "b")):
                     alert_writes.finish(connection, delivery.delivery_id, fate, at_us, None)
 

@@ -16,7 +16,7 @@ from claude_force.database.contract import Parameters, Row
 from claude_force.database.open import open_database
 from claude_force.database.postgres import ServerConnection, ServerDatabase
 from claude_force.database.queries import Filter, verify_rollups
-from claude_force.database.writes import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY, PENDING_LIMIT, Store
 from claude_force.executions.record import ExecutionMetrics, to_row
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
@@ -77,7 +77,7 @@ class MeddledDatabase(ServerDatabase):
 def a_day(number: int) -> list[ExecutionMetrics]:
     """More executions of one day than are left to wait."""
     start = NOON_US + number * DAY_US
-    return [an_execution(timestamp_us=start + place * 1000, cost_nanousd=7) for place in range(COUNTED_AT_ONCE)]
+    return [an_execution(timestamp_us=start + place * 1000, cost_nanousd=7) for place in range(DIRECT_ROLLUP_ROWS)]
 
 
 OLD = a_day(0)
@@ -151,16 +151,16 @@ def test_recording_does_not_wait_for_an_import(postgres_url: str) -> None:
         store = Store(database)
         with other.write() as importing:
             importing.lock_rollups()
-            for start in range(0, UNCOUNTED_LIMIT, COUNTED_AT_ONCE - 1):
-                store.add(an_execution(timestamp_us=NOON_US + start + place) for place in range(COUNTED_AT_ONCE - 1))
-            for _ in range(2 * LOOK_EVERY):
+            for start in range(0, PENDING_LIMIT, DIRECT_ROLLUP_ROWS - 1):
+                store.add(an_execution(timestamp_us=NOON_US + start + place) for place in range(DIRECT_ROLLUP_ROWS - 1))
+            for _ in range(2 * PENDING_CHECK_EVERY):
                 store.add([an_execution()])
         with database.read() as connection:
-            assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] > UNCOUNTED_LIMIT
-        for _ in range(LOOK_EVERY):
+            assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] > PENDING_LIMIT
+        for _ in range(PENDING_CHECK_EVERY):
             store.add([an_execution()])
         with database.read() as connection:
-            assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < LOOK_EVERY
+            assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < PENDING_CHECK_EVERY
             assert verify_rollups.differences(connection) == []
 
 

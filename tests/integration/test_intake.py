@@ -13,7 +13,7 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import Cursor
-from claude_force.database.writes import COUNTED_AT_ONCE, IngestResult, Store
+from claude_force.database.writes import DIRECT_ROLLUP_ROWS, IngestResult, Store
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, ExecutionRow, to_row
 from tests.builders import NOON_US, an_execution
@@ -63,7 +63,7 @@ def test_one_known_identity_is_enough(store: Store, database: Database) -> None:
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Database, counted: bool) -> None:
     """Also when it ends on another day then, and whether or not it was counted yet."""
-    others = [seen(f"other {number}") for number in range(COUNTED_AT_ONCE if counted else 1)]
+    others = [seen(f"other {number}") for number in range(DIRECT_ROLLUP_ROWS if counted else 1)]
     late_us = (NOON_US // DAY_US + 1) * DAY_US - 10
     before = an_execution(
         timestamp_us=late_us, output_tokens=1, cost_nanousd=5, duration_us=10, usage_basis=PROVISIONAL

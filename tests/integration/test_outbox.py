@@ -59,7 +59,7 @@ def outbox(database: Database) -> dict[str, Delivery]:
     """All that is in the outbox, by its id."""
     with database.read() as connection:
         fates = (WAITING, DELIVERED, FAILED, SKIPPED)
-        return {item.delivery_id: item for fate in fates for item in alert_queries.with_fate(connection, fate)}
+        return {item.delivery_id: item for fate in fates for item in alert_queries.by_status(connection, fate)}
 
 
 def slack(server: ScriptedServer) -> dict[str, Channel]:

@@ -19,7 +19,7 @@ from claude_force.database.queries import Filter, page
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.database import SqliteDatabase, _identity
-from claude_force.database.writes import LOOK_EVERY, Store, export_queue
+from claude_force.database.writes import PENDING_CHECK_EVERY, Store, export_queue
 from claude_force.executions.record import identity_bytes
 from claude_force.executions.session_blocks import LENGTH
 from claude_force.windows import ALL_TIME, Window
@@ -236,7 +236,7 @@ def test_a_record_is_five_statements(tmp_path: Path) -> None:
     database = TracingDatabase(path)
     store = Store(database)
     looked = 0
-    for _ in range(2 * LOOK_EVERY):
+    for _ in range(2 * PENDING_CHECK_EVERY):
         store.add([an_execution()])
         words = [" ".join(statement.split()[:3]) for statement in database.statements]
         looked += words.count("SELECT COUNT(*) FROM")

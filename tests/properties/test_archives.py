@@ -21,7 +21,7 @@ from claude_force.database import queries
 from claude_force.database.archive import archive_once, read_archive
 from claude_force.database.contract import Database, Row
 from claude_force.database.queries import Filter, verify_rollups
-from claude_force.database.writes import COUNTED_AT_ONCE, Store
+from claude_force.database.writes import DIRECT_ROLLUP_ROWS, Store
 from claude_force.executions.histogram import bin_of, duration_of
 from claude_force.executions.intervals import Interval
 from claude_force.executions.jsonl.codec import encode_row, row_digest
@@ -58,7 +58,7 @@ def near_each_other(executions: list[ExecutionMetrics]) -> list[ExecutionMetrics
             uid=content_uid(found.timestamp_us, found.uid.encode(), copy + 7),
             timestamp_us=min(found.timestamp_us + copy * 1_000_000_000, LATEST_US - 1),
         )
-        for copy in range(1 + COUNTED_AT_ONCE // max(len(executions), 1))
+        for copy in range(1 + DIRECT_ROLLUP_ROWS // max(len(executions), 1))
         for found in executions
     ]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from claude_force.clock import DAY_US, SECOND_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, iterate
-from claude_force.database.writes import COUNTED_AT_ONCE, Store
+from claude_force.database.writes import DIRECT_ROLLUP_ROWS, Store
 from claude_force.executions.record import ExecutionMetrics, column, dollars, to_row
 from claude_force.exporters.base import PushError
 from claude_force.exporters.elasticsearch.push import Elasticsearch
@@ -51,7 +51,7 @@ FAULTS: list[Fault | None] = [
     Each((201, 403)), Each((429,)), Status(200, {"items": []}),
 ]  # fmt: skip
 steps = st.one_of(
-    st.builds(Add, st.sampled_from([1, 3, 7, COUNTED_AT_ONCE]), st.integers(-1, 1)),
+    st.builds(Add, st.sampled_from([1, 3, 7, DIRECT_ROLLUP_ROWS]), st.integers(-1, 1)),
     st.builds(Reprice, st.floats(0, 1, exclude_max=True)),
     st.builds(Push, st.lists(st.sampled_from(FAULTS), max_size=5).map(tuple)),
     st.builds(Push, st.sampled_from(FAULTS).map(lambda fault: (None, *[fault] * 5))),

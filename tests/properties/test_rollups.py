@@ -17,11 +17,11 @@ from claude_force.clock import DAY_US, HOUR_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Database, Row
 from claude_force.database.queries import Filter, verify_rollups
-from claude_force.database.writes import COUNTED_AT_ONCE, LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY, PENDING_LIMIT, Store
 from claude_force.executions.histogram import bin_lows, bin_of, duration_of, nearest_ranks
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, to_row
-from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_windows, sum_up, take_apart
+from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_windows, plan_buckets, sum_up
 from claude_force.executions.totals import Percentiles, Totals
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
@@ -36,7 +36,7 @@ histories = st.lists(records(), max_size=12, unique_by=lambda record: record.uid
 
 def in_bulk(executions: list[ExecutionMetrics]) -> list[ExecutionMetrics]:
     """So many copies of executions, a few minutes apart, that they are counted at once."""
-    copies = range(COUNTED_AT_ONCE // len(executions) + 1) if executions else ()
+    copies = range(DIRECT_ROLLUP_ROWS // len(executions) + 1) if executions else ()
     return [
         replace(
             found,
@@ -117,8 +117,8 @@ def test_the_order_of_arrival_does_not_matter(
     once = kept(database)
     chance.shuffle(every)
     refill(database, [])
-    for start in range(0, len(every), COUNTED_AT_ONCE):
-        store.add(every[start : start + COUNTED_AT_ONCE])
+    for start in range(0, len(every), DIRECT_ROLLUP_ROWS):
+        store.add(every[start : start + DIRECT_ROLLUP_ROWS])
     store.rebuild()
     assert kept(database) == once
 
@@ -140,7 +140,7 @@ def test_a_period_is_what_its_rows_come_to(
         ]
         with database.read() as connection:
             found = queries.totals(connection, Filter(window, agents))
-        cells = sum_up(list(map(to_row, inside))).cells.values()
+        cells = sum_up(list(map(to_row, inside))).aggregates.values()
         assert found == sum((Totals(*cell) for cell in cells), Totals())
         assert (found.executions, found.successes) == (len(inside), sum(execution.success for execution in inside))
         assert found.cost_nanousd == sum(execution.cost_nanousd or 0 for execution in inside)
@@ -165,7 +165,7 @@ def test_local_time_is_the_same_from_sums_and_from_rows(zone: str, change: str, 
     moments = [utc(change) + minute * 60_000_000 + 17 for minute in range(-1600, 1601, 13)]
     store, executions = Store(database), [an_execution(timestamp_us=moment) for moment in moments]
     found = []
-    for size in (COUNTED_AT_ONCE - 1, len(executions)):
+    for size in (DIRECT_ROLLUP_ROWS - 1, len(executions)):
         store.delete(Window())
         for start in range(0, len(executions), size):
             store.add(executions[start : start + size])
@@ -178,19 +178,19 @@ def test_local_time_is_the_same_from_sums_and_from_rows(zone: str, change: str, 
 def test_executions_that_wait_are_counted_when_they_are_many(database: Database) -> None:
     """One at a time they wait, up to the limit; then all of them are counted in one go."""
     store = Store(database)
-    for number in range(UNCOUNTED_LIMIT // 90):
+    for number in range(PENDING_LIMIT // 90):
         store.add([an_execution(timestamp_us=NOON_US + number * 90 + place) for place in range(90)])
-    waiting = UNCOUNTED_LIMIT // 90 * 90
+    waiting = PENDING_LIMIT // 90 * 90
     with database.read() as connection:
         assert connection.fetch("SELECT COUNT(*) FROM uncounted") == [(waiting,)]
         assert connection.fetch("SELECT COUNT(*) FROM rollups") == [(0,)]
         assert queries.totals(connection, Filter()).executions == waiting
-    store.add([an_execution(timestamp_us=NOON_US - place) for place in range(1, UNCOUNTED_LIMIT - waiting + 1)])
-    for place in range(LOOK_EVERY):
+    store.add([an_execution(timestamp_us=NOON_US - place) for place in range(1, PENDING_LIMIT - waiting + 1)])
+    for place in range(PENDING_CHECK_EVERY):
         store.add([an_execution(timestamp_us=NOON_US + place)])
     with database.read() as connection:
-        assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < LOOK_EVERY
-        assert queries.totals(connection, Filter()).executions == UNCOUNTED_LIMIT + LOOK_EVERY
+        assert connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0] < PENDING_CHECK_EVERY
+        assert queries.totals(connection, Filter()).executions == PENDING_LIMIT + PENDING_CHECK_EVERY
     assert_proven(database)
 
 
@@ -234,7 +234,7 @@ def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database)
 def test_a_period_is_taken_apart_without_gap_or_overlap(start: int, length: int, levels: list[int]) -> None:
     """Buckets and edges together are the period, each instant once; the edges are shorter than a finest bucket."""
     finest, coarsest = levels
-    parts = take_apart(start, start + length, finest, coarsest)
+    parts = plan_buckets(start, start + length, finest, coarsest)
     spans = [(first * LEVELS_US[level], end * LEVELS_US[level]) for level, first, end in parts.buckets]
     spans += [(edge.start_us or 0, edge.end_us or 0) for edge in parts.edges]
     spans.sort()
@@ -250,7 +250,7 @@ def test_a_period_is_taken_apart_without_gap_or_overlap(start: int, length: int,
 
 def test_a_week_is_a_few_buckets() -> None:
     """Seven days up to now: a handful of ranges, not hours one by one."""
-    parts = take_apart(NOON_US - 7 * DAY_US, NOON_US, HOUR)
+    parts = plan_buckets(NOON_US - 7 * DAY_US, NOON_US, HOUR)
     assert [level for level, _, _ in parts.buckets] == [DAY, HOUR, HOUR]
     assert len(parts.edges) == 2
 

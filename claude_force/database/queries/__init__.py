@@ -11,13 +11,13 @@ from claude_force.database.queries.archives import MonthToArchive, archived, mon
 from claude_force.database.queries.errors import errors
 from claude_force.database.queries.executions import (
     PAGE,
-    counted_page,
     iterate,
     iterate_rows,
     known_uids,
     newest,
     page,
     read_every_column,
+    rolled_up_page,
     rows_of,
     stored,
 )
@@ -35,7 +35,6 @@ __all__ = [
     "Filter",
     "MonthToArchive",
     "archived",
-    "counted_page",
     "durations_by",
     "errors",
     "first_names",
@@ -51,6 +50,7 @@ __all__ = [
     "percentiles",
     "percentiles_by",
     "read_every_column",
+    "rolled_up_page",
     "rows_of",
     "stored",
     "stored_uids",

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, where, within
+from claude_force.database.queries.filter import IS_PENDING, PENDING, Dimension, Filter, where, within
 from claude_force.executions.record import PROVISIONAL
-from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, Parts, take_apart
+from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
 from claude_force.windows import Window
 
@@ -45,7 +45,7 @@ SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in TOTALS)
 
 
 @dataclass(slots=True)
-class Union:
+class UnionQuery:
     """Selects with equal columns, one after the other, and their parameters."""
 
     selects: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ _EXTENTS = (
 )
 
 
-def extents(connection: Connection) -> tuple[TimeRange | None, TimeRange | None]:
+def known_ranges(connection: Connection) -> tuple[TimeRange | None, TimeRange | None]:
     """From the first to the last execution that is stored, and of those that were archived; None where there is
     none."""
     first, last, archived_first, archived_last = connection.fetch(_EXTENTS)[0]
@@ -84,14 +84,14 @@ def extents(connection: Connection) -> tuple[TimeRange | None, TimeRange | None]
 
 def time_range(connection: Connection) -> TimeRange | None:
     """From the first to the last execution, archived ones included; None where there is none."""
-    known = [found for found in extents(connection) if found is not None]
+    known = [found for found in known_ranges(connection) if found is not None]
     return TimeRange(min(found.first_us for found in known), max(found.last_us for found in known)) if known else None
 
 
-def reach_of_points(connection: Connection) -> tuple[TimeRange | None, Window]:
+def history_range(connection: Connection) -> tuple[TimeRange | None, Window]:
     """The extent of everything, an archived execution being as early as the day that stands for it; and the period of
     the archives, empty where there is none."""
-    stored, archived = extents(connection)
+    stored, archived = known_ranges(connection)
     if archived is None:
         return stored, Window(0, 0)
     first_us, last_us = archived.first_us // DAY_US * DAY_US, archived.last_us
@@ -100,25 +100,27 @@ def reach_of_points(connection: Connection) -> tuple[TimeRange | None, Window]:
     return reach, Window(first_us, last_us + 1)
 
 
-def parts_of(connection: Connection, chosen: Filter, finest: int, *dimensions: Dimension, coarsest: int = ERA) -> Parts:
+def plan_of(
+    connection: Connection, chosen: Filter, finest: int, *dimensions: Dimension, coarsest: int = ERA
+) -> RollupPlan:
     """How to answer for a period: by buckets of some levels, as far as roll-ups know what is asked."""
     window = chosen.window
     if not is_known_to_rollups(chosen, *dimensions):
-        return rows_alone(window)
-    reach, archived = reach_of_points(connection)
+        return rows_only(window)
+    reach, archived = history_range(connection)
     if reach is None:
-        return rows_alone(window)
+        return rows_only(window)
     start, end = window.start_us, window.end_us
     # What lies beyond the history does not make an edge.
     beyond = (reach.last_us // LEVELS_US[ERA] + 1) * LEVELS_US[ERA]
     start = 0 if start is None or start <= reach.first_us else start
-    parts = take_apart(start, beyond if end is None or end > reach.last_us else end, finest, coarsest)
-    return parts._replace(archived=archived)
+    plan = plan_buckets(start, beyond if end is None or end > reach.last_us else end, finest, coarsest)
+    return plan._replace(archived=archived)
 
 
-def rows_alone(window: Window) -> Parts:
+def rows_only(window: Window) -> RollupPlan:
     """How to answer for a period without roll-ups."""
-    return Parts((), (window,), Window(0, 0))
+    return RollupPlan((), (window,), Window(0, 0))
 
 
 def is_known_to_rollups(chosen: Filter, *dimensions: Dimension) -> bool:
@@ -137,10 +139,10 @@ class Projection(NamedTuple):
 _PLAIN = Projection()
 
 
-def aggregates_of(chosen: Filter, parts: Parts, scope: int, reading: Projection = _PLAIN) -> Union:
+def select_aggregates(chosen: Filter, plan: RollupPlan, scope: int, reading: Projection = _PLAIN) -> UnionQuery:
     """The sums of a period by series: from roll-ups, from the rows at its edges, and from those not counted yet."""
-    union = Union()
-    for level, first, end in parts.buckets:
+    union = UnionQuery()
+    for level, first, end in plan.buckets:
         at = f"bucket * {LEVELS_US[level]}"
         columns = "".join(f"{column.format(at=at)}, " for column in reading.columns)
         union.add(
@@ -148,19 +150,19 @@ def aggregates_of(chosen: Filter, parts: Parts, scope: int, reading: Projection 
             f"AND bucket >= :first AND bucket < :end{_and(reading.whole.format(at=at))}",
             {"first": first, "end": end},
         )
-    for edge in parts.edges:
+    for edge in plan.edges:
         _add_rows(union, "executions", chosen, edge, reading, "")
-    for first, end in parts.points(HOUR_US):
+    for first, end in plan.points(HOUR_US):
         columns = "".join(f"{column.format(at=f'bucket * {HOUR_US}')}, " for column in reading.columns)
         union.add(
             f"SELECT series_id, {columns}{', '.join(TOTALS)} FROM rollups WHERE scope = {EACH_SERIES} "
             f"AND level = {ARCHIVED} AND bucket >= :first AND bucket < :end",
             {"first": first, "end": end},
         )
-    if parts.buckets:
-        size = LEVELS_US[min(level for level, _, _ in parts.buckets)]
+    if plan.buckets:
+        size = LEVELS_US[min(level for level, _, _ in plan.buckets)]
         whole = reading.whole.format(at=f"(timestamp_us / {size} * {size})")
-        _add_rows(union, UNCOUNTED, chosen, parts.inside, reading, OF_UNCOUNTED + _and(whole))
+        _add_rows(union, PENDING, chosen, plan.inside, reading, IS_PENDING + _and(whole))
     return union
 
 
@@ -168,7 +170,9 @@ def _and(condition: str) -> str:
     return f" AND {condition}" if condition else ""
 
 
-def _add_rows(union: Union, tables: str, chosen: Filter, window: Window, reading: Projection, condition: str) -> None:
+def _add_rows(
+    union: UnionQuery, tables: str, chosen: Filter, window: Window, reading: Projection, condition: str
+) -> None:
     period, parameters = within(window)
     names, named = chosen.conditions("workflow_id")
     columns = [column.format(at="timestamp_us") for column in reading.columns]

@@ -70,7 +70,7 @@ def of_episode(connection: Connection, episode: str) -> list[Delivery]:
     return [Delivery(*row) for row in rows]
 
 
-def with_fate(connection: Connection, fate: str, since_us: int = 0) -> list[Delivery]:
+def by_status(connection: Connection, fate: str, since_us: int = 0) -> list[Delivery]:
     """The deliveries of one fate that came up since a time, the oldest first."""
     rows = connection.fetch(
         f"{_DELIVERIES} WHERE status = :fate AND created_us >= :since_us ORDER BY created_us, delivery_id",

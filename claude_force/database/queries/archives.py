@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from claude_force.clock import HOUR_US, month_of
 from claude_force.database.contract import Connection, Database
-from claude_force.database.queries.aggregates import extents, is_known_to_rollups
-from claude_force.database.queries.executions import some_uids
+from claude_force.database.queries.aggregates import is_known_to_rollups, known_ranges
+from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.filter import SERIES_NAMES, Dimension, Filter, where
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES
 from claude_force.executions.totals import Archived
@@ -27,7 +27,7 @@ def archived(connection: Connection, chosen: Filter, *dimensions: Dimension) -> 
     """How many of the chosen executions were archived; an hour of them is a point at its beginning. Which workflow they
     were of is not known any more: asked for workflows, it is how many the others choose."""
     is_counted = is_known_to_rollups(chosen, *dimensions)
-    _, reach = extents(connection)
+    _, reach = known_ranges(connection)
     if reach is None:
         return Archived(is_counted=is_counted)
     start, end = chosen.window.start_us, chosen.window.end_us
@@ -69,7 +69,7 @@ def stored_uids(connection: Connection, database: Database, uids: Sequence[bytes
     """Those of the uids that are stored with an instant in a window."""
     found: set[bytes] = set()
     period = {"start": window.start_us, "end": window.end_us}
-    for condition, part in some_uids(list(map(database.encode_uid, uids))):
+    for condition, part in uid_batches(list(map(database.encode_uid, uids))):
         rows = connection.fetch(
             f"SELECT uid FROM executions WHERE {condition} AND timestamp_us >= :start AND timestamp_us < :end",
             part | period,
@@ -81,7 +81,7 @@ def stored_uids(connection: Connection, database: Database, uids: Sequence[bytes
 def tombstones(connection: Connection, database: Database, uids: Sequence[bytes]) -> dict[bytes, int]:
     """Those of the uids that were archived, each with the digest of what it was."""
     found: dict[bytes, int] = {}
-    for condition, part in some_uids(list(map(database.encode_uid, uids))):
+    for condition, part in uid_batches(list(map(database.encode_uid, uids))):
         rows = connection.fetch(f"SELECT uid, digest FROM archived WHERE {condition}", part)
         found.update((database.decode_uid(uid), int(digest)) for uid, digest in rows)
     return found

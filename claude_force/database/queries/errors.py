@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from claude_force.clock import HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.aggregates import Union, parts_of
-from claude_force.database.queries.filter import OF_UNCOUNTED, SERIES_NAMES, UNCOUNTED, Filter, where, within
+from claude_force.database.queries.aggregates import UnionQuery, plan_of
+from claude_force.database.queries.filter import IS_PENDING, PENDING, SERIES_NAMES, Filter, where, within
 from claude_force.executions.rollups import ARCHIVED, HOUR
 from claude_force.executions.totals import ErrorGroup
 
 
 def errors(connection: Connection, chosen: Filter) -> list[ErrorGroup]:
     """The failures by their kind, in no particular order."""
-    parts = parts_of(connection, chosen, HOUR)
-    union = Union()
-    archived = [(ARCHIVED, *span) for span in parts.points(HOUR_US)]
-    for level, first, end in (*parts.buckets, *archived):
+    plan = plan_of(connection, chosen, HOUR)
+    union = UnionQuery()
+    archived = [(ARCHIVED, *span) for span in plan.points(HOUR_US)]
+    for level, first, end in (*plan.buckets, *archived):
         union.add(
             "SELECT series_id, error_type, failures, first_us, last_us FROM rollup_errors "
             f"WHERE level = {level} AND bucket >= :first AND bucket < :end",
             {"first": first, "end": end},
         )
     names, named = chosen.conditions("workflow_id")
-    sources = [("executions", edge, "success = 0") for edge in parts.edges]
-    for tables, window, more in (*sources, (UNCOUNTED, parts.inside, f"success = 0 AND {OF_UNCOUNTED}")):
+    sources = [("executions", edge, "success = 0") for edge in plan.edges]
+    for tables, window, more in (*sources, (PENDING, plan.inside, f"success = 0 AND {IS_PENDING}")):
         period, parameters = within(window)
         union.add(
             "SELECT series_id, COALESCE(error_type, ''), COUNT(*), MIN(timestamp_us), MAX(timestamp_us) "

@@ -29,7 +29,7 @@ def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
     """Those of the uids that are stored, or were archived."""
     found: set[bytes] = set()
     with database.read() as connection:
-        for condition, part in some_uids(list(map(database.encode_uid, uids))):
+        for condition, part in uid_batches(list(map(database.encode_uid, uids))):
             for table in ("executions", "archived"):
                 rows = connection.fetch(f"SELECT uid FROM {table} WHERE {condition}", part)
                 found.update(database.decode_uid(row[0]) for row in rows)
@@ -39,14 +39,14 @@ def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
 def rows_of(connection: Connection, uids: Sequence[Any]) -> list[ExecutionRow]:
     """The rows of some executions, in the order of FIELDS; uids are as the engine has them."""
     found: list[ExecutionRow] = []
-    for condition, part in some_uids(uids):
+    for condition, part in uid_batches(uids):
         found += connection.fetch(
             f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} AND executions.{condition}", part
         )
     return found
 
 
-def some_uids(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def uid_batches(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Conditions that together choose some uids, as the engine has them, and their parameters."""
     for start in range(0, len(uids), 500):
         part = {f"uid_{index}": uid for index, uid in enumerate(uids[start : start + 500])}
@@ -69,7 +69,7 @@ def page(
     )
 
 
-def counted_page(connection: Connection, chosen: Filter, after: ExecutionRow | None, size: int) -> list[ExecutionRow]:
+def rolled_up_page(connection: Connection, chosen: Filter, after: ExecutionRow | None, size: int) -> list[ExecutionRow]:
     """The same without the rows that wait to be counted."""
     return page(
         connection, chosen, after, size, "NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = executions.uid)"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from claude_force.database.contract import Connection, Database, Row
-from claude_force.database.queries.executions import rows_of, some_uids
+from claude_force.database.queries.executions import rows_of, uid_batches
 from claude_force.database.rows.exporters import ExporterState
 from claude_force.executions.record import ExecutionRow, column
 
@@ -56,7 +56,7 @@ def waiting(connection: Connection, database: Database, kind: str, after: bytes 
 def queued(connection: Connection, database: Database, kind: str, uids: Sequence[Any]) -> list[Waiting]:
     """Those of some executions, whose uids are as the engine has them, that wait for a target; without their rows."""
     found: list[Row] = []
-    for condition, part in some_uids(uids):
+    for condition, part in uid_batches(uids):
         sql = f"SELECT uid, changes, is_sent FROM export_queue WHERE kind = :kind AND {condition}"
         found += connection.fetch(sql, part | {"kind": kind})
     return [Waiting(database.decode_uid(uid), changes, bool(is_sent)) for uid, changes, is_sent in found]
@@ -89,7 +89,7 @@ def number_waiting(connection: Connection, kind: str) -> int:
 def not_sent(connection: Connection, rows: Sequence[ExecutionRow]) -> set[Any]:
     """The uids of those of some rows, which have them as the engine does, that a target is still to get."""
     found: set[Any] = set()
-    for condition, part in some_uids([row[0] for row in rows]):
+    for condition, part in uid_batches([row[0] for row in rows]):
         # By the kinds as well: the queue is in their order, and would be read as a whole.
         sql = f"SELECT uid FROM export_queue WHERE kind IN (SELECT kind FROM exporters) AND {condition}"
         found.update(row[0] for row in connection.fetch(sql, part))

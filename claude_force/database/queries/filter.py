@@ -21,9 +21,9 @@ SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source
 LABELLED = {name: f"NULLIF({name}, '')" if name == "project" else name for name in FIELDS}
 COLUMNS = ", ".join("executions.uid" if name == "uid" else column for name, column in LABELLED.items())
 # CROSS JOIN keeps SQLite from beginning with the series, which would read the period once for each.
-UNCOUNTED = "uncounted CROSS JOIN executions"
+PENDING = "uncounted CROSS JOIN executions"
 SERIES = " CROSS JOIN series"
-OF_UNCOUNTED = "executions.uid = uncounted.uid"
+IS_PENDING = "executions.uid = uncounted.uid"
 OF_SERIES = "series.series_id = executions.series_id"
 
 

@@ -43,12 +43,12 @@ def executions_of(connection: Connection, database: Database, identities: Iterab
     return found
 
 
-def waiting(connection: Connection) -> int:
+def pending_count(connection: Connection) -> int:
     """How many executions wait to be counted."""
     return int(connection.fetch("SELECT COUNT(*) FROM uncounted")[0][0])
 
 
-def uncounted_of(connection: Connection, uids: list[Any]) -> set[Any]:
+def pending_uids(connection: Connection, uids: list[Any]) -> set[Any]:
     """Those of some executions, with uids as the engine has them, that wait to be counted."""
     found: set[Any] = set()
     for start in range(0, len(uids), _AT_ONCE):

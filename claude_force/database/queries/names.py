@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import OF_UNCOUNTED, UNCOUNTED, Dimension
+from claude_force.database.queries.filter import IS_PENDING, PENDING, Dimension
 from claude_force.executions.rollups import EACH_SERIES, ERA
 
 
@@ -34,5 +34,5 @@ def _names(dimension: Dimension) -> str:
     return (
         f"SELECT DISTINCT {dimension} FROM series WHERE {dimension} <> '' AND series_id IN ("
         f"SELECT series_id FROM rollups WHERE scope = {EACH_SERIES} AND level = {ERA} "
-        f"UNION SELECT series_id FROM {UNCOUNTED} WHERE {OF_UNCOUNTED})"
+        f"UNION SELECT series_id FROM {PENDING} WHERE {IS_PENDING})"
     )

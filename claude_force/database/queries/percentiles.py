@@ -9,12 +9,12 @@ from typing import Any
 
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Row
-from claude_force.database.queries.aggregates import Union, parts_of
+from claude_force.database.queries.aggregates import UnionQuery, plan_of
 from claude_force.database.queries.archives import archived
-from claude_force.database.queries.filter import LABELLED, OF_UNCOUNTED, UNCOUNTED, Dimension, Filter, rows_from, where
+from claude_force.database.queries.filter import IS_PENDING, LABELLED, PENDING, Dimension, Filter, rows_from, where
 from claude_force.database.queries.totals import totals
 from claude_force.executions.histogram import bins_of, nearest_ranks
-from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, EACH_SERIES, Parts
+from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, EACH_SERIES, RollupPlan
 from claude_force.executions.totals import Percentiles
 
 EXACT_LIMIT = 10_000
@@ -45,17 +45,17 @@ def percentiles_by(
 def durations_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[Names, Counter[int]]:
     """How many of the chosen executions have a duration in each bin (see `rollup.bin_of`), by each combination of names
     that occurs. Without a dimension it is all of them, under the empty combination."""
-    return _bins(connection, chosen, parts_of(connection, chosen, DAY, *dimensions), dimensions)
+    return _bins(connection, chosen, plan_of(connection, chosen, DAY, *dimensions), dimensions)
 
 
 def _percentiles(
     connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...], within: int | None
 ) -> tuple[dict[Names, Percentiles], bool]:
-    parts = parts_of(connection, chosen, DAY, *dimensions)
-    is_short = not parts.buckets or _within(connection, chosen, within) <= EXACT_LIMIT
-    if is_short and not (parts.archived.end_us and archived(connection, Filter(chosen.window)).executions):
+    plan = plan_of(connection, chosen, DAY, *dimensions)
+    is_short = not plan.buckets or _within(connection, chosen, within) <= EXACT_LIMIT
+    if is_short and not (plan.archived.end_us and archived(connection, Filter(chosen.window)).executions):
         return _exact_percentiles(connection, chosen, dimensions), True
-    bins = _bins(connection, chosen, parts, dimensions)
+    bins = _bins(connection, chosen, plan, dimensions)
     return {group: Percentiles(*nearest_ranks(counts, PERCENTS)) for group, counts in bins.items()}, False
 
 
@@ -90,29 +90,29 @@ def _exact_percentiles(
 
 
 def _bins(
-    connection: Connection, chosen: Filter, parts: Parts, dimensions: tuple[Dimension, ...]
+    connection: Connection, chosen: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, Counter[int]]:
     """How many executions have a duration in each bin, by names."""
     found: dict[Names, Counter[int]] = {}
-    for *group, number, count in _binned(connection, chosen, parts, dimensions):
+    for *group, number, count in _binned(connection, chosen, plan, dimensions):
         found.setdefault(tuple(group), Counter())[number] += int(count)
-    for names, durations in _durations(connection, chosen, parts, dimensions).items():
+    for names, durations in _durations(connection, chosen, plan, dimensions).items():
         found.setdefault(names, Counter()).update(bins_of(durations))
     return found
 
 
-def _binned(connection: Connection, chosen: Filter, parts: Parts, dimensions: tuple[Dimension, ...]) -> list[Row]:
+def _binned(connection: Connection, chosen: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]) -> list[Row]:
     """Names, bin and how many executions, of those that are counted in bins."""
     by_series = bool(dimensions) or chosen.has_labels
-    union = Union()
-    for level, first, end in parts.buckets:
+    union = UnionQuery()
+    for level, first, end in plan.buckets:
         union.add(
             "SELECT series_id, bin, executions FROM rollup_durations "
             f"WHERE scope = {EACH_SERIES if by_series else ALL_SERIES} AND level = {level} "
             "AND bucket >= :first AND bucket < :end",
             {"first": first, "end": end},
         )
-    for first, end in parts.points(DAY_US):
+    for first, end in plan.points(DAY_US):
         union.add(
             f"SELECT series_id, bin, executions FROM rollup_durations WHERE scope = {EACH_SERIES} "
             f"AND level = {ARCHIVED} AND bucket >= :first AND bucket < :end",
@@ -130,17 +130,17 @@ def _binned(connection: Connection, chosen: Filter, parts: Parts, dimensions: tu
 
 
 def _durations(
-    connection: Connection, chosen: Filter, parts: Parts, dimensions: tuple[Dimension, ...]
+    connection: Connection, chosen: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, list[int]]:
     """The durations, by names, of the rows that the bins do not count."""
     found: dict[Names, list[int]] = {}
     columns = ", ".join([*(LABELLED[dimension] for dimension in dimensions), "duration_us"])
-    for window, is_uncounted in (*((edge, False) for edge in parts.edges), (parts.inside, True)):
+    for window, is_pending in (*((edge, False) for edge in plan.edges), (plan.inside, True)):
         tables, condition, parameters = rows_from(
             replace(chosen, window=window), bool(dimensions), "duration_us IS NOT NULL"
         )
-        if is_uncounted:
-            tables, condition = tables.replace("executions", UNCOUNTED), f"{condition} AND {OF_UNCOUNTED}"
+        if is_pending:
+            tables, condition = tables.replace("executions", PENDING), f"{condition} AND {IS_PENDING}"
         for *group, duration_us in connection.fetch(f"SELECT {columns} FROM {tables}{condition}", parameters):
             found.setdefault(tuple(group), []).append(duration_us)
     return found

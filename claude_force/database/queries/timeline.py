@@ -9,10 +9,10 @@ from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.aggregates import (
     SUMS,
     Projection,
-    Union,
-    aggregates_of,
-    parts_of,
-    rows_alone,
+    UnionQuery,
+    plan_of,
+    rows_only,
+    select_aggregates,
     totals_of,
 )
 from claude_force.database.queries.filter import OF_SERIES, SERIES, SERIES_NAMES, Filter, rows_from, where, within
@@ -29,13 +29,13 @@ _NAMES_AT_ONCE = 10_000
 
 def hours(connection: Connection, chosen: Filter) -> dict[tuple[int, str], Totals]:
     """The sums by hour of UTC (its number since the epoch) and model; of a period of whole hours, from roll-ups."""
-    parts = parts_of(connection, chosen, HOUR, coarsest=HOUR)
-    cells = aggregates_of(chosen, parts, EACH_SERIES, Projection((f"{{at}} / {HOUR_US} AS hour",)))
+    plan = plan_of(connection, chosen, HOUR, coarsest=HOUR)
+    aggregates = select_aggregates(chosen, plan, EACH_SERIES, Projection((f"{{at}} / {HOUR_US} AS hour",)))
     conditions, named = chosen.conditions(*SERIES_NAMES)
     rows = connection.fetch(
-        f"SELECT hour, model, {SUMS} FROM ({cells.sql}) AS cells JOIN series USING (series_id){where(conditions)} "
-        "GROUP BY 1, 2",
-        cells.parameters | named,
+        f"SELECT hour, model, {SUMS} FROM ({aggregates.sql}) AS aggregates JOIN series USING (series_id)"
+        f"{where(conditions)} GROUP BY 1, 2",
+        aggregates.parameters | named,
     )
     return {(int(row[0]), row[1]): totals_of(row[2:]) for row in rows}
 
@@ -44,14 +44,14 @@ def time_buckets(connection: Connection, chosen: Filter, size_us: int) -> dict[i
     """The sums by stretches of `size_us` (their numbers since the epoch): of whole hours from roll-ups, of less from
     rows, which archived executions do not have."""
     is_hours = size_us % HOUR_US == 0
-    parts = parts_of(connection, chosen, HOUR, coarsest=HOUR) if is_hours else rows_alone(chosen.window)
+    plan = plan_of(connection, chosen, HOUR, coarsest=HOUR) if is_hours else rows_only(chosen.window)
     scope = EACH_SERIES if chosen.has_labels else ALL_SERIES
-    cells = aggregates_of(chosen, parts, scope, Projection((f"{{at}} / {size_us} AS slot",)))
+    aggregates = select_aggregates(chosen, plan, scope, Projection((f"{{at}} / {size_us} AS slot",)))
     conditions, named = chosen.conditions(*SERIES_NAMES)
     rows = connection.fetch(
-        f"SELECT slot, {SUMS} FROM ({cells.sql}) AS cells"
+        f"SELECT slot, {SUMS} FROM ({aggregates.sql}) AS aggregates"
         f"{' JOIN series USING (series_id)' if chosen.has_labels else ''}{where(conditions)} GROUP BY 1",
-        cells.parameters | named,
+        aggregates.parameters | named,
     )
     return {int(row[0]): totals_of(row[1:]) for row in rows}
 
@@ -61,7 +61,7 @@ def time_ranges(connection: Connection, chosen: Filter, windows: Sequence[Window
     there is none."""
     found: list[TimeRange | None] = []
     for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-        union = Union()
+        union = UnionQuery()
         for window in windows[start : start + _WINDOWS_AT_ONCE]:
             _add_edges(union, chosen, window, len(union.selects))
         rows = sorted(connection.fetch(union.sql, union.parameters))
@@ -69,7 +69,7 @@ def time_ranges(connection: Connection, chosen: Filter, windows: Sequence[Window
     return found
 
 
-def _add_edges(union: Union, chosen: Filter, window: Window, place: int) -> None:
+def _add_edges(union: UnionQuery, chosen: Filter, window: Window, place: int) -> None:
     """Each edge is a step or a few in the index: the order of the index, and a limit."""
     period, parameters = within(window)
     names, named = chosen.conditions()

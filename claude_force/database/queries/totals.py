@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.aggregates import SUMS, Projection, aggregates_of, parts_of, totals_of
+from claude_force.database.queries.aggregates import SUMS, Projection, plan_of, select_aggregates, totals_of
 from claude_force.database.queries.filter import LABELLED, SERIES_NAMES, Dimension, Filter, where
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import Totals
@@ -17,16 +17,16 @@ def totals(connection: Connection, chosen: Filter) -> Totals:
 def totals_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[tuple[str | None, ...], Totals]:
     """The sums by each combination of names that occurs; None is the name of executions that have none. Without a
     dimension there is one sum, of everything."""
-    parts = parts_of(connection, chosen, HOUR, *dimensions)
+    plan = plan_of(connection, chosen, HOUR, *dimensions)
     by_series = chosen.has_labels or bool(dimensions)
     columns = ("workflow_id",) if "workflow_id" in dimensions else ()
-    cells = aggregates_of(chosen, parts, EACH_SERIES if by_series else ALL_SERIES, Projection(columns))
+    aggregates = select_aggregates(chosen, plan, EACH_SERIES if by_series else ALL_SERIES, Projection(columns))
     conditions, named = chosen.conditions(*SERIES_NAMES)
     names = "".join(f"{LABELLED[dimension]}, " for dimension in dimensions)
     rows = connection.fetch(
-        f"SELECT {names}{SUMS} FROM ({cells.sql}) AS cells{' JOIN series USING (series_id)' if by_series else ''}"
-        f"{where(conditions)}{_group_by(len(dimensions))}",
-        cells.parameters | named,
+        f"SELECT {names}{SUMS} FROM ({aggregates.sql}) AS aggregates"
+        f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)}{_group_by(len(dimensions))}",
+        aggregates.parameters | named,
     )
     return {tuple(row[: len(dimensions)]): totals_of(row[len(dimensions) :]) for row in rows}
 

@@ -11,16 +11,16 @@ from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.aggregates import (
     SUMS,
     Projection,
-    Union,
-    aggregates_of,
-    parts_of,
-    reach_of_points,
+    UnionQuery,
+    history_range,
+    plan_of,
+    select_aggregates,
     totals_of,
 )
-from claude_force.database.queries.filter import OF_UNCOUNTED, SERIES_NAMES, UNCOUNTED, Filter, where
+from claude_force.database.queries.filter import IS_PENDING, PENDING, SERIES_NAMES, Filter, where
 from claude_force.executions import intervals
 from claude_force.executions.intervals import SHIFT_US, Interval, Spans
-from claude_force.executions.rollups import ALL_SERIES, DAY, EACH_SERIES, HOUR, LEVELS_US, Parts, merged_windows
+from claude_force.executions.rollups import ALL_SERIES, DAY, EACH_SERIES, HOUR, LEVELS_US, RollupPlan, merged_windows
 from claude_force.executions.totals import Bucket, TimeRange, Totals
 from claude_force.windows import Window
 
@@ -30,16 +30,16 @@ _WINDOWS_AT_ONCE = 100
 
 def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzinfo) -> list[Bucket]:
     """The intervals, in local time of `zone`, that hold executions, oldest first. A week begins on Monday."""
-    reach = reach_of(connection, chosen.window)
+    reach = history_within(connection, chosen.window)
     if reach is None:
         return []
     spans = clock.offset_spans(zone, reach.first_us - HOUR_US, reach.last_us)
     reading, offsets, level = _local_time(interval, spans)
-    parts = parts_of(connection, chosen, HOUR, coarsest=level)
+    plan = plan_of(connection, chosen, HOUR, coarsest=level)
     found: dict[tuple[int, ...], Totals] = {}
-    for piece in (parts, *_divided(connection, parts, reading.whole, offsets)):
-        cells = aggregates_of(chosen, piece, EACH_SERIES if chosen.has_labels else ALL_SERIES, reading)
-        for row in _sums_over_time(connection, chosen, cells, offsets, len(reading.columns)):
+    for piece in (plan, *_divided(connection, plan, reading.whole, offsets)):
+        aggregates = select_aggregates(chosen, piece, EACH_SERIES if chosen.has_labels else ALL_SERIES, reading)
+        for row in _sums_over_time(connection, chosen, aggregates, offsets, len(reading.columns)):
             key, totals = tuple(map(int, row[: len(reading.columns)])), totals_of(row[len(reading.columns) :])
             found[key] = found[key] + totals if key in found else totals
     if interval == "hourly":
@@ -47,10 +47,10 @@ def trend(connection: Connection, chosen: Filter, interval: Interval, zone: tzin
     return intervals.days({place: totals for (place,), totals in found.items()}, interval, zone)
 
 
-def reach_of(connection: Connection, window: Window) -> TimeRange | None:
+def history_within(connection: Connection, window: Window) -> TimeRange | None:
     """The extent of the executions, as far as it lies in a window; None where nothing does. An archived one is as early
     as its day."""
-    reach, _ = reach_of_points(connection)
+    reach, _ = history_range(connection)
     if reach is None:
         return None
     first = reach.first_us if window.start_us is None else max(reach.first_us, window.start_us)
@@ -93,32 +93,32 @@ def _offset_expression(spans: Spans) -> tuple[str, dict[str, int]]:
     return f"(CASE {' '.join(branches)} ELSE :offset_last END)", parameters
 
 
-def _divided(connection: Connection, parts: Parts, whole: str, offsets: dict[str, int]) -> Iterator[Parts]:
+def _divided(connection: Connection, plan: RollupPlan, whole: str, offsets: dict[str, int]) -> Iterator[RollupPlan]:
     """The periods of the buckets that intervals share, whose rows must be read, a few at a time."""
-    if not whole or not parts.buckets:
+    if not whole or not plan.buckets:
         return
-    (level, first, end), size = parts.buckets[0], LEVELS_US[parts.buckets[0][0]]
-    start, stop = parts.inside.start_us, parts.inside.end_us
+    (level, first, end), size = plan.buckets[0], LEVELS_US[plan.buckets[0][0]]
+    start, stop = plan.inside.start_us, plan.inside.end_us
     bucket = "(timestamp_us / {size} * {size})".replace("{size}", str(size))
     rows = connection.fetch(
         f"SELECT bucket FROM rollups WHERE scope = {ALL_SERIES} AND level = {level} AND bucket >= :first "
         f"AND bucket < :end AND NOT ({whole.format(at=f'bucket * {size}')}) "
-        f"UNION SELECT timestamp_us / {size} FROM {UNCOUNTED} WHERE {OF_UNCOUNTED} "
+        f"UNION SELECT timestamp_us / {size} FROM {PENDING} WHERE {IS_PENDING} "
         f"AND timestamp_us >= :start AND timestamp_us < :stop AND NOT ({whole.format(at=bucket)})",
         {"first": first, "end": end, "start": start, "stop": stop} | offsets,
     )
     windows = merged_windows((row[0] for row in rows), size)
     for index in range(0, len(windows), _WINDOWS_AT_ONCE):
-        yield Parts((), tuple(windows[index : index + _WINDOWS_AT_ONCE]), Window(0, 0), parts.archived)
+        yield RollupPlan((), tuple(windows[index : index + _WINDOWS_AT_ONCE]), Window(0, 0), plan.archived)
 
 
 def _sums_over_time(
-    connection: Connection, chosen: Filter, cells: Union, offsets: dict[str, int], columns: int
+    connection: Connection, chosen: Filter, aggregates: UnionQuery, offsets: dict[str, int], columns: int
 ) -> list[Row]:
     conditions, named = chosen.conditions(*SERIES_NAMES)
     names = ", ".join(("place", "offset_us")[:columns])
     return connection.fetch(
-        f"SELECT {names}, {SUMS} FROM ({cells.sql}) AS cells"
+        f"SELECT {names}, {SUMS} FROM ({aggregates.sql}) AS aggregates"
         f"{' JOIN series USING (series_id)' if chosen.has_labels else ''}{where(conditions)} GROUP BY {names}",
-        cells.parameters | named | offsets,
+        aggregates.parameters | named | offsets,
     )

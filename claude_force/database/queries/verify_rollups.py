@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from claude_force.clock import DAY_US, HOUR_US, month_of
 from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import COUNTS
-from claude_force.database.queries.filter import OF_SERIES, OF_UNCOUNTED
+from claude_force.database.queries.filter import IS_PENDING, OF_SERIES
 from claude_force.executions.histogram import bin_of
 from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, DIGEST_BITS, EACH_SERIES, ERA, HOUR, LEVELS_US
 from claude_force.executions.totals import TOTALS
@@ -30,7 +30,7 @@ def differences(connection: Connection) -> list[str]:
     found = [
         f"roll-ups differ from the executions ({what}): claude-force db rebuild" for what in _differing(connection)
     ]
-    lost = f"SELECT COUNT(*) FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE {OF_UNCOUNTED})"
+    lost = f"SELECT COUNT(*) FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE {IS_PENDING})"
     if connection.fetch(lost)[0][0]:
         found.append("the list of executions to count names some that are not there: claude-force db rebuild")
     strays = f"SELECT COUNT(*) FROM executions WHERE NOT EXISTS (SELECT 1 FROM series WHERE {OF_SERIES})"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from claude_force.database.writes.executions import COUNTED_AT_ONCE
+from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS
 from claude_force.database.writes.ingestion import IngestResult
-from claude_force.database.writes.store import LOOK_EVERY, UNCOUNTED_LIMIT, Store
+from claude_force.database.writes.store import PENDING_CHECK_EVERY, PENDING_LIMIT, Store
 
-__all__ = ["COUNTED_AT_ONCE", "LOOK_EVERY", "UNCOUNTED_LIMIT", "IngestResult", "Store"]
+__all__ = ["DIRECT_ROLLUP_ROWS", "PENDING_CHECK_EVERY", "PENDING_LIMIT", "IngestResult", "Store"]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US, month_of, to_instant
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
-from claude_force.database.queries.executions import some_uids
+from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import put_back
 from claude_force.database.writes.rollups import add_finest, apply_pending
@@ -58,7 +58,7 @@ def tombstone(row: ExecutionRow) -> int:
     return int(_instant_of(row)) // HOUR_US << DIGEST_BITS | noise
 
 
-def move_out(
+def archive_rows(
     connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int
 ) -> int:
     """Archive those of some rows that are stored exactly so, where `digests` are their tombstones; how many. One that
@@ -73,7 +73,7 @@ def move_out(
     if not moved:
         return 0
     uids = [encode(row[0]) for row, _ in moved]
-    for condition, part in some_uids(uids):
+    for condition, part in uid_batches(uids):
         connection.execute(f"DELETE FROM executions WHERE {condition}", part)
     tombstones = [(uid, digest) for uid, (_, digest) in zip(uids, moved, strict=True)]
     connection.insert_all("archived (uid, digest)", tombstones, "")
@@ -84,7 +84,9 @@ def move_out(
     return len(moved)
 
 
-def move_back(connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int]) -> int:
+def restore_rows(
+    connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int]
+) -> int:
     """Store those of some rows that were archived exactly so, where `digests` are their tombstones; how many. They were
     counted all the time."""
     known = queries.tombstones(connection, database, [row[0] for row in rows])
@@ -92,7 +94,7 @@ def move_back(connection: Connection, database: Database, rows: Sequence[Executi
     if not wanted:
         return 0
     back = list(wanted.values())
-    for condition, part in some_uids(list(map(database.encode_uid, wanted))):
+    for condition, part in uid_batches(list(map(database.encode_uid, wanted))):
         connection.execute(f"DELETE FROM archived WHERE {condition}", part)
     put_back(connection, database, back)
     add_finest(connection, negated(sum_up(back)), ARCHIVED, ARCHIVED)

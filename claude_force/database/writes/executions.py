@@ -8,12 +8,12 @@ from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.writes.export_queue import enqueue
-from claude_force.database.writes.rollups import count, recount, series_ids
+from claude_force.database.writes.rollups import count, rebuild, series_ids
 from claude_force.executions.record import FIELDS, ExecutionRow, column, getter
 from claude_force.executions.rollups import LABELS, Sums, merged_windows, places_of, sum_up
 from claude_force.windows import Window
 
-COUNTED_AT_ONCE = 100
+DIRECT_ROLLUP_ROWS = 100
 """So many new rows are counted in their own transaction; fewer wait."""
 
 _KEPT = [name for name in FIELDS if name not in LABELS and name != "uid"]
@@ -28,7 +28,7 @@ def put_rows(connection: Connection, database: Database, rows: Sequence[Executio
     have been waited for; a few wait. `sums` are those of the rows, where they were made already."""
     stored = _to_store(connection, database, rows, sums)
     new = connection.insert_new("executions", _COLUMNS, stored, "archived")
-    if len(new) >= COUNTED_AT_ONCE:
+    if len(new) >= DIRECT_ROLLUP_ROWS:
         is_whole = sums is not None and len(new) == len(rows)
         count(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
         enqueue(connection, [row[0] for row in new])
@@ -68,8 +68,8 @@ def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: S
     connection.execute_many(
         _REVISE, [dict(zip(_KEPT, _values_of(row), strict=True)) | {"uid": row[0]} for row in after]
     )
-    waiting = file_queries.uncounted_of(connection, [row[0] for row in after])
+    waiting = file_queries.pending_uids(connection, [row[0] for row in after])
     enqueue(connection, [row[0] for row in after if row[0] not in waiting], is_change=True)
     days = {row[_INSTANT] // DAY_US for row in (*before, *after) if row[0] not in waiting}
     for window in merged_windows(days, DAY_US):
-        recount(connection, Window(window.start_us, window.end_us))
+        rebuild(connection, Window(window.start_us, window.end_us))

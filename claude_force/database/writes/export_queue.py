@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from claude_force.database.contract import Connection, Database
-from claude_force.database.queries.executions import some_uids
+from claude_force.database.queries.executions import uid_batches
 from claude_force.database.rows.exporters import ExporterState
 
 _QUEUE = "export_queue (kind, uid, changes, is_sent)"
@@ -66,7 +66,7 @@ def ack(connection: Connection, database: Database, kind: str, done: Sequence[Ac
     for uid, changes in done:
         by_changes.setdefault(changes, []).append(database.encode_uid(uid))
     for changes, uids in by_changes.items():
-        for condition, part in some_uids(uids):
+        for condition, part in uid_batches(uids):
             place = f"WHERE kind = :kind AND {condition}"
             connection.execute(
                 f"DELETE FROM export_queue {place} AND changes = :changes", part | {"kind": kind, "changes": changes}

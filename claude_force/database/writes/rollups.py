@@ -23,8 +23,8 @@ from claude_force.executions.rollups import (
     LEVELS_US,
     Labels,
     Sums,
+    spread_aggregates,
     spread_bins,
-    spread_cells,
     spread_errors,
     sum_up,
 )
@@ -102,7 +102,7 @@ _ALL_DURATIONS = (
 _TOTALS = (_ALL_ROLLUPS, _ALL_DURATIONS)
 """How the sums of all series come from those of each."""
 
-_RECOUNT_PAGE = 20_000
+_REBUILD_PAGE = 20_000
 
 
 def series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
@@ -133,12 +133,12 @@ def apply_pending(connection: Connection) -> None:
 def count(connection: Connection, sums: Sums) -> None:
     """Add sums to the roll-ups of every level and scope."""
     ids = series_ids(connection, sums.series)
-    connection.insert_all(_ROLLUPS, spread_cells(sums, ids), _ADD_ROLLUPS)
+    connection.insert_all(_ROLLUPS, spread_aggregates(sums, ids), _ADD_ROLLUPS)
     connection.insert_all(_DURATIONS, spread_bins(sums, ids), _ADD_DURATIONS)
     connection.insert_all(_ERRORS, spread_errors(sums, ids), _ADD_ERRORS)
 
 
-def recount(connection: Connection, window: Window, progress: Progress | None = None) -> int:
+def rebuild(connection: Connection, window: Window, progress: Progress | None = None) -> int:
     """Make the roll-ups of every bucket that meets a window what its rows come to, and what is kept of the archived
     executions in it; how many rows were read."""
     start = (EARLIEST_US if window.start_us is None else window.start_us) // DAY_US * DAY_US
@@ -172,7 +172,7 @@ def _count_finest(connection: Connection, window: Window, progress: Progress | N
     """Count the rows of whole days, at the finest level of each kind of sum, by series. Not those on the list: others
     may have added them since it was counted."""
     count, after = 0, None
-    while rows := query.counted_page(connection, Filter(window), after, _RECOUNT_PAGE):
+    while rows := query.rolled_up_page(connection, Filter(window), after, _REBUILD_PAGE):
         add_finest(connection, sum_up(rows), HOUR, DAY)
         count, after = count + len(rows), rows[-1]
         if progress is not None:
@@ -183,7 +183,7 @@ def _count_finest(connection: Connection, window: Window, progress: Progress | N
 def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
     """Add sums by series to two levels alone: those by hour to `hours`, those by day to `days`."""
     ids = series_ids(connection, sums.series)
-    cells = [(EACH_SERIES, hours, *row[2:]) for row in spread_cells(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
+    cells = [(EACH_SERIES, hours, *row[2:]) for row in spread_aggregates(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
     bins = [(EACH_SERIES, days, *row[2:]) for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
     errors = [(hours, *row[1:]) for row in spread_errors(sums, ids) if row[0] == HOUR]
     connection.insert_all(_ROLLUPS, cells, _ADD_ROLLUPS)

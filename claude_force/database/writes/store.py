@@ -21,11 +21,11 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Database, Progress
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import Cursor
-from claude_force.database.writes.archives import forget, move_back, move_out, tombstone
-from claude_force.database.writes.executions import COUNTED_AT_ONCE, put_rows
+from claude_force.database.writes.archives import archive_rows, forget, restore_rows, tombstone
+from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, put_rows
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
-from claude_force.database.writes.rollups import apply_pending, count, recount
+from claude_force.database.writes.rollups import apply_pending, count, rebuild
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.record import (
     COST_GIVEN,
@@ -40,10 +40,10 @@ from claude_force.executions.rollups import Sums, sum_up
 from claude_force.executions.totals import Added
 from claude_force.windows import ALL_TIME, Window
 
-UNCOUNTED_LIMIT = 1000
+PENDING_LIMIT = 1000
 """When so many rows wait, the next transaction that looks counts them all."""
 
-LOOK_EVERY = 10
+PENDING_CHECK_EVERY = 10
 """Whether so many rows wait is looked at by the first of so many small additions of a store."""
 
 _COSTS = ("cost_nanousd", "reference_cost_nanousd", "price_version", "recorded_cost_nanousd", "recorded_basis")
@@ -80,13 +80,13 @@ class Store:
         if not rows and cursor is None:
             return Added()
         with self.database.write() as connection:
-            if len(rows) >= COUNTED_AT_ONCE:
+            if len(rows) >= DIRECT_ROLLUP_ROWS:
                 # Before anything else, so that who waits for it keeps nobody waiting.
                 connection.lock_rollups()
             added = put_rows(connection, self.database, rows, sums) if rows else 0
             if cursor is not None:
                 save_cursors(connection, [cursor])
-            if 0 < added < COUNTED_AT_ONCE:
+            if 0 < added < DIRECT_ROLLUP_ROWS:
                 self._count_when_many(connection)
         return Added(added, len(rows) - added)
 
@@ -100,7 +100,7 @@ class Store:
         with self.database.write() as connection:
             connection.lock_rollups()
             taken = ingest(connection, self.database, sightings, cursors, reports)
-            if file_queries.waiting(connection) >= UNCOUNTED_LIMIT:
+            if file_queries.pending_count(connection) >= PENDING_LIMIT:
                 apply_pending(connection)
         return taken
 
@@ -117,10 +117,10 @@ class Store:
     def _count_when_many(self, connection: Connection) -> None:
         """Count the rows that wait when they are many. To look takes as long as to insert, so not every time."""
         self._adds += 1
-        if self._adds % LOOK_EVERY != 1:
+        if self._adds % PENDING_CHECK_EVERY != 1:
             return
         # Where another has the turn, the next that looks counts them: an execution must not wait for an import.
-        if file_queries.waiting(connection) >= UNCOUNTED_LIMIT and connection.try_lock_rollups():
+        if file_queries.pending_count(connection) >= PENDING_LIMIT and connection.try_lock_rollups():
             apply_pending(connection)
 
     def reprice(self, rows: Sequence[ExecutionRow]) -> int:
@@ -151,8 +151,8 @@ class Store:
                 _REPRICE, [dict(zip(_COSTS, _costs_of(row), strict=True)) | {"uid": row[0]} for row in after]
             )
             old, new = sum_up(before), sum_up(after)
-            difference = {key: tuple(map(sub, cell, old.cells[key])) for key, cell in new.cells.items()}
-            count(connection, Sums(new.series, cells=difference))
+            difference = {key: tuple(map(sub, cell, old.aggregates[key])) for key, cell in new.aggregates.items()}
+            count(connection, Sums(new.series, aggregates=difference))
             enqueue(connection, [row[0] for row in before], is_change=True)
         return len(before)
 
@@ -171,7 +171,7 @@ class Store:
                 connection.execute(_FORGET_DELETED)
             forgotten = forget(connection, window)
             if deleted or forgotten:
-                recount(connection, window)
+                rebuild(connection, window)
         return deleted + forgotten
 
     def archive(self, rows: Sequence[ExecutionRow], now_us: int) -> int:
@@ -182,7 +182,7 @@ class Store:
         digests = list(map(tombstone, rows))
         with self.database.write() as connection:
             connection.lock_rollups()
-            return move_out(connection, self.database, rows, digests, now_us)
+            return archive_rows(connection, self.database, rows, digests, now_us)
 
     def restore(self, rows: Sequence[ExecutionRow]) -> int:
         """Store those of some rows again that were archived exactly so; how many. No sum of any report changes."""
@@ -194,14 +194,14 @@ class Store:
             return 0
         with self.database.write() as connection:
             connection.lock_rollups()
-            return move_back(connection, self.database, [row for row, _ in found], [digest for _, digest in found])
+            return restore_rows(connection, self.database, [row for row, _ in found], [digest for _, digest in found])
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Make all roll-ups anew from the executions, in one transaction; how many executions were counted."""
         with self.database.write() as connection:
             connection.lock_rollups()
             enqueue(connection, [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")])
-            return recount(connection, ALL_TIME, progress)
+            return rebuild(connection, ALL_TIME, progress)
 
 
 def _with_costs(row: ExecutionRow, costs: ExecutionRow) -> ExecutionRow:

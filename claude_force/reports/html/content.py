@@ -17,7 +17,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Snapshot
 from claude_force.database.queries import Filter
 from claude_force.database.queries import alerts as alerts_kept
-from claude_force.database.queries.trend import reach_of
+from claude_force.database.queries.trend import history_within
 from claude_force.database.rows.alerts import EventRow
 from claude_force.database.workspace import Workspace
 from claude_force.errors import InvalidWindow, NoBaseline
@@ -129,7 +129,7 @@ def gather(workspace: Workspace, asked: Asked) -> Content:
 
 
 def _timeline(connection: Connection, chosen: Filter, asked: Asked, models: Sequence[Group]) -> Timeline | None:
-    reach = reach_of(connection, chosen.window)
+    reach = history_within(connection, chosen.window)
     if reach is None or not models:
         return None
     interval = asked.interval or interval_for(reach.last_us - reach.first_us)
