@@ -5,7 +5,7 @@
 | `claude_force/database/sqlite/head.sql` | the migrations: the schema of a new SQLite database |
 | `docs/reference/cli.md` | the command tree |
 | the table of cases in `docs/explanation/reliability.md` | `tests/cases.py` |
-| the `console` blocks of `README.md` and `docs/tutorial/` | the output of the commands on their `$` lines |
+| every `console` block in `README.md` and `docs/` | the output of the commands on its `$` lines |
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 HEAD_SCHEMA = ROOT / "claude_force" / "database" / "sqlite" / "head.sql"
 REFERENCE = ROOT / "docs" / "reference" / "cli.md"
-SHOWING_OUTPUT = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
-"""The pages whose `console` blocks are run."""
 RELIABILITY = ROOT / "docs" / "explanation" / "reliability.md"
 _CASES, _END_OF_CASES = "<!-- cases: written by scripts/generate.py -->", "<!-- end of cases -->"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _CONSOLE = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 
 
@@ -149,7 +148,7 @@ def run_shell(command: str, home: Path) -> str:
 def main() -> int:
     """Write the files, or with --check name those that are out of date."""
     wanted = {HEAD_SCHEMA: head_schema(), REFERENCE: reference(), RELIABILITY: reliability()}
-    wanted |= {page: with_output(page) for page in SHOWING_OUTPUT}
+    wanted |= {page: with_output(page) for page in PAGES if _CONSOLE.search(page.read_text(encoding="utf-8"))}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" not in sys.argv:
         for path in stale:
