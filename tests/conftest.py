@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,47 @@ import pytest
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
+from tests import profiles
 from tests.counterparts import Authority
-from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
+from tests.fork_server import ForkServer
+from tests.postgres import TEMPLATE_AT_HEAD, new_database, new_folder, remove_server, shared_server
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 PROGRAM = Path(sys.executable).with_name("claude-force")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+_SERVER_FOLDER = "PYTEST_SERVER_FOLDER"
+"""Names, for all processes of a run, the folder of their PostgreSQL server."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--thorough`: all tests, all examples, and an interpreter of its own for each run of the program."""
+    parser.addoption("--thorough", action="store_true", help="the tests marked thorough too, and many more examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the number of examples, before the modules of tests are imported."""
+    profiles.load("thorough" if config.getoption("thorough") else "quick")
+    if not hasattr(config, "workerinput"):
+        os.environ[_SERVER_FOLDER] = str(new_folder())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server of the run, after all of its processes."""
+    if not hasattr(config, "workerinput"):
+        remove_server(Path(os.environ[_SERVER_FOLDER]))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked thorough, unless it was asked for."""
+    if config.getoption("thorough"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
 
 
 @pytest.fixture(autouse=True)
@@ -37,12 +71,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def fork_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer | None]:
+    """What `run` runs the program by; None where each run starts an interpreter, as for a user."""
+    if pytestconfig.getoption("thorough") or sys.platform != "linux":
+        yield None
+        return
+    with closing(ForkServer(tmp_path_factory.mktemp("fork"))) as found:
+        yield found
+
+
 @pytest.fixture
-def run(home: Path) -> Run:
+def run(home: Path, fork_server: ForkServer | None) -> Run:
     """Runs the installed program in the home folder; gives its exit code, stdout and stderr. Local time is UTC."""
 
     def call(*arguments: str | Path, env: dict[str, str] | None = None, **options: Any) -> Any:
         environment = os.environ | {"TZ": "UTC"} | (env or {})
+        if fork_server and fork_server.can_run(env or {}, options):
+            return fork_server.run(list(map(str, arguments)), environment, **options)
         defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
         command = [str(PROGRAM), *map(str, arguments)]
         return subprocess.run(command, env=environment, check=False, **defaults | options)
@@ -51,10 +97,9 @@ def run(home: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URI of a real PostgreSQL server with a template database at head; one server for a test process."""
-    with running_server() as admin:
-        yield admin
+def postgres_server() -> str:
+    """The URI of a real PostgreSQL server with a template database at head; one server for all test processes."""
+    return shared_server(Path(os.environ[_SERVER_FOLDER]))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.conftest import Run
 from tests.counterparts import ScriptedServer, scripted
 from tests.daemons import eventually, last, scheduler
+from tests.profiles import thorough
 
 HOSTILE = '<!channel> \x1b]0;x\x07 =HYPERLINK("//evil")\r\nBcc: all@example.com'
 
@@ -63,6 +64,17 @@ class Story:
     def _is_later(self, before: JobRun | None) -> bool:
         found = last(self.database, "alerts")
         return found is not None and found != before
+
+    def failing(self) -> set[str]:
+        """The channels on which a delivery waits that has failed."""
+        with self.database.read() as connection:
+            return {delivery.channel for delivery in alert_queries.by_status(connection, "waiting") if delivery.problem}
+
+    def hurry(self) -> bool:
+        """Make every delivery that waits due: the time that one waits after a failure, or after a kill, is over."""
+        with self.database.write() as connection:
+            connection.execute("UPDATE deliveries SET due_us = 0 WHERE status = 'waiting'")
+        return True
 
     def pages(self) -> list[tuple[str, str]]:
         """What PagerDuty heard: action and key."""
@@ -118,7 +130,7 @@ def killed(told: Story) -> None:
     told.start()
 
 
-@pytest.mark.parametrize("between", [quiet, killed], ids=["unharmed", "killed"])
+@pytest.mark.parametrize("between", [*thorough(quiet), killed])
 def test_a_bad_hour_is_told_once_and_its_end_once(story: Story, between: Chapter, run: Run) -> None:
     """Good executions: silence. Bad ones: one page on each service, however often it is evaluated. Good ones again:
     one end on each, with the key of the page. The name of the agent does nothing anywhere."""
@@ -158,7 +170,9 @@ def test_a_page_survives_a_kill_between_sending_and_writing_down(home: Path) -> 
         story.record(20, success=False)
         story.start()
         eventually(story.pages)
-        killed(story)
+        story.kill()
+        story.hurry()
+        story.start()
         eventually(lambda: len(story.pages()) == 2)
         story.record(1000, success=True)
         eventually(lambda: len(story.pages()) == 3)
@@ -176,10 +190,8 @@ def test_services_that_are_down_hear_of_it_when_they_are_back(home: Path) -> Non
     with scripted([*faults, 200]) as slack, scripted([*faults, 202]) as pager, _told(home, slack, pager) as story:
         story.record(20, success=False)
         story.start()
-        eventually(lambda: len(story.pages()) == 2)
-        with story.database.read() as connection:
-            waiting = alert_queries.by_status(connection, "waiting")
-        assert {delivery.channel for delivery in waiting} == {"pager", "slack"}
-        assert all(delivery.problem for delivery in waiting)
+        eventually(lambda: story.failing() == {"pager", "slack"})
+        eventually(lambda: story.hurry() and story.has_told(1))
         story.rounds(2)
+        assert (len(story.pages()), len(story.slack.requests)) == (4, 4)
         assert len({key for _, key in story.pages()}) == 1

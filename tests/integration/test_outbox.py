@@ -29,6 +29,7 @@ from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITIN
 from claude_force.database.writes import alerts as alert_writes
 from tests.builders import NOON_US, a_notice
 from tests.counterparts import RESET, Reply, ScriptedServer, scripted
+from tests.profiles import scaled
 
 HOSTS = {"slack": "webhook_url", "pagerduty": "routing_key"}
 
@@ -502,7 +503,7 @@ def new_database(tmp_path: Path) -> Iterator[Callable[[], Database]]:
         yield make
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(50), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories())
 def test_no_page_is_lost_whatever_happens(new_database: Callable[[], Database], story: Story) -> None:
     """Services that fail in any order and senders that are killed after they sent: each event arrives at least once,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
+from shutil import copy
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -84,10 +85,21 @@ def a_history(path: Path, each_day: int) -> ExplainingDatabase:
     return database
 
 
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two databases that no test writes to. Each has more than two pages, and more executions than percentiles are
+    exact for; the second has ten times as many as the first, in the same days."""
+    folder = tmp_path_factory.mktemp("histories")
+    paths = folder / "small.db", folder / "large.db"
+    for path, each_day in zip(paths, (300, 3000), strict=True):
+        a_history(path, each_day).close()
+    return paths
+
+
 @pytest.fixture
-def explained(tmp_path: Path) -> Iterator[ExplainingDatabase]:
-    """A database of more than two pages, and of more executions than percentiles are exact for."""
-    database = a_history(tmp_path / "metrics.db", 300)
+def explained(histories: tuple[Path, Path]) -> Iterator[ExplainingDatabase]:
+    """The smaller history."""
+    database = ExplainingDatabase(histories[0])
     yield database
     database.close()
 
@@ -143,12 +155,12 @@ def test_a_report_reads_few_rows(report: str, chosen: Filter, explained: Explain
 
 @pytest.mark.parametrize("report", [name for name in _REPORTS if "half an hour" not in name])
 @every_choice
-def test_ten_times_the_executions_are_no_more_work(report: str, chosen: Filter, tmp_path: Path) -> None:
+def test_ten_times_the_executions_are_no_more_work(report: str, chosen: Filter, histories: tuple[Path, Path]) -> None:
     """A report on ten times the executions in the same days costs what it costs on a tenth of them, but for the edges.
     (Half an hour off UTC, the hour that holds midnight is read by its rows.)"""
     work = []
-    for each_day in (300, 3000):
-        database = a_history(tmp_path / f"{each_day}.db", each_day)
+    for path in histories:
+        database = ExplainingDatabase(path)
         with database.read() as connection:
             _REPORTS[report](connection, chosen)
         work.append(database.work)
@@ -251,8 +263,9 @@ def test_a_record_is_five_statements(tmp_path: Path) -> None:
     assert looked == 2
 
 
-def test_what_is_still_to_be_sent_is_looked_up(explained: ExplainingDatabase) -> None:
+def test_what_is_still_to_be_sent_is_looked_up(histories: tuple[Path, Path], tmp_path: Path) -> None:
     """However many executions wait for a target: archiving asks of each page of history."""
+    explained = ExplainingDatabase(Path(copy(histories[0], tmp_path)))
     with explained.write() as connection:
         connection.lock_rollups()
         export_queue.begin(connection, "test", "here", NOON_US, NOON_US)
@@ -263,3 +276,4 @@ def test_what_is_still_to_be_sent_is_looked_up(explained: ExplainingDatabase) ->
     steps = [step for step in explained.plans if "export_queue" in step]
     assert steps
     assert {step for step in steps if "SEARCH" not in step or "kind=? AND uid=?" not in step} == set()
+    explained.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_force.cli.statusline import Stored, line_of
@@ -86,7 +86,6 @@ _json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*GIVEN, *GIVEN["context_window"], "total_cost_usd", "display_name"]), _json))
-@settings(deadline=None)
 def test_nothing_given_breaks_the_line(given: dict[str, Any]) -> None:
     """Whatever stands where a name or a number should."""
     assert "\n" not in line_of(given | {"model": given, "cost": given, "context_window": given}, Stored(), NOW_US)

@@ -27,7 +27,6 @@ from claude_force.windows import ALL_TIME
 Line = dict[str, Any]
 
 on_both_engines = settings(
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )

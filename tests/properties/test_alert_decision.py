@@ -23,11 +23,12 @@ from claude_force.alerts.decision import (
 )
 from claude_force.alerts.rules import Rule
 from claude_force.clock import MINUTE_US
+from tests.profiles import scaled
 
 START_US = 1_762_000_000_000_000
 LIMIT = 95.0
 
-laws = settings(max_examples=300, deadline=None)
+laws = settings(max_examples=scaled(300))
 
 
 class Step(NamedTuple):
@@ -304,7 +305,7 @@ class Model:
         return first is not None and at_us - first >= least_us
 
 
-@settings(laws, max_examples=600)
+@settings(laws, max_examples=scaled(600))
 @given(rules, steps_of(forward))
 def test_a_second_opinion_decides_alike(rule: Rule, steps: list[Step]) -> None:
     """A model without states, which looks at all that happened, says the same at each evaluation."""

@@ -28,9 +28,10 @@ from claude_force.executions.jsonl.codec import encode_row, row_digest
 from claude_force.executions.record import ExecutionMetrics, column, content_uid, identity_bytes, to_row
 from claude_force.executions.totals import Totals
 from claude_force.windows import ALL_TIME, Window
+from tests.profiles import scaled
 from tests.properties.strategies import instants, on_both_engines, records, refill
 
-both_engines = settings(on_both_engines, max_examples=12)
+both_engines = settings(on_both_engines, max_examples=scaled(12))
 
 histories = st.lists(records(), max_size=14, unique_by=lambda record: record.uid)
 periods = st.tuples(instants, instants).map(sorted)
@@ -307,7 +308,7 @@ def test_deleting_a_period_deletes_its_archived_days(
 
 
 @given(execution=records(), other=records())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60))
 def test_a_digest_is_of_everything_that_is_known(execution: ExecutionMetrics, other: ExecutionMetrics) -> None:
     """Two rows have one digest when they are equal, and a difference in any field makes another."""
     row = to_row(execution)

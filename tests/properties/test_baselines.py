@@ -21,6 +21,7 @@ from claude_force.executions.histogram import bins_of
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
+from tests.profiles import scaled
 from tests.properties.strategies import on_both_engines, records, refill
 
 WHOLE = Filter(Window(0, 4_000_000_000_000_000))
@@ -46,7 +47,7 @@ def test_figures_are_no_worse_than_themselves(reading: ParsedSnapshot) -> None:
 
 
 @given(st.lists(st.integers(1_000_000, 4_000_000), min_size=60, max_size=100))
-@settings(max_examples=40)
+@settings(max_examples=scaled(40))
 def test_twice_the_time_and_the_cost_is_a_regression(values: list[int]) -> None:
     """With enough executions of a spread as usual."""
     doubled = [2 * value for value in values]
@@ -56,7 +57,7 @@ def test_twice_the_time_and_the_cost_is_a_regression(values: list[int]) -> None:
 
 
 @given(durations, durations, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scaled(40))
 def test_the_order_of_executions_does_not_matter(before: list[int], now: list[int], random: object) -> None:
     """Verdicts and reasons are the same for any order of either side."""
     shuffle = getattr(random, "shuffle")  # noqa: B009  (hypothesis does not name its type)
@@ -66,7 +67,7 @@ def test_the_order_of_executions_does_not_matter(before: list[int], now: list[in
     assert compare(a_reading(before, before, 25), a_reading(now, now, 25), 1.15) == first
 
 
-@settings(on_both_engines, max_examples=8)
+@settings(on_both_engines, max_examples=scaled(8))
 @given(st.lists(records(), min_size=30, max_size=60, unique_by=lambda record: record.uid))
 def test_a_history_is_no_worse_than_its_own_baseline(database: Database, history: list[ExecutionMetrics]) -> None:
     """On both engines, from the rows of any history, with what is unknown in it."""

@@ -31,6 +31,7 @@ from claude_force.executions.totals import Added, Totals
 from claude_force.windows import Window
 from tests.builders import a_line, an_execution
 from tests.conftest import EXAMPLES, Run
+from tests.profiles import scaled
 from tests.properties.strategies import (
     ZONES,
     Line,
@@ -53,8 +54,8 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 ODD_ZONES = ("America/Havana", "Asia/Beirut", "America/Nuuk", "Antarctica/Troll", "Pacific/Apia", "Pacific/Chatham")
 """Clocks that change at midnight, an hour before it, by two hours, by a whole day; a quarter of an hour off UTC."""
 
-both_engines = settings(on_both_engines, max_examples=15)
-pure = settings(max_examples=60, deadline=None)
+both_engines = settings(on_both_engines, max_examples=scaled(15))
+pure = settings(max_examples=scaled(60))
 
 
 @pytest.fixture
@@ -350,7 +351,7 @@ def test_a_change_compares_whole_intervals(database: Database) -> None:
     written=st.sampled_from((*ZONES, *ODD_ZONES, "Africa/Monrovia")),
     read=zones,
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200))
 def test_a_line_gives_back_its_record(record: ExecutionMetrics, written: str, read: ZoneInfo) -> None:
     """Encoding and decoding are inverse for every record, in whatever zones they happen, and raise no notes."""
     line = encode_line(record, ZoneInfo(written))

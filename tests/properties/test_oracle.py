@@ -23,6 +23,7 @@ from claude_force.database.queries import Dimension, Filter
 from claude_force.executions.intervals import Interval
 from claude_force.windows import dated_window
 from tests.conftest import EXAMPLES, Run
+from tests.profiles import scaled
 from tests.properties.oracle import Oracle
 from tests.properties.strategies import (
     AGENTS,
@@ -187,7 +188,7 @@ def test_every_report_on_the_real_files_is_true(path: Path, zone: str, database:
     naive_zone=st.sampled_from(ZONES),
     key=st.sampled_from(SORT_KEYS),
 )
-@settings(on_both_engines, max_examples=12)
+@settings(on_both_engines, max_examples=scaled(12))
 def test_every_report_on_random_histories_is_true(
     report: Report, database: Database, history: list[Line], zone: str, naive_zone: str, key: SortKey
 ) -> None:
@@ -199,7 +200,7 @@ def test_every_report_on_random_histories_is_true(
 
 
 @given(history=histories(), agents=st.sets(st.sampled_from(AGENTS), min_size=1, max_size=3))
-@settings(on_both_engines, max_examples=12)
+@settings(on_both_engines, max_examples=scaled(12))
 def test_every_report_on_some_agents_is_true(database: Database, history: list[Line], agents: set[str]) -> None:
     """A report on named agents counts their executions and no others."""
     chosen = tuple(sorted(agents & {line["agent_name"] for line in history}))
@@ -214,7 +215,7 @@ def test_every_report_on_some_agents_is_true(database: Database, history: list[L
 
 
 @given(history=histories(), sources=st.sets(st.sampled_from(SOURCES), min_size=1, max_size=2))
-@settings(on_both_engines, max_examples=12)
+@settings(on_both_engines, max_examples=scaled(12))
 def test_every_report_on_some_sources_is_true(database: Database, history: list[Line], sources: set[str]) -> None:
     """A report on named sources counts what they told and nothing else, by workflow too."""
     chosen = tuple(sorted(sources & {line.get("source", "jsonl") for line in history}))

@@ -21,6 +21,7 @@ from claude_force.exporters.queue import forget
 from claude_force.network.connection import Patience
 from tests.builders import NOON_US, an_execution
 from tests.elastic import Cut, Each, FakeElasticsearch, Fault, Status, elastic
+from tests.profiles import scaled
 from tests.properties.strategies import on_both_engines, refill
 
 
@@ -87,7 +88,7 @@ def reprice(store: Store, executions: list[ExecutionMetrics], step: Reprice, num
         store.reprice([tuple(row)])
 
 
-@settings(on_both_engines, max_examples=12)
+@settings(on_both_engines, max_examples=scaled(12))
 @given(story=stories)
 def test_elasticsearch_has_what_the_store_has(database: Database, story: list[object]) -> None:
     """Each execution once, with the cost that it has now."""

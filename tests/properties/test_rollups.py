@@ -25,11 +25,12 @@ from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_wi
 from claude_force.executions.totals import Percentiles, Totals
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
+from tests.profiles import scaled
 from tests.properties.strategies import instants, on_both_engines, records, refill, utc
 
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
-both_engines = settings(on_both_engines, max_examples=15)
+both_engines = settings(on_both_engines, max_examples=scaled(15))
 
 histories = st.lists(records(), max_size=12, unique_by=lambda record: record.uid)
 
@@ -230,7 +231,7 @@ def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database)
     length=st.integers(0, 3 * LEVELS_US[ERA]),
     levels=st.tuples(st.integers(HOUR, ERA), st.integers(HOUR, ERA)).map(sorted),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300))
 def test_a_period_is_taken_apart_without_gap_or_overlap(start: int, length: int, levels: list[int]) -> None:
     """Buckets and edges together are the period, each instant once; the edges are shorter than a finest bucket."""
     finest, coarsest = levels
@@ -272,7 +273,7 @@ def test_buckets_that_meet_are_one_period(buckets: set[int]) -> None:
 
 
 @given(st.one_of(st.integers(0, 1000), st.integers(0, DURATION_LIMIT_US)))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=scaled(500))
 def test_a_bin_is_at_most_one_percent_away(duration_us: int) -> None:
     """What stands for a bin is within 1 % of every duration in it."""
     number = bin_of(duration_us)

@@ -16,6 +16,7 @@ from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import TimeRange, WorkflowStart
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
+from tests.profiles import scaled
 from tests.properties.strategies import SOURCES, on_both_engines, refill
 
 LONG_US = 30 * 24 * HOUR_US
@@ -66,7 +67,7 @@ def told(executions: Sequence[ExecutionMetrics], length: int) -> list[Found]:
 @given(
     history=_histories, window=_windows, length=st.sampled_from((1, 5, 24)), source=st.sampled_from((*SOURCES, None))
 )
-@settings(on_both_engines, max_examples=60)
+@settings(on_both_engines, max_examples=scaled(60))
 def test_blocks_are_those_of_all_history(
     database: Database, history: list[ExecutionMetrics], window: Window, length: int, source: str | None
 ) -> None:
@@ -83,7 +84,7 @@ def test_blocks_are_those_of_all_history(
 
 
 @given(history=_histories, window=_windows)
-@settings(on_both_engines, max_examples=30)
+@settings(on_both_engines, max_examples=scaled(30))
 def test_a_workflow_begins_with_its_first_execution(
     database: Database, history: list[ExecutionMetrics], window: Window
 ) -> None:

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_force.clock import (
@@ -141,14 +141,12 @@ def test_what_is_no_instant_says_why(text: str, reason: str, zone: tzinfo) -> No
 
 
 @given(instant=any_instant, zone=any_zone, other=any_zone)
-@settings(deadline=None)
 def test_text_and_instant_are_one_to_one(instant: int, zone: ZoneInfo, other: ZoneInfo) -> None:
     """What is formatted in one zone is read back in any other, also in the hour that occurs twice."""
     assert parse_instant(format_instant(instant, zone), other) == instant
 
 
 @given(instant=any_instant, zone=any_zone)
-@settings(deadline=None)
 def test_a_moment_is_its_instant(instant: int, zone: ZoneInfo) -> None:
     """The datetime of an instant gives the instant back, in every zone and on both sides of a fold."""
     moment = to_datetime(instant, zone)
@@ -181,7 +179,6 @@ def test_an_instant_is_shown_with_its_offset(zone: tzinfo, expected: str) -> Non
 
 
 @given(zone=any_zone, start=any_instant, days=st.integers(0, 2000), places=st.lists(st.floats(0, 1), max_size=40))
-@settings(deadline=None)
 def test_offset_spans_are_what_the_zone_says(zone: ZoneInfo, start: int, days: int, places: list[float]) -> None:
     """The offset of any instant by the spans is the zone's own, for every zone that there is; each span but the last
     ends exactly where the offset changes."""
@@ -340,7 +337,6 @@ def test_the_last_hundred_years_begin_with_time() -> None:
     zone=st.sampled_from((*ZONES, "Africa/Monrovia", "Pacific/Chatham", "America/Havana")).map(ZoneInfo),
     some=st.lists(st.one_of(instants, st.integers(0, LATEST_US - 1)), max_size=5),
 )
-@settings(deadline=None)
 def test_many_instants_are_formatted_like_one(zone: ZoneInfo, some: list[int]) -> None:
     """What is remembered of an hour changes no text, also where the offset changes within the hour."""
     quickly = instant_formatter(zone)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_force.executions.jsonl.codec import ALL_COLUMNS
@@ -26,7 +26,6 @@ from claude_force.ingest.jsonl_source import EXCERPT_BYTES, JsonlSource, Rejecte
 from tests.builders import a_line
 from tests.properties.strategies import ZONES, lines
 
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GOOD = a_line(agent_name="good")
 PRICES = PriceTable("claude-sonnet-4-5")
 
@@ -96,7 +95,6 @@ def test_a_line_over_the_limit_is_skipped_to_its_end(size: int, too_long: bool, 
         assert lines_of(content, 16)[-1].offset == found.end
 
 
-@PATIENT
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"  ", b"\0", b"\xff", b"xxxxxxxx"])), st.integers(1, 9))
 def test_every_line_that_is_not_blank_is_found(parts: list[bytes], limit: int) -> None:
     """Of any bytes, with any limit, the lines are those that a split at newlines gives, at the same offsets."""
@@ -174,7 +172,6 @@ JSON_VALUES = st.recursive(
 )  # fmt: skip
 
 
-@PATIENT
 @given(
     st.dictionaries(st.sampled_from([*ALL_COLUMNS, "workflow_name", "duration_ms", "extra"]), JSON_VALUES, max_size=4)
 )
@@ -185,7 +182,6 @@ def test_any_values_make_a_record_or_a_reason(changes: dict[str, Any]) -> None:
     assert (taken[0].agent_name, taken[-1].agent_name) == ("good", "good")
 
 
-@PATIENT
 @given(st.binary().filter(lambda content: content.strip(b" \t\r\n") != b"" and b"\n" not in content))
 def test_any_bytes_make_a_record_or_a_reason(content: bytes) -> None:
     """Whatever bytes stand in a line, its neighbours are taken."""
@@ -293,7 +289,6 @@ def test_a_usual_line_is_read_quickly_and_alike(line: bytes, reprice: bool) -> N
     assert alone.rows[0][0] == quick[0]
 
 
-@PATIENT
 @given(
     line=lines(),
     changes=st.dictionaries(st.sampled_from([*ALL_COLUMNS, "workflow_name", "duration_ms"]), JSON_VALUES, max_size=2),

@@ -18,6 +18,7 @@ from claude_force.executions.pricing import OVERRIDDEN, PriceTable, Usage
 from claude_force.executions.record import COST_LIMIT_NANOUSD, SEARCHES_LIMIT, TOKENS_LIMIT, model_family
 from claude_force.settings.claude_json import PRICE_LIMIT, ModelPrice, load_settings
 from claude_force.settings.home import find_home
+from tests.profiles import scaled
 
 MODELS = (
     "claude-v1", "claude-2", "claude-2.1", "claude-3-haiku-20240307", "claude-3-5-haiku-20241022",
@@ -85,7 +86,7 @@ def list_price(model: str, usage: Usage, instant_us: int) -> int:
 
 @pytest.mark.parametrize("model", MODELS)
 @given(usage=usages(), moment=moments)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=scaled(15))
 def test_a_cost_is_the_list_price(prices: PriceTable, model: str, usage: Usage, moment: int) -> None:
     """Every Claude model, any mix of tokens, before and after a price changed: equal to the nano-dollar."""
     assert prices.cost(model, usage, moment) == list_price(model, usage, moment)
@@ -93,7 +94,7 @@ def test_a_cost_is_the_list_price(prices: PriceTable, model: str, usage: Usage, 
 
 @pytest.mark.parametrize("model", OTHERS)
 @given(usage=usages(), moment=moments)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=scaled(15))
 def test_a_model_of_another_maker_costs_its_list_price_too(
     prices: PriceTable, model: str, usage: Usage, moment: int
 ) -> None:
@@ -154,7 +155,6 @@ def test_no_tokens_cost_nothing(prices: PriceTable) -> None:
 
 
 @given(model=st.sampled_from((*MODELS, *OTHERS[:4], "unknown")), usage=usages(), moment=moments)
-@settings(deadline=None)
 def test_the_reference_cost_is_sonnets(prices: PriceTable, model: str, usage: Usage, moment: int) -> None:
     """The same tokens on the reference model; a model of its family, of any version, is its own reference."""
     expected = prices.cost(model if "sonnet" in model else REFERENCE, usage, moment)

@@ -8,13 +8,11 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_force.executions.export import csv_line
 from claude_force.text import for_csv, for_html, for_markdown, for_terminal
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 HARMLESS = ["python-expert", "é漢字", "🙂", "a b", "C:\\new", "naïve façade", "العربية", "עברית", "50 % of $5", ""]
 
@@ -58,7 +56,6 @@ def test_what_a_terminal_would_obey_is_spelled_out(text: str, shown: str) -> Non
     assert for_terminal(text) == shown
 
 
-@PATIENT
 @given(st.text())
 def test_no_text_controls_a_terminal(text: str) -> None:
     """Of any text, what is shown is one line without control or format characters, and showing it again is the same."""
@@ -96,7 +93,6 @@ def test_other_cells_stay_as_they_are(text: str) -> None:
     assert for_csv(text) == text
 
 
-@PATIENT
 @given(st.text())
 def test_a_cell_survives_a_csv_file(text: str) -> None:
     """Whatever is in a name, also a lone carriage return, its line reads back as one row with one cell for it."""
@@ -129,7 +125,6 @@ def test_markdown_is_shown_not_obeyed(text: str, shown: str) -> None:
     assert for_markdown(text) == shown
 
 
-@PATIENT
 @given(st.text())
 def test_a_markdown_cell_stays_one_cell(text: str) -> None:
     """Every vertical bar has an odd number of backslashes before it, and there is no line end."""
@@ -158,7 +153,6 @@ def test_html_is_shown_not_obeyed(text: str, shown: str) -> None:
     assert for_html(text) == shown
 
 
-@PATIENT
 @given(st.text())
 def test_a_page_shows_a_text_as_a_terminal_does(text: str) -> None:
     """Whatever it is, a browser reads back what can be seen of it, and no markup."""

@@ -1,0 +1,35 @@
+"""How much is tried: fewer examples and parameters in a quick run, all of them with `--thorough`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_ANY_MACHINE: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+"""Whether a test passes does not depend on how busy the machine is."""
+
+settings.register_profile("quick", max_examples=20, **_ANY_MACHINE)
+settings.register_profile("thorough", max_examples=100, **_ANY_MACHINE)
+
+
+def load(profile: str) -> None:
+    """Choose a profile, before the tests are imported."""
+    settings.load_profile(profile)
+
+
+def scaled(number: int) -> int:
+    """So many repetitions in a thorough run; a fifth of them in a quick one, and two at least."""
+    return max(2, number * _default().max_examples // 100)
+
+
+def _default() -> settings:
+    found = settings.default
+    assert found is not None
+    return found
+
+
+def thorough(*values: Any) -> list[Any]:
+    """Values of a parameter that only a thorough run tries: `[0, *thorough(1, 2)]`."""
+    return [pytest.param(value, marks=pytest.mark.thorough) for value in values]
