@@ -1,7 +1,7 @@
 """What a refresh of the dashboard takes: `python benchmarks/dashboard.py DATABASE`.
 
 Prints, as JSON, the executions of the store and of the last week before its last execution, and for each window the
-median and the longest milliseconds of a reading and the median of drawing it at 80 x 24.
+median and the longest milliseconds of reading a snapshot, and the median of drawing it at 80 x 24.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.reports.dashboard.frame import View, draw
-from claude_force.reports.dashboard.snapshot import SPANS, Span, read_figures
+from claude_force.reports.dashboard.snapshot import SPANS, Span, read_snapshot
 
 _TIMES = 25
 
 
 def measure(database: Database) -> dict[str, object]:
-    """The figures of one database."""
+    """The times of one database."""
     with database.read() as connection:
-        reach, stored = queries.time_range(connection), queries.stored(connection)
-    if reach is None:
+        stored_range, stored = queries.time_range(connection), queries.stored(connection)
+    if stored_range is None:
         raise SystemExit(f"{database.name} holds no executions")
-    now_us = reach.last_us + SECOND_US
-    last_week = read_figures(database, "7d", now_us).periods["7d"].totals.executions
+    now_us = stored_range.last_us + SECOND_US
+    last_week = read_snapshot(database, "7d", now_us).periods["7d"].totals.executions
     windows = {span: _window(database, span, now_us) for span in SPANS}
     return {"executions": stored, "last_week": last_week, "windows": windows}
 
 
 def _window(database: Database, span: Span, now_us: int) -> dict[str, float]:
-    figures = read_figures(database, span, now_us)
-    read_ms = _timed(lambda: read_figures(database, span, now_us))
-    draw_ms = _timed(lambda: draw(figures, View(UTC, span), 80, 24))
+    snapshot = read_snapshot(database, span, now_us)
+    read_ms = _timed(lambda: read_snapshot(database, span, now_us))
+    draw_ms = _timed(lambda: draw(snapshot, View(UTC, span), 80, 24))
     return {
         "read_median_ms": round(statistics.median(read_ms), 1),
         "read_longest_ms": round(max(read_ms), 1),

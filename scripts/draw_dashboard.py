@@ -23,7 +23,7 @@ from claude_force.database import queries
 from claude_force.database.open import open_database
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.reports.dashboard.frame import View, draw
-from claude_force.reports.dashboard.snapshot import Figures, read_figures
+from claude_force.reports.dashboard.snapshot import DashboardSnapshot, read_snapshot
 from scripts.generate import ROOT, prepare_home, run_shell
 
 PICTURE = ROOT / "docs" / "pictures" / "dashboard.svg"
@@ -32,18 +32,18 @@ _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 """Rich refers to a web font; the picture must load nothing, so it uses the fonts of the reader."""
 
 
-def sample() -> Figures:
-    """The figures of the sample history one minute after its last execution, with one alert firing."""
+def sample() -> DashboardSnapshot:
+    """A snapshot of the sample history one minute after its last execution, with one alert firing."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         prepare_home(home)
         run_shell("claude-force import examples/executions-1.3.jsonl --reprice", home)
         with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
             with database.read() as connection:
-                reach = queries.time_range(connection)
-            assert reach is not None
-            now_us = reach.last_us + 60 * SECOND_US
-            found = read_figures(database, "7d", now_us)
+                stored_range = queries.time_range(connection)
+            assert stored_range is not None
+            now_us = stored_range.last_us + 60 * SECOND_US
+            found = read_snapshot(database, "7d", now_us)
     alert = AlertRow(
         "sample", "success-rate", '{"agent": "frontend-architect"}', "warning", "firing", "BEGAN",
         now_us - 25 * 60 * SECOND_US, now_us,

@@ -106,7 +106,8 @@ def _show(workspace: Workspace, found: ArchiveReport, folder: str, *, dry_run: b
 
 def _page(found: ArchiveReport, folder: str, *, dry_run: bool) -> Page:
     from claude_force.formatting import count, size
-    from claude_force.reports.render import Column, Page, Section, Table
+    from claude_force.reports.columns import Column
+    from claude_force.reports.render import Page, Section, Table
 
     files = [month.file.name for month in found.months]
     rows = [

@@ -11,7 +11,7 @@ import click
 
 from claude_force import clock
 from claude_force.cli.options import database_option, find_workspace, timezone_option
-from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Span, read_figures
+from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Span, read_snapshot
 
 if TYPE_CHECKING:
     from claude_force.analytics.reports import SortKey
@@ -81,4 +81,4 @@ def _print_once(database: Database, view: View) -> None:
     columns, lines = shutil.get_terminal_size((80, 24))
     # A line is for the prompt that follows, as one is for the keys of a live frame.
     size = max(columns, LEAST_WIDTH), max(lines, _USUAL_HEIGHT) - 1
-    show_once(read_figures(database, view.span, clock.now_us()), view, size, sys.stdout)
+    show_once(read_snapshot(database, view.span, clock.now_us()), view, size, sys.stdout)

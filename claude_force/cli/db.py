@@ -233,7 +233,8 @@ def _reprice(workspace: Workspace, prices: PriceTable, chosen: Filter, expected:
 
 def _preview_page(found: Preview, overrides: int) -> Page:
     from claude_force.formatting import count, quantity
-    from claude_force.reports.render import Column, Page, Section, Table
+    from claude_force.reports.columns import Column
+    from claude_force.reports.render import Page, Section, Table
 
     own = f", and {quantity(overrides, 'price')} of claude.json" if overrides else ""
     page = Page(f"Repricing (genai-prices {found.price_version}{own})")

@@ -193,7 +193,8 @@ def jobs(as_json: bool, location: str | None) -> None:
     Example:
       claude-force scheduler jobs
     """
-    from claude_force.reports.render import Column, Page, Table, write_page
+    from claude_force.reports.columns import Column
+    from claude_force.reports.render import Page, Table, write_page
     from claude_force.scheduler.jobs import JOBS
     from claude_force.scheduler.runs import intervals
 

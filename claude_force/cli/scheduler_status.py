@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from claude_force import clock
 from claude_force.formatting import NONE, count, duration
-from claude_force.reports.render import Column, Page, Section, Table, whole
+from claude_force.reports.columns import Column
+from claude_force.reports.render import Page, Section, Table, wrap_lines
 from claude_force.scheduler.status import JobReport, SchedulerReport
 
 _LATE_US = 10 * clock.SECOND_US
@@ -27,7 +28,7 @@ def status_page(found: SchedulerReport) -> Page:
         page.parts.append(Section("Last done", did))
     problems = list(_problems(found))
     if problems:
-        page.parts.append(Section("To look at", [line for problem in problems for line in whole(problem)]))
+        page.parts.append(Section("To look at", [line for problem in problems for line in wrap_lines(problem)]))
     return page
 
 

@@ -1,4 +1,4 @@
-"""Frames of a dashboard: all of it at every size."""
+"""Frames of the dashboard: complete at every size."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import DURATION_LIMIT_US
 from claude_force.executions.totals import Group, Percentiles, TimeRange, Totals
+from claude_force.reports.columns import cell_width
 from claude_force.reports.dashboard.frame import LEAST_HEIGHT, LEAST_WIDTH, View, draw
-from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Course, Figures, Period, Span, window_of
-from claude_force.reports.render import cell_width
+from claude_force.reports.dashboard.snapshot import (
+    SORT_KEYS,
+    SPANS,
+    DashboardSnapshot,
+    Period,
+    Span,
+    TimeSeries,
+    window_of,
+)
 from tests.builders import NOON_US, an_execution
 
 SIZES = [(80, 24), (80, 40), (120, 40), (40, 10)]
@@ -35,8 +43,8 @@ HOSTILE = (
 )
 
 
-def sums(executions: int = 1234, **changes: int) -> Totals:
-    """Totals of executions of three seconds and of a cent."""
+def totals(executions: int = 1234, **changes: int) -> Totals:
+    """Totals of executions that took three seconds and cost a cent."""
     values = {
         "executions": executions, "successes": executions - executions // 20, "timed": executions,
         "duration_us": 3_000_000 * executions, "metered": executions, "input_tokens": 1500 * executions,
@@ -48,13 +56,13 @@ def sums(executions: int = 1234, **changes: int) -> Totals:
 _UNTIMED = Percentiles()
 
 
-def periods_of(totals: Totals, ranked: Percentiles = _UNTIMED, *, is_exact: bool = True) -> dict[Span, Period]:
-    """The same sums in every period."""
-    return {span: Period(window_of(span, NOON_US), totals, ranked, is_exact) for span in SPANS}
+def periods_of(found: Totals, ranked: Percentiles = _UNTIMED, *, is_exact: bool = True) -> dict[Span, Period]:
+    """The same totals in every period."""
+    return {span: Period(window_of(span, NOON_US), found, ranked, is_exact) for span in SPANS}
 
 
 def an_alert(**changes: Any) -> AlertRow:
-    """An alert that has fired for an hour, with the changes asked for."""
+    """An alert that has been firing for an hour, with some changes."""
     values: dict[str, Any] = {
         "fingerprint": "f", "rule": "success-rate", "labels": '{"agent": "python-expert"}', "severity": "critical",
         "state": "firing", "reason": "BEGAN", "since_us": NOON_US - HOUR_US, "evaluated_us": NOON_US - 30 * SECOND_US,
@@ -62,43 +70,43 @@ def an_alert(**changes: Any) -> AlertRow:
     return AlertRow(**values | changes)
 
 
-def figures(**changes: Any) -> Figures:
-    """A reading with something in every part, with the changes asked for."""
+def snapshot(**changes: Any) -> DashboardSnapshot:
+    """A snapshot with data in every section, with some changes."""
     names = [f"agent-{number}" for number in range(20)]
     periods = {
-        span: Period(window_of(span, NOON_US), sums(10**place * 123), Percentiles(2, 9_100_000, 4), is_exact=True)
-        for place, span in enumerate(SPANS)
+        span: Period(window_of(span, NOON_US), totals(10**index * 123), Percentiles(2, 9_100_000, 4), is_exact=True)
+        for index, span in enumerate(SPANS)
     }
     values: dict[str, Any] = {
         "at_us": NOON_US,
         "name": "/srv/metrics.db",
         "span": "24h",
-        "reach": TimeRange(NOON_US - DAY_US, NOON_US),
+        "stored_range": TimeRange(NOON_US - DAY_US, NOON_US),
         "periods": periods,
-        "agents": [Group(name, sums(100 + place)) for place, name in enumerate(names)],
-        "models": [Group("claude-3-5-haiku-20241022", sums(900)), Group("claude-opus-4-1-20250805", sums(330))],
-        "course": Course(HOUR_US, tuple(sums(hour) for hour in range(24))),
+        "agents": [Group(name, totals(100 + index)) for index, name in enumerate(names)],
+        "models": [Group("claude-3-5-haiku-20241022", totals(900)), Group("claude-opus-4-1-20250805", totals(330))],
+        "time_series": TimeSeries(HOUR_US, tuple(totals(hour) for hour in range(24))),
         "firing": [],
         "recent": [an_execution(timestamp_us=NOON_US - second * SECOND_US) for second in range(100)],
     } | changes
-    return Figures(**values)
+    return DashboardSnapshot(**values)
 
 
-def lines_of(found: Figures | None, view: View = LIVE, size: tuple[int, int] = (80, 24)) -> list[str]:
+def lines_of(found: DashboardSnapshot | None, view: View = LIVE, size: tuple[int, int] = (80, 24)) -> list[str]:
     """The lines of a frame."""
     return draw(found, view, *size).plain.split("\n")
 
 
 def assert_fits(lines: list[str], size: tuple[int, int]) -> None:
-    """As many lines as there are, none of them wider than the window, nothing in them but characters that show."""
+    """The frame fills the height, no line is wider than the window, and every character is printable."""
     assert len(lines) == size[1]
     assert [line for line in lines if cell_width(line) > size[0] or not line.isprintable()] == []
 
 
 @every_size
 def test_a_frame_fits(size: tuple[int, int]) -> None:
-    """The key figures of all three periods are whole in every one."""
-    lines = lines_of(figures(), size=size)
+    """The totals of all three periods are complete at every size."""
+    lines = lines_of(snapshot(), size=size)
     assert_fits(lines, size)
     assert [line.split()[2:4] for line in lines if line.startswith(PERIODS)] == [
         ["123", "95.1%"],
@@ -109,9 +117,9 @@ def test_a_frame_fits(size: tuple[int, int]) -> None:
     assert lines[-1].startswith("q quit   w window 24h   s sort cost")
 
 
-def test_everything_stands_in_a_usual_window() -> None:
-    """All parts, in 80 columns and 24 lines."""
-    lines = lines_of(figures(firing=[an_alert()]))
+def test_80_by_24_has_every_section() -> None:
+    """Totals, alerts, sparklines, agents, models and executions fit into 80 columns and 24 lines."""
+    lines = lines_of(snapshot(firing=[an_alert()]))
     assert lines[1].split() == ["Last", "Executions", "Success", "Average", "P95", "Cost", "Tokens"]
     assert lines[3].split()[2:] == ["1,230", "95.0%", "3.0s", "9.1s", "$12.30", "2.5M"]
     assert lines[5] == "FIRING success-rate python-expert  critical, since 11:26:40: breached for long…"
@@ -127,8 +135,8 @@ def test_everything_stands_in_a_usual_window() -> None:
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("sort_by", SORT_KEYS)
 def test_the_order_of_agents_is_in_their_title(sort_by: Any, width: int) -> None:
-    """Whole at every width, with the column that it goes by."""
-    shown = lines_of(figures(), View(UTC, sort_by=sort_by), (width, 24))
+    """The title and the sorted column are complete at every width."""
+    shown = lines_of(snapshot(), View(UTC, sort_by=sort_by), (width, 24))
     title = next(line for line in shown if line.startswith("Agents by "))
     executions = "executions" if width == 120 else "runs"
     word = executions if sort_by == "executions" else sort_by
@@ -138,26 +146,26 @@ def test_the_order_of_agents_is_in_their_title(sort_by: Any, width: int) -> None
 
 
 def test_agents_that_are_left_out_are_counted() -> None:
-    """In the line after the last one, unless all have room or there are very few lines."""
-    found = figures()
-    place = next(place for place, line in enumerate(lines_of(found)) if line.startswith("Agents"))
-    assert lines_of(found)[place + 5].startswith("and 16 more")
+    """A line after the last agent counts the others, unless all fit or there are very few lines."""
+    found = snapshot()
+    index = next(index for index, line in enumerate(lines_of(found)) if line.startswith("Agents"))
+    assert lines_of(found)[index + 5].startswith("and 16 more")
     assert "more" not in "\n".join(lines_of(replace(found, agents=found.agents[:5])))
     assert "more" not in "\n".join(lines_of(found, size=(80, 16)))
 
 
 def test_a_larger_window_shows_more() -> None:
-    """More rows in more lines; average, tokens and costs in more columns; and how failures went."""
-    usual, larger = ("\n".join(lines_of(figures(), size=size)) for size in ((80, 24), (120, 40)))
+    """More lines have more rows and a sparkline of failures; more columns have average, tokens and costs."""
+    usual, larger = ("\n".join(lines_of(snapshot(), size=size)) for size in ((80, 24), (120, 40)))
     for text in ("Failures", "agent-12", "12:26:30"):
         assert (text in usual, text in larger) == (False, True)
     assert larger.count("Average") == usual.count("Average") + 1
 
 
 @pytest.mark.parametrize("size", [(39, 24), (80, 7), (10, 3), (1, 1)])
-def test_a_window_that_is_too_small_is_told_so(size: tuple[int, int]) -> None:
-    """In as much room as there is."""
-    lines = lines_of(figures(), size=size)
+def test_a_window_that_is_too_small_asks_for_a_larger_one(size: tuple[int, int]) -> None:
+    """The message is cut to the room that there is."""
+    lines = lines_of(snapshot(), size=size)
     assert len(lines) <= size[1]
     assert all(len(line) <= size[0] for line in lines)
     assert "Make the window larger: 40 x 8".startswith(" ".join(lines)[:20])
@@ -167,24 +175,24 @@ def test_a_window_that_is_too_small_is_told_so(size: tuple[int, int]) -> None:
     st.integers(LEAST_WIDTH, 250), st.integers(LEAST_HEIGHT, 100), st.sampled_from(SPANS), st.sampled_from(SORT_KEYS)
 )
 def test_every_size_fits(width: int, height: int, span: Any, sort_by: Any) -> None:
-    """From the least to the largest, in every period and order."""
+    """Every width and height, in every span and order."""
     steps = {"1h": (60, HOUR_US // 60), "24h": (24, HOUR_US), "7d": (168, HOUR_US)}
     count, step_us = steps[span]
-    found = figures(span=span, course=Course(step_us, (sums(),) * count), firing=[an_alert()] * 5)
+    found = snapshot(span=span, time_series=TimeSeries(step_us, (totals(),) * count), firing=[an_alert()] * 5)
     assert_fits(lines_of(found, View(UTC, span, sort_by), (width, height)), (width, height))
 
 
 @every_size
 def test_large_figures_are_not_cut(size: tuple[int, int]) -> None:
-    """A billion executions, a million dollars, a year: whole, at the cost of names and of whole columns."""
-    huge = sums(999_999_999, duration_us=DURATION_LIMIT_US * 999_999_999, cost_nanousd=1_234_567_890_000_000)
+    """A billion executions, a million dollars, a year: columns are dropped and names are cut instead."""
+    huge = totals(999_999_999, duration_us=DURATION_LIMIT_US * 999_999_999, cost_nanousd=1_234_567_890_000_000)
     periods = periods_of(huge, Percentiles(1, DURATION_LIMIT_US, 1), is_exact=False)
     recent = [an_execution(duration_us=DURATION_LIMIT_US, cost_nanousd=10**15)] * 20
-    found = figures(
+    found = snapshot(
         periods=periods,
         agents=[Group("a" * 200, huge)] * 20,
         models=[Group("m" * 200, huge)],
-        course=Course(HOUR_US, (huge,) * 24),
+        time_series=TimeSeries(HOUR_US, (huge,) * 24),
         recent=recent,
     )
     lines = lines_of(found, size=size)
@@ -200,16 +208,16 @@ def test_large_figures_are_not_cut(size: tuple[int, int]) -> None:
 @every_size
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_inert(name: str, size: tuple[int, int]) -> None:
-    """As agent, model, project of an alert, error and database: they stay in their cells, and are no markup."""
+    """Agent, model, alert, error and database names stay in their cells and are not read as markup."""
     failed = replace(an_execution(success=False), agent_name="a")
     for field in ("agent_name", "model", "error_type"):
-        # What no record holds may still stand in a database.
+        # ExecutionMetrics refuses such names; a damaged database can hold them.
         object.__setattr__(failed, field, name)
-    found = figures(
+    found = snapshot(
         name=name,
-        agents=[Group(name, sums())],
-        models=[Group(name, sums(priced=1))],
-        periods=periods_of(sums(priced=1)),
+        agents=[Group(name, totals())],
+        models=[Group(name, totals(priced=1))],
+        periods=periods_of(totals(priced=1)),
         firing=[an_alert(rule=name, severity=name, reason=name)],
         recent=[failed] * 9,
     )
@@ -221,34 +229,34 @@ def test_hostile_names_are_inert(name: str, size: tuple[int, int]) -> None:
     }  # fmt: skip
 
 
-def test_what_fires_is_counted_where_it_has_no_room() -> None:
-    """The newest first; how many more there are, and how to see them."""
+def test_alerts_that_do_not_fit_are_counted() -> None:
+    """The newest alert is first; the last line counts the others and has the command that lists them."""
     firing = [an_alert(rule=f"rule-{number}", since_us=NOON_US - number * SECOND_US) for number in range(5)]
-    shown = [line for line in lines_of(figures(firing=firing)) if "rule-" in line or "more fire" in line]
+    shown = [line for line in lines_of(snapshot(firing=firing)) if "rule-" in line or "more firing" in line]
     assert shown[0].startswith("FIRING rule-0 python-expert")
-    assert shown[1:] == ["4 more fire: claude-force alerts list"]
-    assert "5 alerts fire: claude-force alerts list" in lines_of(figures(firing=firing), size=(80, 10))
-    assert "No alert fires" in lines_of(figures())
+    assert shown[1:] == ["4 more firing: claude-force alerts list"]
+    assert "5 alerts firing: claude-force alerts list" in lines_of(snapshot(firing=firing), size=(80, 10))
+    assert "No alert is firing" in lines_of(snapshot())
 
 
-def test_an_alert_that_nobody_evaluates_says_so() -> None:
-    """Where the scheduler is down, what is stored may not be true any more."""
-    shown = lines_of(figures(firing=[an_alert(evaluated_us=NOON_US - HOUR_US)]))
+def test_a_stale_alert_has_its_last_evaluation() -> None:
+    """While the scheduler is down, a stored alert may be outdated."""
+    shown = lines_of(snapshot(firing=[an_alert(evaluated_us=NOON_US - HOUR_US)]))
     assert shown[5] == "FIRING success-rate python-expert  critical, not evaluated since 11:26:40"
 
 
 def test_executions_without_a_price_are_counted() -> None:
-    """And their models named, since the costs leave them out."""
-    periods = periods_of(sums(priced=1200))
-    shown = lines_of(figures(periods=periods, models=[Group("gpt-9", sums(priced=1200))]))
-    assert "34 executions without a known price: gpt-9" in shown
+    """Their models are named, because the costs do not include them."""
+    periods = periods_of(totals(priced=1200))
+    shown = lines_of(snapshot(periods=periods, models=[Group("gpt-9", totals(priced=1200))]))
+    assert "No known price for 34 executions: gpt-9" in shown
 
 
-def test_what_is_not_known_is_a_dash() -> None:
-    """Never nothing, and never zero; over time it is blank."""
+def test_an_unknown_value_is_a_dash() -> None:
+    """An unknown value is a dash in tables and blank in a sparkline, never zero."""
     bare = Totals(executions=3, successes=3)
     periods = periods_of(bare)
-    shown = lines_of(figures(periods=periods, course=Course(HOUR_US, (Totals(),) * 23 + (bare,))))
+    shown = lines_of(snapshot(periods=periods, time_series=TimeSeries(HOUR_US, (Totals(),) * 23 + (bare,))))
     assert shown[2].split() == ["1", "hour", "3", "100.0%", "–", "–", "–", "–"]
     executions, cost, average = (
         next(line for line in shown if line.startswith(name)) for name in ("Exec", "Cost ", "Aver")
@@ -258,37 +266,39 @@ def test_what_is_not_known_is_a_dash() -> None:
     assert cost.split()[-1] == "$0.00"
 
 
-def test_two_releases_of_a_model_are_told_apart() -> None:
-    """The date is left out where there is one release alone."""
+def test_two_releases_of_a_model_have_different_labels() -> None:
+    """The release date is shown only if the store has two releases of a model."""
     names = ["claude-3-5-sonnet-20240620", "claude-3-5-sonnet-20241022", "claude-3-5-haiku-20241022"]
-    shown = "\n".join(lines_of(figures(models=[Group(name, sums()) for name in names]), size=(120, 40)))
+    shown = "\n".join(lines_of(snapshot(models=[Group(name, totals()) for name in names]), size=(120, 40)))
     assert "claude-3-5-sonnet-20240620" in shown
     assert "claude-3-5-haiku-" not in shown
 
 
-def test_a_store_without_executions_says_what_to_do() -> None:
-    """And that it goes on by itself, where it does."""
-    empty = figures(reach=None, agents=[], models=[], recent=[])
+def test_an_empty_store_shows_how_to_fill_it() -> None:
+    """A live dashboard adds that it updates by itself."""
+    empty = snapshot(stored_range=None, agents=[], models=[], recent=[])
     assert "  claude-force ingest" in lines_of(empty)
     assert_fits(lines_of(empty, size=(40, 8)), (40, 8))
-    assert "They will be shown here as they come in." in lines_of(empty)
-    assert "They will be shown here as they come in." not in lines_of(empty, ONCE)
+    assert "New executions appear here by themselves." in lines_of(empty)
+    assert "New executions appear here by themselves." not in lines_of(empty, ONCE)
 
 
-def test_a_quiet_period_says_so() -> None:
-    """Where the store has executions, and this period has none: with the dates of those that there are."""
-    found = figures(periods=periods_of(Totals()), agents=[], models=[], course=Course(HOUR_US, (Totals(),) * 24))
+def test_an_empty_span_has_the_dates_of_the_store() -> None:
+    """The store has executions, but none in the chosen span."""
+    found = snapshot(
+        periods=periods_of(Totals()), agents=[], models=[], time_series=TimeSeries(HOUR_US, (Totals(),) * 24)
+    )
     shown = lines_of(found)
-    assert "None in the last 24 hours; the store has some from 2025-10-31 to 2025-11-01" in shown
+    assert "None in the last 24 hours; stored: 2025-10-31 to 2025-11-01" in shown
     narrow = lines_of(found, size=(40, 24))
-    place = narrow.index("None in the last 24 hours; the store has")
-    assert narrow[place + 1] == "some from 2025-10-31 to 2025-11-01"
+    index = narrow.index("None in the last 24 hours; stored:")
+    assert narrow[index + 1] == "2025-10-31 to 2025-11-01"
     assert shown[2].split() == ["1", "hour", "0", "–", "–", "–", "$0.00", "0"]
 
 
-def test_a_problem_is_a_line_above_the_last_figures() -> None:
-    """It is said of when these are; without any it stands alone."""
-    shown = lines_of(figures(), View(UTC, problem="metrics.db is busy: try again"))
+def test_a_problem_is_a_line_above_the_last_snapshot() -> None:
+    """The line has the time of that snapshot. Before the first snapshot the problem is alone."""
+    shown = lines_of(snapshot(), View(UTC, problem="metrics.db is busy: try again"))
     assert shown[1] == "Not read since 12:26:40: metrics.db is busy: try again"
     assert shown[2].startswith("Last ")
     assert lines_of(None, View(UTC, problem="metrics.db is busy"))[:2] == ["claude-force", "metrics.db is busy"]
@@ -296,14 +306,14 @@ def test_a_problem_is_a_line_above_the_last_figures() -> None:
 
 
 def test_the_keys_are_explained() -> None:
-    """On a page of their own, in the smallest window too."""
+    """The list of keys fits the smallest window."""
     view = View(UTC, shows_keys=True)
-    assert any(line.startswith("q, Esc, Ctrl-C  quit") for line in lines_of(figures(), view))
-    assert_fits(lines_of(figures(), view, (40, 8)), (40, 8))
+    assert any(line.startswith("q, Esc, Ctrl-C  quit") for line in lines_of(snapshot(), view))
+    assert_fits(lines_of(snapshot(), view, (40, 8)), (40, 8))
 
 
-def test_a_frame_for_a_file_is_no_longer_than_what_it_says() -> None:
-    """Without keys, and without empty lines at its end."""
-    lines = lines_of(figures(recent=[an_execution()]), ONCE, (80, 40))
+def test_a_frame_for_a_file_has_no_footer() -> None:
+    """It has no keys and no empty lines at its end."""
+    lines = lines_of(snapshot(recent=[an_execution()]), ONCE, (80, 40))
     assert lines[-1].startswith("12:26:40")
     assert len(lines) < 40

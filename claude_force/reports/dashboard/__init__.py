@@ -1,1 +1,1 @@
-"""The dashboard: one reading of the database, drawn to fit a terminal, again and again."""
+"""The terminal dashboard: `poller` reads snapshots of the database, `frame` draws each one to fit the terminal."""

@@ -1,4 +1,4 @@
-"""The dashboard as it runs: a frame for each reading, key and change of size, until somebody ends it."""
+"""The live dashboard: draws a frame after each snapshot, key press and resize, until the user quits."""
 
 from __future__ import annotations
 
@@ -10,115 +10,111 @@ from typing import TextIO
 from rich.console import Console
 from rich.control import Control
 from rich.screen import Screen
-from rich.text import Text
 
 from claude_force import clock
 from claude_force.database.contract import Database
 from claude_force.reports.dashboard.frame import View, draw
 from claude_force.reports.dashboard.poller import Poller
-from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Figures, Span
-from claude_force.reports.dashboard.terminal import ENDING, Happened, Terminal
-from claude_force.reports.render import allow_substitutes
+from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, DashboardSnapshot, Span
+from claude_force.reports.dashboard.terminal import TERMINATION_SIGNALS, Event, Terminal
+from claude_force.reports.render import use_substitutes
 
 _ESCAPE = "\x1b"
 
 
-def show_once(figures: Figures, view: View, size: tuple[int, int], file: TextIO) -> None:
-    """One frame, no longer than what it says; where the file is no terminal, as text alone."""
-    frame = draw(figures, view, *size)
+def show_once(snapshot: DashboardSnapshot, view: View, size: tuple[int, int], file: TextIO) -> None:
+    """Write one frame, without empty lines at its end. If the file is not a terminal, write plain text."""
+    frame = draw(snapshot, view, *size)
     if file.isatty():
-        _console_of(file).print(frame, no_wrap=True, crop=False, overflow="ignore", end="\n")
+        _console(file).print(frame, no_wrap=True, crop=False, overflow="ignore", end="\n")
     else:
-        allow_substitutes(file)
+        use_substitutes(file)
         file.writelines(f"{line.rstrip()}\n" for line in frame.plain.split("\n"))
 
 
-def _console_of(file: TextIO) -> Console:
-    """Where frames are drawn; without colour where NO_COLOR is set."""
-    allow_substitutes(file)
+def _console(file: TextIO) -> Console:
+    use_substitutes(file)
     return Console(file=file, highlight=False, markup=False, emoji=False)
 
 
 def run(database: Database, view: View, refresh_s: float) -> int:
-    """Show a database until somebody ends it; the exit code. The terminal is afterwards what it was before."""
+    """Show a database until the user quits, and restore the terminal. Returns the exit code."""
     terminal = Terminal()
-    reading = Poller(database, view.span, refresh_s, clock.now_us)
-    with terminal.watched():
-        reading.start(terminal.wake)
-        dashboard = Dashboard(terminal, reading, view, _console_of(sys.stdout))
+    poller = Poller(database, view.span, refresh_s, clock.now_us)
+    with terminal.full_screen():
+        poller.start(terminal.wake)
         try:
-            code = dashboard.run()
+            code = Dashboard(terminal, poller, view, _console(sys.stdout)).run()
         finally:
-            reading.stop()
-    if reading.failure:
-        raise reading.failure
+            poller.stop()
+    if poller.failure:
+        raise poller.failure
     return code
 
 
 class Dashboard:
-    """What a person has chosen, and what follows from what happens."""
+    """The view that the user has chosen, and how it answers each event."""
 
-    def __init__(self, terminal: Terminal, reading: Poller, view: View, console: Console) -> None:
-        self._terminal, self._reading, self._console = terminal, reading, console
-        self._view = view
-        self._code: int | None = None
+    def __init__(self, terminal: Terminal, poller: Poller, view: View, console: Console) -> None:
+        self._terminal, self._poller, self._view, self._console = terminal, poller, view, console
+        self._exit_code: int | None = None
 
     def run(self) -> int:
-        """Draw and wait, until there is an exit code."""
-        while self._code is None:
+        """Draw frames and handle events. Returns the exit code."""
+        while self._exit_code is None:
             self._draw()
-            for happened in self._terminal.wait():
-                self._follow(happened)
-        return self._code
+            for event in self._terminal.wait():
+                self._handle(event)
+        return self._exit_code
 
-    def _follow(self, happened: Happened) -> None:
-        match happened.kind:
+    def _handle(self, event: Event) -> None:
+        match event.kind:
             case "key":
-                self._press(happened.key)
+                self._handle_key(event.key)
             case "signal":
-                self._obey(happened.signal)
+                self._handle_signal(event.signal)
             case "hangup":
-                self._code = 0
-            case "news" if self._reading.failure:
-                self._code = 1
+                self._exit_code = 0
+            case "wakeup" if self._poller.failure:
+                self._exit_code = 1
 
-    def _press(self, key: str) -> None:
+    def _handle_key(self, key: str) -> None:
         if key in ("q", "Q", _ESCAPE):
-            self._code = 0
+            self._exit_code = 0
         elif key in ("w", "W"):
-            self._choose(SPANS[(SPANS.index(self._view.span) + 1) % len(SPANS)])
+            self._select_span(SPANS[(SPANS.index(self._view.span) + 1) % len(SPANS)])
         elif key in ("1", "2", "3"):
-            self._choose(SPANS[int(key) - 1])
+            self._select_span(SPANS[int(key) - 1])
         elif key in ("s", "S"):
-            following = SORT_KEYS[(SORT_KEYS.index(self._view.sort_by) + 1) % len(SORT_KEYS)]
-            self._view = replace(self._view, sort_by=following)
+            sort_by = SORT_KEYS[(SORT_KEYS.index(self._view.sort_by) + 1) % len(SORT_KEYS)]
+            self._view = replace(self._view, sort_by=sort_by)
         elif key == "?":
             self._view = replace(self._view, shows_keys=not self._view.shows_keys)
 
-    def _choose(self, span: Span) -> None:
+    def _select_span(self, span: Span) -> None:
         self._view = replace(self._view, span=span)
-        self._reading.ask(span)
+        self._poller.request(span)
 
-    def _obey(self, number: int) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number == signal.SIGINT:
-            self._code = 0
-        elif number in ENDING:
-            self._code = 128 + number
+            self._exit_code = 0
+        elif number in TERMINATION_SIGNALS:
+            self._exit_code = 128 + number
         elif number == signal.SIGTSTP:
             self._terminal.suspend()
         elif number == signal.SIGWINCH:
-            # tmux tells of a new size before it has it: what is drawn at once may be drawn into the old one.
-            self._reading.ask(self._view.span)
+            # tmux sends the signal before it has the new size: draw again after the next snapshot.
+            self._poller.request(self._view.span)
         elif number == signal.SIGCONT:
-            self._terminal.take_back()
-            self._reading.ask(self._view.span)
+            self._terminal.resume()
+            self._poller.request(self._view.span)
 
     def _draw(self) -> None:
         width, height = self._terminal.size()
-        view = replace(self._view, problem=self._reading.problem)
-        frame: Text = draw(self._reading.figures, view, width, height)
+        view = replace(self._view, problem=self._poller.problem)
+        frame = draw(self._poller.snapshot, view, width, height)
         self._console.size = (width, height)
         with self._console:
-            # In one piece, so that nothing flickers.
+            # Buffered and written at once: nothing flickers.
             self._console.control(Control.home())
             self._console.print(Screen(frame), end="")

@@ -1,6 +1,6 @@
-"""Figures and a size to a picture: lines that fit, and that are never more than there is room for.
+"""Draws a snapshot as a frame of a given size. No line is too wide, and there are never too many lines.
 
-What matters most comes first: the key figures and what fires stand in the smallest frame; the rest shares what is left.
+The totals and the firing alerts are in the smallest frame, too. The other sections share the room that is left.
 """
 
 from __future__ import annotations
@@ -15,58 +15,56 @@ from rich.text import Text
 
 from claude_force import clock
 from claude_force.analytics.reports import SortKey
+from claude_force.reports.columns import cell_width, cut
 from claude_force.reports.dashboard import sections
-from claude_force.reports.dashboard.snapshot import Figures, Span
-from claude_force.reports.render import cell_width, cut
+from claude_force.reports.dashboard.snapshot import DashboardSnapshot, Span
 from claude_force.text import for_terminal
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 8
-"""In a smaller terminal nothing is said but that it is too small."""
 
-_BESIDE_WIDTH = 76
-"""From so many cells on, models stand beside agents."""
+_SIDE_BY_SIDE_WIDTH = 76
+"""From this width on, models are beside agents."""
 
-_WIDEST_GROUPS = 72
-"""Agents and models are no wider, so that a name and its figures stay together."""
+_GROUPS_WIDTH = 72
+"""Agents and models are at most this wide, so that names and numbers stay together."""
 
-_GAP = 3
-"""Between them."""
+_SIDE_GAP = 3
 
-_AIRY_HEIGHT = 30
-"""From so many lines on, parts are apart."""
+_SPACED_HEIGHT = 30
+"""From this height on, an empty line is between sections."""
 
-_MOST_ROWS = 12
-"""Of agents and models."""
-
-_NONE = 2
-"""Lines that say that there are none, in the narrowest window."""
+_MOST_GROUPS = 12
+_EMPTY_LINES = 2
+"""Lines of the sentence that there are no agents, in the narrowest frame."""
 
 _USUAL_ROOM, _USUAL_GROUPS = 17, 6
-"""Below the key figures of a window of 24 lines, and the lines of agents there; of what a larger one has they get
-half."""
+"""Lines below the totals in a frame of 24 lines, and how many of them agents get. They get half of each further one."""
 
-_COURSE, _LONG_COURSE, _LONG_COURSE_ROOM = 4, 5, 24
-"""Lines of what changes over time, with the title; the second from so many lines of room on."""
+_SPARKLINES, _MORE_SPARKLINES, _MORE_SPARKLINES_ROOM = 4, 5, 24
+"""Lines of the sparklines with their title. The second number from so many lines of room on."""
 
-_LEAST_TABLES = 8
-"""Where there would be fewer lines for agents and executions, the course gives way."""
+_LEAST_TABLE_LINES = 8
+"""With fewer lines for agents and executions, there are no sparklines."""
 
 _PROBLEM_LINES = 4
 
 _KEYS = (
     ("q, Esc, Ctrl-C", "quit"),
     ("w", "the next window: 1 hour, 24 hours, 7 days"),
-    ("1, 2, 3", "one of these windows"),
+    ("1, 2, 3", "choose one of these windows"),
     ("s", "the next order of agents"),
-    ("Ctrl-Z", "suspend; fg brings it back"),
-    ("?", "these keys, and away again"),
+    ("Ctrl-Z", "suspend; fg continues"),
+    ("?", "show or hide these keys"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How to look at figures. `problem` is what the last reading came to, where it failed; `is_live` says whether keys
-    do anything; `shows_keys` whether they are explained instead of what changes over time."""
+    """How to draw a snapshot.
+
+    `problem` is why the last read failed, or None. A view that is not `is_live` has no footer. If `shows_keys` is set,
+    a list of keys replaces everything below the header.
+    """
 
     zone: tzinfo
     span: Span = "24h"
@@ -76,42 +74,42 @@ class View:
     shows_keys: bool = False
 
 
-def draw(figures: Figures | None, view: View, width: int, height: int) -> Text:
-    """A frame of a size; what is not live is no longer than what it says. Without figures there is only the problem
-    to be told, or that they are being read."""
+def draw(snapshot: DashboardSnapshot | None, view: View, width: int, height: int) -> Text:
+    """A frame. A live one has exactly `height` lines, another at most that many.
+
+    Without a snapshot it has the problem only, or a sentence that the first read is running.
+    """
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return _too_small(width, height)
     foot = [_footer(view, width)] if view.is_live else []
-    lines = _lines(figures, view, width, height - len(foot))[: height - len(foot)]
+    lines = _lines(snapshot, view, width, height - len(foot))[: height - len(foot)]
     if view.is_live:
         lines += [Text()] * (height - len(foot) - len(lines))
     return Text("\n", no_wrap=True, end="").join([*lines, *foot])
 
 
 def _too_small(width: int, height: int) -> Text:
-    said = f"Make the window larger: {LEAST_WIDTH} x {LEAST_HEIGHT} at least, it is {width} x {height}"
-    return Text("\n".join(wrap(said, max(width, 1))[: max(height, 1)]), no_wrap=True, end="")
+    text = f"Make the window larger: {LEAST_WIDTH} x {LEAST_HEIGHT} at least, it is {width} x {height}"
+    return Text("\n".join(wrap(text, max(width, 1))[: max(height, 1)]), no_wrap=True, end="")
 
 
-def _lines(figures: Figures | None, view: View, width: int, height: int) -> list[Text]:
-    problem = _problem_lines(figures, view, width)
-    if figures is None:
+def _lines(snapshot: DashboardSnapshot | None, view: View, width: int, height: int) -> list[Text]:
+    problem = _problem_lines(snapshot, view, width)
+    if snapshot is None:
         return [Text("claude-force", "bold"), *(problem or [Text("Reading ...", "dim")])]
-    head = [sections.header(figures, view.zone, width), *problem]
+    head = [sections.header(snapshot, view.zone, width), *problem]
     if view.shows_keys:
         return [*head, Text(), *_key_lines(width)]
-    if figures.reach is None:
+    if snapshot.stored_range is None:
         return [*head, Text(), *_empty_lines(view, width)]
-    alerts = sections.alert_lines(figures, view.zone, width, max(height // 10, 1))
-    figured = sections.key_figures(figures, width)
-    parts = [head, figured, [*sections.unpriced_lines(figures, width), *alerts]]
-    room = height - sum(map(len, parts))
-    gap = 1 if height >= _AIRY_HEIGHT else 0
-    parts += _body(figures, view, width, room - 5 * gap)
-    return _stacked(parts, gap)
+    alerts = sections.alert_lines(snapshot, view.zone, width, max(height // 10, 1))
+    parts = [head, sections.period_lines(snapshot, width), [*sections.unpriced_lines(snapshot, width), *alerts]]
+    gap = 1 if height >= _SPACED_HEIGHT else 0
+    parts += _body(snapshot, view, width, height - sum(map(len, parts)) - 5 * gap)
+    return _stack(parts, gap)
 
 
-def _stacked(parts: Sequence[Sequence[Text]], gap: int) -> list[Text]:
+def _stack(parts: Sequence[Sequence[Text]], gap: int) -> list[Text]:
     lines = list(parts[0])
     for part in parts[1:]:
         lines += [Text()] * gap
@@ -119,57 +117,62 @@ def _stacked(parts: Sequence[Sequence[Text]], gap: int) -> list[Text]:
     return lines
 
 
-def _body(figures: Figures, view: View, width: int, room: int) -> list[list[Text]]:
-    """What shares the room below the key figures: the course, agents and models, the last executions."""
-    course = _LONG_COURSE if room >= _LONG_COURSE_ROOM else _COURSE
-    groups = _USUAL_GROUPS + max(room - _USUAL_ROOM, 0) // 2
-    if room < course + _LEAST_TABLES:
-        course, groups = 0, room // 2
-    rows = min(max(len(figures.agents), len(figures.models)), _MOST_ROWS) or _NONE
-    groups = min(groups, 1 + rows) if groups > 1 else 0
-    recent = room - course - groups
+def _body(snapshot: DashboardSnapshot, view: View, width: int, room: int) -> list[list[Text]]:
+    """The sections below the alerts: sparklines, agents and models, the last executions."""
+    sparklines, groups, recent = _share_room(snapshot, room)
     parts = []
-    if course:
-        parts.append(sections.course_lines(figures, width, course - 1))
+    if sparklines:
+        parts.append(sections.sparkline_lines(snapshot, width, sparklines - 1))
     if groups:
-        parts.append(_group_lines(figures, view, width, groups))
+        parts.append(_group_lines(snapshot, view, width, groups))
     if recent > 1:
-        parts.append(sections.recent_lines(figures, view.zone, width, recent))
+        parts.append(sections.recent_lines(snapshot, view.zone, width, recent))
     return parts
 
 
-def _group_lines(figures: Figures, view: View, width: int, most: int) -> list[Text]:
-    if width < _BESIDE_WIDTH or not figures.agents:
-        return sections.agent_lines(figures, view.sort_by, view.zone, width, most)
-    right_width = min(width * 44 // 100, _WIDEST_GROUPS)
-    left_width = min(width - right_width - _GAP, _WIDEST_GROUPS)
-    left = sections.agent_lines(figures, view.sort_by, view.zone, left_width, most)
-    right = sections.model_lines(figures, right_width, most)
-    return [_beside(*pair, left_width) for pair in zip_longest(left, right, fillvalue=Text())]
+def _share_room(snapshot: DashboardSnapshot, room: int) -> tuple[int, int, int]:
+    """The lines, titles included, of the sparklines, of agents and models, and of the last executions."""
+    sparklines = _MORE_SPARKLINES if room >= _MORE_SPARKLINES_ROOM else _SPARKLINES
+    groups = _USUAL_GROUPS + max(room - _USUAL_ROOM, 0) // 2
+    if room < sparklines + _LEAST_TABLE_LINES:
+        sparklines, groups = 0, room // 2
+    rows = min(max(len(snapshot.agents), len(snapshot.models)), _MOST_GROUPS) or _EMPTY_LINES
+    groups = min(groups, 1 + rows) if groups > 1 else 0
+    return sparklines, groups, room - sparklines - groups
 
 
-def _beside(left: Text, right: Text, left_width: int) -> Text:
-    return Text.assemble(left, " " * (left_width - cell_width(left.plain) + _GAP), right)
+def _group_lines(snapshot: DashboardSnapshot, view: View, width: int, limit: int) -> list[Text]:
+    if width < _SIDE_BY_SIDE_WIDTH or not snapshot.agents:
+        return sections.agent_lines(snapshot, view.sort_by, view.zone, width, limit)
+    right_width = min(width * 44 // 100, _GROUPS_WIDTH)
+    left_width = min(width - right_width - _SIDE_GAP, _GROUPS_WIDTH)
+    left = sections.agent_lines(snapshot, view.sort_by, view.zone, left_width, limit)
+    right = sections.model_lines(snapshot, right_width, limit)
+    return [_join(*pair, left_width) for pair in zip_longest(left, right, fillvalue=Text())]
 
 
-def _problem_lines(figures: Figures | None, view: View, width: int) -> list[Text]:
+def _join(left: Text, right: Text, left_width: int) -> Text:
+    return Text.assemble(left, " " * (left_width - cell_width(left.plain) + _SIDE_GAP), right)
+
+
+def _problem_lines(snapshot: DashboardSnapshot | None, view: View, width: int) -> list[Text]:
     if view.problem is None:
         return []
-    since = f"Not read since {clock.to_datetime(figures.at_us, view.zone):%H:%M:%S}: " if figures else ""
+    since = f"Not read since {clock.to_datetime(snapshot.at_us, view.zone):%H:%M:%S}: " if snapshot else ""
     lines = wrap(since + for_terminal(view.problem), width)
     return [Text(cut(line, width), "bold yellow") for line in lines[:_PROBLEM_LINES]]
 
 
 def _empty_lines(view: View, width: int) -> list[Text]:
-    said = [
+    lines = [
         "No executions yet. Read the transcripts of Claude Code:",
         "  claude-force ingest",
         "or import a history:",
         "  claude-force import FILE",
-        "or record some with PerformanceTracker.",
-        *(["", "They will be shown here as they come in."] if view.is_live else []),
+        "or record executions with PerformanceTracker.",
+        *(["", "New executions appear here by themselves."] if view.is_live else []),
     ]
-    return [Text(cut(line, width)) for line in said]
+    return [Text(cut(line, width)) for line in lines]
 
 
 def _key_lines(width: int) -> list[Text]:
@@ -177,7 +180,7 @@ def _key_lines(width: int) -> list[Text]:
 
 
 def _footer(view: View, width: int) -> Text:
-    """The keys and what they stand at; as many as there is room for."""
+    """The keys and the current settings, as many as fit."""
     line = Text()
     for key, what in (("q", "quit"), ("w", f"window {view.span}"), ("s", f"sort {view.sort_by}"), ("?", "keys")):
         gap = 3 * bool(line)

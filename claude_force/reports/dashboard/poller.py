@@ -1,4 +1,4 @@
-"""A thread that reads the figures, so that keys are answered while a database does not answer."""
+"""Reads the database in a thread, so that the dashboard answers keys while the database is busy."""
 
 from __future__ import annotations
 
@@ -7,56 +7,59 @@ from collections.abc import Callable
 
 from claude_force.database.contract import Database
 from claude_force.errors import ClaudeForceError, DatabaseMissing
-from claude_force.reports.dashboard.snapshot import Figures, Span, read_figures
+from claude_force.reports.dashboard.snapshot import DashboardSnapshot, Span, read_snapshot
 
 
 class Poller:
-    """Reads a database every so often, and at once when asked to; `tell` is called after each time.
+    """Reads a snapshot every `refresh_s` seconds, and at once on `request`. Calls `notify` after each attempt.
 
-    `figures` are the last that could be read, `problem` why the last attempt failed (None: it did not), and `failure`
-    an error that nobody foresaw, with which the thread has ended."""
+    - `snapshot`: the last one that could be read, or None.
+    - `problem`: why the last attempt failed, or None if it succeeded.
+    - `failure`: an unexpected error. It has ended the thread; the main thread raises it.
+    """
 
     def __init__(self, database: Database, span: Span, refresh_s: float, clock: Callable[[], int]) -> None:
-        self.figures: Figures | None = None
+        self.snapshot: DashboardSnapshot | None = None
         self.problem: str | None = None
         self.failure: Exception | None = None
         self._database, self._span, self._refresh_s, self._clock = database, span, refresh_s, clock
-        self._asked = threading.Event()
-        self._is_over = False
+        self._wakeup = threading.Event()
+        self._is_stopped = False
 
-    def start(self, tell: Callable[[], None]) -> None:
-        """Begin. The thread does not keep the program from ending: a server may be silent for long."""
-        threading.Thread(target=self._run, args=(tell,), daemon=True).start()
+    def start(self, notify: Callable[[], None]) -> None:
+        """Start the thread. A server that does not answer cannot keep the program from ending."""
+        threading.Thread(target=self._run, args=(notify,), daemon=True).start()
 
-    def ask(self, span: Span) -> None:
-        """Read now, and from now on what is of this span."""
+    def request(self, span: Span) -> None:
+        """Read a snapshot now, and use this span from now on."""
         self._span = span
-        self._asked.set()
+        self._wakeup.set()
 
     def stop(self) -> None:
-        """Read no more."""
-        self._is_over = True
-        self._asked.set()
+        """End the thread after its current read."""
+        self._is_stopped = True
+        self._wakeup.set()
 
-    def _run(self, tell: Callable[[], None]) -> None:
+    def _run(self, notify: Callable[[], None]) -> None:
         try:
-            while not self._is_over:
+            while not self._is_stopped:
                 self._read()
-                tell()
-                self._asked.wait(self._refresh_s)
-                self._asked.clear()
-        except Exception as error:  # told by the thread that has the terminal
+                notify()
+                self._wakeup.wait(self._refresh_s)
+                self._wakeup.clear()
+        except Exception as error:  # the main thread raises it
             self.failure = error
-            tell()
+            notify()
         finally:
             self._database.close()
 
     def _read(self) -> None:
         try:
-            found = read_figures(self._database, self._span, self._clock())
-            if not found.reach and self.figures and self.figures.reach and not self._database.exists():
-                # What is not there reads as empty, which it was not.
-                raise DatabaseMissing(f"no database at {self._database.name} any more; bring it back, and this goes on")
-            self.figures, self.problem = found, None
+            found = read_snapshot(self._database, self._span, self._clock())
+            had_executions = self.snapshot is not None and self.snapshot.stored_range is not None
+            if had_executions and not found.stored_range and not self._database.exists():
+                # A missing database reads as empty.
+                raise DatabaseMissing(f"the database {self._database.name} is gone; the dashboard waits for its return")
+            self.snapshot, self.problem = found, None
         except ClaudeForceError as error:
             self.problem = str(error)

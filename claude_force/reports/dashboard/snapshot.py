@@ -1,6 +1,7 @@
-"""What a dashboard shows, read from the database in one snapshot: roll-ups, a few rows, and what is stored of alerts.
+"""What the dashboard shows, read from the database in one transaction.
 
-Nothing here knows how it looks or what time it is. The figures of a period are those of `analytics summary`.
+The totals of a period are those of `analytics summary`. Alerts are read as the scheduler stored them; no rule is
+evaluated here.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ SPANS: tuple[Span, ...] = get_args(Span)
 SORT_KEYS: tuple[SortKey, ...] = ("cost", "executions", "time", "success", "tokens")
 """The orders of agents."""
 
-MOST_RECENT = 100
-"""So many of the last executions are read: more than a terminal has lines for."""
+RECENT_LIMIT = 100
+"""How many of the newest executions are read: more than a terminal has lines for."""
 
-_SLOTS: dict[Span, tuple[int, int]] = {"1h": (60, HOUR_US // 60), "24h": (24, HOUR_US), "7d": (7 * 24, HOUR_US)}
+_BUCKETS: dict[Span, tuple[int, int]] = {"1h": (60, HOUR_US // 60), "24h": (24, HOUR_US), "7d": (7 * 24, HOUR_US)}
+"""The number of buckets of each span, and their length."""
 
 
 class Period(NamedTuple):
-    """The key figures of a period. A percentile that is not exact is at most 1 % away."""
+    """The totals of a period. Percentiles that are not exact have an error of at most 1 %."""
 
     window: Window
     totals: Totals
@@ -42,37 +44,40 @@ class Period(NamedTuple):
     is_exact: bool
 
 
-class Course(NamedTuple):
-    """Sums over time: one for each stretch of `step_us`, oldest first. The last one is not over yet."""
+class TimeSeries(NamedTuple):
+    """Totals over time: one bucket for each `step_us`, oldest first. The last bucket is not over yet."""
 
     step_us: int
-    slots: tuple[Totals, ...]
+    buckets: tuple[Totals, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One reading. `periods` are the last hour, 24 hours and 7 days; agents, models and the course are those of `span`.
-    `reach` is from the first to the last execution of the store, None where it is empty."""
+class DashboardSnapshot:
+    """The database at one instant.
+
+    `periods` has the last hour, 24 hours and 7 days. `agents`, `models` and `time_series` cover `span`.
+    `stored_range` is from the first to the last execution of the store, or None if it is empty.
+    """
 
     at_us: int
     name: str
     span: Span
-    reach: TimeRange | None
+    stored_range: TimeRange | None
     periods: dict[Span, Period]
     agents: list[Group]
     models: list[Group]
-    course: Course
+    time_series: TimeSeries
     firing: list[AlertRow]
     recent: list[ExecutionMetrics]
 
     @property
     def unpriced_models(self) -> list[str]:
-        """The models of `span` that have executions without a known cost."""
+        """The models of `span` that have executions with no known price."""
         return unpriced_models(self.models)
 
 
 def window_of(span: Span, now_us: int) -> Window:
-    """The period that a span is now."""
+    """The period of a span that ends now."""
     lengths: dict[Span, Window] = {
         "1h": windows.last_window(now_us, hours=1),
         "24h": windows.last_window(now_us, hours=24),
@@ -81,21 +86,21 @@ def window_of(span: Span, now_us: int) -> Window:
     return lengths[span]
 
 
-def read_figures(database: Database, span: Span, now_us: int) -> Figures:
-    """One reading of a database; one that is not there reads as empty. Raises DatabaseError."""
+def read_snapshot(database: Database, span: Span, now_us: int) -> DashboardSnapshot:
+    """Read a snapshot. A database that does not exist reads as empty. Raises DatabaseError."""
     with database.read() as connection:
         chosen = Filter(window_of(span, now_us))
-        return Figures(
+        return DashboardSnapshot(
             at_us=now_us,
             name=database.name,
             span=span,
-            reach=queries.time_range(connection),
+            stored_range=queries.time_range(connection),
             periods={each: _period(connection, window_of(each, now_us)) for each in SPANS},
             agents=_groups(connection, chosen, "agent_name"),
             models=_groups(connection, chosen, "model"),
-            course=_course(connection, span, now_us),
+            time_series=_time_series(connection, span, now_us),
             firing=[alert for alert in alerts(connection) if alert.state == State.FIRING],
-            recent=queries.newest(connection, database, MOST_RECENT),
+            recent=queries.newest(connection, database, RECENT_LIMIT),
         )
 
 
@@ -109,10 +114,12 @@ def _groups(connection: Connection, chosen: Filter, dimension: Literal["agent_na
     return [Group(name, totals) for (name,), totals in queries.totals_by(connection, chosen, dimension).items()]
 
 
-def _course(connection: Connection, span: Span, now_us: int) -> Course:
-    """Whole stretches of the clock, so that a figure does not change as time passes; the first ones begin within the
-    period, or a part of a stretch would look like a quiet one."""
-    count, step_us = _SLOTS[span]
+def _time_series(connection: Connection, span: Span, now_us: int) -> TimeSeries:
+    """Buckets start at whole minutes or hours, so that the past does not change between two snapshots.
+
+    The first bucket starts inside the span: a part of a bucket would look like a quiet one.
+    """
+    count, step_us = _BUCKETS[span]
     first = now_us // step_us - count + 1
     found = queries.time_buckets(connection, Filter(Window(max(first * step_us, 0), now_us)), step_us)
-    return Course(step_us, tuple(found.get(first + place, Totals()) for place in range(count)))
+    return TimeSeries(step_us, tuple(found.get(first + index, Totals()) for index in range(count)))

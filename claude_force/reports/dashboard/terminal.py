@@ -1,7 +1,7 @@
-"""The terminal: its keys one by one, its second screen, and everything as it was before when it is left.
+"""The terminal of the dashboard: reads single keys, uses the alternate screen, and restores everything at the end.
 
-Signals, keys and news from other threads come to one place: whoever waits for them is woken by a byte in a pipe. What a
-signal asks for is done there, in the ordinary course of things, not in a handler.
+Keys, signals and wake-ups from other threads all become events of `wait`. A signal only writes its number into a pipe
+(`signal.set_wakeup_fd`), so that no work is done in a signal handler.
 """
 
 from __future__ import annotations
@@ -18,127 +18,125 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, NamedTuple
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_WATCHED = (*ENDING, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
+TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (*TERMINATION_SIGNALS, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 
-_NEWS = 0
-"""The byte of another thread; the others are numbers of signals."""
+_WAKEUP = 0
+"""The byte that another thread writes. Other bytes are signal numbers."""
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-"""The second screen, without a cursor and without wrapping; and back. As xterm's control sequences have it."""
+"""Switch to the alternate screen without a cursor and without wrapping, and back (xterm control sequences)."""
 
-_SEQUENCE = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.|[^\x1b])", re.DOTALL)
-"""What a key with a name sends, or one together with Alt."""
+_ESCAPE_SEQUENCE = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.|[^\x1b])", re.DOTALL)
+"""What arrow keys, function keys and Alt combinations send."""
 
-_SEQUENCE_WAIT_S = 0.05
-"""The rest of such a key comes within so long; Esc comes alone."""
+_ESCAPE_WAIT_S = 0.05
+"""The rest of an escape sequence arrives within this time. The Esc key sends one byte only."""
 
 
-class Happened(NamedTuple):
-    """What woke a wait: a key by its character, a signal by its number, news of another thread; or a keyboard that is
-    there no more."""
+class Event(NamedTuple):
+    """What ended a wait: a key, a signal, a wake-up from another thread, or the loss of the keyboard (hangup)."""
 
-    kind: Literal["key", "signal", "news", "hangup"]
+    kind: Literal["key", "signal", "wakeup", "hangup"]
     key: str = ""
     signal: int = 0
 
 
 class Terminal:
-    """A terminal that is watched. Without a keyboard there are no keys, and everything else."""
+    """The terminal of the process. Works without a keyboard, too; there are no key events then."""
 
     def __init__(self) -> None:
-        self._keyboard = _keyboard()
-        self._before: list[Any] = []
-        # Never closed: another thread may still write when we are done, and must not hit what is opened then.
+        self._keyboard = _open_keyboard()
+        self._saved_attributes: list[Any] = []
+        # Never closed: a thread that still writes must not hit a file that reuses the number.
         self._reader, self._writer = os.pipe()
         for end in (self._reader, self._writer):
             os.set_blocking(end, False)
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Within the block signals wake a wait, and the terminal shows its second screen. Afterwards, however it ends,
-        all is as it was."""
+    def full_screen(self) -> Iterator[None]:
+        """Show the alternate screen and turn signals into events. Restores both, however the block ends."""
         wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, _ignore) for number in _WATCHED}
+        handlers = {number: signal.signal(number, _ignore) for number in _SIGNALS}
         try:
             self._enter()
             yield
         finally:
             with suppress(OSError, termios.error):
-                # A terminal that hung up takes nothing back.
+                # A terminal that hung up cannot be restored.
                 self._leave()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(wakeup)
 
     def wake(self) -> None:
-        """Tell who waits that there is news. For another thread."""
+        """End the current wait. Other threads call this."""
         with suppress(BlockingIOError):
-            os.write(self._writer, bytes([_NEWS]))
+            os.write(self._writer, bytes([_WAKEUP]))
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines, as they are now."""
+        """The current columns and lines; 80 x 24 if they are unknown."""
         try:
             columns, lines = os.get_terminal_size(sys.stdout.fileno())
         except OSError:
             return 80, 24
         return columns or 80, lines or 24
 
-    def wait(self) -> list[Happened]:
-        """What happens next."""
-        watched = [self._reader, *([] if self._keyboard is None else [self._keyboard])]
-        ready, _, _ = select.select(watched, [], [])
-        found: list[Happened] = []
+    def wait(self) -> list[Event]:
+        """Block until something happens, and return it."""
+        sources = [self._reader, *([] if self._keyboard is None else [self._keyboard])]
+        ready, _, _ = select.select(sources, [], [])
+        found: list[Event] = []
         if self._reader in ready:
             found += [
-                Happened("news") if number == _NEWS else Happened("signal", signal=number)
+                Event("wakeup") if number == _WAKEUP else Event("signal", signal=number)
                 for number in dict.fromkeys(os.read(self._reader, 4096))
             ]
         if self._keyboard in ready:
-            found += self._keys()
+            found += self._read_keys()
         return found
 
     def suspend(self) -> None:
-        """Stop, as Ctrl-Z does, with the terminal as it was; go on where somebody brings us back."""
+        """Restore the terminal and stop the process, as Ctrl-Z does. Returns when the user continues it."""
         self._leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, _ignore)
         self._enter()
 
-    def take_back(self) -> None:
-        """Have the keys one by one again, after others had the terminal while we could not know it (SIGSTOP)."""
+    def resume(self) -> None:
+        """Read single keys again, after SIGSTOP gave the terminal to another program."""
         if self._keyboard is not None:
-            _uninterrupted(tty.setcbreak, self._keyboard)
+            _retry(tty.setcbreak, self._keyboard)
 
-    def _keys(self) -> list[Happened]:
+    def _read_keys(self) -> list[Event]:
         assert self._keyboard is not None
         try:
             typed = os.read(self._keyboard, 1024)
-            if typed.endswith(b"\x1b") and select.select([self._keyboard], [], [], _SEQUENCE_WAIT_S)[0]:
+            if typed.endswith(b"\x1b") and select.select([self._keyboard], [], [], _ESCAPE_WAIT_S)[0]:
                 typed += os.read(self._keyboard, 1024)
         except OSError:
             typed = b""
         if not typed:
-            return [Happened("hangup")]
-        return [Happened("key", key=key) for key in _SEQUENCE.sub(b"", typed).decode("utf-8", "replace")]
+            return [Event("hangup")]
+        return [Event("key", key=key) for key in _ESCAPE_SEQUENCE.sub(b"", typed).decode("utf-8", "replace")]
 
     def _enter(self) -> None:
         if self._keyboard is not None:
-            self._before = termios.tcgetattr(self._keyboard)
-            _uninterrupted(tty.setcbreak, self._keyboard)
-        _say(_ENTER)
+            self._saved_attributes = termios.tcgetattr(self._keyboard)
+            _retry(tty.setcbreak, self._keyboard)
+        _write(_ENTER)
 
     def _leave(self) -> None:
         try:
-            _say(_LEAVE)
+            _write(_LEAVE)
         finally:
-            if self._keyboard is not None and self._before:
-                _uninterrupted(termios.tcsetattr, self._keyboard, termios.TCSADRAIN, self._before)
+            if self._keyboard is not None and self._saved_attributes:
+                _retry(termios.tcsetattr, self._keyboard, termios.TCSADRAIN, self._saved_attributes)
 
 
-def _keyboard() -> int | None:
+def _open_keyboard() -> int | None:
     if sys.stdin is not None and sys.stdin.isatty():
         return sys.stdin.fileno()
     try:
@@ -147,9 +145,11 @@ def _keyboard() -> int | None:
         return None
 
 
-def _uninterrupted(change: Callable[..., object], *arguments: Any) -> None:
-    """Change the terminal. Who does so in the background is stopped, and finds the call interrupted when brought back;
-    unlike other calls (PEP 475) Python does not repeat these."""
+def _retry(change: Callable[..., object], *arguments: Any) -> None:
+    """Change the terminal, and repeat the call if a signal interrupts it.
+
+    A background process is stopped by such a call, and sees EINTR when it continues. PEP 475 does not cover termios.
+    """
     while True:
         try:
             change(*arguments)
@@ -160,10 +160,10 @@ def _uninterrupted(change: Callable[..., object], *arguments: Any) -> None:
             return
 
 
-def _say(text: str) -> None:
+def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def _ignore(*_: object) -> None:
-    """A signal that has a handler writes its number into the pipe; that is all we want."""
+    """A handler that does nothing: only signals that have a handler write to the wake-up pipe."""

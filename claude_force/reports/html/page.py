@@ -20,10 +20,10 @@ from claude_force.analytics.fields import TITLES, latencies, savings
 from claude_force.clock import to_datetime
 from claude_force.executions.record import model_family
 from claude_force.formatting import compact, count, duration, money, percent, unit_cost
+from claude_force.reports.columns import Column
 from claude_force.reports.html.charts import Chart, charts, labels, per
 from claude_force.reports.html.content import Content, Timeline
 from claude_force.reports.html.tables import Part, alerts_part, parts
-from claude_force.reports.render import Column
 from claude_force.text import for_html
 from claude_force.windows import heading_of
 

@@ -15,8 +15,9 @@ from claude_force.analytics.reports import Breakdown, Errors
 from claude_force.executions.record import UNKNOWN
 from claude_force.executions.totals import Group, Totals
 from claude_force.formatting import NONE, compact, count, duration, money, percent, quantity
+from claude_force.reports.columns import Column
 from claude_force.reports.html.content import MOST_EVENTS, Alerts, Content, summed
-from claude_force.reports.render import Column, Table
+from claude_force.reports.render import Table
 
 MOST_ROWS = 20
 """Rows of a table of names; the others are one."""

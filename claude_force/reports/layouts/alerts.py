@@ -16,7 +16,8 @@ from claude_force.alerts.rules import Rule
 from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery, EventRow, Silence
 from claude_force.executions.record import UNKNOWN
 from claude_force.formatting import NONE, quantity
-from claude_force.reports.render import Column, Page, Section, Table, whole
+from claude_force.reports.columns import Column
+from claude_force.reports.render import Page, Section, Table, wrap_lines
 
 _FATES = {
     WAITING: "waits to be delivered",
@@ -116,7 +117,7 @@ def list_page(found: Evaluation, setup: AlertSetup) -> Page:
         for alert in ordered
     ]
     told = f"Told by: {', '.join(setup.channels)}" if setup.channels else _NO_CHANNEL
-    return Page("Alerts", [Table(columns, rows), Section(None, whole(told))])
+    return Page("Alerts", [Table(columns, rows), Section(None, wrap_lines(told))])
 
 
 _NO_CHANNEL = "Nobody is told: there is no channel (performance.channels; docs/how-to/alert-channels.md)"
@@ -135,7 +136,7 @@ def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: i
         lines = [
             line
             for item in failed
-            for line in whole(
+            for line in wrap_lines(
                 f"{_time(item.finished_us)} {item.channel}, {rule_in(item.notice)}: {item.problem or UNKNOWN}"
             )
         ]
@@ -153,7 +154,7 @@ def explain_page(
         page.parts.append(Section(None, [f"Silenced until {_time(silenced.until_us)}{why}"]))
     page.parts.extend(_explained(alert) for alert in found)
     if said:
-        page.parts.append(Section("Told", [line for delivery in said for line in whole(_said(delivery))]))
+        page.parts.append(Section("Told", [line for delivery in said for line in wrap_lines(_said(delivery))]))
     return page
 
 

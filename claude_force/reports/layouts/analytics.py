@@ -13,9 +13,10 @@ from claude_force.executions.intervals import Interval
 from claude_force.executions.record import NANOUSD, UNKNOWN, model_family
 from claude_force.executions.totals import Bucket, Group, Totals
 from claude_force.formatting import NONE, compact, count, duration, milliseconds, money, percent, quantity, unit_cost
+from claude_force.reports.columns import Column, cell_width, cut
 from claude_force.reports.layouts.base import Layout
 from claude_force.reports.layouts.notes import notes
-from claude_force.reports.render import Column, Page, Section, Table, bar, cell_width, cut
+from claude_force.reports.render import Page, Section, Table, bar
 from claude_force.text import for_terminal
 from claude_force.windows import heading_of
 

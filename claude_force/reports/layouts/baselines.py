@@ -13,7 +13,8 @@ from claude_force.analytics.baselines.snapshots import subject
 from claude_force.database.queries.baselines import narrower
 from claude_force.database.rows.baselines import Baseline, BaselineHead
 from claude_force.formatting import count, milliseconds, money, percent, quantity, unit_cost
-from claude_force.reports.render import Column, Page, Section, Table, write_markdown, write_page
+from claude_force.reports.columns import Column
+from claude_force.reports.render import Page, Section, Table, write_markdown, write_page
 from claude_force.text import for_terminal, for_workflow_command, for_workflow_property
 from claude_force.windows import heading_of
 

@@ -11,9 +11,10 @@ from claude_force.clock import HOUR_US, MINUTE_US
 from claude_force.executions.record import CLAUDE_CODE, dollars, model_family
 from claude_force.executions.session_blocks import Block
 from claude_force.formatting import compact, count, hours_minutes, money, quantity
+from claude_force.reports.columns import Column
 from claude_force.reports.layouts.base import INGEST, Layout, Request, explain_empty
 from claude_force.reports.layouts.notes import notes
-from claude_force.reports.render import Column, Page, Section, Table
+from claude_force.reports.render import Page, Section, Table
 from claude_force.windows import heading_of
 
 _COLUMNS = (

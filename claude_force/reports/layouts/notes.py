@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from claude_force.executions.totals import Totals
 from claude_force.formatting import count, quantity
-from claude_force.reports.render import Section, cell_width
+from claude_force.reports.columns import cell_width
+from claude_force.reports.render import Section
 from claude_force.text import for_terminal
 
 _WIDTH = 78

@@ -1,4 +1,4 @@
-"""The figures of a dashboard, on both engines: those of the reports, and the rest of what it shows."""
+"""A snapshot for the dashboard, on both engines: its totals are those of the reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from claude_force.database.writes import alerts as alert_writes
 from claude_force.errors import SchemaOutdated
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import Totals
-from claude_force.reports.dashboard.snapshot import MOST_RECENT, SPANS, Span, read_figures, window_of
+from claude_force.reports.dashboard.snapshot import RECENT_LIMIT, SPANS, Span, read_snapshot, window_of
 from claude_force.windows import Window, last_window
 from tests.builders import NOON_US, an_execution
 
@@ -33,8 +33,8 @@ every_span = pytest.mark.parametrize("span", SPANS)
 
 @pytest.fixture
 def history(store: Store) -> list[ExecutionMetrics]:
-    """Nine days, dense at the end; at, just within and just outside of the edges of every period; one still to come.
-    Some failed, some were not timed or priced."""
+    """Executions of nine days: many in the last ten minutes, some at and beside the start of each period, one in the
+    future. Some failed; some have no duration or no price."""
     ages = [minute * 60 * SECOND_US for minute in range(0, 9 * 24 * 60, 47)]
     ages += [second * SECOND_US for second in range(1, 600, 7)]
     ages += [edge + step for edge in (HOUR_US, DAY_US, 7 * DAY_US) for step in (-1, 0, 1)]
@@ -54,11 +54,11 @@ def history(store: Store) -> list[ExecutionMetrics]:
 
 
 @every_span
-def test_the_figures_of_a_period_are_those_of_the_summary(
+def test_the_totals_of_a_period_are_those_of_the_summary(
     span: Span, database: Database, history: list[ExecutionMetrics]
 ) -> None:
-    """Of `analytics summary` with --hours 1, --hours 24 and --days 7, to the last unit."""
-    period = read_figures(database, "1h", NOON_US).periods[span]
+    """They equal `analytics summary` with --hours 1, --hours 24 and --days 7 exactly."""
+    period = read_snapshot(database, "1h", NOON_US).periods[span]
     summary = analytics.summary(database, Filter(WINDOWS[span])).to_dict()
     assert summary["total_executions"] > 20
     assert summary == summary | {
@@ -78,8 +78,8 @@ def test_the_figures_of_a_period_are_those_of_the_summary(
 def test_agents_and_models_are_those_of_the_summary(
     span: Span, database: Database, history: list[ExecutionMetrics]
 ) -> None:
-    """Of the period that was chosen."""
-    found = read_figures(database, span, NOON_US)
+    """They equal those of the summary of the chosen span."""
+    found = read_snapshot(database, span, NOON_US)
     summary = analytics.summary(database, Filter(WINDOWS[span]))
     assert analytics.sort_groups(found.agents, "executions") == summary.agents
     assert analytics.sort_groups(found.models, "executions") == summary.models
@@ -87,53 +87,52 @@ def test_agents_and_models_are_those_of_the_summary(
 
 
 @every_span
-def test_the_course_adds_up(span: Span, database: Database, history: list[ExecutionMetrics]) -> None:
-    """Its stretches are whole minutes or hours, the last of which holds the present, and hold every execution since
-    the first of them once."""
-    course = read_figures(database, span, NOON_US).course
-    first_us = (NOON_US // course.step_us - len(course.slots) + 1) * course.step_us
+def test_the_time_series_adds_up(span: Span, database: Database, history: list[ExecutionMetrics]) -> None:
+    """The buckets are whole minutes or hours, the last one is the current one, and every execution is in one bucket."""
+    series = read_snapshot(database, span, NOON_US).time_series
+    first_us = (NOON_US // series.step_us - len(series.buckets) + 1) * series.step_us
     with database.read() as connection:
         whole = queries.totals(connection, Filter(Window(first_us, NOON_US)))
-    assert sum(course.slots, Totals()) == whole
-    assert 0 < first_us - (WINDOWS[span].start_us or 0) <= course.step_us
-    for place, slot in enumerate(course.slots[:-1]):
-        start_us = first_us + place * course.step_us
-        inside = [record for record in history if start_us <= record.timestamp_us < start_us + course.step_us]
-        assert slot.executions == len(inside)
+    assert sum(series.buckets, Totals()) == whole
+    assert 0 < first_us - (WINDOWS[span].start_us or 0) <= series.step_us
+    for index, bucket in enumerate(series.buckets[:-1]):
+        start_us = first_us + index * series.step_us
+        inside = [record for record in history if start_us <= record.timestamp_us < start_us + series.step_us]
+        assert bucket.executions == len(inside)
 
 
 def test_the_last_executions_are_the_newest_first(database: Database, history: list[ExecutionMetrics]) -> None:
-    """As many as were asked for; what came at one instant by its identity."""
+    """Executions of the same instant are sorted by uid."""
     newest = sorted(history, key=lambda record: (record.timestamp_us, record.uid), reverse=True)
-    assert read_figures(database, "1h", NOON_US).recent == newest[:MOST_RECENT]
+    assert read_snapshot(database, "1h", NOON_US).recent == newest[:RECENT_LIMIT]
     with database.read() as connection:
         assert queries.newest(connection, database, 3) == newest[:3]
 
 
-def test_what_fires_is_what_is_stored_as_firing(database: Database, store: Store) -> None:
-    """No rule is evaluated; what waits, or is over, is left out."""
+def test_only_stored_firing_alerts_are_read(database: Database, store: Store) -> None:
+    """No rule is evaluated. Alerts in any other state are left out."""
     alert = AlertRow("f", "success-rate", "{}", "critical", "firing", "BEGAN", NOON_US - 1, NOON_US)
     others = [replace(alert, fingerprint=state, state=state) for state in ("ok", "pending", "resolved", "no data")]
     with database.write() as connection:
         alert_writes.save_alerts(connection, [alert, *others])
-    assert read_figures(database, "24h", NOON_US).firing == [alert]
+    assert read_snapshot(database, "24h", NOON_US).firing == [alert]
 
 
 def test_an_empty_store_reads_as_empty(database: Database) -> None:
-    """Nothing is known of it, and nothing fails."""
-    found = read_figures(database, "24h", NOON_US)
-    assert (found.reach, found.agents, found.models, found.recent) == (None, [], [], [])
+    """There is no error, no range and no group."""
+    found = read_snapshot(database, "24h", NOON_US)
+    assert (found.stored_range, found.agents, found.models, found.recent) == (None, [], [], [])
     assert found.periods["7d"].totals == Totals()
 
 
 def test_a_database_of_another_schema_is_refused(bare_url: str) -> None:
-    """With what is to be done."""
+    """The error names the command that upgrades the database."""
     database = open_database(bare_url)
     with pytest.raises(SchemaOutdated, match="db upgrade"):
-        read_figures(database, "24h", NOON_US)
+        read_snapshot(database, "24h", NOON_US)
     database.close()
 
 
-def test_in_the_first_hours_of_the_epoch_no_window_begins_before_it() -> None:
-    """A clock that was never set."""
+def test_no_window_begins_before_the_epoch() -> None:
+    """This is what a machine has whose clock was never set."""
     assert window_of("7d", HOUR_US).start_us == 0
