@@ -28,9 +28,10 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
 def shell_lines() -> list[str]:
-    """Every claude-force command of a `sh` block, without its comment."""
+    """Every claude-force command of a `sh` block, without its comment. A command goes on where a line is indented."""
     blocks = [block for page in PAGES for block in SHELL.findall(page.read_text(encoding="utf-8"))]
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    commands = [line for block in blocks for line in re.split(r"\n(?! )", block)]
+    lines = [command.split("  #")[0].strip() for command in commands]
     return [line for line in lines if line.startswith("claude-force")]
 
 
