@@ -21,9 +21,9 @@ PATIENCE_S = 120.0
 """What does not happen within so long does not happen."""
 
 
-def eventually(look: Callable[[], R | None]) -> R:
+def eventually(look: Callable[[], R | None], patience_s: float = PATIENCE_S) -> R:
     """What `look` gives once it gives something; it is asked again and again."""
-    ends = time.monotonic() + PATIENCE_S
+    ends = time.monotonic() + patience_s
     while True:
         found = look()
         if found:

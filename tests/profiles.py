@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+T = TypeVar("T")
 
 _ANY_MACHINE: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 """Whether a test passes does not depend on how busy the machine is."""
@@ -30,6 +33,15 @@ def _default() -> settings:
     return found
 
 
+def sparse(values: Sequence[T]) -> Sequence[T]:
+    """All of the values in a thorough run, every fifth of them in a quick one."""
+    return values[:: 100 // _default().max_examples]
+
+
 def thorough(*values: Any) -> list[Any]:
     """Values of a parameter that only a thorough run tries: `[0, *thorough(1, 2)]`."""
     return [pytest.param(value, marks=pytest.mark.thorough) for value in values]
+
+
+sqlite_when_quick = pytest.mark.parametrize("location", ["sqlite", *thorough("postgresql")], indirect=True)
+"""For tests that take long and in which the engine is not the point."""

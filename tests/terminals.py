@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.daemons import eventually
+from tests.daemons import PATIENCE_S, eventually
 
 # The terminal becomes the controlling one of the process, so that it gets the signals of keys and of a new size.
 _TAKE_TERMINAL = (
@@ -88,9 +88,9 @@ class Terminal:
         """Give the window another size."""
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
-    def wait(self) -> int:
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
         """The exit code of the program, once it has ended."""
-        code = eventually(lambda: None if self.process.poll() is None else (self.process.returncode,))
+        code = eventually(lambda: None if self.process.poll() is None else (self.process.returncode,), patience_s)
         return code[0]
 
     def close(self) -> None:

@@ -13,30 +13,34 @@ import pytest
 
 from claude_force.clock import DAY_US
 from claude_force.database import queries
-from claude_force.database.archive import AT_ONCE, archive_once, read_archive
+from claude_force.database.archive import archive_once, read_archive
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
 from tests.archives import archived_lines, stored_lines
 from tests.builders import an_execution
+from tests.profiles import scaled, thorough
 
 JANUARY_US = 1_735_689_600_000_000
 LATER_US = JANUARY_US + 400 * DAY_US
+AT_ONCE = scaled(5000)
 MONTHS = (AT_ONCE + 200, 100)
 """Executions of two months: of the first more than are written, or deleted, at once."""
 
 _RUN = """
 import sys
 from pathlib import Path
-from claude_force.database.archive import archive_once
+from claude_force.database import archive, queries
 from claude_force.database.open import open_database
+
+archive.AT_ONCE = queries.PAGE = int(sys.argv[5])
 
 def step(count):
     print(count, flush=True)
     if sys.argv[4] == "step":
         sys.stdin.readline()
 
-archive_once(open_database(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), 0, step)
+archive.archive_once(open_database(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), 0, step)
 """
 """A process that archives; it says each step, and goes on when it is told so."""
 
@@ -61,7 +65,7 @@ def filled(database: Database) -> Database:
 def start(location: str, folder: Path, how: str) -> subprocess.Popen[str]:
     """A process that archives everything."""
     return subprocess.Popen(
-        [sys.executable, "-c", _RUN, location, str(folder), str(LATER_US), how],
+        [sys.executable, "-c", _RUN, location, str(folder), str(LATER_US), how, str(AT_ONCE)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -130,7 +134,7 @@ def _has_second_file(folder: Path) -> bool:
     return (folder / "2025-02.jsonl.gz").exists()
 
 
-@pytest.mark.parametrize("reached", [_has_temporary, _has_written, _has_file, _has_second_file])
+@pytest.mark.parametrize("reached", [_has_file, *thorough(_has_temporary, _has_written, _has_second_file)])
 def test_killed_as_soon_as_something_is_there(
     filled: Database, location: str, folder: Path, reached: Callable[[Path], bool]
 ) -> None:
@@ -148,6 +152,7 @@ def test_killed_as_soon_as_something_is_there(
     assert_goes_on(filled, folder, before)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment(filled: Database, location: str, folder: Path, seed: int) -> None:
     """Again and again, each time so long after a step as chance will have it, until a run comes to its end."""

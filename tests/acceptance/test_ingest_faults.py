@@ -22,6 +22,7 @@ from claude_force.database.writes import Store
 from claude_force.ingest.transcripts import locate as transcripts
 from tests.conftest import PROGRAM, Run
 from tests.growing import Writer
+from tests.profiles import scaled
 from tests.transcripts import (
     Line,
     Passes,
@@ -39,7 +40,7 @@ from tests.transcripts import (
     tool_block,
 )
 
-KILLS = int(os.environ.get("CLAUDE_FORCE_KILLS", "30"))
+KILLS = scaled(30)
 """How often an ingesting process is killed."""
 
 MEBIBYTE = 1024 * 1024

@@ -23,6 +23,7 @@ from tests.counterparts import HANG, unused_port
 from tests.daemons import eventually, last, scheduler
 from tests.dogstatsd import agent
 from tests.elastic import Fault, Status, elastic, refusal
+from tests.profiles import thorough
 
 SECRET = "key-4c1f0a9be2"
 
@@ -198,7 +199,7 @@ def test_a_first_push_shows_how_far_it_is(store: Store, location: str, home: Pat
     assert "100%" in shown
 
 
-@pytest.mark.parametrize("number", [1, 20, 60])
+@pytest.mark.parametrize("number", [20, *thorough(1, 60)])
 def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, home: Path) -> None:
     """Each execution arrives, on a socket that loses nothing; of the batch in hand what was sent may come once more."""
     record(store, 1000)
@@ -214,7 +215,7 @@ def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, 
     assert sum(found.values()) - 1000 <= AT_ONCE
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [2, *thorough(1, 3)])
 def test_elasticsearch_killed_before_the_answer_is_noted(
     number: int, store: Store, location: str, home: Path, run: Run
 ) -> None:

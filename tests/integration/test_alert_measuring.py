@@ -25,6 +25,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.windows import Window
 from tests.builders import an_execution
+from tests.profiles import thorough
 from tests.properties.strategies import refill, utc
 
 Config = dict[str, Any]
@@ -258,7 +259,7 @@ def assert_alike(found: dict[str | None, Answer], wanted: dict[str | None, Answe
             assert given == (None if right is None else pytest.approx(right, rel=rel, abs=1e-9)), (what, name)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", ["a day of 25 hours", *thorough(*list(MOMENTS)[1:])])
 def test_every_metric_is_what_the_executions_come_to(moment: str, database: Database) -> None:
     """Each metric, grouped and not, with filters and over every kind of window, agrees with the second opinion."""
     at, zone_name = MOMENTS[moment]

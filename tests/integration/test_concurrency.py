@@ -27,6 +27,7 @@ from claude_force.executions.record import ExecutionMetrics
 from claude_force.performance_tracker.tracker import PerformanceTracker
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
+from tests.profiles import scaled
 
 BULK = 1000
 
@@ -225,7 +226,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "metrics.db"
     chance = random.Random(7)
     acknowledged: list[str] = []
-    for _ in range(10):
+    for _ in range(scaled(10)):
         victims = [
             subprocess.Popen([sys.executable, "-c", _ACKNOWLEDGER, str(path)], stdout=subprocess.PIPE) for _ in range(3)
         ]

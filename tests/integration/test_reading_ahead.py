@@ -22,6 +22,7 @@ from claude_force.ingest.jsonl_source import Batch, JsonlSource
 from claude_force.ingest.prefetch import SHORT_BYTES, read
 from tests.builders import a_line
 from tests.conftest import Run
+from tests.profiles import sqlite_when_quick
 
 
 @pytest.fixture
@@ -79,6 +80,7 @@ def test_a_reader_does_not_outlive_who_stops_listening(long_file: Path) -> None:
     assert multiprocessing.active_children() == []
 
 
+@sqlite_when_quick
 def test_a_long_import_counts_every_line(run: Run, long_file: Path, location: str) -> None:
     """By the installed program, twice: every line is added once, a duplicate, or rejected with its place."""
     lines = long_file.read_bytes().splitlines()

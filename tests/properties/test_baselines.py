@@ -108,7 +108,7 @@ def test_twice_the_time_regresses_on_both_engines(database: Database) -> None:
 def test_wrong_alarms_are_rare(seen: object, sizes: tuple[int, int], rounds: int) -> None:
     """Of checks of executions that are as before, fewer than one in twenty finds a regression in any metric."""
     assert callable(seen)
-    assert alarm_rate(AS_BEFORE, sizes, rounds, seen, seed=1) < 5
+    assert alarm_rate(AS_BEFORE, sizes, scaled(rounds), seen, seed=1) < 5
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from claude_force.database.queries import Dimension, Filter
 from claude_force.executions.intervals import Interval
 from claude_force.windows import dated_window
 from tests.conftest import EXAMPLES, Run
-from tests.profiles import scaled
+from tests.profiles import scaled, thorough
 from tests.properties.oracle import Oracle
 from tests.properties.strategies import (
     AGENTS,
@@ -51,6 +51,8 @@ DIMENSIONS: dict[Dimension, str] = {
 }
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
+
+every_zone = pytest.mark.parametrize("zone", [*ZONES[:2], *thorough(*ZONES[2:])])
 
 EVERYTHING = Filter()
 
@@ -171,7 +173,7 @@ def test_the_oracle_agrees_with_a_calculation_by_hand(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
+@pytest.mark.parametrize("zone", ["America/New_York", *thorough("Asia/Kolkata", "UTC")])
 @pytest.mark.parametrize("path", REAL_FILES, ids=lambda path: path.stem)
 def test_every_report_on_the_real_files_is_true(path: Path, zone: str, database: Database) -> None:
     """Both shipped histories, their times read in three zones: every figure of every report is the oracle's."""
@@ -229,7 +231,7 @@ def test_every_report_on_some_sources_is_true(database: Database, history: list[
             assert_agree(report(ask))
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@every_zone
 def test_intervals_at_every_edge_are_true(zone: str, database: Database) -> None:
     """Executions at, just before and every quarter of an hour around midnights and clock changes: each is in the hour,
     day, week and month that a clock on the wall shows."""
@@ -246,7 +248,7 @@ PERIODS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@every_zone
 def test_dates_select_whole_local_days(zone: str, database: Database) -> None:
     """--start and --end are local days, both included to their last microsecond, also when the clock changes."""
     days = ("04-06", "10-06", "10-26", "10-27", "11-01", "11-02", "11-03", "11-10")

@@ -16,6 +16,7 @@ SHARES = {
 """How much of a campaign is done here: a few seconds of it."""
 
 
+@pytest.mark.thorough
 @pytest.mark.torture
 @pytest.mark.parametrize("name", CAMPAIGNS)
 def test_a_campaign_finds_nothing(name: str, tmp_path: Path) -> None:
