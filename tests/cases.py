@@ -20,16 +20,16 @@ class Case(NamedTuple):
 CASES = (
     Case(
         "Eight and more processes record at once",
-        "every call returns; nothing is lost, nothing fails",
+        "every call succeeds; nothing is lost",
         ("integration/test_concurrency.py::test_eight_processes_on_a_file_that_does_not_exist_yet", "torture:writers"),
     ),
     Case(
-        "`kill -9` of a recorder, before or after its commit",
-        "what was acknowledged is there; the same execution again adds nothing",
+        "`kill -9` of a process that records, before or after its commit",
+        "every acknowledged execution is stored; recording it again adds nothing",
         ("integration/test_concurrency.py::test_what_was_acknowledged_survives_a_kill", "torture:recorders"),
     ),
     Case(
-        "`kill -9` in the middle of an ingest",
+        "`kill -9` during an ingest",
         "as many executions as lines",
         (
             "acceptance/test_ingest_faults.py::test_a_killed_pass_loses_nothing_and_counts_nothing_twice",
@@ -38,7 +38,7 @@ CASES = (
     ),
     Case(
         "The disk is full while recording",
-        "one line that names the file; the host goes on, the execution waits and comes in when there is space",
+        "one line that names the file; the program continues, and the execution is stored when there is space",
         (
             "acceptance/test_bad_databases.py::test_a_full_disk_is_said_and_an_import_can_be_run_again",
             "acceptance/test_bad_databases.py::test_a_recorded_execution_waits_for_space",
@@ -46,18 +46,18 @@ CASES = (
         ),
     ),
     Case(
-        "The disk is full when the database is opened or made",
-        "the same line; no damaged file",
+        "The disk is full when the database is opened or created",
+        "the same line; the file is not damaged",
         ("acceptance/test_doctor_faults.py::test_a_disk_without_room_is_no_traceback", "torture:faults"),
     ),
     Case(
         "A write or fsync fails at a commit",
-        "said, and trying again is safe",
+        "reported; a retry is safe",
         ("integration/test_store.py::test_adding_twice_adds_once", "torture:faults"),
     ),
     Case(
         "A SQLite with the WAL-reset defect",
-        "checkpoints are made under the write lock, and `doctor` names the version",
+        "checkpoints are made under the write lock, and `doctor` reports the version",
         (
             "unit/test_doctor_storage.py::test_a_sqlite_that_is_not",
             "integration/test_concurrency.py::test_the_log_stays_small",
@@ -66,12 +66,12 @@ CASES = (
     ),
     Case(
         "The database is on a network file system, or WAL is refused",
-        "refused when it is made, and a problem for `doctor`",
+        "refused when it is created; `doctor` reports it",
         ("unit/test_doctor_storage.py::test_the_file_system_of_a_path",),
     ),
     Case(
-        "The database is another file: text, cut off, empty, of another program",
-        "refused by name, and never touched",
+        "The database is another file: text, truncated, empty, of another program",
+        "refused by name and never changed",
         (
             "acceptance/test_bad_databases.py::test_a_command_says_what_is_wrong_with_a_database",
             "integration/test_spool.py::test_an_unusable_file_is_left_alone_and_the_execution_waits",
@@ -80,7 +80,7 @@ CASES = (
     ),
     Case(
         "A page is damaged",
-        "found by `doctor`; no backup of it takes the place of a good one",
+        "`doctor` finds it; no backup of it replaces a good one",
         (
             "acceptance/test_doctor_faults.py::test_a_page_that_was_overwritten_is_found",
             "acceptance/test_bad_databases.py::test_a_damaged_database_is_not_backed_up",
@@ -89,7 +89,7 @@ CASES = (
     ),
     Case(
         "A reader hangs and holds the log",
-        "writers go on, `doctor` names the reader, the size comes back",
+        "writers continue, `doctor` names the reader, and the log shrinks again",
         (
             "acceptance/test_doctor_faults.py::test_a_log_that_a_reader_holds_is_found",
             "integration/test_concurrency.py::test_a_reader_stops_no_writer_and_sees_its_own_moment",
@@ -97,15 +97,15 @@ CASES = (
     ),
     Case(
         "A fork after the database was opened",
-        "the child opens its own; nothing is damaged",
+        "the child opens its own connection; nothing is damaged",
         (
             "integration/test_concurrency.py::test_parent_and_child_of_a_fork_both_record",
             "integration/test_concurrency.py::test_a_host_that_closes_or_forks_while_its_threads_record",
         ),
     ),
     Case(
-        "A migration fails or is killed half-way",
-        "the old version is whole, a copy is there, and trying again works",
+        "A migration fails or is killed",
+        "the old version is intact, there is a backup, and a retry works",
         (
             "migration/test_migrations.py::test_a_revision_that_fails_leaves_no_trace",
             "migration/test_migrations.py::test_a_revision_that_is_killed_leaves_no_trace",
@@ -114,8 +114,8 @@ CASES = (
         ),
     ),
     Case(
-        "Six processes start the new version at once",
-        "one migrates, the others wait, none fails",
+        "Six processes of the new version start at once",
+        "one migrates, the others wait, and none fails",
         (
             "migration/test_migrations.py::test_six_processes_upgrade_an_old_file",
             "migration/test_migrations.py::test_six_processes_upgrade_a_server",
@@ -124,12 +124,12 @@ CASES = (
     ),
     Case(
         "The database was written by a newer version",
-        "refused, with what to do; nothing is changed",
+        "refused with the remedy; nothing is changed",
         ("migration/test_migrations.py::test_a_newer_database_is_refused",),
     ),
     Case(
-        "A JSONL file ends in half a line, which is finished later",
-        "taken in once, whole",
+        "A JSONL file ends with half a line, which is completed later",
+        "read once, complete",
         (
             "unit/test_following.py::test_a_line_that_is_not_whole_waits",
             "acceptance/test_executions_followed.py::test_executions_grow",
@@ -137,8 +137,8 @@ CASES = (
         ),
     ),
     Case(
-        "A JSONL file is rotated, cut off, or written anew under the same inode",
-        "nothing twice; lost is only what was cut off before it was read",
+        "A JSONL file is rotated, truncated, or rewritten under the same inode",
+        "nothing is stored twice; only lines that were removed before they were read are lost",
         (
             "acceptance/test_executions_followed.py::test_executions_are_rotated_by_renaming",
             "acceptance/test_executions_followed.py::test_executions_are_cut_off",
@@ -147,8 +147,8 @@ CASES = (
         ),
     ),
     Case(
-        "Bad lines: no UTF-8, NaN, numbers without end, deep nesting, 100 MB",
-        "each is refused with reason and offset, its neighbours come in, memory is bounded",
+        "Bad lines: not UTF-8, NaN, endless numbers, deep nesting, 100 MB",
+        "each is rejected with reason and offset, its neighbours are imported, memory is bounded",
         (
             "acceptance/test_bad_lines.py::test_a_bad_line_is_refused_and_its_neighbours_are_imported",
             "acceptance/test_bad_lines.py::test_a_line_of_100_megabytes_takes_little_memory",
@@ -157,8 +157,8 @@ CASES = (
         ),
     ),
     Case(
-        "Odd times: no zone, a repeated hour, the year 9999, the future, a clock set back",
-        "stored in UTC by a documented rule; sums neither double nor drop the repeated hour",
+        "Unusual times: no zone, a repeated hour, the year 9999, the future, a clock that went back",
+        "stored in UTC by a documented rule; the repeated hour is counted once in every sum",
         (
             "acceptance/test_bad_lines.py::test_a_clock_change_is_read_by_the_rules_of_the_zone",
             "acceptance/test_bad_lines.py::test_an_execution_of_the_future_is_taken_and_said",
@@ -167,16 +167,16 @@ CASES = (
         ),
     ),
     Case(
-        "Negative or absurd tokens, costs, durations; text in numbers",
-        "refused with the name of the field",
+        "Negative or impossible tokens, costs, durations; text in place of numbers",
+        "rejected with the name of the field",
         (
             "acceptance/test_bad_lines.py::test_every_field_refuses_what_it_cannot_hold",
             "unit/test_record.py::test_a_count_has_a_floor_and_a_ceiling",
         ),
     ),
     Case(
-        "The scheduler: the machine slept, a second one, SIGTERM in the middle of a job",
-        "what was due runs once; the second names the first; SIGTERM ends it well",
+        "The scheduler: the machine slept, a second one starts, SIGTERM during a job",
+        "a due job runs once; the second names the first; SIGTERM ends it cleanly",
         (
             "acceptance/test_scheduler.py::test_a_job_that_was_due_runs_once_at_the_start",
             "acceptance/test_scheduler.py::test_the_second_names_the_first",
@@ -186,15 +186,15 @@ CASES = (
     ),
     Case(
         "A job fails or hangs",
-        "kept with its problem; the others go on",
+        "recorded with its problem; the other jobs continue",
         (
             "acceptance/test_scheduler.py::test_a_job_that_fails_does_not_stop_the_others",
             "acceptance/test_scheduler.py::test_a_hanging_job_keeps_neither_the_others_nor_the_end",
         ),
     ),
     Case(
-        "Services answer 429, 500, never, or no for good; the sender is killed",
-        "each page at least once under one key, its end after it; what is refused for good is named",
+        "Services answer 429, 500, not at all, or refuse for good; the sender is killed",
+        "each page arrives at least once under one key, and its end after it; a final refusal is reported",
         (
             "integration/test_outbox.py::test_no_page_is_lost_whatever_happens",
             "integration/test_channel_services.py::test_pagerduty_gets_no_more_than_it_takes",
@@ -214,8 +214,8 @@ CASES = (
         ),
     ),
     Case(
-        "An exporter's target is down, slow, redirects, fails in part; the push is killed",
-        "recording does not wait, nothing is left out, nothing is twice in Elasticsearch, no secret is shown",
+        "The target of an exporter is down, slow, redirects or fails in part; the push is killed",
+        "recording does not wait, nothing is left out, Elasticsearch has nothing twice, no secret is shown",
         (
             "properties/test_pushes.py::test_elasticsearch_has_what_the_store_has",
             "acceptance/test_push_once.py::test_elasticsearch_killed_before_the_answer_is_noted",

@@ -16,7 +16,7 @@ VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
 def dashboard() -> Any:
-    """The dashboard of docs/."""
+    """The Grafana dashboard in docs/."""
     return json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""The cases of docs/explanation/reliability.md are held by tests that exist."""
+"""Every case of docs/explanation/reliability.md names tests that exist."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.conftest import ROOT
 from torture.run import CAMPAIGNS
 
 
-def test_there_are_twenty_five() -> None:
-    """None is left out."""
+def test_there_are_twenty_five_cases() -> None:
+    """No case is dropped."""
     assert len(CASES) == 25
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault[:40])
 def test_a_case_names_tests_that_exist(case: Case) -> None:
-    """A test that is renamed or removed is noticed here."""
+    """A renamed or removed test is found here."""
     assert case.tests
     for name in case.tests:
         if name.startswith("torture:"):

@@ -1,4 +1,4 @@
-"""The documents: every command line that they show is run, every file that they link to exists."""
+"""The pages: every command that they show runs, and every file that they link to exists."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shell_lines() -> list[str]:
 
 
 def test_generated_files_are_up_to_date() -> None:
-    """The reference, the schema of a new database and the outputs in the README are what the code gives."""
+    """The command reference, the schema of a new database and every console block are what the code gives."""
     done = subprocess.run(
         [sys.executable, "scripts/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -45,13 +45,13 @@ def test_generated_files_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """A link within the repository names a file that is there."""
+    """A link within the repository names a file that exists."""
     targets = [page.parent / target for target in LINK.findall(page.read_text(encoding="utf-8"))]
     assert [target for target in targets if not target.exists()] == []
 
 
 def test_every_shell_line_works(tmp_path: Path) -> None:
-    """The commands of the `sh` blocks, in the order of the pages, succeed in a home with a database."""
+    """The commands of the `sh` blocks succeed in a home with a database, in the order of the pages."""
     home = tmp_path / "reader"
     home.mkdir()
     generate.prepare_home(home)
@@ -60,7 +60,7 @@ def test_every_shell_line_works(tmp_path: Path) -> None:
     assert lines
     for line in lines:
         output = generate.run_shell(f"{line} && echo it-worked", home)
-        # What is said on stderr comes after it.
+        # Output on stderr comes last.
         assert "it-worked" in output.splitlines(), f"{line}\n{output}"
 
 
@@ -73,7 +73,7 @@ def test_the_python_in_the_readme_compiles() -> None:
 
 
 def test_the_recording_example_of_the_readme_records(home: Path) -> None:
-    """The first Python block runs as it stands and stores an execution with a cost."""
+    """The first Python block runs unchanged and stores an execution with a cost."""
     block = PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8"))[0]
     done = subprocess.run([sys.executable, "-c", block], cwd=home, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -101,7 +101,7 @@ def test_the_example_line_is_a_record(tmp_path: Path) -> None:
 
 
 def test_the_demo_runs_twice() -> None:
-    """scripts/demo shows the four reports, and running it again changes nothing of them."""
+    """scripts/demo shows four reports, and shows the same ones when it runs again."""
     outputs = [
         subprocess.run(["scripts/demo"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
         for _ in range(2)

@@ -1,4 +1,4 @@
-"""docs/reference/doctor.md: every finding that there can be has its row."""
+"""docs/reference/doctor.md has a row for every possible finding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROW = re.compile(r"^\| ((?:`[a-z-]+`(?:, )?)+) \|", re.MULTILINE)
 
 
 def test_every_finding_is_explained() -> None:
-    """The ids of the page are those of the code, none more and none less."""
+    """The page lists exactly the ids of the code."""
     code = "".join(path.read_text() for path in (ROOT / "claude_force" / "doctor").glob("*.py"))
     page = (ROOT / "docs" / "reference" / "doctor.md").read_text()
     explained = {name for row in _ROW.findall(page) for name in re.findall("[a-z-]+", row)}

@@ -1,4 +1,4 @@
-"""The Grafana dashboard imports without a hand on it, names only what is told, and watches what the guide watches."""
+"""The Grafana dashboard imports without questions, queries exported metrics only, and shows the figures of the guide."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ KPIS = {
     "Cost per execution": ("currencyUSD", None), "Cost in the last hour": ("currencyUSD", 1),
     "Haiku share": ("percent", 50), "Tokens per execution": ("short", None), "Model distribution": ("none", None),
 }  # fmt: skip
-"""What the guide watches: the unit, and its threshold."""
+"""The figures of the guide: each with its unit and its threshold."""
 
 
-def test_it_needs_no_answer_on_import() -> None:
-    """The data source is a variable, so that there is nothing to fill in; it is known by a uid of its own."""
+def test_it_imports_without_questions() -> None:
+    """The data source is a variable, so there is nothing to fill in; the dashboard has a uid of its own."""
     found = dashboard()
     assert not {"__inputs", "__requires", "id"} & set(found)
     assert found["uid"] == "claude-force"
@@ -42,8 +42,8 @@ def test_it_needs_no_answer_on_import() -> None:
     }
 
 
-def test_panels_lie_beside_each_other() -> None:
-    """None covers another or leaves the grid; every one has a name, a description, and a number of its own."""
+def test_panels_do_not_overlap() -> None:
+    """No panel covers another or leaves the grid; each has a title, a description and an id of its own."""
     every = dashboard()["panels"]
     assert len({panel["id"] for panel in every}) == len(every)
     assert all(panel["title"] and panel["description"] for panel in panels())
@@ -53,15 +53,15 @@ def test_panels_lie_beside_each_other() -> None:
 
 
 def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
-    """Whether two boxes have a place in common."""
+    """Whether two boxes share a cell of the grid."""
     return all(
         one[at] < other[at] + other[size] and other[at] < one[at] + one[size] for at, size in (("x", "w"), ("y", "h"))
     )
 
 
 @pytest.mark.parametrize(("title", "unit", "limit"), [(title, *rest) for title, rest in KPIS.items()], ids=list(KPIS))
-def test_the_figures_of_the_guide_have_their_panels(title: str, unit: str, limit: float | None) -> None:
-    """With their unit, and the threshold of the guide."""
+def test_every_figure_of_the_guide_has_a_panel(title: str, unit: str, limit: float | None) -> None:
+    """A panel has the unit and the threshold of the guide."""
     defaults = next(panel for panel in panels() if panel["title"] == title)["fieldConfig"]["defaults"]
     assert defaults["unit"] == unit
     steps: list[dict[str, Any]] = defaults["thresholds"]["steps"]
@@ -69,26 +69,28 @@ def test_the_figures_of_the_guide_have_their_panels(title: str, unit: str, limit
     assert limit is None or limit in [step["value"] for step in steps]
 
 
-def test_every_metric_is_in_its_tables(database: Database) -> None:
-    """With its labels, in docs/how-to/prometheus.md; and nothing else is."""
+def test_the_page_lists_every_metric(database: Database) -> None:
+    """docs/how-to/prometheus.md lists each metric with its labels, and no other."""
     found = read(database, NOON_US, 1)
-    told = {f"{family.name}{'_total' if family.kind == 'counter' else ''}": family.labels for family in found.families}
-    told[found.durations.name] = (*found.durations.labels, "le")
+    exported = {
+        f"{family.name}{'_total' if family.kind == 'counter' else ''}": family.labels for family in found.families
+    }
+    exported[found.durations.name] = (*found.durations.labels, "le")
     page = (ROOT / "docs" / "how-to" / "prometheus.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(claude_force_\w+)` \|([^|]*)\|", page, re.MULTILINE)
-    assert {name: tuple(re.findall(r"`(\w+)", labels)) for name, labels in rows} == told
+    assert {name: tuple(re.findall(r"`(\w+)", labels)) for name, labels in rows} == exported
 
 
-def test_only_what_is_told_is_asked_for(database: Database) -> None:
-    """Every name of a metric is that of a family, and every variable is one of the dashboard or of Grafana."""
+def test_it_queries_only_exported_metrics(database: Database) -> None:
+    """Every metric in a query is exported, and every variable belongs to the dashboard or to Grafana."""
     found = read(database, NOON_US, 1)
-    told = {f"{family.name}{'_total' if family.kind == 'counter' else ''}" for family in found.families}
-    told |= {f"{found.durations.name}_{part}" for part in ("bucket", "sum", "count")}
+    exported = {f"{family.name}{'_total' if family.kind == 'counter' else ''}" for family in found.families}
+    exported |= {f"{found.durations.name}_{part}" for part in ("bucket", "sum", "count")}
     queries = [variable["query"]["query"] for variable in dashboard()["templating"]["list"] if "definition" in variable]
     asked = {name for text in (*expressions().values(), *queries) for name in re.findall(r"claude_force_\w+", text)}
-    assert asked - told == set()
-    # Each family is there for somebody; the ratio is the conventional one of a gauge that is shown.
-    assert told - asked == {"claude_force_success_ratio"}
+    assert asked - exported == set()
+    # Every exported metric is shown; the success ratio is a second form of one that is.
+    assert exported - asked == {"claude_force_success_ratio"}
     assert b"claude_force_build_info" in encode(found)
     variables = {variable["name"] for variable in dashboard()["templating"]["list"]} | {"__range"}
     assert {name for text in expressions().values() for name in VARIABLE.findall(text)} <= variables
