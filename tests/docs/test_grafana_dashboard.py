@@ -1,4 +1,4 @@
-"""The Grafana dashboard imports without questions, queries exported metrics only, and shows the figures of the guide."""
+"""The Grafana dashboard imports without questions, queries exported metrics only, and shows the guide's figures."""
 
 from __future__ import annotations
 
