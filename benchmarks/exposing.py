@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.workspace import Workspace
 from claude_force.clock import HOUR_US
 from claude_force.database.open import open_database
-from claude_force.exporters.metrics import read
+from claude_force.exporters.metrics import read_exposition
 from claude_force.exporters.prometheus.text_format import encode
 
 COUNTS = (10_000, 1_000_000)
@@ -43,7 +43,7 @@ def measure(space: Workspace, count: int) -> None:
     reading_ms, encoding_ms = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        found = read(database, noon_us, HOUR_US)
+        found = read_exposition(database, noon_us, HOUR_US)
         between = time.perf_counter()
         text = encode(found)
         reading_ms.append((between - start) * 1000)

@@ -5,7 +5,7 @@
         ...                                     # what is under test sends to server.url
     assert server.documents == {...}
 
-It speaks as much of the protocol as a push needs, and is strict about it: it demands the media type of the client, an
+It speaks as much of the protocol as a push needs, and is strict about it: it demands JSON, an
 index that was created, `create` on a data stream, whole lines; it says that it is Elasticsearch. A fault is HANG,
 a `Status` for the request as a whole, `Cut` (some documents are taken, and the connection is cut), or `Each` (a status
 for documents one by one, by a pattern that repeats; those with a 2xx are taken). `on_bulk` is called with the number of
@@ -84,7 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.server.headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.asked.append((self.command, parts.path))
-        assert "compatible-with=" in self.headers["Accept"], dict(self.headers)
+        assert self.headers["Accept"] == "application/json", dict(self.headers)
+        lines = "application/x-ndjson" if parts.path.endswith("/_bulk") else "application/json"
+        assert self.headers["Content-Type"] == (lines if body else None), dict(self.headers)
         names = [name.title() for name in self.headers]
         assert len(names) == len(set(names)), names
         with self.server.lock:
@@ -177,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = json.dumps(body).encode()
         self.send_response_only(status)
         self.send_header("X-Elastic-Product", "Elasticsearch")
-        self.send_header("Content-Type", "application/vnd.elasticsearch+json; compatible-with=9")
+        self.send_header("Content-Type", "application/json")
         self.send_header("Warning", '299 Elasticsearch-9.0.0-abc "security is not enabled"')
         for name, value in headers.items():
             self.send_header(name, value)

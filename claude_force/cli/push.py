@@ -1,4 +1,4 @@
-"""`claude-force push`: figures to the monitoring that is there already."""
+"""`claude-force push`: metrics and executions to other monitoring systems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
     from claude_force.database.workspace import Workspace
-    from claude_force.exporters.base import Pushed, Target
+    from claude_force.exporters.base import Exporter, PushResult
 
 COMMANDS = {
     "prometheus": "claude_force.cli.push_prometheus:prometheus",
@@ -27,10 +27,10 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, commands_of=COMMANDS)
 def push() -> None:
-    """Send figures to the monitoring that is there already.
+    """Push to Prometheus, DataDog, Elasticsearch or OpenTelemetry.
 
-    What a command is not given stands in performance.exporters of claude.json; the scheduler pushes to the targets that
-    stand there, every minute unless performance.schedule says otherwise.
+    Options left out are read from performance.exporters in claude.json. The scheduler runs the exporters that are
+    configured there, every minute unless performance.schedule says otherwise.
 
     \b
     Example:
@@ -38,25 +38,25 @@ def push() -> None:
     """
 
 
-def target_at(workspace: Workspace, kind: str, given: dict[str, Any]) -> Target:
-    """The target of a kind: what the command was given, else what the settings of the place say."""
-    from claude_force.exporters.settings import target_of
+def find_exporter(workspace: Workspace, kind: str, given: dict[str, Any]) -> Exporter:
+    """The exporter of a kind: the options of the command (None: left out), and the settings for the rest."""
+    from claude_force.exporters.settings import load_exporter
 
-    return target_of(kind, workspace.settings.exporters, given, os.environ, workspace.home.folder)
+    return load_exporter(kind, workspace.settings.exporters, given, os.environ, workspace.home.folder)
 
 
-def push_to(location: str | None, kind: str, given: dict[str, Any], *, as_json: bool) -> None:
-    """Push to the target of a kind, and say what came of it."""
+def run_push(location: str | None, kind: str, given: dict[str, Any], *, as_json: bool) -> None:
+    """Push with the exporter of a kind, and print the result."""
     workspace = find_workspace(location)
-    say_pushed(target_at(workspace, kind, given).push(workspace.database, clock.now_us), as_json=as_json)
+    print_result(find_exporter(workspace, kind, given).push(workspace.database, clock.now_us), as_json=as_json)
 
 
-def say_pushed(pushed: Pushed, *, as_json: bool) -> None:
-    """What a push did: in one line, with what else should be known on stderr."""
+def print_result(result: PushResult, *, as_json: bool) -> None:
+    """Print a result: one line, and its remarks on stderr; or JSON."""
     if as_json:
-        click.echo(json.dumps(pushed.to_dict(), indent=2))
+        click.echo(json.dumps(result.to_dict(), indent=2))
         return
-    counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in pushed.counts.items() if number)
-    click.echo(for_terminal(f"✅ {pushed.said}: {pushed.destination}" + (f" ({counts})" if counts else "")))
-    for remark in pushed.remarks:
+    counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in result.counts.items() if number)
+    click.echo(for_terminal(f"✅ {result.message}: {result.destination}" + (f" ({counts})" if counts else "")))
+    for remark in result.remarks:
         click.echo(for_terminal(remark), err=True)

@@ -12,13 +12,13 @@ from claude_force.cli.push_once import once_options, push_once
 @click.command()
 @click.option("--url", metavar="URL", help="The server.  [default: ELASTICSEARCH_URL or http://localhost:9200]")
 @click.option("--index", metavar="NAME", help="The index.  [default: claude-force-metrics]")
-@click.option("--data-stream", "is_stream", is_flag=True, help="To a data stream of that name.")
+@click.option("--data-stream", "is_stream", is_flag=True, help="Use a data stream of that name.")
 @once_options
 def elasticsearch(url: str | None, index: str | None, is_stream: bool, **options: Any) -> None:
     """Push executions to Elasticsearch.
 
-    Each execution becomes one document, which is there once however often it is sent. The first push sends all of
-    history and creates the index. A login stands in ELASTIC_API_KEY, or in performance.exporters.elasticsearch of
+    Each execution becomes one document; sending it again does not duplicate it. The first push creates the index and
+    sends all executions. The login is read from ELASTIC_API_KEY, or from performance.exporters.elasticsearch in
     claude.json.
 
     \b

@@ -1,4 +1,4 @@
-"""What the commands share that push each execution once: how many are due, a dry run, and to begin anew."""
+"""The options of the exporters that send each execution once: a dry run, and starting over."""
 
 from __future__ import annotations
 
@@ -10,35 +10,32 @@ import click
 
 from claude_force import clock
 from claude_force.cli.options import database_option, find_workspace, progress_bar
-from claude_force.cli.push import say_pushed, target_at
+from claude_force.cli.push import find_exporter, print_result
 from claude_force.clock import Now
-from claude_force.database.contract import Database, Progress
-from claude_force.exporters.base import Pushed
+from claude_force.database.contract import Database
+from claude_force.exporters.base import Exporter
 from claude_force.formatting import quantity
 from claude_force.text import for_terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class OnceTarget(Protocol):
-    """A target that gets each execution once."""
+class QueuedExporter(Exporter, Protocol):
+    """An exporter that sends each execution once."""
 
     @property
     def destination(self) -> str:
-        """Where it pushes to, as it may be shown."""
+        """The receiver's address, without secrets."""
 
-    def number_due(self, database: Database, now: Now) -> int:
+    def count_due(self, database: Database, now: Now) -> int:
         """How many executions a push would find due."""
-
-    def push(self, database: Database, now: Now, progress: Progress | None = None) -> Pushed:
-        """See `Target`."""
 
 
 def once_options(function: F) -> F:
-    """`--dry-run`, `--forget`, `--json` and `--db`."""
+    """Add `--dry-run`, `--forget`, `--json` and `--db`."""
     options = (
-        click.option("--dry-run", "is_dry", is_flag=True, help="Only say how many executions are due."),
-        click.option("--forget", "is_forgotten", is_flag=True, help="Send nothing; the next push begins anew."),
+        click.option("--dry-run", "is_dry", is_flag=True, help="Send nothing; print how many executions are due."),
+        click.option("--forget", "is_forgotten", is_flag=True, help="Send nothing; make the next push start over."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         database_option,
     )
@@ -50,37 +47,37 @@ def once_options(function: F) -> F:
 def push_once(
     kind: str, given: dict[str, Any], *, is_dry: bool, is_forgotten: bool, as_json: bool, location: str | None
 ) -> None:
-    """Push what is due to the target of a kind, or do what the options say instead; say what came of it."""
+    """Push what is due with the exporter of a kind, or do what the options say instead; print the result."""
     if is_dry and is_forgotten:
-        raise click.UsageError("--dry-run and --forget do not go together")
+        raise click.UsageError("--dry-run and --forget exclude each other")
     workspace = find_workspace(location)
     if is_forgotten:
         _forget(workspace.database, kind, as_json=as_json)
         return
-    target = cast("OnceTarget", target_at(workspace, kind, given))
-    due = target.number_due(workspace.database, clock.now_us)
+    exporter = cast("QueuedExporter", find_exporter(workspace, kind, given))
+    due = exporter.count_due(workspace.database, clock.now_us)
     if is_dry:
-        _say_due(target.destination, due, as_json=as_json)
+        _print_due(exporter.destination, due, as_json=as_json)
         return
     with progress_bar(due, f"Pushing {quantity(due, 'execution')}") as progress:
-        pushed = target.push(workspace.database, clock.now_us, progress)
-    say_pushed(pushed, as_json=as_json)
+        result = exporter.push(workspace.database, clock.now_us, progress)
+    print_result(result, as_json=as_json)
 
 
 def _forget(database: Database, kind: str, *, as_json: bool) -> None:
     from claude_force.exporters import queue
 
-    # Forgetting is a write, which would create a database that is not there.
+    # Forgetting is a write, which would create a missing database.
     is_forgotten = database.exists() and queue.forget(database, kind)
     if as_json:
         click.echo(json.dumps({"forgotten": is_forgotten}))
     elif is_forgotten:
-        click.echo(f"Forgotten what {kind} has; the next push begins anew")
+        click.echo(f"Forgot what was sent to {kind}; the next push starts over")
     else:
         click.echo(f"Nothing was pushed to {kind} from this database")
 
 
-def _say_due(destination: str, due: int, *, as_json: bool) -> None:
+def _print_due(destination: str, due: int, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"destination": destination, "due": due}, indent=2))
     else:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import click
 
 from claude_force.cli.options import database_option
-from claude_force.cli.push import push_to
+from claude_force.cli.push import run_push
 
 
 @click.command()
-@click.option(
-    "--endpoint", metavar="URL", help="Where it is received; /v1/metrics is added.  [default: http://localhost:4318]"
-)
+@click.option("--endpoint", metavar="URL", help="The receiver; /v1/metrics is added.  [default: http://localhost:4318]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def otlp(endpoint: str | None, as_json: bool, location: str | None) -> None:
     """Export metrics to OpenTelemetry.
 
-    They go by OTLP over HTTP to a collector, or to any service that takes OTLP. The variables
-    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS override claude.json; docs/how-to/otlp.md names
-    the metrics.
+    Sends OTLP over HTTP to a collector, or to any service that accepts OTLP. The variables
+    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS override claude.json. docs/how-to/otlp.md lists the
+    metrics.
 
     \b
     Example:
       claude-force push otlp --endpoint http://localhost:4318
     """
-    push_to(location, "otlp", {"endpoint": endpoint}, as_json=as_json)
+    run_push(location, "otlp", {"endpoint": endpoint}, as_json=as_json)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from claude_force.cli.options import database_option, find_workspace
-from claude_force.cli.push import push_to, say_pushed, target_at
+from claude_force.cli.push import find_exporter, print_result, run_push
 
 if TYPE_CHECKING:
-    from claude_force.exporters.prometheus.push import Prometheus
+    from claude_force.exporters.prometheus.push import PrometheusExporter
 
 
 @click.command()
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Write a .prom file for the node exporter instead.",
 )
-@click.option("--job", metavar="NAME", help="The job of the group.  [default: claude_force]")
-@click.option("--instance", metavar="NAME", help="The instance of the group.  [default: the host name]")
-@click.option("--window", metavar="LENGTH", help="Gauges are of so long, such as 15m or 1d.  [default: 1h]")
-@click.option("--delete", "is_deletion", is_flag=True, help="Delete what was pushed.")
+@click.option("--job", metavar="NAME", help="The job label of the group.  [default: claude_force]")
+@click.option("--instance", metavar="NAME", help="The instance label of the group.  [default: the host name]")
+@click.option("--window", metavar="LENGTH", help="The period of the gauges, such as 15m or 1d.  [default: 1h]")
+@click.option("--delete", "is_deletion", is_flag=True, help="Delete the group, or the file, instead of pushing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def prometheus(
@@ -40,21 +40,21 @@ def prometheus(
 ) -> None:
     """Push to a Prometheus Pushgateway, or a file.
 
-    What is not given stands in performance.exporters.prometheus of claude.json. A push replaces the whole group of its
-    job and instance; docs/how-to/prometheus.md names the metrics.
+    Options left out are read from performance.exporters.prometheus in claude.json. A push replaces the whole group of
+    its job and instance. docs/how-to/prometheus.md lists the metrics.
 
     \b
     Example:
       claude-force push prometheus --gateway http://localhost:9091
     """
     if gateway and textfile:
-        raise click.UsageError("--gateway and --textfile are two places: give one of them")
+        raise click.UsageError("--gateway and --textfile exclude each other")
     given = {"gateway": gateway, "textfile": textfile and str(textfile.absolute())}
     given |= {"job": job, "instance": instance, "window": window}
-    # What is given takes the place of whichever of the two claude.json names.
+    # An option replaces both kinds of destination in claude.json.
     given |= {"textfile": ""} if gateway else {"gateway": ""} if textfile else {}
     if is_deletion:
-        target = cast("Prometheus", target_at(find_workspace(location), "prometheus", given))
-        say_pushed(target.delete(), as_json=as_json)
+        exporter = cast("PrometheusExporter", find_exporter(find_workspace(location), "prometheus", given))
+        print_result(exporter.delete(), as_json=as_json)
         return
-    push_to(location, "prometheus", given, as_json=as_json)
+    run_push(location, "prometheus", given, as_json=as_json)

@@ -18,7 +18,7 @@ from claude_force.database.writes.jobs import FAILED
 from claude_force.doctor.findings import Finding, attempt, note, ok, problem
 from claude_force.doctor.sources import executions_wait
 from claude_force.executions.record import UNKNOWN
-from claude_force.exporters.settings import KINDS, target_of, unknown_kinds
+from claude_force.exporters.settings import KINDS, load_exporter, unknown_kinds
 from claude_force.formatting import duration, quantity
 from claude_force.scheduler.process import is_running
 from claude_force.scheduler.status import report_of
@@ -105,7 +105,7 @@ def targets(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _usable(kind: str, workspace: Workspace) -> list[Finding]:
-    target_of(kind, workspace.settings.exporters, {}, os.environ, workspace.home.folder)
+    load_exporter(kind, workspace.settings.exporters, {}, os.environ, workspace.home.folder)
     return [ok("exporters", f"{kind} can be pushed to")]
 
 
@@ -114,8 +114,8 @@ def unpushed(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     with workspace.database.read() as connection:
         for state in export_queries.exporters(connection, workspace.database):
             at_us = state.pushed_us or state.began_us
-            number = export_queries.number_waiting(connection, state.kind)
-            if (number or state.has_history) and now_us - at_us > DAY_US:
+            number = export_queries.count_queued(connection, state.kind)
+            if (number or state.is_backfilling) and now_us - at_us > DAY_US:
                 waits = executions_wait(number) if number else "what was there before it waits"
                 yield note(
                     "exporters",

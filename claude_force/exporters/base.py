@@ -1,7 +1,7 @@
-"""What a push to a monitoring system is, and what comes of it.
+"""What every exporter promises, and the result of a push.
 
-A target takes what is due and says in counts what it did. It holds no transaction while it talks, so that one that is
-slow or away delays no recording; what it did not take is due again at the next push.
+An exporter sends what is due to one monitoring system. It holds no transaction while it talks to the network, so a slow
+or absent receiver delays no recording. What the receiver did not take is due again at the next push.
 """
 
 from __future__ import annotations
@@ -16,37 +16,43 @@ from claude_force.errors import ClaudeForceError, MissingExtra
 
 
 class PushError(ClaudeForceError):
-    """A target did not take what was sent. One line without a secret; what was not taken is due again."""
+    """The receiver did not take what was sent. The message is one line without secrets; a retry sends it again."""
 
 
-class Pushed(NamedTuple):
-    """What a push did. `said` is it in a few words, `destination` where it went as it may be shown, `counts` how much
-    by name, `remarks` what a person should hear about, a line each."""
+class PushResult(NamedTuple):
+    """What one push did.
 
-    said: str
+    `message` is a short summary, `destination` the receiver's address without secrets, `counts` the numbers by name,
+    and `remarks` the warnings for the user, one line each.
+    """
+
+    message: str
     destination: str
     counts: Mapping[str, int]
     remarks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The result as `--json` prints it."""
         return {"destination": self.destination, **self.counts, "remarks": list(self.remarks)}
 
 
-class Target(Protocol):
-    """Where figures are pushed."""
+class Exporter(Protocol):
+    """Pushes to one monitoring system."""
 
-    def push(self, database: Database, now: Now, progress: Progress | None = None) -> Pushed:
-        """Send what is due. Raises PushError where the target does not take it, DatabaseError, and MissingExtra where
-        the library that talks to it is not installed."""
+    def push(self, database: Database, now: Now, progress: Progress | None = None) -> PushResult:
+        """Send what is due.
+
+        Raises PushError if the receiver does not take it, DatabaseError if the database cannot be read, and
+        MissingExtra if an optional library is not installed.
+        """
 
 
 def require(module: str, extra: str) -> None:
-    """Raise MissingExtra, with the line that installs it, where the library of an extra is not there."""
+    """Raise MissingExtra, with the line that installs the extra, if its module cannot be imported."""
     try:
         found = find_spec(module)
     except ModuleNotFoundError:
-        # Of a package inside one that is not there.
+        # find_spec raises this if a parent package is missing.
         found = None
     if found is None:
         raise MissingExtra(f"{module} is not installed: pip install 'claude-force[{extra}]'")

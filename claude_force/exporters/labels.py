@@ -1,7 +1,7 @@
-"""Labels of a bounded number, for systems that keep a series for each combination of them for ever.
+"""Labels of limited cardinality, for systems that keep a series for each combination of labels forever.
 
-The agents and models that were there first keep their names, all later ones share one. Who was first never changes, so
-that a sum under a label never falls because a name moved to another one.
+The agents and models that the store saw first keep their names; all later ones share `other`. The first names never
+change, so no counter ever falls because a name moved to another label.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ V = TypeVar("V", Totals, Counter[int])
 Labels = tuple[str, ...]
 
 AGENTS, MODELS = 100, 50
-"""So many names of each keep a label of their own."""
+"""The number of agents and of models that get a label of their own."""
 
 OTHER = "other"
-"""The label of the names that came later."""
+"""The label that all later names share."""
 
 LABEL_LIMIT = 100
-"""A label is no longer than so many characters."""
+"""The longest label, in characters."""
 
 
-def bounded(found: Mapping[Any, V], agents: Set[str], models: Set[str]) -> dict[Labels, V]:
-    """What was found by agent and model, by their labels: `agents` and `models` (see `query.first_names`) keep their
-    names, made inert, and the others are added up."""
-    return merged(found, lambda names: (label(names[0], agents), label(names[1], models)))
+def limit_cardinality(found: Mapping[Any, V], agents: Set[str], models: Set[str]) -> dict[Labels, V]:
+    """Sums by (agent, model) as sums by label. Names in `agents` and `models` keep a label of their own, sanitized; the
+    sums of all others are added up under `other`."""
+    return sum_by_label(found, lambda names: (label_or_other(names[0], agents), label_or_other(names[1], models)))
 
 
-def merged(found: Mapping[Any, V], labels: Callable[[Any], Labels]) -> dict[Labels, V]:
-    """The sums of what has the same labels: names that differ may be alike once they are inert."""
+def sum_by_label(found: Mapping[Any, V], labels: Callable[[Any], Labels]) -> dict[Labels, V]:
+    """Add up the values whose labels are equal: different names can sanitize to the same label."""
     sums: dict[Labels, V] = {}
     for names, value in found.items():
         key = labels(names)
@@ -42,17 +42,17 @@ def merged(found: Mapping[Any, V], labels: Callable[[Any], Labels]) -> dict[Labe
     return sums
 
 
-def label(name: str, kept: Set[str]) -> str:
-    """The label of a name."""
-    return label_of(name) if name in kept else OTHER
+def label_or_other(name: str, kept: Set[str]) -> str:
+    """The label of a name: its own if it is in `kept`, else `other`."""
+    return sanitize_label(name) if name in kept else OTHER
 
 
-def label_of(name: str) -> str:
-    """A name as a label of its own: one line of what can be seen, and not too long."""
+def sanitize_label(name: str) -> str:
+    """A name as a label: one line of visible characters, at most `LABEL_LIMIT` long."""
     return sanitize(name, LABEL_LIMIT)
 
 
-def nameless(found: Iterable[tuple[str, str]], agents: Set[str], models: Set[str]) -> int:
-    """How many of the agents and models that were found have no label of their own."""
+def overflow_count(found: Iterable[tuple[str, str]], agents: Set[str], models: Set[str]) -> int:
+    """How many of these agents and models share the label `other`."""
     pairs = list(found)
     return len({agent for agent, _ in pairs}.difference(agents)) + len({model for _, model in pairs}.difference(models))

@@ -1,11 +1,14 @@
-"""What monitoring is told: one reading of the database, as a bounded number of families of samples.
+"""The metrics for Prometheus: one snapshot of the database, as families of samples of limited cardinality.
 
-Gauges are of a window that ends now. Counters and histograms are of all history, so that they survive a restart of
-whoever exposes them, and they do not fall. Which names these have for themselves is decided by who came first, and
-never changes: a name that moved to `other` and back would look like a counter that was reset. What is not known has no
-sample, and is never 0.
+| kind | covers | names with a label of their own |
+|---|---|---|
+| gauge | a window that ends now | the busiest agents of the window |
+| counter, histogram | all history | the agents and models that were seen first |
 
-Nothing here knows the format or the library of a monitoring system.
+Counters survive a restart of the process that exposes them, and they never fall: the first names never change, and a
+name that moved to `other` and back would look like a reset. Unknown values have no sample and are never 0.
+
+Nothing here depends on the text format or on the library of Prometheus.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
-from claude_force.clock import SECOND_US
+from claude_force.clock import MINUTE_US, SECOND_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Filter
@@ -32,38 +35,47 @@ from claude_force.database.writes.jobs import OK
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.record import CLAUDE_CODE, UNKNOWN
 from claude_force.executions.totals import Totals
-from claude_force.exporters.labels import AGENTS, MODELS, OTHER, bounded, label, label_of, merged
+from claude_force.exporters.labels import (
+    AGENTS,
+    MODELS,
+    OTHER,
+    label_or_other,
+    limit_cardinality,
+    sanitize_label,
+    sum_by_label,
+)
 from claude_force.formatting import quantity
 from claude_force.windows import Window
 
 ALERTS_KEPT = 100
-"""So many alerts have series of their own."""
+"""The number of alerts that get a series of their own."""
 
 ALL_MODELS = "all"
-"""The model of a sum over all of them."""
+"""The label of a sum over all models."""
 
-SETTLED_AFTER_US = 5 * 60 * SECOND_US
-"""The response of a transcript that ended more recently may go on. It takes longer then, and leaves one bucket of the
-histogram for the next, which would look like a reset; so counters and the histogram wait for it."""
+STABLE_AFTER_US = 5 * MINUTE_US
+"""A response in a transcript may continue for this long. Its duration would move from one bucket of the histogram to
+the next, which would look like a reset, so counters and the histogram leave it out until then."""
 
 ALERT_LEVELS = {"ok": 0, "resolved": 0, "pending": 1, "firing": 2}
-"""The states of `alerts.decision` as numbers. One in which nothing was measured has none."""
+"""The states of `alerts.decision` as numbers. A state without a measurement has no sample."""
 
-_BOUNDS_WISHED_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+_DESIRED_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 Names = tuple[str, ...]
 Kind = Literal["gauge", "counter"]
 
 
 class Sample(NamedTuple):
-    """One number, and the values of the labels of its family."""
+    """One value, and the values of the labels of its family."""
 
     labels: Names
     value: float
 
 
 class Distribution(NamedTuple):
-    """Durations: how many are at most each of `duration_bounds_s()`, then how many there are, and their sum."""
+    """Durations. `counts` has the number up to each of `duration_bounds_s()`, then the total number; `sum_s` is their
+    sum in seconds."""
 
     labels: Names
     counts: tuple[int, ...]
@@ -72,7 +84,7 @@ class Distribution(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The samples of one name, which say what `labels` are in its order. A counter is named without its `_total`."""
+    """The samples of one metric. Their labels are in the order of `labels`. A counter has its name without `_total`."""
 
     name: str
     kind: Kind
@@ -83,7 +95,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """The distributions of one name."""
+    """The distributions of one metric."""
 
     name: str
     help: str
@@ -92,7 +104,7 @@ class Histogram:
 
 
 class Exposition(NamedTuple):
-    """What there is to tell. `remarks` say, a line each, what has no series of its own."""
+    """All metrics. `remarks` name what has no series of its own, one line each."""
 
     families: tuple[Family, ...]
     durations: Histogram
@@ -100,36 +112,36 @@ class Exposition(NamedTuple):
 
     @property
     def series(self) -> int:
-        """How many series it makes in a monitoring system."""
+        """How many series they are in Prometheus."""
         by_histogram = len(self.durations.distributions) * (len(duration_bounds_s()) + 3)
         return by_histogram + sum(len(family.samples) for family in self.families)
 
 
-def read(database: Database, now_us: int, window_us: int) -> Exposition:
-    """Everything, from one snapshot; gauges are of the `window_us` that end at `now_us`. Raises DatabaseError."""
+def read_exposition(database: Database, now_us: int, window_us: int) -> Exposition:
+    """All metrics, from one snapshot. Gauges cover the `window_us` that end at `now_us`. Raises DatabaseError."""
     window = Window(now_us - window_us, now_us)
     with database.read() as connection:
         recent = {names[0]: sums for names, sums in queries.totals_by(connection, Filter(window), "agent_name").items()}
-        history, times = _settled(connection, now_us)
+        history, times = _stable_history(connection, now_us)
         agents = frozenset(queries.first_names(connection, "agent_name", AGENTS))
         models = frozenset(queries.first_names(connection, "model", MODELS))
         state = [*_state(connection), _alerts(alert_query.alerts(connection))]
-    by_label = bounded(history, agents, models)
+    by_label = limit_cardinality(history, agents, models)
     families = (*_of_window(_busiest(recent)), *_of_history(by_label), *state)
     return Exposition(
         families,
-        _durations(by_label, bounded(times, agents, models)),
-        tuple(_left_out(recent, history, agents, models)),
+        _durations(by_label, limit_cardinality(times, agents, models)),
+        tuple(_overflow_warnings(recent, history, agents, models)),
     )
 
 
-def _settled(
+def _stable_history(
     connection: Connection, now_us: int
 ) -> tuple[dict[tuple[Any, ...], Totals], dict[tuple[Any, ...], Counter[int]]]:
-    """Sums and durations of all history by agent and model, without what may still change."""
-    unsettled = Filter(Window(now_us - SETTLED_AFTER_US), sources=(CLAUDE_CODE,))
-    sums, pending_sums = (queries.totals_by(connection, of, "agent_name", "model") for of in (Filter(), unsettled))
-    times, pending_times = (queries.durations_by(connection, of, "agent_name", "model") for of in (Filter(), unsettled))
+    """Sums and durations of all history by agent and model, without responses that may still change."""
+    unstable = Filter(Window(now_us - STABLE_AFTER_US), sources=(CLAUDE_CODE,))
+    sums, pending_sums = (queries.totals_by(connection, of, "agent_name", "model") for of in (Filter(), unstable))
+    times, pending_times = (queries.durations_by(connection, of, "agent_name", "model") for of in (Filter(), unstable))
     sums |= {names: sums[names] - pending for names, pending in pending_sums.items()}
     times |= {names: times[names] - pending for names, pending in pending_times.items()}
     return (
@@ -139,11 +151,11 @@ def _settled(
 
 
 def _busiest(recent: Mapping[str | None, Totals]) -> dict[Names, Totals]:
-    """The sums of the agents with the most executions, and of all others as one."""
+    """The sums of the agents with the most executions; all others are one."""
     by_name = {str(name): totals for name, totals in recent.items()}
     ranked = sorted(by_name, key=lambda name: (-by_name[name].executions, name))
     kept = frozenset(ranked[:AGENTS])
-    return merged(by_name, lambda name: (label(name, kept),))
+    return sum_by_label(by_name, lambda name: (label_or_other(name, kept),))
 
 
 def _family(name: str, kind: Kind, text: str, labels: Names, values: Iterable[tuple[Names, float | None]]) -> Family:
@@ -152,7 +164,7 @@ def _family(name: str, kind: Kind, text: str, labels: Names, values: Iterable[tu
 
 
 def _of_window(recent: Mapping[Names, Totals]) -> Iterator[Family]:
-    """The gauges by agent. The names of the first four are older than the conventions; so are their units."""
+    """The gauges by agent. The first four have names and units from the guide, which do not follow the conventions."""
     by_agent_and_model = ("agent_name", "model")
     yield _family(
         "execution_time_ms", "gauge", "Average execution time in the window, in milliseconds.", by_agent_and_model,
@@ -222,19 +234,19 @@ def _tokens(sums: Totals) -> dict[str, int]:
 
 @cache
 def _bounds() -> tuple[int, ...]:
-    """The bins that begin just above the bounds of a histogram: those that begin nearest to what is wished, so that no
-    bin lies on both sides of a bound, and counts are exact."""
-    return tuple(_bin_near(round(wished_s * SECOND_US)) for wished_s in _BOUNDS_WISHED_S)
+    """The bins that start just above the bounds: the nearest to the desired bounds, so that no bin lies on both sides
+    of a bound and counts are exact."""
+    return tuple(_nearest_bin(round(bound_s * SECOND_US)) for bound_s in _DESIRED_BOUNDS_S)
 
 
-def _bin_near(wished_us: int) -> int:
+def _nearest_bin(bound_us: int) -> int:
     lows = bin_lows()
-    above = bisect_right(lows, wished_us)
-    return min((above - 1, above), key=lambda number: abs(lows[number] - wished_us))
+    above = bisect_right(lows, bound_us)
+    return min((above - 1, above), key=lambda number: abs(lows[number] - bound_us))
 
 
 def duration_bounds_s() -> tuple[float, ...]:
-    """The bounds of the histogram of durations, in seconds; a bound is the longest duration that it counts."""
+    """The bounds of the histogram of durations, in seconds, each inclusive."""
     return tuple((bin_lows()[first] - 1) / SECOND_US for first in _bounds())
 
 
@@ -256,14 +268,14 @@ def _cumulated(bins: Counter[int]) -> tuple[int, ...]:
 
 
 def _state(connection: Connection) -> Iterator[Family]:
-    """How fresh the store is, and what keeps it."""
+    """How fresh the store is, and which version keeps it."""
     from importlib.metadata import version
 
-    extent = queries.time_range(connection)
-    yield _instant("last_execution_timestamp_seconds", "When the newest execution was.", extent and extent.last_us)
+    period = queries.time_range(connection)
+    yield _instant("last_execution_timestamp_seconds", "Time of the newest execution.", period and period.last_us)
     known = (job_query.last_finish(connection, "ingest", OK), file_query.last_read(connection))
     ingested_us = max((at_us for at_us in known if at_us), default=None)
-    yield _instant("last_ingest_timestamp_seconds", "When sources were read last.", ingested_us)
+    yield _instant("last_ingest_timestamp_seconds", "Time of the last ingest.", ingested_us)
     labels = ("version", "schema")
     yield _family("build_info", "gauge", "The program and its schema.", labels, [((version("claude-force"), HEAD), 1)])
 
@@ -274,8 +286,8 @@ def _instant(name: str, text: str, instant_us: int | None) -> Family:
 
 
 def _alerts(rows: Iterable[AlertRow]) -> Family:
-    """Where alerts stand. Of many groups those that are worst have a series of their own; of the others of a
-    rule the worst is told."""
+    """The states of the alerts. The worst groups have a series of their own; the others of a rule share one, with the
+    worst of their states."""
     known = sorted(
         ((ALERT_LEVELS[row.state], _alert_labels(row)) for row in rows if row.state in ALERT_LEVELS),
         key=lambda found: (-found[0], found[1]),
@@ -284,24 +296,25 @@ def _alerts(rows: Iterable[AlertRow]) -> Family:
     for place, (level, (rule, severity, grouped_by, group)) in enumerate(known):
         shown = OTHER if grouped_by and place >= ALERTS_KEPT else group
         states.setdefault((rule, severity, grouped_by, shown), level)
-    text = "Where an alert stands: 0 for ok, 1 for pending, 2 for firing."
+    text = "State of an alert: 0 for ok, 1 for pending, 2 for firing."
     return _family("alert_state", "gauge", text, ("rule", "severity", "grouped_by", "group"), states.items())
 
 
 def _alert_labels(row: AlertRow) -> Names:
     grouped_by, name = next(iter(json.loads(row.labels).items()), ("", ""))
-    return label_of(row.rule), row.severity, grouped_by, label_of(UNKNOWN if name is None else name)
+    return sanitize_label(row.rule), row.severity, grouped_by, sanitize_label(UNKNOWN if name is None else name)
 
 
-def _left_out(
+def _overflow_warnings(
     recent: Mapping[Any, Totals],
     history: Mapping[tuple[Any, ...], Totals],
     agents: frozenset[str],
     models: frozenset[str],
 ) -> Iterator[str]:
     if len(recent) > AGENTS:
-        yield f"{quantity(len(recent) - AGENTS, 'agent')} in the window told as {OTHER} by gauges"
-    for noun, place, kept in (("agent", 0, agents), ("model", 1, models)):
-        late = {names[place] for names in history} - kept
+        yield f"{quantity(len(recent) - AGENTS, 'agent')} in the window share the label {OTHER} in gauges"
+    for noun, index, kept in (("agent", 0, agents), ("model", 1, models)):
+        late = {names[index] for names in history} - kept
         if late:
-            yield f"{quantity(len(late), noun)} after the first {len(kept)} told as {OTHER} by counters and histograms"
+            names = f"{quantity(len(late), noun)} after the first {len(kept)}"
+            yield f"{names} share the label {OTHER} in counters and histograms"

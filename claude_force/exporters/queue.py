@@ -1,12 +1,17 @@
-"""What a target gets that gets each execution once: what is new as it comes, and history page by page.
+"""The export queue: sends each execution to a receiver once.
 
-What was sent is noted after the target has taken it: a push that is killed in between sends that batch again, and
-nothing is ever left out. One push to a target is at work at a time; two would send the same.
+| part | holds | order |
+|---|---|---|
+| queue | executions that were counted after the exporter's first push | by uid |
+| backfill | executions that were stored before it | by time, page by page |
+
+A batch is acknowledged after the receiver took it. If a push is killed in between, the next one sends that batch again;
+no execution is ever skipped. Only one push for each exporter runs at a time: two would send the same executions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,23 +19,23 @@ from typing import NamedTuple
 from claude_force.clock import SECOND_US, Now
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, rolled_up_page
-from claude_force.database.queries import export_queue as export_queries
+from claude_force.database.queries import export_queue as queries
 from claude_force.database.rows.exporters import ExporterState
-from claude_force.database.writes import export_queue as exporting
+from claude_force.database.writes import export_queue as writes
 from claude_force.database.writes.export_queue import Acked
 from claude_force.database.writes.rollups import apply_pending
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, columns
 from claude_force.exporters.base import PushError
 
 HELD_US = 600 * SECOND_US
-"""An execution waits at most so long for its final usage."""
+"""How long an execution with provisional usage waits for its final usage before it is sent."""
 
 _INSTANT, _BASIS = columns("timestamp_us", "usage_basis")
 
 
-class Entry(NamedTuple):
-    """An execution to send. `is_new` says that the target cannot have it, but for a push that was killed; `has_changed`
-    that it is to replace what the target may have."""
+class ExportItem(NamedTuple):
+    """An execution to send. `is_new`: the receiver does not have it, unless a push was killed after sending it.
+    `has_changed`: it must replace what the receiver may have."""
 
     row: ExecutionRow
     is_new: bool = True
@@ -39,154 +44,161 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is sent at once. `queued` are those of the executions that it is made of that wait in the queue; of history,
-    `last` is the place that is reached with it, and `is_last` that there is no more. `gone` are those that were deleted
-    while they waited."""
+    """What is sent at once.
 
-    entries: Sequence[Entry]
-    queued: Sequence[Acked] = ()
-    gone: int = 0
+    `acks` are the queue entries to remove once it is sent, `deleted` the number of queued executions that no longer
+    exist. A batch of the backfill also has the position it reaches (`last`) and whether it is the final one
+    (`is_last`).
+    """
+
+    items: Sequence[ExportItem]
+    acks: Sequence[Acked] = ()
+    deleted: int = 0
     last: tuple[int, bytes] | None = None
     is_last: bool = False
 
     @property
-    def is_history(self) -> bool:
-        """Whether it is of what there was when the target began."""
+    def is_backfill(self) -> bool:
+        """Whether it holds executions that were stored before the exporter's first push."""
         return self.last is not None or self.is_last
 
 
 @dataclass(slots=True)
 class ExportQueue:
-    """The executions that a target is to get."""
+    """The executions that one exporter still has to send. `deleted` counts those that were deleted while queued."""
 
     database: Database
     state: ExporterState
     now: Now
-    gone: int = field(default=0, init=False)
+    deleted: int = field(default=0, init=False)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """What is due, in batches of at most `size`. Each is to be settled before the next is taken."""
+        """What is due, in batches of at most `size`. Call `ack` for each batch before taking the next."""
         yield from self._queued(size)
-        if self.state.has_history:
-            yield from self._history(size)
+        if self.state.is_backfilling:
+            yield from self._backfill(size)
 
     def _queued(self, size: int) -> Iterator[Batch]:
         after: bytes | None = None
         while True:
             with self.database.read() as connection:
-                found = export_queries.waiting(connection, self.database, self.state.kind, after, size)
+                found = queries.queued_page(connection, self.database, self.state.kind, after, size)
             if not found:
                 return
             after = found[-1].uid
-            due = [waiting for waiting in found if not self._is_held(waiting.row) and not self._is_ahead(waiting.row)]
-            entries = [
-                Entry(waiting.row, not waiting.is_sent, waiting.is_sent or waiting.changes > 0)
-                for waiting in due
-                if waiting.row is not None
+            due = [
+                entry for entry in found if not self._is_held(entry.row) and not self._is_left_to_backfill(entry.row)
+            ]
+            items = [
+                ExportItem(entry.row, not entry.is_sent, entry.is_sent or entry.changes > 0)
+                for entry in due
+                if entry.row is not None
             ]
             if due:
-                yield Batch(entries, _settled(due), len(due) - len(entries))
+                yield Batch(items, _acks(due), len(due) - len(items))
 
     def _is_held(self, row: ExecutionRow | None) -> bool:
-        """Whether its usage may still become final. Of a time that lies far ahead nothing is waited for."""
+        """Whether its usage may still become final. A timestamp far in the future holds nothing back."""
         return row is not None and row[_BASIS] == PROVISIONAL and abs(self.now() - row[_INSTANT]) < HELD_US
 
-    def _is_ahead(self, row: ExecutionRow | None) -> bool:
-        """Whether history is still to come to it, which sends it then."""
-        at_us, uid = self.state.walked_us, self.state.walked_uid
-        if row is None or not self.state.has_history:
+    def _is_left_to_backfill(self, row: ExecutionRow | None) -> bool:
+        """Whether the backfill has yet to reach this execution, and will send it then."""
+        at_us, uid = self.state.backfilled_us, self.state.backfilled_uid
+        if row is None or not self.state.is_backfilling:
             return False
         return at_us is None or uid is None or (row[_INSTANT], row[0]) > (at_us, uid)
 
-    def _history(self, size: int) -> Iterator[Batch]:
-        place = (self.state.walked_us, self.state.walked_uid)
+    def _backfill(self, size: int) -> Iterator[Batch]:
+        position = (self.state.backfilled_us, self.state.backfilled_uid)
         while True:
             with self.database.read() as connection:
-                # What is not counted comes with the queue, which knows from then on of each change of it.
-                rows = rolled_up_page(connection, Filter(), self._before(place), size)
-                # What came in after the beginning is in the queue as well: it is sent here, and taken off there.
-                queued = export_queries.queued(connection, self.database, self.state.kind, [row[0] for row in rows])
+                # Uncounted executions are left out: they enter the queue when they are counted, which tracks changes.
+                rows = rolled_up_page(connection, Filter(), self._page_start(position), size)
+                # Executions that were stored since the first push are queued too: sent here, removed from the queue.
+                queued = queries.queued_among(connection, self.database, self.state.kind, [row[0] for row in rows])
             found = self.database.decode_rows(rows)
             is_last = len(found) < size
             last = (found[-1][_INSTANT], found[-1][0]) if found else None
-            changed = {waiting.uid for waiting in queued if waiting.is_sent or waiting.changes}
-            entries = [Entry(row, has_changed=row[0] in changed) for row in found]
-            yield Batch(
-                entries, [Acked(waiting.uid, waiting.changes) for waiting in queued], last=last, is_last=is_last
-            )
+            changed = {entry.uid for entry in queued if entry.is_sent or entry.changes}
+            items = [ExportItem(row, has_changed=row[0] in changed) for row in found]
+            yield Batch(items, _acks(queued), last=last, is_last=is_last)
             if is_last:
                 return
             assert last is not None
-            place = last
+            position = last
 
-    def _before(self, place: tuple[int | None, bytes | None]) -> ExecutionRow | None:
-        """A place as the beginning of the row after which a page begins."""
-        at_us, uid = place
+    def _page_start(self, position: tuple[int | None, bytes | None]) -> ExecutionRow | None:
+        """A position as the first columns of the row after which a page starts."""
+        at_us, uid = position
         return None if uid is None else (self.database.encode_uid(uid), at_us)
 
     def ack(self, batch: Batch, kept: Collection[bytes] = (), rejected: int = 0) -> None:
-        """Note that the target has a batch, but for the executions `kept` for the next push; `rejected` are
-        those that it will never take."""
+        """Record that the receiver has a batch, except for the executions `kept` (uids) for the next push and the
+        `rejected` ones, which it will never take."""
         kind, database = self.state.kind, self.database
         with database.write() as connection:
             connection.lock_rollups()
-            exporting.ack(connection, database, kind, [entry for entry in batch.queued if entry.uid not in kept])
-            if batch.is_history:
-                # What history gives is not walked through again, so what was not taken waits.
-                exporting.put_off(connection, kind, [database.encode_uid(uid) for uid in kept])
-                exporting.walk(connection, database, kind, None if batch.is_last else batch.last)
-            exporting.note(connection, kind, len(batch.entries) - len(kept) - rejected)
-        self.gone += batch.gone
+            writes.ack(connection, database, kind, [entry for entry in batch.acks if entry.uid not in kept])
+            if batch.is_backfill:
+                # The backfill does not return to these, so they wait in the queue.
+                writes.requeue(connection, kind, [database.encode_uid(uid) for uid in kept])
+                writes.record_backfill(connection, database, kind, None if batch.is_last else batch.last)
+            writes.record_push(connection, kind, len(batch.items) - len(kept) - rejected)
+        self.deleted += batch.deleted
 
     def finish(self) -> None:
-        """Note that the target has all that was due."""
+        """Record that everything that was due has been sent."""
         with self.database.write() as connection:
-            exporting.note(connection, self.state.kind, 0, self.now())
+            writes.record_push(connection, self.state.kind, 0, self.now())
 
 
-def _settled(queued: Iterable[export_queries.Waiting]) -> list[Acked]:
-    """What is noted of executions of the queue when they are sent."""
-    return [Acked(waiting.uid, waiting.changes) for waiting in queued]
+def _acks(entries: Sequence[queries.QueueEntry]) -> list[Acked]:
+    return [Acked(entry.uid, entry.changes) for entry in entries]
 
 
 @contextmanager
-def opened(database: Database, kind: str, destination: str, now: Now, since_us: int | None) -> Iterator[ExportQueue]:
-    """The feed of a target, by the only push to it. A target that is new, or at a new destination, begins with all of
-    history (`since_us` None), or with what is since a time. Raises PushError where another push is at work."""
+def open_queue(
+    database: Database, kind: str, destination: str, now: Now, since_us: int | None
+) -> Iterator[ExportQueue]:
+    """The queue of an exporter, held for the only push to it.
+
+    An exporter that is new, or has a new destination, starts with the executions since `since_us`; None sends all of
+    them. Raises PushError if another push is running.
+    """
     with database.try_exclusive(_role(kind)) as is_exclusive:
         if not is_exclusive:
-            raise PushError(f"another push to {kind} is at work; nothing was sent twice")
+            raise PushError(f"another push to {kind} is running; nothing was sent")
         with database.write() as connection:
             connection.lock_rollups()
             apply_pending(connection)
-            state = export_queries.exporter(connection, database, kind)
+            state = queries.exporter(connection, database, kind)
             if state is None or state.destination != destination:
-                exporting.begin(connection, kind, destination, now(), since_us)
-                state = export_queries.exporter(connection, database, kind)
+                writes.register(connection, kind, destination, now(), since_us)
+                state = queries.exporter(connection, database, kind)
         assert state is not None
         yield ExportQueue(database, state, now)
 
 
-def number_due(database: Database, kind: str, destination: str, since_us: int | None) -> int:
-    """How many executions a push would find due, with the arguments of `opened`. Nothing is noted."""
+def count_due(database: Database, kind: str, destination: str, since_us: int | None) -> int:
+    """How many executions a push would find due, given the arguments of `open_queue`. Changes nothing."""
     with database.read() as connection:
-        state = export_queries.exporter(connection, database, kind)
+        state = queries.exporter(connection, database, kind)
         if state is None or state.destination != destination:
-            return export_queries.number_since(connection, since_us)
-        return export_queries.number_due(connection, database, state)
+            return queries.count_since(connection, since_us)
+        return queries.count_due(connection, database, state)
 
 
 def forget(database: Database, kind: str) -> bool:
-    """Forget how far a target got, and what waits for it; whether there was anything. The next push begins anew. Raises
-    PushError where a push is at work, which would let executions wait for a target that is not known any more."""
+    """Delete the state and the queue of an exporter, so that its next push starts from the beginning. Returns whether
+    there was any. Raises PushError if a push is running: it would leave queue entries that nobody removes."""
     with database.try_exclusive(_role(kind)) as is_exclusive:
         if not is_exclusive:
-            raise PushError(f"a push to {kind} is at work; nothing was forgotten, try again when it is over")
+            raise PushError(f"a push to {kind} is running; nothing was forgotten, try again when it has ended")
         with database.write() as connection:
             connection.lock_rollups()
-            return exporting.forget(connection, kind) > 0
+            return writes.forget(connection, kind) > 0
 
 
 def _role(kind: str) -> str:
-    """What the only push to a target is at a database."""
+    """The name of the lock that a push holds."""
     return f"push-{kind}"

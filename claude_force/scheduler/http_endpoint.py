@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from claude_force.clock import HOUR_US, now_us
 from claude_force.errors import ClaudeForceError, MissingExtra
 from claude_force.exporters.base import require
-from claude_force.exporters.metrics import read
+from claude_force.exporters.metrics import read_exposition
 from claude_force.exporters.prometheus.push import EXTRA, LIBRARY
 from claude_force.network.connection import is_loopback
 from claude_force.scheduler.runs import FindPlace
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         require(LIBRARY, EXTRA)
         from claude_force.exporters.prometheus.text_format import CONTENT_TYPE, encode
 
-        found = read(self.server.find_workspace().database, now_us(), WINDOW_US)
+        found = read_exposition(self.server.find_workspace().database, now_us(), WINDOW_US)
         return _Answer(HTTPStatus.OK, CONTENT_TYPE, encode(found))
 
     def _health(self) -> _Answer:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from claude_force.clock import DAY_US, MINUTE_US, SECOND_US, Now, local_zone
 from claude_force.database.workspace import Workspace
 from claude_force.errors import SettingsError
-from claude_force.exporters.settings import KINDS, target_of
+from claude_force.exporters.settings import KINDS, load_exporter
 
 HISTORY_KEPT_US = 90 * DAY_US
 """For so long transitions of alerts, and what was said of them, are kept."""
@@ -112,7 +112,7 @@ def push_once(kind: str, workspace: Workspace, now: Now) -> JobResult:
         raise SettingsError(
             f"performance.exporters of claude.json has no {kind}; docs/how-to/exporters.md says what to write"
         )
-    pushed = target_of(kind, exporters, {}, os.environ, workspace.home.folder).push(workspace.database, now)
+    pushed = load_exporter(kind, exporters, {}, os.environ, workspace.home.folder).push(workspace.database, now)
     return JobResult(pushed.counts, pushed.remarks)
 
 

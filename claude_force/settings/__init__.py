@@ -1,3 +1,3 @@
-"""Settings: claude.json, the `.claude` folder, and which database is used."""
+"""Settings: claude.json, the `.claude` folder, and the location of the database."""
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Settings: the `performance` section of `claude.json`, as one typed value, and where things are.
+"""claude.json: its `performance` section as one typed value, and changes to the file.
 
-The file belongs to the user and to other programs: keys other than ours, and the order of all, survive every write.
-Precedence is flag, environment, file, default. A broken file is one error with its line and column; a key of ours that
-does not exist is a problem that is named with the nearest one that does.
+The file belongs to the user and to other programs: a write keeps all other keys, and the order of all keys. A broken
+file is one error with line and column. An unknown key in our section is a warning that names the nearest known one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 from claude_force.errors import SettingsError
 from claude_force.files import make_folder, replacing
 from claude_force.settings.home import Home, expand
-from claude_force.text import kind_of
+from claude_force.settings.values import KIND_NAMES, value_problem
 
 SECTION = "performance"
 DEFAULT_METRICS_FILE = ".claude/metrics/executions.jsonl"
@@ -25,13 +24,15 @@ DEFAULT_REFERENCE_MODEL = "claude-sonnet-4-5"
 
 
 PRICE_LIMIT = 1000
-"""US dollars for a million tokens: no price is higher, so that no cost can be more than a record holds."""
+"""The highest price, in US dollars for a million tokens. With it, no cost exceeds what a record can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
-    """What a model costs, in US dollars for a million tokens of each kind. A kind that is None is billed as what it is
-    part of: cached tokens as input, a cache write for an hour as one for five minutes. The field names are the keys."""
+    """The price of a model, in US dollars for a million tokens of each kind. The field names are the keys.
+
+    None bills cached input as input, and a one-hour cache write as a five-minute one.
+    """
 
     input: float
     output: float
@@ -41,7 +42,7 @@ class ModelPrice:
 
 
 Value = bool | int | str | dict[str, Any]
-"""A value of the section, as JSON has it."""
+"""A value of the section, as JSON holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +56,31 @@ class Settings:
     detailed_logging: bool = False
     """Whether each recorded execution is also logged, by the logger `claude_force`."""
     metrics_file: str = DEFAULT_METRICS_FILE
-    """The JSONL file that `claude-force import` reads when it is given none; relative to the folder above .claude."""
+    """The JSONL file that `claude-force import` reads by default; relative to the folder that holds `.claude`."""
     database: str | None = None
     """Where executions are stored: a file or a postgresql:// URL. None: metrics/metrics.db beside claude.json."""
     reference_model: str = DEFAULT_REFERENCE_MODEL
     """The model that savings are counted against. A model of the same family is its own reference."""
     prices: Mapping[str, ModelPrice] = field(default_factory=dict)
-    """Prices of your own, by the name of the model as it is recorded; they come before the list prices."""
+    """Prices by the name of the model as it is recorded. They take precedence over the list prices."""
     alerts: Mapping[str, Any] = field(default_factory=dict)
-    """Alert rules by name, as `alerts.rules` reads them: one with an error in it must not stop the others."""
+    """Alert rules by name. `alerts.rules` reads them, so that a faulty rule does not stop the others."""
     channels: Mapping[str, Any] = field(default_factory=dict)
-    """Where alerts are told, by name, as `notify.configuration` reads them."""
+    """Channels that alerts are sent to, by name. `alerts.channels.settings` reads them."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
-    """How often the scheduler runs a job, by its name: "30s", "5m", "24h", or "off"."""
+    """How often the scheduler runs a job, by the job's name: "30s", "5m", "24h", or "off"."""
     archive_after_days: int = 0
     """The age in days at which the scheduler archives executions; 0 for never."""
     backups_kept: int = 7
     """How many of its own daily backups the scheduler keeps beside a SQLite file; 0 makes none."""
     exporters: Mapping[str, Any] = field(default_factory=dict)
-    """Where the scheduler pushes figures, by the kind of the target, as `export.configuration` reads them."""
+    """The exporters that the scheduler pushes with, by kind. `exporters.settings` reads them."""
     metrics_port: int = 0
     """The port of 127.0.0.1 on which the scheduler serves /metrics and /healthz; 0 for none."""
 
 
 def _kind(default: object) -> type:
-    """The type of the value of a setting with this default."""
+    """The type of a setting's value, given its default."""
     return dict if default is MISSING else str if default is None else type(default)
 
 
@@ -99,13 +100,11 @@ def metrics_file(settings: Settings, home: Home) -> Path:
 
 
 def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
-    """The settings of a home, and the problems that do not stop it (keys of ours that do not exist).
+    """The settings of a home, and a warning for each unknown key.
 
-    A file that does not exist means the defaults. Raises SettingsError for a broken file or a value of a wrong kind.
+    If the file does not exist, the defaults. Raises SettingsError for a broken file or a value of the wrong kind.
     """
-    section = read_file(home.settings_file).get(SECTION, {})
-    if not isinstance(section, dict):
-        raise SettingsError(f"{home.settings_file}: {SECTION} must be an object")
+    section = _section_of(home.settings_file, read_file(home.settings_file))
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name, value in section.items():
@@ -117,19 +116,25 @@ def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
     return Settings(**values), tuple(problems)
 
 
-_WANTED = {bool: "true or false", int: "a whole number", str: "text", dict: "an object"}
-_COUNT_LIMIT = 36_500
-_LIMITS = {f"{SECTION}.metrics_port": 65_535}
-"""The highest value of a whole number, where it is another one."""
+def _section_of(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Our section of the file's content; it is added if it is missing."""
+    section = content.setdefault(SECTION, {})
+    if not isinstance(section, dict):
+        raise SettingsError(f"{path}: {SECTION} must be an object")
+    return section
+
+
+_BOUNDS = {f"{SECTION}.metrics_port": (0, 65_535)}
+_COUNT_BOUNDS = (0, 36_500)
+"""The bounds of all other whole numbers: a hundred years, for those in days."""
 
 
 def _checked(where: str, key: str, value: object) -> object:
-    # Not isinstance: true is an int to Python.
-    if type(value) is not KEYS[key]:
-        raise SettingsError(f"{where}{key} must be {_WANTED[KEYS[key]]}, not {kind_of(value)}")
-    limit = _LIMITS.get(key, _COUNT_LIMIT)
-    if isinstance(value, int) and not 0 <= value <= limit:
-        raise SettingsError(f"{where}{key} must be 0 to {limit:,}, not {value}")
+    """A value of one of our keys. Raises SettingsError, which starts with `where`."""
+    bounds = _BOUNDS.get(key, _COUNT_BOUNDS) if KEYS[key] is int else None
+    problem = value_problem(value, KEYS[key], bounds)
+    if problem:
+        raise SettingsError(f"{where}{key} {problem}")
     if key == PRICES:
         assert isinstance(value, dict)
         return {model: _price(f"{where}{key}: the price of {model!r}", found) for model, found in value.items()}
@@ -137,30 +142,27 @@ def _checked(where: str, key: str, value: object) -> object:
 
 
 def _price(what: str, found: object) -> ModelPrice:
-    """One of the prices of the settings. Raises SettingsError, which begins with `what`."""
-    kinds = {known.name: known.default is MISSING for known in fields(ModelPrice)}
-    if not isinstance(found, dict):
-        raise SettingsError(f"{what} must be an object, not {kind_of(found)}")
-    for kind in found:
-        if kind not in kinds:
-            raise SettingsError(f"{what} has no {kind!r}; there are: {', '.join(kinds)}")
-    for kind, is_required in kinds.items():
-        number = found.get(kind)
-        if number is None and not is_required:
+    """The price of one model. Raises SettingsError, which starts with `what`."""
+    problem = value_problem(found, dict)
+    if problem:
+        raise SettingsError(f"{what} {problem}")
+    assert isinstance(found, dict)
+    is_required = {known.name: known.default is MISSING for known in fields(ModelPrice)}
+    for name in found:
+        if name not in is_required:
+            raise SettingsError(f"{what} has no {name!r}; there are: {', '.join(is_required)}")
+    for name, required in is_required.items():
+        number = found.get(name)
+        if number is None and not required:
             continue
-        # NaN is not between them either, and true is a number to Python.
-        if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number <= PRICE_LIMIT:
-            is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
-            given = f"not {number!r}" if is_number else f"not {kind_of(number)}"
-            raise SettingsError(
-                f"{what}: {kind} must be a number of US dollars for a million tokens, 0 to {PRICE_LIMIT:,}, "
-                f"{given if kind in found else 'and is missing'}"
-            )
+        problem = value_problem(number, float, (0, PRICE_LIMIT)) if name in found else "is missing"
+        if problem:
+            raise SettingsError(f"{what}: {name} {problem}; prices are in US dollars for a million tokens")
     return ModelPrice(**found)
 
 
 def unknown_key(key: str) -> str:
-    """What to say about a key that does not exist: the nearest that does, or all of them."""
+    """The message for a key that does not exist: with the nearest that does, or with all of them."""
     from difflib import get_close_matches
 
     near = get_close_matches(key, KEYS, n=1)
@@ -168,7 +170,7 @@ def unknown_key(key: str) -> str:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The whole of claude.json; {} where there is none. Raises SettingsError with line and column."""
+    """The whole content of claude.json; {} if there is no file. Raises SettingsError with line and column."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
@@ -190,47 +192,49 @@ def read_file(path: Path) -> dict[str, Any]:
     return content
 
 
+_WORDS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+
+
 def parse_value(key: str, text: str) -> Value:
-    """The value of one of our keys from the command line; an object is given as JSON. Raises SettingsError."""
+    """The value of one of our keys, as typed on the command line; objects are JSON. Raises SettingsError."""
     if key not in KEYS:
         raise SettingsError(unknown_key(key))
-    if KEYS[key] is dict:
-        return _parse_object(key, text)
-    if KEYS[key] is str:
-        if not text:
-            raise SettingsError(f"{key} must not be empty; to go back to the default: claude-force config unset {key}")
-        text.encode()
-        if key == f"{SECTION}.database" and "://" in text and not text.startswith(("postgres", "sqlite:///")):
-            raise SettingsError(f"{key} must be a file or a postgresql:// URL")
-        return text
-    if KEYS[key] is int:
-        if not text.isdecimal():
-            raise SettingsError(f"{key} must be a whole number, not {text!r}")
-        number = int(text)
-        _checked("", key, number)
-        return number
-    words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
-    if text.lower() not in words:
-        raise SettingsError(f"{key} must be true or false, not {text!r}")
-    return words[text.lower()]
-
-
-def _parse_object(key: str, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{key} must be a JSON object: {error}") from None
+    kind = KEYS[key]
+    if kind is str:
+        return _parse_text(key, text)
+    value: object = text
+    if kind is dict:
+        value = _parse_json(key, text)
+    elif kind is int and text.isdecimal():
+        value = int(text)
+    elif kind is bool:
+        value = _WORDS.get(text.lower(), text)
+    if isinstance(value, str):
+        raise SettingsError(f"{key} must be {KIND_NAMES[kind]}, not {text!r}")
     _checked("", key, value)
-    assert isinstance(value, dict)
+    assert isinstance(value, (bool, int, dict))
     return value
 
 
+def _parse_text(key: str, text: str) -> str:
+    if not text:
+        raise SettingsError(f"{key} must not be empty; to restore the default: claude-force config unset {key}")
+    if key == f"{SECTION}.database" and "://" in text and not text.startswith(("postgres", "sqlite:///")):
+        raise SettingsError(f"{key} must be a file or a postgresql:// URL")
+    return text
+
+
+def _parse_json(key: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{key} must be a JSON object: {error}") from None
+
+
 def change_file(path: Path, key: str, value: Value | None) -> None:
-    """Set one of our keys, or remove it (None), leaving every other key and the order as they were. Atomic."""
+    """Set one of our keys, or remove it (None). All other keys and the order stay. Atomic."""
     content = read_file(path)
-    section = content.setdefault(SECTION, {})
-    if not isinstance(section, dict):
-        raise SettingsError(f"{path}: {SECTION} must be an object")
+    section = _section_of(path, content)
     name = key.removeprefix(f"{SECTION}.")
     if value is None:
         section.pop(name, None)
@@ -239,20 +243,13 @@ def change_file(path: Path, key: str, value: Value | None) -> None:
     write_file(path, content)
 
 
-def _encoded(text: str, content: Mapping[str, Any]) -> bytes:
-    """The text as UTF-8; with escapes where it holds a lone surrogate, which UTF-8 cannot."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(content, indent=2).encode()
-
-
 def write_file(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace claude.json in one step, through a link to the file itself; its permissions stay, a new one is 0600."""
+    """Replace claude.json in one step. A symlink stays, and the file that it points to is replaced. The permissions
+    stay; a new file gets 0600. Raises SettingsError."""
     try:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        raise SettingsError(f"{path} holds a number that cannot be kept as it is; change it by hand") from None
+        raise SettingsError(f"{path} holds NaN or Infinity, which JSON does not have; edit it by hand") from None
     if path.exists() and not os.access(path, os.W_OK):
         raise SettingsError(f"{path} is read-only")
     try:
@@ -261,3 +258,11 @@ def write_file(path: Path, content: Mapping[str, Any]) -> None:
             file.write(_encoded(text, content) + b"\n")
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
+
+
+def _encoded(text: str, content: Mapping[str, Any]) -> bytes:
+    """The text in UTF-8. If it holds a lone surrogate, which UTF-8 cannot encode, JSON escapes are used."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=2).encode()

@@ -1,4 +1,4 @@
-"""Where the `.claude` folder is, and the files in it."""
+"""Locates the `.claude` folder and the files in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claude_force.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """One `.claude` folder: where its files are."""
+    """A `.claude` folder and the paths of its files."""
 
     folder: Path
     metrics_folder: Path
@@ -23,12 +23,12 @@ class Home:
 
     @property
     def database_file(self) -> Path:
-        """The database unless the settings or the environment name another."""
+        """The default database."""
         return self.metrics_folder / "metrics.db"
 
     @property
     def rejected_file(self) -> Path:
-        """Where lines that could not be imported go, with the reason."""
+        """The file for lines that could not be imported, with the reason."""
         return self.metrics_folder / "rejected.jsonl"
 
 
@@ -39,14 +39,14 @@ def find_home(start: Path | None = None) -> Home:
     except OSError:
         here = user_folder()
     for folder in (here, *here.parents):
-        # Not Path.is_dir, which raises for a folder above that may not be searched.
+        # Not Path.is_dir, which raises if a parent folder denies access.
         if os.path.isdir(folder / ".claude"):  # noqa: PTH112
             return home_at(folder / ".claude")
     return home_at(user_folder() / ".claude")
 
 
 def user_folder() -> Path:
-    """The user's home folder; for a user who has none, one in the folder for temporary files."""
+    """The user's home folder; for a user without one, a folder in the folder for temporary files."""
     try:
         return Path.home()
     except RuntimeError:
@@ -56,23 +56,23 @@ def user_folder() -> Path:
 
 
 def home_at(folder: Path | str) -> Home:
-    """The home of a `.claude` folder; of its `metrics` folder too, which is what claude-force 1.3 was given."""
+    """The home of a `.claude` folder. Its `metrics` folder, which claude-force 1.3 expected, works too."""
     folder = expand(folder)
     return Home(folder.parent, folder) if folder.name == "metrics" else Home(folder, folder / "metrics")
 
 
 def expand(path: Path | str) -> Path:
-    """A path with `~` expanded, absolute. Raises SettingsError for a path that cannot be."""
+    """An absolute path with `~` expanded. Raises SettingsError for an impossible path."""
     if str(path) == ":memory:":
-        raise SettingsError("a database in memory would be gone at the end of the command; name a file")
+        raise SettingsError("a database in memory is lost when the command ends; name a file")
     if str(path).startswith(("postgres:", "postgresql:")):
-        raise SettingsError("a database URL begins with postgresql://, with two slashes")
+        raise SettingsError("a database URL starts with postgresql:// (two slashes)")
     try:
         os.fsencode(path)
         if "\0" in str(path):
             raise ValueError
         return Path(path).expanduser().absolute()
     except (RuntimeError, ValueError):
-        raise SettingsError(f"there can be no file {str(path)!a}") from None
+        raise SettingsError(f"{str(path)!a} is not a possible file name") from None
     except OSError:
-        raise SettingsError(f"the working folder is gone, so there is no {path}") from None
+        raise SettingsError(f"{path} is relative, and the working folder does not exist") from None

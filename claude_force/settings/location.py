@@ -1,4 +1,4 @@
-"""Which database is used: `--db`, then CLAUDE_FORCE_DB, then claude.json, then the home's own file."""
+"""Which database is used: the first of `--db`, CLAUDE_FORCE_DB, claude.json, and the home's own file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from claude_force.settings.home import Home, expand
 
 DATABASE_VARIABLE = "CLAUDE_FORCE_DB"
 
-
 _LOGIN = re.compile(r"(?<=://)([^:/?]*):(.*)(?=@)")
-
-
 _SECRET_PARAMETER = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
 
 
 def without_password(location: str) -> str:
-    """A path or URL as it may be shown."""
+    """A path or URL without its password, for messages."""
     if "://" not in location:
         return location
     return _SECRET_PARAMETER.sub(r"\1***", _LOGIN.sub(r"\1:***", location))
@@ -32,7 +29,7 @@ def database_location(settings: Settings, home: Home, flag: str | None = None) -
     if not named and settings.database:
         named = settings.database
         if "://" not in named:
-            # A path in a file must not mean another place in each working folder.
+            # A path in the settings must not depend on the working folder.
             named = os.path.join(home.folder.parent, os.path.expanduser(named))  # noqa: PTH111, PTH118
     if not named:
         return str(home.database_file)
@@ -42,5 +39,5 @@ def database_location(settings: Settings, home: Home, flag: str | None = None) -
     try:
         return str(expand(named))
     except SettingsError:
-        # Said when it is opened: a tracker must not fail for it before it has something to record.
+        # Opening reports it: a tracker must not fail before it has something to record.
         return named

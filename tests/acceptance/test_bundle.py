@@ -73,7 +73,7 @@ def fill(location: str) -> None:
         )
         alerts.add_deliveries(connection, [Delivery(*delivery, None, marked("receipt"), said)])
         alerts.silence(connection, Silence(marked("rule"), NOON_US, NOON_US, said))
-        export_queue.begin(connection, "prometheus", marked("destination"), NOON_US, None)
+        export_queue.register(connection, "prometheus", marked("destination"), NOON_US, None)
     database.close()
 
 

@@ -79,7 +79,7 @@ WRONG: dict[str, tuple[object, list[str]]] = {
         [
             "performance.exporters: there is no datdog; did you mean datadog?",
             "performance.exporters: prometheus: must be an object, not a number",
-            "performance.exporters: elasticsearch: index must be of small letters",
+            "performance.exporters: elasticsearch: index must consist of a-z",
         ],
     ),
     "alerts": (

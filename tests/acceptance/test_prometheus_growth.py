@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from claude_force.clock import HOUR_US, to_instant
-from claude_force.exporters.metrics import read
+from claude_force.exporters.metrics import read_exposition
 from claude_force.exporters.prometheus.text_format import encode
 from tests.monitoring import Samples, samples_of
 from tests.transcripts import START, Passes, Talk, Tokens, main_file, put, text_block, thinking_block, tool_block
@@ -45,5 +45,5 @@ def test_no_counter_falls_while_a_transcript_grows(passes: Passes, tmp_path: Pat
 
 def counters(passes: Passes, now: datetime) -> Samples:
     """What accumulates, as it is told at a moment."""
-    found = samples_of(encode(read(passes.store.database, to_instant(now), HOUR_US)).decode())
+    found = samples_of(encode(read_exposition(passes.store.database, to_instant(now), HOUR_US)).decode())
     return {key: value for key, value in found.items() if key[0].endswith(("_total", "_bucket", "_sum", "_count"))}

@@ -111,7 +111,7 @@ def test_forget_begins_anew(store: Store, location: str, run: Run) -> None:
         run("push", "elasticsearch", "--url", server.url, "--db", location)
         server.documents.clear()
         done = run("push", "elasticsearch", "--forget", "--db", location)
-        assert done.stdout == "Forgotten what elasticsearch has; the next push begins anew\n"
+        assert done.stdout == "Forgot what was sent to elasticsearch; the next push starts over\n"
         run("push", "elasticsearch", "--url", server.url, "--db", location)
     assert set(server.documents) == added
 
@@ -126,11 +126,11 @@ def test_forget_creates_no_database(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["datadog", "--dry-run", "--forget"], "--dry-run and --forget do not go together"),
-        (["datadog", "--socket", "/a", "--host", "b"], "are two places: give one of them"),
+        (["datadog", "--dry-run", "--forget"], "--dry-run and --forget exclude each other"),
+        (["datadog", "--socket", "/a", "--host", "b"], "--socket cannot be combined with --host or --port"),
         (["datadog", "--port", "99999"], "port must be a whole number from 1 to 65535"),
         (["elasticsearch", "--url", f"http://u:{SECRET}@h"], "url must not hold a login"),
-        (["elasticsearch", "--index", "A"], "index must be of small letters"),
+        (["elasticsearch", "--index", "A"], "index must consist of a-z"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, run: Run) -> None:

@@ -139,7 +139,7 @@ def test_prices_of_the_settings(run: Run, home: Path) -> None:
     [
         ("{", "performance.prices must be a JSON object: "),
         ("3", "performance.prices must be an object, not a number"),
-        ('{"m": {"input": 1}}', "performance.prices: the price of 'm': output must be a number of US dollars"),
+        ('{"m": {"input": 1}}', "performance.prices: the price of 'm': output is missing; prices are in US dollars"),
         ('{"m": {"input": NaN, "output": 1}}', "not nan"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from claude_force.database.contract import Database
-from claude_force.exporters.metrics import read
+from claude_force.exporters.metrics import read_exposition
 from claude_force.exporters.prometheus.text_format import encode
 from tests.builders import NOON_US
 from tests.conftest import ROOT
@@ -71,7 +71,7 @@ def test_every_figure_of_the_guide_has_a_panel(title: str, unit: str, limit: flo
 
 def test_the_page_lists_every_metric(database: Database) -> None:
     """docs/how-to/prometheus.md lists each metric with its labels, and no other."""
-    found = read(database, NOON_US, 1)
+    found = read_exposition(database, NOON_US, 1)
     exported = {
         f"{family.name}{'_total' if family.kind == 'counter' else ''}": family.labels for family in found.families
     }
@@ -83,7 +83,7 @@ def test_the_page_lists_every_metric(database: Database) -> None:
 
 def test_it_queries_only_exported_metrics(database: Database) -> None:
     """Every metric in a query is exported, and every variable belongs to the dashboard or to Grafana."""
-    found = read(database, NOON_US, 1)
+    found = read_exposition(database, NOON_US, 1)
     exported = {f"{family.name}{'_total' if family.kind == 'counter' else ''}" for family in found.families}
     exported |= {f"{found.durations.name}_{part}" for part in ("bucket", "sum", "count")}
     queries = [variable["query"]["query"] for variable in dashboard()["templating"]["list"] if "definition" in variable]

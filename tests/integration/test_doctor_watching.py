@@ -69,8 +69,8 @@ def test_a_target_that_has_not_had_all_for_a_day_is_found(workspace: Workspace) 
     with workspace.database.write() as connection:
         connection.lock_rollups()
         apply_pending(connection)
-        export_queue.begin(connection, "datadog", "here", NOON_US, 0)
-        export_queue.begin(connection, "elasticsearch", "there", NOON_US, None)
+        export_queue.register(connection, "datadog", "here", NOON_US, 0)
+        export_queue.register(connection, "elasticsearch", "there", NOON_US, None)
     assert levels(monitoring.unpushed(workspace, NOON_US + DAY_US // 2)) == []
     found = list(monitoring.unpushed(workspace, NOON_US + 2 * DAY_US))
     assert [finding.text.partition(" since")[0] for finding in found] == [

@@ -32,10 +32,10 @@ from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.errors import SettingsError
 from claude_force.executions.record import UNKNOWN, ExecutionMetrics
-from claude_force.exporters.base import Pushed, PushError
+from claude_force.exporters.base import PushError, PushResult
 from claude_force.exporters.labels import AGENTS, MODELS, OTHER
-from claude_force.exporters.otlp.push import PATIENCE, Otlp
-from claude_force.exporters.settings import shown, target_of
+from claude_force.exporters.otlp.push import PATIENCE, OtlpExporter
+from claude_force.exporters.settings import load_exporter, shown
 from claude_force.network.connection import Patience
 from tests.builders import NOON_US, an_execution
 from tests.conftest import ROOT
@@ -56,10 +56,10 @@ def push(
     environment: Mapping[str, str] = {},
     patience: Patience = PATIENCE,
     **fields: Any,
-) -> Pushed:
+) -> PushResult:
     """Push to an endpoint, as claude.json describes it."""
-    found = target_of("otlp", {"otlp": {"endpoint": endpoint, **fields}}, {}, environment, Path())
-    assert isinstance(found, Otlp)
+    found = load_exporter("otlp", {"otlp": {"endpoint": endpoint, **fields}}, {}, environment, Path())
+    assert isinstance(found, OtlpExporter)
     return replace(found, patience=patience).push(database, lambda: LATER_US)
 
 
@@ -329,10 +329,17 @@ def test_a_receiver_that_does_not_take_it_is_one_line(database: Database, reply:
     assert str(caught.value).isprintable()
 
 
-def test_an_exporter_that_cannot_even_begin_is_one_line(database: Database) -> None:
-    """As where the library takes a host for none."""
-    with pytest.raises(PushError, match=r"^OpenTelemetry: nothing was sent: its exporter does not take the endpoint"):
-        push(database, "http://*.example.com")
+def test_a_host_that_cannot_be_called_is_one_line(database: Database) -> None:
+    """A host name that no URL can have is a PushError, too."""
+    with pytest.raises(PushError, match=r"^OpenTelemetry: "):
+        push(database, "http://*.example.com", patience=SHORT)
+
+
+def test_a_compression_that_does_not_exist_is_one_line(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable and the values that it may have."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
+    with pytest.raises(PushError, match=r"OTEL_EXPORTER_OTLP_COMPRESSION must be none, gzip or deflate, not 'zip'"):
+        push(database, "http://127.0.0.1:9")
 
 
 def test_a_receiver_that_is_down_is_one_line(database: Database) -> None:
@@ -351,7 +358,7 @@ def test_nothing_arrives_where_a_redirect_leads(database: Database) -> None:
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_receiver_that_is_busy_is_asked_again(database: Database, status: int) -> None:
-    """By the exporter itself, after what the receiver asks for, with the same points."""
+    """After the pause that the receiver asks for, with the same points."""
     with scripted([Reply(status, b"", {"Retry-After": "0"}), 200]) as server:
         push(database, server.url)
         first, second = server.requests
@@ -395,14 +402,6 @@ def test_no_secret_is_ever_said(
         assert not any(secret in str(caught.value) for secret in (TOKEN, bearer))
     assert not any(secret in caplog.text for secret in (TOKEN, bearer))
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_exporter_logs_nothing_by_itself(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """What it has to say is the error."""
-    caplog.set_level(logging.DEBUG, "opentelemetry")
-    with scripted([503]) as server, pytest.raises(PushError):
-        push(database, server.url, patience=SHORT)
-    assert [record.name for record in caplog.records if record.name.startswith(("opentelemetry", "urllib3"))] == []
 
 
 def test_an_answer_is_asked_for_as_it_is_read(database: Database) -> None:
@@ -450,7 +449,7 @@ def test_a_certificate_is_verified(database: Database, authority: Authority) -> 
 def asked_at(server: ScriptedServer, database: Database, **arguments: Any) -> tuple[str, str | None]:
     """The path and the API key that a push came with."""
     values: dict[str, Any] = {"configured": {}, "given": {}, "environment": {}} | arguments
-    found = target_of("otlp", {"otlp": values["configured"]}, values["given"], values["environment"], Path())
+    found = load_exporter("otlp", {"otlp": values["configured"]}, values["given"], values["environment"], Path())
     found.push(database, lambda: LATER_US)
     request = server.requests[-1]
     return request.path, request.headers.get("api-key")
@@ -483,7 +482,7 @@ def test_a_flag_stands_before_the_environment_and_that_before_the_file(database:
 
 
 PROBLEMS = {
-    "a secret in the file": ({"headers": f"api-key={TOKEN}"}, "headers must not stand in claude.json; set"),
+    "a secret in the file": ({"headers": f"api-key={TOKEN}"}, "headers must not be in claude.json; set"),
     "no pair": ({"headers": "${KEY}"}, "headers must be name=value, several with commas between them"),
     "a line break": ({"headers": "${BREAK}"}, "headers must be name=value, several with commas between them"),
     "in the clear": (
@@ -502,7 +501,7 @@ def test_what_is_wrong_with_the_settings_is_said(fields: dict[str, Any], said: s
     """In one line that names the field, without the secret."""
     environment = {"KEY": TOKEN.replace("=", ""), "BREAK": f"a={TOKEN}%0D%0AHost:x", "GOOD": f"a={TOKEN}"}
     with pytest.raises(SettingsError) as caught:
-        target_of("otlp", {"otlp": fields}, {}, environment, Path())
+        load_exporter("otlp", {"otlp": fields}, {}, environment, Path())
     assert f"performance.exporters: otlp: {said}" in str(caught.value)
     assert TOKEN[:8] not in str(caught.value)
 
@@ -512,7 +511,7 @@ def test_secrets_are_not_shown() -> None:
     configured = {"otlp": {"endpoint": "https://me:pass@example.com/x", "headers": TOKEN}}
     assert shown(configured) == {"otlp": {"endpoint": "https://example.com/***", "headers": "***"}}
     fields = {"endpoint": "https://example.com", "headers": "${KEY}"}
-    found = target_of("otlp", {"otlp": fields}, {}, {"KEY": f"a={TOKEN}"}, Path())
+    found = load_exporter("otlp", {"otlp": fields}, {}, {"KEY": f"a={TOKEN}"}, Path())
     assert TOKEN not in repr(found)
 
 
@@ -521,20 +520,18 @@ import sys
 from pathlib import Path
 sys.modules[sys.argv[1]] = None
 from claude_force.errors import MissingExtra
-from claude_force.exporters.settings import target_of
+from claude_force.exporters.settings import load_exporter
 from claude_force.database.open import open_database
 try:
-    target_of("otlp", {}, {}, {}, Path()).push(open_database(sys.argv[2]), lambda: 0)
+    load_exporter("otlp", {}, {}, {}, Path()).push(open_database(sys.argv[2]), lambda: 0)
 except MissingExtra as missing:
     print(missing)
 """
 
 
-@pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.exporter"])
+@pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.proto"])
 def test_without_the_extra_the_install_line_is_said(missing: str, tmp_path: Path) -> None:
     """Also where another part of OpenTelemetry is installed."""
     command = [sys.executable, "-c", _WITHOUT, missing, str(tmp_path / "metrics.db")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-    assert done.stdout == (
-        "opentelemetry.exporter.otlp.proto.http is not installed: pip install 'claude-force[otel]'\n"
-    )
+    assert done.stdout == ("opentelemetry.proto is not installed: pip install 'claude-force[otel]'\n")

@@ -23,12 +23,12 @@ from claude_force.database.writes import alerts as alert_store
 from claude_force.errors import ClaudeForceError, SettingsError
 from claude_force.executions.record import CLAUDE_CODE, NAME_LIMIT, ExecutionMetrics
 from claude_force.executions.totals import Totals
-from claude_force.exporters.base import Pushed, PushError
+from claude_force.exporters.base import PushError, PushResult
 from claude_force.exporters.labels import AGENTS, MODELS
-from claude_force.exporters.metrics import ALERT_LEVELS, ALERTS_KEPT, duration_bounds_s, read
-from claude_force.exporters.prometheus.push import Group, Prometheus
+from claude_force.exporters.metrics import ALERT_LEVELS, ALERTS_KEPT, duration_bounds_s, read_exposition
+from claude_force.exporters.prometheus.push import Group, PrometheusExporter
 from claude_force.exporters.prometheus.text_format import CONTENT_TYPE, encode
-from claude_force.exporters.settings import target_of
+from claude_force.exporters.settings import load_exporter
 from claude_force.network.connection import Patience
 from claude_force.windows import Window
 from tests.builders import NOON_US, a_line, an_execution
@@ -69,7 +69,7 @@ def a_history(count: int = 600) -> list[ExecutionMetrics]:
 
 def told(database: Database, window_us: int = DAY_US) -> Samples:
     """What is told at noon, as a Prometheus reads it."""
-    return samples_of(encode(read(database, NOON_US, window_us)).decode())
+    return samples_of(encode(read_exposition(database, NOON_US, window_us)).decode())
 
 
 def groups(database: Database, chosen: Filter, dimension: Any = "agent_name") -> dict[str, Totals]:
@@ -156,7 +156,7 @@ def test_what_may_still_change_is_not_counted_yet(database: Database, store: Sto
             an_execution(timestamp_us=NOON_US - MINUTE_US),
         ]
     )
-    now, later = told(database), samples_of(encode(read(database, NOON_US + 5 * MINUTE_US, DAY_US)).decode())
+    now, later = told(database), samples_of(encode(read_exposition(database, NOON_US + 5 * MINUTE_US, DAY_US)).decode())
     count, agent = "claude_force_execution_duration_seconds_count", "agent_name"
     assert of(now, "claude_force_success_rate", agent) == {("transcript",): 100, ("python-expert",): 100}
     assert of(now, count, agent) == {("python-expert",): 2}
@@ -233,7 +233,7 @@ def test_those_who_came_first_keep_their_names_and_no_sum_is_lost(database: Data
             for place in range(3)
         ]
     )
-    found = read(database, NOON_US, HOUR_US)
+    found = read_exposition(database, NOON_US, HOUR_US)
     after = samples_of(encode(found).decode())
     counters = [key for key in before if key[0].endswith(("_total", "_count", "_sum", "_bucket"))]
     assert all(after[key] >= before[key] for key in counters)
@@ -290,20 +290,20 @@ def test_every_state_of_an_alert_has_its_number_but_no_data() -> None:
     assert set(ALERT_LEVELS) < set(State)
 
 
-def target(folder: Path, **given: Any) -> Prometheus:
+def target(folder: Path, **given: Any) -> PrometheusExporter:
     """The target of a configuration."""
-    found = target_of("prometheus", {"prometheus": given}, {}, {}, folder)
-    assert isinstance(found, Prometheus)
+    found = load_exporter("prometheus", {"prometheus": given}, {}, {}, folder)
+    assert isinstance(found, PrometheusExporter)
     return found
 
 
-def impatient(found: Prometheus) -> Prometheus:
+def impatient(found: PrometheusExporter) -> PrometheusExporter:
     """The same target, which waits for nobody."""
     assert isinstance(found.to, Group)
     return replace(found, to=replace(found.to, patience=SOON))
 
 
-def push(database: Database, folder: Path, **given: Any) -> Pushed:
+def push(database: Database, folder: Path, **given: Any) -> PushResult:
     """One push at noon."""
     return target(folder, **given).push(database, lambda: NOON_US)
 
@@ -328,7 +328,7 @@ def test_a_push_replaces_its_group(database: Database, home: Path, job: str, ins
     assert (asked.method, asked.path, asked.headers["content-type"]) == ("PUT", path, CONTENT_TYPE)
     assert samples_of(asked.body.decode()) == told(database)
     assert (deleted.method, deleted.path, deleted.body) == ("DELETE", path, b"")
-    assert pushed.said == "Metrics exported to Prometheus"
+    assert pushed.message == "Metrics exported to Prometheus"
     assert pushed.counts == {"series": 1}
 
 
@@ -428,12 +428,12 @@ def test_only_a_file_is_replaced(run: Run, home: Path) -> None:
 
 
 WRONG = {
-    "two places": ({"gateway": "http://localhost:1", "textfile": "x.prom"}, "textfile are two places"),
+    "two places": ({"gateway": "http://localhost:1", "textfile": "x.prom"}, "textfile exclude each other"),
     "another file": ({"textfile": "metrics.db"}, "must end in .prom"),
     "no URL": ({"gateway": "ftp://localhost:9091"}, "must be a URL"),
     "half an address": ({"gateway": "http://[::1"}, "must be a URL"),
     "more than a path": ({"gateway": "http://localhost:9091/?a"}, "must end with the path"),
-    "a line break": ({"gateway": "localhost:9091\n"}, "cannot be seen"),
+    "a line break": ({"gateway": "localhost:9091\n"}, "another invisible character"),
     "a login in the clear": ({"gateway": "http://u:p@example.org"}, "must begin with https://"),
     "no window": ({"window": "0h"}, "must be a length of time"),
     "words": ({"window": "soon"}, "must be a length of time"),

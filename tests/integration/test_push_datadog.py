@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datadog.dogstatsd.base import DogStatsd
 
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.contract import Database
-from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
-from claude_force.errors import MissingExtra, SettingsError
+from claude_force.errors import SettingsError
 from claude_force.executions.record import ExecutionMetrics, column, to_row
-from claude_force.exporters.base import Pushed, PushError
+from claude_force.exporters.base import PushError, PushResult
 from claude_force.exporters.datadog import dogstatsd
 from claude_force.exporters.datadog import push as export
-from claude_force.exporters.datadog.dogstatsd import Agent, packed
-from claude_force.exporters.datadog.push import DataDog
-from claude_force.exporters.settings import target_of
+from claude_force.exporters.datadog.dogstatsd import Agent, error_event, histogram, pack
+from claude_force.exporters.datadog.push import DatadogExporter
+from claude_force.exporters.settings import load_exporter
 from tests.builders import NOON_US, an_execution
 from tests.counterparts import unused_port
 from tests.dogstatsd import Event, Listener, Metric, agent
@@ -37,10 +36,10 @@ def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
     return [an_execution(timestamp_us=start_us + place * tenth_us, input_tokens=place) for place in range(count)]
 
 
-def push(listener: Listener, database: Database, now_us: int = NOW_US, **changes: Any) -> Pushed:
+def push(listener: Listener, database: Database, now_us: int = NOW_US, **changes: Any) -> PushResult:
     """One push to a listener."""
     found = Agent("127.0.0.1", listener.port, listener.path)
-    return DataDog(found, **{"wait": lambda _: None, **changes}).push(database, lambda: now_us)
+    return DatadogExporter(found, **{"wait": lambda _: None, **changes}).push(database, lambda: now_us)
 
 
 def inputs(listener: Listener) -> list[float]:
@@ -68,7 +67,7 @@ def test_the_metrics_and_tags_of_the_guide(database: Database, store: Store) -> 
     assert listener.events() == [
         Event("Agent Execution Failed", "Agent code-reviewer failed", {"t": "error", "d": at_s}, (reviewer,))
     ]
-    assert pushed.said == "Exported 2 metrics to DataDog (sent, not confirmed)"
+    assert pushed.message == "Exported 2 metrics to DataDog (sent, not confirmed)"
     assert pushed.destination == f"127.0.0.1:{listener.port}"
     assert pushed.counts == {"sent": 2, "too_old": 0, "changed": 0, "gone": 0}
 
@@ -162,7 +161,7 @@ def test_agents_are_bounded(database: Database, store: Store, monkeypatch: pytes
 
 
 def test_nothing_of_the_environment(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No tag, container, telemetry or thread that the client of DataDog would add by itself."""
+    """No tag, container, telemetry or thread that the official client would add for these variables."""
     for name in ("DATADOG_TAGS", "DD_ENV", "DD_SERVICE", "DD_VERSION", "DD_ENTITY_ID", "DD_EXTERNAL_ENV"):
         monkeypatch.setenv(name, "a:b")
     monkeypatch.setenv("DD_TELEMETRY_HOST", "127.0.0.1")
@@ -202,22 +201,37 @@ def test_many_executions_are_paced(database: Database, store: Store, tmp_path: P
 def test_packing(lengths: list[int], found: list[int]) -> None:
     """Lines fill a datagram, newlines counted, up to the limit and not beyond."""
     lines = [b"x" * length for length in lengths]
-    assert [len(together) for together in packed(lines, 10)] == found
-    assert [line for together in packed(lines, 10) for line in together] == lines
+    datagrams = [datagram.split(b"\n") for datagram in pack(lines, 10)]
+    assert [len(together) for together in datagrams] == found
+    assert [line for together in datagrams for line in together] == lines
+
+
+def test_lines_are_those_of_the_official_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library `datadog` writes the same bytes for the same histogram and the same event."""
+    written: list[str] = []
+    client = DogStatsd(disable_telemetry=True, origin_detection_enabled=False, constant_tags=[])
+    monkeypatch.setattr(client, "_send", lambda line, **_: written.append(line))
+    tags = ["agent:жan", "model:claude-haiku-4-5", "success:False"]
+    values = [0, 1234, 0.0032552, 3456.7, 1e-07, 123456789.125]
+    for value in values:
+        client.histogram("claude_force.cost", value, tags=tags)
+    client.event("Agent Execution Failed", "Agent жan failed", alert_type="error", date_happened=1762000000, tags=tags)
+    expected = [histogram("claude_force.cost", value, tags) for value in values]
+    assert written == [*expected, error_event("Agent Execution Failed", "Agent жan failed", 1762000000, tags)]
 
 
 def refused(database: Database, found: Agent) -> str:
     """What is said of a push that must fail, and that leaves everything due."""
-    target = DataDog(found)
+    target = DatadogExporter(found)
     with pytest.raises(PushError) as raised:
         target.push(database, lambda: NOW_US)
-    assert target.number_due(database, lambda: NOW_US) > 0
+    assert target.count_due(database, lambda: NOW_US) > 0
     assert str(raised.value).isprintable()
     return str(raised.value)
 
 
 def test_nobody_listens(database: Database, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
-    """What the system says back is an error of one line, and nothing is taken for sent; the client says nothing."""
+    """What the system reports is an error of one line, nothing is taken for sent, and nothing else is printed."""
     store.add(executions(1))
     found = Agent("127.0.0.1", unused_port())
     assert refused(database, found) == (
@@ -257,35 +271,17 @@ def test_an_agent_that_does_not_read(
     assert "it does not read what was sent before" in said
 
 
-def test_a_client_that_is_switched_off(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the library sends nothing at all, that is an error, not a success."""
-    monkeypatch.setenv("DD_DOGSTATSD_DISABLE", "true")
-    store.add(executions(1))
-    with agent() as listener:
-        assert "is DD_DOGSTATSD_DISABLE set?" in refused(database, Agent("127.0.0.1", listener.port))
-
-
-def test_without_the_library(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line that installs it is said, and nothing is noted."""
-    monkeypatch.setitem(sys.modules, "datadog", None)
-    store.add(executions(1))
-    with pytest.raises(MissingExtra, match=r"pip install 'claude-force\[datadog\]'"):
-        DataDog(Agent("127.0.0.1", 9)).push(database, lambda: NOW_US)
-    with database.read() as connection:
-        assert export_queries.exporters(connection, database) == []
-
-
-def the_target(environment: dict[str, str] | None = None, **stated: Any) -> DataDog:
+def the_target(environment: dict[str, str] | None = None, **stated: Any) -> DatadogExporter:
     """The target of a claude.json."""
-    found = target_of("datadog", {"datadog": stated}, {}, environment or {}, Path("/home/.claude"))
-    assert isinstance(found, DataDog)
+    found = load_exporter("datadog", {"datadog": stated}, {}, environment or {}, Path("/home/.claude"))
+    assert isinstance(found, DatadogExporter)
     return found
 
 
 def test_what_is_not_configured_has_a_default() -> None:
     """The Agent of this machine, or what the environment says; a day, and five minutes."""
     environment = {"DD_AGENT_HOST": "agent", "DD_DOGSTATSD_PORT": "9125"}
-    assert the_target() == DataDog(Agent("localhost", 8125), DAY_US, 300 * SECOND_US)
+    assert the_target() == DatadogExporter(Agent("localhost", 8125), DAY_US, 300 * SECOND_US)
     assert the_target(environment).agent == Agent("agent", 9125)
     assert the_target(environment, host="h", port=1).agent == Agent("h", 1)
     assert the_target(socket="unix:///run/a.sock").destination == "/run/a.sock"
@@ -298,7 +294,7 @@ def test_what_is_not_configured_has_a_default() -> None:
     [
         ({"port": 0}, "port must be a whole number"),
         ({"port": "x"}, "port must be a whole number"),
-        ({"socket": "/a", "host": "b"}, "socket is another place than host and port; remove one of them"),
+        ({"socket": "/a", "host": "b"}, "socket cannot be combined with host and port; remove one of them"),
         ({"max_age": "long"}, "max_age must be a length of time: 'long' is no length of time such as 30s"),
         ({"first_window": 5}, "first_window must be text, not a number"),
         ({"tags": []}, "there is no field tags"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from claude_force.clock import HOUR_US, SECOND_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
-from claude_force.errors import MissingExtra, SettingsError
+from claude_force.errors import SettingsError
 from claude_force.executions.record import ExecutionMetrics, column, to_row
-from claude_force.exporters.base import Pushed, PushError
-from claude_force.exporters.elasticsearch.client import connect
-from claude_force.exporters.elasticsearch.push import PAUSES_S, Elasticsearch
+from claude_force.exporters.base import PushError, PushResult
+from claude_force.exporters.elasticsearch.push import PAUSES_S, ElasticsearchExporter
 from claude_force.exporters.elasticsearch.server import Login, Server
-from claude_force.exporters.settings import target_of
+from claude_force.exporters.settings import load_exporter
 from claude_force.network.connection import Patience
 from claude_force.network.secret import Secret
 from tests.builders import NOON_US, a_line, an_execution
@@ -39,23 +37,23 @@ def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
     return [an_execution(timestamp_us=start_us + place * SECOND_US) for place in range(count)]
 
 
-def a_target(url: str, tmp_path: Path, waits: list[float] | None = None, **changes: Any) -> Elasticsearch:
+def a_target(url: str, tmp_path: Path, waits: list[float] | None = None, **changes: Any) -> ElasticsearchExporter:
     """A target of four documents a request, which does not wait but notes how long it would have."""
     server = Server(
         url, **{name: changes.pop(name) for name in ("login", "ca_file") if name in changes}, patience=QUICK
     )
     wait = (waits if waits is not None else []).append
-    return Elasticsearch(
+    return ElasticsearchExporter(
         server, INDEX, tmp_path / "metrics" / "rejected.jsonl", **{"wait": wait, "at_once": 4, **changes}
     )
 
 
-def push(target: Elasticsearch, database: Database) -> Pushed:
+def push(target: ElasticsearchExporter, database: Database) -> PushResult:
     """One push."""
     return target.push(database, lambda: NOW_US)
 
 
-def push_until_done(target: Elasticsearch, database: Database, attempts: int = 20) -> list[str]:
+def push_until_done(target: ElasticsearchExporter, database: Database, attempts: int = 20) -> list[str]:
     """Push until nothing is due any more; what went wrong on the way."""
     problems = []
     for _ in range(attempts):
@@ -63,7 +61,7 @@ def push_until_done(target: Elasticsearch, database: Database, attempts: int = 2
             push(target, database)
         except PushError as error:
             problems.append(str(error))
-        if not target.number_due(database, lambda: NOW_US):
+        if not target.count_due(database, lambda: NOW_US):
             return problems
     raise AssertionError(problems)
 
@@ -83,7 +81,7 @@ def test_history_and_then_what_is_new(database: Database, store: Store, tmp_path
         store.add(new)
         second, third = push(target, database), push(target, database)
     assert set(server.documents) == uids(old + new)
-    assert first.said == "Imported 10 metrics to Elasticsearch"
+    assert first.message == "Imported 10 metrics to Elasticsearch"
     assert [pushed.counts["created"] for pushed in (first, second, third)] == [10, 3, 0]
     assert [uid for bulk in server.bulks for _, uid in bulk] == [record.uid for record in old + new]
     assert first.destination == f"{server.url}/{INDEX}"
@@ -147,7 +145,7 @@ def test_a_change_replaces_the_document(database: Database, store: Store, tmp_pa
         row[_COST] = 5_000_000_000
         store.reprice([tuple(row)])
         pushed = push(target, database)
-    assert (pushed.counts["replaced"], pushed.said) == (1, "Imported 1 metrics to Elasticsearch")
+    assert (pushed.counts["replaced"], pushed.message) == (1, "Imported 1 metrics to Elasticsearch")
     assert [document["estimated_cost"] for document in server.documents.values()] == [5.0]
 
 
@@ -162,7 +160,7 @@ def test_a_data_stream_takes_what_is_new(database: Database, store: Store, tmp_p
         row[_COST] += 1
         store.reprice([tuple(row)])
         pushed = push(target, database)
-        assert target.number_due(database, lambda: NOW_US) == 0
+        assert target.count_due(database, lambda: NOW_US) == 0
     assert server.streams == {INDEX}
     template = server.templates[INDEX]
     assert template["index_patterns"] == [INDEX]
@@ -173,7 +171,7 @@ def test_a_data_stream_takes_what_is_new(database: Database, store: Store, tmp_p
     assert [len(bulk) for bulk in server.bulks] == [1]
 
 
-@pytest.mark.parametrize(("is_stream", "said"), [(True, "is an index: leave"), (False, "is a data stream: set")])
+@pytest.mark.parametrize(("is_stream", "said"), [(True, "has an index named"), (False, "has a data stream named")])
 def test_an_index_is_no_data_stream(
     database: Database, store: Store, tmp_path: Path, is_stream: bool, said: str
 ) -> None:
@@ -240,7 +238,7 @@ def test_a_slow_drip_ends(database: Database, store: Store, tmp_path: Path) -> N
 
 
 def test_nobody_there(database: Database, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """One line, and the client says nothing of its own."""
+    """One line, and nothing else is printed."""
     store.add(executions(1))
     with pytest.raises(PushError, match=r"Elasticsearch: the connection to 127\.0\.0\.1 failed"):
         push(a_target(f"http://127.0.0.1:{unused_port()}", tmp_path), database)
@@ -261,12 +259,12 @@ def test_what_is_busy_is_asked_again(database: Database, store: Store, tmp_path:
     assert (pushed.counts["created"], pushed.counts["waiting"]) == (4, 0)
 
 
-@pytest.mark.parametrize("is_history", [True, False])
-def test_what_stays_busy_waits(database: Database, store: Store, tmp_path: Path, is_history: bool) -> None:
+@pytest.mark.parametrize("is_backfill", [True, False])
+def test_what_stays_busy_waits(database: Database, store: Store, tmp_path: Path, is_backfill: bool) -> None:
     """A push does not go on with more; what was not taken is due at the next one."""
     with elastic() as server:
         target = a_target(server.url, tmp_path)
-        if not is_history:
+        if not is_backfill:
             push(target, database)
         recorded = executions(6)
         store.add(recorded)
@@ -274,7 +272,7 @@ def test_what_stays_busy_waits(database: Database, store: Store, tmp_path: Path,
         pushed = push(target, database)
         assert (pushed.counts["created"], pushed.counts["waiting"]) == (2, 2)
         assert pushed.remarks == ("Elasticsearch is busy; the rest is due at the next push",)
-        assert target.number_due(database, lambda: NOW_US) == 4
+        assert target.count_due(database, lambda: NOW_US) == 4
         assert push_until_done(target, database) == []
     assert set(server.documents) == uids(recorded)
 
@@ -287,7 +285,7 @@ def test_what_is_refused_is_written_down(database: Database, store: Store, tmp_p
         target = a_target(server.url, tmp_path)
         server.faults = [Each((201, 201, 400, 201), "document_parsing_exception", "out of range\n\x1b[31m")]
         pushed = push(target, database)
-        assert target.number_due(database, lambda: NOW_US) == 0
+        assert target.count_due(database, lambda: NOW_US) == 0
         push(target, database)
     path = tmp_path / "metrics" / "rejected.jsonl"
     assert pushed.counts["rejected"] == 1
@@ -314,7 +312,7 @@ def test_nothing_is_dropped_that_cannot_be_written_down(database: Database, stor
         server.faults = [Each((400, 201))]
         with pytest.raises(PushError, match="rejected executions cannot be written to"):
             push(target, database)
-        assert target.number_due(database, lambda: NOW_US) == 2
+        assert target.count_due(database, lambda: NOW_US) == 2
 
 
 def test_a_login_is_sent_and_its_refusal_says_what_to_do(database: Database, store: Store, tmp_path: Path) -> None:
@@ -339,23 +337,15 @@ def test_a_login_is_sent_and_its_refusal_says_what_to_do(database: Database, sto
     [
         (Reply(200, b"{}"), "is not Elasticsearch"),
         (Reply(200, b"{}", {"Content-Type": "application/json"}), "is not Elasticsearch"),
-        (Reply(200, b"{", {"Content-Type": "application/json"}), "gave an answer that is not one of Elasticsearch"),
-        (Reply(404, b"nothing here"), "is not Elasticsearch|answered 404|not one of Elasticsearch"),
-        (
-            Reply(
-                400,
-                b'{"error": {"type": "media_type_header_exception", "reason": "Invalid"}, "status": 400}',
-                {"Content-Type": "application/json"},
-            ),
-            "is older than this client; for Elasticsearch 8: pip install 'elasticsearch<9'",
-        ),
+        (Reply(200, b"{", {"X-Elastic-Product": "Elasticsearch"}), "gave an answer that is not JSON"),
+        (Reply(404, b"nothing here"), "answered 404"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_another_server_is_told_apart(
     database: Database, store: Store, tmp_path: Path, reply: Reply, said: str
 ) -> None:
-    """What is no Elasticsearch, or an older one, gets no documents."""
+    """A server that is not Elasticsearch gets no documents."""
     store.add(executions(1))
     with scripted([reply]) as server, pytest.raises(PushError, match=said):
         push(a_target(server.url.rstrip("/"), tmp_path), database)
@@ -374,9 +364,9 @@ def test_an_answer_must_be_that_to_what_was_sent(
     with elastic() as server:
         target = a_target(server.url, tmp_path)
         server.faults = [Status(200, {"errors": False, "items": items})]
-        with pytest.raises(PushError, match="not that to what was sent"):
+        with pytest.raises(PushError, match="does not match the documents sent"):
             push(target, database)
-        assert target.number_due(database, lambda: NOW_US) == 1
+        assert target.count_due(database, lambda: NOW_US) == 1
 
 
 def test_over_tls(database: Database, store: Store, tmp_path: Path, authority: Authority) -> None:
@@ -389,16 +379,6 @@ def test_over_tls(database: Database, store: Store, tmp_path: Path, authority: A
         with pytest.raises(PushError):
             push(a_target(server.url.rstrip("/"), tmp_path, ca_file=authority.ca_file), database)
         assert [request.method for request in server.requests] != []
-
-
-def test_without_the_library(database: Database, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line that installs it is said, and nothing is noted."""
-    monkeypatch.setitem(sys.modules, "elasticsearch", None)
-    store.add(executions(1))
-    with pytest.raises(MissingExtra, match=r"pip install 'claude-force\[elasticsearch\]'"):
-        push(a_target("http://127.0.0.1:9", tmp_path), database)
-    with database.read() as connection:
-        assert export_queries.exporters(connection, database) == []
 
 
 HOSTILE = ["=1+1,a|b#c:d", "\n\r\t\x1b[31m", "\u202e<script>'\"\\", "\U0001f600" * 200, "ж" * 200, '"}\n{"index":{}}']
@@ -416,10 +396,10 @@ def test_hostile_names_arrive_as_they_are(database: Database, store: Store, tmp_
     assert max(len(str(value).encode()) for found in server.documents.values() for value in found.values()) < 32_766
 
 
-def the_target(tmp_path: Path, environment: dict[str, str] | None = None, **stated: Any) -> Elasticsearch:
+def the_target(tmp_path: Path, environment: dict[str, str] | None = None, **stated: Any) -> ElasticsearchExporter:
     """The target of a claude.json."""
-    found = target_of("elasticsearch", {"elasticsearch": stated}, {}, environment or {}, tmp_path)
-    assert isinstance(found, Elasticsearch)
+    found = load_exporter("elasticsearch", {"elasticsearch": stated}, {}, environment or {}, tmp_path)
+    assert isinstance(found, ElasticsearchExporter)
     return found
 
 
@@ -444,11 +424,11 @@ def test_what_is_not_configured_has_a_default(tmp_path: Path) -> None:
         ({"url": "http://search:9200", "username": "u", "password": "${P}"}, "url must begin with https://"),
         ({"url": "http://169.254.169.254"}, "url must not be used: 169.254.169.254 is a link-local address"),
         ({"url": "ftp://h"}, "url must be a URL"),
-        ({"index": "Upper/case"}, "index must be of small letters"),
-        ({"index": "_all"}, "index must be of small letters"),
+        ({"index": "Upper/case"}, "index must consist of a-z"),
+        ({"index": "_all"}, "index must consist of a-z"),
         ({"data_stream": "yes"}, "data_stream must be true or false, not text"),
-        ({"password": "secret-1"}, 'password must not stand in claude.json; set ELASTIC_PASSWORD and write "${ELASTI'),
-        ({"api_key": "secret-1"}, "api_key must not stand in claude.json"),
+        ({"password": "secret-1"}, 'password must not be in claude.json; set ELASTIC_PASSWORD and write "${ELASTI'),
+        ({"api_key": "secret-1"}, "api_key must not be in claude.json"),
         ({"api_key": "${P}", "username": "u", "password": "${P}"}, "are two ways to log in"),
         ({"username": "u"}, "password is missing"),
         ({"password": "${P}"}, "username is missing, which the password belongs to"),
@@ -463,20 +443,6 @@ def test_what_is_wrong_is_said(tmp_path: Path, stated: dict[str, Any], said: str
         the_target(tmp_path, {"P": "pass"}, **stated)
     assert said in str(raised.value)
     assert "secret-1" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "asked"),
-    [
-        ("http://search.invalid", "http://search.invalid:80"),
-        ("https://search.invalid/es/", "https://search.invalid:443/es"),
-        ("HTTP://[::1]:9200/a/b", "http://[::1]:9200/a/b"),
-    ],
-)
-def test_a_url_may_leave_out_the_port(tmp_path: Path, url: str, asked: str) -> None:
-    """It is that of the scheme then; a path is kept, with or without a slash at its end."""
-    (node,) = connect(the_target(tmp_path, url=url).server).transport.node_pool.all()
-    assert node.base_url == asked
 
 
 def test_a_url_without_a_port_is_called(run: Run, home: Path) -> None:

@@ -268,7 +268,7 @@ def test_what_is_still_to_be_sent_is_looked_up(histories: tuple[Path, Path], tmp
     explained = ExplainingDatabase(Path(copy(histories[0], tmp_path)))
     with explained.write() as connection:
         connection.lock_rollups()
-        export_queue.begin(connection, "test", "here", NOON_US, NOON_US)
+        export_queue.register(connection, "test", "here", NOON_US, NOON_US)
     with explained.read() as connection:
         rows = page(connection, Filter(), None, 100)
         explained.plans.clear()

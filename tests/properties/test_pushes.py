@@ -15,7 +15,7 @@ from claude_force.database.queries import Filter, iterate
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, Store
 from claude_force.executions.record import ExecutionMetrics, column, dollars, to_row
 from claude_force.exporters.base import PushError
-from claude_force.exporters.elasticsearch.push import Elasticsearch
+from claude_force.exporters.elasticsearch.push import ElasticsearchExporter
 from claude_force.exporters.elasticsearch.server import Server
 from claude_force.exporters.queue import forget
 from claude_force.network.connection import Patience
@@ -63,14 +63,14 @@ stories = st.lists(steps, min_size=3, max_size=12)
 def push(database: Database, server: FakeElasticsearch, faults: tuple[Fault | None, ...], folder: Path) -> bool:
     """One push of five at once; whether nothing was left over."""
     server.faults = [fault or Each((201,)) for fault in faults]
-    target = Elasticsearch(
+    target = ElasticsearchExporter(
         Server(server.url, patience=Patience(5.0, 5.0)), "metrics", folder / "r.jsonl", wait=lambda _: None, at_once=5
     )
     try:
         target.push(database, lambda: NOON_US + DAY_US)
     except PushError:
         return False
-    return target.number_due(database, lambda: NOON_US + DAY_US) == 0
+    return target.count_due(database, lambda: NOON_US + DAY_US) == 0
 
 
 def add(store: Store, step: Add, number: int) -> None:

@@ -61,27 +61,27 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     ),
     "a literal Slack URL": (
         {"type": "slack", "webhook_url": SLACK_URL},
-        ['webhook_url must not stand in claude.json; set SLACK_WEBHOOK_URL and write "${SLACK_WEBHOOK_URL}"'],
+        ['webhook_url must not be in claude.json; set SLACK_WEBHOOK_URL and write "${SLACK_WEBHOOK_URL}"'],
     ),
     "a literal routing key": (
         {"type": "pagerduty", "routing_key": "literal"},
-        ['routing_key must not stand in claude.json; set PAGERDUTY_ROUTING_KEY and write "${PAGERDUTY_ROUTING_KEY}"'],
+        ['routing_key must not be in claude.json; set PAGERDUTY_ROUTING_KEY and write "${PAGERDUTY_ROUTING_KEY}"'],
     ),
     "a literal API key": (
         REST | {"api_key": "literal"},
-        ['api_key must not stand in claude.json; set PAGERDUTY_API_KEY and write "${PAGERDUTY_API_KEY}"'],
+        ['api_key must not be in claude.json; set PAGERDUTY_API_KEY and write "${PAGERDUTY_API_KEY}"'],
     ),
     "a literal password": (
         MAIL | {"username": "me", "password": "literal"},
-        ['password must not stand in claude.json; set SMTP_PASSWORD and write "${SMTP_PASSWORD}"'],
+        ['password must not be in claude.json; set SMTP_PASSWORD and write "${SMTP_PASSWORD}"'],
     ),
     "a literal signing secret": (
         {"type": "webhook", "url": "https://a.example", "secret": "literal"},
-        ['secret must not stand in claude.json; set HOOK_SECRET and write "${HOOK_SECRET}"'],
+        ['secret must not be in claude.json; set HOOK_SECRET and write "${HOOK_SECRET}"'],
     ),
     "a literal apprise URL": (
         {"type": "apprise", "url": "slack://literal"},
-        ['url must not stand in claude.json; set APPRISE_URL and write "${APPRISE_URL}"'],
+        ['url must not be in claude.json; set APPRISE_URL and write "${APPRISE_URL}"'],
     ),
     "a literal login in a URL": (
         {"type": "webhook", "url": "https://me:literal@a.example"},
@@ -97,11 +97,11 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     ),
     "a secret on two lines": (
         {"type": "pagerduty", "routing_key": "${LINES}"},
-        ["routing_key holds a line break or another character that cannot be seen; remove it"],
+        ["routing_key holds a line break or another invisible character; remove it"],
     ),
     "a secret that is not ASCII": (
         {"type": "pagerduty", "routing_key": "${ACCENT}"},
-        ["routing_key holds a character that is not ASCII, which no service takes in a secret"],
+        ["routing_key holds a character that is not ASCII; no service accepts one in a secret"],
     ),
     "Slack without encryption": (
         {"type": "slack", "webhook_url": "${PLAIN_HTTP}"},
@@ -149,14 +149,14 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
         MAIL | {"host": "smtp://me:secret@smtp.example.com"},
         ["host must be the name of a mail server alone, like smtp.example.com"],
     ),
-    "a port out of range": (MAIL | {"port": 70000}, ["port must be a whole number from 1 to 65535"]),
-    "a port in words": (MAIL | {"port": "smtp"}, ["port must be a whole number from 1 to 65535"]),
-    "a port that is a truth": (MAIL | {"port": True}, ["port must be a whole number from 1 to 65535"]),
+    "a port out of range": (MAIL | {"port": 70000}, ["port must be a whole number from 1 to 65535, not 70000"]),
+    "a port in words": (MAIL | {"port": "smtp"}, ["port must be a whole number from 1 to 65535, not text"]),
+    "a port that is a truth": (MAIL | {"port": True}, ["port must be a whole number from 1 to 65535, not true"]),
     "no addresses": (MAIL | {"to": []}, ["to is empty"]),
     "an address that is none": (MAIL | {"to": ["nobody"]}, ['to "nobody" is not a mail address']),
     "an address with a header in it": (
         MAIL | {"to": ["a@b.example\r\nBcc: c@d.example"]},
-        ["to holds a line break or another character that cannot be seen; remove it"],
+        ["to holds a line break or another invisible character; remove it"],
     ),
     "a login without a password": (MAIL | {"username": "me"}, ["password is missing"]),
     "a password without a login": (MAIL | {"password": "${KEY}"}, ["username is missing"]),
@@ -215,12 +215,12 @@ def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 FILES = {
-    "read by the group": (b"k3y", 0o640, "can be read by others; chmod 600 {path}"),
-    "read by others": (b"k3y", 0o604, "can be read by others; chmod 600 {path}"),
-    "empty": (b"\n", 0o600, "must hold the secret alone, on one line"),
-    "two lines": (b"a\nb", 0o600, "must hold the secret alone, on one line"),
-    "binary": (b"\xff\x00", 0o600, "must hold the secret alone, on one line"),
-    "huge": (b"x" * 100_000, 0o600, "must hold the secret alone, on one line"),
+    "read by the group": (b"k3y", 0o640, "is readable by others; chmod 600 {path}"),
+    "read by others": (b"k3y", 0o604, "is readable by others; chmod 600 {path}"),
+    "empty": (b"\n", 0o600, "must hold only the secret, on one line"),
+    "two lines": (b"a\nb", 0o600, "must hold only the secret, on one line"),
+    "binary": (b"\xff\x00", 0o600, "must hold only the secret, on one line"),
+    "huge": (b"x" * 100_000, 0o600, "must hold only the secret, on one line"),
 }
 
 

@@ -476,10 +476,10 @@ def test_an_override_of_the_reference_moves_the_reference_cost() -> None:
     [
         ([], "performance.prices must be an object, not an array"),
         ({"m": 3}, "the price of 'm' must be an object, not a number"),
-        ({"m": {"input": 1}}, "the price of 'm': output must be a number of US dollars"),
+        ({"m": {"input": 1}}, "the price of 'm': output is missing; prices are in US dollars for a million tokens"),
         ({"m": {"input": 1, "output": None}}, "not null"),
         ({"m": {"input": 1, "output": "3"}}, "not text"),
-        ({"m": {"input": True, "output": 3}}, "input must be a number of US dollars for a million tokens, 0 to 1,000"),
+        ({"m": {"input": True, "output": 3}}, "input must be a number from 0 to 1000, not true; prices are in"),
         ({"m": {"input": -1, "output": 3}}, "not -1"),
         ({"m": {"input": 1, "output": 1001}}, "not 1001"),
         ({"m": {"input": 1, "output": float("nan")}}, "not nan"),

@@ -6,18 +6,22 @@ from typing import NamedTuple
 
 
 class ExporterState(NamedTuple):
-    """How far a target has got that gets each execution once.
+    """How far an exporter that sends each execution once has got.
 
-    `destination` is where it is, as it may be shown. While `has_history`, the executions that there were when it began
-    are walked through in the order of time; `walked_us` and `walked_uid` are those of the last one that was sent (None
-    before the first). `pushed_us` is when a push last did all that was due; `sent` counts what was sent.
+    `destination` is the receiver's address without secrets. While `is_backfilling`, the executions that were stored
+    before the first push are sent in order of time; `backfilled_us` and `backfilled_uid` are the position, None at the
+    start. `pushed_us` is when a push last sent all that was due; `sent` counts the executions sent.
     """
 
     kind: str
     destination: str
-    has_history: int
-    walked_us: int | None
-    walked_uid: bytes | None
+    is_backfilling: int
+    backfilled_us: int | None
+    backfilled_uid: bytes | None
     began_us: int
     pushed_us: int | None
     sent: int
+
+
+COLUMNS = "kind, destination, has_history, walked_us, walked_uid, began_us, pushed_us, sent"
+"""The columns of the table, in the order of the fields."""

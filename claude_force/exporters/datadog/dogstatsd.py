@@ -1,7 +1,7 @@
-"""The client of DataDog over a socket of ours.
+"""DogStatsD: lines of text in datagrams, to an Agent on a UDP port or a Unix socket.
 
-The client writes lines, and drops what it cannot send without a word. So it gets a socket that packs lines into
-datagrams and knows of every one that was not sent.
+The format is documented at docs.datadoghq.com/developers/dogstatsd/datagram_shell. The official client discards what it
+cannot send; here every failed send is an error. A test holds the lines equal to those of the client.
 """
 
 from __future__ import annotations
@@ -9,31 +9,37 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from claude_force.exporters.base import PushError
 from claude_force.text import sanitize
 
-if TYPE_CHECKING:
-    from datadog.dogstatsd.base import DogStatsd
-
 PORT = 8125
 
 DATAGRAM_LIMIT = 1432
-"""Bytes in a datagram: what no network cuts in pieces. An Agent reads up to 8,192 (its `dogstatsd_buffer_size`)."""
+"""Bytes in a datagram: small enough that no network splits it. An Agent reads up to 8,192 (`dogstatsd_buffer_size`)."""
 
 TIMEOUT_S = 5.0
-"""So long a full socket is waited for."""
+"""How long a send waits while the Agent's Unix socket is full."""
 
-LOGGER = "datadog.dogstatsd"
-"""Of the client, which says there what it drops."""
+
+def histogram(name: str, value: float, tags: Sequence[str]) -> str:
+    """A sample of a histogram as a line. The caller makes name and tags safe for the format."""
+    return f"{name}:{value}|h|#{','.join(tags)}"
+
+
+def error_event(title: str, text: str, at_s: int, tags: Sequence[str]) -> str:
+    """An event of the type `error` as a line; `at_s` is in seconds since the epoch. Lengths count bytes."""
+    lengths = f"{len(title.encode())},{len(text.encode())}"
+    return f"_e{{{lengths}}}:{title}|{text}|d:{at_s}|t:error|#{','.join(tags)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Where an Agent listens: a host and a port, or the path of a socket."""
+    """Where an Agent listens: a host and port, or the path of a Unix socket."""
 
     host: str
     port: int = PORT
@@ -41,102 +47,74 @@ class Agent:
 
     @property
     def destination(self) -> str:
-        """It as it may be shown."""
+        """The address as messages show it."""
         return self.path or f"{self.host}:{self.port}"
 
-    def connect(self) -> Wire:
-        """A socket to it. Raises PushError."""
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection, open for the block. Raises PushError if there is no such address."""
         try:
             family, address = self._address()
         except (socket.gaierror, UnicodeError):
             raise PushError(f"the name {self.host} could not be resolved") from None
-        wire = Wire(self, family)
-        try:
-            wire.settimeout(TIMEOUT_S)
-            wire.connect(address)
-        except OSError as error:
-            wire.close()
-            raise PushError(_not_taken(self, error)) from None
-        return wire
+        with socket.socket(family, socket.SOCK_DGRAM) as raw:
+            raw.settimeout(TIMEOUT_S)
+            try:
+                raw.connect(address)
+            except OSError as error:
+                raise _failure(self, error) from None
+            yield Connection(self, raw)
 
     def _address(self) -> tuple[int, Any]:
         if self.path:
             return socket.AF_UNIX, self.path
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
-        # An Agent listens on 127.0.0.1; localhost is often ::1 first.
+        # An Agent listens on 127.0.0.1, but localhost often resolves to ::1 first.
         family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         return family, address
 
 
-class Wire(socket.socket):
-    """A datagram socket to an Agent, as the client of DataDog uses one. `lines` counts those that were sent."""
+class Connection:
+    """A datagram socket to an Agent."""
 
-    def __init__(self, agent: Agent, family: int) -> None:
-        super().__init__(family, socket.SOCK_DGRAM)
-        self.lines = 0
+    def __init__(self, agent: Agent, raw: socket.socket) -> None:
         self._agent = agent
-        self._fault: OSError | None = None
+        self._socket = raw
 
-    def send(self, packet: Any, flags: int = 0, /) -> int:
-        """Send lines, in as few datagrams as they fit in; nothing any more after what could not be sent."""
-        if self._fault is not None:
-            raise self._fault
+    def send(self, lines: Iterable[str]) -> None:
+        """Send lines in as few datagrams as possible. Raises PushError if the system cannot send one, or if it reports
+        that nobody listens."""
         try:
-            for lines in packed(bytes(packet).splitlines()):
-                super().send(b"\n".join(lines), flags)
-                self.lines += len(lines)
+            for datagram in pack(line.encode() for line in lines):
+                self._socket.send(datagram)
+            # UDP reports a closed port with the next call on the socket.
+            refused = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if refused:
+                raise OSError(refused, os.strerror(refused))
         except OSError as error:
-            self._fault = error
-            raise
-        return len(packet)
-
-    def check(self, lines: int) -> None:
-        """Raises PushError unless so many lines were sent, and nothing came back: a system tells the sender that
-        nobody listens."""
-        refused = 0 if self._fault else self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        fault = self._fault or (OSError(refused, os.strerror(refused)) if refused else None)
-        if fault is not None:
-            raise PushError(_not_taken(self._agent, fault))
-        if self.lines != lines:
-            raise PushError("the datadog library did not send everything; is DD_DOGSTATSD_DISABLE set?")
+            raise _failure(self._agent, error) from None
 
 
-def packed(lines: Iterable[bytes], limit: int = DATAGRAM_LIMIT) -> Iterator[list[bytes]]:
-    """Lines as they share datagrams of at most `limit` bytes, newlines between them."""
-    together: list[bytes] = []
-    size = 0
+def pack(lines: Iterable[bytes], limit: int = DATAGRAM_LIMIT) -> Iterator[bytes]:
+    """Join lines, with newlines between them, to datagrams of at most `limit` bytes."""
+    datagram: bytes | None = None
     for line in lines:
-        if together and size + 1 + len(line) > limit:
-            yield together
-            together, size = [], 0
-        size += len(line) + bool(together)
-        together.append(line)
-    if together:
-        yield together
+        if datagram is None:
+            datagram = line
+        elif len(datagram) + 1 + len(line) <= limit:
+            datagram += b"\n" + line
+        else:
+            yield datagram
+            datagram = line
+    if datagram is not None:
+        yield datagram
 
 
-def _not_taken(agent: Agent, error: OSError) -> str:
+def _failure(agent: Agent, error: OSError) -> PushError:
     if isinstance(error, TimeoutError):
         reason = "it does not read what was sent before"
     elif error.errno == errno.ECONNREFUSED:
         reason = "nobody listens there"
     else:
         reason = sanitize(error.strerror or str(error))
-    return f"nothing can be sent to the DataDog Agent at {agent.destination}: {reason}"
-
-
-def client_of(wire: Wire) -> DogStatsd:
-    """The client of DataDog with a socket of ours and nothing of its own: no thread, no figures about itself, no tags
-    of the environment."""
-    from datadog.dogstatsd.base import DogStatsd
-
-    class Client(DogStatsd):
-        def get_socket(self, telemetry: bool = False) -> Wire:  # noqa: ARG002  (the library's name)
-            return wire
-
-    # It has no thread unless it is told to buffer, to add up or to send on the side.
-    client = Client(disable_telemetry=True, origin_detection_enabled=False, track_instance=False)
-    client.constant_tags = []
-    # Of DD_EXTERNAL_ENV, with which an Agent of Kubernetes adds tags of the pod; there is no option for it.
-    client._external_data = None
-    return client
+    return PushError(f"nothing can be sent to the DataDog Agent at {agent.destination}: {reason}")

@@ -1,8 +1,8 @@
-"""DataDog: each execution as histograms, and each failure as an event, to the Agent of this machine or another.
+"""DataDog: each execution as histograms, and each failure as an event, to an Agent.
 
-DogStatsD answers nothing and keeps no time of its own for histograms: what is sent counts at the moment it arrives. So
-an execution that is too old is not sent, nor is a change of one that was, and what was sent is not confirmed. What the
-system refused to send is due again.
+DogStatsD answers nothing, and a histogram has no time of its own: a sample counts at the moment it arrives. So
+executions that are too old are not sent, nor are changes of executions that were sent, and nothing confirms what was
+sent. What the system refused to send is due again.
 """
 
 from __future__ import annotations
@@ -10,60 +10,56 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from claude_force.clock import DAY_US, SECOND_US, Now, parse_span, span_name
 from claude_force.database.contract import Database, Progress
 from claude_force.executions.record import FIELDS as COLUMNS
-from claude_force.executions.record import dollars, milliseconds
+from claude_force.executions.record import column, dollars, milliseconds
 from claude_force.exporters import queue
-from claude_force.exporters.base import Pushed, require
-from claude_force.exporters.datadog.dogstatsd import LOGGER, PORT, Agent, client_of
+from claude_force.exporters.base import PushResult
+from claude_force.exporters.datadog.dogstatsd import PORT, Agent, error_event, histogram
 from claude_force.exporters.labels import OTHER
-from claude_force.exporters.queue import Entry
+from claude_force.exporters.queue import ExportItem
 from claude_force.formatting import quantity
-from claude_force.network.quiet_logging import silenced
 from claude_force.settings.fields import Fields, Known
 from claude_force.text import sanitize
-
-if TYPE_CHECKING:
-    from datadog.dogstatsd.base import DogStatsd
 
 FIELDS: Known = dict.fromkeys(("host", "port", "socket", "max_age", "first_window"))
 
 KIND = "datadog"
 MAX_AGE_US = DAY_US
 FIRST_WINDOW_US = 300 * SECOND_US
-"""What a target begins with, as in the guide."""
+"""The first push sends the executions of this window, as in the guide."""
 
 AT_ONCE = 50
-"""Executions that are sent without a pause: some 20 datagrams, a quarter of what a UDP socket of Linux holds unless it
-is told otherwise (212,992 bytes), since what an Agent has not read by then is lost."""
+"""Executions that are sent without a pause: about 20 datagrams, a quarter of the default buffer of a UDP socket on
+Linux (212,992 bytes). Datagrams that arrive while the buffer is full are lost."""
 
 PAUSE_S = 0.05
-"""After each of these, over UDP. A Unix socket holds the sender back by itself."""
+"""The pause between batches over UDP. A full Unix socket makes the sender wait by itself."""
 
 TAG_LIMIT = 200
-"""DataDog cuts longer tags. In bytes, so that each line fits in a datagram."""
+"""Longest tag, in bytes, so that every line fits in a datagram. DataDog cuts longer ones."""
 
 NAMES_LIMIT = 1000
-"""So many agents, and so many models, are told apart in one push; what comes after them is `other`."""
+"""The number of agents, and of models, that one push tags by name; later ones share `other`."""
 
 _UNTAGGED = re.compile(r"[^\w:./-]")
-"""What DataDog itself makes an underscore of; among it is all that the protocol has a meaning for."""
+"""The characters that DataDog replaces by underscores. All characters with a meaning in the format are among them."""
+
+_INSTANT = column("timestamp_us")
 
 
 @dataclass(slots=True)
 class _Names:
-    """The first names that are seen; for each later one there is OTHER, so that tags stay countable."""
+    """The names seen so far in a push; at most NAMES_LIMIT of them are tagged."""
 
     seen: set[str] = field(default_factory=set)
 
     def tag(self, key: str, name: str) -> str:
-        """The tag of a name, harmless to the protocol and of bounded length."""
+        """The tag of a name, safe for the format and of limited length."""
         if name not in self.seen:
             if len(self.seen) >= NAMES_LIMIT:
                 return f"{key}:{OTHER}"
@@ -72,50 +68,37 @@ class _Names:
         return tag.encode()[:TAG_LIMIT].decode(errors="ignore")
 
 
-class _Lines:
-    """Executions as lines of DogStatsD. `count` is how many were written."""
+class _Encoder:
+    """Encodes executions as lines of DogStatsD. One encoder serves a push."""
 
-    def __init__(self, client: DogStatsd) -> None:
-        self.count = 0
-        self._client = client
+    def __init__(self) -> None:
         self._agents, self._models = _Names(), _Names()
 
-    def write(self, entries: Iterable[Entry]) -> None:
-        """Everything that is known of some executions, which the client then sends."""
-        with self._client:
-            for entry in entries:
-                self._write(entry)
-
-    def _write(self, entry: Entry) -> None:
-        known = dict(zip(COLUMNS, entry.row, strict=True))
+    def lines(self, item: ExportItem) -> Iterator[str]:
+        """The lines of one execution: a histogram for each known value, and an event if it failed."""
+        known = dict(zip(COLUMNS, item.row, strict=True))
         agent = self._agents.tag("agent", known["agent_name"])
         model = self._models.tag("model", known["model"])
         is_success = known["success"] == 1
-        # True and False are spelled as the guide's program does.
-        tags = [agent, model, f"success:{is_success}"]
-        self._histogram("execution_time", milliseconds(known["duration_us"]), tags)
-        self._histogram("cost", dollars(known["cost_nanousd"]), [agent, model])
-        self._histogram("tokens.input", known["input_tokens"], [agent])
-        self._histogram("tokens.output", known["output_tokens"], [agent])
+        samples = (
+            # Spelled True and False, as in the guide.
+            ("execution_time", milliseconds(known["duration_us"]), [agent, model, f"success:{is_success}"]),
+            ("cost", dollars(known["cost_nanousd"]), [agent, model]),
+            ("tokens.input", known["input_tokens"], [agent]),
+            ("tokens.output", known["output_tokens"], [agent]),
+        )
+        for name, value, tags in samples:
+            if value is not None:
+                yield histogram(f"claude_force.{name}", value, tags)
         if not is_success:
-            self._failure(known["agent_name"], known["timestamp_us"], agent)
-
-    def _histogram(self, name: str, value: float | None, tags: list[str]) -> None:
-        if value is not None:
-            self._client.histogram(f"claude_force.{name}", value, tags=tags)
-            self.count += 1
-
-    def _failure(self, agent_name: str, at_us: int, tag: str) -> None:
-        text = f"Agent {sanitize(agent_name, TAG_LIMIT)} failed"
-        at_s = at_us // SECOND_US
-        self._client.event("Agent Execution Failed", text, alert_type="error", date_happened=at_s, tags=[tag])
-        self.count += 1
+            text = f"Agent {sanitize(known['agent_name'], TAG_LIMIT)} failed"
+            yield error_event("Agent Execution Failed", text, known["timestamp_us"] // SECOND_US, [agent])
 
 
 @dataclass(frozen=True, slots=True)
-class DataDog:
-    """Pushes to an Agent what is not older than `max_age_us`, and begins with what is of the last `first_window_us`.
-    `wait` is called with the seconds of a pause."""
+class DatadogExporter:
+    """Pushes executions that are at most `max_age_us` old. The first push sends those of the last `first_window_us`.
+    `wait` is called with the seconds of each pause."""
 
     agent: Agent
     max_age_us: int = MAX_AGE_US
@@ -125,64 +108,61 @@ class DataDog:
 
     @property
     def destination(self) -> str:
-        """Where it pushes to, as it may be shown."""
+        """The receiver's address, without secrets."""
         return self.agent.destination
 
-    def number_due(self, database: Database, now: Now) -> int:
+    def count_due(self, database: Database, now: Now) -> int:
         """How many executions a push would find due."""
-        return queue.number_due(database, KIND, self.destination, now() - self.first_window_us)
+        return queue.count_due(database, KIND, self.destination, now() - self.first_window_us)
 
-    def push(self, database: Database, now: Now, progress: Progress | None = None) -> Pushed:
-        """See `Target`."""
-        require(KIND, KIND)
+    def push(self, database: Database, now: Now, progress: Progress | None = None) -> PushResult:
+        """Send what is due. See `Exporter`."""
         counts = Counter[str]()
-        opened = queue.opened(database, KIND, self.destination, now, now() - self.first_window_us)
-        with opened as source, closing(self.agent.connect()) as wire, silenced(LOGGER):
-            lines = _Lines(client_of(wire))
+        opened = queue.open_queue(database, KIND, self.destination, now, now() - self.first_window_us)
+        with opened as source, self.agent.connect() as connection:
+            encoder = _Encoder()
             for batch in source.batches(self.at_once):
-                due = self._due(batch.entries, now(), counts)
+                due = self._due(batch.items, now(), counts)
                 if due and counts["sent"] and not self.agent.path:
                     self.wait(PAUSE_S)
-                lines.write(due)
-                wire.check(lines.count)
-                source.ack(batch, rejected=len(batch.entries) - len(due))
+                connection.send(line for item in due for line in encoder.lines(item))
+                source.ack(batch, rejected=len(batch.items) - len(due))
                 counts["sent"] += len(due)
                 if progress is not None:
-                    progress(len(batch.entries))
+                    progress(len(batch.items))
             source.finish()
-        counts["gone"] = source.gone
-        return self._pushed(counts)
+        counts["gone"] = source.deleted
+        return self._result(counts)
 
-    def _due(self, entries: Iterable[Entry], now_us: int, counts: Counter[str]) -> list[Entry]:
-        """Those that are sent; the others are counted."""
+    def _due(self, items: Iterable[ExportItem], now_us: int, counts: Counter[str]) -> list[ExportItem]:
+        """The executions to send; the others are counted."""
         due = []
-        for entry in entries:
-            age_us = now_us - entry.row[COLUMNS.index("timestamp_us")]
-            if not entry.is_new:
+        for item in items:
+            if not item.is_new:
                 counts["changed"] += 1
-            elif age_us > self.max_age_us:
+            elif now_us - item.row[_INSTANT] > self.max_age_us:
                 counts["too_old"] += 1
             else:
-                due.append(entry)
+                due.append(item)
         return due
 
-    def _pushed(self, counts: Counter[str]) -> Pushed:
+    def _result(self, counts: Counter[str]) -> PushResult:
         remarks = []
         if counts["too_old"]:
             old = quantity(counts["too_old"], "execution")
             remarks.append(f"{old} older than {span_name(self.max_age_us)} not sent: they would count as of now")
-        said = f"Exported {counts['sent']:,} metrics to DataDog" + (" (sent, not confirmed)" if counts["sent"] else "")
+        sent = f"Exported {counts['sent']:,} metrics to DataDog" + (" (sent, not confirmed)" if counts["sent"] else "")
         names = ("sent", "too_old", "changed", "gone")
-        return Pushed(said, self.destination, {name: counts[name] for name in names}, tuple(remarks))
+        return PushResult(sent, self.destination, {name: counts[name] for name in names}, tuple(remarks))
 
 
-def target(fields: Fields) -> DataDog:
-    """The target that the fields describe."""
+def exporter_from(fields: Fields) -> DatadogExporter:
+    """The exporter that the fields describe."""
     path = _socket(fields)
     if path and any(fields.given.get(name) for name in ("host", "port")):
-        fields.problem("socket", "is another place than host and port; remove one of them")
+        fields.problem("socket", "cannot be combined with host and port; remove one of them")
     host = fields.text("host", "") or fields.environment.get("DD_AGENT_HOST") or "localhost"
-    return DataDog(
+    return DatadogExporter(
         Agent(host, _port(fields), path),
         _span(fields, "max_age", MAX_AGE_US),
         _span(fields, "first_window", FIRST_WINDOW_US),
@@ -190,7 +170,7 @@ def target(fields: Fields) -> DataDog:
 
 
 def _socket(fields: Fields) -> str:
-    """The path of the socket, which may be written as the Agent writes it; "" for none."""
+    """The path of the socket, with or without the `unix://` of the Agent's own settings; "" for none."""
     stated = fields.text("socket", "").removeprefix("unix://")
     return str(fields.folder / stated) if stated else ""
 

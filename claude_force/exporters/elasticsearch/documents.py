@@ -1,7 +1,7 @@
-"""Executions as documents of Elasticsearch, and the index or data stream that holds them.
+"""Executions as documents, and the index or data stream that holds them.
 
-The names and types of the guide's ten fields are the guide's. What is not known is absent from a document. The id of a
-document is the uid of its execution, so that one that is sent twice is there once.
+The ten fields of the guide have its names and types. Unknown values are left out of a document. The id of a document is
+the uid of its execution, so sending it twice does not duplicate it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from elasticsearch import ConflictError, Elasticsearch, NotFoundError, RequestError
-
 from claude_force.executions.jsonl.codec import ALL_COLUMNS, columns_of
 from claude_force.executions.record import ExecutionRow
-from claude_force.exporters.base import PushError
+from claude_force.exporters.elasticsearch.client import call, failure, refusal
+from claude_force.exporters.elasticsearch.server import Server
 
 _GUIDE_TYPES = {
     "timestamp": "date",
@@ -36,10 +35,13 @@ TYPES = {name: (_GUIDE_TYPES | _NUMBERS).get(name, "keyword") for name in ALL_CO
 """The type of each field. A name has at most 1,000 characters, far below the 32,766 bytes of a keyword."""
 
 STREAM_TIME = "@timestamp"
-"""The field without which a data stream takes no document."""
+"""The field that every document of a data stream must have."""
 
 _PRIORITY = 500
-"""Above the templates that Elasticsearch brings, which have 100 to 200."""
+"""The priority of our template, above those that Elasticsearch brings (100 to 200)."""
+
+_EXISTS = "resource_already_exists_exception"
+"""The error if another push was quicker to create an index or a data stream."""
 
 
 def document_of(row: ExecutionRow, format_time: Callable[[int], str], *, is_stream: bool) -> tuple[str, dict[str, Any]]:
@@ -53,40 +55,40 @@ def document_of(row: ExecutionRow, format_time: Callable[[int], str], *, is_stre
     return columns["uid"], found
 
 
-def prepare(client: Elasticsearch, index: str, *, is_stream: bool) -> None:
-    """See to it that the index, or the data stream, is there. What is there already is left as it is. Raises PushError
-    where it is the other of the two, and what the client raises."""
-    try:
-        found = client.indices.get(index=index, filter_path="*.data_stream")
-    except NotFoundError:
-        _create_stream(client, index) if is_stream else _create_index(client, index)
-        return
-    if is_stream != bool(found.body):
-        there, remedy = ("an index", "leave data_stream out") if is_stream else ("a data stream", "set data_stream")
-        raise PushError(f"{index} of this Elasticsearch is {there}: {remedy}, or name another index")
+def prepare(server: Server, index: str, *, is_stream: bool) -> None:
+    """Create the index, or the data stream, if it does not exist. Raises PushError if the server refuses, or if the
+    name belongs to the other of the two."""
+    found = call(server, "GET", f"/{index}?filter_path=*.data_stream")
+    if found.status == 404:
+        _create_stream(server, index) if is_stream else _create(server, f"/{index}", _mappings(TYPES))
+    elif found.status >= 300:
+        raise refusal(server, found)
+    elif is_stream != bool(found.content):
+        there, remedy = ("an index", "remove data_stream") if is_stream else ("a data stream", "set data_stream")
+        raise failure(server, f"has {there} named {index}: {remedy}, or name another index")
 
 
-def _create_index(client: Elasticsearch, index: str) -> None:
-    try:
-        client.indices.create(index=index, mappings=_mappings(TYPES))
-    except RequestError as error:
-        # Another was quicker.
-        if error.error != "resource_already_exists_exception":
-            raise
+def _create_stream(server: Server, index: str) -> None:
+    template = f"/_index_template/{index}"
+    found = call(server, "HEAD", template)
+    if found.status == 404:
+        content = {
+            "index_patterns": [index],
+            "data_stream": {},
+            "priority": _PRIORITY,
+            "template": _mappings(TYPES | {STREAM_TIME: "date"}),
+        }
+        _create(server, template, content)
+    elif found.status >= 300:
+        raise refusal(server, found)
+    _create(server, f"/_data_stream/{index}")
 
 
-def _create_stream(client: Elasticsearch, index: str) -> None:
-    if not client.indices.exists_index_template(name=index):
-        template = {"mappings": _mappings(TYPES | {STREAM_TIME: "date"})}
-        client.indices.put_index_template(
-            name=index, index_patterns=[index], data_stream={}, priority=_PRIORITY, template=template
-        )
-    try:
-        client.indices.create_data_stream(name=index)
-    except (RequestError, ConflictError) as error:
-        if error.error != "resource_already_exists_exception":
-            raise
+def _create(server: Server, path: str, content: dict[str, Any] | None = None) -> None:
+    response = call(server, "PUT", path, content or b"")
+    if response.status >= 300 and response.error_kind != _EXISTS:
+        raise refusal(server, response)
 
 
 def _mappings(types: dict[str, str]) -> dict[str, Any]:
-    return {"properties": {name: {"type": kind} for name, kind in types.items()}}
+    return {"mappings": {"properties": {name: {"type": kind} for name, kind in types.items()}}}

@@ -1,10 +1,10 @@
-"""Which Elasticsearch a push goes to, and who it says that it is."""
+"""The address of an Elasticsearch server, and the login."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from claude_force.network.connection import Patience
@@ -19,12 +19,12 @@ FIELDS: Known = {
 URL = "http://localhost:9200"
 
 PATIENCE = Patience(30.0, 60.0)
-"""A server may take its time over some hundred documents."""
+"""A bulk request of a thousand documents may take a while."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How a client says who it is: an API key, a name with a password, or not at all."""
+    """An API key, a user name with a password, or neither."""
 
     api_key: Secret | None = None
     username: str = ""
@@ -32,21 +32,23 @@ class Login:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """What of it must not be shown."""
+        """What no message may show."""
         return tuple(secret for secret in (self.api_key, self.password) if secret is not None)
 
     @property
-    def options(self) -> dict[str, Any]:
-        """It as the client takes it."""
+    def headers(self) -> dict[str, str]:
+        """The header that logs in."""
         if self.api_key is not None:
-            return {"api_key": self.api_key.reveal()}
-        return {"basic_auth": (self.username, self.password.reveal())} if self.password is not None else {}
+            return {"Authorization": f"ApiKey {self.api_key.reveal()}"}
+        if self.password is not None:
+            pair = f"{self.username}:{self.password.reveal()}"
+            return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server, and how long to wait for it. The URL ends without a slash and holds no login, so that it may be
-    shown."""
+    """A server, and how long to wait for it. The URL has no slash at its end and no login, so messages may show it."""
 
     url: str
     login: Login = field(default_factory=Login)
@@ -54,22 +56,22 @@ class Server:
     patience: Patience = PATIENCE
 
 
-def server_of(fields: Fields) -> Server:
-    """The server that the fields name, else ELASTICSEARCH_URL, else the one of this machine. What is wrong is noted."""
+def server_from(fields: Fields) -> Server:
+    """The server that the fields name, else ELASTICSEARCH_URL, else the one on this machine."""
     login = _login(fields)
     url = fields.text("url", fields.environment.get("ELASTICSEARCH_URL") or URL).rstrip("/")
     fields.check_url("url", url, is_private=login != Login())
-    return Server(_refuse_more(fields, url), login, fields.authority())
+    return Server(_without_login(fields, url), login, fields.authority())
 
 
-def _refuse_more(fields: Fields, url: str) -> str:
-    """A URL is scheme, host, port and path: anything more would be a secret, or lost."""
+def _without_login(fields: Fields, url: str) -> str:
+    """The URL; a login in it, or anything after the path, is a problem."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return ""
     if parts.username is not None or parts.password is not None:
-        # One that a variable brought stands nowhere in claude.json.
+        # A login that came from a variable is not in claude.json.
         note = fields.expose if "@" in str(fields.given.get("url")) else fields.problem
         note("url", "must not hold a login; write username, and password as a variable or a file")
         return ""
@@ -79,7 +81,7 @@ def _refuse_more(fields: Fields, url: str) -> str:
 
 
 def _login(fields: Fields) -> Login:
-    """The login of the fields. Its secret may also stand in the variable that is meant for it alone."""
+    """The login of the fields. Its secret may also come from ELASTIC_API_KEY or ELASTIC_PASSWORD."""
     has_name = fields.has("username")
     api_key, password = _secret(fields, "api_key", not has_name), _secret(fields, "password", has_name)
     if has_name and api_key is not None:
@@ -91,8 +93,8 @@ def _login(fields: Fields) -> Login:
     return Login(api_key, fields.text("username", ""), password)
 
 
-def _secret(fields: Fields, name: str, is_asked: bool) -> Secret | None:
+def _secret(fields: Fields, name: str, is_expected: bool) -> Secret | None:
     variable = FIELDS[name]
-    if is_asked and variable in fields.environment and not fields.has(name):
+    if is_expected and variable in fields.environment and not fields.has(name):
         fields.given[name] = f"${{{variable}}}"
     return fields.secret(name) if fields.has(name) else None

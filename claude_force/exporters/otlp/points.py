@@ -1,35 +1,33 @@
-"""The metrics of the store as OpenTelemetry has them: cumulative data points, by agent and model.
+"""The metrics of the store as an OTLP request: cumulative data points by agent and model.
 
-A point is what the whole store comes to, since its first execution: sent twice it counts once, and one that was lost is
-made up for by the next. What is not known has no point; a duration, a usage or a cost is that of the executions that
-have one.
+A point covers the whole store since its first execution, so sending it twice counts once, and the next push makes up
+for one that was lost. Unknown values have no point; durations, usage and costs cover the executions that have them.
 
-Names are those of the conventions for generative AI where these have one that the store can fill truthfully
-(open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md); docs/how-to/otlp.md says
-where they cannot.
+Names follow the conventions for generative AI wherever the store can fill them truthfully
+(open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md); docs/how-to/otlp.md lists the exceptions.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AGGREGATION_TEMPORALITY_CUMULATIVE,
     Histogram,
     HistogramDataPoint,
     Metric,
-    MetricsData,
     NumberDataPoint,
     ResourceMetrics,
     ScopeMetrics,
     Sum,
 )
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from claude_force.clock import SECOND_US
 from claude_force.database import queries
@@ -38,9 +36,10 @@ from claude_force.database.queries import Filter
 from claude_force.executions.histogram import bin_lows, bin_of
 from claude_force.executions.record import UNKNOWN, dollars
 from claude_force.executions.totals import Totals
-from claude_force.exporters.labels import AGENTS, MODELS, Labels, bounded, nameless
+from claude_force.exporters.labels import AGENTS, MODELS, Labels, limit_cardinality, overflow_count
 
 Attributes = dict[str, str]
+Values = Callable[[Attributes, Totals], Iterator[tuple[Attributes, float]]]
 
 _CONVENTIONAL_BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """The bounds that the conventions recommend for `gen_ai.client.operation.duration`."""
@@ -49,79 +48,89 @@ _CLAUDE = ("claude-", "anthropic/claude-")
 """How the names of models begin that Anthropic itself serves. Bedrock and Vertex AI write theirs differently."""
 
 _FAILED = {"error.type": "_OTHER"}
-"""What marks failures: the conventions' word for an error whose kind is not told apart."""
+"""Marks failures; `_OTHER` is the conventions' value for an error of unspecified type."""
 
 
 class Figures(NamedTuple):
-    """What is sent, by the labels of agent and model. `first_us` is the instant of the first execution, None where
-    there is none; `nameless` how many agents and models share the label of those that came later."""
+    """The figures to send, by the labels of agent and model.
+
+    `first_us` is the instant of the first execution, None for an empty store; `overflow` the number of agents and
+    models that share the label `other`.
+    """
 
     totals: Mapping[Labels, Totals]
     durations: Mapping[Labels, Counter[int]]
     first_us: int | None
-    nameless: int
+    overflow: int
 
     @property
     def executions(self) -> int:
-        """All of them."""
+        """The number of executions."""
         return sum(totals.executions for totals in self.totals.values())
 
 
 def read_figures(connection: Connection) -> Figures:
     """The figures of the whole store, archived executions included."""
-    everything, extent = Filter(), queries.time_range(connection)
+    everything, period = Filter(), queries.time_range(connection)
     totals = queries.totals_by(connection, everything, "agent_name", "model")
     durations = queries.durations_by(connection, everything, "agent_name", "model")
     agents = frozenset(queries.first_names(connection, "agent_name", AGENTS))
     models = frozenset(queries.first_names(connection, "model", MODELS))
     by_pair = {(str(agent), str(model)): found for (agent, model), found in totals.items()}
     return Figures(
-        bounded(by_pair, agents, models),
-        bounded(durations, agents, models),
-        None if extent is None else extent.first_us,
-        nameless(by_pair, agents, models),
+        limit_cardinality(by_pair, agents, models),
+        limit_cardinality(durations, agents, models),
+        None if period is None else period.first_us,
+        overflow_count(by_pair, agents, models),
     )
 
 
-def metrics_data(figures: Figures, now_us: int, resource: Mapping[str, str]) -> MetricsData:
-    """The figures as the exporter takes them, in the same order each time; a metric without a point is left out."""
-    # A clock that was set may have put the first execution into the future.
+def request_of(figures: Figures, now_us: int, resource: Mapping[str, str]) -> ExportMetricsServiceRequest:
+    """The figures as a request. The order is always the same; a metric without points is left out."""
+    # If the clock was wrong once, the first execution may lie in the future.
     start_us = now_us if figures.first_us is None else min(figures.first_us, now_us)
-    times = _Times(start_us * 1000, now_us * 1000)
-    metrics = [metric for metric in _metrics(figures, times) if metric.data.data_points]
-    scope = ScopeMetrics(InstrumentationScope("claude_force", resource.get("service.version")), metrics, "")
-    return MetricsData([ResourceMetrics(Resource(resource), [scope], "")])
+    metrics = list(_metrics(figures, _Period(start_us * 1000, now_us * 1000)))
+    scope = InstrumentationScope(name="claude_force", version=resource.get("service.version", ""))
+    scoped = ScopeMetrics(scope=scope, metrics=metrics)
+    sender = Resource(attributes=_key_values(resource))
+    return ExportMetricsServiceRequest(resource_metrics=[ResourceMetrics(resource=sender, scope_metrics=[scoped])])
 
 
-def count_points(data: MetricsData) -> int:
-    """How many data points there are."""
-    scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
-    return sum(len(metric.data.data_points) for scope in scopes for metric in scope.metrics)
+def count_points(request: ExportMetricsServiceRequest) -> int:
+    """How many data points a request has."""
+    metrics = request.resource_metrics[0].scope_metrics[0].metrics
+    return sum(len(metric.sum.data_points) + len(metric.histogram.data_points) for metric in metrics)
 
 
-class _Times(NamedTuple):
-    """Since when a point counts, and until when, in nanoseconds."""
+class _Period(NamedTuple):
+    """The period that a point covers, in nanoseconds since the epoch."""
 
     start_ns: int
     end_ns: int
 
 
-def _metrics(figures: Figures, times: _Times) -> Iterator[Metric]:
+def _metrics(figures: Figures, period: _Period) -> Iterator[Metric]:
     groups = [(_attributes(*labels), totals) for labels, totals in sorted(figures.totals.items())]
-    executions = [point for group in groups for point in _executions(*group)]
-    tokens = [point for group in groups for point in _tokens(*group)]
-    costs = [(attributes, dollars(totals.cost_nanousd)) for attributes, totals in groups if totals.priced]
-    yield _sum(
-        "claude_force.executions", "{execution}", "Executions; those that failed have error.type.", executions, times
+    sums: tuple[tuple[str, str, str, Values], ...] = (
+        ("claude_force.executions", "{execution}", "Executions; those that failed have error.type.", _executions),
+        ("claude_force.tokens", "{token}", "Tokens used, each counted under one type.", _tokens),
+        ("claude_force.cost", "{USD}", "Cost of the executions with a known price.", _cost),
     )
-    yield _sum("claude_force.tokens", "{token}", "Tokens used, each counted under one type.", tokens, times)
-    yield _sum("claude_force.cost", "{USD}", "What the executions with a known price cost.", costs, times)
-    points = [
-        _durations(_attributes(*labels), counts, figures.totals[labels].duration_us, times)
+    for name, unit, description, values_of in sums:
+        points = [_number(*found, period) for group in groups for found in values_of(*group)]
+        if points:
+            data = Sum(
+                data_points=points, aggregation_temporality=AGGREGATION_TEMPORALITY_CUMULATIVE, is_monotonic=True
+            )
+            yield Metric(name=name, description=description, unit=unit, sum=data)
+    durations = [
+        _distribution(_attributes(*labels), counts, figures.totals[labels].duration_us, period)
         for labels, counts in sorted(figures.durations.items())
     ]
-    histogram = Histogram(points, AggregationTemporality.CUMULATIVE)
-    yield Metric("gen_ai.client.operation.duration", "GenAI operation duration.", "s", histogram)
+    if durations:
+        data = Histogram(data_points=durations, aggregation_temporality=AGGREGATION_TEMPORALITY_CUMULATIVE)
+        description = "GenAI operation duration."
+        yield Metric(name="gen_ai.client.operation.duration", description=description, unit="s", histogram=data)
 
 
 def _attributes(agent: str, model: str) -> Attributes:
@@ -131,7 +140,7 @@ def _attributes(agent: str, model: str) -> Attributes:
 
 
 def _executions(attributes: Attributes, totals: Totals) -> Iterator[tuple[Attributes, int]]:
-    # Both from the beginning, though one be 0: a rate needs a point before the first failure.
+    # Both from the start, even if one is 0: a rate needs a point before the first failure.
     yield attributes, totals.successes
     yield attributes | _FAILED, totals.failures
 
@@ -145,34 +154,50 @@ def _tokens(attributes: Attributes, totals: Totals) -> Iterator[tuple[Attributes
         yield attributes | {"gen_ai.token.type": "cache_creation"}, written
 
 
-def _sum(name: str, unit: str, said: str, values: list[tuple[Attributes, Any]], times: _Times) -> Metric:
-    points = [NumberDataPoint(attributes, *times, value) for attributes, value in values]
-    return Metric(name, said, unit, Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True))
+def _cost(attributes: Attributes, totals: Totals) -> Iterator[tuple[Attributes, float]]:
+    cost = dollars(totals.cost_nanousd) if totals.priced else None
+    if cost is not None:
+        yield attributes, cost
 
 
-def _durations(attributes: Attributes, counts: Counter[int], duration_us: int, times: _Times) -> HistogramDataPoint:
+def _key_values(attributes: Mapping[str, str]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in attributes.items()]
+
+
+def _number(attributes: Attributes, value: float, period: _Period) -> NumberDataPoint:
+    point = NumberDataPoint(
+        attributes=_key_values(attributes), start_time_unix_nano=period.start_ns, time_unix_nano=period.end_ns
+    )
+    if isinstance(value, int):
+        point.as_int = value
+    else:
+        point.as_double = value
+    return point
+
+
+def _distribution(
+    attributes: Attributes, counts: Counter[int], duration_us: int, period: _Period
+) -> HistogramDataPoint:
+    """A histogram of durations, without `min` and `max`, which the store does not know."""
     edges, lows = _edges(), bin_lows()
     buckets = [0] * (len(edges) + 1)
     for number, count in counts.items():
         buckets[bisect_right(edges, number)] += count
-    # The encoder leaves out what is None: the store does not know the shortest and the longest.
-    unknown: Any = None
     return HistogramDataPoint(
-        attributes,
-        *times,
+        attributes=_key_values(attributes),
+        start_time_unix_nano=period.start_ns,
+        time_unix_nano=period.end_ns,
         count=counts.total(),
         sum=duration_us / SECOND_US,
         bucket_counts=buckets,
-        # A bucket holds its upper bound: the last microsecond of the bin before the edge.
+        # A bucket includes its upper bound: the last microsecond of the bin before the edge.
         explicit_bounds=[(lows[edge] - 1) / SECOND_US for edge in edges],
-        min=unknown,
-        max=unknown,
     )
 
 
 @cache
 def _edges() -> tuple[int, ...]:
-    """The bins that begin a bucket: those nearest to the recommended bounds, so that every count is exact."""
+    """The bin at which each bucket starts: the nearest to the recommended bound, so that every count is exact."""
     lows, edges = bin_lows(), []
     for bound_s in _CONVENTIONAL_BOUNDS_S:
         bound_us = round(bound_s * SECOND_US)

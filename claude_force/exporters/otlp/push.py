@@ -1,6 +1,6 @@
 """OpenTelemetry: the figures of the store as metrics, by OTLP over HTTP.
 
-Everything is sent at every push, as cumulative points (see `otlp_points`), so that nothing is kept about what was sent.
+Every push sends everything as cumulative points (see `points`), so nothing is stored about what was sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 from claude_force.clock import Now
 from claude_force.database.contract import Database, Progress
 from claude_force.executions.origin import host_name
-from claude_force.exporters.base import Pushed, PushError, require
+from claude_force.exporters.base import PushError, PushResult, require
 from claude_force.network.connection import Patience
 from claude_force.network.secret import Secret
 from claude_force.settings.fields import Fields, Known
@@ -36,71 +36,74 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "headers": ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"),
     "ca_file": ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
 }
-"""The standard variables of OpenTelemetry that say a field (specification, "OpenTelemetry Protocol Exporter")."""
+"""The standard variables of OpenTelemetry that set a field (specification, "OpenTelemetry Protocol Exporter")."""
+
+_COMPRESSION = ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
 
 DEFAULT_ENDPOINT = "http://localhost:4318"
 _PATH = "/v1/metrics"
 
 PATIENCE = Patience(step_s=10.0, overall_s=10.0)
-"""All attempts together take no longer than OpenTelemetry's default for an export."""
+"""All attempts together take at most OpenTelemetry's default timeout for an export."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _WORD_LENGTH = 8
-"""The length from which a word of a header is hidden by itself, as when an answer quotes a token without "Bearer"."""
+"""Words of a header from this length on are hidden by themselves: an answer may quote a token without "Bearer"."""
 
 _INSTANCES = UUID("4d63009a-8d0f-11ee-aad7-4c796ed8e320")
-"""The namespace that the conventions give for a `service.instance.id` made of what an instance is."""
+"""The namespace that the conventions specify for a `service.instance.id` derived from a name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Otlp:
-    """A receiver of OTLP."""
+class OtlpExporter:
+    """Pushes to a receiver of OTLP."""
 
     url: Secret
     headers: Mapping[str, Secret]
     ca_file: Path | None = None
     patience: Patience = PATIENCE
 
-    def push(self, database: Database, now: Now, progress: Progress | None = None) -> Pushed:
-        """Send what the store comes to. See `Target`."""
-        require("opentelemetry.exporter.otlp.proto.http", "otel")
-        from claude_force.exporters.otlp import points as otlp_points
-        from claude_force.exporters.otlp import transport as otlp_transport
+    def push(self, database: Database, now: Now, progress: Progress | None = None) -> PushResult:
+        """Send the figures of the store. See `Exporter`."""
+        require("opentelemetry.proto", "otel")
+        from claude_force.exporters.otlp.points import count_points, read_figures, request_of
+        from claude_force.exporters.otlp.transport import send
 
         with database.read() as connection:
-            figures = otlp_points.read_figures(connection)
-        data = otlp_points.metrics_data(figures, now(), _resource(database))
-        outcome = otlp_transport.send(data, self._destination(), self.patience)
+            figures = read_figures(connection)
+        request = request_of(figures, now(), _resource(database))
+        outcome = send(request, self._destination(), self.patience)
         if outcome.status != "delivered":
             raise PushError(f"OpenTelemetry: {outcome.problem}")
         if progress is not None:
             progress(figures.executions)
-        counts = {"executions": figures.executions, "points": otlp_points.count_points(data)}
-        if figures.nameless:
-            counts["names_merged"] = figures.nameless
+        counts = {"executions": figures.executions, "points": count_points(request)}
+        if figures.overflow:
+            counts["names_merged"] = figures.overflow
         remarks = () if outcome.problem is None else (outcome.problem,)
-        return Pushed("Metrics exported to OpenTelemetry", _shown(self.url.reveal()), counts, remarks)
+        return PushResult("Metrics exported to OpenTelemetry", _shown(self.url.reveal()), counts, remarks)
 
     def _destination(self) -> Destination:
         from claude_force.exporters.otlp.transport import Destination
 
         headers = {name: value.reveal() for name, value in self.headers.items()}
         words = [word for value in headers.values() for word in value.split() if len(word) >= _WORD_LENGTH]
-        return Destination(self.url, headers, (*self.headers.values(), *map(Secret, words)), self.ca_file)
+        secrets = (*self.headers.values(), *map(Secret, words))
+        return Destination(self.url, headers, secrets, self.ca_file, _compression())
 
 
-def target(fields: Fields) -> Otlp:
-    """The receiver that the fields describe."""
+def exporter_from(fields: Fields) -> OtlpExporter:
+    """The exporter that the fields describe."""
     url = fields.text("endpoint", DEFAULT_ENDPOINT)
     fields.check_url("endpoint", url, is_private=fields.has("headers"))
     if fields.given.get("endpoint") != f"${{{_WHOLE_ENDPOINT}}}":
         url = url.rstrip("/").removesuffix(_PATH) + _PATH
     headers = _headers(fields) if fields.has("headers") else {}
-    return Otlp(Secret(url), headers, fields.authority())
+    return OtlpExporter(Secret(url), headers, fields.authority())
 
 
 def _headers(fields: Fields) -> dict[str, Secret]:
-    """The headers of `name=value,name=value`, values percent-encoded where need be, as OpenTelemetry writes them."""
+    """The headers in `name=value,name=value`, values percent-encoded, which is OpenTelemetry's notation."""
     found = {}
     for pair in filter(str.strip, fields.secret("headers").reveal().split(",")):
         name, equals, value = (part.strip() for part in pair.partition("="))
@@ -112,6 +115,17 @@ def _headers(fields: Fields) -> dict[str, Secret]:
     return found
 
 
+def _compression() -> str:
+    """The compression that the standard variables set; "" for none."""
+    from claude_force.exporters.otlp.transport import COMPRESSIONS
+
+    name = next((variable for variable in _COMPRESSION if os.environ.get(variable)), "")
+    value = os.environ.get(name, "none").strip().lower()
+    if value not in ("none", *COMPRESSIONS):
+        raise PushError(f"OpenTelemetry: {name} must be none, {' or '.join(COMPRESSIONS)}, not {sanitize(value, 40)!r}")
+    return "" if value == "none" else value
+
+
 def _shown(url: str) -> str:
     """Scheme, host and port of a URL."""
     parts = urlsplit(url)
@@ -119,7 +133,8 @@ def _shown(url: str) -> str:
 
 
 def _resource(database: Database) -> dict[str, str]:
-    """Who sends: always the same for a database on a machine, so that series go on after a restart."""
+    """The attributes of the sender. They are always the same for a database on a machine, so that its series continue
+    after a restart."""
     host = host_name() or ""
     store = os.path.realpath(database.name) if database.dialect == "sqlite" else database.name
     known = {

@@ -1,155 +1,107 @@
-"""How the SDK's exporter talks: it encodes, compresses and retries, and every attempt is one of `network.http`.
+"""Sends an OTLP request over HTTP, with retries, and reads the verdict of the receiver.
 
-So what holds for all that claude-force sends holds here: certificates are verified, a redirect is not followed, no
-proxy and no login comes from the environment, an answer is read to 64 KiB, and a verdict has no secret in it.
+Every attempt is one `network.http.exchange`: certificates are verified, a redirect is not followed, no proxy or login
+comes from the environment, at most 64 KiB of an answer are read, and no message holds a secret.
 """
 
 from __future__ import annotations
 
-import logging
+import gzip
+import random
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import requests
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 
 from claude_force.network.connection import Patience
 from claude_force.network.http import Answer, Request, exchange
 from claude_force.network.outcome import Outcome, conclude
 from claude_force.network.secret import Secret
 
-_NOTHING_SENT = (
-    "nothing was sent: its exporter does not take the endpoint, or a variable OTEL_EXPORTER_OTLP_... that is set"
-)
+COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+
+_RETRYABLE = (None, 429, 502, 503, 504)
+"""The statuses after which a client may retry (OTLP specification, "Retryable Response Codes"), and no answer at
+all."""
+
+_FIRST_PAUSE_S = 1.0
+"""Doubled for each further attempt, and varied by a fifth, so that many clients do not return at the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where metrics go: the whole URL, and what is sent with them."""
+    """Where metrics go: the full URL, the headers, the secrets in them, and the compression ("" for none)."""
 
     url: Secret
     headers: Mapping[str, str] = field(repr=False)
     secrets: tuple[Secret, ...]
     ca_file: Path | None
+    compression: str = ""
 
 
-def send(data: MetricsData, destination: Destination, patience: Patience) -> Outcome:
-    """Export the data, with the SDK's own retries, within `patience.overall_s`. The problem of a delivery is what the
-    receiver warns of."""
-    carrier = _Carrier(destination, patience)
-    session = requests.Session()
-    session.trust_env = False
-    session.headers.clear()
-    session.mount("https://", carrier)
-    session.mount("http://", carrier)
-    # ValueError is how some releases refuse a variable of theirs; what else happens is in the outcome.
-    with _silence(), suppress(requests.RequestException, ValueError):
-        exporter = OTLPMetricExporter(
-            endpoint=destination.url.reveal(),
-            headers=dict(destination.headers),
-            timeout=patience.overall_s,
-            session=session,
-        )
-        exporter.export(data)
-    return carrier.outcome
+def send(metrics: ExportMetricsServiceRequest, destination: Destination, patience: Patience) -> Outcome:
+    """Send metrics. All attempts and the pauses between them take at most `patience.overall_s`. A delivery may have a
+    problem: a warning of the receiver."""
+    request = _request(metrics, destination)
+    ends_s = time.monotonic() + patience.overall_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        left_s = max(ends_s - time.monotonic(), 0.1)
+        answer = exchange(request, Patience(min(patience.step_s, left_s), round(left_s, 1)))
+        outcome = _outcome_of(request, answer)
+        if outcome.status != "retry" or answer.status not in _RETRYABLE:
+            return outcome
+        wait_s = outcome.retry_after_s
+        if wait_s is None:
+            wait_s = pause_s * random.uniform(0.8, 1.2)  # noqa: S311  (no secret depends on it)
+        if time.monotonic() + wait_s >= ends_s:
+            return outcome
+        time.sleep(wait_s)
+        pause_s *= 2
 
 
-class _Carrier(requests.adapters.BaseAdapter):
-    """Carries requests of a session. `outcome` is that of the last one; it lasts no longer than the patience."""
-
-    def __init__(self, destination: Destination, patience: Patience) -> None:
-        super().__init__()
-        self.outcome = conclude("failed", _NOTHING_SENT)
-        self._destination = destination
-        self._patience = patience
-        self._ends = time.monotonic() + patience.overall_s
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Raises ConnectionError where another attempt may go better, and RequestException where it would not."""
-        asked = self._asked(request)
-        left_s = round(self._ends - time.monotonic(), 1)
-        if left_s <= 0:
-            raise requests.RequestException
-        answer = exchange(asked, Patience(min(self._patience.step_s, left_s), left_s))
-        self.outcome = _outcome_of(asked, answer)
-        if answer.status is None:
-            raise (requests.ConnectionError if self.outcome.status == "retry" else requests.RequestException)
-        return _response(request, answer)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-    def _asked(self, request: requests.PreparedRequest) -> Request:
-        headers = {name: str(value) for name, value in request.headers.items() if name.lower() != "user-agent"}
-        assert isinstance(request.body, bytes)
-        return Request(
-            "POST",
-            self._destination.url,
-            request.body,
-            headers,
-            self._destination.secrets,
-            self._destination.ca_file,
-        )
+def _request(metrics: ExportMetricsServiceRequest, destination: Destination) -> Request:
+    headers = {**destination.headers, "Content-Type": "application/x-protobuf"}
+    body = metrics.SerializeToString()
+    if destination.compression:
+        headers["Content-Encoding"] = destination.compression
+        body = COMPRESSIONS[destination.compression](body)
+    return Request("POST", destination.url, body, headers, destination.secrets, destination.ca_file)
 
 
-def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:
-    """An answer as the exporter reads it: by its status, and how long it asks to wait."""
-    response = requests.Response()
-    response.status_code = answer.status or 0
-    response.request = request
-    response.raw = BytesIO(answer.body)
-    if answer.outcome.retry_after_s is not None:
-        response.headers["Retry-After"] = str(answer.outcome.retry_after_s)
-    return response
-
-
-def _outcome_of(asked: Request, answer: Answer) -> Outcome:
-    """The verdict, with what the receiver says in protobuf: google.rpc.Status where it refuses, and how many points it
-    left out of those it took (OTLP specification, "Failures" and "Partial Success")."""
+def _outcome_of(request: Request, answer: Answer) -> Outcome:
+    """The verdict, with the message of the receiver if it sent one in protobuf: google.rpc.Status for a refusal, or the
+    points that it rejected (OTLP specification, "Failures" and "Partial Success")."""
     outcome = answer.outcome
     if outcome.status == "delivered":
-        return _taken(asked, answer.body)
+        return _accepted(request, answer.body)
     try:
-        said = Status.FromString(answer.body).message
+        message = Status.FromString(answer.body).message
     except DecodeError:
         return outcome
-    if not said:
+    if not message:
         return outcome
-    problem = f"{asked.host} answered {answer.status}: {said}"
-    return conclude(outcome.status, problem, asked.hidden, outcome.retry_after_s)
+    problem = f"{request.host} answered {answer.status}: {message}"
+    return conclude(outcome.status, problem, request.hidden, outcome.retry_after_s)
 
 
-def _taken(asked: Request, body: bytes) -> Outcome:
+def _accepted(request: Request, body: bytes) -> Outcome:
     try:
         partial = ExportMetricsServiceResponse.FromString(body).partial_success
     except DecodeError:
         return Outcome("delivered")
-    rejected, said = partial.rejected_data_points, partial.error_message
+    rejected, message = partial.rejected_data_points, partial.error_message
     if rejected:
-        return conclude(
-            "failed", f"{asked.host} rejected {rejected:,} data points: {said or 'no reason given'}", asked.hidden
-        )
-    return conclude("delivered", f"{asked.host} warns: {said}", asked.hidden) if said else Outcome("delivered")
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """What the SDK logs is in the verdict already, or quotes headers; none of it is shown meanwhile."""
-    logger, nobody = logging.getLogger("opentelemetry"), logging.NullHandler()
-    propagates = logger.propagate
-    logger.addHandler(nobody)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.propagate = propagates
-        logger.removeHandler(nobody)
+        problem = f"{request.host} rejected {rejected:,} data points: {message or 'no reason given'}"
+        return conclude("failed", problem, request.hidden)
+    if message:
+        return conclude("delivered", f"{request.host} warns: {message}", request.hidden)
+    return Outcome("delivered")

@@ -1,8 +1,7 @@
-"""Prometheus: figures to a Pushgateway, or to a file that the node exporter reads.
+"""Prometheus: metrics to a Pushgateway, or to a file that the node exporter reads.
 
-A push replaces all series of its group, which is a job and an instance: what is pushed are gauges of a window and
-totals of the database, so that whatever was pushed before may be forgotten. A gateway forgets nothing by itself;
-`delete` takes the group away.
+A push replaces all series of its group (a job and an instance). It sends gauges of a window and totals of the database,
+so nothing of an earlier push is needed. A gateway never deletes a group by itself; `delete` does.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from urllib.parse import urlsplit
 from claude_force.clock import HOUR_US, Now, parse_span
 from claude_force.database.contract import Database, Progress
 from claude_force.executions.origin import host_name
-from claude_force.exporters.base import Pushed, PushError, require
-from claude_force.exporters.metrics import read
+from claude_force.exporters.base import PushError, PushResult, require
+from claude_force.exporters.metrics import read_exposition
 from claude_force.files import replacing
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
@@ -29,18 +28,18 @@ FIELDS: Known = dict.fromkeys(("gateway", "textfile", "job", "instance", "window
 GATEWAY = "http://localhost:9091"
 JOB = "claude_force"
 SUFFIX = ".prom"
-"""The node exporter reads no other files of its folder."""
+"""The node exporter reads only these files."""
 
 LIBRARY, EXTRA = "prometheus_client", "prometheus"
 
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.~-]*")
 _FILE_MODE = 0o644
-"""The node exporter runs as a user of its own."""
+"""Readable by all: the node exporter runs as another user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Series on a Pushgateway that are replaced together."""
+    """The series on a Pushgateway that a push replaces."""
 
     gateway: str
     job: str
@@ -49,11 +48,11 @@ class Group:
 
     @property
     def url(self) -> str:
-        """Where the group is put and deleted."""
+        """The URL of the group."""
         return f"{self.gateway.rstrip('/')}/metrics/{_segment('job', self.job)}/{_segment('instance', self.instance)}"
 
-    def ask(self, method: str, body: bytes = b"", content_type: str | None = None) -> None:
-        """Put or delete the group. Raises PushError."""
+    def send(self, method: str, body: bytes = b"", content_type: str | None = None) -> None:
+        """PUT or DELETE the group. Raises PushError."""
         password = urlsplit(self.gateway).password
         secrets = (Secret(password),) if password else ()
         headers = {"Content-Type": content_type} if content_type else {}
@@ -64,60 +63,60 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Prometheus:
-    """Pushes what happened in the last `window_us`, and the totals, to a group or to a file."""
+class PrometheusExporter:
+    """Pushes gauges of the last `window_us`, and the totals, to a group or to a file."""
 
     to: Group | Path
     window_us: int = HOUR_US
 
     @property
     def destination(self) -> str:
-        """Where it pushes to, as it may be shown."""
+        """The receiver's address, without secrets."""
         return str(self.to) if isinstance(self.to, Path) else redact_urls(self.to.gateway)
 
-    def push(self, database: Database, now: Now, progress: Progress | None = None) -> Pushed:  # noqa: ARG002
-        """See `Target`. There is no progress: it is one message."""
+    def push(self, database: Database, now: Now, progress: Progress | None = None) -> PushResult:  # noqa: ARG002
+        """Send the metrics, in one request without progress. See `Exporter`."""
         require(LIBRARY, EXTRA)
         from claude_force.exporters.prometheus.text_format import CONTENT_TYPE, encode
 
-        found = read(database, now(), self.window_us)
+        found = read_exposition(database, now(), self.window_us)
         text = encode(found)
         if isinstance(self.to, Path):
             _write(self.to, text)
         else:
-            self.to.ask("PUT", text, CONTENT_TYPE)
-        return Pushed("Metrics exported to Prometheus", self.destination, {"series": found.series}, found.remarks)
+            self.to.send("PUT", text, CONTENT_TYPE)
+        return PushResult("Metrics exported to Prometheus", self.destination, {"series": found.series}, found.remarks)
 
-    def delete(self) -> Pushed:
-        """Take away what was pushed. Raises PushError."""
+    def delete(self) -> PushResult:
+        """Delete the group, or the file. Raises PushError."""
         if isinstance(self.to, Path):
             _remove(self.to)
-            return Pushed("File removed", self.destination, {})
-        self.to.ask("DELETE")
-        return Pushed("Metrics deleted from the Pushgateway", self.destination, {})
+            return PushResult("File removed", self.destination, {})
+        self.to.send("DELETE")
+        return PushResult("Metrics deleted from the Pushgateway", self.destination, {})
 
 
-def target(fields: Fields) -> Prometheus:
-    """The target that the fields describe."""
+def exporter_from(fields: Fields) -> PrometheusExporter:
+    """The exporter that the fields describe."""
     gateway, textfile = fields.text("gateway", ""), fields.text("textfile", "")
     if gateway and textfile:
-        fields.problem("gateway", "and textfile are two places; remove one of them")
+        fields.problem("gateway", "and textfile exclude each other; remove one of them")
     window_us = _window_us(fields)
     if textfile:
         path = fields.file("textfile")
         assert path is not None
         if path.suffix != SUFFIX:
             fields.problem("textfile", f"must end in {SUFFIX}: the node exporter reads no other file")
-        return Prometheus(path, window_us)
-    # As prometheus_client takes it, and cron jobs that used that have it.
+        return PrometheusExporter(path, window_us)
+    # prometheus_client takes a host without a scheme, so existing cron jobs may have one.
     gateway = gateway if "://" in gateway else f"http://{gateway}" if gateway else GATEWAY
     fields.check_url("gateway", gateway, is_private=False)
     if "?" in gateway or "#" in gateway:
         fields.problem("gateway", "must end with the path, without ? and #")
     job, instance = fields.text("job", JOB), fields.text("instance", host_name() or "")
     if not job:
-        fields.problem("job", "is empty: a Pushgateway takes no group without a job")
-    return Prometheus(Group(gateway, job, instance), window_us)
+        fields.problem("job", "is empty; a Pushgateway needs a job")
+    return PrometheusExporter(Group(gateway, job, instance), window_us)
 
 
 def _window_us(fields: Fields) -> int:
@@ -132,8 +131,8 @@ def _window_us(fields: Fields) -> int:
 
 
 def _segment(label: str, value: str) -> str:
-    """A label of the group as a part of the path. What a path cannot hold as it is goes in base64, as the gateway has
-    it, and an empty value as padding alone (pushgateway README, URL)."""
+    """A label of the group as part of the path. A value that a path cannot hold is written in base64, an empty one as
+    a single "=" (pushgateway README, section URL)."""
     if _PLAIN_SEGMENT.fullmatch(value):
         return f"{label}/{value}"
     encoded = urlsafe_b64encode(value.encode()).decode().rstrip("=")

@@ -1,7 +1,7 @@
-"""The text format of Prometheus. The only importer of prometheus_client.
+"""The text format of Prometheus. The only module that imports prometheus_client.
 
-Version 0.0.4 and not OpenMetrics: there a gauge `claude_force_cost_usd` and a counter `claude_force_cost_usd_total`
-have one name, and only one of them can be told.
+It is version 0.0.4 and not OpenMetrics, in which the gauge `claude_force_cost_usd` and the counter
+`claude_force_cost_usd_total` would share a name, so that only one of them could exist.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def encode(found: Exposition) -> bytes:
     """An exposition as text, in UTF-8."""
     registry = CollectorRegistry()
-    registry.register(_Totals(found))
+    registry.register(_StoredMetrics(found))
     return generate_latest(registry)
 
 
-class _Totals(Collector):
-    """What was counted already, and by a database: no counter of the library can be set."""
+class _StoredMetrics(Collector):
+    """Values that the database has counted. The library's own counters cannot be set to a value."""
 
     def __init__(self, found: Exposition) -> None:
         self._found = found
 
     def collect(self) -> Iterator[Metric]:
-        """Every family that has samples."""
+        """The families that have samples."""
         yield from (_metric(family) for family in self._found.families if family.samples)
         if self._found.durations.distributions:
             yield _histogram(self._found.durations)

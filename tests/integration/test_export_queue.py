@@ -10,11 +10,11 @@ from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import export_queue as export_queries
 from claude_force.database.writes import Store
-from claude_force.database.writes import export_queue as exporting
+from claude_force.database.writes import export_queue as writes
 from claude_force.database.writes.executions import revise_rows
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, column, identity_bytes, to_row
 from claude_force.exporters.base import PushError
-from claude_force.exporters.queue import HELD_US, ExportQueue, forget, number_due, opened
+from claude_force.exporters.queue import HELD_US, ExportQueue, count_due, forget, open_queue
 from claude_force.windows import Window
 from tests.builders import NOON_US, an_execution
 
@@ -35,18 +35,18 @@ def uids(records: Sequence[ExecutionMetrics]) -> list[bytes]:
 def drain(database: Database, since_us: int | None = None, size: int = 50, destination: str = "here") -> list[bytes]:
     """Push all that is due; the uids in the order in which they were sent."""
     sent: list[bytes] = []
-    with opened(database, "test", destination, lambda: NOW_US, since_us) as feed:
-        for batch in feed.batches(size):
-            sent += [entry.row[0] for entry in batch.entries]
-            feed.ack(batch)
-        feed.finish()
+    with open_queue(database, "test", destination, lambda: NOW_US, since_us) as queue:
+        for batch in queue.batches(size):
+            sent += [item.row[0] for item in batch.items]
+            queue.ack(batch)
+        queue.finish()
     return sent
 
 
-def changes(feed: ExportQueue) -> list[tuple[bytes, bool, bool]]:
+def changes(queue: ExportQueue) -> list[tuple[bytes, bool, bool]]:
     """What is due: uid, whether it is new, whether it changed."""
-    found = [entry for batch in feed.batches(50) for entry in batch.entries]
-    return [(entry.row[0], entry.is_new, entry.has_changed) for entry in found]
+    found = [item for batch in queue.batches(50) for item in batch.items]
+    return [(item.row[0], item.is_new, item.has_changed) for item in found]
 
 
 @pytest.mark.parametrize("before", [3, 240])
@@ -85,9 +85,9 @@ def test_what_is_not_settled_is_sent_again(database: Database, store: Store, cou
     """A push that ends between sending and noting it sends that batch once more, and goes on where it was."""
     recorded = executions(count)
     store.add(recorded)
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        first, *_ = feed.batches(100)
-        assert len(first.entries) == min(count, 100)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        first, *_ = queue.batches(100)
+        assert len(first.items) == min(count, 100)
     assert sorted(drain(database)) == sorted(uids(recorded))
 
 
@@ -95,23 +95,23 @@ def test_history_goes_on_where_it_was(database: Database, store: Store) -> None:
     """Pages that were settled are not sent again by the next push."""
     recorded = executions(240)
     store.add(recorded)
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        first = next(feed.batches(100))
-        feed.ack(first)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        first = next(queue.batches(100))
+        queue.ack(first)
     assert drain(database) == uids(recorded)[100:]
 
 
-@pytest.mark.parametrize("is_history", [True, False])
-def test_what_a_target_could_not_take_waits(database: Database, store: Store, is_history: bool) -> None:
+@pytest.mark.parametrize("is_backfill", [True, False])
+def test_what_a_target_could_not_take_waits(database: Database, store: Store, is_backfill: bool) -> None:
     """Of a batch that was partly taken only the rest is sent again."""
-    if not is_history:
+    if not is_backfill:
         drain(database)
     recorded = executions(5)
     store.add(recorded)
     kept = uids(recorded)[1:3]
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        for batch in feed.batches(50):
-            feed.ack(batch, [uid for uid in kept if uid in {entry.row[0] for entry in batch.entries}])
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        for batch in queue.batches(50):
+            queue.ack(batch, [uid for uid in kept if uid in {item.row[0] for item in batch.items}])
     assert drain(database) == kept
 
 
@@ -123,8 +123,8 @@ def test_a_change_is_sent_as_one(database: Database, store: Store) -> None:
     row = list(to_row(record))
     row[_COST] += 1
     store.reprice([tuple(row)])
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        assert changes(feed) == [(row[0], False, True)]
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        assert changes(queue) == [(row[0], False, True)]
 
 
 def test_a_change_while_it_is_sent_is_not_lost(database: Database, store: Store) -> None:
@@ -134,12 +134,12 @@ def test_a_change_while_it_is_sent_is_not_lost(database: Database, store: Store)
     store.add([record])
     row = list(to_row(record))
     row[_COST] += 1
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        (batch,) = feed.batches(50)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        (batch,) = queue.batches(50)
         store.reprice([tuple(row)])
-        feed.ack(batch)
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        assert changes(feed) == [(row[0], False, True)]
+        queue.ack(batch)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        assert changes(queue) == [(row[0], False, True)]
 
 
 def test_a_usage_that_is_not_final_waits_for_a_while(database: Database, store: Store) -> None:
@@ -150,18 +150,18 @@ def test_a_usage_that_is_not_final_waits_for_a_while(database: Database, store: 
     store.add([young, old])
     assert drain(database) == uids([old])
     with database.read() as connection:
-        assert export_queries.number_waiting(connection, "test") == 1
+        assert export_queries.count_queued(connection, "test") == 1
 
 
 def test_what_was_deleted_meanwhile_is_counted(database: Database, store: Store) -> None:
     """An execution that is gone before it was sent is taken off, and said."""
     drain(database)
     store.add(executions(3))
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
         store.delete(Window(NOON_US, NOON_US + SECOND_US))
-        for batch in feed.batches(50):
-            feed.ack(batch)
-        assert feed.gone == 1
+        for batch in queue.batches(50):
+            queue.ack(batch)
+        assert queue.deleted == 1
     assert drain(database) == []
 
 
@@ -169,9 +169,9 @@ def test_what_was_deleted_meanwhile_is_counted(database: Database, store: Store)
 def test_what_waits_is_not_archived(database: Database, store: Store, count: int) -> None:
     """An execution that a target is still to get stays, of what is new and of history; then it goes."""
     store.add(executions(count))
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        first = next(feed.batches(2))
-        feed.ack(first)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        first = next(queue.batches(2))
+        queue.ack(first)
     rows = [to_row(record) for record in store_rows(database)]
     assert store.archive(rows, NOW_US) == 2
     assert len(drain(database)) == count - 2
@@ -205,10 +205,10 @@ def test_another_destination_begins_anew(database: Database, store: Store) -> No
 def drain_unfinished(database: Database, pages: int) -> list[bytes]:
     """Push some pages of two, and end there; the uids in the order in which they were sent."""
     sent: list[bytes] = []
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        for _, batch in zip(range(pages), feed.batches(2), strict=False):
-            sent += [entry.row[0] for entry in batch.entries]
-            feed.ack(batch)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        for _, batch in zip(range(pages), queue.batches(2), strict=False):
+            sent += [item.row[0] for item in batch.items]
+            queue.ack(batch)
     return sent
 
 
@@ -230,12 +230,12 @@ def test_what_comes_in_ahead_during_a_push_is_sent_once(database: Database, stor
     old, new = executions(6), executions(120, NOON_US + HOUR_US)
     store.add(old)
     sent: list[bytes] = []
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        for batch in feed.batches(2):
-            sent += [entry.row[0] for entry in batch.entries]
-            feed.ack(batch)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        for batch in queue.batches(2):
+            sent += [item.row[0] for item in batch.items]
+            queue.ack(batch)
             store.add(new)
-        feed.finish()
+        queue.finish()
     sent += drain(database)
     assert sorted(sent) == sorted(uids(old + new))
 
@@ -244,15 +244,15 @@ def test_what_changed_ahead_of_history_replaces_what_may_be_there(database: Data
     """A page that was sent, but not noted, and whose execution changed since, is sent as a change."""
     record = an_execution()
     store.add([record])
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        next(feed.batches(50))
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        next(queue.batches(50))
     row = list(to_row(record))
     row[_COST] += 1
     store.reprice([tuple(row)])
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        (batch,) = feed.batches(50)
-        assert [(entry.row[_COST], entry.has_changed) for entry in batch.entries] == [(row[_COST], True)]
-        feed.ack(batch)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        (batch,) = queue.batches(50)
+        assert [(item.row[_COST], item.has_changed) for item in batch.items] == [(row[_COST], True)]
+        queue.ack(batch)
     assert drain(database) == []
 
 
@@ -261,13 +261,13 @@ def test_how_many_are_due(database: Database, store: Store, since_us: int | None
     """Before the beginning, in the middle of history, and with what came in since; at another place all are."""
 
     def due(destination: str = "here") -> int:
-        return number_due(database, "test", destination, since_us)
+        return count_due(database, "test", destination, since_us)
 
     assert due() == 0
     store.add(executions(9))
     assert due() == (9 if since_us is None else 5)
-    with opened(database, "test", "here", lambda: NOW_US, since_us) as feed:
-        feed.ack(next(feed.batches(2)))
+    with open_queue(database, "test", "here", lambda: NOW_US, since_us) as queue:
+        queue.ack(next(queue.batches(2)))
     assert due() == (7 if since_us is None else 3)
     store.add(executions(4, NOON_US - HOUR_US))
     store.add(executions(3, NOON_US + HOUR_US))
@@ -281,9 +281,9 @@ def test_only_one_push_is_at_work(database: Database, store: Store) -> None:
     """A second one is refused in words, and works when the first is over."""
     store.add(executions(2))
     with (
-        opened(database, "test", "here", lambda: NOW_US, None),
-        pytest.raises(PushError, match="another push to test is at work"),
-        opened(database, "test", "here", lambda: NOW_US, None),
+        open_queue(database, "test", "here", lambda: NOW_US, None),
+        pytest.raises(PushError, match="another push to test is running"),
+        open_queue(database, "test", "here", lambda: NOW_US, None),
     ):
         pass
     assert len(drain(database)) == 2
@@ -297,7 +297,7 @@ def test_a_target_that_is_forgotten_leaves_nothing(database: Database, store: St
     assert forget(database, "test")
     assert not forget(database, "test")
     with database.read() as connection:
-        assert export_queries.number_waiting(connection, "test") == 0
+        assert export_queries.count_queued(connection, "test") == 0
     assert sorted(drain(database)) == sorted(uids(recorded))
 
 
@@ -307,25 +307,25 @@ def test_a_change_of_what_history_sent_uncounted_is_not_lost(database: Database,
     late = an_execution(timestamp_us=NOW_US - HOUR_US // 2, usage_basis=PROVISIONAL)
     there: dict[bytes, object] = {}
 
-    def take(feed: ExportQueue, size: int) -> None:
-        for batch in feed.batches(size):
-            for entry in batch.entries:
+    def take(queue: ExportQueue, size: int) -> None:
+        for batch in queue.batches(size):
+            for item in batch.items:
                 # As Elasticsearch does: what is there already is replaced by a change alone.
-                if entry.has_changed or entry.row[0] not in there:
-                    there[entry.row[0]] = entry.row[_COST]
-            feed.ack(batch)
+                if item.has_changed or item.row[0] not in there:
+                    there[item.row[0]] = item.row[_COST]
+            queue.ack(batch)
 
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
         store.add([late])
-        take(feed, 50)
+        take(queue, 50)
     before = to_row(late)
     after = tuple(7 if place == _COST else value for place, value in enumerate(before))
     with database.write() as connection:
         connection.lock_rollups()
         uid = database.encode_uid(before[0])
         revise_rows(connection, [(uid, *before[1:])], [(uid, *after[1:])])
-    with opened(database, "test", "here", lambda: NOW_US, None) as feed:
-        take(feed, 50)
+    with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
+        take(queue, 50)
     assert there[before[0]] == 7
 
 
@@ -334,13 +334,13 @@ def test_what_came_in_as_a_target_began_is_sent_once(database: Database, store: 
     store.add(recorded := executions(3))
     with database.write() as connection:
         connection.lock_rollups()
-        exporting.begin(connection, "test", "here", NOW_US, NOON_US)
+        writes.register(connection, "test", "here", NOW_US, NOON_US)
         state = export_queries.exporter(connection, database, "test")
     assert state is not None
-    feed, sent = ExportQueue(database, state, lambda: NOW_US), []
-    for batch in feed.batches(50):
-        sent += [entry.row[0] for entry in batch.entries]
-        feed.ack(batch)
+    queue, sent = ExportQueue(database, state, lambda: NOW_US), []
+    for batch in queue.batches(50):
+        sent += [item.row[0] for item in batch.items]
+        queue.ack(batch)
     sent += drain(database, NOON_US)
     assert sorted(sent) == sorted(uids(recorded))
 
@@ -357,8 +357,8 @@ def test_nothing_is_forgotten_under_a_push(database: Database, store: Store) -> 
     """It would note what the target has of what nobody knows any more, and leave executions that wait for ever."""
     store.add(executions(3))
     with (
-        opened(database, "test", "here", lambda: NOW_US, None),
-        pytest.raises(PushError, match="a push to test is at work"),
+        open_queue(database, "test", "here", lambda: NOW_US, None),
+        pytest.raises(PushError, match="a push to test is running"),
     ):
         forget(database, "test")
     assert forget(database, "test")

@@ -1,8 +1,8 @@
-"""What it costs that a target gets each execution once: `python benchmarks/feeding.py`.
+"""The cost of an export queue: `python benchmarks/export_queue.py`.
 
-Adds executions to SQLite without a target and with one, in turn, and takes them off its queue again. Prints, as JSON,
-medians: microseconds an execution in batches of an import, one by one as a tracker records them, and taking one off the
-queue; and the ratio of adding with a target to adding without.
+Adds executions to SQLite without an exporter and with one, in turn, and empties the queue. Prints, as JSON,
+medians: microseconds an execution in batches of an import, one by one as a tracker records them, and removing one from
+the queue; and the ratio of adding with an exporter to adding without.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, fresh_uid, to_row
-from claude_force.exporters.queue import opened
+from claude_force.exporters.queue import open_queue
 from claude_force.ingest.jsonl_source import BATCH
 
 START_US = 1_762_000_000_000_000
@@ -32,7 +32,7 @@ PUSHED_AT_ONCE = 500
 
 
 class Taken(NamedTuple):
-    """Microseconds an execution. `pushing_us` is None without a target."""
+    """Microseconds an execution. `pushing_us` is None without an exporter."""
 
     batches_us: float
     single_us: float
@@ -56,12 +56,12 @@ def rows(count: int) -> list[ExecutionRow]:
     return found
 
 
-def take(many: Sequence[ExecutionRow], few: Sequence[ExecutionRow], *, has_target: bool) -> Taken:
+def take(many: Sequence[ExecutionRow], few: Sequence[ExecutionRow], *, has_exporter: bool) -> Taken:
     """One run on an empty database."""
     with tempfile.TemporaryDirectory() as folder:
         database = open_database(str(Path(folder) / "metrics.db"))
         store = Store(database)
-        if has_target:
+        if has_exporter:
             _push(database)
         start = time.perf_counter()
         for first in range(0, len(many), BATCH):
@@ -72,7 +72,7 @@ def take(many: Sequence[ExecutionRow], few: Sequence[ExecutionRow], *, has_targe
             store.add_rows([row])
         single_s = time.perf_counter() - start
         start = time.perf_counter()
-        pushed = _push(database) if has_target else 0
+        pushed = _push(database) if has_exporter else 0
         pushing_us = (time.perf_counter() - start) / pushed * 1e6 if pushed else None
         database.close()
     return Taken(batches_s / len(many) * 1e6, single_s / len(few) * 1e6, pushing_us)
@@ -80,10 +80,10 @@ def take(many: Sequence[ExecutionRow], few: Sequence[ExecutionRow], *, has_targe
 
 def _push(database: Database) -> int:
     pushed = 0
-    with opened(database, "none", "nowhere", lambda: START_US * 2, None) as feed:
-        for batch in feed.batches(PUSHED_AT_ONCE):
-            pushed += len(batch.entries)
-            feed.ack(batch)
+    with open_queue(database, "none", "nowhere", lambda: START_US * 2, None) as queue:
+        for batch in queue.batches(PUSHED_AT_ONCE):
+            pushed += len(batch.items)
+            queue.ack(batch)
     return pushed
 
 
@@ -91,18 +91,18 @@ def measure(count: int, repeat: int) -> dict[str, float]:
     """The medians of both ways, taken in turn."""
     found = rows(count + ONE_BY_ONE)
     many, few = found[:count], found[count:]
-    runs = [(take(many, few, has_target=False), take(many, few, has_target=True)) for _ in range(repeat)]
-    without, with_target = zip(*runs, strict=True)
-    plain, fed = (statistics.median(run.batches_us for run in side) for side in (without, with_target))
-    one, one_fed = (statistics.median(run.single_us for run in side) for side in (without, with_target))
+    runs = [(take(many, few, has_exporter=False), take(many, few, has_exporter=True)) for _ in range(repeat)]
+    without, with_exporter = zip(*runs, strict=True)
+    plain, queued = (statistics.median(run.batches_us for run in side) for side in (without, with_exporter))
+    one, one_queued = (statistics.median(run.single_us for run in side) for side in (without, with_exporter))
     return {
         "batches_us": round(plain, 2),
-        "batches_with_target_us": round(fed, 2),
-        "batches_ratio": round(fed / plain, 2),
+        "batches_with_exporter_us": round(queued, 2),
+        "batches_ratio": round(queued / plain, 2),
         "single_us": round(one, 1),
-        "single_with_target_us": round(one_fed, 1),
-        "single_ratio": round(one_fed / one, 2),
-        "pushing_us": round(statistics.median(run.pushing_us or 0 for run in with_target), 2),
+        "single_with_exporter_us": round(one_queued, 1),
+        "single_ratio": round(one_queued / one, 2),
+        "pushing_us": round(statistics.median(run.pushing_us or 0 for run in with_exporter), 2),
     }
 
 
