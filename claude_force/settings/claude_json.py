@@ -219,6 +219,10 @@ def parse_value(key: str, text: str) -> Value:
 def _parse_text(key: str, text: str) -> str:
     if not text:
         raise SettingsError(f"{key} must not be empty; to restore the default: claude-force config unset {key}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{key} must be UTF-8 text") from None
     if key == f"{SECTION}.database" and "://" in text and not text.startswith(("postgres", "sqlite:///")):
         raise SettingsError(f"{key} must be a file or a postgresql:// URL")
     return text

@@ -210,7 +210,7 @@ def test_lines_are_those_of_the_official_client(monkeypatch: pytest.MonkeyPatch)
     """The library `datadog` writes the same bytes for the same histogram and the same event."""
     written: list[str] = []
     client = DogStatsd(disable_telemetry=True, origin_detection_enabled=False, constant_tags=[])
-    monkeypatch.setattr(client, "_send", lambda line, **_: written.append(line))
+    monkeypatch.setattr(client, "_send", lambda line, *_, **__: written.append(line))
     tags = ["agent:жan", "model:claude-haiku-4-5", "success:False"]
     values = [0, 1234, 0.0032552, 3456.7, 1e-07, 123456789.125]
     for value in values:
