@@ -1,3 +1,3 @@
-"""Alerts: rules, what they measure, what is decided, and the outbox that it is told from."""
+"""Alerts: rules, measurements, decisions, the outbox of notifications, and the channels that send them."""
 
 from __future__ import annotations

@@ -1,22 +1,14 @@
-"""One round of alerting at a place: the rules and channels of its settings, evaluated and told."""
+"""One check of a workspace: its alert rules and channels from claude.json, evaluated, or previewed without saving."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels
-from claude_force.alerts.evaluation import (
-    ONE_CHANNEL,
-    Evaluation,
-    NotificationContext,
-    evaluate,
-    gone,
-    judge,
-    measure_all,
-)
+from claude_force.alerts.evaluation import ONE_CHANNEL, Evaluation, NotificationContext, evaluate, judge
 from claude_force.alerts.notification import Notification
 from claude_force.alerts.rules import DEFAULTS, Rule, default_rule, load_rules, nearest, problem_of
 from claude_force.clock import local_zone
@@ -32,14 +24,17 @@ FROM_ENVIRONMENT = {
     "pagerduty": "PAGERDUTY_ROUTING_KEY",
     "email": "SMTP_HOST, ALERT_FROM and ALERT_TO",
 }
-"""The channels that the environment alone makes, and what it must hold."""
+"""The channels that environment variables alone can define, and the variables that each needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertSetup:
-    """What is watched at a place, and told where. `configured` are the names of the rules of claude.json that are on,
-    those with an error in them included; None where this is a part of what is watched, of which nothing is over for
-    being left out. `problems` say what is wrong with rules and channels."""
+    """The rules to evaluate and the channels to notify.
+
+    `configured` names every rule of claude.json that is on, those with errors included: alerts of other rules are
+    closed. It is None for a setup of some rules, which closes nothing. `problems` are the errors in rules and channels,
+    one line each.
+    """
 
     rules: Sequence[Rule]
     channels: Mapping[str, Channel]
@@ -47,13 +42,13 @@ class AlertSetup:
     problems: tuple[str, ...]
 
     def context(self, workspace: Workspace) -> NotificationContext:
-        """Where and by whom alerts are told."""
+        """What notifications say of their origin, and the channels that they go to."""
         channels = {name: channel.groups for name, channel in self.channels.items()}
         return NotificationContext(channels, workspace.database.name, host_name() or "")
 
 
 def load_alert_setup(workspace: Workspace) -> AlertSetup:
-    """What the settings of a place say."""
+    """The rules and channels of claude.json, and the channels of the environment."""
     rules, broken = load_rules(workspace.settings.alerts)
     channels, problems = load_channels(workspace.settings.channels, os.environ, workspace.home.folder)
     missing = [
@@ -62,95 +57,82 @@ def load_alert_setup(workspace: Workspace) -> AlertSetup:
         for name in rule.channels or ()
         if name not in channels and name not in workspace.settings.channels
     ]
-    # What is switched off is over; what has an error in it is not.
+    # An error in a rule must not resolve its alerts.
     configured = frozenset(rule.name for rule in rules) | frozenset(broken)
     return AlertSetup(rules, channels, configured, (*broken.values(), *problems, *missing))
 
 
-def evaluate_at(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
-    """Evaluate everything that is watched, and end the alerts of rules that are gone."""
-    with workspace.database.read() as connection:
-        ended = _ended(connection, setup)
-    return evaluate(workspace.database, setup.rules, setup.context(workspace), now_us, local_zone(), ended)
+def run_check(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
+    """Evaluate the rules and save what changed, with the notifications to send. Raises DatabaseError."""
+    context = setup.context(workspace)
+    return evaluate(workspace.database, setup.rules, context, now_us, local_zone(), setup.configured)
 
 
-def look_at(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
-    """What an evaluation would come to now; nothing is changed."""
-    with workspace.database.read() as connection:
-        return look_in(connection, workspace, setup, now_us)
+def preview_check(connection: Connection, workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
+    """What a check would find and decide now. Nothing is saved."""
+    return judge(connection, setup.rules, setup.context(workspace), now_us, local_zone(), setup.configured)
 
 
-def look_in(connection: Connection, workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
-    """The same, from a connection that is open already."""
-    measured = measure_all(connection, setup.rules, now_us, local_zone())
-    return judge(connection, measured, setup.context(workspace), now_us, _ended(connection, setup))
-
-
-def _ended(connection: Connection, setup: AlertSetup) -> Collection[str]:
-    return () if setup.configured is None else gone(connection, setup.configured)
-
-
-def part_of(setup: AlertSetup, names: Sequence[str]) -> AlertSetup:
-    """The watch of some rules. Those that claude.json does not switch on are ours as they are. Raises SettingsError for
-    a rule that there is not, or that has an error in it."""
-    return replace(setup, rules=named(setup, names), configured=None)
+def for_rules(setup: AlertSetup, names: Sequence[str]) -> AlertSetup:
+    """The setup of these rules alone; default rules need not be on. Raises SettingsError for a rule that does not
+    exist or has an error."""
+    return replace(setup, rules=_select_rules(setup, names), configured=None)
 
 
 def for_channel(setup: AlertSetup, names: Sequence[str], channel: str) -> AlertSetup:
-    """The watch of some rules for one channel alone: their alerts are those of nobody else. Raises SettingsError for a
-    rule or channel that there is not."""
-    if channel not in setup.channels:
-        raise SettingsError(_no_channel(setup, channel))
+    """The setup of these rules (no names: all) for one channel, with alerts of their own. Raises SettingsError for a
+    rule or channel that does not exist or has an error."""
+    _refuse_unknown_channel(setup, channel)
     rules = [
-        replace(rule, name=f"{rule.name}{ONE_CHANNEL}{channel}", channels=(channel,)) for rule in named(setup, names)
+        replace(rule, name=f"{rule.name}{ONE_CHANNEL}{channel}", channels=(channel,))
+        for rule in _select_rules(setup, names)
     ]
     return replace(setup, rules=rules, configured=None)
 
 
-def named(setup: AlertSetup, names: Sequence[str]) -> list[Rule]:
-    """The rules of these names (all, where none is given): those of claude.json, or else ours as they are. Raises
-    SettingsError for a name that there is not."""
+def _select_rules(setup: AlertSetup, names: Sequence[str]) -> list[Rule]:
     known = {rule.name: rule for rule in setup.rules}
     found = []
-    for name in names or list(known):
+    for name in dict.fromkeys(names or known):
         broken = [problem for problem in setup.problems if problem.startswith(problem_of(name))]
         rule = known.get(name) or (None if broken else default_rule(name))
         if rule is None:
-            raise SettingsError(broken[0] if broken else _no_rule(setup, name))
+            raise SettingsError(broken[0] if broken else _unknown_rule(setup, name))
         found.append(rule)
     return found
 
 
-def _no_rule(setup: AlertSetup, name: str) -> str:
+def _unknown_rule(setup: AlertSetup, name: str) -> str:
     if name in DEFAULTS:
-        # Of ours the budgets alone are not complete without claude.json.
-        return f"{problem_of(name)}needs a threshold; docs/reference/alert-rules.md says how"
+        # Only the budgets are incomplete without claude.json.
+        return f"{problem_of(name)}needs a threshold; see docs/reference/alert-rules.md"
     return f"no alert rule {name}; {nearest(name, [*(rule.name for rule in setup.rules), *DEFAULTS])}"
 
 
-def _no_channel(setup: AlertSetup, channel: str) -> str:
+def _refuse_unknown_channel(setup: AlertSetup, channel: str) -> None:
+    if channel in setup.channels:
+        return
     broken = [problem for problem in setup.problems if problem.startswith(f"{sanitize(channel)}: ")]
     if broken:
-        return broken[0]
+        raise SettingsError(broken[0])
     if channel in FROM_ENVIRONMENT:
-        return f"no channel {channel}: set {FROM_ENVIRONMENT[channel]}, or performance.channels in claude.json"
+        variables = FROM_ENVIRONMENT[channel]
+        raise SettingsError(f"no channel {channel}: set {variables}, or performance.channels in claude.json")
     there = ", ".join(setup.channels) or "none (performance.channels in claude.json)"
-    return f"no channel {channel}; there are: {there}"
+    raise SettingsError(f"no channel {channel}; there are: {there}")
 
 
 def send_test(workspace: Workspace, setup: AlertSetup, channel: str, now_us: int) -> Outcome:
-    """Send a test message on a channel, and its end, so that no incident stays open; what came of it. Raises
-    SettingsError for a channel that there is not."""
-    if channel not in setup.channels:
-        raise SettingsError(_no_channel(setup, channel))
+    """Send a test message on a channel, and return the outcome. A channel that opens an incident for each alert gets a
+    resolve as well. Raises SettingsError for a channel that does not exist."""
+    _refuse_unknown_channel(setup, channel)
     notification = Notification(
         "test", "Test", f"This is a test of the channel {channel}; nothing is wrong", "Now", "info", "trigger", {},
         {"sent_by": "claude-force alerts test"}, f"test-{now_us}", now_us, now_us, workspace.database.name,
         host_name() or "",
     )  # fmt: skip
     found = setup.channels[channel]
-    begun = found.send([notification], f"test-{now_us}", None)
-    # Only where one incident is one alert does an end say more than a second message would.
-    if begun.status != "delivered" or found.groups:
-        return begun
-    return found.send([replace(notification, action="resolve")], f"test-{now_us}-end", begun.receipt)
+    triggered = found.send([notification], f"test-{now_us}", None)
+    if triggered.status != "delivered" or found.groups:
+        return triggered
+    return found.send([replace(notification, action="resolve")], f"test-{now_us}-end", triggered.receipt)

@@ -1,12 +1,15 @@
-"""Whether somebody is to be told: a pure function of a rule, a measurement, what was known before, and the time.
+"""Decides whether an alert fires and whether to notify: a pure function of rule, measurement, earlier status and time.
 
-The life of an alert is that of Prometheus: ok, pending while a breach is younger than the rule's `for`, firing, and
-resolved once it has been well for as long as `keep_firing_for`. What cannot be measured is `no data`, but an alert that
-fires goes on firing, silently: that nothing runs does not mean that all is well.
+The states are those of Prometheus:
 
-An episode is one firing, from its beginning to its end. It is told once at its beginning, again after each repeat
-interval, and once at its end if anything was told before. What is remembered of a future that a wrong clock showed is
-taken for now.
+    ok -> pending (breached for less than `for`) -> firing -> resolved (within its threshold for `keep_firing_for`)
+
+`no data` is beside them: an alert that cannot be measured. A firing alert that cannot be measured keeps firing and
+sends nothing, because a broken ingest must not resolve every alert.
+
+An episode is one firing, from trigger to resolve. It is notified once when it begins, again after each repeat
+interval, and once when it is resolved, if it was notified at all. Remembered instants that lie in the future come from
+a wrong clock, and count as now.
 """
 
 from __future__ import annotations
@@ -18,13 +21,14 @@ from typing import NamedTuple
 from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule
 from claude_force.clock import DAY_US
+from claude_force.executions.totals import Totals
 
 RESOLVED_SHOWN_US = DAY_US
-"""For so long a resolved alert is called so; then it is ok."""
+"""How long an alert stays `resolved` before it becomes `ok`."""
 
 
 class State(StrEnum):
-    """Where an alert stands."""
+    """The state of an alert."""
 
     OK = "ok"
     PENDING = "pending"
@@ -34,40 +38,47 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an alert stands where it stands, and why somebody was told or not."""
+    """Why an alert is in its state, and why a notification was sent or not. The names are stored, the values shown."""
 
     WELL = "within its threshold"
     WAITING = "breached, not for long enough yet"
     BEGAN = "breached for long enough"
-    GOES_ON = "still breached, told already"
-    REPEATED = "still breached, told again"
+    GOES_ON = "still breached, already notified"
+    REPEATED = "still breached, notified again"
     SILENCED = "breached, silenced"
-    NO_CHANNEL = "breached, no channel to tell it on"
-    KEPT = "well again, not for long enough yet"
-    ENDED = "well for long enough"
-    HELD = "not measured, goes on firing"
+    NO_CHANNEL = "breached, no channel to notify"
+    KEPT = "within its threshold, not for long enough yet"
+    ENDED = "within its threshold for long enough"
+    HELD = "no data, keeps firing"
     TOO_FEW = "too few samples"
     NO_REFERENCE = "nothing to compare with"
     NO_PRICE = "no known price"
-    REMOVED = "no rule names it"
+    REMOVED = "its rule was removed"
 
 
 class Measurement(NamedTuple):
-    """What a rule came to for one combination of labels. `value` and `limit` are in the unit of the metric; None, with
-    the reason in `lack`, where they cannot be told. `samples` are executions. `reference` is what `limit` was made
-    from, where the rule compares."""
+    """What a rule measured for one group.
+
+    `value` and `limit` are in the unit of the metric; one that is unknown is None, and `lack` says why. `samples`
+    counts executions. `reference` is what `limit` was computed from, for rules that compare. `totals` are the sums of
+    the window.
+    """
 
     value: float | None
     limit: float | None
     samples: int
     lack: Reason | None = None
     reference: float | None = None
+    totals: Totals = Totals()
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is known of an alert. `breached_us` is since when it is breached without a break, `cleared_us` since when a
-    firing one is well, `notified_us` when its episode was told last (None: not at all)."""
+    """What is remembered of an alert between two evaluations.
+
+    `breached_us`: breached without a break since then. `cleared_us`: a firing alert, within its threshold since then.
+    `notified_us`: the last trigger or repeat of the episode; None if there was none.
+    """
 
     state: State = State.OK
     reason: Reason = Reason.WELL
@@ -79,37 +90,37 @@ class Status:
 
 
 class Decision(NamedTuple):
-    """What an alert is from now on, and what is to be told; None for nothing."""
+    """The new status of an alert, and the notification to send; None for none."""
 
     status: Status
     action: Action | None = None
 
 
 def decide(
-    rule: Rule, found: Measurement, before: Status, now_us: int, *, episode: str, muted: Reason | None = None
+    rule: Rule, measured: Measurement, before: Status, now_us: int, *, episode: str, muted: Reason | None = None
 ) -> Decision:
-    """What follows from a measurement. `episode` is the name of the episode, should one begin now; `muted` says why
-    nobody is to be told of a breach, where that is so."""
+    """The decision for a measurement. `episode` names the episode if one begins now. `muted` is the reason not to
+    notify of a breach, if there is one."""
     before = _not_after(before, now_us)
-    if found.value is None or found.limit is None:
-        return _unmeasured(found, before, now_us)
-    if rule.is_breached(found.value, found.limit):
+    if measured.value is None or measured.limit is None:
+        return _unmeasured(measured, before, now_us)
+    if rule.is_breached(measured.value, measured.limit):
         if before.state is State.FIRING:
             return _still_firing(rule, before, now_us, muted=muted)
         return _breached(rule, before, now_us, episode, muted=muted)
-    return _well(rule, before, now_us)
+    return _within_threshold(rule, before, now_us)
 
 
-def end(before: Status, now_us: int) -> Decision:
-    """What becomes of an alert that nothing measures any more: its rule was removed, or changed what it is grouped
-    by."""
+def close(before: Status, now_us: int) -> Decision:
+    """The decision for an alert that nothing measures any more, because its rule was removed or groups differently."""
+    before = _not_after(before, now_us)
     if before.state is State.FIRING:
-        return _resolved(before, now_us, Reason.REMOVED)
-    return Decision(_moved(before, State.OK, Reason.REMOVED, now_us))
+        return _resolve(before, now_us, Reason.REMOVED)
+    return _not_firing(before, now_us, Reason.REMOVED)
 
 
 def _not_after(before: Status, now_us: int) -> Status:
-    """The status with no instant after now: a clock that was ahead must not hold back a page, or an end, for years."""
+    """The status with no instant after now: a clock that was ahead must not delay a notification by years."""
     return replace(
         before,
         since_us=min(before.since_us, now_us),
@@ -123,17 +134,17 @@ def _earlier(at_us: int | None, now_us: int) -> int | None:
     return None if at_us is None else min(at_us, now_us)
 
 
-def _unmeasured(found: Measurement, before: Status, now_us: int) -> Decision:
+def _unmeasured(measured: Measurement, before: Status, now_us: int) -> Decision:
     if before.state is State.FIRING:
         return Decision(replace(before, reason=Reason.HELD, cleared_us=None))
-    return Decision(_moved(before, State.NO_DATA, found.lack or Reason.TOO_FEW, now_us))
+    return Decision(_in_state(before, State.NO_DATA, measured.lack or Reason.TOO_FEW, now_us))
 
 
 def _breached(rule: Rule, before: Status, now_us: int, episode: str, *, muted: Reason | None) -> Decision:
     since_us = before.breached_us if before.state is State.PENDING and before.breached_us is not None else now_us
     if now_us - since_us < rule.for_us:
-        return Decision(replace(_moved(before, State.PENDING, Reason.WAITING, now_us), breached_us=since_us))
-    fired = replace(_moved(before, State.FIRING, Reason.BEGAN, now_us), breached_us=since_us, episode=episode)
+        return Decision(replace(_in_state(before, State.PENDING, Reason.WAITING, now_us), breached_us=since_us))
+    fired = replace(_in_state(before, State.FIRING, Reason.BEGAN, now_us), breached_us=since_us, episode=episode)
     if muted:
         return Decision(replace(fired, reason=muted))
     return Decision(replace(fired, notified_us=now_us), "trigger")
@@ -150,25 +161,31 @@ def _still_firing(rule: Rule, before: Status, now_us: int, *, muted: Reason | No
     return Decision(replace(status, reason=Reason.GOES_ON))
 
 
-def _well(rule: Rule, before: Status, now_us: int) -> Decision:
-    if before.state is State.FIRING:
-        cleared_us = now_us if before.cleared_us is None else before.cleared_us
-        if now_us - cleared_us < rule.keep_firing_us:
-            return Decision(replace(before, reason=Reason.KEPT, cleared_us=cleared_us))
-        return _resolved(before, now_us, Reason.ENDED)
+def _within_threshold(rule: Rule, before: Status, now_us: int) -> Decision:
+    if before.state is not State.FIRING:
+        return _not_firing(before, now_us, Reason.WELL)
+    cleared_us = now_us if before.cleared_us is None else before.cleared_us
+    if now_us - cleared_us < rule.keep_firing_us:
+        return Decision(replace(before, reason=Reason.KEPT, cleared_us=cleared_us))
+    return _resolve(before, now_us, Reason.ENDED)
+
+
+def _not_firing(before: Status, now_us: int, reason: Reason) -> Decision:
+    """An alert that does not fire: resolved for a day after it did, else ok."""
     if before.state is State.RESOLVED and now_us - before.since_us < RESOLVED_SHOWN_US:
-        return Decision(replace(before, reason=Reason.WELL))
-    return Decision(_moved(before, State.OK, Reason.WELL, now_us))
+        return Decision(replace(before, reason=reason))
+    return Decision(_in_state(before, State.OK, reason, now_us))
 
 
-def _resolved(before: Status, now_us: int, reason: Reason) -> Decision:
-    """The end of an episode, which is told where its beginning was."""
+def _resolve(before: Status, now_us: int, reason: Reason) -> Decision:
+    """The end of an episode. It is notified only if its trigger was."""
     action: Action | None = "resolve" if before.notified_us is not None else None
-    return Decision(replace(_moved(before, State.RESOLVED, reason, now_us), episode=before.episode), action)
+    return Decision(replace(_in_state(before, State.RESOLVED, reason, now_us), episode=before.episode), action)
 
 
-def _moved(before: Status, state: State, reason: Reason, now_us: int) -> Status:
-    """In a state, since now unless it was in it before. Nothing else is kept: timers and episodes belong to states."""
+def _in_state(before: Status, state: State, reason: Reason, now_us: int) -> Status:
+    """The status of an alert that enters a state now, or stays in it. Timers and the episode belong to the old state
+    and are dropped."""
     if before.state is state:
         return Status(state, reason, before.since_us, before.breached_us)
     return Status(state, reason, now_us)

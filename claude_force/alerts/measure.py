@@ -1,13 +1,12 @@
-"""What a rule comes to now: a value and what it is held against, for each combination of labels.
+"""Measures a rule: its value and its limit now, for each group.
 
-Everything is asked of the roll-ups through the queries of the reports, so that an alert and a report about the same
-period never disagree.
+The figures come from the same queries as the reports, so an alert and a report of the same period agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta, tzinfo
 from typing import NamedTuple
 
@@ -24,25 +23,17 @@ from claude_force.executions.totals import Percentiles, Totals
 from claude_force.windows import Window
 
 FORECAST_FROM_US = 7 * DAY_US
-"""A forecast goes on at the rate of the time from so long ago until now."""
+"""A forecast uses the rate of this long before now."""
 
 GROUPS_LIMIT = 500
-"""Of more groups than this, those with the most executions are told apart."""
+"""Only this many groups of a rule are measured: those with the most executions."""
 
 Label = str | None
-"""The name of a group as it was recorded; None where a rule is not grouped, or an execution has no project."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A measurement, and the sums of its window."""
-
-    measurement: Measurement
-    totals: Totals
+"""The name of a group as recorded. None if the rule has no group_by, or the executions have no project."""
 
 
 class Question(NamedTuple):
-    """A rule, asked of a period, at a time, in the zone of its calendar days."""
+    """A rule, the executions that it measures, the time, and the zone of calendar days."""
 
     rule: Rule
     chosen: Filter
@@ -51,7 +42,8 @@ class Question(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A value in the unit of its metric, and the executions that it was made from. Where it is None, `lack` is why."""
+    """A value in the unit of its metric, and how many executions it was computed from. If it is None, `lack` says
+    why."""
 
     value: float | None
     samples: int
@@ -59,27 +51,27 @@ class Value(NamedTuple):
 
 
 def measure(
-    connection: Connection, rule: Rule, now_us: int, zone: tzinfo, kept: Collection[Label] = ()
-) -> dict[Label, Found]:
-    """What a rule comes to, by the name of each group that has executions; under None where it is not grouped. Those
-    that are `kept` are measured however many there are: what is left out would seem to be over."""
+    connection: Connection, rule: Rule, now_us: int, zone: tzinfo, known: Collection[Label] = ()
+) -> dict[Label, Measurement]:
+    """The measurement of each group that has executions; under None if the rule has no group_by. `known` groups, which
+    have an alert already, are measured beyond the limit of groups too: leaving one out would resolve its alert."""
     chosen = Filter(window_of(rule, now_us, zone), rule.agents, rule.models, (), rule.projects, rule.sources)
     question = Question(rule, chosen, now_us, zone)
-    sums = _largest(_sums(connection, question), _names_besides(connection, question), kept)
+    sums = _largest(_sums(connection, question), _groups_without_sums(connection, question), known)
     values = _values(connection, question, sums)
     limits = _limits(connection, question, list(sums))
-    return {name: Found(_judged(rule, values[name], limits[name]), sums[name]) for name in sums}
+    return {name: _measurement(rule, values[name], limits[name], sums[name]) for name in sums}
 
 
-def measured_nothing(rule: Rule) -> Found:
-    """What a rule comes to for a group that has no executions in its window."""
+def measured_nothing(rule: Rule) -> Measurement:
+    """The measurement of a group that has no executions in the window."""
     value = Value(0.0, 0) if rule.what.is_sum else Value(None, 0)
     limit = Value(rule.threshold, 0) if rule.compared_to is None else Value(None, 0, Reason.NO_REFERENCE)
-    return Found(_judged(rule, value, limit), Totals())
+    return _measurement(rule, value, limit, Totals())
 
 
 def window_of(rule: Rule, now_us: int, zone: tzinfo) -> Window:
-    """The window of a rule at a time: a length that ends then, or the day or month so far."""
+    """The window of a rule: a length of time that ends now, or the day or month so far."""
     if isinstance(rule.window, int):
         return Window(now_us - rule.window, now_us)
     today = to_datetime(now_us, zone).date()
@@ -87,7 +79,7 @@ def window_of(rule: Rule, now_us: int, zone: tzinfo) -> Window:
 
 
 def _period_end(rule: Rule, now_us: int, zone: tzinfo) -> int:
-    """The end of the calendar day or month that a rule is about."""
+    """The end of the calendar day or month of a rule."""
     today = to_datetime(now_us, zone).date()
     if rule.window == "day":
         return start_of_day(today + timedelta(days=1), zone)
@@ -102,23 +94,22 @@ def _sums(connection: Connection, question: Question) -> dict[Label, Totals]:
     return {name: totals for (name,), totals in found.items()}
 
 
-def _largest(sums: Mapping[Label, Totals], besides: Collection[Label], kept: Collection[Label]) -> dict[Label, Totals]:
-    """The groups that are kept, and those with the most executions; of those besides, what there is room for."""
-    found = {**dict.fromkeys(besides, Totals()), **sums}
+def _largest(sums: Mapping[Label, Totals], others: Collection[Label], known: Collection[Label]) -> dict[Label, Totals]:
+    """The known groups, and those with the most executions up to the limit; the others have none."""
+    found = {**dict.fromkeys(others, Totals()), **sums}
     ordered = sorted(found.items(), key=lambda item: (-item[1].executions, item[0] or ""))
-    return {name: totals for place, (name, totals) in enumerate(ordered) if place < GROUPS_LIMIT or name in kept}
+    return {name: totals for place, (name, totals) in enumerate(ordered) if place < GROUPS_LIMIT or name in known}
 
 
-def _names_besides(connection: Connection, question: Question) -> Collection[Label]:
-    """Groups that have no executions in the window, and a value all the same: a forecast goes on from the days
-    before."""
+def _groups_without_sums(connection: Connection, question: Question) -> Collection[Label]:
+    """Groups that have a value without executions in the window: a forecast continues the rate of the days before."""
     if question.rule.metric != "cost_forecast":
         return ()
     return _sums(connection, question._replace(chosen=replace(question.chosen, window=_recent(connection, question))))
 
 
 def _values(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
-    """The value of the metric for each group that has sums."""
+    """The value of the metric for each group."""
     of_totals = _OF_TOTALS.get(question.rule.metric)
     if of_totals is not None:
         return {name: of_totals(totals) for name, totals in sums.items()}
@@ -126,8 +117,7 @@ def _values(connection: Connection, question: Question, sums: Mapping[Label, Tot
 
 
 def _limits(connection: Connection, question: Question, names: list[Label]) -> dict[Label, Value]:
-    """What each group is held against: the threshold, or what it comes to on what the rule compares to. The value is
-    that reference then, before the change."""
+    """The threshold of each group; for a rule that compares, the reference before its change is applied."""
     rule = question.rule
     if rule.compared_to is None:
         return dict.fromkeys(names, Value(rule.threshold, 0))
@@ -144,7 +134,7 @@ def _limits(connection: Connection, question: Question, names: list[Label]) -> d
 
 
 def _of_baseline(connection: Connection, question: Question, name: Label) -> Value:
-    """What a baseline has for a group: the named one, or the newest that ended before the window."""
+    """The value of a group in the named baseline, or in the newest one that ended before the window."""
     rule = question.rule
     assert isinstance(rule.compared_to, str)
     named = rule.compared_to.partition(":")[2] or None
@@ -162,8 +152,8 @@ def _of_baseline(connection: Connection, question: Question, name: Label) -> Val
 
 
 def _of_group(chosen: Filter, group_by: str, name: Label) -> Filter | None:
-    """The executions of one group, as a baseline of them is asked for; None where no baseline is of these: there is
-    none of the executions without a project."""
+    """The filter of one group, by which its baseline is found. None for executions without a project, which have no
+    baseline."""
     if name is None:
         return None
     match DIMENSIONS[group_by]:
@@ -174,18 +164,19 @@ def _of_group(chosen: Filter, group_by: str, name: Label) -> Filter | None:
     return replace(chosen, projects=(name,))
 
 
-def _judged(rule: Rule, value: Value, limit: Value) -> Measurement:
-    """The measurement of a value held against its limit; not known where either has too few samples."""
+def _measurement(rule: Rule, value: Value, limit: Value, totals: Totals) -> Measurement:
+    """The measurement of a value and its limit; unknown if either has too few samples."""
     least = 0 if rule.what.is_sum else rule.min_samples
     if value.value is None or value.samples < least:
-        return Measurement(None, None, value.samples, value.lack if value.value is None else Reason.TOO_FEW)
+        lack = value.lack if value.value is None else Reason.TOO_FEW
+        return Measurement(None, None, value.samples, lack, None, totals)
     if rule.compared_to is None:
-        return Measurement(value.value, limit.value, value.samples)
-    # A change from nothing has no percentage.
+        return Measurement(value.value, limit.value, value.samples, None, None, totals)
+    # A change from zero has no percentage.
     if not limit.value or limit.samples < least:
-        return Measurement(value.value, None, value.samples, Reason.NO_REFERENCE, limit.value)
+        return Measurement(value.value, None, value.samples, Reason.NO_REFERENCE, limit.value, totals)
     allowed = limit.value * (1 + rule.threshold / 100)
-    return Measurement(value.value, allowed, value.samples, None, limit.value)
+    return Measurement(value.value, allowed, value.samples, None, limit.value, totals)
 
 
 def _average_tokens(totals: Totals) -> float | None:
@@ -207,13 +198,13 @@ _OF_TOTALS: dict[str, Callable[[Totals], Value]] = {
     "avg_input_tokens": lambda totals: Value(totals.average_input_tokens, totals.metered),
     "avg_output_tokens": lambda totals: Value(totals.average_output_tokens, totals.metered),
 }
-"""The metrics that follow from the sums of the window alone."""
+"""The metrics that need only the sums of the window."""
 
 _PERCENTILES = {"p50_latency_ms": 0, "p95_latency_ms": 1, "p99_latency_ms": 2}
 
 
 def _latencies(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
-    place = _PERCENTILES[question.rule.metric]
+    index = _PERCENTILES[question.rule.metric]
     ranked: dict[Label, Percentiles]
     if question.rule.group_by is None:
         ranked = {None: queries.percentiles(connection, question.chosen)[0]}
@@ -221,13 +212,13 @@ def _latencies(connection: Connection, question: Question, sums: Mapping[Label, 
         ranked, _ = queries.percentiles_by(connection, question.chosen, DIMENSIONS[question.rule.group_by])
     found: dict[Label, Value] = {}
     for name, totals in sums.items():
-        value_us = ranked[name][place] if name in ranked else None
+        value_us = ranked[name][index] if name in ranked else None
         found[name] = Value(None if value_us is None else value_us / 1000, totals.timed)
     return found
 
 
 def _shares(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
-    """The percent of executions that a model of the family made."""
+    """The percentage of executions by models of the family."""
     group_by = question.rule.group_by
     dimensions = ("model",) if group_by is None else ("model", DIMENSIONS[group_by])
     members = dict.fromkeys(sums, 0)
@@ -242,8 +233,8 @@ def _shares(connection: Connection, question: Question, sums: Mapping[Label, Tot
 
 
 def _burn_rates(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
-    """How many times faster than allowed the error budget is used: of the long window or the short one, whichever is
-    less. The long one says that it matters, the short one that it still goes on (Site Reliability Workbook, 5)."""
+    """How many times faster than allowed the error budget is used: the lower rate of the long and the short window.
+    The long window shows that it matters, the short one that it continues (Site Reliability Workbook, chapter 5)."""
     rule = question.rule
     assert rule.short_window_us is not None
     short = Window(question.now_us - rule.short_window_us, question.now_us)
@@ -251,7 +242,7 @@ def _burn_rates(connection: Connection, question: Question, sums: Mapping[Label,
     found: dict[Label, Value] = {}
     for name, totals in sums.items():
         rates = [_burn_rate(rule, totals), _burn_rate(rule, now.get(name, Totals()))]
-        # Nothing in the short window: whatever it was, it does not go on.
+        # No executions in the short window: the failures have stopped.
         known = [rate or 0.0 for rate in rates]
         found[name] = Value(min(known) if rates[0] is not None else None, totals.executions)
     return found
@@ -264,8 +255,8 @@ def _burn_rate(rule: Rule, totals: Totals) -> float | None:
 
 
 def _forecasts(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
-    """What the day or month will have cost: what it has cost, and the rest at the rate of the last seven days, or of
-    as many as there are."""
+    """The cost of the day or month so far, plus the rest of it at the rate of the last seven days (or of as many as
+    there are)."""
     now_us, window = question.now_us, _recent(connection, question)
     assert window.start_us is not None
     span_us = max(now_us - window.start_us, HOUR_US)
@@ -282,21 +273,21 @@ def _forecasts(connection: Connection, question: Question, sums: Mapping[Label, 
 
 
 def _recent(connection: Connection, question: Question) -> Window:
-    """The time that a forecast goes on from."""
+    """The window whose rate a forecast continues."""
     reach = queries.time_range(connection)
     first_us = min(reach.first_us, question.now_us) if reach else 0
     return Window(max(question.now_us - FORECAST_FROM_US, first_us), question.now_us)
 
 
 def _silences(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
-    """Hours since the last of the executions that the rule is about, whenever that was; not known where there is
-    none. An archived one is as early as its hour."""
+    """Hours since the last execution of the rule, whenever that was; None if there never was one. An archived
+    execution counts as the start of its hour."""
     ever = replace(question.chosen, window=Window(None, question.now_us))
     (reach,) = queries.time_ranges(connection, ever, [ever.window])
     archived = queries.archived(connection, ever)
     last = [*([reach.last_us] if reach else []), *([archived.last_us] if archived.executions else [])]
     hours = (question.now_us - max(last)) / HOUR_US if last else None
-    # The one execution that it is counted from is enough to tell.
+    # The last execution alone is enough, whatever min_samples says.
     return dict.fromkeys(sums, Value(hours, question.rule.min_samples))
 
 

@@ -1,7 +1,6 @@
-"""What an alert can measure. The names are the keys that `analytics summary --json` has, where it has them.
+"""The metrics that alerts can measure. Names are the keys of `analytics summary --json` where it has them.
 
-A metric that is a sum is known when nothing ran: it is 0. A rate or an average of nothing is not known, and an alert on
-it says so rather than call it well.
+A sum of no executions is 0. A rate or an average of no executions is unknown: the alert is then `no data`, not `ok`.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ from claude_force import formatting
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `noun` begins a sentence about it, `title` is what an alert on it is called by default, `show` makes
-    a value text, `is_sum` says that it is 0 when nothing ran, `groups` that it can be measured by agent, model and
-    project."""
+    """One metric. `noun` begins a sentence, `title` is the default title of an alert, `show` formats a value. `is_sum`:
+    it is 0 if nothing ran. `groups`: it can be measured by agent, model and project."""
 
     name: str
     noun: str

@@ -1,4 +1,4 @@
-"""What is said about an alert, on any channel: words and numbers, and nothing of how a channel shows them."""
+"""A notification: what every channel is given about an alert. How it looks is the channel's own."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from claude_force.executions.record import UNKNOWN
 
 Severity = Literal["critical", "error", "warning", "info"]
 Action = Literal["trigger", "repeat", "resolve"]
-"""That it began, that it still goes on, that it is over."""
+"""The alert began, still fires, or is resolved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One alert, at one moment.
+    """One alert at one moment.
 
-    `title` is the short name of what is wrong ("Low Success Rate"), `summary` one sentence with the figure ("Success
-    rate dropped to 87.5%"), `period` what it was measured over ("Last 1 hour"). `labels` say of what ("agent":
-    "python-expert"), `details` are further figures by their name. `episode` is one from trigger to resolve, and the
-    same in all retries of both. `store` is the database as a person knows it, `host` the machine that noticed.
+    `title` is the short name of the problem ("Low Success Rate"), `summary` one sentence with the value ("Success rate
+    dropped to 87.5%"), `period` the window ("Last 1 hour"). `labels` name the group ("agent": "python-expert"),
+    `details` are further figures by name. `episode` identifies one firing, from trigger to resolve, in all attempts.
+    `store` is the name of the database, `host` the machine that evaluated.
 
-    Names in it come from outside and are as they were recorded: a channel makes them harmless.
+    Names come from recorded data and are not sanitized: that is the task of each channel.
     """
 
     rule: str
@@ -42,18 +42,18 @@ class Notification:
     host: str
 
     def to_json(self) -> str:
-        """As it is kept until it is delivered: in ASCII, since a path may hold what no database stores."""
+        """The stored form. In ASCII, because paths may hold surrogates, which no database stores."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Notification:
-        """What `to_json` gave; what a later version added to it is left out. Raises ValueError for anything else."""
+        """Read what `to_json` wrote; fields of later versions are ignored. Raises ValueError for anything else."""
         try:
             found = json.loads(text)
         except RecursionError:
             found = None
         if not isinstance(found, dict) or any(not is_right(found.get(name)) for name, is_right in _CHECKS.items()):
-            raise ValueError("not a notice")
+            raise ValueError("not a notification")
         return cls(**{name: found[name] for name in _CHECKS})
 
 
@@ -76,11 +76,11 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
         and all(found is None or isinstance(found, str | int | float) for found in value.values())
     ),
 }
-"""What each field must be."""
+"""The check of each field."""
 
 
 def rule_in(text: str) -> str:
-    """The rule that a notice is about; "unknown" where it cannot be read."""
+    """The rule of a stored notification; "unknown" if it cannot be read."""
     try:
         return Notification.from_json(text).rule
     except ValueError:

@@ -1,9 +1,9 @@
-"""The outbox: what is to be said is said, at least once, whatever happens to a sender or a service.
+"""The outbox: sends every delivery at least once, whatever happens to the sender or the service.
 
-A sender first moves ahead when a delivery is due, so that no other sends it meanwhile, then sends, then writes down
-what became of it. Who is killed on the way is followed by another when it is due again, with the same key. What fails
-for a while is tried for two days, less and less often; what fails for good is kept, with the reason. The end of an
-episode is said only where its beginning was delivered, and is the last word of it.
+A sender claims a delivery for 45 seconds, sends it, and records the result. If it is killed in between, another sender
+sends the delivery again when the claim expires, with the same key. Temporary failures are retried for two days, less
+and less often; permanent failures are kept with their reason. A resolve is sent last, and only if the trigger of its
+episode was delivered.
 """
 
 from __future__ import annotations
@@ -25,42 +25,44 @@ from claude_force.database.writes import alerts as store
 from claude_force.network.outcome import Outcome
 
 LEASE_US = 45 * SECOND_US
-"""For so long nobody else sends what a sender has taken; longer than any channel takes."""
+"""How long a claim keeps other senders away: longer than any channel takes."""
 
 FIRST_WAIT_US = 15 * SECOND_US
 LONGEST_WAIT_US = 1800 * SECOND_US
 GIVEN_UP_US = 2 * DAY_US
-"""What could not be delivered for so long is given up."""
+"""How long a delivery is retried."""
 
 FURTHEST_US = 7200 * SECOND_US
-"""No wait is so long: what is due later was put off by a clock that was ahead."""
+"""No retry is this far ahead: a later one was scheduled by a wrong clock, and is due now."""
 
-ROUND_US = 30 * SECOND_US
-"""For so long a round sends on one channel; the rest is sent in the next, so that evaluating does not wait for it."""
+SENDING_US = 30 * SECOND_US
+"""How long one call of `deliver` sends on a channel. The next call sends the rest, so that rules are evaluated in
+time."""
 
 
 class Sent(NamedTuple):
-    """What became of a message, or of one that nobody could send."""
+    """The outcome of one message, which holds this many notifications."""
 
     channel: str
-    notices: int
+    notifications: int
     outcome: Outcome
 
 
 def deliver(
-    database: Database, channels: Mapping[str, Channel], now: Now, on: Collection[str] | None = None
+    database: Database, channels: Mapping[str, Channel], now: Now, only: Collection[str] | None = None
 ) -> list[Sent]:
-    """Say what is due on these channels (None: on all), on all at once, each in its order. Raises DatabaseError; what
-    was sent before may be sent again then."""
+    """Send what is due on all channels at once, or on `only` some of them; on each channel in order. Raises
+    DatabaseError; messages whose result could not be recorded will be sent again."""
     with database.read() as connection:
         at_us = now()
         waiting = query.due(connection, at_us, at_us + FURTHEST_US)
     by_channel: dict[str, list[Delivery]] = {}
-    for delivery in (found for found in waiting if on is None or found.channel in on):
-        by_channel.setdefault(delivery.channel, []).append(delivery)
+    for delivery in waiting:
+        if only is None or delivery.channel in only:
+            by_channel.setdefault(delivery.channel, []).append(delivery)
     if not by_channel:
         return []
-    # A service that hangs must not keep the others waiting.
+    # One thread for each channel: a service that hangs must not delay the others.
     with ThreadPoolExecutor(len(by_channel), "channel") as pool:
         work = [
             pool.submit(_deliver_on, database, channels.get(name), deliveries, now)
@@ -73,21 +75,21 @@ def _deliver_on(database: Database, channel: Channel | None, deliveries: Sequenc
     sent: list[Sent] = []
     began_us = now()
     for message in _messages(deliveries, channel):
-        ready = _ready(database, message, now())
-        if ready:
-            outcome = _send(channel, ready)
-            _settle(database, ready, outcome, now())
-            sent.append(Sent(ready[0].channel, len(ready), outcome))
-            # Who did not take this one would let each of the others wait as long.
-            if outcome.status == "retry" or now() - began_us >= ROUND_US:
+        claimed = _claim(database, message, now())
+        if claimed:
+            outcome = _send(channel, claimed)
+            _record_result(database, claimed, outcome, now())
+            sent.append(Sent(claimed[0].channel, len(claimed), outcome))
+            # A service that is down would make each further message wait for its timeout.
+            if outcome.status == "retry" or now() - began_us >= SENDING_US:
                 break
     return sent
 
 
 def _messages(deliveries: Sequence[Delivery], channel: Channel | None) -> Iterator[list[Delivery]]:
-    """What goes out as one message, in the order in which it came up: a batch, as far as it was tried equally often, so
-    that every attempt at a message holds the same. A channel that takes one at a time may have been another one when
-    they came up."""
+    """The deliveries of each message, in order. A message is a batch, as far as it has the same number of attempts, so
+    that every attempt at it is the same. A channel that takes one at a time gets each alone, also if it was configured
+    otherwise when the batch was made."""
     is_alone = channel is not None and not channel.groups
     messages: dict[tuple[str, int], list[Delivery]] = {}
     for delivery in deliveries:
@@ -96,28 +98,28 @@ def _messages(deliveries: Sequence[Delivery], channel: Channel | None) -> Iterat
     yield from messages.values()
 
 
-def _ready(database: Database, message: Sequence[Delivery], now_us: int) -> list[Delivery]:
-    """Those of a message that may be said now, taken so that nobody else says them. What cannot be said any more is
-    finished, and an end is left as long as something that comes before it waits."""
-    ready = []
+def _claim(database: Database, message: Sequence[Delivery], now_us: int) -> list[Delivery]:
+    """The deliveries of a message that this sender claimed, and sends now. Those that need not or cannot be sent are
+    finished."""
+    claimed = []
     with database.write() as connection:
         for delivery in message:
-            said = [
+            others = [
                 found
                 for found in query.of_episode(connection, delivery.episode)
                 if found.channel == delivery.channel and found.delivery_id != delivery.delivery_id
             ]
-            needless = _needless(delivery, said)
+            needless = _needless(delivery, others)
             if needless:
                 store.finish(connection, delivery.delivery_id, SKIPPED, now_us, needless)
             elif not _is_readable(delivery):
                 store.finish(connection, delivery.delivery_id, FAILED, now_us, UNREADABLE)
-            elif not _has_to_wait(delivery, said) and store.claim(connection, delivery, now_us + LEASE_US):
-                ready.append(replace(delivery, receipt=_receipt(said)))
-    return ready
+            elif not _must_wait(delivery, others) and store.claim(connection, delivery, now_us + LEASE_US):
+                claimed.append(replace(delivery, receipt=_receipt(others)))
+    return claimed
 
 
-UNREADABLE = "its notice cannot be read; another version of claude-force wrote it"
+UNREADABLE = "its notification cannot be read; another version of claude-force wrote it"
 
 
 def _is_readable(delivery: Delivery) -> bool:
@@ -128,44 +130,45 @@ def _is_readable(delivery: Delivery) -> bool:
     return True
 
 
-def _needless(delivery: Delivery, said: Sequence[Delivery]) -> str | None:
-    """Why nobody needs to hear a delivery; None where somebody does. `said` is the rest of its episode on its channel.
-    After the end a repetition would be a beginning, of something that nothing ends."""
-    earlier = {found.status for found in said if found.action != "resolve"}
-    is_over = any(found.action == "resolve" for found in said)
-    if delivery.action == "repeat" and is_over and DELIVERED in earlier:
-        return "the alert was over before it could be told again"
+def _needless(delivery: Delivery, others: Sequence[Delivery]) -> str | None:
+    """Why a delivery need not be sent; None if it must be. `others` are the rest of its episode on its channel. A
+    repeat after the resolve would open a new incident, which nothing resolves."""
+    earlier = {found.status for found in others if found.action != "resolve"}
+    is_resolved = any(found.action == "resolve" for found in others)
+    if delivery.action == "repeat" and is_resolved and DELIVERED in earlier:
+        return "the alert was resolved before its repeat could be sent"
     if delivery.action == "resolve" and not earlier & {DELIVERED, WAITING}:
-        return "its beginning was never delivered"
+        return "its trigger was never delivered"
     return None
 
 
-def _has_to_wait(delivery: Delivery, said: Sequence[Delivery]) -> bool:
-    return delivery.action == "resolve" and any(found.action != "resolve" and found.status == WAITING for found in said)
+def _must_wait(delivery: Delivery, others: Sequence[Delivery]) -> bool:
+    """Whether a delivery is a resolve whose trigger or repeat is still waiting."""
+    is_waiting = any(found.action != "resolve" and found.status == WAITING for found in others)
+    return delivery.action == "resolve" and is_waiting
 
 
-def _receipt(said: Sequence[Delivery]) -> str | None:
-    return next((found.receipt for found in said if found.status == DELIVERED and found.receipt), None)
+def _receipt(others: Sequence[Delivery]) -> str | None:
+    return next((found.receipt for found in others if found.status == DELIVERED and found.receipt), None)
 
 
-def _send(channel: Channel | None, ready: Sequence[Delivery]) -> Outcome:
-    first = ready[0]
+def _send(channel: Channel | None, claimed: Sequence[Delivery]) -> Outcome:
+    first = claimed[0]
     if channel is None:
         return Outcome(
-            "retry", f"there is no usable channel {first.channel}: claude-force alerts test {first.channel} says why"
+            "retry", f"there is no usable channel {first.channel}; to see why: claude-force alerts test {first.channel}"
         )
-    notices = [Notification.from_json(delivery.notice) for delivery in ready]
+    notifications = [Notification.from_json(delivery.notice) for delivery in claimed]
     try:
-        return channel.send(notices, first.delivery_id, first.receipt)
+        return channel.send(notifications, first.delivery_id, first.receipt)
     except Exception as error:
-        # A channel that breaks on one message must not keep the next ones for ever. Its words may hold a secret.
+        # A bug in a channel must not stop the messages after this one. Its text may hold a secret.
         return Outcome("retry", f"the channel broke: {type(error).__name__}")
 
 
-def _settle(database: Database, ready: Sequence[Delivery], outcome: Outcome, now_us: int) -> None:
-    """Write down what became of a message."""
+def _record_result(database: Database, claimed: Sequence[Delivery], outcome: Outcome, now_us: int) -> None:
     with database.write() as connection:
-        for delivery in ready:
+        for delivery in claimed:
             if outcome.status == "delivered":
                 store.finish(connection, delivery.delivery_id, DELIVERED, now_us, outcome.problem, outcome.receipt)
             elif outcome.status == "failed" or now_us - delivery.created_us >= GIVEN_UP_US:
@@ -176,17 +179,17 @@ def _settle(database: Database, ready: Sequence[Delivery], outcome: Outcome, now
 
 
 def wait_us(delivery: Delivery, retry_after_s: float | None) -> int:
-    """How long to wait before a delivery is tried again: twice as long each time, at least as long as the service asked
-    for, and up to a quarter longer, so that not everybody comes back at once. The same for the same attempt."""
+    """How long to wait before the next attempt: twice as long each time, at least as long as the service asked, and up
+    to a quarter longer so that retries spread out. The same for the same attempt."""
     waits = FIRST_WAIT_US << min(delivery.attempts, 20)
     asked = 0 if retry_after_s is None else round(retry_after_s * SECOND_US)
     least = max(min(waits, LONGEST_WAIT_US), asked)
-    # The batch, not the delivery: what is one message stays one.
+    # By batch: the deliveries of one message must stay together.
     spread = hashlib.blake2b(f"{delivery.batch} {delivery.attempts}".encode(), digest_size=2).digest()
     return least + least * int.from_bytes(spread) // 4 // 65_536
 
 
 def counts(sent: Sequence[Sent]) -> dict[str, int]:
-    """How many messages were delivered, failed for good, and are to be tried again."""
+    """How many messages were delivered, failed for good, and will be retried."""
     found = Counter(message.outcome.status for message in sent)
     return {"delivered": found["delivered"], "failed": found["failed"], "retried": found["retry"]}

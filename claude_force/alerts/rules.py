@@ -1,8 +1,10 @@
-"""Alert rules: what the `performance.alerts` section of claude.json says, as typed values.
+"""Alert rules: the `performance.alerts` section of claude.json as typed values.
 
-A rule stands under its name. The name of one of ours with `true` switches it on as it is, with an object it takes what
-the object says and the rest from ours; any other name is a rule of its own. A rule with an error in it is named, and
-the others run.
+    "success-rate": true                     a default rule, as it is
+    "success-rate": {"threshold": 98}        a default rule with changes
+    "mine": {"metric": "total_cost", ...}    a rule of the user's own
+
+A rule with an error is reported, and the others run.
 """
 
 from __future__ import annotations
@@ -28,16 +30,16 @@ _LONGEST_US = 366 * 24 * HOUR_US
 _GREATEST = 1e15
 
 DIMENSIONS: dict[str, Dimension] = {"agent": "agent_name", "model": "model", "project": "project"}
-"""What a rule can be grouped by."""
+"""What group_by accepts, and the dimension of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When something is wrong, and who is to hear of it. The comments of `_FIELDS` say how each field is written.
+    """When an alert fires, and which channels are notified. `_FIELDS` shows how each field is written in claude.json.
 
-    `threshold` is in the unit of the metric; where `compared_to` is set it is percent of change: against a baseline
-    ("baseline", or "baseline:NAME"), or against the window that ended so many microseconds earlier. `window` is a
-    length in microseconds that ends now, or the calendar day or month so far. `channels` None means all that there are.
+    `threshold` is in the unit of the metric. With `compared_to` it is a change in percent: from a baseline ("baseline"
+    or "baseline:NAME"), or from the window that ended that many microseconds earlier. `window` is a length in
+    microseconds that ends now, or the calendar day or month so far. `channels` None means all channels.
     """
 
     name: str
@@ -64,7 +66,7 @@ class Rule:
 
     @property
     def what(self) -> Metric:
-        """What it measures."""
+        """The metric that it measures."""
         return METRICS[self.metric]
 
     def is_breached(self, value: float, limit: float) -> bool:
@@ -81,7 +83,7 @@ class Rule:
 
 
 class Invalid(Exception):
-    """A rule cannot be; the text says why. It never leaves this module."""
+    """A rule has an error, which the text explains. Never leaves this module."""
 
 
 def _text(value: object) -> str:
@@ -89,7 +91,7 @@ def _text(value: object) -> str:
         raise Invalid(f"must be text, not {kind_of(value)}")
     if not value:
         raise Invalid("must not be empty")
-    # What no engine stores would be an error of every evaluation, and of all rules.
+    # No engine stores these: every evaluation, of all rules, would fail.
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
         raise Invalid(f"{value[:40]!a} holds a character that cannot be stored")
     return value
@@ -108,7 +110,7 @@ def _span(value: object) -> int:
 def _length(value: object) -> int:
     span_us = _span(value)
     if not span_us:
-        raise Invalid("must be longer than nothing")
+        raise Invalid("must be longer than 0")
     return span_us
 
 
@@ -147,16 +149,16 @@ def _threshold(value: object) -> float:
         try:
             change = _number(float(value[:-1]))
         except ValueError:
-            raise Invalid(f"{value[:40]!a} is no change such as +50%") from None
+            raise Invalid(f"{value[:40]!a} is not a change such as +50%") from None
         if change <= -100:
-            raise Invalid(f"{value[:40]!a} leaves nothing to hold a value against")
+            raise Invalid(f"{value[:40]!a} leaves nothing to compare with; give more than -100%")
         return change
     return _number(value)
 
 
 def _count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Invalid("must be a whole number that is not negative")
+        raise Invalid("must be a whole number, 0 or more")
     return value
 
 
@@ -177,17 +179,17 @@ def _one_of(*allowed: str) -> Callable[[object], Any]:
 def _metric(value: object) -> str:
     name = _text(value)
     if name not in METRICS:
-        raise Invalid(f"{name[:40]!a} is not known; {nearest(name, METRICS)}")
+        raise Invalid(f"{name[:40]!a} does not exist; {nearest(name, METRICS)}")
     return name
 
 
 def _family(value: object) -> str:
-    """The family in lower case, also where it is given as a model of it."""
+    """The family in lower case. A model name gives its family."""
     return model_family(_text(value)).lower()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that there is not: the nearest that there is, or all of them."""
+    """The hint after a name that does not exist: the nearest name that does, or all of them."""
     from difflib import get_close_matches
 
     there = list(known)
@@ -198,12 +200,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _objective(value: object) -> float:
     found = _number(value)
     if not 0 < found < 100:
-        raise Invalid("must be percent between 0 and 100")
+        raise Invalid("must be a percentage between 0 and 100")
     return found
 
 
 class _Field(NamedTuple):
-    """How a field of a rule is written: its name in `Rule`, and what reads it."""
+    """A field of claude.json: its name in `Rule`, and the function that reads it."""
 
     name: str
     read: Callable[[object], Any]
@@ -281,13 +283,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "short_window": "30m", "min_samples": 20,
     },
 }  # fmt: skip
-"""Our rules: the key performance indicators of the guide, budgets, silence, and the burn rates over two windows of the
-Site Reliability Workbook (Beyer et al., 2018, chapter 5). None is on unless claude.json says so. A budget has no
-threshold of its own."""
+"""The default rules: the key performance indicators of the guide, budgets, silence, and the burn rates over two windows
+of the Site Reliability Workbook (Beyer et al., 2018, chapter 5). All are off until claude.json switches them on.
+Budgets have no default threshold."""
 
 
 def load_rules(configured: Mapping[str, Any]) -> tuple[list[Rule], dict[str, str]]:
-    """The rules that are switched on, in their order, and what is wrong with those that cannot be, by their name."""
+    """The rules that are on, in order, and the error of each rule that has one, by name."""
     rules: list[Rule] = []
     problems: dict[str, str] = {}
     for name, value in configured.items():
@@ -301,24 +303,24 @@ def load_rules(configured: Mapping[str, Any]) -> tuple[list[Rule], dict[str, str
 
 
 def problem_of(name: str) -> str:
-    """How the problem of a rule begins."""
+    """The start of every error line of a rule."""
     return f"{SECTION}: {for_terminal(name[:NAME_LIMIT])}: "
 
 
 def default_rule(name: str) -> Rule | None:
-    """One of ours as it is; None where there is none of that name, or it needs a threshold."""
+    """A default rule as it is; None if there is none of this name, or it needs a threshold."""
     rules, _ = load_rules({name: True})
     return rules[0] if rules else None
 
 
 def _rule(name: str, value: object) -> Rule | None:
-    """The rule of a name; None where it is switched off."""
+    """The rule of this name; None if it is off. Raises Invalid."""
     if not name.strip() or not name.isprintable() or len(name) > NAME_LIMIT or "@" in name:
-        raise Invalid(f"a name has 1 to {NAME_LIMIT} characters that can be seen, and no @")
+        raise Invalid(f"a name has 1 to {NAME_LIMIT} printable characters, and no @")
     if value is False or value is None:
         return None
     if value is True and name not in DEFAULTS:
-        raise Invalid(f"is no rule of ours; {nearest(name, DEFAULTS)}")
+        raise Invalid(f"is not a default rule; {nearest(name, DEFAULTS)}")
     if value is not True and not isinstance(value, dict):
         raise Invalid(f"must be true, false or an object, not {kind_of(value)}")
     given = DEFAULTS.get(name, {}) | (value if isinstance(value, dict) else {})
@@ -346,7 +348,7 @@ def _checked(name: str, given: Mapping[str, object]) -> Rule:
 
 
 def _hint(name: str, key: str, values: Mapping[str, object]) -> str:
-    """What a rule without one of its fields was meant to be, as far as that can be told."""
+    """What to add after a missing field: its unit, or the default rule that was probably meant."""
     if key == "threshold" and values["metric"] in ("total_cost", "cost_forecast"):
         return " (in US dollars)"
     from difflib import get_close_matches
@@ -356,24 +358,24 @@ def _hint(name: str, key: str, values: Mapping[str, object]) -> str:
 
 
 def _check_change(rule: Rule, *, is_change: bool) -> None:
-    """A threshold is percent of change where a rule compares, and nowhere else."""
+    """Refuse a change as threshold without `compared_to`, and the reverse."""
     if is_change and rule.compared_to is None:
         raise Invalid("a threshold such as +50% needs compared_to")
     if rule.compared_to is not None and not is_change:
         raise Invalid('with compared_to, threshold is a change such as "+50%"')
     if isinstance(rule.compared_to, str) and rule.metric not in BASELINE_METRICS:
-        raise Invalid(f"{rule.metric} is not in baselines; compare it to an earlier window, such as 7d")
+        raise Invalid(f"{rule.metric} is not in baselines; compare to an earlier window, such as 7d")
 
 
 BASELINE_METRICS = (
     "success_rate", "avg_execution_time_ms", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms",
     "avg_cost_per_execution", "avg_input_tokens", "avg_output_tokens", "model_share",
 )  # fmt: skip
-"""What can be compared to a baseline. The sums in it are of another length of time than the window of a rule."""
+"""The metrics that compare to a baseline. Sums do not: a baseline covers another length of time than the window."""
 
 
 def _check_together(rule: Rule) -> None:
-    """What fields ask of each other."""
+    """Refuse fields that do not go together."""
     needs = {"model_share": ("family",), "burn_rate": ("objective", "short_window_us")}
     written = {field.name: key for key, field in _FIELDS.items()}
     for metric, names in needs.items():
@@ -386,7 +388,7 @@ def _check_together(rule: Rule) -> None:
     if rule.metric == "cost_forecast" and not isinstance(rule.window, str):
         raise Invalid("cost_forecast needs the window day or month")
     if rule.compared_to is not None and isinstance(rule.window, str):
-        raise Invalid("a window that is compared to another has a length, such as 24h")
+        raise Invalid("with compared_to, the window must be a length such as 24h")
     if rule.compared_to is not None and rule.metric in ("silence_hours", "burn_rate", "cost_forecast"):
         raise Invalid(f"{rule.metric} cannot be compared")
     if rule.short_window_us and isinstance(rule.window, int) and rule.short_window_us >= rule.window:

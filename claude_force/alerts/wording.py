@@ -1,4 +1,4 @@
-"""Alerts in words: what is written to a person who was woken by it."""
+"""The words for alerts: conditions, summaries and reasons, written for a person who was woken by one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from claude_force import formatting
 from claude_force.alerts.decision import Measurement, Reason
-from claude_force.alerts.measure import Found
 from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule
 from claude_force.clock import span_name
@@ -18,7 +17,7 @@ _CALENDAR = {"day": "Today", "month": "This month"}
 
 
 def period(rule: Rule) -> str:
-    """What a rule is measured over: "Last 1 hour". A silence is measured whenever it began."""
+    """The window of a rule: "Last 1 hour". A silence has none."""
     if rule.metric == "silence_hours":
         return "Until now"
     return f"Last {span_name(rule.window)}" if isinstance(rule.window, int) else _CALENDAR[rule.window]
@@ -31,12 +30,12 @@ def condition(rule: Rule) -> str:
 
 
 def threshold(rule: Rule) -> str:
-    """What a rule holds its value against: "< 95.0%", "> +50% of the baseline"."""
+    """The operator and threshold of a rule: "< 95.0%", "> +50% of the baseline"."""
     return f"{rule.operator} {_limit(rule)}"
 
 
 def reason(reason: str, rule: Rule | None) -> str:
-    """Why an alert stands where it stands, without a word about lengths of time that its rule does not have."""
+    """A reason, without "for long enough" if the rule has no `for` or `keep_firing_for`."""
     if rule and not rule.for_us and reason == Reason.BEGAN:
         return "beyond its threshold"
     if rule and not rule.keep_firing_us and reason == Reason.ENDED:
@@ -45,32 +44,31 @@ def reason(reason: str, rule: Rule | None) -> str:
 
 
 def name(rule: str, labels: Mapping[str, str | None] | str) -> str:
-    """An alert as a person knows it: its rule, and of what."""
+    """The name of an alert: its rule and its labels."""
     found: Mapping[str, str | None] = json.loads(labels) if isinstance(labels, str) else labels
     return " ".join([rule, *(UNKNOWN if label is None else label for label in found.values())])
 
 
 def kept_reason(kept: str) -> str:
-    """The words of a reason that is kept by its name."""
+    """The words of a reason from its stored name. A name of a later version is shown as it is."""
     return Reason[kept].value if kept in Reason.__members__ else kept
 
 
 def transition(event: EventRow, rule: Rule | None) -> tuple[str, str, str, str]:
-    """A transition in words: of which alert, what it became, at which value, and why. The value has no unit where the
-    rule is gone."""
+    """A transition as four texts: alert, new state, value, reason. The value has no unit if the rule is gone."""
     show = rule.what.show if rule else "{:,.4g}".format
     value = formatting.NONE if event.value is None else show(event.value)
     return name(event.rule, event.labels), event.after, value, reason(kept_reason(event.reason), rule)
 
 
 def rule_of(event: EventRow) -> str:
-    """The name of a rule, also where it was evaluated for one channel: success-rate@slack."""
+    """The name of the rule, without the channel of an alert for one channel: success-rate of success-rate@slack."""
     return event.rule.partition("@")[0]
 
 
-def value(found: Measurement, rule: Rule | None) -> str:
-    """What was measured, as a person reads it."""
-    return formatting.NONE if found.value is None or rule is None else rule.what.show(found.value)
+def value(measured: Measurement, rule: Rule | None) -> str:
+    """The measured value with its unit; a dash if it is unknown."""
+    return formatting.NONE if measured.value is None or rule is None else rule.what.show(measured.value)
 
 
 def _noun(rule: Rule) -> str:
@@ -87,28 +85,28 @@ def _limit(rule: Rule) -> str:
     return f"{change} of the baseline {name}".rstrip()
 
 
-def summary(rule: Rule, found: Measurement, labels: Mapping[str, str], action: Action) -> str:
-    """One sentence with the figure and what it is held against: "Success rate dropped to 87.5% (threshold 95.0%)"."""
+def summary(rule: Rule, measured: Measurement, labels: Mapping[str, str], action: Action) -> str:
+    """One sentence with the value and the threshold: "Success rate dropped to 87.5% (threshold 95.0%)"."""
     of = "".join(f" of {title} {name}" for title, name in labels.items())
-    if found.value is None:
+    if measured.value is None:
         return f"{_noun(rule)}{of} is no longer measured"
-    value = rule.what.show(found.value)
-    against = "" if found.limit is None else f" (threshold {rule.what.show(found.limit)})"
+    value = rule.what.show(measured.value)
+    limit = None if measured.limit is None else rule.what.show(measured.limit)
+    against = "" if limit is None else f" (threshold {limit})"
     if action == "resolve":
         return f"{_noun(rule)}{of} is back at {value}{against}"
     if rule.metric == "silence_hours":
         return f"No executions for {value}{against}"
     is_low = rule.operator.startswith("<")
-    if found.limit is not None and value == rule.what.show(found.limit):
-        # Beyond its limit by less than is shown.
+    if value == limit:
+        # The breach is smaller than the digits shown.
         return f"{_noun(rule)}{of} is just {'below' if is_low else 'above'} {value}"
-    moved = "dropped to" if is_low else "rose to"
-    return f"{_noun(rule)}{of} {moved} {value}{against}"
+    return f"{_noun(rule)}{of} {'dropped' if is_low else 'rose'} to {value}{against}"
 
 
-def details(rule: Rule, found: Found) -> dict[str, str | int | float | None]:
-    """Figures beside the sentence, under the guide's names."""
-    measured, totals = found.measurement, found.totals
+def details(rule: Rule, measured: Measurement) -> dict[str, str | int | float | None]:
+    """Further figures of a notification, under the names of the guide."""
+    totals = measured.totals
     shown = {"value": measured.value, "threshold": measured.limit, "reference": measured.reference}
     return {
         "rule": rule.name,

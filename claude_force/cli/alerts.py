@@ -1,4 +1,4 @@
-"""`claude-force alerts`: what is watched, where it stands, and who is told."""
+"""`claude-force alerts`: list, check, silence and explain alert rules, and test channels."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ rule_argument = click.argument("name", metavar="NAME", shell_complete=_complete_
 
 @click.group()
 def alerts() -> None:
-    """Watch rates, times and costs, and tell who should know.
+    """Watch rates, times and costs, and notify people when one is wrong.
 
-    They are told by mail, Slack, PagerDuty and others.
+    Notifications go by email, Slack, PagerDuty and others.
 
-    The rules are in performance.alerts of claude.json, the channels in performance.channels; `claude-force scheduler
-    start` evaluates them every minute.
+    Rules are in performance.alerts of claude.json, channels in performance.channels. `claude-force scheduler start`
+    checks the rules every minute.
 
     \b
     Example:
@@ -64,46 +64,50 @@ def alerts() -> None:
 @json_option
 @database_option
 def list_(as_json: bool, location: str | None) -> None:
-    """List the rules that are switched on, and where each stands now.
+    """List the rules that are on, the state of each alert now, and the silences.
 
     \b
     Example:
       claude-force alerts list
     """
-    from claude_force.alerts.check import load_alert_setup, look_at
-    from claude_force.reports.layouts.alerts import alert_dict, list_page
+    from claude_force.alerts.check import load_alert_setup, preview_check
+    from claude_force.database.queries import alerts as alert_queries
+    from claude_force.reports.layouts.alerts import alert_dict, list_page, silence_dict
     from claude_force.reports.render import write_page
 
-    workspace = find_workspace(location)
+    workspace, now_us = find_workspace(location), clock.now_us()
     setup = load_alert_setup(workspace)
-    found = look_at(workspace, setup, clock.now_us())
+    with workspace.database.read() as connection:
+        found = preview_check(connection, workspace, setup, now_us)
+        silences = alert_queries.silences(connection, now_us)
     if as_json:
         shown = {
             "alerts": [alert_dict(alert) for alert in found.alerts],
             "channels": list(setup.channels),
+            "silences": [*map(silence_dict, silences.values())],
             "problems": list(setup.problems),
         }
         click.echo(json.dumps(shown, indent=2))
-    elif not setup.rules and not found.alerts:
-        click.echo(_nothing_watched())
+    elif not (setup.rules or found.alerts or silences):
+        click.echo(_no_rule_on())
     else:
-        write_page(list_page(found, setup), sys.stdout)
-    _say_problems(setup)
+        write_page(list_page(found, list(setup.channels), silences), sys.stdout)
+    _warn_of_problems(setup)
 
 
-def _nothing_watched() -> str:
+def _no_rule_on() -> str:
     from claude_force.alerts.rules import DEFAULTS
 
     names = "\n".join(f"  {name}" for name in DEFAULTS)
     return (
-        "No alert rule is switched on. Ours, to be switched on by name:\n"
+        "No alert rule is on. The default rules:\n"
         f"{names}\n"
-        "For example: claude-force config set performance.alerts '{\"success-rate\": true}'\n"
-        "What each means, and rules of your own: docs/reference/alert-rules.md"
+        "To switch one on: claude-force config set performance.alerts '{\"success-rate\": true}'\n"
+        "Their meaning, and how to write your own: docs/reference/alert-rules.md"
     )
 
 
-def _say_problems(setup: AlertSetup) -> None:
+def _warn_of_problems(setup: AlertSetup) -> None:
     for problem in setup.problems:
         click.echo(f"warning: {for_terminal(problem)}", err=True)
 
@@ -115,30 +119,30 @@ def _say_problems(setup: AlertSetup) -> None:
     multiple=True,
     metavar="NAME",
     shell_complete=_complete_rules,
-    help="Only this rule, also one of ours that is not switched on. Repeatable.",
+    help="Check only this rule; a default rule need not be on. Repeatable.",
 )
 @click.option(
     "--channel",
     metavar="NAME",
     shell_complete=_complete_channels,
-    help="Tell this channel alone, apart from what others are told.",
+    help="Notify only this channel, with alerts of its own.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would follow; change and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the result; save and send nothing.")
 @json_option
 @database_option
 def check(
     names: tuple[str, ...], channel: str | None, dry_run: bool, as_json: bool, location: str | None
 ) -> None:  # fmt: skip
-    """Evaluate the rules once, and send what is due. Exit 1 if an alert fires.
+    """Check the rules once, and send notifications. Exit 1 if an alert fires.
 
-    What the scheduler does every minute, for who uses cron. What fires is told once, again after its repeat interval,
-    and once when it is over, however often this runs.
+    Runs one check, as the scheduler does every minute. For cron. However often it runs, an alert is notified once when
+    it fires, again after its repeat interval, and once when it is resolved.
 
     \b
     Example:
       claude-force alerts check --dry-run
     """
-    from claude_force.alerts.check import evaluate_at, for_channel, load_alert_setup, look_at, part_of
+    from claude_force.alerts.check import for_channel, for_rules, load_alert_setup, preview_check, run_check
     from claude_force.alerts.outbox import deliver
 
     workspace = find_workspace(location)
@@ -146,24 +150,25 @@ def check(
     if channel is not None:
         setup = for_channel(setup, names, channel)
     elif names:
-        setup = part_of(setup, names)
-    _say_problems(setup)
+        setup = for_rules(setup, names)
+    _warn_of_problems(setup)
     sent: list[Sent] = []
     if dry_run:
-        found = look_at(workspace, setup, clock.now_us())
+        with workspace.database.read() as connection:
+            found = preview_check(connection, workspace, setup, clock.now_us())
     else:
-        found = evaluate_at(workspace, setup, clock.now_us())
+        found = run_check(workspace, setup, clock.now_us())
         sent = deliver(workspace.database, setup.channels, clock.now_us, None if channel is None else (channel,))
-    _say_check(found, sent, setup, dry_run=dry_run, as_json=as_json)
+    _print_check(found, sent, setup, dry_run=dry_run, as_json=as_json)
     if found.firing:
         sys.exit(1)
 
 
-def _say_check(found: Evaluation, sent: list[Sent], setup: AlertSetup, *, dry_run: bool, as_json: bool) -> None:
+def _print_check(found: Evaluation, sent: list[Sent], setup: AlertSetup, *, dry_run: bool, as_json: bool) -> None:
     from claude_force.reports.layouts.alerts import alert_dict, alert_line
 
     if as_json:
-        messages = [{"channel": item.channel, "alerts": item.notices, **item.outcome._asdict()} for item in sent]
+        messages = [{"channel": item.channel, "alerts": item.notifications, **item.outcome._asdict()} for item in sent]
         shown = {
             "dry_run": dry_run,
             "firing": len(found.firing),
@@ -174,22 +179,26 @@ def _say_check(found: Evaluation, sent: list[Sent], setup: AlertSetup, *, dry_ru
         click.echo(json.dumps(shown, indent=2))
         return
     if not found.alerts:
-        click.echo("No alert rule is switched on: claude-force alerts list")
+        click.echo("No alert rule is on: claude-force alerts list")
     for alert in found.alerts:
         click.echo(for_terminal(alert_line(alert)))
     for item in sent:
         problem = f": {item.outcome.problem}" if item.outcome.problem else ""
-        outcome = {"delivered": "told", "retry": "to be tried again", "failed": "FAILED"}[item.outcome.status]
+        outcome = {"delivered": "delivered", "retry": "will be retried", "failed": "FAILED"}[item.outcome.status]
         click.echo(for_terminal(f"{item.channel}: {outcome}{problem}"))
 
 
 @alerts.command()
-@click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, metavar="N", help="So many days.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="At most so many.")
+@click.option(
+    "--days", type=click.IntRange(1, 90), default=7, show_default=True, metavar="N", help="How far to look back."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="Show at most this many."
+)
 @json_option
 @database_option
 def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
-    """List what became of alerts, the newest first. Below it stands what could not be delivered.
+    """List the transitions of alerts, newest first, then failed deliveries.
 
     \b
     Example:
@@ -198,6 +207,7 @@ def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
     from claude_force.alerts.check import load_alert_setup
     from claude_force.database.queries import alerts as alert_queries
     from claude_force.database.rows.alerts import FAILED
+    from claude_force.formatting import quantity
     from claude_force.reports.layouts.alerts import delivery_dict, event_dict, history_page
     from claude_force.reports.render import write_page
 
@@ -210,18 +220,20 @@ def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
         shown = {"events": [*map(event_dict, events)], "failed_deliveries": [*map(delivery_dict, failed)]}
         click.echo(json.dumps(shown, indent=2))
     elif not events and not failed:
-        click.echo(f"Nothing became of any alert in {days} days")
+        click.echo(f"No alert changed in the last {quantity(days, 'day')}")
     else:
         write_page(history_page(events, failed, days, load_alert_setup(workspace).rules), sys.stdout)
 
 
 @alerts.command()
 @rule_argument
-@click.option("--for", "span", required=True, metavar="TIME", help="How long: 30m, 2h, 1d.")
-@click.option("--comment", metavar="TEXT", help="Why, for others.")
+@click.option("--for", "span", required=True, metavar="TIME", help="How long, such as 30m, 2h, 1d.")
+@click.option("--comment", metavar="TEXT", help="The reason, shown to others.")
 @database_option
 def silence(name: str, span: str, comment: str | None, location: str | None) -> None:
-    """Tell nobody of a rule for a while. It is evaluated all the same; what still fires afterwards is told then.
+    """Stop notifications of a rule for a while.
+
+    The rule is still checked. What fires when the silence ends is notified then.
 
     \b
     Example:
@@ -241,7 +253,7 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
     with workspace.database.write() as connection:
         alert_writes.silence(connection, Silence(name, until_us, now_us, comment))
     until = clock.to_datetime(until_us, clock.local_zone())
-    click.echo(for_terminal(f"{name} is silent until {until:%Y-%m-%d %H:%M}"))
+    click.echo(for_terminal(f"{name} is silenced until {until:%Y-%m-%d %H:%M}"))
 
 
 def _refuse_unknown(workspace: Workspace, name: str) -> None:
@@ -256,7 +268,7 @@ def _refuse_unknown(workspace: Workspace, name: str) -> None:
 @rule_argument
 @database_option
 def unsilence(name: str, location: str | None) -> None:
-    """End a silence before its time.
+    """End the silence of a rule.
 
     \b
     Example:
@@ -266,19 +278,19 @@ def unsilence(name: str, location: str | None) -> None:
 
     workspace = find_workspace(location)
     with workspace.database.write() as connection:
-        was_silent = alert_writes.unsilence(connection, name)
-    if not was_silent:
+        was_silenced = alert_writes.unsilence(connection, name)
+    if not was_silenced:
         _refuse_unknown(workspace, name)
-    click.echo(for_terminal(f"{name} is {'heard again' if was_silent else 'not silenced'}"))
+    click.echo(for_terminal(f"{name} is {'no longer' if was_silenced else 'not'} silenced"))
 
 
 @alerts.command("test")
 @click.argument("channel", metavar="CHANNEL", shell_complete=_complete_channels)
 @database_option
 def test(channel: str, location: str | None) -> None:
-    """Send a test message on a channel, and say what came of it.
+    """Send a test message on a channel, and show the result.
 
-    Exit 1 if it was not delivered. On PagerDuty it opens an incident and resolves it.
+    Exit 1 if it was not delivered. On PagerDuty, it opens an incident and resolves it.
 
     \b
     Example:
@@ -299,34 +311,34 @@ def test(channel: str, location: str | None) -> None:
 @json_option
 @database_option
 def explain(name: str, as_json: bool, location: str | None) -> None:
-    """Say what a rule measures now, and why it fires or does not.
+    """Show what a rule measures now, and why it fires or not.
 
     \b
     Example:
       claude-force alerts explain success-rate
     """
-    from claude_force.alerts.check import load_alert_setup, look_at, part_of
+    from claude_force.alerts.check import for_rules, load_alert_setup, preview_check
     from claude_force.database.queries import alerts as alert_queries
     from claude_force.reports.layouts.alerts import alert_dict, delivery_dict, explain_page
     from claude_force.reports.render import write_page
 
     workspace, now_us = find_workspace(location), clock.now_us()
     whole = load_alert_setup(workspace)
-    setup = part_of(whole, (name,))
-    found = look_at(workspace, setup, now_us).alerts
+    setup = for_rules(whole, (name,))
     with workspace.database.read() as connection:
-        silenced = alert_queries.silences(connection, now_us).get(name)
+        found = preview_check(connection, workspace, setup, now_us).alerts
+        silence = alert_queries.silences(connection, now_us).get(name)
         episodes = [alert.status.episode for alert in found if alert.status.episode]
-        said = [delivery for episode in episodes for delivery in alert_queries.of_episode(connection, episode)]
+        sent = [delivery for episode in episodes for delivery in alert_queries.of_episode(connection, episode)]
     is_on = name in {rule.name for rule in whole.rules}
     if as_json:
         shown: dict[str, Any] = {
             "rule": name,
             "is_on": is_on,
-            "silenced_until": silenced and clock.format_instant(silenced.until_us, clock.local_zone()),
+            "silenced_until": silence and clock.format_instant(silence.until_us, clock.local_zone()),
             "alerts": [alert_dict(alert) for alert in found],
-            "deliveries": [*map(delivery_dict, said)],
+            "deliveries": [*map(delivery_dict, sent)],
         }
         click.echo(json.dumps(shown, indent=2))
     else:
-        write_page(explain_page(setup.rules[0], found, silenced, said, is_on=is_on), sys.stdout)
+        write_page(explain_page(setup.rules[0], found, silence, sent, is_on=is_on), sys.stdout)

@@ -58,17 +58,17 @@ def ingest_once(workspace: Workspace, now: Now) -> JobResult:
 
 
 def alerts_once(workspace: Workspace, now: Now) -> JobResult:
-    """Evaluate the alert rules, and say what is due."""
-    from claude_force.alerts.check import evaluate_at, load_alert_setup
+    """Check the alert rules, and send notifications."""
+    from claude_force.alerts.check import load_alert_setup, run_check
     from claude_force.alerts.outbox import counts, deliver
 
-    watch = load_alert_setup(workspace)
-    found = evaluate_at(workspace, watch, now())
-    sent = deliver(workspace.database, watch.channels, now)
+    setup = load_alert_setup(workspace)
+    found = run_check(workspace, setup, now())
+    sent = deliver(workspace.database, setup.channels, now)
     problems = [f"{message.channel}: {message.outcome.problem}" for message in sent if message.outcome.problem]
     return JobResult(
-        {"rules": len(watch.rules), "firing": len(found.firing), "moved": len(found.moved), **counts(sent)},
-        (*watch.problems, *problems),
+        {"rules": len(setup.rules), "firing": len(found.firing), "moved": len(found.transitioned), **counts(sent)},
+        (*setup.problems, *problems),
     )
 
 

@@ -1,4 +1,4 @@
-"""`claude-force alerts`, as a person and as cron meet it."""
+"""`claude-force alerts`, as a person and as cron use it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def configure(home: Path, alerts: object, channels: Mapping[str, Any] = {}) -> N
 
 
 def fill(home: Path, *agents: str, success: bool = False, count: int = 1) -> None:
-    """Executions of a minute ago in the home's database."""
+    """Record executions of a minute ago in the home's database."""
     at_us = clock.now_us() - 60 * clock.SECOND_US
     with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
         Store(database).add(
@@ -50,7 +50,7 @@ def fill(home: Path, *agents: str, success: bool = False, count: int = 1) -> Non
 
 
 def tables(home: Path) -> list[list[tuple[Any, ...]]]:
-    """All rows that are kept of alerts."""
+    """All rows of all tables of alerts."""
     with (
         closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database,
         database.read() as connection,
@@ -60,12 +60,12 @@ def tables(home: Path) -> list[list[tuple[Any, ...]]]:
 
 
 def slack(server: ScriptedServer) -> dict[str, str]:
-    """The environment that makes a channel of a server."""
+    """The environment that makes a Slack channel of a server."""
     return {"SLACK_WEBHOOK_URL": server.url}
 
 
 def assert_error(done: Any, *parts: str, code: int = 1) -> None:
-    """It failed in one line that says this."""
+    """It failed with one line that contains these parts."""
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
@@ -74,38 +74,38 @@ def assert_error(done: Any, *parts: str, code: int = 1) -> None:
     assert "unexpected" not in done.stderr
 
 
-def test_a_new_home_lists_what_there_is_to_switch_on(run: Run) -> None:
-    """With nothing configured, the list names our rules, and how to switch one on; nothing fires."""
+def test_a_new_home_lists_the_default_rules(run: Run) -> None:
+    """With nothing configured, the list names the default rules and how to switch one on; nothing fires."""
     done = run("alerts", "list")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "No alert rule is switched on" in done.stdout
+    assert "No alert rule is on" in done.stdout
     assert "  success-rate\n" in done.stdout
-    assert json.loads(run("alerts", "list", "--json").stdout) == {"alerts": [], "channels": [], "problems": []}
+    nothing: dict[str, Any] = {"alerts": [], "channels": [], "silences": [], "problems": []}
+    assert json.loads(run("alerts", "list", "--json").stdout) == nothing
     checked = run("alerts", "check")
-    assert (checked.returncode, checked.stdout) == (0, "No alert rule is switched on: claude-force alerts list\n")
-    assert run("alerts", "history").stdout == "Nothing became of any alert in 7 days\n"
+    assert (checked.returncode, checked.stdout) == (0, "No alert rule is on: claude-force alerts list\n")
+    assert run("alerts", "history").stdout == "No alert changed in the last 7 days\n"
 
 
-def test_what_the_list_says_can_be_done(run: Run, home: Path) -> None:
+def test_the_example_of_the_empty_list_works(run: Run, home: Path) -> None:
     """The example of the empty list switches a rule on."""
-    (line,) = [line for line in run("alerts", "list").stdout.splitlines() if line.startswith("For example")]
-    example = line.removeprefix("For example: claude-force ")
+    (line,) = [line for line in run("alerts", "list").stdout.splitlines() if line.startswith("To switch one on")]
+    example = line.removeprefix("To switch one on: claude-force ")
     key, value = example.removeprefix("config set ").split(" ", 1)
     assert run("config", "set", key, value.strip("'")).returncode == 0
     assert "success-rate  " in run("alerts", "list").stdout
 
 
 def test_a_list_of_rules(run: Run, home: Path) -> None:
-    """Each alert has its state, its value and its threshold; what fires stands first, and nobody is told."""
+    """Each alert has its state, value and threshold. Firing alerts are first, and the page says that nobody is
+    notified."""
     configure(home, {"slow": SLOW, "mine": FAILURES, "quiet": False, "p95-latency": True})
     fill(home)
     done = run("alerts", "list")
     rows = [line.split() for line in done.stdout.splitlines() if line[:1].islower()]
     assert [(row[0], row[1]) for row in rows] == [("slow", "FIRING"), ("mine", "FIRING"), ("p95-latency", "no")]
     assert "> 1ms" in done.stdout
-    *_, told, where = done.stdout.splitlines()
-    assert told == "Nobody is told: there is no channel (performance.channels;"
-    assert where == "  docs/how-to/alert-channels.md)"
+    assert done.stdout.splitlines()[-1] == "No channel: nobody is notified (see docs/how-to/alert-channels.md)"
     shown = json.loads(run("alerts", "list", "--json").stdout)
     assert [(found["rule"], found["state"], found["value"]) for found in shown["alerts"]] == [
         ("slow", "firing", 3456.0), ("mine", "firing", 1), ("p95-latency", "no data", None),
@@ -114,7 +114,7 @@ def test_a_list_of_rules(run: Run, home: Path) -> None:
 
 
 def test_the_history_shows_a_rule_of_one_channel_in_the_unit_of_its_metric(run: Run, home: Path) -> None:
-    """What was told on one channel alone is of the same rule: a percentage stays one."""
+    """An alert for one channel is of the same rule: a percentage stays one."""
     configure(home, {"rate": {"metric": "success_rate", "operator": "<", "threshold": 95, "window": "1h"}})
     fill(home)
     with scripted() as server:
@@ -123,8 +123,8 @@ def test_the_history_shows_a_rule_of_one_channel_in_the_unit_of_its_metric(run: 
     assert " 0.0% " in line
 
 
-def test_a_check_tells_once_and_exits_1_while_it_fires(run: Run, home: Path) -> None:
-    """However often it runs, a breach is told once; the exit code is 1 as long as it fires."""
+def test_a_check_notifies_once_and_exits_1_while_an_alert_fires(run: Run, home: Path) -> None:
+    """However often it runs, a breach is notified once; the exit code is 1 as long as it fires."""
     configure(home, {"mine": FAILURES})
     fill(home, success=True)
     with scripted() as server:
@@ -133,17 +133,17 @@ def test_a_check_tells_once_and_exits_1_while_it_fires(run: Run, home: Path) -> 
         first = run("alerts", "check", env=slack(server))
         again = run("alerts", "check", env=slack(server))
         assert (first.returncode, again.returncode) == (1, 1)
-        assert first.stdout == "mine: firing (was ok), 1; beyond its threshold\nslack: told\n"
-        assert again.stdout == "mine: firing, 1; still breached, told already\n"
+        assert first.stdout == "mine: firing (was ok), 1; beyond its threshold\nslack: delivered\n"
+        assert again.stdout == "mine: firing, 1; still breached, already notified\n"
         assert len(server.requests) == 1
         configure(home, {})
         ended = run("alerts", "check", env=slack(server))
         assert (ended.returncode, len(server.requests)) == (0, 2)
-        assert "slack: told" in ended.stdout
+        assert "slack: delivered" in ended.stdout
 
 
-def test_a_check_that_is_only_tried_changes_and_sends_nothing(run: Run, home: Path) -> None:
-    """--dry-run says what would follow, with the exit code of the check."""
+def test_a_dry_run_saves_and_sends_nothing(run: Run, home: Path) -> None:
+    """--dry-run shows the result, with the exit code of the check."""
     configure(home, {"mine": FAILURES})
     fill(home)
     with scripted() as server:
@@ -155,8 +155,8 @@ def test_a_check_that_is_only_tried_changes_and_sends_nothing(run: Run, home: Pa
 
 
 def test_a_check_of_some_rules_leaves_the_others(run: Run, home: Path) -> None:
-    """--rule evaluates these alone, also one of ours that is off; what else fires neither ends nor is evaluated, nor
-    is said to end by --dry-run."""
+    """--rule checks these alone, also a default rule that is off. Other alerts are not evaluated and not resolved, also
+    not by --dry-run."""
     configure(home, {"mine": FAILURES, "slow": SLOW})
     fill(home)
     assert run("alerts", "check").returncode == 1
@@ -170,7 +170,7 @@ def test_a_check_of_some_rules_leaves_the_others(run: Run, home: Path) -> None:
 
 
 def test_a_check_for_one_channel(run: Run, home: Path) -> None:
-    """--channel tells that channel, apart from what others were told, and names what is wrong elsewhere."""
+    """--channel notifies that channel, with alerts of its own, and shows the problems of other rules."""
     with scripted() as server, scripted() as other:
         configure(
             home, {"mine": FAILURES, "broken": 5}, {"other": {"type": "webhook", "url": other.url}}
@@ -186,36 +186,47 @@ def test_a_check_for_one_channel(run: Run, home: Path) -> None:
         assert states == {"mine": "firing", "mine@slack": "firing"}
 
 
-def test_a_check_for_one_channel_leaves_what_others_wait_for(run: Run, home: Path) -> None:
-    """What waits for another channel is neither sent nor put off."""
-    notification = a_notice()
+def put_delivery(home: Path, channel: str) -> Delivery:
+    """Put a delivery that is due now into the outbox."""
+    notification, now_us = a_notice(), clock.now_us()
+    waiting = Delivery(
+        fresh_uid(now_us), "batch", channel, notification.episode, "trigger", notification.to_json(), WAITING, 0,
+        now_us, now_us,
+    )  # fmt: skip
+    with (
+        closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database,
+        database.write() as connection,
+    ):
+        alert_writes.add_deliveries(connection, [waiting])
+    return waiting
+
+
+def test_a_check_for_one_channel_sends_nothing_that_waits_on_others(run: Run, home: Path) -> None:
+    """What waits on another channel is neither sent nor delayed."""
     with scripted() as server, scripted() as other:
         configure(home, {"mine": FAILURES}, {"other": {"type": "webhook", "url": other.url}})
         fill(home, success=True)
-        now_us = clock.now_us()
-        waiting = Delivery(
-            fresh_uid(now_us),
-            "batch",
-            "other",
-            notification.episode,
-            "trigger",
-            notification.to_json(),
-            WAITING,
-            0,
-            now_us,
-            now_us,
-        )
-        with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
-            with database.write() as connection:
-                alert_writes.add_deliveries(connection, [waiting])
-            done = run("alerts", "check", "--channel", "slack", env=slack(server))
-            with database.read() as connection:
-                (found,) = alert_queries.of_episode(connection, notification.episode)
+        waiting = put_delivery(home, "other")
+        done = run("alerts", "check", "--channel", "slack", env=slack(server))
+        with (
+            closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database,
+            database.read() as connection,
+        ):
+            (found,) = alert_queries.of_episode(connection, waiting.episode)
         assert (done.returncode, found, other.requests) == (0, waiting, [])
 
 
+def test_a_delivery_to_a_channel_that_is_gone_names_a_command_that_tells_why(run: Run, home: Path) -> None:
+    """Also for a channel that only the environment defined, and defines no longer."""
+    put_delivery(home, "slack")
+    (line,) = [line for line in run("alerts", "check").stdout.splitlines() if line.startswith("slack: ")]
+    assert line.startswith("slack: will be retried: there is no usable channel slack; to see why: claude-force ")
+    command = line.rpartition("claude-force ")[2].split()
+    assert_error(run(*command), "no channel slack: set SLACK_WEBHOOK_URL, or performance.channels in claude.json")
+
+
 def test_a_service_that_refuses(run: Run, home: Path) -> None:
-    """What fails for good is told by the check, kept, and listed by history and explain."""
+    """A permanent failure is shown by the check, kept, and listed by history and explain."""
     configure(home, {"mine": FAILURES})
     fill(home)
     with scripted([404]) as server:
@@ -230,44 +241,47 @@ def test_a_service_that_refuses(run: Run, home: Path) -> None:
     assert [failed["status"] for failed in history["failed_deliveries"]] == ["failed"]
 
 
-def test_a_service_that_is_away_is_tried_again(run: Run, home: Path) -> None:
-    """What fails for a while waits."""
+def test_a_service_that_is_down_is_retried(run: Run, home: Path) -> None:
+    """A temporary failure waits."""
     configure(home, {"mine": FAILURES})
     fill(home)
     done = run("alerts", "check", env={"SLACK_WEBHOOK_URL": f"http://127.0.0.1:{unused_port()}/"})
     assert done.returncode == 1
-    assert "slack: to be tried again: " in done.stdout
-    assert "waits to be delivered" in run("alerts", "explain", "mine").stdout
+    assert "slack: will be retried: " in done.stdout
+    assert "slack, trigger: waiting" in run("alerts", "explain", "mine").stdout
 
 
-def test_a_silence_and_its_end(run: Run, home: Path) -> None:
-    """A silenced rule fires and tells nobody; heard again, it is told."""
+def test_silence_and_unsilence(run: Run, home: Path) -> None:
+    """A silenced rule fires and notifies nobody, and the list shows the silence; unsilenced, it is notified."""
     configure(home, {"mine": FAILURES})
     fill(home)
     with scripted() as server:
         done = run("alerts", "silence", "mine", "--for", "2h", "--comment", "release\x1b[2J")
-        assert (done.returncode, done.stdout.startswith("mine is silent until ")) == (0, True)
+        assert (done.returncode, done.stdout.startswith("mine is silenced until ")) == (0, True)
         quiet = run("alerts", "check", env=slack(server))
         assert (quiet.returncode, server.requests) == (1, [])
         assert "breached, silenced" in quiet.stdout
-        explained = run("alerts", "explain", "mine").stdout
-        assert "Silenced until " in explained
-        assert "(release\\x1b[2J)" in explained
+        for command in (("explain", "mine"), ("list",)):
+            shown = run("alerts", *command).stdout
+            assert "Silenced" in shown
+            assert "(release\\x1b[2J)" in shown
+        (listed,) = json.loads(run("alerts", "list", "--json").stdout)["silences"]
+        assert (listed["rule"], listed["comment"]) == ("mine", "release\x1b[2J")
         assert json.loads(run("alerts", "explain", "mine", "--json").stdout)["silenced_until"]
-        assert run("alerts", "unsilence", "mine").stdout == "mine is heard again\n"
+        assert run("alerts", "unsilence", "mine").stdout == "mine is no longer silenced\n"
         assert run("alerts", "unsilence", "mine").stdout == "mine is not silenced\n"
         assert run("alerts", "check", env=slack(server)).returncode == 1
         assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("span", ["0s", "soon", "-1h", "1y", "999999w", ""])
-def test_a_silence_of_no_length(span: str, run: Run) -> None:
-    """A length that cannot be is a wrong usage, in one line."""
+def test_a_silence_needs_a_length(span: str, run: Run) -> None:
+    """A length that makes no sense is a usage error in one line."""
     assert_error(run("alerts", "silence", "success-rate", "--for", span), "--for", "such as 30", code=2)
 
 
-def test_names_that_there_are_not(run: Run, home: Path) -> None:
-    """A name that is no rule or channel is one line, with the nearest that is one."""
+def test_names_that_do_not_exist(run: Run, home: Path) -> None:
+    """An unknown rule or channel is one line, with the nearest name."""
     configure(home, {"mine": FAILURES})
     for command in ("silence succes-rate --for 1h", "unsilence succes-rate"):
         assert_error(run("alerts", *command.split()), "no alert rule succes-rate; did you mean success-rate?")
@@ -283,9 +297,9 @@ def test_names_that_there_are_not(run: Run, home: Path) -> None:
     assert_error(run("alerts", "silence", "mine", "--for", "1h", "--comment", "\udcff"), "UTF-8", code=2)
 
 
-def test_an_error_in_a_rule_is_said_by_whoever_asks_for_it(run: Run, home: Path) -> None:
-    """A typo in one of ours is not passed over in favour of ours as it is; the problem of a channel is that of the
-    channel that was asked for."""
+def test_an_error_in_a_rule_is_shown_when_it_is_asked_for(run: Run, home: Path) -> None:
+    """A default rule with a typo is not replaced by the default. The problem of a channel is shown for the channel that
+    was asked for."""
     configure(home, {"success-rate": {"treshold": 90}, "mine": FAILURES}, {"ops": {"type": "webhook"}})
     for command in (("explain", "success-rate"), ("check", "--rule", "success-rate")):
         assert_error(run("alerts", *command), "performance.alerts: success-rate: ", "did you mean threshold?")
@@ -298,8 +312,8 @@ def test_an_error_in_a_rule_is_said_by_whoever_asks_for_it(run: Run, home: Path)
     ]  # fmt: skip
 
 
-def test_a_channel_that_a_rule_names_and_that_there_is_not(run: Run, home: Path) -> None:
-    """It is said by every command that has to do with it."""
+def test_a_rule_that_names_a_channel_that_does_not_exist(run: Run, home: Path) -> None:
+    """Every command warns of it."""
     configure(home, {"mine": FAILURES | {"channels": "ops"}})
     warning = "warning: performance.alerts: mine: channels: there is no ops; there are: none\n"
     assert run("alerts", "list").stderr == warning
@@ -307,7 +321,7 @@ def test_a_channel_that_a_rule_names_and_that_there_is_not(run: Run, home: Path)
 
 
 def test_explaining_a_rule(run: Run, home: Path) -> None:
-    """What it measures, against what, where it stands, and what was told."""
+    """Measurement, threshold, state, reason, and what was sent."""
     configure(home, {"mine": FAILURES | {"agent": "x", "group_by": "agent"}})
     fill(home, "x", "y")
     with scripted() as server:
@@ -316,9 +330,9 @@ def test_explaining_a_rule(run: Run, home: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for line in (
         "mine: Failed executions > 0 (last 1 hour)", "Severity warning; at least 1 sample; channels: all",
-        "Fires at once; ends after 10 minutes; told again after 4 hours", "Only x", "One alert for each agent",
-        "mine x:", "  Measured: 1, held against 0", "  Samples: 1", "  Why: still breached, told already",
-        "  At the next evaluation: nothing",
+        "Fires at once; resolves after 10 minutes; repeats after 4 hours", "Only x", "One alert for each agent",
+        "mine x:", "  Measured: 1, threshold 0", "  Samples: 1", "  Why: still breached, already notified",
+        "  At the next check: nothing",
     ):  # fmt: skip
         assert line in done.stdout.splitlines(), line
     assert " slack, trigger: delivered\n" in done.stdout
@@ -326,19 +340,19 @@ def test_explaining_a_rule(run: Run, home: Path) -> None:
 
 
 def test_explaining_a_rule_that_is_off(run: Run, home: Path) -> None:
-    """A rule of ours that is off is explained as it would be, also when it was evaluated by name before."""
+    """A default rule that is off is explained as if it were on, also after it was checked by name."""
     fill(home, count=30)
     for _ in range(2):
         done = run("alerts", "explain", "success-rate")
         assert (done.returncode, done.stderr) == (0, "")
-        assert "Not switched on: this is what it would come to." in done.stdout
-        assert "Measured: 0.0%, held against 95.0%" in done.stdout
+        assert "This rule is off. This is what it would do:" in done.stdout
+        assert "Measured: 0.0%, threshold 95.0%" in done.stdout
         assert run("alerts", "check", "--rule", "success-rate").returncode == 1
     assert json.loads(run("alerts", "explain", "success-rate", "--json").stdout)["is_on"] is False
 
 
 def test_testing_a_channel(run: Run) -> None:
-    """A test says what the service answered: delivered, or why not, with the exit code."""
+    """A test shows the result: delivered, or why not, with the exit code."""
     with scripted([200]) as server:
         done = run("alerts", "test", "slack", env=slack(server))
         assert (done.returncode, done.stdout, len(server.requests)) == (0, "slack: delivered\n", 1)
@@ -360,7 +374,7 @@ def test_a_claude_json_that_cannot_be_read(content: str, command: tuple[str, ...
 
 
 def test_hostile_names_are_inert(run: Run, home: Path) -> None:
-    """Whatever agents are called, every page is within 80 columns and has no control character in it."""
+    """Whatever agents are called, every page is within 80 columns and has no control character."""
     configure(home, {"mine": FAILURES | {"group_by": "agent"}, "a\x1b[31m": 5, "n" * 90: FAILURES})
     fill(home, *HOSTILE)
     with scripted([404]) as server:

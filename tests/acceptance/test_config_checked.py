@@ -85,7 +85,7 @@ WRONG: dict[str, tuple[object, list[str]]] = {
     "alerts": (
         {"succes-rate": True, "p95-latency": {"threshold": "high"}, "no-data": True},
         [
-            "performance.alerts: succes-rate: is no rule of ours; did you mean success-rate?",
+            "performance.alerts: succes-rate: is not a default rule; did you mean success-rate?",
             "performance.alerts: p95-latency: threshold must be a number",
         ],
     ),

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from claude_force.alerts.decision import Reason
-from claude_force.alerts.measure import Found, measure, measured_nothing
+from claude_force.alerts.decision import Measurement, Reason
+from claude_force.alerts.measure import measure, measured_nothing
 from claude_force.alerts.rules import Rule, load_rules
 from claude_force.analytics import baselines
 from claude_force.analytics import reports as analytics
@@ -240,15 +240,15 @@ def load(config: Config) -> Rule:
     return rule
 
 
-def measured(database: Database, config: Config, now_us: int, zone: tzinfo = UTC) -> dict[str | None, Found]:
+def measured(database: Database, config: Config, now_us: int, zone: tzinfo = UTC) -> dict[str | None, Measurement]:
     """What the package says."""
     with database.read() as connection:
         return measure(connection, load(config), now_us, zone)
 
 
-def answers(found: dict[str | None, Found]) -> dict[str | None, Answer]:
+def answers(found: dict[str | None, Measurement]) -> dict[str | None, Answer]:
     """Values and limits."""
-    return {name: (group.measurement.value, group.measurement.limit) for name, group in found.items()}
+    return {name: (group.value, group.limit) for name, group in found.items()}
 
 
 def assert_alike(found: dict[str | None, Answer], wanted: dict[str | None, Answer], what: object, rel: float) -> None:
@@ -338,7 +338,7 @@ def test_a_baseline(scope: Config, chosen: Filter, database: Database) -> None:
     for metric in BASELINE_KEYS:
         config = {"metric": metric, "window": "1d", "threshold": "+50%", "compared_to": "baseline:b"} | scope
         found = measured(database, config, now_us)
-        references = {name: group.measurement.reference for name, group in found.items()}
+        references = {name: group.reference for name, group in found.items()}
         right = SIMPLE[metric](made_of)
         assert right in [None if number is None else pytest.approx(number) for number in references.values()], config
         known = [number for number in references.values() if number is not None]
@@ -362,8 +362,8 @@ def test_a_share_against_a_baseline(database: Database) -> None:
     share = mean(
         100.0 * (MODELS[record.model] == "haiku") for record in between(history, now_us - 20 * DAY_US, now_us - DAY_US)
     )
-    assert measured(database, config, now_us)[None].measurement.reference == pytest.approx(share)
-    nothing = measured(database, config | {"family": "opus"}, now_us)[None].measurement
+    assert measured(database, config, now_us)[None].reference == pytest.approx(share)
+    nothing = measured(database, config | {"family": "opus"}, now_us)[None]
     assert (nothing.limit, nothing.lack) == (None, Reason.NO_REFERENCE)
 
 
@@ -372,7 +372,7 @@ def test_a_baseline_that_there_is_not(database: Database) -> None:
     now_us = utc("2025-11-15T10:00:00")
     refill(database, a_history(8, now_us))
     config = {"metric": "success_rate", "window": "1d", "threshold": "+50%", "compared_to": "baseline:none"}
-    found = measured(database, config, now_us)[None].measurement
+    found = measured(database, config, now_us)[None]
     assert (found.value is None, found.limit, found.lack) == (False, None, Reason.NO_REFERENCE)
 
 
@@ -384,7 +384,7 @@ def test_silence(scope: Config, database: Database) -> None:
     refill(database, history)
     (found,) = measured(database, {"metric": "silence_hours", "window": "1h"} | scope, now_us).values()
     times = [record.timestamp_us for record in chosen_by(scope, history) if record.timestamp_us < now_us]
-    assert found.measurement.value == (pytest.approx((now_us - max(times)) / HOUR_US) if times else None)
+    assert found.value == (pytest.approx((now_us - max(times)) / HOUR_US) if times else None)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=str)
@@ -392,9 +392,9 @@ def test_nothing_at_all(metric: Config, database: Database) -> None:
     """Sums of nothing are 0; a rate of nothing is not known, and neither is well. No group is measured."""
     (found,) = measured(database, metric, utc("2025-11-15T10:00:00")).values()
     is_sum = metric["metric"] in ("total_cost", "total_executions", "failed_executions", "cost_forecast")
-    assert found.measurement.value == (0 if is_sum else None)
-    assert found.measurement.lack == (None if is_sum else Reason.TOO_FEW)
-    assert measured_nothing(load(metric)).measurement == found.measurement
+    assert found.value == (0 if is_sum else None)
+    assert found.lack == (None if is_sum else Reason.TOO_FEW)
+    assert measured_nothing(load(metric)) == found
     assert measured(database, metric | {"group_by": "agent"}, utc("2025-11-15T10:00:00")) == {}
 
 
@@ -404,11 +404,11 @@ def test_costs_that_are_not_known(database: Database) -> None:
     costs = ("total_cost", "avg_cost_per_execution", "cost_forecast")
     Store(database).add([an_execution(timestamp_us=now_us - 1, cost_nanousd=None)])
     for metric in costs:
-        found = measured(database, {"metric": metric, "window": "day"}, now_us)[None].measurement
+        found = measured(database, {"metric": metric, "window": "day"}, now_us)[None]
         assert (found.value, found.lack) == (None, Reason.NO_PRICE)
     Store(database).add([an_execution(timestamp_us=now_us - 2, cost_nanousd=3 * 10**9)])
     for metric in costs[:2]:
-        assert measured(database, {"metric": metric, "window": "day"}, now_us)[None].measurement.value == 3
+        assert measured(database, {"metric": metric, "window": "day"}, now_us)[None].value == 3
 
 
 def test_too_few_samples(database: Database) -> None:
@@ -417,7 +417,7 @@ def test_too_few_samples(database: Database) -> None:
     Store(database).add([an_execution(timestamp_us=now_us - 1) for _ in range(4)])
     for metric, least, known in (("success_rate", 4, True), ("success_rate", 5, False), ("total_cost", 5, True)):
         config = {"metric": metric, "window": "day", "min_samples": least}
-        found = measured(database, config, now_us)[None].measurement
+        found = measured(database, config, now_us)[None]
         assert ((found.value is not None), found.samples) == (known, 4)
         assert found.lack is (None if known else Reason.TOO_FEW)
 
@@ -446,7 +446,7 @@ def test_silence_after_everything_was_archived(database: Database, tmp_path: Pat
     Store(database).add([an_execution(timestamp_us=now_us - 50 * DAY_US, agent_name="c")])
     archive_once(database, tmp_path / "archive", now_us, 30 * DAY_US)
     for scope, days in (({}, 40), ({"agent": "c"}, 50), ({"agent": ["b", "c"]}, 40)):
-        found = measured(database, {"metric": "silence_hours", "window": "1h"} | scope, now_us)[None].measurement
+        found = measured(database, {"metric": "silence_hours", "window": "1h"} | scope, now_us)[None]
         assert found.value == pytest.approx(24 * days, abs=1)
 
 
@@ -465,7 +465,7 @@ def test_an_alert_says_what_the_summary_says(scope: Config, database: Database) 
     else:
         said = analytics.summary(database, chosen).to_dict()
     for metric in SIMPLE:
-        found = measured(database, {"metric": metric, "window": "3d"} | scope, now_us)[None].measurement
+        found = measured(database, {"metric": metric, "window": "3d"} | scope, now_us)[None]
         if metric in said:
             assert said[metric] == (None if found.value is None else pytest.approx(found.value)), metric
     assert {"success_rate", "p95_latency_ms", "total_cost", "avg_cost_per_execution"} <= said.keys()
@@ -483,4 +483,4 @@ def test_many_groups(database: Database) -> None:
     config = {"metric": "total_executions", "window": "1h", "threshold": "+50%", "compared_to": "1d"}
     found = measured(database, config | {"group_by": "agent"}, now_us)
     assert (len(found), next(iter(found))) == (500, "0599")
-    assert found["0599"].measurement.limit == 1.5
+    assert found["0599"].limit == 1.5

@@ -1,7 +1,5 @@
-"""The outbox: whatever a service answers and whoever is killed, what is to be said is said, in its order, with one key.
-
-The other side is a real server on 127.0.0.1; the clock is a number that the test moves on.
-"""
+"""The outbox: whatever services answer and whoever is killed, each delivery is sent, in order, with one key. The other
+side is a real server on 127.0.0.1; the clock is a number that the test moves."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ HOSTS = {"slack": "webhook_url", "pagerduty": "routing_key"}
 
 
 def a_delivery(number: int, channel: str, action: Action = "trigger", **changes: Any) -> Delivery:
-    """Something to be said at noon."""
+    """A delivery of noon."""
     episode = changes.pop("episode", "e-1")
     values: dict[str, Any] = {
         "batch": f"batch-{number}",
@@ -51,20 +49,20 @@ def a_delivery(number: int, channel: str, action: Action = "trigger", **changes:
 
 
 def put(database: Database, *deliveries: Delivery) -> None:
-    """Put something into the outbox."""
+    """Put deliveries into the outbox."""
     with database.write() as connection:
         alert_writes.add_deliveries(connection, deliveries)
 
 
 def outbox(database: Database) -> dict[str, Delivery]:
-    """All that is in the outbox, by its id."""
+    """All deliveries, by id."""
     with database.read() as connection:
-        fates = (WAITING, DELIVERED, FAILED, SKIPPED)
-        return {item.delivery_id: item for fate in fates for item in alert_queries.by_status(connection, fate)}
+        statuses = (WAITING, DELIVERED, FAILED, SKIPPED)
+        return {item.delivery_id: item for status in statuses for item in alert_queries.by_status(connection, status)}
 
 
 def slack(server: ScriptedServer) -> dict[str, Channel]:
-    """A Slack channel at a server."""
+    """A Slack channel to a server."""
     channels, problems = load_channels(
         {"slack": {"type": "slack", "webhook_url": "${HOOK}"}}, {"HOOK": server.url}, Path.cwd()
     )
@@ -73,7 +71,7 @@ def slack(server: ScriptedServer) -> dict[str, Channel]:
 
 
 def pager(server: ScriptedServer) -> dict[str, Channel]:
-    """A PagerDuty channel at a server."""
+    """A PagerDuty channel to a server."""
     channels, problems = load_channels(
         {"pager": {"type": "pagerduty", "routing_key": "${KEY}", "url": server.url}}, {"KEY": "k" * 32}, Path.cwd()
     )
@@ -83,7 +81,7 @@ def pager(server: ScriptedServer) -> dict[str, Channel]:
 
 @dataclass
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that stands still until it is moved."""
 
     at_us: int = NOON_US + SECOND_US
     moved: list[int] = field(default_factory=list)
@@ -97,23 +95,25 @@ class Clock:
         self.at_us += span_us
 
 
-def deliver_until_quiet(database: Database, channels: dict[str, Channel], clock: Clock, rounds: int = 500) -> None:
-    """Deliver as often as something waits, each time when the next is due."""
-    for _ in range(rounds):
+def deliver_until_quiet(database: Database, channels: dict[str, Channel], clock: Clock, calls: int = 500) -> None:
+    """Deliver until nothing waits, each time when the next delivery is due."""
+    for _ in range(calls):
         waiting = [item for item in outbox(database).values() if item.status == WAITING]
         if not waiting:
             return
-        begun = {(item.episode, item.channel) for item in waiting if item.action == "trigger"}
-        # An end is due all the time while it waits for its beginning.
-        due = [item.due_us for item in waiting if item.action == "trigger" or (item.episode, item.channel) not in begun]
+        triggers = {(item.episode, item.channel) for item in waiting if item.action == "trigger"}
+        # A resolve is due all the time while it waits for its trigger.
+        due = [
+            item.due_us for item in waiting if item.action == "trigger" or (item.episode, item.channel) not in triggers
+        ]
         clock.at_us = max(clock.at_us, min(due))
         deliver(database, channels, clock)
         clock.move(SECOND_US)
-    raise AssertionError("something waits for ever")
+    raise AssertionError("something waits forever")
 
 
-def test_what_is_due_is_sent_once_and_written_down(database: Database) -> None:
-    """A message that the service takes is delivered, at the time of the clock, and not sent again."""
+def test_a_due_delivery_is_sent_once(database: Database) -> None:
+    """A message that the service takes is recorded as delivered, at the time of the clock, and not sent again."""
     clock = Clock()
     with scripted([200]) as server:
         put(database, a_delivery(1, "slack"))
@@ -126,7 +126,7 @@ def test_what_is_due_is_sent_once_and_written_down(database: Database) -> None:
 
 
 def test_what_is_not_due_is_not_sent(database: Database) -> None:
-    """A message that is due later stays where it is."""
+    """A delivery that is due later stays."""
     with scripted() as server:
         put(database, a_delivery(1, "slack", due_us=NOON_US + 60 * SECOND_US))
         assert deliver(database, slack(server), Clock()) == []
@@ -134,17 +134,17 @@ def test_what_is_not_due_is_not_sent(database: Database) -> None:
 
 
 def test_alerts_of_one_batch_are_one_message(database: Database) -> None:
-    """What came up at once goes out at once: one message with an attachment for each alert."""
+    """Alerts of one evaluation are one message, with an attachment for each alert."""
     with scripted() as server:
         put(database, *(a_delivery(number, "slack", batch="b", episode=f"e-{number}") for number in range(3)))
         (sent,) = deliver(database, slack(server), Clock())
-        assert sent.notices == 3
+        assert sent.notifications == 3
         assert len(server.requests) == 1
         assert len(server.requests[0].json()["attachments"]) == 3
     assert {item.status for item in outbox(database).values()} == {DELIVERED}
 
 
-def test_a_batch_that_fails_is_tried_again_as_one_message(database: Database) -> None:
+def test_a_batch_is_retried_as_one_message(database: Database) -> None:
     """The retry of a message holds the same alerts as its first attempt."""
     clock = Clock()
     with scripted([500, 200]) as server:
@@ -155,7 +155,7 @@ def test_a_batch_that_fails_is_tried_again_as_one_message(database: Database) ->
 
 @pytest.mark.parametrize("refusal", [400, 403, 404, 410, 302])
 def test_a_refusal_is_final_and_kept_with_its_reason(database: Database, refusal: int) -> None:
-    """What the service will never take is not tried again, and says why."""
+    """What the service will never take is not retried, and its reason is kept."""
     with scripted([Reply(refusal, b"channel_is_archived")]) as server:
         put(database, a_delivery(1, "slack"))
         deliver_until_quiet(database, slack(server), Clock())
@@ -166,8 +166,8 @@ def test_a_refusal_is_final_and_kept_with_its_reason(database: Database, refusal
     assert done.problem
 
 
-def test_a_service_that_asks_for_time_gets_it(database: Database) -> None:
-    """After 429 with Retry-After nothing is sent before that time is over."""
+def test_retry_after_is_respected(database: Database) -> None:
+    """After 429 with Retry-After, nothing is sent before that time has passed."""
     clock = Clock()
     with scripted([Reply(429, headers={"Retry-After": "600"}), 200]) as server:
         put(database, a_delivery(1, "slack"))
@@ -180,7 +180,7 @@ def test_a_service_that_asks_for_time_gets_it(database: Database) -> None:
 
 
 def test_what_cannot_be_delivered_for_two_days_is_given_up(database: Database) -> None:
-    """A service that is down for longer than two days fails the message, with the last reason."""
+    """A service that is down for more than two days fails the message, with the last reason."""
     clock = Clock()
     with scripted([503]) as server:
         put(database, a_delivery(1, "slack"))
@@ -193,8 +193,9 @@ def test_what_cannot_be_delivered_for_two_days_is_given_up(database: Database) -
     assert clock() - NOON_US >= GIVEN_UP_US
 
 
-def test_a_channel_that_is_gone_waits_for_its_return(database: Database) -> None:
-    """A message for a channel that cannot be used now is kept, with the remedy, and sent when it can."""
+def test_deliveries_of_a_missing_channel_wait(database: Database) -> None:
+    """A message for a channel that cannot be used is kept, with a command that tells why, and sent when the channel
+    works."""
     clock = Clock()
     put(database, a_delivery(1, "slack"))
     deliver(database, {}, clock)
@@ -206,18 +207,18 @@ def test_a_channel_that_is_gone_waits_for_its_return(database: Database) -> None
         assert len(server.requests) == 1
 
 
-def test_an_end_follows_its_beginning(database: Database) -> None:
-    """While the beginning of an episode is not delivered its end waits, and goes out after it, with the same key."""
+def test_a_resolve_follows_its_trigger(database: Database) -> None:
+    """While the trigger of an episode is not delivered, its resolve waits, and goes out after it with the same key."""
     clock = Clock()
     with scripted([500, RESET, 202]) as server:
         put(database, a_delivery(1, "pager"), a_delivery(2, "pager", "resolve"))
         deliver_until_quiet(database, pager(server), clock)
-        said = [(request.json()["event_action"], request.json()["dedup_key"]) for request in server.requests]
-    assert said == [("trigger", "e-1")] * 3 + [("resolve", "e-1")]
+        sent = [(request.json()["event_action"], request.json()["dedup_key"]) for request in server.requests]
+    assert sent == [("trigger", "e-1")] * 3 + [("resolve", "e-1")]
 
 
-def test_an_end_without_a_beginning_is_skipped(database: Database) -> None:
-    """Where the beginning could never be delivered, nobody hears of the end."""
+def test_a_resolve_without_a_trigger_is_skipped(database: Database) -> None:
+    """If the trigger failed for good, the resolve is not sent."""
     with scripted([400]) as server:
         put(database, a_delivery(1, "pager"), a_delivery(2, "pager", "resolve"))
         deliver_until_quiet(database, pager(server), Clock())
@@ -226,20 +227,20 @@ def test_an_end_without_a_beginning_is_skipped(database: Database) -> None:
     assert (found["delivery-1"].status, found["delivery-2"].status) == (FAILED, SKIPPED)
 
 
-def test_an_end_needs_its_beginning_on_the_same_channel(database: Database) -> None:
-    """What was delivered on one channel does not let another hear of the end."""
+def test_a_resolve_needs_its_trigger_on_the_same_channel(database: Database) -> None:
+    """A trigger that was delivered on one channel does not release the resolve on another."""
     with scripted() as server, scripted([400]) as refusing:
         put(
             database, a_delivery(1, "slack"), a_delivery(2, "pager"),
             a_delivery(3, "slack", "resolve"), a_delivery(4, "pager", "resolve"),
         )  # fmt: skip
         deliver_until_quiet(database, slack(server) | pager(refusing), Clock())
-    fates = [item.status for _, item in sorted(outbox(database).items())]
-    assert fates == [DELIVERED, FAILED, DELIVERED, SKIPPED]
+    statuses = [item.status for _, item in sorted(outbox(database).items())]
+    assert statuses == [DELIVERED, FAILED, DELIVERED, SKIPPED]
 
 
-def test_an_incident_is_ended_by_its_id(database: Database) -> None:
-    """The id that PagerDuty gave an incident is kept with its beginning, and its end names it."""
+def test_an_incident_is_resolved_by_its_id(database: Database) -> None:
+    """The id that PagerDuty gave an incident is kept with its trigger, and its resolve names it."""
     opened = Reply(201, b'{"incident": {"id": "PINC1"}}')
     with scripted([opened, 200]) as server:
         configured = {"type": "pagerduty", "api_key": "${KEY}", "service_id": "PS1", "from": "a@b.example"}
@@ -253,17 +254,17 @@ def test_an_incident_is_ended_by_its_id(database: Database) -> None:
         assert server.requests[1].path.endswith("/PINC1")
 
 
-def test_a_sender_that_was_killed_is_followed_by_another(database: Database) -> None:
-    """Who takes a message and is killed, before or after sending it, leaves it to be sent again with the same key once
-    his lease is over, and not before."""
+def test_the_delivery_of_a_killed_sender_is_sent_again(database: Database) -> None:
+    """A sender that is killed after its claim, before or after sending, leaves the delivery to be sent again with the
+    same key when the claim expires, and not before."""
     clock = Clock()
     with scripted([202]) as server:
         put(database, a_delivery(1, "pager"))
         with database.write() as connection:
-            (taken,) = alert_queries.due(connection, clock(), clock() + LEASE_US)
-            assert alert_writes.claim(connection, taken, clock() + LEASE_US)
-        # He sent it, too, and did not live to say so.
-        sent = pager(server)["pager"].send([Notification.from_json(taken.notice)], taken.batch, None)
+            (claimed,) = alert_queries.due(connection, clock(), clock() + LEASE_US)
+            assert alert_writes.claim(connection, claimed, clock() + LEASE_US)
+        # It sent the message as well, and was killed before it could record the result.
+        sent = pager(server)["pager"].send([Notification.from_json(claimed.notice)], claimed.batch, None)
         assert sent.status == "delivered"
         assert deliver(database, pager(server), clock) == []
         clock.move(LEASE_US)
@@ -273,8 +274,8 @@ def test_a_sender_that_was_killed_is_followed_by_another(database: Database) -> 
     assert (done.status, done.attempts) == (DELIVERED, 2)
 
 
-def test_of_two_senders_one_sends(database: Database, location: str) -> None:
-    """Senders that look at the same time send each message once."""
+def test_of_several_senders_one_sends(database: Database, location: str) -> None:
+    """Senders that run at the same time send each message once."""
     clock, barrier = Clock(), threading.Barrier(4)
     with scripted() as server:
         channels = slack(server)
@@ -295,8 +296,8 @@ def test_of_two_senders_one_sends(database: Database, location: str) -> None:
     assert {item.status for item in outbox(database).values()} == {DELIVERED}
 
 
-def test_a_channel_that_fails_does_not_hold_up_another(database: Database) -> None:
-    """A page goes out in the same round in which Slack is down."""
+def test_a_failing_channel_does_not_delay_another(database: Database) -> None:
+    """An incident is opened by the same call in which Slack is down."""
     with scripted([RESET]) as down, scripted([202]) as server:
         put(database, a_delivery(1, "slack"), a_delivery(2, "pager"))
         deliver(database, slack(down) | pager(server), Clock())
@@ -305,8 +306,8 @@ def test_a_channel_that_fails_does_not_hold_up_another(database: Database) -> No
     assert (found["delivery-1"].status, found["delivery-2"].status) == (WAITING, DELIVERED)
 
 
-def test_a_notice_that_cannot_be_read_stops_no_other(database: Database) -> None:
-    """What another version wrote, or nobody who knew how, is failed with the reason; what came up with it is sent."""
+def test_an_unreadable_notification_stops_no_other(database: Database) -> None:
+    """What another version wrote is failed with the reason; the rest of its batch is sent."""
     unknown = a_notice().to_json().replace('"host"', '"machine"')
     with scripted() as server, scripted([202]) as other:
         put(
@@ -321,13 +322,13 @@ def test_a_notice_that_cannot_be_read_stops_no_other(database: Database) -> None
         assert [len(request.json()["attachments"]) for request in server.requests] == [1, 1]
         assert len(other.requests) == 1
     found = outbox(database)
-    fates = [found[f"delivery-{number}"].status for number in range(1, 7)]
-    assert fates == [DELIVERED, FAILED, FAILED, FAILED, DELIVERED, DELIVERED]
+    statuses = [found[f"delivery-{number}"].status for number in range(1, 7)]
+    assert statuses == [DELIVERED, FAILED, FAILED, FAILED, DELIVERED, DELIVERED]
     assert "another version" in (found["delivery-2"].problem or "")
 
 
-def test_a_notice_may_say_more_than_this_version_knows(database: Database) -> None:
-    """A field that a later version added is left out, and the message is sent."""
+def test_fields_of_a_later_version_are_ignored(database: Database) -> None:
+    """A field that a later version added is ignored, and the message is sent."""
     longer = json.dumps(json.loads(a_notice().to_json()) | {"runbook": "docs"})
     with scripted() as server:
         put(database, replace(a_delivery(1, "slack"), notice=longer))
@@ -335,9 +336,9 @@ def test_a_notice_may_say_more_than_this_version_knows(database: Database) -> No
         assert len(server.requests) == 1
 
 
-def test_nothing_goes_on_after_its_end(database: Database) -> None:
-    """A repetition that could not be delivered is not said after the end of its episode: it would be a new incident,
-    which nothing ends."""
+def test_nothing_follows_a_resolve(database: Database) -> None:
+    """A repeat that could not be delivered is not sent after the resolve of its episode: it would be a new incident,
+    which nothing resolves."""
     clock = Clock()
     with scripted([202, 500, 202]) as server:
         channels = pager(server)
@@ -349,12 +350,12 @@ def test_nothing_goes_on_after_its_end(database: Database) -> None:
         deliver_until_quiet(database, channels, clock)
         assert [request.json()["event_action"] for request in server.requests] == ["trigger", "trigger", "resolve"]
     found = outbox(database)
-    fates = [found[f"delivery-{number}"].status for number in (1, 2, 3)]
-    assert fates == [DELIVERED, SKIPPED, DELIVERED]
+    statuses = [found[f"delivery-{number}"].status for number in (1, 2, 3)]
+    assert statuses == [DELIVERED, SKIPPED, DELIVERED]
 
 
-def test_a_repetition_is_said_where_the_beginning_never_was(database: Database) -> None:
-    """A repetition is a beginning for who did not hear the first; then its end is told as well."""
+def test_a_repeat_is_sent_where_the_trigger_failed(database: Database) -> None:
+    """A repeat is a trigger for a channel that never got one; then the resolve is sent as well."""
     with scripted([400, 202]) as server:
         put(database, a_delivery(1, "pager"), a_delivery(2, "pager", "repeat"))
         deliver_until_quiet(database, pager(server), Clock())
@@ -363,8 +364,9 @@ def test_a_repetition_is_said_where_the_beginning_never_was(database: Database) 
         assert [request.json()["event_action"] for request in server.requests] == ["trigger", "trigger", "resolve"]
 
 
-def test_much_that_waits_on_one_channel_keeps_no_other_waiting(database: Database) -> None:
-    """However many ends wait for beginnings that a service which is down does not take, a page on another goes out."""
+def test_a_long_queue_on_one_channel_does_not_delay_another(database: Database) -> None:
+    """However many resolves wait for triggers that a dead service does not take, an incident on another channel is
+    opened."""
     later = NOON_US + 3600 * SECOND_US
     with scripted([202]) as server, scripted([RESET]) as down:
         put(
@@ -377,9 +379,9 @@ def test_much_that_waits_on_one_channel_keeps_no_other_waiting(database: Databas
         assert len(server.requests) == 1
 
 
-def test_a_service_that_is_away_is_not_asked_for_each_message(database: Database) -> None:
-    """Where nobody answers, the other messages of the channel wait for the next round: they would take a round's time
-    each, and the rules would not be evaluated meanwhile."""
+def test_a_dead_service_is_asked_once_per_call(database: Database) -> None:
+    """If nobody answers, the other messages of the channel wait for the next call: each would take a timeout, and the
+    rules would not be evaluated meanwhile."""
     clock = Clock()
     with scripted([RESET]) as server:
         put(database, *(a_delivery(number, "pager", episode=f"e-{number}") for number in range(50)))
@@ -390,8 +392,8 @@ def test_a_service_that_is_away_is_not_asked_for_each_message(database: Database
         assert len(server.requests) == 50
 
 
-def test_what_a_clock_that_was_ahead_put_off_is_sent(database: Database) -> None:
-    """A page that came up, or failed, while the clock was a year ahead does not wait for that year."""
+def test_a_delivery_scheduled_by_a_wrong_clock_is_sent(database: Database) -> None:
+    """A message that was created, or failed, while the clock was a year ahead does not wait for that year."""
     year = NOON_US + 365 * 86_400 * SECOND_US
     with scripted() as server:
         put(
@@ -403,17 +405,17 @@ def test_what_a_clock_that_was_ahead_put_off_is_sent(database: Database) -> None
         assert len(server.requests) == 3
 
 
-def test_a_channel_that_takes_one_at_a_time_now_gets_them_so(database: Database) -> None:
-    """Alerts that came up as one message for a channel which has become PagerDuty meanwhile are an incident each."""
+def test_a_batch_is_split_for_a_channel_that_takes_one_at_a_time(database: Database) -> None:
+    """Alerts of one batch whose channel has become PagerDuty meanwhile are an incident each."""
     with scripted([202]) as server:
         put(database, *(a_delivery(number, "pager", batch="b", episode=f"e-{number}") for number in range(3)))
         deliver_until_quiet(database, pager(server), Clock())
         assert {request.json()["dedup_key"] for request in server.requests} == {"e-0", "e-1", "e-2"}
 
 
-def test_what_is_another_message_has_another_key(database: Database) -> None:
-    """Ends of one batch that go out at two times, since the beginning of one still waited, have two keys: by the key a
-    webhook knows what it has seen."""
+def test_another_message_has_another_key(database: Database) -> None:
+    """Resolves of one batch that go out at two times, because a trigger still waited, have two keys: a webhook
+    recognises a message by its key."""
     clock = Clock()
     with scripted() as server:
         channels, _ = load_channels({"hook": {"type": "webhook", "url": server.url}}, {}, Path.cwd())
@@ -430,8 +432,8 @@ def test_what_is_another_message_has_another_key(database: Database) -> None:
 
 @given(attempts=st.integers(0, 1000), asked=st.none() | st.floats(0, 7200))
 def test_waiting_doubles_within_bounds(attempts: int, asked: float | None) -> None:
-    """A wait is at least what was asked for and at least 15 seconds, at most a quarter more than half an hour or than
-    what was asked for, the same for the same attempt, and no shorter after another attempt."""
+    """A wait is at least what the service asked and 15 seconds, at most a quarter more than half an hour or what was
+    asked, the same for the same attempt, and not shorter for a later one."""
     found = wait_us(a_delivery(1, "slack", attempts=attempts), asked)
     least = max(FIRST_WAIT_US, round((asked or 0) * SECOND_US))
     assert least <= found <= 1.25 * max(LONGEST_WAIT_US, least)
@@ -447,7 +449,7 @@ CHAOS: list[int | str] = [200, 202, 500, 503, 429, 408, RESET]
 
 @dataclass
 class Story:
-    """Episodes, each with the channels it is told on, and whether it ends."""
+    """Episodes, each with its channels and whether it resolves."""
 
     episodes: list[tuple[tuple[str, ...], bool]]
     answers: dict[str, list[int | str]]
@@ -466,7 +468,7 @@ def stories(draw: st.DrawFn) -> Story:
 
 
 class Killed(BaseException):
-    """The sender ends here, as if it were killed: nothing is written down any more."""
+    """The sender ends here, as if it were killed: nothing is recorded any more."""
 
 
 @dataclass
@@ -480,9 +482,9 @@ class Mortal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.channel, name)
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Any:
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Any:
         """Send, and perhaps die."""
-        found = self.channel.send(notices, key, receipt)
+        found = self.channel.send(notifications, key, receipt)
         self.attempts += 1
         if self.attempts - 1 in self.dies_at:
             raise Killed
@@ -505,9 +507,9 @@ def new_database(tmp_path: Path) -> Iterator[Callable[[], Database]]:
 
 @settings(max_examples=scaled(50), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories())
-def test_no_page_is_lost_whatever_happens(new_database: Callable[[], Database], story: Story) -> None:
-    """Services that fail in any order and senders that are killed after they sent: each event arrives at least once,
-    with the key of its episode, the end after the beginning, and no more often than attempts failed or died."""
+def test_no_notification_is_lost_whatever_happens(new_database: Callable[[], Database], story: Story) -> None:
+    """Services fail in any order, and senders are killed after they sent: each event arrives at least once, with the
+    key of its episode, the resolve after the trigger, and no more often than attempts failed or died."""
     database, clock = new_database(), Clock()
     expected = [
         (channel, f"e-{number}", action)
@@ -532,10 +534,12 @@ def test_no_page_is_lost_whatever_happens(new_database: Callable[[], Database], 
             except Killed:
                 continue
         assert {item.status for item in outbox(database).values()} == {DELIVERED}
-        heard = [("pager", request.json()["dedup_key"], request.json()["event_action"]) for request in other.requests]
-        assert set(heard) == {event for event in expected if event[0] == "pager"}
-        for _, episode, action in heard:
+        received = [
+            ("pager", request.json()["dedup_key"], request.json()["event_action"]) for request in other.requests
+        ]
+        assert set(received) == {event for event in expected if event[0] == "pager"}
+        for _, episode, action in received:
             if action == "resolve":
-                assert ("pager", episode, "trigger") in heard[: heard.index(("pager", episode, "resolve"))]
+                assert ("pager", episode, "trigger") in received[: received.index(("pager", episode, "resolve"))]
         spare = len(story.answers["slack"]) + len(story.answers["pager"]) + 2 * len(story.killed)
         assert len(one.requests) + len(other.requests) <= len(expected) + spare

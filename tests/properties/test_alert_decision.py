@@ -1,4 +1,4 @@
-"""Laws of deciding about alerts, for every history of measurements, clocks and silences; and a second opinion."""
+"""Laws of alert decisions, for every history of measurements, clocks and silences; and a second implementation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from claude_force.alerts.decision import (
     Reason,
     State,
     Status,
+    close,
     decide,
-    end,
 )
 from claude_force.alerts.rules import Rule
 from claude_force.clock import MINUTE_US
@@ -32,8 +32,8 @@ laws = settings(max_examples=scaled(300))
 
 
 class Step(NamedTuple):
-    """One evaluation: how long after the one before, what was measured (None: nothing), and whether nobody is to be
-    told."""
+    """One evaluation: the time since the last one, the measured value (None: unknown), and whether a silence mutes
+    it."""
 
     gap_us: int
     value: float | None
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an evaluation came to."""
+    """The decision of one evaluation."""
 
     at_us: int
     step: Step
@@ -49,12 +49,12 @@ class Outcome(NamedTuple):
 
     @property
     def action(self) -> str | None:
-        """What is told."""
+        """What is sent."""
         return self.decision.action
 
     @property
     def status(self) -> Status:
-        """Where the alert stands."""
+        """The status of the alert."""
         return self.decision.status
 
 
@@ -67,7 +67,7 @@ def a_rule(for_us: int = 0, keep_us: int = 0, repeat_us: int = 240 * MINUTE_US, 
 
 
 def play(rule: Rule, steps: Iterable[Step], before: Status | None = None) -> list[Outcome]:
-    """What a history of evaluations comes to."""
+    """The decisions of a history of evaluations."""
     status, at_us, found = before or Status(), START_US, []
     for number, step in enumerate(steps):
         at_us += step.gap_us
@@ -81,7 +81,7 @@ def play(rule: Rule, steps: Iterable[Step], before: Status | None = None) -> lis
 
 
 def is_breach(rule: Rule, value: float | None) -> bool:
-    """Written out, operator by operator."""
+    """Whether a value breaches the limit, written out operator by operator."""
     if value is None:
         return False
     table = {"<": value < LIMIT, "<=": value <= LIMIT, ">": value > LIMIT, ">=": value >= LIMIT}
@@ -105,7 +105,7 @@ any_gap = st.one_of(forward, st.sampled_from((-1, -MINUTE_US, -60 * MINUTE_US, -
 
 
 def steps_of(gaps: st.SearchStrategy[int]) -> st.SearchStrategy[list[Step]]:
-    """Histories, often with several like evaluations in a row."""
+    """Histories, often with several equal evaluations in a row."""
     one = st.builds(Step, gaps, values, st.sampled_from((False, False, False, True)))
     runs = st.lists(st.tuples(one, st.sampled_from((1, 1, 2, 5))), max_size=25)
     return runs.map(lambda found: [step for step, times in found for _ in range(times)])
@@ -113,24 +113,24 @@ def steps_of(gaps: st.SearchStrategy[int]) -> st.SearchStrategy[list[Step]]:
 
 @laws
 @given(rules, steps_of(any_gap))
-def test_an_episode_is_told_once_at_each_end(rule: Rule, steps: list[Step]) -> None:
-    """Of one episode there is at most one trigger, first, and at most one resolve, last, which no episode has that was
-    not told; whatever the clock does."""
-    said: dict[str | None, list[str]] = {}
+def test_an_episode_has_one_trigger_and_at_most_one_resolve(rule: Rule, steps: list[Step]) -> None:
+    """Each notified episode begins with its only trigger, and its resolve, if any, is last; whatever the clock does."""
+    sent: dict[str | None, list[str]] = {}
     for outcome in play(rule, steps):
         if outcome.action:
-            said.setdefault(outcome.status.episode, []).append(outcome.action)
-    assert None not in said
-    for words in said.values():
-        assert words[0] == "trigger"
-        assert words.count("trigger") == 1
-        assert "resolve" not in words[:-1]
+            sent.setdefault(outcome.status.episode, []).append(outcome.action)
+    assert None not in sent
+    for actions in sent.values():
+        assert actions[0] == "trigger"
+        assert actions.count("trigger") == 1
+        assert "resolve" not in actions[:-1]
 
 
 @laws
 @given(rules, steps_of(any_gap))
-def test_nobody_hears_of_what_is_not_measured_or_is_silenced(rule: Rule, steps: list[Step]) -> None:
-    """Without data nothing is told and nothing ends; in a silence nothing is told but an end; a page is of a breach."""
+def test_unknown_or_silenced_alerts_send_nothing(rule: Rule, steps: list[Step]) -> None:
+    """Without data, nothing is sent and nothing resolves. In a silence, only a resolve is sent. A trigger or repeat is
+    of a breach."""
     before = Status()
     for outcome in play(rule, steps):
         if outcome.step.value is None:
@@ -148,8 +148,8 @@ def test_nobody_hears_of_what_is_not_measured_or_is_silenced(rule: Rule, steps: 
 
 @laws
 @given(rules, steps_of(any_gap))
-def test_what_still_fires_after_a_silence_is_told_at_once(rule: Rule, steps: list[Step]) -> None:
-    """A firing episode that nobody heard of is told at the first evaluation that finds it breached and not silenced."""
+def test_what_still_fires_after_a_silence_is_notified_at_once(rule: Rule, steps: list[Step]) -> None:
+    """An episode that was not notified is notified at the first evaluation that finds a breach and no silence."""
     for outcome in play(rule, steps):
         if outcome.status.state is State.FIRING and is_breach(rule, outcome.step.value) and not outcome.step.muted:
             assert outcome.status.notified_us is not None
@@ -157,8 +157,8 @@ def test_what_still_fires_after_a_silence_is_told_at_once(rule: Rule, steps: lis
 
 @laws
 @given(rules, steps_of(forward))
-def test_a_page_comes_only_after_for(rule: Rule, steps: list[Step]) -> None:
-    """An episode begins where the breach held at every evaluation for as long as `for` asks, and as soon as it did."""
+def test_an_alert_fires_only_after_for(rule: Rule, steps: list[Step]) -> None:
+    """An episode begins as soon as every evaluation found a breach for as long as `for`, and not before."""
     unbroken_since: int | None = None
     before = State.OK
     for outcome in play(rule, steps):
@@ -174,9 +174,9 @@ def test_a_page_comes_only_after_for(rule: Rule, steps: list[Step]) -> None:
 
 @laws
 @given(rules, steps_of(forward))
-def test_a_repetition_comes_no_sooner_than_it_should(rule: Rule, steps: list[Step]) -> None:
-    """Between two words of an episode, its end aside, lies at least the repeat interval; and no unsilenced breach goes
-    on for longer than that without a word."""
+def test_repeats_are_one_interval_apart(rule: Rule, steps: list[Step]) -> None:
+    """Between a notification and a repeat is at least the repeat interval; and no unsilenced breach lasts longer
+    without one."""
     last: dict[str | None, int] = {}
     for outcome in play(rule, steps):
         episode = outcome.status.episode
@@ -190,8 +190,8 @@ def test_a_repetition_comes_no_sooner_than_it_should(rule: Rule, steps: list[Ste
 
 @laws
 @given(rules, steps_of(forward))
-def test_pages_of_one_alert_are_apart(rule: Rule, steps: list[Step]) -> None:
-    """Two beginnings of one alert are at least as far apart as `for` and `keep_firing_for` together."""
+def test_triggers_of_one_alert_are_apart(rule: Rule, steps: list[Step]) -> None:
+    """Between two triggers of an alert are at least `for` and `keep_firing_for`."""
     pages = [outcome.at_us for outcome in play(rule, steps) if outcome.action == "trigger"]
     for first, second in pairwise(pages):
         assert second - first >= rule.for_us + rule.keep_firing_us
@@ -199,9 +199,9 @@ def test_pages_of_one_alert_are_apart(rule: Rule, steps: list[Step]) -> None:
 
 @laws
 @given(rules, steps_of(forward))
-def test_an_end_comes_only_after_keep_firing_for(rule: Rule, steps: list[Step]) -> None:
-    """An episode ends where it was well at every evaluation for as long as `keep_firing_for` asks, and as soon as it
-    was."""
+def test_an_alert_resolves_only_after_keep_firing_for(rule: Rule, steps: list[Step]) -> None:
+    """An episode is resolved as soon as every evaluation was within the threshold for as long as `keep_firing_for`, and
+    not before."""
     well_since: int | None = None
     before = State.OK
     for outcome in play(rule, steps):
@@ -220,20 +220,21 @@ def test_an_end_comes_only_after_keep_firing_for(rule: Rule, steps: list[Step]) 
     st.integers(2, 30),
     st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=20),
 )
-def test_what_flaps_faster_than_keep_firing_for_pages_once(keep_minutes: int, flaps: list[tuple[int, int]]) -> None:
-    """An alert that is well for less than `keep_firing_for`, again and again, neither ends nor begins again."""
+def test_flapping_faster_than_keep_firing_for_notifies_once(keep_minutes: int, flaps: list[tuple[int, int]]) -> None:
+    """An alert that is within its threshold for less than `keep_firing_for`, again and again, neither resolves nor
+    begins again."""
     rule = a_rule(0, keep_minutes * MINUTE_US, 10**9 * MINUTE_US)
     steps = [Step(0, 90.0)]
     for well, bad in flaps:
         steps += [Step(MINUTE_US, 99.0), Step(min(well, keep_minutes) * MINUTE_US - 1, 99.0), Step(1, 90.0)]
         steps.append(Step(bad * MINUTE_US, 90.0))
-    told = [outcome.action for outcome in play(rule, steps) if outcome.action]
-    assert told == ["trigger"]
+    sent = [outcome.action for outcome in play(rule, steps) if outcome.action]
+    assert sent == ["trigger"]
 
 
 @pytest.mark.parametrize("ahead_us", [1, 60 * MINUTE_US, 3650 * RESOLVED_SHOWN_US])
-def test_a_clock_that_was_ahead_holds_nothing_up(ahead_us: int) -> None:
-    """What was remembered of a future counts from now: a page, a repetition and an end come in time."""
+def test_a_clock_that_was_ahead_delays_nothing(ahead_us: int) -> None:
+    """Instants in the future count as now: trigger, repeat and resolve come in time."""
     rule = a_rule(5 * MINUTE_US, 5 * MINUTE_US, 60 * MINUTE_US)
     steps = [
         Step(ahead_us, 90.0), Step(-ahead_us, 90.0), Step(5 * MINUTE_US, 90.0),
@@ -246,8 +247,8 @@ def test_a_clock_that_was_ahead_holds_nothing_up(ahead_us: int) -> None:
     assert states[-1] is State.RESOLVED
 
 
-def test_a_resolved_alert_is_called_so_for_a_day() -> None:
-    """Who looks the next morning sees that there was something; then it is ok."""
+def test_a_resolved_alert_stays_resolved_for_a_day() -> None:
+    """Whoever looks the next morning sees that it fired; then it is ok."""
     steps = [Step(0, 90.0), Step(1, 99.0), Step(RESOLVED_SHOWN_US - 1, 99.0), Step(1, 99.0)]
     states = [outcome.status.state for outcome in play(a_rule(), steps)]
     assert states == [State.FIRING, State.RESOLVED, State.RESOLVED, State.OK]
@@ -255,48 +256,51 @@ def test_a_resolved_alert_is_called_so_for_a_day() -> None:
 
 @laws
 @given(rules, steps_of(any_gap))
-def test_a_rule_that_is_removed_ends_what_was_told(rule: Rule, steps: list[Step]) -> None:
-    """The end of an alert whose rule is gone is told where its beginning was; ending it again tells nothing."""
+def test_removing_a_rule_resolves_what_was_notified(rule: Rule, steps: list[Step]) -> None:
+    """The alert of a removed rule is resolved where it was notified, once, and stays resolved for a day."""
     played = play(rule, steps)
     before = played[-1].status if played else Status()
     at_us = played[-1].at_us if played else START_US
-    ended = end(before, at_us)
-    heard = before.state is State.FIRING and before.notified_us is not None
-    assert ended.action == ("resolve" if heard else None)
-    assert ended.status.state is (State.RESOLVED if before.state is State.FIRING else State.OK)
-    assert ended.status.reason is Reason.REMOVED
-    assert end(ended.status, at_us).action is None
+    closed = close(before, at_us)
+    was_notified = before.state is State.FIRING and before.notified_us is not None
+    assert closed.action == ("resolve" if was_notified else None)
+    assert closed.status.reason is Reason.REMOVED
+    if before.state is State.FIRING:
+        assert closed.status.state is State.RESOLVED
+        assert close(closed.status, at_us + RESOLVED_SHOWN_US - 1) == (closed.status, None)
+    assert close(closed.status, at_us + RESOLVED_SHOWN_US).status.state is State.OK
 
 
 @dataclass
 class Model:
-    """A second opinion: an alert as a list of all that happened to it, and no state. The clock only goes forward."""
+    """A second implementation: it remembers everything that happened to an alert, and no state. The clock only goes
+    forward."""
 
     rule: Rule
     seen: list[tuple[int, str]] = field(default_factory=list)
     fires: bool = False
-    told_us: int | None = None
+    notified_us: int | None = None
 
     def next(self, at_us: int, step: Step) -> tuple[bool, str | None]:
-        """Whether it fires, and what is told."""
+        """Whether it fires, and what is sent."""
         kind = "none" if step.value is None else "bad" if is_breach(self.rule, step.value) else "well"
         self.seen.append((at_us, kind))
         if not self.fires and self._length("bad", at_us, self.rule.for_us):
-            self.fires, self.told_us, self.seen = True, None, [(at_us, kind)]
+            self.fires, self.notified_us, self.seen = True, None, [(at_us, kind)]
         elif self.fires and self._length("well", at_us, self.rule.keep_firing_us):
-            told = self.told_us
+            notified_us = self.notified_us
             self.fires, self.seen = False, [(at_us, kind)]
-            return False, None if told is None else "resolve"
+            return False, None if notified_us is None else "resolve"
         if not self.fires or kind != "bad" or step.muted:
             return self.fires, None
-        if self.told_us is not None and at_us - self.told_us < self.rule.repeat_us:
+        if self.notified_us is not None and at_us - self.notified_us < self.rule.repeat_us:
             return True, None
-        action = "trigger" if self.told_us is None else "repeat"
-        self.told_us = at_us
+        action = "trigger" if self.notified_us is None else "repeat"
+        self.notified_us = at_us
         return True, action
 
     def _length(self, kind: str, at_us: int, least_us: int) -> bool:
-        """Whether the last evaluations, over so long a time, were all of one kind."""
+        """Whether the last evaluations, over this time, were all of one kind."""
         first = None
         for when, what in reversed(self.seen):
             if what != kind:
@@ -307,8 +311,8 @@ class Model:
 
 @settings(laws, max_examples=scaled(600))
 @given(rules, steps_of(forward))
-def test_a_second_opinion_decides_alike(rule: Rule, steps: list[Step]) -> None:
-    """A model without states, which looks at all that happened, says the same at each evaluation."""
+def test_a_second_implementation_agrees(rule: Rule, steps: list[Step]) -> None:
+    """A model without states, which looks at the whole history, decides the same at each evaluation."""
     model = Model(rule)
     for outcome in play(rule, steps):
         fires, action = model.next(outcome.at_us, outcome.step)

@@ -8,7 +8,6 @@ import pytest
 
 from claude_force.alerts import wording
 from claude_force.alerts.decision import Measurement, Reason
-from claude_force.alerts.measure import Found
 from claude_force.alerts.metrics import METRICS
 from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule, load_rules
@@ -99,13 +98,13 @@ def test_a_sentence_with_the_figure(
 def test_figures_beside_the_sentence() -> None:
     """Under the guide's names; what is not known says so, and nothing is made up."""
     totals = Totals(executions=8, successes=7, priced=8, cost_nanousd=12_340_000_000)
-    found = wording.details(the_rule("success-rate"), Found(Measurement(87.5, 95.0, 8), totals))
+    found = wording.details(the_rule("success-rate"), Measurement(87.5, 95.0, 8, totals=totals))
     assert found == {
         "rule": "success-rate", "condition": "Success rate < 95.0% (last 1 hour)", "value": "87.5%",
         "threshold": "95.0%", "success_rate": "87.5%", "total_executions": 8, "failed_executions": 1,
         "total_cost": "$12.34", "time_window": "1 hour",
     }  # fmt: skip
-    unpriced = Found(Measurement(None, None, 0, Reason.NO_PRICE), Totals(executions=1))
+    unpriced = Measurement(None, None, 0, Reason.NO_PRICE, totals=Totals(executions=1))
     nothing = wording.details(the_rule("daily-budget", {"threshold": 1}), unpriced)
     assert (nothing["total_cost"], nothing["time_window"], "value" in nothing) == ("unknown", "today", False)
 

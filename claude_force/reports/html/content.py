@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import NamedTuple
 
-from claude_force.alerts.check import AlertSetup, load_alert_setup, look_in
+from claude_force.alerts.check import AlertSetup, load_alert_setup, preview_check
 from claude_force.alerts.evaluation import Evaluation
 from claude_force.analytics import reports as analytics
 from claude_force.analytics.baselines import Check, check
@@ -203,7 +203,7 @@ def _executions_of(
 def _alerts(connection: Connection, workspace: Workspace, setup: AlertSetup, asked: Asked) -> Alerts:
     start_us, end_us = asked.chosen.window.start_us, asked.chosen.window.end_us
     events = alerts_kept.events(connection, start_us or 0, MOST_EVENTS, LATEST_US if end_us is None else end_us)
-    return Alerts(setup, look_in(connection, workspace, setup, asked.now_us), events)
+    return Alerts(setup, preview_check(connection, workspace, setup, asked.now_us), events)
 
 
 def _check(snapshot: Snapshot, chosen: Filter, asked: Asked) -> Check | None:

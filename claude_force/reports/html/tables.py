@@ -151,7 +151,7 @@ def _now(found: Alerts) -> Table:
         [
             wording.name(alert.name, alert.labels),
             alert.status.state.value,
-            wording.value(alert.found.measurement, alert.rule),
+            wording.value(alert.measurement, alert.rule),
             wording.threshold(alert.rule) if alert.rule else "(removed)",
             wording.period(alert.rule).removeprefix("Last ").lower() if alert.rule else NONE,
         ]
