@@ -196,7 +196,7 @@ CASES = (
         "Services answer 429, 500, not at all, or refuse for good; the sender is killed",
         "each page arrives at least once under one key, and its end after it; a final refusal is reported",
         (
-            "integration/test_outbox.py::test_no_page_is_lost_whatever_happens",
+            "integration/test_outbox.py::test_no_notification_is_lost_whatever_happens",
             "integration/test_channel_services.py::test_pagerduty_gets_no_more_than_it_takes",
             "integration/test_channel_mail.py::test_without_starttls_nothing_is_sent",
             "acceptance/test_alert_story.py::test_a_page_survives_a_kill_between_sending_and_writing_down",
