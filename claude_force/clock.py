@@ -1,8 +1,8 @@
-"""Time: instants, windows and zones.
+"""Time: instants, lengths of time and zones.
 
-An instant is an integer: microseconds since 1970-01-01T00:00:00Z. It is made once at the door (`parse_instant`) and
-turned into text once at the face (`format_instant`); between the two nothing knows of zones. A window is half-open,
-[start, end). Below the daemon nobody asks what time it is: `now_us` is called at the faces and handed down.
+An instant is an integer: microseconds since 1970-01-01T00:00:00Z. Input is parsed once (`parse_instant`) and output is
+formatted once (`format_instant`); no code between them uses time zones. Only the command line, the tracker and the
+scheduler call `now_us`; all code below them takes the time as an argument.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 from claude_force.errors import InvalidWindow, SettingsError
 
 Now = Callable[[], int]
-"""Gives the current instant, in microseconds since the epoch."""
+"""A function that returns the current instant."""
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
@@ -27,10 +27,10 @@ DAY_US = 24 * HOUR_US
 FIRST_YEAR, LAST_YEAR = 1970, 2099
 EARLIEST_US = 0
 LATEST_US = 4_102_444_800 * SECOND_US
-"""End, exclusive, of the accepted instants: 2100-01-01T00:00:00Z."""
+"""Accepted instants lie in [EARLIEST_US, LATEST_US): from 1970 to the end of 2099."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (a sum with an offset, not a time)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (an offset is added to it)
 _HOURS_REMEMBERED = 10_000
 _MICROSECOND = timedelta(microseconds=1)
 _LONG_FRACTION = re.compile(r"([.,]\d{6})(\d+)")
@@ -46,15 +46,15 @@ def now_us() -> int:
 
 
 def to_instant(moment: datetime, zone: tzinfo | None = None) -> int:
-    """The instant of a datetime. A naive one is read in `zone` (default: local time); in the hour that a clock change
-    repeats, a naive time means its first occurrence unless `fold` says otherwise."""
+    """The instant of a datetime. A naive datetime is taken in `zone` (default: local time). In an hour that a clock
+    change repeats, it means the first occurrence unless `fold` is 1."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone or local_zone())
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def parse_instant(text: str, zone: tzinfo) -> int:
-    """The instant of an ISO 8601 date and time; without an offset it is read in `zone`.
+    """The instant of an ISO 8601 date and time; without an offset it is taken in `zone`.
 
     Digits finer than a microsecond are rounded half to even. Raises ValueError with the reason.
     """
@@ -79,7 +79,7 @@ def parse_instant(text: str, zone: tzinfo) -> int:
 
 
 def _round_fraction(text: str) -> tuple[str, int]:
-    """Cut a fraction of more than six digits; the second value is the microsecond to carry."""
+    """Cut a fraction to six digits. The second value is the microsecond to add, 0 or 1."""
     match = _LONG_FRACTION.search(text)
     if not match:
         return text, 0
@@ -90,29 +90,29 @@ def _round_fraction(text: str) -> tuple[str, int]:
 
 
 def parse_span(text: str) -> int:
-    """The microseconds of a length of time such as 30s, 15m, 1h, 7d or 2w. Raises ValueError with the reason."""
+    """A length of time such as 30s, 15m, 1h, 7d or 2w, in microseconds. Raises ValueError with the reason."""
     match = _SPAN.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text[:40]!r} is no length of time such as 30s, 15m, 1h, 7d or 2w")
+        raise ValueError(f"{text[:40]!r} is not a length of time such as 30s, 15m, 1h, 7d or 2w")
     return int(match[1]) * _UNITS_US[match[2]]
 
 
 def span_name(span_us: int) -> str:
-    """A length of time in words, in the largest unit that it is whole in: "1 hour", "90 minutes"."""
+    """A length of time in words, in the largest unit that divides it: "1 hour", "90 minutes"."""
     unit, size = next(((unit, size) for unit, size in _UNITS_US.items() if span_us % size == 0), ("s", SECOND_US))
     number = span_us // size
     return f"{number} {_UNIT_NAMES[unit]}{'' if number == 1 else 's'}"
 
 
 def month_of(instant_us: int) -> tuple[str, int, int]:
-    """The month of UTC that an instant lies in: its name ("2025-01"), its beginning and its end."""
+    """The UTC month of an instant: its name ("2025-01"), its start and its end."""
     first = to_datetime(instant_us, UTC).date().replace(day=1)
     following = (first + timedelta(days=31)).replace(day=1)
     return f"{first:%Y-%m}", start_of_day(first, UTC), start_of_day(following, UTC)
 
 
 def start_of_day(day: date, zone: tzinfo) -> int:
-    """The instant at which a day begins in `zone`."""
+    """The instant at which a day starts in `zone`."""
     return to_instant(datetime.combine(day, datetime.min.time()), zone)
 
 
@@ -122,12 +122,12 @@ def to_datetime(instant_us: int, zone: tzinfo) -> datetime:
 
 
 def format_instant(instant_us: int, zone: tzinfo) -> str:
-    """ISO 8601 with six digits and the offset of `zone`, so that text and instant are one to one."""
+    """ISO 8601 with six decimals and the offset of `zone`. Parsing it gives the same instant."""
     return to_datetime(instant_us, zone).isoformat(timespec="microseconds")
 
 
 def instant_formatter(zone: tzinfo) -> Callable[[int], str]:
-    """`format_instant` for many instants: date, hour and offset are worked out once an hour, not at each."""
+    """`format_instant` for many instants. Date, hour and offset are computed once for each hour and remembered."""
     known: dict[int, tuple[int, str] | None] = {}
     hours: dict[int, str] = {}
 
@@ -153,7 +153,7 @@ def instant_formatter(zone: tzinfo) -> Callable[[int], str]:
 
 
 def _offset_of_hour(hour: int, zone: tzinfo) -> tuple[int, str] | None:
-    """The offset that holds for a whole hour, and its text; None where it changes within the hour."""
+    """The UTC offset of an hour, and its text; None if it changes within the hour."""
     start = hour * HOUR_US
     offset = _offset_at(zone, start)
     if offset != _offset_at(zone, start + HOUR_US - 1):
@@ -163,10 +163,10 @@ def _offset_of_hour(hour: int, zone: tzinfo) -> tuple[int, str] | None:
 
 @lru_cache(maxsize=1)
 def local_zone() -> tzinfo:
-    """The zone of this machine, with its rules for the past and the future (not merely today's offset). Raises
-    SettingsError where TZ or the system names none that is known."""
+    """The time zone of this machine, with its rules for past and future instants. Raises SettingsError if TZ or the
+    system names no known zone."""
     if os.environ.get("TZ") == "UTC":
-        # Of servers and containers, where a report is done before the zone is looked up.
+        # Common on servers and in containers; it saves the import of tzlocal.
         return UTC
     import tzlocal
 
@@ -177,7 +177,7 @@ def local_zone() -> tzinfo:
         raise SettingsError(
             f"TZ={named} names no time zone such as Europe/Berlin; change it, or give --timezone"
             if named
-            else "the time zone of this machine cannot be told; give one with --timezone"
+            else "the time zone of this machine is unknown; give one with --timezone"
         ) from None
 
 
@@ -207,10 +207,10 @@ def zone_of(name: str | None) -> tzinfo:
 
 
 def offset_spans(zone: tzinfo, start_us: int, end_us: int) -> list[tuple[int, int]]:
-    """The UTC offsets that `zone` has in [start, end]: pairs (until, offset) in microseconds, oldest first.
+    """The UTC offsets of `zone` in [start, end]: pairs (until, offset) in microseconds, oldest first.
 
-    An instant before the first `until` has the first offset, and so on; the last `until` lies after `end`. Zones tell
-    their offset but not their changes, so the changes are found by daily steps and then by halving, to the second.
+    Instants before the first `until` have the first offset, and so on; the last `until` lies after `end`. A tzinfo
+    does not list its changes, so they are searched in steps of a day and then by bisection, to the second.
     """
     spans: list[tuple[int, int]] = []
     instant, offset = start_us, _offset_at(zone, start_us)

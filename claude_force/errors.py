@@ -1,22 +1,22 @@
-"""Every error that claude-force raises on purpose, under one base class.
+"""All errors of claude-force, under one base class.
 
-A message is one line: what is wrong, where, and what to do about it. Faces print it as it stands; a driver's own
-exception never passes the database edge.
+A message is one line: what is wrong, where, and the remedy. The command line prints it unchanged. The exceptions of
+database drivers are translated in `database` and never leave it.
 """
 
 from __future__ import annotations
 
 
 class ClaudeForceError(Exception):
-    """Base of everything raised on purpose. `exit_code` is what the command line returns for it."""
+    """Base of all errors. `exit_code` is the exit code of the command line for it."""
 
     exit_code = 1
 
 
 class InvalidRecord(ClaudeForceError, ValueError):
-    """A value that no execution can have.
+    """An invalid value in an execution.
 
-    `field` is the name in the record format ("" where the whole line is at fault), `reason` what is wrong with it.
+    `field` is the name in the record format, "" if the whole line is invalid; `reason` says what is wrong.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -26,13 +26,13 @@ class InvalidRecord(ClaudeForceError, ValueError):
 
 
 class InvalidWindow(ClaudeForceError, ValueError):
-    """A period that cannot be meant: it ends before it starts, or is not a date."""
+    """An invalid period: it ends before it starts, or is not a date."""
 
     exit_code = 2
 
 
 class UnknownName(ClaudeForceError, LookupError):
-    """A filter names an agent, model, workflow or project that the store has never seen."""
+    """A filter names an agent, model, workflow or project that the store does not have."""
 
 
 class SettingsError(ClaudeForceError):
@@ -40,50 +40,50 @@ class SettingsError(ClaudeForceError):
 
 
 class OutputError(ClaudeForceError):
-    """A result could not be written where the caller asked for it."""
+    """A result cannot be written to the given file."""
 
 
 class InputError(ClaudeForceError):
-    """A file to import cannot be opened or read to its end."""
+    """A file to import cannot be opened or read completely."""
 
 
 class BaselineError(ClaudeForceError):
-    """A baseline cannot be made, found or read. A check that cannot be made is no regression."""
+    """A baseline cannot be created, found or read. A check that cannot run is not a regression."""
 
     exit_code = 2
 
 
 class NoBaseline(BaselineError):
-    """There is no baseline to compare with, and none was asked for by its name."""
+    """There is no baseline, and the caller did not name one."""
 
 
 class ArchiveError(ClaudeForceError):
-    """Executions could not be archived: another run is at work, the file cannot be written. None was deleted that is
-    not in an archive."""
+    """Executions could not be archived, for example because another run is archiving. No execution is deleted unless
+    an archive holds it."""
 
 
 class ArchiveDamaged(ArchiveError):
-    """An archive that is there cannot be read to its end, or holds what no archive does. It is never touched."""
+    """An existing archive is damaged or not an archive. It is never changed."""
 
 
 class MissingExtra(ClaudeForceError):
-    """An optional dependency is not installed; the message holds the install line."""
+    """An optional dependency is not installed; the message has the install command."""
 
 
 class DatabaseError(ClaudeForceError):
-    """Base of everything that a database can answer with."""
+    """Base of all database errors."""
 
 
 class DatabaseMissing(DatabaseError):
-    """What was asked for needs a database that exists: a backup, a check."""
+    """The database does not exist, and the operation (a backup, a check) does not create it."""
 
 
 class DatabaseBusy(DatabaseError):
-    """Another process held the write lock for longer than the busy timeout. Nothing was written; retry is safe."""
+    """Another process held the write lock longer than the busy timeout. Nothing was written; a retry is safe."""
 
 
 class DatabaseFull(DatabaseError):
-    """The disk under the database is full. What was committed before is intact."""
+    """The disk is full. Earlier commits are intact."""
 
 
 class DatabaseReadOnly(DatabaseError):
@@ -99,16 +99,16 @@ class DatabaseCorrupt(DatabaseError):
 
 
 class NotADatabase(DatabaseError):
-    """The file exists but is not a claude-force database. It is never touched."""
+    """The file is not a claude-force database. It is never changed."""
 
 
 class SchemaOutdated(DatabaseError):
-    """The database is older than this program: migrate it."""
+    """The database is older than this program. Remedy: upgrade the database."""
 
 
 class SchemaTooNew(DatabaseError):
-    """The database was written by a newer program: upgrade the program. Nothing is changed."""
+    """The database is newer than this program. Remedy: upgrade the program. Nothing was changed."""
 
 
 class SchedulerError(ClaudeForceError):
-    """The scheduler cannot be started or stopped: another one has the database, or a process does not answer."""
+    """The scheduler cannot start or stop: another one uses the database, or the process does not respond."""

@@ -1,8 +1,9 @@
-"""Folders and files that only their owner can read. What exists already keeps the permissions that it has."""
+"""Folders and files that only their owner can read, atomic replacement, and locks. Existing permissions are kept."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -11,14 +12,14 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and those missing above it, each 0700 whatever the umask. Raises OSError."""
+    """Create a folder and its missing parents, each 0700 whatever the umask. Raises OSError."""
     missing = [folder, *folder.parents]
-    for path in reversed(missing[: next((place for place, path in enumerate(missing) if path.is_dir()), None)]):
+    for path in reversed(missing[: next((index for index, path in enumerate(missing) if path.is_dir()), None)]):
         path.mkdir(mode=0o700, exist_ok=True)
 
 
 def free_name(path: Path) -> Path:
-    """The first of `path`, `path.2`, `path.3` and so on that nothing has."""
+    """The first of `path`, `path.2`, `path.3` and so on that does not exist."""
     found, number = path, 1
     while os.path.lexists(found):
         number += 1
@@ -28,8 +29,11 @@ def free_name(path: Path) -> Path:
 
 @contextmanager
 def replacing(target: Path, new_mode: int) -> Iterator[int]:
-    """A descriptor to write what `target` is to hold; when the block ends the file takes its name, and never half. A
-    file that exists keeps its permissions, a new one gets `new_mode`. Raises OSError, also for a pipe or a device."""
+    """A descriptor for the new content of `target`, which is replaced in one step when the block ends, or not at all.
+
+    An existing file keeps its permissions; a new one gets `new_mode`. Symlinks are followed. Raises OSError, also for a
+    pipe or a device.
+    """
     mode = _mode_of(target, new_mode)
     target = target.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
@@ -48,17 +52,35 @@ def replacing(target: Path, new_mode: int) -> Iterator[int]:
 
 
 def _mode_of(target: Path, new_mode: int) -> int:
-    """The permissions of a file, those of a new one where there is none. Links are followed, and may lead nowhere."""
+    """The permissions of a file, or `new_mode` if it does not exist."""
     try:
         found = os.stat(target).st_mode
     except FileNotFoundError:
         return new_mode
     if not stat.S_ISREG(found) and not stat.S_ISDIR(found):
-        raise OSError(errno.EINVAL, "it is a pipe or a device, and no file could take its place")
+        raise OSError(errno.EINVAL, "it is a pipe or a device, which a file cannot replace")
     return found & 0o777
 
 
 def open_append(path: Path) -> int:
-    """A descriptor to append to a file, created 0600 together with its folder. Raises OSError."""
+    """A descriptor to append to a file. A missing file is created 0600, with its folder. Raises OSError."""
     make_folder(path.parent)
     return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+@contextmanager
+def exclusive_lock(descriptor: int, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of an open file or folder for the block, and close the descriptor at its end.
+
+    Yields whether the lock is held: False if `wait` is False and another process holds it. The system releases the lock
+    if the process ends. Raises OSError.
+    """
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_held = True
+        except BlockingIOError:
+            is_held = False
+        yield is_held
+    finally:
+        os.close(descriptor)

@@ -1,12 +1,12 @@
-"""Amounts as a person reads them: counts, percentages, durations, money. Numbers become text here, and nowhere else.
+"""Number formatting: counts, percentages, durations, sizes, money. All output for people uses these functions.
 
-What is not known is a dash. Rounding never makes a percentage whole, nor money nothing.
+An unknown value is a dash. Rounding never turns a percentage into 100 or money into 0.
 """
 
 from __future__ import annotations
 
 NONE = "–"
-"""Something that is not known."""
+"""An unknown value."""
 
 
 def count(number: float | None) -> str:
@@ -15,19 +15,19 @@ def count(number: float | None) -> str:
 
 
 def compact(number: float | None) -> str:
-    """A count in few characters: 12,345, then 1.2M, then 123M."""
+    """A short count: 12,345, 1.2M, 123M."""
     if number is None or number < 999_999.5:
         return count(number)
     return f"{number / 1e6:.1f}M" if number < 99_950_000 else f"{number / 1e6:,.0f}M"
 
 
 def quantity(number: int, noun: str) -> str:
-    """A number of things: 1 line, 2 lines."""
+    """A number and a noun: 1 line, 2 lines."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def percent(number: float | None, digits: int = 1) -> str:
-    """A percentage. Rounding never makes it whole: 99.96 is 99.9%, since 100.0% says that nothing failed."""
+    """A percentage. 99.96 becomes 99.9%: 100.0% would claim that nothing failed."""
     if number is None:
         return NONE
     step = 10.0**-digits
@@ -37,12 +37,12 @@ def percent(number: float | None, digits: int = 1) -> str:
 
 
 def milliseconds(number: float | None) -> str:
-    """A duration in whole milliseconds, as the guide writes it."""
+    """A duration in whole milliseconds, in the guide's format."""
     return NONE if number is None else f"{number:,.0f} ms"
 
 
 def size(number_bytes: int | None) -> str:
-    """Bytes on a disk: 640 B, 12.3 KB, 4.5 MB."""
+    """A file size: 640 B, 12.3 KB, 4.5 MB."""
     if number_bytes is None:
         return NONE
     number, units = float(number_bytes), ["GB", "MB", "KB"]
@@ -54,7 +54,7 @@ def size(number_bytes: int | None) -> str:
 
 
 def duration(number_ms: float | None) -> str:
-    """A duration in the unit that fits: 350ms, 4.2s, 3m05s, 2h10m."""
+    """A duration: 350ms, 4.2s, 3m05s, 2h10m."""
     if number_ms is None:
         return NONE
     if 0 < number_ms < 0.5:
@@ -72,13 +72,13 @@ def duration(number_ms: float | None) -> str:
 
 
 def hours_minutes(minutes: int) -> str:
-    """Whole minutes as a person says them: 45m, 2h 45m."""
+    """Minutes: 45m, 2h 45m."""
     hours, rest = divmod(minutes, 60)
     return f"{hours}h {rest}m" if hours else f"{rest}m"
 
 
 def money(amount: float | None) -> str:
-    """US dollars: cents, or four digits below a cent, where cents would say nothing."""
+    """US dollars: two decimals, or four for amounts below a cent."""
     if amount is None:
         return NONE
     sign = "-" if amount < 0 else ""
@@ -89,5 +89,5 @@ def money(amount: float | None) -> str:
 
 
 def unit_cost(amount: float | None) -> str:
-    """US dollars of a single execution: four digits, so that a column of them compares."""
+    """US dollars of a single execution: always four decimals, so that a column lines up."""
     return NONE if amount is None else f"{'-' if amount < 0 else ''}${abs(amount):,.4f}"

@@ -1,4 +1,4 @@
-"""Where results go: standard output, or a file that appears when it is whole, never half."""
+"""Where results go: standard output, or a file that appears only once it is complete."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from claude_force.text import for_json
 
 
 def is_unicode(file: TextIO) -> bool:
-    """Whether every character can be written as it is."""
+    """Whether the file can encode every character."""
     return (file.encoding or "utf-8").lower().replace("-", "").startswith("utf")
 
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that takes its name when it is whole. Raises OutputError with the remedy."""
+    """Standard output if `path` is None, else a file that appears once it is complete. Raises OutputError."""
     if path is None:
         if sys.stdout is None:
             raise OutputError("the standard output is closed")
@@ -31,7 +31,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         sys.stdout.flush()
         return
     if path.exists() and not path.is_file():
-        # A pipe or a device cannot be replaced: /dev/stdout, a named pipe.
+        # A pipe or a device cannot be replaced, such as /dev/stdout.
         with _explained(path), path.open("w", encoding="utf-8", newline="") as file:
             yield file
         return
@@ -44,7 +44,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 
 
 def _umask() -> int:
-    """What the user takes from the permissions of new files. It can only be read by setting it."""
+    """The umask. The system offers no way to read it without setting it."""
     found = os.umask(0o077)
     os.umask(found)
     return found
@@ -65,5 +65,5 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def write_json(value: Mapping[str, Any], file: TextIO) -> None:
-    """A result as indented JSON, which no terminal obeys."""
+    """Write a result as indented JSON, with control characters escaped."""
     file.write(for_json(json.dumps(value, indent=2, ensure_ascii=not is_unicode(file), allow_nan=False)) + "\n")

@@ -1,6 +1,6 @@
-"""Text from outside, made harmless for the place it is shown in.
+"""Sanitizes text for the place that shows it: a terminal, JSON, CSV, Markdown, HTML, GitHub Actions.
 
-Names come from files that anyone may have written. They are stored as they are and made inert where they leave.
+Names come from files that anyone may have written. They are stored unchanged and sanitized on output.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ import re
 from collections.abc import Iterable
 
 TEXT_LIMIT = 1_000
-"""A title, summary, name or value is no longer than this where it is sent to somebody."""
+"""The longest title, summary, name or value in a message, in characters."""
 
 _CUT = "…"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def for_terminal(text: str) -> str:
-    """One line of what can be seen: control characters, escape sequences, direction overrides and whatever else has no
-    shape of its own are spelled out."""
+    """One line of visible characters. Control characters, escape sequences, direction overrides and other invisible
+    characters are replaced by their Python escapes."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def truncate_pieces(pieces: Iterable[str], limit: int) -> str:
-    """The pieces in a row, as many as there is room for, whole; what is left out is marked by an ellipsis."""
+    """Join as many whole pieces as fit in `limit` characters; an ellipsis marks what is left out."""
     kept: list[str] = []
     length = 0
     room = 0
@@ -39,51 +39,51 @@ def truncate_pieces(pieces: Iterable[str], limit: int) -> str:
 
 
 def sanitize(text: str, limit: int = TEXT_LIMIT) -> str:
-    """One line of what can be seen, of at most `limit` characters. No escape is cut in half."""
+    """One line of visible characters, at most `limit` long. No escape is cut in half."""
     return truncate_pieces(map(for_terminal, text), limit)
 
 
 def for_json(text: str) -> str:
-    """JSON text as it is, but that characters which a terminal would obey, or that cannot be seen, are escapes: the
-    same JSON."""
+    """The same JSON, with control characters and other invisible characters as JSON escapes."""
     return re.sub(r"[^\n\x20-\x7e]", lambda found: found[0] if found[0].isprintable() else _json_escape(found[0]), text)
 
 
 def _json_escape(char: str) -> str:
     units = char.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
+    return "".join(f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
 
 
 def for_csv(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: a leading apostrophe where one would (OWASP's list)."""
+    """A cell that no spreadsheet takes for a formula: it gets a leading apostrophe if it starts like one (OWASP's
+    list)."""
     return f"'{text}" if text.lstrip(" \u00a0").startswith(_FORMULA) else text
 
 
 def for_markdown(text: str) -> str:
-    """A cell of a Markdown table: nothing in it ends the cell or starts markup."""
+    """A cell of a Markdown table: no character ends the cell or starts markup."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", for_terminal(text))
 
 
 def for_workflow_command(text: str) -> str:
-    """The message of a command of GitHub Actions (`::error title=PROPERTY::MESSAGE`): nothing in it ends the line."""
+    """The message of a GitHub Actions command (`::error title=PROPERTY::MESSAGE`): no character ends the line."""
     return for_terminal(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def for_workflow_property(text: str) -> str:
-    """A property of such a command: nothing in it ends the property either."""
+    """A property of a GitHub Actions command: no character ends the property."""
     return for_workflow_command(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def for_html(text: str) -> str:
-    """Text in a page, or the value of an attribute in quotes: nothing in it is markup."""
-    # Here, since it takes a millisecond and most commands write no page.
+    """Text in a page, or the value of a quoted attribute: no character is markup."""
+    # Imported here because it takes a millisecond and most commands write no page.
     from html import escape
 
     return escape(for_terminal(text))
 
 
 def kind_of(value: object) -> str:
-    """What a value is called in JSON: null, true, false, a number, text, an array, an object."""
+    """The JSON name of a value: null, true, false, a number, text, an array, an object."""
     if value is None:
         return "null"
     if isinstance(value, bool):

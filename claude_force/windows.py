@@ -12,7 +12,7 @@ from claude_force.errors import InvalidWindow
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A half-open period [start, end) in instants; None is unbounded. `label` is how a person would name it."""
+    """A half-open period [start, end) of instants. None means no limit. `label` names it in reports."""
 
     start_us: int | None = None
     end_us: int | None = None
@@ -23,7 +23,7 @@ ALL_TIME = Window()
 
 
 def last_window(now: int, *, days: int = 0, hours: int = 0) -> Window:
-    """The last `days` and `hours` up to `now`: a rolling period, not calendar days."""
+    """The rolling period of the last `days` and `hours` before `now`; not calendar days."""
     parts = [f"{count} {unit}{'' if count == 1 else 's'}" for count, unit in ((days, "day"), (hours, "hour")) if count]
     start = now - days * DAY_US - hours * HOUR_US
     return Window(max(start, EARLIEST_US), now, " ".join(parts))
@@ -33,7 +33,7 @@ _ROLLING = re.compile(r"\d+ (days?|hours?)")
 
 
 def heading_of(label: str) -> str:
-    """A window's label as a heading has it: "30 days" is "Last 30 days"."""
+    """A window's label as a heading: "30 days" becomes "Last 30 days"."""
     return f"Last {label}" if _ROLLING.fullmatch(label) else label[:1].upper() + label[1:]
 
 

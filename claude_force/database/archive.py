@@ -11,7 +11,6 @@ same bytes.
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import os
@@ -38,7 +37,7 @@ from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
 from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, identity_text, to_row
-from claude_force.files import make_folder
+from claude_force.files import exclusive_lock, make_folder
 from claude_force.settings.location import without_password
 from claude_force.windows import Window
 
@@ -180,13 +179,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise ArchiveError(f"{folder} cannot be made or opened: {error.strerror}; nothing was archived") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with exclusive_lock(descriptor, wait=False) as is_held:
+        if not is_held:
+            raise ArchiveError(f"another run is archiving into {folder}; nothing was done, wait for it to end")
         yield
-    except BlockingIOError as error:
-        raise ArchiveError(f"another run is archiving into {folder}; nothing was done, wait for it to end") from error
-    finally:
-        os.close(descriptor)
 
 
 def _write_month(database: Database, file: Path, window: Window, progress: Progress | None) -> bool:

@@ -8,7 +8,6 @@ the commit and the removal, it is done again without harm.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from claude_force.executions.jsonl.codec import encode_line
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.files import open_append
+from claude_force.files import exclusive_lock, open_append
 from claude_force.ingest.loader import ImportReport, RejectLog, Target, load
 from claude_force.settings.home import user_folder
 from claude_force.settings.location import without_password
@@ -103,13 +102,10 @@ def _locked(path: Path, opening: Callable[[Path], int]) -> Iterator[int]:
     """The file of this name, open and locked."""
     while True:
         descriptor = opening(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with exclusive_lock(descriptor):
             if _is_current(descriptor, path):
                 yield descriptor
                 return
-        finally:
-            os.close(descriptor)
 
 
 def _is_current(descriptor: int, path: Path) -> bool:

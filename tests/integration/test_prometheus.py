@@ -415,7 +415,7 @@ def test_only_a_file_is_replaced(run: Run, home: Path) -> None:
     (home / "circle.prom").symlink_to("circle.prom")
     said = {name: run("push", "prometheus", "--textfile", f"{name}.prom") for name in ("pipe", "device", "circle")}
     assert {(done.returncode, done.stdout) for done in said.values()} == {(1, "")}
-    kept = "it is a pipe or a device, and no file could take its place"
+    kept = "it is a pipe or a device, which a file cannot replace"
     assert said["pipe"].stderr == f"error: {home}/pipe.prom cannot be written: {kept}\n"
     assert said["device"].stderr == f"error: {home}/device.prom cannot be written: {kept}\n"
     assert said["circle"].stderr == f"error: {home}/circle.prom cannot be written: Too many levels of symbolic links\n"

@@ -295,7 +295,7 @@ def test_what_is_not_configured_has_a_default() -> None:
         ({"port": 0}, "port must be a whole number"),
         ({"port": "x"}, "port must be a whole number"),
         ({"socket": "/a", "host": "b"}, "socket cannot be combined with host and port; remove one of them"),
-        ({"max_age": "long"}, "max_age must be a length of time: 'long' is no length of time such as 30s"),
+        ({"max_age": "long"}, "max_age must be a length of time: 'long' is not a length of time such as 30s"),
         ({"first_window": 5}, "first_window must be text, not a number"),
         ({"tags": []}, "there is no field tags"),
     ],

@@ -11,7 +11,6 @@ also bounds the log. It is done on every version: one behaviour, and the fixed v
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sqlite3
@@ -34,7 +33,7 @@ from claude_force.errors import (
     DatabaseUnavailable,
     NotADatabase,
 )
-from claude_force.files import make_folder, open_append
+from claude_force.files import exclusive_lock, make_folder, open_append
 
 APPLICATION_ID = 0x636C6664
 """Marks the file as ours ("clfd") in its header; a file without it is never written to."""
@@ -245,15 +244,8 @@ class SqliteDatabase(Database):
             descriptor = open_append(path)
         except OSError as error:
             raise DatabaseUnavailable(f"{path}: {error.strerror}") from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
-        finally:
-            os.close(descriptor)
+        with exclusive_lock(descriptor, wait=False) as is_held:
+            yield is_held
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -469,12 +461,8 @@ def create_file(path: Path) -> None:
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """A lock on a folder, for those who create or upgrade a database in it. Not to be nested."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with exclusive_lock(os.open(folder, os.O_RDONLY)):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def put_aside_log(path: Path) -> None:
