@@ -131,7 +131,7 @@ CASES = (
         "A JSONL file ends with half a line, which is completed later",
         "read once, complete",
         (
-            "unit/test_following.py::test_a_line_that_is_not_whole_waits",
+            "unit/test_tail.py::test_an_incomplete_line_is_left_for_the_next_time",
             "acceptance/test_executions_followed.py::test_executions_grow",
             "torture:ingesting",
         ),
@@ -142,7 +142,7 @@ CASES = (
         (
             "acceptance/test_executions_followed.py::test_executions_are_rotated_by_renaming",
             "acceptance/test_executions_followed.py::test_executions_are_cut_off",
-            "unit/test_following.py::test_a_file_that_was_cut_off_or_rewritten_is_another_one",
+            "unit/test_tail.py::test_a_truncated_or_rewritten_file_is_read_from_its_beginning",
             "torture:ingesting",
         ),
     ),

@@ -23,10 +23,12 @@ from claude_force.executions.jsonl.codec import columns_of
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.ingest import run as ingest
-from claude_force.ingest.loader import RejectLog
-from claude_force.ingest.tail import FoundFile
+from claude_force.ingest.find_files import FoundFile
+from claude_force.ingest.plan import IngestOptions
+from claude_force.ingest.rejects import RejectLog
+from claude_force.ingest.report import SourceReport
 from claude_force.ingest.transcripts import locate as transcripts
-from claude_force.ingest.transcripts.source import TranscriptSource
+from claude_force.ingest.transcripts.transcript_pass import TranscriptPass
 from tests.conftest import Run
 
 Line = dict[str, Any]
@@ -302,25 +304,20 @@ class Passes:
     store: Store
     rejected_file: Path
     prices: PriceTable | None = None
-    report: ingest.SourceReport = field(default_factory=ingest.SourceReport)
+    report: SourceReport = field(default_factory=SourceReport)
 
-    def over(self, *folders: Path) -> ingest.SourceReport:
+    def over(self, *folders: Path) -> SourceReport:
         """One pass."""
-        self.report = ingest.SourceReport()
-        self.read(transcripts.find(folders, self.report.say))
+        self.report = SourceReport()
+        self.read(transcripts.find(folders, self.report.add_problem))
         return self.report
 
     def read(self, found: Sequence[FoundFile]) -> None:
         """Read what was found."""
         now_us = int(datetime.now(UTC).timestamp() * 1_000_000)
-        ingest.TranscriptPass(
-            self.store,
-            TranscriptSource(self.prices, "here"),
-            ingest.known_cursors(self.store.database, "here", CLAUDE_CODE),
-            RejectLog(self.rejected_file),
-            now_us,
-            report=self.report,
-        ).run(found)
+        options = IngestOptions(self.prices, UTC, "here", RejectLog(self.rejected_file), now_us)
+        known = ingest.known_cursors(self.store.database, "here", CLAUDE_CODE)
+        TranscriptPass(self.store, options, known, report=self.report).run(found)
         ingest.apply_reported_usage(self.store, self.prices, transcripts.agent_ids(found), now_us)
 
     def rows(self) -> list[dict[str, Any]]:

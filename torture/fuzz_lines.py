@@ -8,7 +8,6 @@ the only argument shows it again. The campaign `fuzzing` needs nothing of this.
 from __future__ import annotations
 
 import io
-import os
 import sys
 import tempfile
 from datetime import UTC
@@ -33,18 +32,18 @@ def read_executions(data: bytes) -> None:
 
 def read_transcript(data: bytes) -> None:
     """What a pass makes of bytes. Raises AssertionError where a line is not counted."""
-    from claude_force.ingest.tail import begin, found_file
+    from claude_force.ingest.find_files import found_file
+    from claude_force.ingest.tail import resume
     from claude_force.ingest.transcripts.responses import TranscriptContext
     from claude_force.ingest.transcripts.source import TranscriptSource
 
-    with tempfile.TemporaryFile() as stream:
+    with tempfile.NamedTemporaryFile() as stream:
         stream.write(data + b"\n")
         stream.flush()
-        file = found_file(Path("fuzzed.jsonl"), os.fstat(stream.fileno()))
-        cursor, _ = begin(stream, file, None, host="here", source="claude-code")
-        parts = list(TranscriptSource(None, "here").read(stream, file, cursor, TranscriptContext("session")))
-    assert sum(part.lines for part in parts) == data.count(b"\n") + 1
-    assert parts[-1].cursor.problem is None
+        with resume(found_file(Path(stream.name)), None, host="here", source="claude-code") as tail:
+            batches = list(TranscriptSource(None, "here").read(tail, TranscriptContext("session")))
+    assert sum(batch.lines for batch in batches) == data.count(b"\n") + 1
+    assert batches[-1].cursor.problem is None
 
 
 def read_one(data: bytes) -> None:

@@ -33,10 +33,11 @@ from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import column
 from claude_force.ingest.jsonl_source import Batch, JsonlSource
-from claude_force.ingest.loader import RejectLog, load
-from claude_force.ingest.run import TranscriptPass
+from claude_force.ingest.loader import Loader
+from claude_force.ingest.plan import IngestOptions
+from claude_force.ingest.rejects import RejectLog
 from claude_force.ingest.transcripts import locate as transcripts
-from claude_force.ingest.transcripts.source import TranscriptSource
+from claude_force.ingest.transcripts.transcript_pass import TranscriptPass
 from tests.builders import a_line
 from tests.conftest import EXAMPLES
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
@@ -191,15 +192,13 @@ def _check_executions(database: Database, folder: Path, content: bytes) -> Count
 
     source = JsonlSource(_ZONE, PriceTable("claude-sonnet-4-5"))
     batches = observed(source.read(io.BytesIO(content)))
-    report = load(batches, Store(database), source="fuzzed", rejects=rejects, now_us=NOW_US)
+    report = Loader(Store(database), rejects).load("fuzzed", batches, NOW_US)
     lines = _lines_in(content)
     with database.read() as connection:
         stored = queries.totals(connection, Filter()).executions
     kept = rejects.path.read_bytes().count(b"\n") if rejects.path.exists() else 0
     found["lines"] = lines
-    found["unaccounted"] = abs(lines - report.read) + abs(
-        report.added + report.duplicates + report.rejected - report.read
-    )
+    found["unaccounted"] = abs(lines - report.read) + abs(report.added + report.known + report.rejected - report.read)
     found["unreasoned"] += abs(kept - report.rejected)
     found["unstored"] = abs(stored - len(uids)) + abs(stored - report.added)
     found["good lost"] = abs(content.count(b'"run_id": "good-') - found["good"])
@@ -210,12 +209,14 @@ def _check_transcript(database: Database, folder: Path, content: bytes) -> Count
     """Read it in a pass, and again: then nothing may be new."""
     projects, rejects = folder / "projects", RejectLog(folder / "rejected.jsonl")
     put(main_file(projects, "fuzzed"), content)
-    source = TranscriptSource(PriceTable("claude-sonnet-4-5"), "here")
+    options = IngestOptions(PriceTable("claude-sonnet-4-5"), _ZONE, "here", rejects, NOW_US)
     said: list[object] = []
-    report = TranscriptPass(Store(database), source, {}, rejects, NOW_US).run(
+    report = TranscriptPass(Store(database), options, {}).run(
         transcripts.find([projects], lambda *problem: said.append(problem))
     )
-    again = TranscriptPass(Store(database), source, {}, None, NOW_US).run(transcripts.find([projects], lambda *_: None))
+    again = TranscriptPass(Store(database), options._replace(rejects=None), {}).run(
+        transcripts.find([projects], lambda *_: None)
+    )
     reasons = [json.loads(line)["reason"] for line in rejects.path.read_bytes().splitlines()]
     with database.read() as connection:
         stored = queries.totals(connection, Filter()).executions

@@ -24,8 +24,10 @@ from claude_force.database.queries import Filter, iterate_rows, verify_rollups
 from claude_force.executions.jsonl.codec import columns_of
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
-from claude_force.ingest.run import JSONL, known_cursors
-from claude_force.ingest.tail import begin, found_file
+from claude_force.ingest.find_files import found_file
+from claude_force.ingest.jsonl_pass import JSONL
+from claude_force.ingest.run import known_cursors
+from claude_force.ingest.tail import resume
 from tests.growing import Writer
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
 from tests.transcripts import tokens_of
@@ -147,7 +149,7 @@ class _Round:
             self._usual_s[kind] = took_s
             self._executions.is_followed = faults == self._executions.faults.total()
         else:
-            # By 1 the program says that a file was written anew while it was read.
+            # By 1 the program says that a file was rewritten while it was read.
             is_said = kind == "program" and process.exitcode == 1 and faults != self._executions.faults.total()
             self._found["failures"] += not is_said
 
@@ -158,9 +160,8 @@ class _Round:
             return 0
         with closing(open_database(self._location)) as database:
             known = known_cursors(database, host_name() or "", JSONL).get(str(path))
-        with path.open("rb") as stream:
-            cursor, _ = begin(stream, found_file(path), known, host="", source=JSONL)
-        return cursor.position
+        with resume(found_file(path), known, host="", source=JSONL) as tail:
+            return tail.cursor.position
 
     def _judge(self) -> None:
         """Compare what is stored with what was written."""

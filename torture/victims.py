@@ -61,14 +61,15 @@ def ingest(home: Path, location: str) -> None:
     from claude_force.clock import now_us
     from claude_force.database.workspace import workspace_at
     from claude_force.ingest import jsonl_source as jsonl
-    from claude_force.ingest import run as package
     from claude_force.ingest.transcripts import source as claude_code
+    from claude_force.ingest.transcripts import transcript_pass
     from claude_force.scheduler.jobs import JOBS
     from claude_force.scheduler.runs import run_job
     from claude_force.settings.home import find_home
 
     live_in(home)
-    jsonl.BATCH = claude_code.CHUNK_LINES = package.SIGHTINGS_AT_ONCE = package.FILES_AT_ONCE = LINES_AT_ONCE
+    jsonl.BATCH = claude_code.CHUNK_LINES = LINES_AT_ONCE
+    transcript_pass.OBSERVATIONS_PER_TRANSACTION = transcript_pass.BATCHES_PER_TRANSACTION = LINES_AT_ONCE
     place, _ = workspace_at(find_home(), location)
     run = run_job(JOBS["ingest"], place.database, lambda: place, now_us)
     place.database.close()
@@ -116,13 +117,13 @@ def restore(location: str, files: list[Path], now_us: int) -> None:
     from claude_force.database.open import open_database
     from claude_force.database.writes import Store
     from claude_force.ingest import jsonl_source as jsonl
-    from claude_force.ingest.loader import load
+    from claude_force.ingest.loader import Loader
 
     jsonl.BATCH = EXECUTIONS_AT_ONCE
     store = Store(open_database(location))
     for file in files:
         with gzip.open(file) as stream:
             source = jsonl.JsonlSource(UTC)
-            found = load(source.read(stream), store, source=str(file), rejects=None, now_us=now_us, restore=True)
+            found = Loader(store, None, restore=True).load(str(file), source.read(stream), now_us)
         if found.rejected:
             raise SystemExit(f"{file}: {found.rejected} lines were rejected")

@@ -21,77 +21,74 @@ from claude_force.executions.pricing import PriceTable
 from claude_force.formatting import quantity
 from claude_force.ingest import spool
 from claude_force.ingest.input import STDIN, Input, open_input
-from claude_force.ingest.loader import DryRun, ImportReport, RejectLog, Target, load
+from claude_force.ingest.loader import Loader
+from claude_force.ingest.rejects import RejectLog
+from claude_force.ingest.report import SourceReport
+from claude_force.ingest.target import open_target
 from claude_force.settings.claude_json import metrics_file
 from claude_force.text import for_terminal
 
-_LONG_WORK_BYTES = 4 * 1024 * 1024
-"""A file of less is imported before a progress bar would be read."""
+_PROGRESS_BYTES = 4 * 1024 * 1024
+"""A smaller file is imported before anybody could read a progress bar."""
+
+_NOTES_SHOWN = 20
 
 
 @click.command("import")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="[FILE]...")
 @timezone_option
-@click.option("--dry-run", is_flag=True, help="Say what would be imported; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be imported; change nothing.")
 @click.option("--reprice", is_flag=True, help="Use list prices instead of the costs in the file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the totals as JSON.")
 @database_option
 def import_command(
     files: tuple[str, ...], zone_name: str | None, dry_run: bool, reprice: bool, as_json: bool, location: str | None
 ) -> None:
-    """Import a history from JSONL files.
+    """Import executions from JSONL files.
 
-    The lines of the guide, of claude-force 1.3 and of our own export; also .gz, and - for standard input. Without
-    FILE: the metrics file of the settings, and executions that waited for the database. Importing a file twice adds
-    nothing. An archive brings its executions back. A timestamp without an offset is local time, or of --timezone. With
-    --reprice, executions that are stored already get their list price too.
+    Reads the format of the guide, of claude-force 1.3, and of `analytics export`, also compressed as .gz; - reads
+    standard input. Without FILE, imports the metrics file of the settings and the executions in the spool. Importing a
+    file twice adds nothing. Importing an archive restores its executions. A timestamp without an offset is local time,
+    or that of --timezone. --reprice also applies to executions that are already stored.
 
     \b
     Example:
       claude-force import .claude/metrics/executions.jsonl --reprice
     """
     from claude_force.ingest.jsonl_source import JsonlSource
-    from claude_force.ingest.prefetch import read
+    from claude_force.ingest.prefetch import read_batches
 
     zone = clock.zone_of(zone_name)
     workspace = find_workspace(location)
-    _refuse_rejects(files, workspace.home.rejected_file)
-    target: Target = DryRun(workspace.database) if dry_run else Store(workspace.database)
-    rejects = None if dry_run else RejectLog(workspace.home.rejected_file)
-    total = ImportReport() if files or dry_run else _drain_spool(workspace, target)
-    found = workspace.settings
-    prices = PriceTable(found.reference_model, found.prices) if found.cost_tracking or reprice else None
-    for path in files or _metrics_files(workspace, required=not total.read):
-        with open_input(path) as source, _progress(source) as progress:
-            total += load(
-                read(source, JsonlSource(zone, prices, reprice)),
-                target,
-                source=source.name,
-                rejects=rejects,
-                now_us=clock.now_us(),
-                restore=True,
-                reprice=reprice,
-                progress=progress,
-            )
-    if isinstance(target, DryRun):
-        target.close()
-    _say(total, workspace, dry_run=dry_run, reprice=reprice, as_json=as_json)
-    if total.rejected:
+    rejects = RejectLog(workspace.home.rejected_file)
+    _refuse_rejected_file(files, rejects.path)
+    report = SourceReport() if files or dry_run else _drain_spool(workspace, rejects)
+    settings = workspace.settings
+    prices = PriceTable(settings.reference_model, settings.prices) if settings.cost_tracking or reprice else None
+    with open_target(workspace.database, is_dry_run=dry_run) as target:
+        loader = Loader(target, None if dry_run else rejects, restore=True, reprice=reprice, report=report)
+        for path in files or _metrics_files(workspace, required=not report.read):
+            with open_input(path) as file, _progress(file) as progress:
+                batches = read_batches(file, JsonlSource(zone, prices, reprice))
+                loader.load(file.name, batches, clock.now_us(), progress)
+    _print_report(report, workspace, dry_run=dry_run, as_json=as_json)
+    _print_warnings(report, workspace, dry_run=dry_run, reprice=reprice)
+    if report.rejected:
         sys.exit(1)
 
 
-def _refuse_rejects(files: tuple[str, ...], rejected_file: Path) -> None:
-    """The file of rejects would grow while it is read."""
+def _refuse_rejected_file(files: tuple[str, ...], rejected_file: Path) -> None:
+    """Importing the file of rejected lines would append to it while it is read."""
     for path in files:
         source = os.stat(path) if path != STDIN else os.fstat(sys.stdin.fileno()) if sys.stdin else None
         if source and rejected_file.exists() and os.path.samestat(source, rejected_file.stat()):
             raise click.UsageError(f"{path} holds rejected lines and their reasons; correct them where they came from")
 
 
-def _drain_spool(workspace: Workspace, target: Target) -> ImportReport:
-    from claude_force.ingest.plan import waiting_files
+def _drain_spool(workspace: Workspace, rejects: RejectLog) -> SourceReport:
+    from claude_force.ingest.plan import spool_files
 
-    return spool.drain(waiting_files(workspace), target, RejectLog(workspace.home.rejected_file), clock.now_us())
+    return spool.drain(spool_files(workspace), Store(workspace.database), rejects, clock.now_us())
 
 
 def _metrics_files(workspace: Workspace, *, required: bool) -> tuple[str, ...]:
@@ -104,12 +101,12 @@ def _metrics_files(workspace: Workspace, *, required: bool) -> tuple[str, ...]:
 
 
 @contextmanager
-def _progress(source: Input) -> Iterator[Progress | None]:
-    """A progress bar on a terminal, for a file whose size is known."""
-    if source.size is None or source.size < _LONG_WORK_BYTES:
+def _progress(file: Input) -> Iterator[Progress | None]:
+    """A progress bar, for a file whose size is known."""
+    if file.size is None or file.size < _PROGRESS_BYTES:
         yield None
         return
-    with progress_bar(source.size, "Importing") as advance:
+    with progress_bar(file.size, "Importing") as advance:
         done = 0
 
         def advance_to(position: int) -> None:
@@ -121,35 +118,39 @@ def _progress(source: Input) -> Iterator[Progress | None]:
         yield advance_to
 
 
-def _say(total: ImportReport, workspace: Workspace, *, dry_run: bool, reprice: bool, as_json: bool) -> None:
-    shown: dict[str, Any] = {
-        "read": total.read,
-        "added": total.added,
-        "duplicates": total.duplicates,
-        "rejected": total.rejected,
+def _print_report(report: SourceReport, workspace: Workspace, *, dry_run: bool, as_json: bool) -> None:
+    counts: dict[str, Any] = {
+        "read": report.read,
+        "added": report.added,
+        "duplicates": report.known,
+        "rejected": report.rejected,
     }
-    # What hardly any import does is said only by one that did it.
-    rare = {"restored": total.restored, "repriced": total.repriced}
-    shown |= {name: number for name, number in rare.items() if number}
+    # Rare counts appear only if there are any.
+    counts |= {name: count for name in ("restored", "repriced") if (count := getattr(report, name))}
     if as_json:
         import json
 
-        click.echo(json.dumps(shown | {"dry_run": dry_run, "database": workspace.database.name}, indent=2))
-    else:
-        click.echo(f"{'Would import' if dry_run else 'Imported'} into {for_terminal(workspace.database.name)}")
-        for name, number in shown.items():
-            click.echo(f"  {name.capitalize():<11}{number:>12,}")
-    for note, number in total.notes.most_common(20):
-        click.echo(f"note: {quantity(number, 'execution')}: {for_terminal(note)}", err=True)
-    if total.cost_too_low and not reprice:
+        click.echo(json.dumps(counts | {"dry_run": dry_run, "database": workspace.database.name}, indent=2))
+        return
+    click.echo(f"{'Would import' if dry_run else 'Imported'} into {for_terminal(workspace.database.name)}")
+    for name, count in counts.items():
+        click.echo(f"  {name.capitalize():<11}{count:>12,}")
+
+
+def _print_warnings(report: SourceReport, workspace: Workspace, *, dry_run: bool, reprice: bool) -> None:
+    """Print notes and rejected lines to standard error."""
+    for note, count in report.notes.most_common(_NOTES_SHOWN):
+        click.echo(f"note: {quantity(count, 'execution')}: {for_terminal(note)}", err=True)
+    if report.cost_too_low and not reprice:
+        costs = quantity(report.cost_too_low, "cost")
         click.echo(
-            f"note: {quantity(total.cost_too_low, 'cost')} far below list price, as claude-force 1.3 wrote them; "
+            f"note: {costs} far below list price, as claude-force 1.3 wrote them; "
             "import again with --reprice to correct them",
             err=True,
         )
-    for source, item in total.examples:
+    for source, item in report.examples:
         click.echo(for_terminal(f"{source}, line {item.line:,}: {item.reason}"), err=True)
-    if total.rejected:
+    if report.rejected:
         where = "" if dry_run else f"; each with its reason: tail {shlex.quote(str(workspace.home.rejected_file))}"
-        verb = "was" if total.rejected == 1 else "were"
-        click.echo(f"{quantity(total.rejected, 'line')} {verb} rejected{where}", err=True)
+        verb = "was" if report.rejected == 1 else "were"
+        click.echo(f"{quantity(report.rejected, 'line')} {verb} rejected{where}", err=True)

@@ -1,8 +1,7 @@
-"""`claude-force ingest`: one pass over everything that executions come from."""
+"""`claude-force ingest`: read what is new in every source of executions."""
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -21,11 +20,11 @@ from claude_force.text import for_terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from claude_force.ingest.run import SourceReport
-    from claude_force.ingest.tail import FoundFile
+    from claude_force.ingest.find_files import FoundFile
+    from claude_force.ingest.report import SourceReport
 
-_LONG_WORK_BYTES = 64 * 1024 * 1024
-"""Less is read before a progress bar would be."""
+_PROGRESS_BYTES = 64 * 1024 * 1024
+"""Less than this is read before anybody could read a progress bar."""
 
 _NOTES_SHOWN = 20
 
@@ -35,33 +34,38 @@ _COUNTS = ("files", "unchanged", "lines", "added", "known", "changed", "rejected
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
-@click.option("--dry-run", is_flag=True, help="Say what there is that is new; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what is new; change nothing.")
 @click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, location: str | None) -> None:
     """Read what is new in every source.
 
-    Nothing is read twice, and nothing is counted twice. Without PATH: executions that waited for the database, the
-    metrics file of the settings, and the transcripts of Claude Code (~/.claude/projects, ~/.config/claude/projects, or
-    the folders of CLAUDE_CONFIG_DIR, with commas between them). A PATH is a folder of transcripts, a transcript, or a
-    JSONL file of executions. Of transcripts only metrics are stored, never what was said.
+    Nothing is read or counted twice. Without PATH, reads the executions in the spool, the metrics file of the settings,
+    and the transcripts of Claude Code (~/.claude/projects and ~/.config/claude/projects, or the folders in
+    CLAUDE_CONFIG_DIR, separated by commas). PATH is a folder of transcripts, a transcript, or a JSONL file of
+    executions. Only metrics of transcripts are stored, never their text.
 
     \b
     Example:
       claude-force ingest
     """
-    from claude_force.ingest import run as passes
+    from claude_force.ingest.loader import without_gc
     from claude_force.ingest.plan import ingest_inputs, ingest_options
+    from claude_force.ingest.run import new_files, run_pass
 
     workspace = find_workspace(location)
-    ways = ingest_options(workspace, clock.now_us())
+    options = ingest_options(workspace, clock.now_us())
     if dry_run:
-        ways = ways._replace(rejects=None)
-    sources = ingest_inputs(workspace, paths)
-    with _progress(passes.new_files(workspace.database, sources, ways)) as advance, _without_collecting():
-        reports = passes.run_pass(workspace.database, sources, ways, advance)
-    _say(reports, workspace, paths, dry_run=dry_run, quiet=quiet, as_json=as_json)
+        options = options._replace(rejects=None)
+    inputs = ingest_inputs(workspace, paths)
+    with _progress(new_files(workspace.database, inputs, options)) as advance, without_gc():
+        reports = run_pass(workspace.database, inputs, options, advance)
+    if as_json:
+        _print_json(reports, workspace, dry_run=dry_run)
+    elif not quiet:
+        _print_text(reports, workspace, paths, dry_run=dry_run)
+    _print_problems(reports)
     if any(report.problems for report in reports.values()):
         sys.exit(1)
 
@@ -69,47 +73,27 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
 @contextmanager
 def _progress(files: Sequence[FoundFile]) -> Iterator[Any]:
     size = sum(file.size for file in files)
-    if size < _LONG_WORK_BYTES:
+    if size < _PROGRESS_BYTES:
         yield None
         return
     with progress_bar(size, "Reading transcripts") as advance:
         yield advance
 
 
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Entries and rows hold no cycles; looking for some among so many takes a tenth of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _say(
-    reports: dict[str, SourceReport],
-    workspace: Workspace,
-    paths: Sequence[Path],
-    *,
-    dry_run: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def _print_json(reports: dict[str, SourceReport], workspace: Workspace, *, dry_run: bool) -> None:
     totals = {name: sum(getattr(report, name) for report in reports.values()) for name in _COUNTS}
-    if as_json:
-        sources = {
-            source: {name: getattr(report, name) for name in _COUNTS}
-            | {"skipped": dict(report.skipped)}
-            | {"problems": [{"path": path, "problem": problem} for path, problem in report.problems]}
-            | {"more_problems": report.more_problems}
-            for source, report in reports.items()
-        }
-        shown = totals | {"dry_run": dry_run, "database": workspace.database.name, "sources": sources}
-        click.echo(json.dumps(shown, indent=2))
-    elif not quiet:
-        _say_table(reports, workspace, paths, dry_run=dry_run)
+    sources = {
+        source: {name: getattr(report, name) for name in _COUNTS}
+        | {"skipped": dict(report.skipped)}
+        | {"problems": [{"path": path, "problem": problem} for path, problem in report.problems]}
+        | {"more_problems": report.more_problems}
+        for source, report in reports.items()
+    }
+    document = totals | {"dry_run": dry_run, "database": workspace.database.name, "sources": sources}
+    click.echo(json.dumps(document, indent=2))
+
+
+def _print_problems(reports: dict[str, SourceReport]) -> None:
     for report in reports.values():
         for path, problem in report.problems:
             click.echo(for_terminal(f"{path}: {problem}"), err=True)
@@ -117,34 +101,37 @@ def _say(
             click.echo(f"and {report.more_problems:,} more problems", err=True)
 
 
-def _say_table(reports: dict[str, SourceReport], workspace: Workspace, paths: Sequence[Path], *, dry_run: bool) -> None:
+def _print_text(
+    reports: dict[str, SourceReport], workspace: Workspace, paths: Sequence[Path], *, dry_run: bool
+) -> None:
+    if any(report.files for report in reports.values()):
+        click.echo(f"{'Would read' if dry_run else 'Read'} into {for_terminal(workspace.database.name)}")
+        for source, report in reports.items():
+            if report.files:
+                _print_source(source, report, workspace)
+    elif not any(report.problems for report in reports.values()):
+        _print_nothing_found(paths)
+
+
+def _print_source(source: str, report: SourceReport, workspace: Workspace) -> None:
     from claude_force.formatting import quantity
 
-    if not any(report.files for report in reports.values()):
-        # What is wrong with the sources is said by itself.
-        if not any(report.problems for report in reports.values()):
-            _say_nothing_found(paths)
-        return
-    click.echo(f"{'Would read' if dry_run else 'Read'} into {for_terminal(workspace.database.name)}")
-    for source, report in reports.items():
-        if not report.files:
-            continue
-        click.echo(f"  {_TITLES[source]}: {quantity(report.files, 'file')}, {report.unchanged:,} with nothing new")
-        if report.lines:
-            added = quantity(report.added, "new execution")
-            click.echo(f"    {quantity(report.lines, 'line')}: {added}, {report.known:,} known already")
-        if report.changed:
-            click.echo(f"    {quantity(report.changed, 'execution')} got the final figures")
-        for reason, count in sorted(report.skipped.items()):
-            click.echo(f"    {count:,} left out: {reason}")
-        for note in _notes(report):
-            click.echo(f"    {for_terminal(note)}")
-        if report.rejected:
-            where = for_terminal(str(workspace.home.rejected_file))
-            click.echo(f"    {quantity(report.rejected, 'line')} rejected, with the reason in {where}")
+    click.echo(f"  {_TITLES[source]}: {quantity(report.files, 'file')}, {report.unchanged:,} with nothing new")
+    if report.lines:
+        added = quantity(report.added, "new execution")
+        click.echo(f"    {quantity(report.lines, 'line')}: {added}, {report.known:,} known already")
+    if report.changed:
+        click.echo(f"    {quantity(report.changed, 'execution')} got the final figures")
+    for reason, count in sorted(report.skipped.items()):
+        click.echo(f"    {count:,} left out: {reason}")
+    for note in _notes(report):
+        click.echo(f"    {for_terminal(note)}")
+    if report.rejected:
+        where = for_terminal(str(workspace.home.rejected_file))
+        click.echo(f"    {quantity(report.rejected, 'line')} rejected, with the reason in {where}")
 
 
-def _say_nothing_found(paths: Sequence[Path]) -> None:
+def _print_nothing_found(paths: Sequence[Path]) -> None:
     places = ", ".join(map(str, paths)) or "~/.claude/projects, ~/.config/claude/projects"
     if not paths and os.environ.get("CLAUDE_CONFIG_DIR"):
         places = "CLAUDE_CONFIG_DIR"
@@ -153,11 +140,11 @@ def _say_nothing_found(paths: Sequence[Path]) -> None:
 
 
 def _notes(report: SourceReport) -> Iterator[str]:
-    """What a person should hear about executions that were taken."""
+    """What needs attention about the executions that were stored."""
     from claude_force.formatting import quantity
 
-    for note, number in report.notes.most_common(_NOTES_SHOWN):
-        yield f"{quantity(number, 'execution')}: {note}"
+    for note, count in report.notes.most_common(_NOTES_SHOWN):
+        yield f"{quantity(count, 'execution')}: {note}"
     if report.cost_too_low:
         costs = quantity(report.cost_too_low, "cost")
         yield f"{costs} far below list price, as claude-force 1.3 wrote them: claude-force db reprice"

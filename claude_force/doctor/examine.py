@@ -17,7 +17,7 @@ from claude_force.doctor import sources as intake
 from claude_force.doctor.findings import Finding, attempt, note, problem
 from claude_force.doctor.sources import Intake
 from claude_force.errors import ClaudeForceError, SettingsError
-from claude_force.ingest.plan import waiting_files
+from claude_force.ingest.plan import spool_files
 from claude_force.ingest.spool import unsettled_file
 from claude_force.settings.claude_json import Settings, load_settings
 from claude_force.settings.home import Home
@@ -87,7 +87,7 @@ def _settings_of(home: Home) -> tuple[Settings | None, list[Finding]]:
 
 
 def _examine(workspace: Workspace, findings: list[Finding], now_us: int, *, is_full: bool) -> Examination:
-    waiting = [path for path in waiting_files(workspace) if path.exists()]
+    waiting = [path for path in spool_files(workspace) if path.exists()]
     schema = attempt("schema", lambda: storage.schema(workspace))
     findings += [*_run(_around(workspace, now_us)), *schema, *attempt("spool", lambda: intake.spool(waiting, now_us))]
     if any(finding.level == "problem" for finding in schema):

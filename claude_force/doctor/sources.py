@@ -15,7 +15,7 @@ from claude_force.doctor.findings import Finding, note, ok, problem
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.formatting import quantity
-from claude_force.ingest.run import SourceReport
+from claude_force.ingest.report import SourceReport
 from claude_force.ingest.status import SourceState, source_states
 from claude_force.ingest.transcripts import locate as transcripts
 from claude_force.settings.home import user_folder
@@ -35,8 +35,8 @@ class Intake(NamedTuple):
 def intake_of(database: Database) -> Intake:
     """The sources as they are now. Raises DatabaseError."""
     looking = SourceReport()
-    folders = transcripts.roots(os.environ, user_folder(), looking.say)
-    found = transcripts.find(folders, looking.say)
+    folders = transcripts.roots(os.environ, user_folder(), looking.add_problem)
+    found = transcripts.find(folders, looking.add_problem)
     with database.read() as connection:
         cursors, reported = file_queries.cursors(connection), file_queries.reported(connection)
     states = source_states(cursors, found, host_name() or "", looking.problems, CLAUDE_CODE)

@@ -1,9 +1,12 @@
-"""Sightings: one response of a model, as it was seen in one place, and what two sightings of it come to.
+"""Deduplication: which execution an observation belongs to, and what it changes about it.
 
-The invariant: a figure of the past does not move. A sighting that comes later changes a stored execution only where it
-is the same file that went on (a response is written line by line, and its usage grows), or where the stored usage was
-never final and this one is, or is a higher bound. Anything else (a copy, a file that was rewritten or shortened) adds
-nothing.
+An observation is one response of a model as it was seen in one file. The invariant: stored figures do not move. A later
+observation changes a stored execution only if
+
+- it is a continuation (more lines of the response in the same file, whose usage grows while it is written), or
+- the stored usage was never final, and the observed one is final or a higher bound.
+
+Anything else, such as a copy or a file that was rewritten or truncated, changes nothing.
 """
 
 from __future__ import annotations
@@ -14,28 +17,32 @@ from dataclasses import dataclass, field, fields
 from claude_force.clock import HOUR_US, SECOND_US
 from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, ExecutionRow, column, columns
 
-_END, _DURATION, _BASIS = columns("timestamp_us", "duration_us", "usage_basis")
-_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
-_COUNTS = columns(*_TOKENS)
-_OUTPUT = column("output_tokens")
-_USAGE = columns(
-    *_TOKENS, "cost_nanousd", "reference_cost_nanousd", "price_version", "service_tier", "web_searches", "usage_basis"
+_TOKENS = columns(
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"
 )
-"""What belongs together: a usage is taken whole, with the price that was made from it."""
+_END, _DURATION, _BASIS = columns("timestamp_us", "duration_us", "usage_basis")
+_OUTPUT = column("output_tokens")
+_USAGE = _TOKENS + columns(
+    "cost_nanousd", "reference_cost_nanousd", "price_version", "service_tier", "web_searches", "usage_basis"
+)
+"""Fields that are replaced together: a usage, and the price that was computed from it."""
 
-_SURENESS = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2}
-"""How sure a usage is by its basis; the final one of its own source is surer than each."""
+_CERTAINTY = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2}
+"""How certain a usage is, by its basis. The final usage of the response's own file is more certain than all of
+these."""
 
 LONGEST_PAUSE_US = HOUR_US
-"""The lines of one response are never further apart; a later one is of something else, or of a wrong clock."""
+"""Lines of one response are never further apart. A later line belongs to something else, or its clock is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A response, as a row. `identities` are what it is known by, each enough alone. `side` is by what the response
-    would be known in its session on this side (main conversation, or sub-agent), `other_side` on the other, where a
-    replay stands that has no identity in common; None where that cannot be told. `from_us` is where it
-    ended when it was seen in the same file before, of which these are further lines; None where they are the first."""
+    """A response as it was seen in one file.
+
+    Any one of `identities` is enough to recognise its execution. `side` is its identity within its session on this side
+    (main conversation or sub-agent), `other_side` on the other one, where a replay shares no other identity; None if it
+    has none. `from_us` is where the response ended when its earlier lines were observed; None if these are its first.
+    """
 
     row: ExecutionRow
     identities: tuple[bytes, ...]
@@ -44,13 +51,13 @@ class Observation:
     is_sidechain: bool = False
     from_us: int | None = None
 
-    def goes_on(self, known: ExecutionRow) -> bool:
-        """Whether these are the lines after those that an execution is known from: not those of a copy of it."""
+    def is_continuation_of(self, known: ExecutionRow) -> bool:
+        """Whether these lines follow those that `known` was made from, in the same file (and not in a copy of it)."""
         return self.from_us is not None and self.from_us == known[_END]
 
 
 def keys_of(observations: Iterable[Observation]) -> set[bytes]:
-    """Everything that the responses of sightings may be known by."""
+    """All identities of some observations."""
     return {
         key
         for observation in observations
@@ -60,79 +67,82 @@ def keys_of(observations: Iterable[Observation]) -> set[bytes]:
 
 
 AMBIGUOUS = bytes(16)
-"""The uid of an identity that two executions have, and that therefore tells nothing."""
+"""In place of a uid: two executions have this identity, so it identifies neither."""
 
 REPLAY = bytes([*bytes(15), 1])
-"""The uid of an identity that only a replay has: nothing that is seen of it counts."""
+"""In place of a uid: only a replay has this identity, so its observations do not count."""
 
 
 @dataclass(slots=True)
-class Resolution:
-    """Which execution each sighting is of. `known` are the uids of identities; what is `learned` about more of them is
-    to be kept. New executions are `rows` by their uid; `seen` are sightings of those that are known."""
+class EntityResolver:
+    """Finds the execution of each observation.
+
+    `known` are the uids of identities; `remembered` are those found here, to be stored. `new_rows` are executions that
+    are not stored yet, by uid. `seen_again` are observations of stored ones, with their uid.
+    """
 
     known: dict[bytes, bytes]
-    rows: dict[bytes, ExecutionRow] = field(default_factory=dict)
-    seen: list[tuple[bytes, Observation]] = field(default_factory=list)
-    learned: dict[bytes, bytes] = field(default_factory=dict)
+    new_rows: dict[bytes, ExecutionRow] = field(default_factory=dict)
+    seen_again: list[tuple[bytes, Observation]] = field(default_factory=list)
+    remembered: dict[bytes, bytes] = field(default_factory=dict)
     _first: dict[bytes, Observation] = field(default_factory=dict)
 
-    def resolve(self, observation: Observation) -> None:
-        """Find the execution of the next sighting."""
+    def match(self, observation: Observation) -> None:
+        """Match the next observation."""
         uid = next((self.known[key] for key in observation.identities if key in self.known), None)
         if uid is None and observation.other_side is not None:
             other = self.known.get(observation.other_side)
             if other not in (None, AMBIGUOUS):
-                self._replay(other, observation)
+                self._match_replay(other, observation)
                 return
         if uid is None:
             uid = observation.row[0]
-            self.rows[uid], self._first[uid] = observation.row, observation
-        elif uid in self.rows:
-            self.rows[uid] = met(self.rows[uid], observation)
+            self.new_rows[uid], self._first[uid] = observation.row, observation
+        elif uid in self.new_rows:
+            self.new_rows[uid] = merge_new(self.new_rows[uid], observation)
         elif uid != REPLAY:
-            self.seen.append((uid, observation))
-        self._learn(observation, uid)
+            self.seen_again.append((uid, observation))
+        self._remember(observation, uid)
 
-    def _replay(self, uid: bytes, observation: Observation) -> None:
-        """The other side of an execution: the main conversation tells the truth, whichever comes first."""
+    def _match_replay(self, uid: bytes, observation: Observation) -> None:
+        """An observation of the other side of execution `uid`: the main conversation counts, whichever comes first."""
         if observation.is_sidechain:
-            self._learn(observation, REPLAY)
+            self._remember(observation, REPLAY)
             return
-        if uid in self.rows:
-            self._learn(self._first[uid], REPLAY)
-            self.rows[uid], self._first[uid] = (uid, *observation.row[1:]), observation
+        if uid in self.new_rows:
+            self._remember(self._first[uid], REPLAY)
+            self.new_rows[uid], self._first[uid] = (uid, *observation.row[1:]), observation
         else:
-            self.seen.append((uid, observation))
-        self._learn(observation, uid)
+            self.seen_again.append((uid, observation))
+        self._remember(observation, uid)
 
-    def _learn(self, observation: Observation, uid: bytes) -> None:
-        """Keep what the sighting is known by. Its side tells of one execution, or of none."""
+    def _remember(self, observation: Observation, uid: bytes) -> None:
+        """Remember the identities of an observation. Its side identifies one execution, or none."""
         for key in observation.identities:
-            self._tell(key, uid)
+            self._remember_key(key, uid)
         if observation.side is not None and uid != REPLAY:
-            told = self.known.get(observation.side, uid)
-            self._tell(observation.side, uid if told == uid else AMBIGUOUS)
+            known_uid = self.known.get(observation.side, uid)
+            self._remember_key(observation.side, uid if known_uid == uid else AMBIGUOUS)
 
-    def _tell(self, key: bytes, uid: bytes) -> None:
+    def _remember_key(self, key: bytes, uid: bytes) -> None:
         if self.known.get(key) != uid:
-            self.known[key] = self.learned[key] = uid
+            self.known[key] = self.remembered[key] = uid
 
 
-def met(known: ExecutionRow, observation: Observation) -> ExecutionRow:
-    """What an execution that is not stored yet is after another sighting of it: in whatever order they come."""
-    if observation.goes_on(known):
-        return merged(known, observation.row, goes_on=True)
+def merge_new(known: ExecutionRow, observation: Observation) -> ExecutionRow:
+    """An execution that is not stored yet after another observation; the order of observations does not matter."""
+    if observation.is_continuation_of(known):
+        return merge(known, observation.row, is_continuation=True)
     return _with_usage(known, observation.row) if _rank(observation.row) > _rank(known) else known
 
 
-def merged(known: ExecutionRow, seen: ExecutionRow, *, goes_on: bool) -> ExecutionRow:
-    """What a stored execution is after another sighting of it; the very same row where nothing changes. Its identity,
-    names and outcome stay."""
-    may_change = goes_on or known[_BASIS] is not None
+def merge(known: ExecutionRow, seen: ExecutionRow, *, is_continuation: bool) -> ExecutionRow:
+    """A stored execution after another observation: its usage and end may change, its identity, names and outcome do
+    not. The same object if nothing changes."""
+    may_change = is_continuation or known[_BASIS] is not None
     row = _with_usage(known, seen) if may_change and _rank(seen) > _rank(known) else known
     longer_us = seen[_END] - known[_END]
-    if goes_on and 0 < longer_us <= LONGEST_PAUSE_US:
+    if is_continuation and 0 < longer_us <= LONGEST_PAUSE_US:
         duration_us = None if known[_DURATION] is None else min(known[_DURATION] + longer_us, DURATION_LIMIT_US)
         changed = list(row)
         changed[_END], changed[_DURATION] = seen[_END], duration_us
@@ -142,26 +152,28 @@ def merged(known: ExecutionRow, seen: ExecutionRow, *, goes_on: bool) -> Executi
 
 def _with_usage(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:
     row = list(known)
-    for place in _USAGE:
-        row[place] = seen[place]
+    for index in _USAGE:
+        row[index] = seen[index]
     return tuple(row)
 
 
 def _rank(row: ExecutionRow) -> tuple[bool, int, tuple[int, int]]:
-    """By what usages of one response are compared: known, sure, large."""
-    return row[_OUTPUT] is not None, _SURENESS.get(row[_BASIS], len(_SURENESS)), size_of(row)
+    """Of two usages of one response, the one to keep has the higher rank: known, then certain, then large."""
+    return row[_OUTPUT] is not None, _CERTAINTY.get(row[_BASIS], len(_CERTAINTY)), usage_size(row)
 
 
-def size_of(row: ExecutionRow) -> tuple[int, int]:
-    """By what usages of one response are compared: output first, then everything."""
-    return row[_OUTPUT] or 0, sum(row[place] or 0 for place in _COUNTS)
+def usage_size(row: ExecutionRow) -> tuple[int, int]:
+    """Output tokens, then all tokens: the order in which usages of one response are compared."""
+    return row[_OUTPUT] or 0, sum(row[index] or 0 for index in _TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedUsage:
-    """What a parent was told of the last response of a sub-agent's run, which ended between two instants. `basis` says
-    by which record; the tokens of the prompt and of the output are None where only their sum was told. `read_us` is the
-    time of the pass that read it."""
+    """What a session reports about a sub-agent that ended between `since_us` and `until_us`.
+
+    `basis` is the kind of record, a key of REPORTED_WITHIN_US. `prompt_tokens` and `output_tokens` are those of the
+    last response; None if only their sum, `total_tokens`, is reported. `read_us` is the time of the pass that read it.
+    """
 
     run_id: str
     basis: str
@@ -174,24 +186,24 @@ class ReportedUsage:
 
 
 REPORTED_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ReportedUsage))
-"""The names of what is kept of a report, in their order."""
+"""The stored fields of a report, in order."""
 
 OUTPUT_LIMIT = 200_000
-"""More output than any model gives in one response: a sum of tokens that leaves more was not of that response."""
+"""More than any model outputs in one response. A report that implies more is about another response."""
 
 REPORTED_WITHIN_US = {"task_result": 600 * SECOND_US, "task_notification": 120 * SECOND_US}
-"""So soon after the last response of a run its end is reported; a later one is of a response that was not read yet."""
+"""How soon after its last response the end of a run is reported. A later report is about a response not read yet."""
 
 
-def reported(report: ReportedUsage, run: list[ExecutionRow]) -> ExecutionRow | None:
-    """The last execution of a run (its executions in their order) with the output that was reported of it; None where
-    the report is of another response, or its usage is final."""
+def apply_report(report: ReportedUsage, run: list[ExecutionRow]) -> ExecutionRow | None:
+    """The last execution of a run (its executions, in order) with the reported output. None if that execution has its
+    final usage already, or if the report is about another response."""
     if not run or run[-1][_BASIS] != PROVISIONAL:
         return None
     if report.until_us - run[-1][_END] > REPORTED_WITHIN_US[report.basis]:
         return None
     last = list(run[-1])
-    prompt_tokens = sum(last[place] or 0 for place in _COUNTS if place != _OUTPUT)
+    prompt_tokens = sum(last[index] or 0 for index in _TOKENS if index != _OUTPUT)
     output_tokens = report.output_tokens
     if output_tokens is None:
         output_tokens = report.total_tokens - prompt_tokens

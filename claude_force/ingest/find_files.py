@@ -1,48 +1,86 @@
-"""Files in folders of any depth. Links are followed, nothing is found twice, what cannot be looked into is said."""
+"""Find files in folders of any depth.
+
+Symlinks are followed, no file is found twice, and a folder that cannot be read is reported.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from claude_force.ingest.tail import FoundFile, found_file
+OnProblem = Callable[[Path, str], None]
+"""Called with a path and the reason why it could not be read."""
 
-Say = Callable[[Path, str], None]
-"""Told, with the path, why something could not be looked into."""
+INODE_MASK = (1 << 63) - 1
+"""Both databases store signed 64-bit integers; inodes and devices are unsigned."""
 
-Identity = tuple[int, int]
+_Identity = tuple[int, int]
 """Device and inode."""
 
 
-def find_files(folders: Iterable[Path], is_wanted: Callable[[str], bool], say: Say) -> list[FoundFile]:
-    """The files with a name that is wanted, in some folders; a file that is named itself is wanted."""
-    seen: set[Identity] = set()
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file as it was when it was found. `name` is its path as text (see `path_text`)."""
+
+    path: Path
+    name: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def found_file(path: Path, status: os.stat_result | None = None) -> FoundFile:
+    """The file at a path. Raises OSError, also for anything but a regular file: reading a pipe would never end."""
+    status = status or path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return FoundFile(
+        path,
+        path_text(path),
+        status.st_dev & INODE_MASK,
+        status.st_ino & INODE_MASK,
+        status.st_size,
+        status.st_mtime_ns,
+    )
+
+
+def path_text(path: Path) -> str:
+    """A path as text that both databases can store. Bytes that are not UTF-8 are escaped: `/caf\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def find_files(folders: Iterable[Path], is_wanted: Callable[[str], bool], on_problem: OnProblem) -> list[FoundFile]:
+    """The files below `folders` whose name `is_wanted`. A path in `folders` may also be a file; it is always taken."""
+    seen: set[_Identity] = set()
     found: list[FoundFile] = []
-    waiting: list[tuple[Path, tuple[Identity, ...]]] = [(folder, ()) for folder in reversed(list(folders))]
-    while waiting:
-        path, above = waiting.pop()
+    pending: list[tuple[Path, tuple[_Identity, ...]]] = [(folder, ()) for folder in reversed(list(folders))]
+    while pending:
+        path, parents = pending.pop()
         try:
-            waiting += reversed(_look_into(path, above, is_wanted, seen, found, say))
+            pending += reversed(_visit(path, parents, is_wanted, seen, found, on_problem))
         except OSError as error:
-            say(path, error.strerror or str(error))
+            on_problem(path, error.strerror or str(error))
     return found
 
 
-def _look_into(
+def _visit(
     path: Path,
-    above: tuple[Identity, ...],
+    parents: tuple[_Identity, ...],
     is_wanted: Callable[[str], bool],
-    seen: set[Identity],
+    seen: set[_Identity],
     found: list[FoundFile],
-    say: Say,
-) -> list[tuple[Path, tuple[Identity, ...]]]:
-    """Take a file, or say what there is to look into in a folder; `above` are the folders that it was found in."""
+    on_problem: OnProblem,
+) -> list[tuple[Path, tuple[_Identity, ...]]]:
+    """Add a file to `found`, or return what to visit in a folder. `parents` are the folders above it."""
     status = path.stat()
     identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        say(path, "a link to a folder that it is in (a loop); not followed")
+    if identity in parents:
+        on_problem(path, "a link to a folder that contains it (a loop); not followed")
     if identity in seen:
         return []
     seen.add(identity)
@@ -51,12 +89,12 @@ def _look_into(
         return []
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in entries if _is_folder(entry) or is_wanted(entry.name))
-    return [(path / name, (*above, identity)) for name in names]
+    return [(path / name, (*parents, identity)) for name in names]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # Whoever looks into it says what is wrong.
+        # Visiting it reports the problem.
         return True

@@ -1,4 +1,4 @@
-"""Files to read from: plain, gzip (told by its first bytes, whatever the name) and standard input."""
+"""Open what `claude-force import` reads: plain files, gzip files (known by their first bytes) and standard input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An open file. `size` is in bytes on disk; None where it is not known beforehand."""
+    """An open file. `size` is in bytes on disk; None for a stream."""
 
     name: str
     stream: BinaryIO
@@ -35,20 +35,20 @@ class Input:
     _raw: BinaryIO
 
     def position(self) -> int:
-        """The bytes on disk that have been read."""
+        """How many bytes on disk were read; 0 for a stream."""
         return self._raw.tell() if self.size is not None else 0
 
 
 @contextmanager
 def open_input(path: str) -> Iterator[Input]:
-    """Open a file, or standard input for "-". Raises InputError in one line."""
+    """Open a file, or standard input for "-". Raises InputError, also for a SQLite database, a JSON array or CSV."""
     if path == STDIN:
         if sys.stdin is None:
             raise InputError("the standard input is closed")
         yield Input("standard input", _unzipped(sys.stdin.buffer), None, sys.stdin.buffer)
         return
     try:
-        raw = open(path, "rb")  # noqa: SIM115  (closed below; the block must not cover what the caller raises)
+        raw = open(path, "rb")  # noqa: SIM115  (closed below; errors of the caller must not be caught here)
         size = Path(path).stat().st_size if raw.seekable() else None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
@@ -59,13 +59,13 @@ def open_input(path: str) -> Iterator[Input]:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
         except (EOFError, zlib.error):
-            # A broken archive is read as far as it goes, and the rest is a rejected line.
+            # A broken gzip file is read as far as possible; the rest becomes one rejected line.
             pass
         yield Input(path, stream, size, raw)
 
 
 def _refuse_other_formats(path: str, stream: BinaryIO) -> None:
-    """Say what a file is that cannot be meant, rather than reject each of its lines."""
+    """Raise InputError for a known format that is not JSONL, rather than reject each of its lines."""
     head = stream.peek(200)[:200].lstrip() if isinstance(stream, (io.BufferedReader, gzip.GzipFile)) else b""
     for pattern, kind, remedy in _OTHER_FORMATS:
         if re.match(pattern, head):

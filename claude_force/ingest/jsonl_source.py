@@ -1,8 +1,8 @@
-"""JSONL files of the guide, of claude-force 1.3 and of our own export: bytes to records.
+"""Read executions from a JSONL file: of the guide, of claude-force 1.3, or exported by `analytics export`.
 
-Reading never stops at a bad line and never looks at the database: every line that is not blank becomes a row or a
-`Rejected`. A line without a `uid` gets one from its content and from its ordinal among the equal lines of
-this file: two equal lines are two executions, and reading the file again gives the same identities.
+Every line that is not blank becomes a row or a `Rejected`; a bad line does not stop the others. A line without a `uid`
+gets one from its content and its ordinal among the equal lines of the file. So two equal lines are two executions, and
+reading the file again gives the same uids. Nothing here knows the database.
 """
 
 from __future__ import annotations
@@ -26,43 +26,37 @@ from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.pricing import PriceTable, usage_of
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, content_identity, content_uid, to_row
 from claude_force.executions.rollups import Sums, sum_up
+from claude_force.ingest.rejects import Rejected
 
 _TOO_LOW = 100
-"""How many times below list price a cost must be to be called too low. The table of claude-force 1.3 is 1,000 times
-too low for the models that it knew, and about 270 times for the one that it took for another."""
+"""A cost this many times below list price is wrong. The price table of claude-force 1.3 is 1,000 times too low for the
+models that it knew, and about 270 times for the one model that it confused with another."""
 
 BATCH = 8000
-"""Lines in one transaction: fewer would change more sums for each, more would take more memory."""
+"""Lines in one transaction. With fewer, each changes more roll-ups per line; more need more memory."""
 
-_LOOKED_AT = 10
-"""Lines in which the first whole object of a file is looked for."""
+_PEEKED_LINES = 10
+"""How many lines are searched for the first object of a file."""
 
 EXCERPT_BYTES = 2000
-"""How much of a rejected line is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A line that is no execution: where it is, why not, and how it begins."""
-
-    line: int
-    offset: int
-    reason: str
-    excerpt: bytes
+"""How much of a rejected line is kept in `rejected.jsonl`."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Some lines of a file: the rows that they became, what these come to, what a person should hear about them, and
-    the lines that were refused. `unnamed` lines brought no uid. `position` is how many bytes of the file were read for
-    it; `end` is where the next of its `lines` begins, in what is read."""
+    """The executions of some lines of a file.
+
+    `sums` are the roll-up sums of `rows`. `notes` counts rows that need attention, by text; `without_uid` counts lines
+    that brought no uid. `lines` is the number of lines read, blank ones included, and `end` the offset after them.
+    `position` is the offset on disk, which is smaller for a gzip file; it is for progress bars.
+    """
 
     rows: list[ExecutionRow] = field(default_factory=list)
     sums: Sums | None = None
     notes: Counter[str] = field(default_factory=Counter)
     cost_too_low: int = 0
     rejected: list[Rejected] = field(default_factory=list)
-    unnamed: int = 0
+    without_uid: int = 0
     position: int = 0
     lines: int = 0
     end: int = 0
@@ -70,9 +64,9 @@ class Batch:
 
 @dataclass(slots=True)
 class JsonlSource:
-    """How to read a file. `prices` fills in the costs that lines without a uid lack (None: it fills in none); with
-    `reprice` it replaces the costs of every line. `is_broken_off` tells, in the process
-    that read, whether the end was not reached."""
+    """How to read a file. `zone` applies to times without an offset. `prices` (if any) fill in the costs that lines
+    without a uid lack; with `reprice` they replace the costs of every line. `is_broken_off` is set, in the process that
+    reads, if an error ended the file early."""
 
     zone: tzinfo
     prices: PriceTable | None = None
@@ -83,20 +77,20 @@ class JsonlSource:
     def read(
         self, stream: Lines, position: Callable[[], int] = lambda: 0, *, number: int = 1, end: int = 0
     ) -> Iterator[Batch]:
-        """Everything in one file, in its order; `number` and `end` are where it stands, when that is not its beginning.
-        Where the file cannot be read on, the rest is one Rejected. Raises InputError where there is no disk to remember
-        the lines of a large file."""
-        quickly = FastDecoder(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
+        """The batches of one file. `number` and `end` are the line number and offset at which the stream is, if not at
+        its beginning. A read error becomes one Rejected for the rest of the file. Raises InputError if there is no room
+        for the temporary file that large files without uids need."""
+        decode_fast = FastDecoder(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
         try:
             for chunk in read_chunks(stream, BATCH, number=number, offset=end):
                 number, end = chunk.number + len(chunk.raw), chunk.end
                 asked = self._ordinals.asked
-                # What is over the limit may begin with a whole line.
-                usual = chunk.raw[:-1] if chunk.is_cut else chunk.raw
-                rows = [quickly(data) for data in usual]
-                batch = self._batch(chunk, rows + [None] * (len(chunk.raw) - len(usual)))
+                # The beginning of a line over the limit could pass for a whole line.
+                whole = chunk.raw[:-1] if chunk.is_cut else chunk.raw
+                rows = [decode_fast(data) for data in whole]
+                batch = self._batch(chunk, rows + [None] * (len(chunk.raw) - len(whole)))
                 batch.position, batch.lines, batch.end = position(), len(chunk.raw), end
-                batch.unnamed = self._ordinals.asked - asked
+                batch.without_uid = self._ordinals.asked - asked
                 yield batch
         except READ_ERRORS as error:
             self.is_broken_off = True
@@ -106,17 +100,17 @@ class JsonlSource:
             self._ordinals.clear()
 
     def _batch(self, chunk: Chunk, rows: list[ExecutionRow | None]) -> Batch:
-        """The batch of a chunk, of whose lines some were read quickly."""
+        """The batch of a chunk; `rows` has None for each line that the fast path left."""
         batch = Batch()
-        for place, line in chunk.lines([place for place, row in enumerate(rows) if row is None]):
+        for index, line in chunk.lines([index for index, row in enumerate(rows) if row is None]):
             if line is not None:
-                rows[place] = self._row(line, batch)
+                rows[index] = self._row(line, batch)
         batch.rows = [row for row in rows if row is not None]
         batch.sums = sum_up(batch.rows)
         return batch
 
     def _row(self, line: Line, batch: Batch) -> ExecutionRow | None:
-        """The row of an unusual line, with what is to be said about it in its batch."""
+        """The row of a line that the fast path left. Its notes, or why it is rejected, go into the batch."""
         try:
             return to_row(self._record(line, batch))
         except InvalidRecord as error:
@@ -127,33 +121,33 @@ class JsonlSource:
         if line.too_long:
             raise InvalidRecord("", f"longer than {LINE_LIMIT_BYTES // 1024**2} MiB")
         try:
-            draft = decode_line(line.data, self.zone)
+            decoded = decode_line(line.data, self.zone)
         except InvalidRecord as error:
             if error.field or line.complete:
                 raise
             raise InvalidRecord("", f"the last line is cut off: {error.reason}") from None
-        fields = draft.fields
-        is_ours = "uid" in fields
-        if not is_ours:
-            fields["uid"] = self._identity(draft)
+        fields = decoded.fields
+        has_uid = "uid" in fields
+        if not has_uid:
+            fields["uid"] = self._identity(decoded)
         record = ExecutionMetrics(**fields)
-        batch.notes.update(draft.notes)
-        if self.prices is None or (is_ours and not self.reprice):
-            # What we exported has the cost that it had, also where that is unknown.
+        batch.notes.update(decoded.notes)
+        if self.prices is None or (has_uid and not self.reprice):
+            # An exported line keeps its cost, also an unknown one.
             return record
-        if "workflow_name" in draft.aliases and not self.reprice and _is_too_low(record, self.prices):
-            # A false cost must not be compared with a true one: it would show as savings.
+        if "workflow_name" in decoded.aliases and not self.reprice and _is_too_low(record, self.prices):
+            # Next to a reference cost, a wrong cost would show as savings: leave it without one.
             batch.cost_too_low += 1
             return record
         return self.prices.priced(record, replace=self.reprice)
 
-    def _identity(self, draft: DecodedLine) -> str:
-        digest, instant = content_digest(draft), draft.fields["timestamp_us"]
+    def _identity(self, decoded: DecodedLine) -> str:
+        digest, instant = content_digest(decoded), decoded.fields["timestamp_us"]
         return content_uid(instant, digest, self._ordinals.next(content_identity(instant, digest, 0)))
 
 
 def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
-    """Whether the cost of a line of claude-force 1.3 is one of those that its price table made."""
+    """Whether the cost of a record is wrong by the price table of claude-force 1.3."""
     if record.cost_nanousd is None or record.input_tokens is None:
         return False
     tier, searches = record.service_tier, record.web_searches
@@ -162,14 +156,13 @@ def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
 
 
 def holds_executions(path: Path) -> bool:
-    """Whether a file begins with executions, rather than with entries of a transcript: what its first whole object
-    is."""
+    """Whether the first object of a file is an execution (and not, for example, an entry of a transcript)."""
     found = _first_object(path)
     return found is not None and "agent_name" in found and "success" in found
 
 
 def holds_objects(path: Path) -> bool:
-    """Whether a file begins with lines of JSON at all, or is empty: one that cannot be read may."""
+    """Whether a file begins with JSON objects. True also for an empty file, and for one that cannot be read."""
     try:
         return path.stat().st_size == 0 or _first_object(path) is not None
     except OSError:
@@ -181,14 +174,14 @@ def _first_object(path: Path) -> dict[str, Any] | None:
         if not path.is_file():
             return None
         with path.open("rb") as stream:
-            lines = islice(iter(partial(stream.readline, LINE_LIMIT_BYTES), b""), _LOOKED_AT)
-            return next((found for line in lines if (found := _object_of(line)) is not None), None)
+            lines = islice(iter(partial(stream.readline, LINE_LIMIT_BYTES), b""), _PEEKED_LINES)
+            return next((found for line in lines if (found := _object_in(line)) is not None), None)
     except OSError:
-        # Whoever reads it says what is wrong.
+        # Reading the file reports the problem.
         return None
 
 
-def _object_of(line: bytes) -> dict[str, Any] | None:
+def _object_in(line: bytes) -> dict[str, Any] | None:
     try:
         found = orjson.loads(line.removeprefix(BOM))
     except orjson.JSONDecodeError:

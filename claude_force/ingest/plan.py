@@ -1,27 +1,57 @@
-"""What a pass of ingestion reads at a place, and how: the sources that are there, and the ways of the settings."""
+"""What an ingestion pass reads, and how: decided from the settings and the paths that a user names."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import tzinfo
 from pathlib import Path
+from typing import NamedTuple
 
 from claude_force import clock
 from claude_force.database.workspace import Workspace
 from claude_force.executions.origin import host_name
 from claude_force.executions.pricing import PriceTable
 from claude_force.ingest import spool
+from claude_force.ingest.find_files import FoundFile
 from claude_force.ingest.jsonl_source import holds_executions, holds_objects
-from claude_force.ingest.loader import RejectLog
-from claude_force.ingest.run import IngestInputs, IngestOptions, SourceReport
+from claude_force.ingest.rejects import RejectLog
+from claude_force.ingest.report import SourceReport
 from claude_force.ingest.transcripts import locate as transcripts
 from claude_force.settings.claude_json import metrics_file
 from claude_force.settings.home import user_folder
 from claude_force.settings.location import DATABASE_VARIABLE, database_location
 
 
+class IngestOptions(NamedTuple):
+    """How a pass reads. Without `prices` executions get no cost; `zone` applies to times without an offset; `host` is
+    the name of this machine; `rejects` is None for a dry run, which stores nothing; `now_us` is the time of the
+    pass."""
+
+    prices: PriceTable | None
+    zone: tzinfo
+    host: str
+    rejects: RejectLog | None
+    now_us: int
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether nothing is stored."""
+        return self.rejects is None
+
+
+class IngestInputs(NamedTuple):
+    """What a pass reads: spool files, files of executions, and transcripts in the order in which to read them. `report`
+    lists the problems met when these were looked for."""
+
+    spooled: Sequence[Path]
+    executions: Sequence[Path]
+    transcripts: Sequence[FoundFile]
+    report: SourceReport
+
+
 def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
-    """How a place reads: at the prices of its settings, in local time, on this machine."""
+    """The options by the settings of a workspace: its prices, local time, this machine."""
     settings = workspace.settings
     return IngestOptions(
         prices=PriceTable(settings.reference_model, settings.prices) if settings.cost_tracking else None,
@@ -33,33 +63,40 @@ def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
 
 
 def ingest_inputs(workspace: Workspace, paths: Sequence[Path] = ()) -> IngestInputs:
-    """What to read, told apart: these paths, or everything that the place knows of. What is wrong with it is said in
-    the report."""
+    """The sources at some paths; without paths, all sources of a workspace."""
     report = SourceReport()
-    folders, executions = _sorted(paths, workspace, report)
-    waiting = () if paths else waiting_files(workspace)
-    return IngestInputs(waiting, executions, transcripts.find(folders, report.say), report)
-
-
-def _sorted(paths: Sequence[Path], workspace: Workspace, report: SourceReport) -> tuple[list[Path], list[Path]]:
-    """What holds transcripts, and which files hold executions."""
     if paths:
-        executions = [path for path in paths if path.is_file() and holds_executions(path)]
-        others = [path for path in paths if path not in executions]
-        for path in [path for path in others if path.is_file() and not holds_objects(path)]:
-            report.say(path, "neither a transcript nor a file of executions: no line of JSON at its beginning")
-            others.remove(path)
-        return [path.absolute() for path in others], [path.absolute() for path in executions]
-    own = metrics_file(workspace.settings, workspace.home)
-    return transcripts.roots(os.environ, user_folder(), report.say), [own] if own.is_file() else []
+        spooled: tuple[Path, ...] = ()
+        folders, executions = _sort_by_kind(paths, report)
+    else:
+        spooled = spool_files(workspace)
+        folders = transcripts.roots(os.environ, user_folder(), report.add_problem)
+        own = metrics_file(workspace.settings, workspace.home)
+        executions = [own] if own.is_file() else []
+    return IngestInputs(spooled, executions, transcripts.find(folders, report.add_problem), report)
 
 
-def waiting_files(workspace: Workspace) -> tuple[Path, ...]:
-    """Where executions may wait for the database of a place."""
+def _sort_by_kind(paths: Sequence[Path], report: SourceReport) -> tuple[list[Path], list[Path]]:
+    """Transcripts and folders of them, and files of executions. A file that is neither becomes a problem."""
+    folders: list[Path] = []
+    executions: list[Path] = []
+    for path in paths:
+        if not path.is_file():
+            folders.append(path.absolute())
+        elif holds_executions(path):
+            executions.append(path.absolute())
+        elif holds_objects(path):
+            folders.append(path.absolute())
+        else:
+            report.add_problem(path, "neither a transcript nor a file of executions: it does not begin with JSON lines")
+    return folders, executions
+
+
+def spool_files(workspace: Workspace) -> tuple[Path, ...]:
+    """The files in which executions may wait for the database of a workspace."""
     folder = workspace.home.metrics_folder
-    waiting: tuple[Path, ...] = spool.spool_files(workspace.location, folder)
-    if workspace.location == database_location(workspace.settings, workspace.home) and not os.environ.get(
-        DATABASE_VARIABLE
-    ):
-        waiting += (spool.unsettled_file(folder),)
-    return waiting
+    files: tuple[Path, ...] = spool.spool_files(workspace.location, folder)
+    is_default = workspace.location == database_location(workspace.settings, workspace.home)
+    if is_default and not os.environ.get(DATABASE_VARIABLE):
+        files += (spool.unsettled_file(folder),)
+    return files

@@ -1,8 +1,8 @@
-"""Where a record waits when the database cannot take it: a JSONL file beside the database, or in the state folder.
+"""The spool: JSONL files that keep executions while the database is not available.
 
-Writer and drainer hold a lock on the file itself, and a writer looks again at which file has the name once it holds the
-lock. So a drained file is removed with nobody's record in it. Draining is adding, which is idempotent: killed between
-the commit and the removal, it is done again without harm.
+`append` and `drain` lock the file itself. Once `append` has the lock, it checks that the file still has its name, so no
+record goes into a file that `drain` has deleted. Draining adds records, which is idempotent: if the process is killed
+after the commit and before the file is deleted, the next drain adds nothing twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from pathlib import Path
 from claude_force.executions.jsonl.codec import encode_line
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.files import exclusive_lock, open_append
-from claude_force.ingest.loader import ImportReport, RejectLog, Target, load
+from claude_force.ingest.loader import Loader
+from claude_force.ingest.rejects import RejectLog
+from claude_force.ingest.report import SourceReport
+from claude_force.ingest.target import Target
 from claude_force.settings.home import user_folder
 from claude_force.settings.location import without_password
 
 
 def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
-    """Where records for the database at `location` may wait: beside the file (for a server in the metrics folder), else
-    in the user's state folder (XDG_STATE_HOME). Each database has files of its own, whatever its password is."""
-    shown = without_password(location)
-    digest = hashlib.blake2b(shown.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    """The spool files of the database at `location`, best first: beside the database file (for a server: in the metrics
+    folder), then in the user's state folder (XDG_STATE_HOME). Each database has its own; its password does not matter.
+    """
+    database = without_password(location)
+    digest = hashlib.blake2b(database.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     name = f"spool-{digest}.jsonl"
-    is_file = os.path.isabs(location)  # noqa: PTH117  (a location may be no path at all)
+    is_file = os.path.isabs(location)  # noqa: PTH117  (a location may be no path)
     beside = Path(f"{location}.spool.jsonl") if is_file else metrics_folder / name
     state = os.environ.get("XDG_STATE_HOME")
     base = Path(state) if state else user_folder() / ".local" / "state"
@@ -37,13 +41,14 @@ def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
 
 
 def unsettled_file(metrics_folder: Path) -> Path:
-    """Where records wait while `claude.json` cannot be read, so that nobody knows which database they are for."""
+    """The spool file for records whose database is not known, because `claude.json` cannot be read."""
     return metrics_folder / "spool-unsettled.jsonl"
 
 
 def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
-    """Append a record to the first file that takes it, and say which. Raises OSError, of the last file, if none did."""
-    failure = OSError("no spool file")
+    """Append a record to the first file that can be written, and return that file. Raises the OSError of the last file
+    if none can."""
+    failure = OSError("there is no spool file")
     line = encode_line(record, UTC)
     for path in files:
         try:
@@ -58,8 +63,8 @@ def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:
-    """Append a line or nothing: on a disk that fills up in the middle, what was written is taken back. After a line
-    that a crash cut off, ours begins on a new one."""
+    """Append the whole line or nothing: if the disk is full, the part that was written is removed again. If a crash
+    left half a line at the end, the line starts on a new one."""
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         line = b"\n" + line
@@ -72,25 +77,26 @@ def _write_whole(descriptor: int, line: bytes) -> None:
         raise
 
 
-def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int) -> ImportReport:
-    """Move every waiting record to the target. Raises DatabaseError; then what is not stored still waits."""
-    # A tracker looks for what waits, which is nearly always nothing, and does not load what reads it.
-    waiting = [path for path in files if path.exists()]
-    if not waiting:
-        return ImportReport()
+def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int) -> SourceReport:
+    """Move all records to the target. Raises DatabaseError or InputError; the records that were not stored stay in
+    their file."""
+    # Every recorded execution comes here, and there is nearly always nothing to read: do not load the reader for that.
+    existing = [path for path in files if path.exists()]
+    loader = Loader(target, rejects)
+    if not existing:
+        return loader.report
     from claude_force.ingest.jsonl_source import JsonlSource
 
-    report = ImportReport()
-    for path in waiting:
+    for path in existing:
         try:
             with _locked(path, _open_existing) as descriptor, open(os.dup(descriptor), "rb") as stream:
                 source = JsonlSource(UTC)
-                report += load(source.read(stream), target, source=str(path), rejects=rejects, now_us=now_us)
+                loader.load(str(path), source.read(stream), now_us)
                 if not source.is_broken_off:
                     path.unlink()
         except FileNotFoundError:
             continue
-    return report
+    return loader.report
 
 
 def _open_existing(path: Path) -> int:
@@ -98,10 +104,10 @@ def _open_existing(path: Path) -> int:
 
 
 @contextmanager
-def _locked(path: Path, opening: Callable[[Path], int]) -> Iterator[int]:
-    """The file of this name, open and locked."""
+def _locked(path: Path, open_file: Callable[[Path], int]) -> Iterator[int]:
+    """Open and lock the file that has this name once the lock is held."""
     while True:
-        descriptor = opening(path)
+        descriptor = open_file(path)
         with exclusive_lock(descriptor):
             if _is_current(descriptor, path):
                 yield descriptor

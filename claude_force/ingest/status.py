@@ -1,6 +1,6 @@
-"""The sources of executions and how far each was read: what `doctor` says of them.
+"""How far each source of executions was read, for `claude-force doctor`.
 
-Everything that was left out is counted here with its reason, and everything that could not be read is named.
+Skipped lines are counted by their reason, and every file that could not be read is listed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from claude_force.database.rows.cursor import Cursor
-from claude_force.ingest.tail import FoundFile, is_unchanged
+from claude_force.ingest.find_files import FoundFile
+from claude_force.ingest.tail import is_unchanged
 
 
 @dataclass(slots=True)
 class SourceState:
-    """One kind of source on one host. `unread` are files in which something is new; `gone` those that were read and are
-    not there any more (their executions are kept), `unfinished` those that end in the middle of a line. `problems` are
-    paths with what is wrong."""
+    """One kind of source on one host. `unread` counts files with something new, `gone` files that were read and then
+    deleted (their executions are kept), `unfinished` files that end in the middle of a line. `problems` are paths with
+    what is wrong with them."""
 
     source: str
     host: str
@@ -35,7 +36,7 @@ class SourceState:
     skipped: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
-    def take(self, cursor: Cursor) -> None:
+    def add(self, cursor: Cursor) -> None:
         """Count a file that was read."""
         self.files += 1
         self.lines += cursor.lines
@@ -67,13 +68,13 @@ class SourceState:
 def source_states(
     cursors: Iterable[Cursor], found: Sequence[FoundFile], host: str, problems: Iterable[tuple[str, str]], source: str
 ) -> list[SourceState]:
-    """The sources by kind and host, from how far files were read. `found` are the files of `source` that are there now
-    on this host, `problems` what could not be looked into when they were looked for."""
+    """The state of each source on each host, this host's first. `found` are the files that `source` has on this host
+    now, `problems` those met when they were looked for."""
     states: dict[tuple[str, str], SourceState] = {}
     here: dict[str, Cursor] = {}
     for cursor in cursors:
         key = (cursor.source, cursor.host)
-        states.setdefault(key, SourceState(*key)).take(cursor)
+        states.setdefault(key, SourceState(*key)).add(cursor)
         if cursor.host == host:
             here[cursor.path] = cursor
     own = states.setdefault((source, host), SourceState(source, host))

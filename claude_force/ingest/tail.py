@@ -1,19 +1,26 @@
-"""Following files: where to read on, in a file that may have grown, been cut off, rewritten, renamed or replaced.
+"""Read what is new in a file.
 
-Two states of a file are the same file as long as its first bytes and those before the place that was read to are the
-same; whether it has the same inode says little (see `cursor`). Only whole lines are read: what stands after the last
-newline waits for its rest, unless it is a whole object already. A file that is written anew while it is read gives
-bytes of both: these become nothing, and the next pass begins anew.
+| since the last read                          | what is read                                          |
+|----------------------------------------------|-------------------------------------------------------|
+| lines were appended                          | the new lines                                         |
+| it was truncated, rewritten or replaced      | all of it                                             |
+| it was renamed, and a new file took its name | the rest of the renamed file, then all of the new one |
+
+A file continues the one that was read if its first bytes, and the bytes before the position that was reached, are the
+same. Its inode decides nothing, because file systems reuse inodes at once.
+
+Only whole lines are read. Text after the last newline is left for the next time, unless it is a whole JSON object. If a
+file is rewritten while it is read, the bytes may be of both versions: `Tail.advance` raises, and the next pass reads
+the file from its beginning.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,41 +28,17 @@ import orjson
 
 from claude_force.database.rows.cursor import Cursor
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES
+from claude_force.ingest.find_files import INODE_MASK, FoundFile, found_file
 
 HASHED_BYTES = 256
 _BLOCK_BYTES = 64 * 1024
-_INODES = (1 << 63) - 1
 
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file as it stands in its folder. `name` is its path as text that can be stored."""
-
-    path: Path
-    name: str
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-
-
-def found_file(path: Path, status: os.stat_result | None = None) -> FoundFile:
-    """The file of a path. Raises OSError, also for what is no regular file: a pipe would wait for ever."""
-    status = status or path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    return FoundFile(
-        path, storable(path), status.st_dev & _INODES, status.st_ino & _INODES, status.st_size, status.st_mtime_ns
-    )
-
-
-def storable(path: Path) -> str:
-    """A path as text that both engines take: bytes that are no UTF-8 are spelled out."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+_Fingerprint = tuple[str, str]
+"""Hashes of the first bytes of a file, and of the bytes before a position."""
 
 
 def is_unchanged(known: Cursor | None, file: FoundFile) -> bool:
-    """Whether nothing can be new in a file since it was read."""
+    """Whether a file was read to its end and has not changed since."""
     return (
         known is not None
         and known.problem is None
@@ -64,110 +47,83 @@ def is_unchanged(known: Cursor | None, file: FoundFile) -> bool:
     )
 
 
-def begin(stream: BinaryIO, file: FoundFile, known: Cursor | None, *, host: str, source: str) -> tuple[Cursor, bool]:
-    """Place the stream where reading goes on. The cursor to begin with, and whether the file is another one than the
-    one that was read before under its name. Raises OSError."""
-    if known is not None and _goes_on(stream, known, file.size):
-        stream.seek(known.position)
-        return replace(known, **_partly(known.position, file), problem=None), False
-    stream.seek(0)
-    return unread(file, host=host, source=source), known is not None
-
-
 def unread(file: FoundFile, *, host: str, source: str) -> Cursor:
-    """The cursor of a file of which nothing was read."""
-    return Cursor(host=host, path=file.name, source=source, position=0, head="", tail="", **_partly(0, file))
+    """The cursor of a file before anything is read."""
+    return Cursor(host=host, path=file.name, source=source, position=0, head="", tail="", **_partly_read(0, file))
 
 
-def _partly(position: int, file: FoundFile) -> dict[str, Any]:
-    """What a cursor says of a file that is not read to its end yet: it must not look like one in which nothing can be
-    new, should reading end here."""
+def _partly_read(position: int, file: FoundFile) -> dict[str, Any]:
+    """The fields by which `is_unchanged` tells that a file was not read to its end, should reading stop here."""
     return {"device": file.device, "inode": file.inode, "size": position, "mtime_ns": -1}
 
 
-def read_whole(cursor: Cursor, file: FoundFile) -> Cursor:
-    """The cursor of a file of which everything was read that was whole."""
-    return replace(cursor, size=file.size, mtime_ns=file.mtime_ns)
-
-
-def read_to(lines: WholeLines, cursor: Cursor, position: int) -> Cursor:
-    """The cursor after reading to a position. Raises OSError, also where what was read since the cursor may be of two
-    files."""
-    # Of a file that is shorter than where the cursor stands, all that came after it was read before it was cut off.
-    if os.fstat(lines.stream.fileno()).st_size > cursor.position and lines.are_of_another_file():
-        raise OSError("written anew while it was read; the next pass reads it from its beginning")
-    head, tail = _hashes(lines.stream, position)
-    return replace(cursor, position=position, size=max(position, cursor.size), head=head, tail=tail)
-
-
-def _goes_on(stream: BinaryIO, known: Cursor, size: int) -> bool:
-    return size >= known.position and _hashes(stream, known.position) == (known.head, known.tail)
-
-
-def _hashes(stream: BinaryIO, position: int) -> tuple[str, str]:
-    """The hashes of the first bytes, and of those before a position. Does not move the stream."""
-    length, descriptor = min(HASHED_BYTES, position), stream.fileno()
-    return _hash(os.pread(descriptor, length, 0)), _hash(os.pread(descriptor, length, position - length))
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32] if data else ""
-
-
 @dataclass(slots=True)
-class WholeLines:
-    """The lines of a file from where it stands to `end`. `size` is that of the file when it was opened, and `begun` are
-    the hashes of its first bytes and of its last then."""
+class Tail:
+    """The unread whole lines of an open file. `cursor` says how far it was read, and moves with `advance` and `finish`.
+    `renamed` are the files to read first, each with its cursor: they had this file's name when they were last read."""
 
     stream: BinaryIO
-    left: int
-    size: int
-    begun: tuple[str, str]
+    file: FoundFile
+    cursor: Cursor
+    renamed: list[tuple[FoundFile, Cursor]] = field(default_factory=list)
+    _unread_bytes: int = 0
+    _fingerprint: _Fingerprint = ("", "")
+
+    def __post_init__(self) -> None:
+        position, size = self.cursor.position, self.file.size
+        self.stream.seek(position)
+        self._fingerprint = _fingerprint(self.stream, size)
+        self._unread_bytes = _end_of_whole_lines(self.stream.fileno(), position, size) - position
 
     def readline(self, limit: int, /) -> bytes:
-        """The next line, or as much of it as the limit allows; empty at the end."""
-        data = self.stream.readline(min(limit, self.left))
-        self.left -= len(data)
+        """The next line, or its first `limit` bytes; empty at the end. Raises OSError."""
+        data = self.stream.readline(min(limit, self._unread_bytes))
+        self._unread_bytes -= len(data)
         return data
 
-    def are_of_another_file(self) -> bool:
-        """Whether the file no longer begins with what it held when it was opened."""
-        return _hashes(self.stream, self.size) != self.begun
+    def advance(self, position: int, **counts: Any) -> Cursor:
+        """The cursor after reading to a position; `counts` are other fields of it to change. Raises OSError, also where
+        the file was rewritten since it was opened."""
+        # In a file that is now shorter than the last position, everything up to here was read before it was truncated.
+        is_longer = os.fstat(self.stream.fileno()).st_size > self.cursor.position
+        if is_longer and _fingerprint(self.stream, self.file.size) != self._fingerprint:
+            raise OSError("rewritten while it was read; the next pass reads it from its beginning")
+        head, tail = _fingerprint(self.stream, position)
+        size = max(position, self.cursor.size)
+        self.cursor = replace(self.cursor, position=position, size=size, head=head, tail=tail, **counts)
+        return self.cursor
+
+    def finish(self) -> Cursor:
+        """The cursor after reading every whole line. Raises OSError, like `advance`."""
+        self.advance(self.cursor.position)
+        self.cursor = replace(self.cursor, size=self.file.size, mtime_ns=self.file.mtime_ns)
+        return self.cursor
+
+    def from_beginning(self) -> Tail:
+        """The same file with nothing read. Raises OSError."""
+        return Tail(self.stream, self.file, unread(self.file, host=self.cursor.host, source=self.cursor.source))
 
 
-def whole_lines(stream: BinaryIO, position: int, size: int) -> WholeLines:
-    """The lines of a file that are whole, from a position, where the stream stands. Raises OSError."""
-    begun = _hashes(stream, size)
-    return WholeLines(stream, _end_of_lines(stream.fileno(), position, size) - position, size, begun)
+@contextmanager
+def resume(file: FoundFile, known: Cursor | None, *, host: str, source: str) -> Iterator[Tail]:
+    """Open a file where the last read stopped (`known`; None: it was never read), or at its beginning if it is another
+    file by now. `host` and `source` are those of a new cursor. Raises OSError."""
+    with file.path.open("rb") as stream:
+        # It may have changed since it was found.
+        file = found_file(file.path, os.fstat(stream.fileno()))
+        if known is None:
+            yield Tail(stream, file, unread(file, host=host, source=source))
+        elif _is_continuation(stream, known, file.size):
+            yield Tail(stream, file, replace(known, **_partly_read(known.position, file), problem=None))
+        else:
+            yield Tail(stream, file, unread(file, host=host, source=source), list(_renamed(file, known)))
 
 
-def _end_of_lines(descriptor: int, position: int, size: int) -> int:
-    end = size
-    while end > position:
-        start = max(position, end - _BLOCK_BYTES)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    rest = os.pread(descriptor, min(size - end, LINE_LIMIT_BYTES), end)
-    # What is a whole object does not begin a longer one.
-    return size if rest and len(rest) == size - end and _is_object(rest) else end
-
-
-def _is_object(data: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(data), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def renamed(file: FoundFile, known: Cursor) -> Iterator[FoundFile]:
-    """Where the file that was read under this name stands now, if it was renamed within its folder (a log that was
-    rotated): as long as it still goes on where it was read to."""
+def _renamed(file: FoundFile, known: Cursor) -> Iterator[tuple[FoundFile, Cursor]]:
+    """The file that was read under this name, if it was renamed within its folder (log rotation) and has grown."""
     try:
         with os.scandir(file.path.parent) as entries:
-            paths = [Path(entry.path) for entry in entries if entry.inode() & _INODES == known.inode]
+            paths = [Path(entry.path) for entry in entries if entry.inode() & INODE_MASK == known.inode]
     except OSError:
         return
     for path in paths:
@@ -176,8 +132,48 @@ def renamed(file: FoundFile, known: Cursor) -> Iterator[FoundFile]:
             if other.name == file.name or (other.device, other.inode) != (known.device, known.inode):
                 continue
             with path.open("rb") as stream:
-                goes_on = _goes_on(stream, known, other.size)
+                is_continuation = _is_continuation(stream, known, other.size)
         except OSError:
             continue
-        if goes_on and other.size > known.position:
-            yield other
+        if is_continuation and other.size > known.position:
+            yield other, replace(known, path=other.name)
+
+
+def _is_continuation(stream: BinaryIO, known: Cursor, size: int) -> bool:
+    return size >= known.position and _fingerprint(stream, known.position) == (known.head, known.tail)
+
+
+def _fingerprint(stream: BinaryIO, position: int) -> _Fingerprint:
+    """Does not move the stream."""
+    length, descriptor = min(HASHED_BYTES, position), stream.fileno()
+    return _hash(os.pread(descriptor, length, 0)), _hash(os.pread(descriptor, length, position - length))
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32] if data else ""
+
+
+def _end_of_whole_lines(descriptor: int, position: int, size: int) -> int:
+    end = _after_last_newline(descriptor, position, size)
+    rest = os.pread(descriptor, min(size - end, LINE_LIMIT_BYTES), end)
+    # A whole object cannot be the beginning of a longer one.
+    return size if rest and len(rest) == size - end and _is_object(rest) else end
+
+
+def _after_last_newline(descriptor: int, position: int, size: int) -> int:
+    """The position after the last newline; `position` where there is none after it."""
+    end = size
+    while end > position:
+        start = max(position, end - _BLOCK_BYTES)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return end
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(data), dict)
+    except orjson.JSONDecodeError:
+        return False

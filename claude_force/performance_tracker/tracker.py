@@ -40,7 +40,7 @@ from claude_force.executions.origin import host_name, project_of_working_folder
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.ingest import spool
-from claude_force.ingest.loader import RejectLog
+from claude_force.ingest.rejects import RejectLog
 from claude_force.performance_tracker.timing import Outcome, Tracking
 from claude_force.settings.claude_json import Settings, load_settings
 from claude_force.settings.home import Home, find_home, home_at

@@ -169,7 +169,7 @@ def test_what_vanishes_before_it_is_read_is_named(what: str, tmp_path: Path) -> 
     for name in ("one", "two"):
         put(main_file(projects, name, f"-{name}"), good(name))
     passes = Passes(Store(open_database(str(tmp_path / "metrics.db"))), tmp_path / "rejected.jsonl")
-    found = transcripts.find([projects], passes.report.say)
+    found = transcripts.find([projects], passes.report.add_problem)
     gone = [main_file(projects, "one", "-one")]
     if what == "everything":
         gone.append(main_file(projects, "two", "-two"))
@@ -186,7 +186,7 @@ def test_a_file_that_is_cut_off_after_it_was_listed(tmp_path: Path) -> None:
     """It is read as it is when it is opened."""
     path = put(main_file(tmp_path, "one"), good("one", 3))
     passes = Passes(Store(open_database(str(tmp_path / "metrics.db"))), tmp_path / "rejected.jsonl")
-    found = transcripts.find([tmp_path], passes.report.say)
+    found = transcripts.find([tmp_path], passes.report.add_problem)
     path.write_bytes(jsonl(good("one", 3)[:2]))
     passes.read(found)
     assert (len(passes.rows()), passes.report.problems) == (1, [])

@@ -21,10 +21,13 @@ from claude_force.executions.record import CLAUDE_CODE, ExecutionRow
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
 from claude_force.ingest import run as ingest
+from claude_force.ingest.jsonl_pass import JSONL, JsonlPass
 from claude_force.ingest.jsonl_source import BATCH
-from claude_force.ingest.loader import RejectLog
+from claude_force.ingest.plan import IngestOptions
+from claude_force.ingest.rejects import RejectLog
 from claude_force.ingest.transcripts import locate as transcripts
-from claude_force.ingest.transcripts.source import CHUNK_LINES, TranscriptSource
+from claude_force.ingest.transcripts.source import CHUNK_LINES
+from claude_force.ingest.transcripts.transcript_pass import TranscriptPass
 from tests.builders import a_line
 from tests.conftest import EXAMPLES, Run
 from tests.transcripts import SESSION, Talk, Tokens, agent_file, main_file, notification, put
@@ -55,13 +58,15 @@ class FailingStore(Store):
         return super().add_rows(rows, sums, cursor)
 
 
+def options(folder: Path) -> IngestOptions:
+    """How a pass reads; rejected lines go to a file in a folder."""
+    return IngestOptions(None, UTC, "here", RejectLog(folder / "rejected.jsonl"), NOW_US)
+
+
 def read_transcripts(store: Store, folder: Path) -> None:
     """One pass over a folder."""
     known = ingest.known_cursors(store.database, "here", CLAUDE_CODE)
-    source = TranscriptSource(None, "here")
-    ingest.TranscriptPass(store, source, known, RejectLog(folder.parent / "rejected.jsonl"), NOW_US).run(
-        transcripts.find([folder], lambda _path, _problem: None)
-    )
+    TranscriptPass(store, options(folder.parent), known).run(transcripts.find([folder], lambda _path, _problem: None))
 
 
 def count_of(database: Database) -> int:
@@ -100,9 +105,8 @@ def test_a_pass_that_ended_within_executions_goes_on_there(database: Database, t
     path.write_bytes(lines[0])
 
     def read(store: Store) -> None:
-        known = ingest.known_cursors(database, "here", ingest.JSONL)
-        rejects = RejectLog(tmp_path / "rejected.jsonl")
-        ingest.ExecutionsPass(store, UTC, None, "here", known, rejects, NOW_US).run(path)
+        known = ingest.known_cursors(database, "here", JSONL)
+        JsonlPass(store, options(tmp_path), known).run(path)
 
     read(Store(database))
     path.write_bytes(b"".join(lines))
@@ -145,11 +149,10 @@ def test_executions_that_are_cut_off_while_they_are_read_are_read_anew(database:
     old = [a_line(timestamp=time, agent_name="old") for time in times[: BATCH + 100]]
     new = [a_line(timestamp=time, agent_name="new", run_id="n" * (number % 50)) for number, time in enumerate(times)]
     path.write_bytes(b"".join(old))
-    rejects = RejectLog(tmp_path / "rejected.jsonl")
     reports = []
     for store in (RewritingStore(database, path, b"".join(new)), Store(database)):
-        known = ingest.known_cursors(database, "here", ingest.JSONL)
-        reports.append(ingest.ExecutionsPass(store, UTC, None, "here", known, rejects, NOW_US).run(path))
+        known = ingest.known_cursors(database, "here", JSONL)
+        reports.append(JsonlPass(store, options(tmp_path), known).run(path))
     assert "while it was read" in str(reports[0].problems)
     assert [report.rejected for report in reports] == [0, 0]
     with database.read() as connection:

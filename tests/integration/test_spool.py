@@ -26,7 +26,7 @@ from claude_force.database.sqlite.database import APPLICATION_ID
 from claude_force.database.writes import Store
 from claude_force.errors import ClaudeForceError, DatabaseBusy, SchemaOutdated
 from claude_force.ingest import spool
-from claude_force.ingest.loader import RejectLog
+from claude_force.ingest.rejects import RejectLog
 from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run

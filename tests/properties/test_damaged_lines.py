@@ -16,7 +16,7 @@ from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.executions.jsonl.codec import ALL_COLUMNS
 from claude_force.ingest.jsonl_source import JsonlSource
-from claude_force.ingest.loader import load
+from claude_force.ingest.loader import Loader
 from claude_force.windows import ALL_TIME
 from tests.builders import NOON_US, a_line
 from tests.properties.strategies import on_both_engines
@@ -55,7 +55,7 @@ def test_any_value_in_any_field_is_held_or_refused_by_name(database: Database, f
     store = Store(database)
     store.delete(ALL_TIME)
     (batch,) = JsonlSource(UTC).read(io.BytesIO(GOOD + a_line(**changes) + GOOD))
-    report = load([batch], store, source="any", rejects=None, now_us=NOON_US)
+    report = Loader(store, None).load("any", [batch], NOON_US)
     held = list(queries.iterate_rows(database, Filter()))
     assert (report.read, report.added, report.rejected) == (3, len(held), 3 - len(held))
     assert sorted(held, key=repr) == sorted(batch.rows, key=repr)
@@ -72,7 +72,7 @@ def test_any_values_in_many_fields_are_held_as_they_were_read(database: Database
     store = Store(database)
     store.delete(ALL_TIME)
     (batch,) = JsonlSource(UTC).read(io.BytesIO(GOOD + a_line(**changes) + GOOD))
-    report = load([batch], store, source="any", rejects=None, now_us=NOON_US)
+    report = Loader(store, None).load("any", [batch], NOON_US)
     held = list(queries.iterate_rows(database, Filter()))
     assert report.added + report.rejected == 3
     assert sorted(held, key=repr) == sorted(batch.rows, key=repr)

@@ -18,12 +18,12 @@ from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database.writes.executions import put_rows, revise_rows
 from claude_force.executions.deduplication import (
     REPORTED_FIELDS,
+    EntityResolver,
     Observation,
     ReportedUsage,
-    Resolution,
+    apply_report,
     keys_of,
-    merged,
-    reported,
+    merge,
 )
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, column
 
@@ -59,16 +59,16 @@ def ingest(
     reports: Iterable[ReportedUsage],
 ) -> IngestResult:
     """Store what was seen, and how far files were read. By who has the turn."""
-    found = Resolution(file_queries.executions_of(connection, database, keys_of(sightings)))
+    resolver = EntityResolver(file_queries.executions_of(connection, database, keys_of(sightings)))
     for observation in sightings:
-        found.resolve(observation)
-    changed = _revise(connection, database, found.seen)
-    rows = list(found.rows.values())
+        resolver.match(observation)
+    changed = _revise(connection, database, resolver.seen_again)
+    rows = list(resolver.new_rows.values())
     added = put_rows(connection, database, rows) if rows else 0
     encode = database.encode_uid
     connection.insert_all(
         "identities (identity, uid)",
-        [(encode(key), encode(uid)) for key, uid in found.learned.items()],
+        [(encode(key), encode(uid)) for key, uid in resolver.remembered.items()],
         "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid",
     )
     save_cursors(connection, cursors)
@@ -95,7 +95,8 @@ def _revise(connection: Connection, database: Database, seen: Sequence[tuple[byt
     for uid, observation in seen:
         # One that is not there any more was archived or deleted: it stays what it was.
         if uid in now:
-            now[uid] = merged(now[uid], observation.row, goes_on=observation.goes_on(now[uid]))
+            is_continuation = observation.is_continuation_of(now[uid])
+            now[uid] = merge(now[uid], observation.row, is_continuation=is_continuation)
     changed = [uid for uid, row in now.items() if row is not stored[uid]]
     revise_rows(connection, [stored[uid] for uid in changed], [now[uid] for uid in changed])
     return len(changed)
@@ -115,7 +116,7 @@ def apply_reported_usage(
     mine = file_queries.executions_of_runs(connection, [report for report in told if report.run_id in runs])
     for report in sorted(told, key=lambda report: report.basis, reverse=True):
         run = mine.get(report, [])
-        settled = reported(report, run)
+        settled = apply_report(report, run)
         if settled is not None and settled[0] not in after:
             before.append(run[-1])
             after[settled[0]] = price(settled)

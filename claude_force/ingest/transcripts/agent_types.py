@@ -1,9 +1,12 @@
-"""The types of sub-agents that their own lines do not tell: from the file beside theirs, else from the call that
-started them, in the transcript of their session."""
+"""Look up the type of a sub-agent whose own transcript does not have it.
+
+1. `agent-<id>.meta.json` beside its transcript.
+2. The call of the Task tool that started it, in the transcript of its session, or of another sub-agent of the session.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,13 +14,12 @@ import msgspec
 from claude_force.errors import InvalidRecord
 from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
 from claude_force.executions.record import task_hash
-from claude_force.ingest.find_files import find_files
-from claude_force.ingest.tail import found_file
+from claude_force.ingest.find_files import OnProblem, find_files, found_file
 from claude_force.ingest.transcripts.entries import blocks_of, decode_entry, task_calls_of, task_result_of
 
 _META_LIMIT_BYTES = 1024 * 1024
 _CHUNK_LINES = 1000
-_CALL, _ENDED = b'"subagent_type"', b'"agentId"'
+_CALL, _RESULT, _AGENT_ID = b'"subagent_type"', b'"toolUseResult"', b'"agentId"'
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -26,27 +28,27 @@ class _Meta(msgspec.Struct, rename="camel"):
     agent_type: str | None = None
 
 
-class Agents:
-    """Looks up types of sub-agents; transcripts of sessions are read once. `say` is told, with the path, what is wrong
-    with a file beside a transcript."""
+class AgentTypes:
+    """Looks up types of sub-agents and reads each session once. `on_problem` is called for unusable meta files."""
 
-    def __init__(self, say: Callable[[Path, str], None]) -> None:
-        self._say = say
+    def __init__(self, on_problem: OnProblem) -> None:
+        self._on_problem = on_problem
         self._calls: dict[Path, dict[str, str]] = {}
 
     def of_file(
         self, transcript: Path, session_file: Path | None, agent_id: str | None, prompt: str | None
     ) -> str | None:
-        """The type of the sub-agent whose own transcript this is; None where nothing tells."""
-        return self._beside(transcript) or self.of_session(session_file, agent_id, prompt)
+        """The type of the sub-agent that a transcript is of; None if it is not recorded."""
+        return self._in_meta_file(transcript) or self.of_session(session_file, agent_id, prompt)
 
     def of_session(self, session_file: Path | None, agent_id: str | None, prompt: str | None) -> str | None:
-        """The type of a sub-agent by its id, or the hash of its prompt, in the transcript of its session."""
+        """The type of a sub-agent by its id, or the hash of its prompt, from its session; None if it is not
+        recorded."""
         if session_file is None:
             return None
         own = self._calls_in(session_file, [session_file])
         if not (found := own.get(agent_id or "") or own.get(prompt or "")):
-            # An agent may have started it.
+            # Another sub-agent may have started it.
             folder = session_file.with_suffix("") / "subagents"
             others = self._calls_in(folder, _agents_in(folder))
             found = others.get(agent_id or "") or others.get(prompt or "")
@@ -60,7 +62,7 @@ class Agents:
             self._calls[key] = calls
         return self._calls[key]
 
-    def _beside(self, transcript: Path) -> str | None:
+    def _in_meta_file(self, transcript: Path) -> str | None:
         path = transcript.with_name(f"{transcript.stem}.meta.json")
         try:
             found_file(path)
@@ -70,40 +72,40 @@ class Agents:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._say(path, error.strerror or str(error))
+            self._on_problem(path, error.strerror or str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._say(path, f"not what it should be: {error}; the type of its sub-agent is looked up elsewhere")
+            self._on_problem(path, f"unusable: {error}; the type of its sub-agent is looked up in the session")
         return None
 
 
 def _agents_in(folder: Path) -> Iterator[Path]:
-    """The transcripts of sub-agents in a folder. Their own reading says what is wrong with it."""
+    """The transcripts of sub-agents in a folder. The pass itself reports the problems of this folder."""
     if folder.is_dir():
-        for file in find_files([folder], _is_of_agent, lambda _path, _problem: None):
+        for file in find_files([folder], _is_agent_file, lambda _path, _problem: None):
             yield file.path
 
 
-def _is_of_agent(name: str) -> bool:
+def _is_agent_file(name: str) -> bool:
     return name.startswith("agent-") and name.endswith(".jsonl")
 
 
 def _calls_in(transcript: Path) -> dict[str, str]:
-    """The types of sub-agents by the hash of their prompt, and by their id where their result is there."""
+    """The types of sub-agents by the hash of their prompt and, if they ended, by their id."""
     calls: dict[str, str] = {}
     try:
         found_file(transcript)
         with transcript.open("rb") as stream:
             for chunk in read_chunks(stream, _CHUNK_LINES):
                 for line in chunk.raw:
-                    if _CALL in line or (_ENDED in line and b'"toolUseResult"' in line):
-                        _note_calls(line, calls)
+                    if _CALL in line or (_AGENT_ID in line and _RESULT in line):
+                        _add_calls(line, calls)
     except READ_ERRORS:
-        # Its own reading says what is wrong with it.
+        # The pass itself reports it.
         pass
     return calls
 
 
-def _note_calls(line: bytes, calls: dict[str, str]) -> None:
+def _add_calls(line: bytes, calls: dict[str, str]) -> None:
     try:
         entry = decode_entry(line)
     except InvalidRecord:

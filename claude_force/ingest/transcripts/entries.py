@@ -1,8 +1,8 @@
-"""Lines of Claude Code's transcripts: bytes to entries.
+"""Decode the lines of Claude Code's transcripts.
 
-Only what metrics need is decoded; texts are passed over, and never kept. The format is internal to Claude Code and
-changes with any release, so a field of another kind than expected counts as absent, unless it counts tokens: then the
-line is refused, since no number may be made up.
+Only the fields that metrics need are decoded; texts are skipped and never kept. The format is internal to Claude Code
+and may change with any release. So a field of an unexpected type counts as absent, unless it counts tokens: then the
+line is rejected, because no number may be made up.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import orjson
 from claude_force.errors import InvalidRecord
 from claude_force.text import kind_of
 
-_HIGH, _LOW, _PLAIN = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}", rb"\\\\"
-_HALVES = re.compile(rb"(%b|%b%b)|%b|%b" % (_PLAIN, _HIGH, _LOW, _HIGH, _LOW))
-"""Half a character, as JavaScript writes what was cut in the middle, which no decoder takes; in the group what only
-looks like one."""
+_HIGH, _LOW, _BACKSLASH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}", rb"\\\\"
+_LONE_SURROGATES = re.compile(rb"(%b|%b%b)|%b|%b" % (_BACKSLASH, _HIGH, _LOW, _HIGH, _LOW))
+"""A lone surrogate, which JavaScript writes when it cuts a character in two and no JSON decoder accepts. The group
+matches what only looks like one: an escaped backslash, or a whole pair."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -27,20 +27,20 @@ _NOTHING = msgspec.Raw(b"")
 
 
 class CacheCreation(msgspec.Struct, gc=False):
-    """Cache writes by how long they are kept."""
+    """Cache writes by lifetime."""
 
     ephemeral_5m_input_tokens: int | None = None
     ephemeral_1h_input_tokens: int | None = None
 
 
 class ServerTools(msgspec.Struct, gc=False):
-    """What the server did beside answering."""
+    """Tools that the server ran."""
 
     web_search_requests: int | None = None
 
 
 class Usage(msgspec.Struct, gc=False):
-    """The usage of a response, as far as that line knew it. `input_tokens` leaves cached tokens out."""
+    """The usage of a response as this line has it. `input_tokens` does not include cached tokens."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -53,7 +53,7 @@ class Usage(msgspec.Struct, gc=False):
 
 
 class Message(msgspec.Struct, gc=False):
-    """A message of the conversation. `stop_reason` is UNSET where the line has none, None where it is null."""
+    """A message of the conversation. `stop_reason` is UNSET if the line has no such field, None if it is null."""
 
     id: str | None = None
     model: str | None = None
@@ -63,7 +63,7 @@ class Message(msgspec.Struct, gc=False):
 
 
 class Entry(msgspec.Struct, rename="camel", gc=False):
-    """One line. What stands in texts is kept as bytes, to be looked at only where a prompt or a report is expected."""
+    """One line. Fields with text stay raw bytes; they are decoded only where a prompt or a report is expected."""
 
     type: str | None = None
     uuid: str | None = None
@@ -104,8 +104,8 @@ class TaskCall(msgspec.Struct, gc=False):
 
 
 class TaskResult(msgspec.Struct, rename="camel", gc=False):
-    """What a parent was told of a sub-agent that ended: `usage` is that of its last response, and final; `total_tokens`
-    their sum; `prompt` is what it was asked, of which only the hash is kept."""
+    """The result of a sub-agent that ended. `usage` is the final one of its last response, `total_tokens` its sum; of
+    `prompt` only the hash is kept."""
 
     agent_id: str | None = None
     agent_type: str | None = None
@@ -116,7 +116,7 @@ class TaskResult(msgspec.Struct, rename="camel", gc=False):
 
 
 class Progress(msgspec.Struct, gc=False):
-    """The line of a sub-agent, as older versions also wrote it into the file of its parent."""
+    """A line of a sub-agent, which older versions also wrote into the transcript of its session."""
 
     type: str | None = None
     message: msgspec.Raw = _NOTHING
@@ -132,23 +132,22 @@ _decode_progress = msgspec.json.Decoder(Progress).decode
 
 
 def decode_entry(line: bytes) -> Entry:
-    """The entry of a line. Raises InvalidRecord for one that is no JSON object, and for token counts that are no whole
-    numbers."""
+    """The entry of a line. Raises InvalidRecord if it is not a JSON object, or a token count is not a whole number."""
     try:
         return _decode_entry(line)
     except msgspec.ValidationError:
-        return _tolerated(line)
+        return _decode_leniently(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        whole = _HALVES.sub(lambda match: match[1] or b"\\ufffd", line)
-        if whole != line:
-            return decode_entry(whole)
+        valid = _LONE_SURROGATES.sub(lambda match: match[1] or b"\\ufffd", line)
+        if valid != line:
+            return decode_entry(valid)
         raise InvalidRecord("", f"not valid JSON: {error}") from None
     except RecursionError:
         raise InvalidRecord("", "nested too deeply") from None
 
 
-def _tolerated(line: bytes) -> Entry:
-    """The entry of a line in which something is of another kind than expected."""
+def _decode_leniently(line: bytes) -> Entry:
+    """The entry of a line in which a field has an unexpected type."""
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -166,7 +165,7 @@ def _tolerated(line: bytes) -> Entry:
 
 
 def _fitting(data: dict[str, Any], kind: type[T]) -> T:
-    """A struct of those values that are of the kind expected."""
+    """A struct of the values that have the expected type."""
     found = kind()
     for field in msgspec.structs.fields(kind):
         value = data.get(field.encode_name)
@@ -195,7 +194,7 @@ def _usage(data: dict[str, Any]) -> Usage:
 
 
 def blocks_of(content: msgspec.Raw) -> str | list[Block]:
-    """The content of a message: text, or blocks; no blocks where it is of no known kind."""
+    """The content of a message: text, or blocks; no blocks if it is neither."""
     if not bytes(content):
         return []
     try:
@@ -205,14 +204,14 @@ def blocks_of(content: msgspec.Raw) -> str | list[Block]:
 
 
 def text_of(content: str | list[Block]) -> str:
-    """The text of a content."""
+    """The text of a message's content."""
     if isinstance(content, str):
         return content
     return "\n".join(block.text for block in content if block.type == "text" and block.text)
 
 
 def plain_text(raw: msgspec.Raw) -> str | None:
-    """A value that is text; None for any other."""
+    """A raw value if it is text, else None."""
     try:
         return _decode_text(raw) if bytes(raw) else None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -220,7 +219,7 @@ def plain_text(raw: msgspec.Raw) -> str | None:
 
 
 def task_result_of(raw: msgspec.Raw) -> TaskResult | None:
-    """The result of a sub-agent; None where a tool's result is another one."""
+    """The result of a sub-agent; None for the result of another tool."""
     try:
         found = _decode_result(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -229,7 +228,7 @@ def task_result_of(raw: msgspec.Raw) -> TaskResult | None:
 
 
 def task_calls_of(content: str | list[Block]) -> list[TaskCall]:
-    """The calls in a content that start sub-agents."""
+    """The tool calls in a message's content that start sub-agents."""
     found: list[TaskCall] = []
     for block in content if isinstance(content, list) else []:
         if block.type != "tool_use":
@@ -244,7 +243,7 @@ def task_calls_of(content: str | list[Block]) -> list[TaskCall]:
 
 
 def progress_of(entry: Entry) -> Entry | None:
-    """The entry of a sub-agent within a progress line; None for other progress. Raises InvalidRecord, as
+    """The entry of a sub-agent inside a progress line; None for other progress. Raises InvalidRecord like
     `decode_entry`."""
     try:
         progress = _decode_progress(entry.data)

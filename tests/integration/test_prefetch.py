@@ -19,7 +19,7 @@ import pytest
 from claude_force.errors import InputError
 from claude_force.ingest.input import open_input
 from claude_force.ingest.jsonl_source import Batch, JsonlSource
-from claude_force.ingest.prefetch import SHORT_BYTES, read
+from claude_force.ingest.prefetch import SHORT_BYTES, read_batches
 from tests.builders import a_line
 from tests.conftest import Run
 from tests.profiles import sqlite_when_quick
@@ -43,7 +43,7 @@ def in_this_process(path: Path) -> list[Batch]:
 def test_the_second_process_reads_the_same(long_file: Path) -> None:
     """Rows, sums, notes, rejected lines and positions are those of reading in this process, and it is gone after."""
     with open_input(str(long_file)) as source:
-        found = list(read(source, JsonlSource(UTC)))
+        found = list(read_batches(source, JsonlSource(UTC)))
     assert found == in_this_process(long_file)
     assert multiprocessing.active_children() == []
 
@@ -59,7 +59,7 @@ def wait_until_it_waits(pid: int) -> None:
 def test_a_reader_that_is_killed_is_said(in_the_middle: bool, long_file: Path) -> None:
     """Its end is an error in one line, also in the middle of a message, and what it had read before is there."""
     with open_input(str(long_file)) as source:
-        batches = read(source, JsonlSource(UTC))
+        batches = read_batches(source, JsonlSource(UTC))
         first = next(batches)
         (reader,) = multiprocessing.active_children()
         assert reader.pid is not None
@@ -74,7 +74,7 @@ def test_a_reader_that_is_killed_is_said(in_the_middle: bool, long_file: Path) -
 def test_a_reader_does_not_outlive_who_stops_listening(long_file: Path) -> None:
     """An import that ends in the middle leaves no process behind."""
     with open_input(str(long_file)) as source:
-        batches: Iterator[Batch] = read(source, JsonlSource(UTC))
+        batches: Iterator[Batch] = read_batches(source, JsonlSource(UTC))
         assert len(list(islice(batches, 1))) == 1
         batches.close()  # type: ignore[attr-defined]
     assert multiprocessing.active_children() == []
@@ -99,7 +99,7 @@ _INTERRUPTED = """
 import os, signal, sys
 from datetime import UTC
 import claude_force.database.sqlite.database
-from claude_force.ingest.prefetch import read
+from claude_force.ingest.prefetch import read_batches
 from claude_force.ingest.input import open_input
 from claude_force.ingest.jsonl_source import JsonlSource
 
@@ -108,7 +108,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.register_at_fork(**{sys.argv[2]: lambda: os.kill(os.getpid(), signal.SIGINT)})
 try:
     with open_input(sys.argv[1]) as source:
-        list(read(source, JsonlSource(UTC)))
+        list(read_batches(source, JsonlSource(UTC)))
 except KeyboardInterrupt:
     print("interrupted")
 """
