@@ -1,1 +1,1 @@
-"""The command line: parse, call one function, hand the result to a formatter."""
+"""The command line. A command parses its options, calls one function, and hands the result to a layout."""

@@ -13,39 +13,39 @@ import click
 
 from claude_force.analytics import reports
 from claude_force.analytics.reports import INTERVALS, SORT_KEYS, SortKey
-from claude_force.cli.options import archived_lines, filter_options, refuse_database, report_options, show
+from claude_force.cli.options import filter_options, refuse_database, report_options, show
 from claude_force.database import queries
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
-from claude_force.reports.layouts.base import Layout, Request
+from claude_force.reports.layouts.base import Layout, Request, archived_lines
 from claude_force.text import for_terminal
 from claude_force.windows import ALL_TIME, Window, last_window
 
 _LIMIT = click.IntRange(1)
 _RECENT_DAYS = 3
-_HOURS_OF_A_BLOCK = click.IntRange(1, 7 * 24)
+_BLOCK_HOURS = click.IntRange(1, 7 * 24)
 sort_option = click.option(
     "--sort-by", type=click.Choice(SORT_KEYS), default="executions", show_default=True, help="Largest first."
 )
-limit_option = click.option("--limit", type=_LIMIT, metavar="N", help="Show the first N only.")
+limit_option = click.option("--limit", type=_LIMIT, metavar="N", help="Show only the first N.")
 interval_option = click.option(
     "--interval", type=click.Choice(INTERVALS), default="daily", show_default=True, help="The length of an interval."
 )
 
 
-def _look(make: str, *arguments: Any) -> Callable[[], Layout]:
-    """A layout that is made when it is asked for: JSON needs none, and loading it takes longer than the question."""
+def _layout(function: str, *arguments: Any) -> Callable[[], Layout]:
+    """A layout that is imported only when it is needed: JSON needs none, and the import is slower than the query."""
 
-    def look() -> Layout:
-        found: Layout = getattr(import_module("claude_force.reports.layouts.analytics"), make)(*arguments)
+    def make_layout() -> Layout:
+        found: Layout = getattr(import_module("claude_force.reports.layouts.analytics"), function)(*arguments)
         return found
 
-    return look
+    return make_layout
 
 
 @click.group()
 def analytics() -> None:
-    """Reports on what agents did.
+    """Print reports as tables, JSON, CSV or Markdown.
 
     \b
     Example:
@@ -56,16 +56,16 @@ def analytics() -> None:
 @analytics.command()
 @report_options
 def summary(request: Request) -> None:
-    """Everything on one page.
+    """Show the most important numbers on one page.
 
-    With --json, or --output FILE.json, it is the baseline of the guide.
+    With --json, or --output FILE.json, the file can serve as a baseline for the scripts of the guide.
 
     \b
     Example:
       claude-force analytics summary --days 30 --output baseline.json
     """
     report = reports.summary(request.workspace.database, request.chosen)
-    show(request, report, _look("summary_layout", report, request.workspace.settings.reference_model))
+    show(request, report, _layout("summary_layout", report, request.workspace.settings.reference_model))
 
 
 @analytics.command("by-agent")
@@ -73,7 +73,7 @@ def summary(request: Request) -> None:
 @sort_option
 @limit_option
 def by_agent(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """Executions, success, time, cost and tokens of each agent.
+    """Compare agents: executions, success, time, cost, tokens.
 
     \b
     Example:
@@ -87,7 +87,7 @@ def by_agent(request: Request, sort_by: SortKey, limit: int | None) -> None:
 @sort_option
 @limit_option
 def by_model(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """Executions, success, time, cost and tokens of each model.
+    """Compare models: executions, success, time, cost, tokens.
 
     \b
     Example:
@@ -101,9 +101,9 @@ def by_model(request: Request, sort_by: SortKey, limit: int | None) -> None:
 @sort_option
 @limit_option
 def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """Executions, success, time, cost and tokens of each workflow.
+    """Compare workflows: executions, success, time, cost, tokens.
 
-    A session of Claude Code is a workflow: it is shown by when its first execution of the period was, the first eight
+    A session of Claude Code is a workflow. Its label is the time of its first execution in the period, the first eight
     characters of its id, and its folder.
 
     \b
@@ -118,9 +118,10 @@ def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
 @sort_option
 @limit_option
 def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """Executions, success, time, cost and tokens of each project.
+    """Compare projects: executions, success, time, cost, tokens.
 
-    A project is the folder that an agent worked in, shown by the end of its path that no other one here has.
+    A project is the folder in which an agent worked. Its label is the shortest end of the path that is unique in the
+    report.
 
     \b
     Example:
@@ -131,14 +132,14 @@ def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
 
 def _show_breakdown(request: Request, dimension: Dimension, sort_by: SortKey, limit: int | None) -> None:
     report = reports.breakdown(request.workspace.database, request.chosen, dimension, sort_by, limit, request.zone)
-    show(request, report, _look("breakdown_layout", report))
+    show(request, report, _layout("breakdown_layout", report))
 
 
 @analytics.command()
 @report_options
-@click.option("--by-agent", "with_agents", is_flag=True, help="Only the costs by agent.")
-@click.option("--by-model", "with_models", is_flag=True, help="Only the costs by model.")
-@click.option("--trends", "with_trends", is_flag=True, help="The costs over time.")
+@click.option("--by-agent", "with_agents", is_flag=True, help="Show only the costs by agent.")
+@click.option("--by-model", "with_models", is_flag=True, help="Show only the costs by model.")
+@click.option("--trends", "with_trends", is_flag=True, help="Show the costs over time.")
 @click.option("--interval", type=click.Choice(INTERVALS), help="The length of an interval of --trends. Default: daily.")
 @limit_option
 def costs(
@@ -149,88 +150,80 @@ def costs(
     interval: Interval | None,
     limit: int | None,
 ) -> None:
-    """What was spent, on what and when.
+    """Show costs by agent, by model and over time.
 
-    And what it saved against running one model for everything.
+    Also shows the savings compared with running everything on the reference model.
 
     \b
     Example:
       claude-force analytics costs --trends --interval daily
     """
-    asked = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
-    parts = frozenset(part for part, wanted in asked.items() if wanted) or reports.COST_PARTS
+    chosen = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
+    parts = frozenset(part for part, is_chosen in chosen.items() if is_chosen) or reports.COST_PARTS
     report = reports.costs(request.workspace.database, request.chosen, parts, interval or "daily", request.zone, limit)
-    show(request, report, _look("costs_layout", report, request.workspace.settings.reference_model))
+    show(request, report, _layout("costs_layout", report, request.workspace.settings.reference_model))
 
 
 @analytics.command()
 @report_options
 @interval_option
 def trends(request: Request, interval: Interval) -> None:
-    """Executions, time, success and cost over time, in local time.
+    """Show executions, time, success and cost over time.
 
     \b
     Example:
       claude-force analytics trends --interval weekly --days 90
     """
     report = reports.trends(request.workspace.database, request.chosen, interval, request.zone, request.now_us)
-    show(request, report, _look("trends_layout", report))
+    show(request, report, _layout("trends_layout", report))
 
 
 @analytics.command()
 @report_options
 @limit_option
 def errors(request: Request, limit: int | None) -> None:
-    """What failed, how often, and when last.
+    """Show failures by error type: how many, and the last one.
 
     \b
     Example:
       claude-force analytics errors --days 7
     """
     report = reports.errors(request.workspace.database, request.chosen, request.zone, limit)
-    show(request, report, _look("errors_layout", report))
+    show(request, report, _layout("errors_layout", report))
 
 
 @analytics.command()
 @report_options
-@click.option("--recent", is_flag=True, help=f"Only the blocks of the last {_RECENT_DAYS} days.")
-@click.option("--active", is_flag=True, help="Only the block that is open now.")
+@click.option("--recent", is_flag=True, help=f"Only blocks of the last {_RECENT_DAYS} days.")
+@click.option("--active", is_flag=True, help="Only the active block.")
 @click.option(
-    "--session-length",
-    "length",
-    type=_HOURS_OF_A_BLOCK,
-    metavar="HOURS",
-    default=5,
-    show_default=True,
+    "--session-length", "length", type=_BLOCK_HOURS, metavar="HOURS", default=5, show_default=True,
     help="The length of a block.",
-)
+)  # fmt: skip
 def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
-    """The five-hour windows by which Claude subscriptions count.
+    """Show the five-hour windows of Claude subscriptions.
 
-    A block begins with the first execution after the last block has ended, at the full hour (UTC). Without --source,
-    executions of Claude Code (--source claude-code) are counted. Of a period, every block that touches it is shown,
-    and all of it.
+    A block starts at the full hour (UTC) of the first execution after the previous block ended. Without --source, only
+    executions of Claude Code count. Every block that overlaps the period is shown in full.
 
     \b
     Example:
       claude-force analytics blocks --recent
     """
-    # Here, so that the other reports do not load it.
-    from claude_force.analytics import blocks as session_blocks
+    # Imported here, because the other reports do not need it.
+    from claude_force.analytics.blocks import of_claude_code, session_blocks
     from claude_force.reports.layouts.blocks import blocks_layout
 
-    window = _period_of_blocks(request.chosen.window, recent, active, request.now_us)
+    window = _block_period(request.chosen.window, recent, active, request.now_us)
     request = replace(request, chosen=replace(request.chosen, window=window))
-    report = session_blocks.session_blocks(
-        request.workspace.database, request.chosen, length, request.zone, request.now_us
-    )
-    counted = replace(request, chosen=session_blocks.of_claude_code(request.chosen))
+    report = session_blocks(request.workspace.database, request.chosen, length, request.zone, request.now_us)
+    counted = replace(request, chosen=of_claude_code(request.chosen))
     show(counted, report, partial(blocks_layout, report, request, active))
 
 
-def _period_of_blocks(window: Window, recent: bool, active: bool, now_us: int) -> Window:
+def _block_period(window: Window, recent: bool, active: bool, now_us: int) -> Window:
     if (recent or active) and window != ALL_TIME:
-        raise click.UsageError("--recent and --active do not go with --days, --hours, --start and --end")
+        raise click.UsageError("--recent and --active cannot be combined with --days, --hours, --start and --end")
     if active:
         return Window(now_us, now_us + 1, "now")
     return last_window(now_us, days=_RECENT_DAYS) if recent else window
@@ -239,16 +232,18 @@ def _period_of_blocks(window: Window, recent: bool, active: bool, now_us: int) -
 @analytics.command()
 @filter_options
 @click.option(
-    "--format", "form", type=click.Choice(("csv", "json", "jsonl")), help="Default: by the name of --output, else csv."
+    "--format", "form", type=click.Choice(("csv", "json", "jsonl")), help="Default: by the suffix of --output, or csv."
 )
-@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @click.option("--pretty", is_flag=True, help="Indent the JSON.")
 @click.option("--all-columns", is_flag=True, help="CSV: every column, not only the guide's twelve.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file.")
 def export(
     request: Request, form: str | None, as_json: bool, pretty: bool, all_columns: bool, output: Path | None
 ) -> None:
-    """The executions themselves. JSONL loses nothing: it can be imported elsewhere.
+    """Export the executions themselves as CSV, JSON or JSONL.
+
+    JSONL is lossless: another store can import it.
 
     \b
     Example:
@@ -257,18 +252,15 @@ def export(
     from claude_force.executions import export as files
     from claude_force.formatting import quantity
 
-    if as_json and form not in (None, "json"):
-        raise click.UsageError("--json and --format contradict each other")
+    chosen_format = _export_format(form, output, as_json=as_json)
     refuse_database(output, request.workspace)
-    suffix = output.suffix.lower().removeprefix(".") if output else ""
-    chosen = "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")
     with request.workspace.database.read() as connection:
-        names = reports.known_names(connection, request.chosen)
-        archived = queries.archived(connection, names)._replace(is_counted=False)
-    rows = queries.iterate_rows(request.workspace.database, names)
-    if chosen == "csv":
+        chosen = reports.known_names(connection, request.chosen)
+        archived = queries.archived(connection, chosen)._replace(is_counted=False)
+    rows = queries.iterate_rows(request.workspace.database, chosen)
+    if chosen_format == "csv":
         count = files.write_csv(rows, output, request.zone, all_columns=all_columns)
-    elif chosen == "json":
+    elif chosen_format == "json":
         count = files.write_json(rows, output, request.zone, pretty=pretty)
     else:
         count = files.write_jsonl(rows, output, request.zone)
@@ -276,3 +268,10 @@ def export(
         click.echo(f"{quantity(count, 'execution')} written to {output}", err=True)
     for line in archived_lines(request.workspace, archived):
         click.echo(for_terminal(line), err=True)
+
+
+def _export_format(form: str | None, output: Path | None, *, as_json: bool) -> str:
+    if as_json and form not in (None, "json"):
+        raise click.UsageError("--json and --format cannot be combined")
+    suffix = output.suffix.lower().removeprefix(".") if output else ""
+    return "json" if as_json else form or (suffix if suffix in ("json", "jsonl") else "csv")

@@ -1,4 +1,4 @@
-"""`claude-force completion`: the script that a shell needs."""
+"""`claude-force completion`: the completion script of a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`claude-force dashboard`: the figures as they change."""
+"""`claude-force dashboard`: watch the agents live."""
 
 from __future__ import annotations
 
@@ -24,36 +24,34 @@ _USUAL_HEIGHT = 24
 
 @click.command()
 @click.option(
-    "--window",
-    "span",
-    type=click.Choice(SPANS),
-    default="24h",
-    show_default=True,
+    "--window", "span", type=click.Choice(SPANS), default="24h", show_default=True,
     help="The period of agents, models and sparklines.",
-)
+)  # fmt: skip
 @click.option(
-    "--sort",
-    "sort_by",
-    type=click.Choice(SORT_KEYS),
-    default="cost",
-    show_default=True,
-    help="The agents with the most of this first.",
-)
+    "--sort", "sort_by", type=click.Choice(SORT_KEYS), default="cost", show_default=True,
+    help="The order of agents, largest first.",
+)  # fmt: skip
 @click.option(
-    "--refresh", "refresh_s", type=_REFRESH_S, metavar="SECONDS", default=2.0, show_default=True, help="How often."
-)
-@click.option("--once", is_flag=True, help="Print one frame and end; also where the output is no terminal.")
+    "--refresh", "refresh_s", type=_REFRESH_S, metavar="SECONDS", default=2.0, show_default=True,
+    help="The time between two updates.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="Print one frame and exit. Default without a terminal.")
 @timezone_option
 @database_option
 def dashboard(
     span: Span, sort_by: SortKey, refresh_s: float, once: bool, zone_name: str | None, location: str | None
 ) -> None:
-    """Watch what agents do, live in the terminal.
+    """Watch the agents live in the terminal.
 
-    The last hour, 24 hours and 7 days side by side; agents, models and how it went over time in one of them; what
-    fires; and the last executions as they come in.
+    It shows totals of the last hour, 24 hours and 7 days, firing alerts, sparklines, agents, models, and the newest
+    executions.
 
-    Keys: w or 1, 2, 3 change the window, s the order of agents, ? explains them, q ends it.
+    \b
+    Keys:
+      w or 1, 2, 3  choose the window
+      s             change the order of agents
+      ?             show all keys
+      q             quit
 
     \b
     Example:
@@ -63,14 +61,13 @@ def dashboard(
     from claude_force.reports.dashboard.frame import View
 
     workspace, zone = find_workspace(location), clock.zone_of(zone_name)
-    if once or not _is_screen():
+    if once or not _has_full_screen():
         _print_once(workspace.database, View(zone, span, sort_by, is_live=False))
     else:
         sys.exit(run(workspace.database, View(zone, span, sort_by), refresh_s))
 
 
-def _is_screen() -> bool:
-    """Whether standard output is a terminal that can do more than a printer."""
+def _has_full_screen() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
@@ -79,6 +76,6 @@ def _print_once(database: Database, view: View) -> None:
     from claude_force.reports.dashboard.frame import LEAST_WIDTH
 
     columns, lines = shutil.get_terminal_size((80, 24))
-    # A line is for the prompt that follows, as one is for the keys of a live frame.
+    # One line is left for the shell prompt.
     size = max(columns, LEAST_WIDTH), max(lines, _USUAL_HEIGHT) - 1
     show_once(read_snapshot(database, view.span, clock.now_us()), view, size, sys.stdout)

@@ -1,4 +1,4 @@
-"""`claude-force db`: the database itself."""
+"""`claude-force db`: upgrade, check, back up and restore the database."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ from claude_force.database.queries import Filter
 from claude_force.database.revisions import HEAD
 from claude_force.database.workspace import Workspace
 from claude_force.errors import DatabaseMissing, InvalidWindow
-from claude_force.executions.record import dollars
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
-    from claude_force.database.reprice import Change, Preview
+    from claude_force.database.reprice import Preview
     from claude_force.executions.pricing import PriceTable
-    from claude_force.reports.render import Page
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def db() -> None:
-    """Upgrade, check and back up the database.
+    """Upgrade, check, back up and restore the database.
 
     \b
     Example:
@@ -40,7 +38,7 @@ def db() -> None:
 @db.command()
 @database_option
 def path(location: str | None) -> None:
-    """Print which database is used; a password is hidden.
+    """Print the location of the database. A password is hidden.
 
     \b
     Example:
@@ -53,9 +51,9 @@ def path(location: str | None) -> None:
 @json_option
 @database_option
 def current(as_json: bool, location: str | None) -> None:
-    """Print the schema revision, and the one that is needed.
+    """Print the schema revision of the database.
 
-    The first is that of the database, the second that of this program.
+    If it is not the revision that this version of claude-force needs, prints the command that upgrades it.
 
     \b
     Example:
@@ -94,9 +92,9 @@ def upgrade(location: str | None) -> None:
 @json_option
 @database_option
 def check(as_json: bool, location: str | None) -> None:
-    """Check the schema, every page, and the roll-ups.
+    """Check the schema, every page of the file, and the roll-ups.
 
-    Roll-ups are proven from the executions. Exit 1 if something is wrong.
+    The roll-ups are compared with the executions. Exit code 1 if something is wrong.
 
     \b
     Example:
@@ -125,9 +123,10 @@ def check(as_json: bool, location: str | None) -> None:
 @db.command()
 @database_option
 def rebuild(location: str | None) -> None:
-    """Make the roll-ups anew from the executions. Reports do not change, unless `db check` found something.
+    """Rebuild the roll-ups from the executions.
 
-    Who records into a SQLite file meanwhile waits, and puts executions aside after 30 seconds; nothing is lost.
+    Reports do not change, unless `db check` found a problem. On SQLite, recording waits meanwhile; after 30 seconds
+    executions go to a spool file, so nothing is lost.
 
     \b
     Example:
@@ -143,12 +142,12 @@ def rebuild(location: str | None) -> None:
         expected = queries.stored(connection)
     with progress_bar(expected, "Counting") as advance:
         count = Store(database).rebuild(advance)
-    click.echo(f"{database.name}: roll-ups of {quantity(count, 'execution')} made anew")
+    click.echo(f"{database.name}: rebuilt the roll-ups of {quantity(count, 'execution')}")
 
 
 @db.command()
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model. Repeatable.")
-@click.option("--since", metavar="DATE", help="Only from this date, or date and time.")
+@click.option("--since", metavar="DATE", help="Only since this date, or date and time.")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -163,10 +162,10 @@ def reprice(
     zone_name: str | None,
     location: str | None,
 ) -> None:
-    """Compute stored costs anew, each at the price of its day.
+    """Recompute stored costs with the current price table.
 
-    The price is that of the day as it is known today. Shows what would change, and asks. An execution whose model has
-    no known price stays as it is. What a cost was before the first time is kept beside it.
+    Each execution is priced as of its own day. Shows what would change, and asks. Executions with no known price keep
+    their cost. The cost as first recorded is kept, too.
 
     \b
     Example:
@@ -175,6 +174,7 @@ def reprice(
     from claude_force.analytics.reports import known_names
     from claude_force.database import reprice as repricing
     from claude_force.executions.pricing import PriceTable
+    from claude_force.reports.layouts.database import reprice_page
     from claude_force.reports.render import write_page
 
     workspace = find_workspace(location)
@@ -184,16 +184,16 @@ def reprice(
     prices = PriceTable(workspace.settings.reference_model, workspace.settings.prices)
     found = repricing.preview(workspace.database, prices, chosen)
     if not as_json:
-        write_page(_preview_page(found, len(workspace.settings.prices)), sys.stdout)
-    is_wanted = not dry_run and _may_reprice(found, yes=yes)
-    changed = _reprice(workspace, prices, chosen, found.total.executions) if is_wanted else 0
+        write_page(reprice_page(found, len(workspace.settings.prices)), sys.stdout)
+    is_confirmed = not dry_run and _confirm_reprice(found, yes=yes)
+    changed = _reprice(workspace, prices, chosen, found.total.executions) if is_confirmed else 0
     if as_json:
-        shown = found.to_dict() | {"repriced": changed, "dry_run": dry_run, "database": workspace.database.name}
-        click.echo(json.dumps(shown, indent=2))
-    elif is_wanted:
+        result = found.to_dict() | {"repriced": changed, "dry_run": dry_run, "database": workspace.database.name}
+        click.echo(json.dumps(result, indent=2))
+    elif is_confirmed:
         click.echo(f"\n{workspace.database.name}: {changed:,} repriced")
-    if found.models and not dry_run and not is_wanted:
-        _refuse_unasked()
+    if found.models and not dry_run and not is_confirmed:
+        _exit_unconfirmed()
 
 
 def _since(since: str | None, zone_name: str | None) -> windows.Window:
@@ -201,23 +201,25 @@ def _since(since: str | None, zone_name: str | None) -> windows.Window:
     try:
         return windows.ALL_TIME if since is None else windows.dated_window(since, None, zone)
     except InvalidWindow as error:
-        # It speaks of the option that reports have.
+        # The message names the option of the reports.
         raise InvalidWindow(str(error).replace("--start", "--since", 1)) from None
 
 
-def _may_reprice(found: Preview, *, yes: bool) -> bool:
-    """Whether there is something to change, and somebody wants it."""
-    if not found.models:
-        return False
-    return yes or (_is_asked() and click.confirm(f"Reprice {found.total.executions:,}?", err=True))
+def _confirm_reprice(found: Preview, *, yes: bool) -> bool:
+    """Whether there is something to change, and the user agrees."""
+    return bool(found.models) and (yes or _confirm(f"Reprice {found.total.executions:,}?"))
 
 
-def _is_asked() -> bool:
+def _confirm(question: str) -> bool:
+    return _has_terminal() and click.confirm(question, err=True)
+
+
+def _has_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _refuse_unasked() -> None:
-    if not _is_asked():
+def _exit_unconfirmed() -> None:
+    if not _has_terminal():
         raise click.UsageError("nothing was changed: there is no terminal to ask on; give --yes, or --dry-run to look")
     click.echo("nothing was changed", err=True)
     sys.exit(1)
@@ -231,49 +233,13 @@ def _reprice(workspace: Workspace, prices: PriceTable, chosen: Filter, expected:
         return repricing.apply(Store(workspace.database), prices, chosen, advance)
 
 
-def _preview_page(found: Preview, overrides: int) -> Page:
-    from claude_force.formatting import count, quantity
-    from claude_force.reports.columns import Column
-    from claude_force.reports.render import Page, Section, Table
-
-    own = f", and {quantity(overrides, 'price')} of claude.json" if overrides else ""
-    page = Page(f"Repricing (genai-prices {found.price_version}{own})")
-    total = found.total
-    if found.models:
-        titles = ("Executions", "Cost\nas recorded", "Cost\nnow", "Cost\nrepriced", "Difference")
-        rows = [_change_row(name, change) for name, change in found.models.items()]
-        more = [_change_row("Total", total)] if len(rows) > 1 else []
-        page.parts.append(Table([Column("Model", "name"), *map(Column, titles)], rows + more))
-    page.parts.append(
-        Section(None, [f"{count(total.executions)} of {quantity(found.executions, 'execution')} would change."])
-    )
-    if total.reference_only:
-        page.parts.append(Section(None, [f"Of {count(total.reference_only)} only the reference cost would change."]))
-    if found.unpriced:
-        lines = [f"{name}: {quantity(number, 'execution')}" for name, number in found.unpriced.most_common()]
-        page.parts.append(Section("Without a known price, and as they were", lines))
-    return page
-
-
-def _change_row(name: str, change: Change) -> list[str]:
-    from claude_force.formatting import count, money
-
-    difference = dollars(change.difference_nanousd)
-    return [
-        name,
-        count(change.executions),
-        money(dollars(change.recorded_nanousd)),
-        money(dollars(change.cost_nanousd)),
-        money(dollars(change.repriced_nanousd)),
-        f"{'+' if change.difference_nanousd > 0 else ''}{money(difference)}",
-    ]
-
-
 @db.command()
 @click.argument("target", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[FILE]")
 @database_option
 def backup(target: Path | None, location: str | None) -> None:
-    """Write a verified copy while others go on recording. Default: backups/ beside the database.
+    """Write a verified copy of the database, and print its path.
+
+    Recording continues meanwhile. Default FILE: a new file in backups/ beside the database.
 
     \b
     Example:
@@ -293,49 +259,28 @@ def backup(target: Path | None, location: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @database_option
 def restore(source: Path, dry_run: bool, yes: bool, location: str | None) -> None:
-    """Put a backup in the place of the database.
+    """Replace the database with a backup.
 
-    The backup is verified first, and the database that it replaces is kept beside it. Shows both, and asks. Nothing is
-    changed while another process has the database open: end it first. What is not in the backup, and is still in its
-    source, comes in again with `claude-force ingest`.
+    The backup is verified first. Shows both files, and asks. The replaced database is kept beside the new one. Stop
+    every process that has the database open first. Afterwards `claude-force ingest` reads again what the backup does
+    not have and a source still has.
 
     \b
     Example:
       claude-force db restore .claude/metrics/backups/metrics-daily-2026-11-24.db --dry-run
     """
-    workspace = find_workspace(location)
-    for line in _restore_preview(workspace, source.absolute()):
-        click.echo(for_terminal(line))
+    from claude_force.database.restore import restorable
+    from claude_force.reports.layouts.database import database_line
+
+    workspace, backup = find_workspace(location), source.absolute()
+    restorable(workspace.database, backup)
+    click.echo(for_terminal(f"Backup:    {database_line(backup)}"))
+    click.echo(for_terminal(f"Replaces:  {database_line(Path(workspace.location))}"))
     if dry_run:
         return
-    if not (yes or (_is_asked() and click.confirm("Restore?", err=True))):
-        _refuse_unasked()
-    _restore(workspace, source.absolute())
-
-
-def _restore_preview(workspace: Workspace, source: Path) -> list[str]:
-    """The backup, and what it would take the place of. Raises DatabaseError where it cannot be restored."""
-    from claude_force.database.restore import restorable
-
-    restorable(workspace.database, source)
-    return [f"Backup:    {_described(source)}", f"Replaces:  {_described(Path(workspace.location))}"]
-
-
-def _described(path: Path) -> str:
-    """A database in a line: how much is in it, and until when; what is wrong with one that cannot be read."""
-    from claude_force.database.open import open_database
-    from claude_force.errors import DatabaseError
-    from claude_force.formatting import quantity, size
-
-    if not path.exists():
-        return f"{path}: there is none"
-    try:
-        with open_database(str(path)).read() as connection:
-            number, reach = queries.totals(connection, Filter()).executions, queries.time_range(connection)
-    except DatabaseError as error:
-        return str(error)
-    until = f" until {clock.to_datetime(reach.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if reach else ""
-    return f"{path}: {quantity(number, 'execution')}{until}, {size(_bytes_of(str(path)))}"
+    if not (yes or _confirm("Restore?")):
+        _exit_unconfirmed()
+    _restore(workspace, backup)
 
 
 def _restore(workspace: Workspace, source: Path) -> None:
@@ -345,22 +290,22 @@ def _restore(workspace: Workspace, source: Path) -> None:
 
     with workspace.database.try_exclusive(SCHEDULER) as is_free:
         if not is_free:
-            raise SchedulerError(f"the scheduler has {workspace.database.name}: claude-force scheduler stop")
+            raise SchedulerError(f"the scheduler uses {workspace.database.name}: claude-force scheduler stop")
         with progress_bar(_bytes_of(str(source)), "Copying") as advance:
             done = restore(workspace.database, source, _stamp(), advance)
-    click.echo(f"{workspace.database.name} is restored")
+    click.echo(f"restored {workspace.database.name}")
     if done.kept:
-        click.echo(f"the database as it was: {done.kept}")
+        click.echo(f"the previous database: {done.kept}")
     if done.is_outdated:
-        click.echo(f"it has schema {done.revision}, this program needs {HEAD}: claude-force db upgrade")
+        click.echo(f"its schema is {done.revision}, this program needs {HEAD}: claude-force db upgrade")
 
 
 def _stamp() -> str:
-    """Now, as part of the name of a file."""
+    """The current time for a file name."""
     return clock.to_datetime(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
 
 
 def _bytes_of(location: str) -> int:
-    """The size of a file; 0 of what is none."""
+    """The size of a file, or 0 if it does not exist."""
     path = Path(location)
     return path.stat().st_size if path.is_file() else 0

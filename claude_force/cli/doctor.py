@@ -1,4 +1,4 @@
-"""`claude-force doctor`: what is wrong, what to do about it, and a bundle of it for those who help."""
+"""`claude-force doctor`: find problems, name remedies, and write a bundle for a bug report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option
+from claude_force.cli.options import database_option, refuse_empty_location
 from claude_force.settings.home import find_home
 
 if TYPE_CHECKING:
@@ -18,27 +18,26 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--full", "is_full", is_flag=True, help="Read every index too, and add up every sum; takes longer.")
-@click.option("--bundle", is_flag=False, flag_value="", metavar="[FILE.zip]", help="Write a file for those who help.")
+@click.option("--full", "is_full", is_flag=True, help="Also read every index and check every total. Slower.")
+@click.option("--bundle", is_flag=False, flag_value="", metavar="[FILE.zip]", help="Write a file for a bug report.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @database_option
 def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | None) -> None:
-    """Say what is wrong, and what to do about it.
+    """Find problems and show how to solve them.
 
-    Looks at the settings, the database and its disk, backups, what waits or was left out, rules, channels, jobs and
-    exporters; changes nothing. Problems come first, each with its remedy. Exit 1 if there is one.
+    It checks settings, database, disk, backups, sources, alert rules, channels, scheduler jobs and exporters, and
+    changes nothing. Problems come first, each with its remedy. Exit code 1 if there is a problem.
 
-    A bundle holds that, versions, settings, counts and the log of the scheduler, without secrets and names: other names
-    stand for yours, and words that are not claude-force's own are hidden. Look at it before you send it.
+    A bundle also holds versions, counts and the log of the scheduler. Secrets are left out, your names are replaced,
+    and unknown words are hidden. Look at it before you send it.
 
     \b
     Example:
       claude-force doctor
     """
-    if location == "":
-        raise click.UsageError("--db is empty: name a file or a postgresql:// URL")
     from claude_force.doctor.examine import examine
 
+    refuse_empty_location(location)
     found = examine(find_home(), location, clock.now_us(), is_full=is_full)
     if bundle is not None:
         _write_bundle(found, bundle)
@@ -62,4 +61,4 @@ def _write_bundle(found: Examination, name: str) -> None:
     click.echo(f"written: {file}\n")
     for part in parts:
         click.echo(f"  {part.name:<16}{part.purpose}")
-    click.echo("\nNo secret and no name is in it. Every file in it is text: look at it before you send it.")
+    click.echo("\nIt holds no secrets and none of your names. All files are text: look at them before you send it.")

@@ -1,3 +1,3 @@
-"""Reports: tables, the dashboard and the HTML page."""
+"""Everything a person sees: tables, the dashboard, the HTML page and the status line."""
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def test_the_tables_are_those_of_the_other_reports(location: str, run: Run) -> N
     assert [row[:2] + row[3:] for row in rows_of(table)] == agents
     days = [[row["date"], money(row["total_cost"])] for row in said["trends"]["trends"]]
     assert rows_of(by_id(document, "cost")) == days
-    (errors,) = (one for one in document.iter("table") if text_of(one).startswith("Errors by kind"))
+    (errors,) = (one for one in document.iter("table") if text_of(one).startswith("Errors by type"))
     assert rows_of(errors)[0][:3] == ["TimeoutError", count(said["errors"]["failed_executions"]), "100.0%"]
 
 
@@ -198,12 +198,12 @@ def test_names_run_nothing(run: Run, home: Path) -> None:
         assert f"Only agent {', '.join(map(for_terminal, chosen))}" in text_of(next(document.iter("header")))
 
 
-def test_the_page_says_what_its_figures_leave_out(run: Run, home: Path) -> None:
-    """What has no price and what is not final, in the words of the summary."""
+def test_the_page_has_the_notes_of_the_summary(run: Run, home: Path) -> None:
+    """The notes are those on unknown prices and on executions that are not final."""
     fill(own(home), *a_week(), an_execution(usage_basis=PROVISIONAL))
     notes = [text_of(item) for item in parse(write(run).read_text()).iter("li")]
     lines = run("analytics", "summary").stdout.splitlines()
-    assert notes == [line for line in lines if "price;" in line or line.startswith("Without") or "final" in line]
+    assert notes == [line for line in lines if ("known price" in line and "Total" not in line) or "final" in line]
     assert len(notes) == 3
 
 
@@ -234,7 +234,7 @@ def test_a_period_without_executions_says_what_there_is(run: Run, home: Path) ->
     """Exit 0, and from when to when there are some."""
     fill(own(home), *a_week())
     path = write(run, "--start", "2020-01-01", "--end", "2020-02-01")
-    assert "The store has some from 2025-11-01 to 2025-11-08" in text_of(parse(path.read_text()))
+    assert "The store has executions from 2025-11-01 to 2025-11-08" in text_of(parse(path.read_text()))
 
 
 def test_the_page_goes_where_it_is_asked_to(run: Run, home: Path) -> None:

@@ -103,22 +103,22 @@ def test_what_is_not_final_is_said(command: str, run: Run, home: Path) -> None:
     store(home, *provisional, *unpriced, a_response())
     shown = run("analytics", *command.split()).stdout
     assert "3 executions never finalised: output tokens and cost are lower bounds" in shown
-    assert "3 executions without a known price; costs are over the others" in shown
-    assert "Without a price: my-model, other" in shown
+    assert "3 executions have no known price and are not included in costs" in shown
+    assert "No known price: my-model, other" in shown
 
 
 def test_what_is_final_needs_no_notes(run: Run, home: Path) -> None:
     """No line about what is not the case."""
     store(home, a_response())
     shown = "".join(run("analytics", *command.split()).stdout for command in REPORTS)
-    assert not any(word in shown for word in ("finalised", "without a known", "Without a price", "As Recorded"))
+    assert not any(word in shown for word in ("finalised", "known price", "As Recorded"))
 
 
 def test_the_models_without_a_price_are_listed_as_far_as_they_fit(run: Run, home: Path) -> None:
     """The one with the most executions first, then how many more; JSON has all."""
     models = [f"model-of-mine-{number}" for number in range(20)]
     store(home, *(a_response(model=model, cost_nanousd=None) for model in [*models, models[7]]))
-    assert "Without a price: model-of-mine-7, model-of-mine-0, model" in run("analytics", "summary").stdout
+    assert "No known price: model-of-mine-7, model-of-mine-0, model" in run("analytics", "summary").stdout
     assert " and 17 more\n" in run("analytics", "by-agent").stdout
     for command in ("summary", "costs"):
         assert sorted(as_json(run, command)["unpriced_models"]) == sorted(models)
@@ -321,7 +321,7 @@ def test_blocks_of_nothing_say_what_to_do(run: Run, home: Path) -> None:
     assert "--source tracker" in shown
     store(home, a_response())
     assert run("analytics", "blocks", "--active").stdout == "No block is active now.\n"
-    assert "The store has some from 2025-11-01" in run("analytics", "blocks", "--days", "1").stdout
+    assert "The store has executions from 2025-11-01" in run("analytics", "blocks", "--days", "1").stdout
     assert as_json(run, "blocks", "--active")["blocks"] == []
 
 

@@ -30,7 +30,7 @@ from claude_force.errors import BaselineError, InvalidWindow, UnknownName
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import ExecutionMetrics, fresh_uid
 from claude_force.reports.html.charts import charts
-from claude_force.reports.html.content import MOST_EVENTS, MOST_MODELS, Asked, Content, Timeline, gather
+from claude_force.reports.html.content import MOST_EVENTS, MOST_MODELS, Content, PageRequest, Timeline, read_content
 from claude_force.reports.html.tables import MOST_ROWS, Part, parts
 from claude_force.settings.claude_json import Settings
 from claude_force.settings.home import find_home
@@ -70,9 +70,9 @@ def asked(
     interval: Interval | None = None,
     baseline: str | None = None,
     zone: tzinfo = UTC,
-) -> Asked:
+) -> PageRequest:
     """What a page is to be about."""
-    return Asked(chosen, interval, baseline, 1.15, zone, NOW_US)
+    return PageRequest(chosen, interval, baseline, 1.15, zone, NOW_US)
 
 
 def timeline_of(content: Content) -> Timeline:
@@ -95,7 +95,7 @@ def test_an_interval_has_the_percentiles_of_its_own_executions(
     history = a_history()
     Store(workspace.database).add(history)
     period = Window(NOON_US + 7 * HOUR_US, NOON_US + 8 * DAY_US + HOUR_US, "some days")
-    found = timeline_of(gather(workspace, asked(Filter(period), interval, zone=zone)))
+    found = timeline_of(read_content(workspace, asked(Filter(period), interval, zone=zone)))
     within = [one for one in history if period.start_us <= one.timestamp_us < period.end_us]  # type: ignore[operator]
     assert found.is_exact
     for bucket, percentiles in zip(found.buckets, found.percentiles, strict=True):
@@ -115,7 +115,7 @@ def test_time_runs_evenly(interval: Interval, zone: tzinfo, workspace: Workspace
     Store(workspace.database).add(
         [an_execution(timestamp_us=october), an_execution(timestamp_us=october + 40 * DAY_US)]
     )
-    buckets = timeline_of(gather(workspace, asked(interval=interval, zone=zone))).buckets
+    buckets = timeline_of(read_content(workspace, asked(interval=interval, zone=zone))).buckets
     assert all(one.end_us == following.start_us for one, following in pairwise(buckets))
     for bucket in buckets:
         label = to_datetime(bucket.start_us, zone).isoformat(sep=" ", timespec="minutes")
@@ -126,27 +126,27 @@ def test_time_runs_evenly(interval: Interval, zone: tzinfo, workspace: Workspace
 def test_the_mix_of_models_adds_up(workspace: Workspace) -> None:
     """The models with the most executions and all others together are everything, in each interval."""
     Store(workspace.database).add(a_history())
-    content = gather(workspace, asked())
+    content = read_content(workspace, asked())
     found = timeline_of(content)
     assert list(found.models[:-1]) == [group.name for group in content.summary.models[:MOST_MODELS]]
     assert found.models[-1] == "other (3)"
     executions = [bucket.totals.executions for bucket in found.buckets]
-    assert [sum(counts) for counts in zip(*found.mix, strict=True)] == executions
+    assert [sum(counts) for counts in zip(*found.executions_by_model, strict=True)] == executions
     assert 0 in executions
 
 
 def test_few_models_leave_no_others(workspace: Workspace) -> None:
     """Where all are shown nothing is called other."""
     Store(workspace.database).add(a_history(models=MOST_MODELS))
-    assert timeline_of(gather(workspace, asked())).models_besides == 0
-    assert len(timeline_of(gather(workspace, asked())).mix) == MOST_MODELS
+    assert timeline_of(read_content(workspace, asked())).other_models == 0
+    assert len(timeline_of(read_content(workspace, asked())).executions_by_model) == MOST_MODELS
 
 
 @pytest.mark.parametrize("chosen", [Filter(), Filter(agents=("agent-1", "agent-2")), Filter(projects=("p1",))])
 def test_the_parts_are_those_of_the_other_reports(chosen: Filter, workspace: Workspace) -> None:
     """Summary, breakdowns and errors are what `analytics` gives for the same filter."""
     Store(workspace.database).add(a_history())
-    content = gather(workspace, asked(chosen))
+    content = read_content(workspace, asked(chosen))
     database = workspace.database
     assert content.summary == analytics.summary(database, chosen)
     assert content.agents == analytics.breakdown(database, chosen, "agent_name", "cost", zone=UTC)
@@ -170,13 +170,13 @@ def number(text: str) -> float:
 def test_a_long_table_is_cut_and_loses_nothing(workspace: Workspace) -> None:
     """The rows that are shown and the one of all others add up to the totals, and the page says so."""
     Store(workspace.database).add(a_history())
-    content = gather(workspace, asked())
+    content = read_content(workspace, asked())
     ((_, agents),), ((_, errors),) = part_of(content, "agents").tables, part_of(content, "errors").tables
     assert (len(agents.rows), agents.rows[-1][0]) == (MOST_ROWS + 1, "other (10)")
     assert sum(number(row[3]) for row in agents.rows) == content.summary.totals.executions
     assert sum(number(row[1]) for row in agents.rows) == pytest.approx(content.summary.totals.cost, abs=0.11)
     assert agents.rows[-1][6] == "–"
-    assert part_of(content, "agents").remarks == ["The 20 that cost most of 30 agents; the others are one row."]
+    assert part_of(content, "agents").remarks == ["The 20 most expensive of 30 agents; the last row has all others."]
     assert (len(errors.rows), errors.rows[-1][0]) == (MOST_ROWS + 1, "other (5)")
     assert sum(number(row[1]) for row in errors.rows) == content.summary.totals.failures
 
@@ -184,7 +184,7 @@ def test_a_long_table_is_cut_and_loses_nothing(workspace: Workspace) -> None:
 def test_what_is_drawn_is_what_is_written(workspace: Workspace) -> None:
     """Every value of a chart has its text, and a dash stands for what is not known."""
     Store(workspace.database).add(a_history())
-    for chart in charts(timeline_of(gather(workspace, asked()))):
+    for chart in charts(timeline_of(read_content(workspace, asked()))):
         for series in chart.series:
             unknown = [value is None for value in series.values]
             if chart.unit != "share":
@@ -193,34 +193,34 @@ def test_what_is_drawn_is_what_is_written(workspace: Workspace) -> None:
 
 def test_a_period_without_executions_has_no_timeline(workspace: Workspace) -> None:
     """Neither has an empty store."""
-    assert gather(workspace, asked()).timeline is None
+    assert read_content(workspace, asked()).timeline is None
     Store(workspace.database).add(a_history(10))
-    assert gather(workspace, asked(Filter(Window(0, HOUR_US, "long ago")))).timeline is None
+    assert read_content(workspace, asked(Filter(Window(0, HOUR_US, "long ago")))).timeline is None
 
 
 def test_too_many_intervals_are_refused(workspace: Workspace) -> None:
     """A page of thousands of hours helps nobody; the line says what to do."""
     Store(workspace.database).add([an_execution(), an_execution(timestamp_us=NOON_US + 42 * DAY_US)])
     with pytest.raises(InvalidWindow, match="1,009 hourly intervals are more than a page can show"):
-        gather(workspace, asked(interval="hourly"))
+        read_content(workspace, asked(interval="hourly"))
 
 
 def test_a_name_that_is_not_there_is_refused(workspace: Workspace) -> None:
     """As in every report."""
     Store(workspace.database).add(a_history(10))
     with pytest.raises(UnknownName):
-        gather(workspace, asked(Filter(agents=("nobody",))))
+        read_content(workspace, asked(Filter(agents=("nobody",))))
 
 
 def test_the_newest_baseline_is_compared_with(workspace: Workspace) -> None:
     """As `baseline check` does; without one there is no comparison, and a name that is not there is refused."""
     Store(workspace.database).add(a_history())
     window = Window(NOON_US + 6 * DAY_US, NOW_US, "some days")
-    assert gather(workspace, asked(Filter(window))).check is None
+    assert read_content(workspace, asked(Filter(window))).check is None
     with pytest.raises(BaselineError, match="no baseline nope"):
-        gather(workspace, asked(Filter(window), baseline="nope"))
+        read_content(workspace, asked(Filter(window), baseline="nope"))
     create(workspace.database, "before", Filter(Window(NOON_US, window.start_us, "before")), NOW_US, UTC)
-    content = gather(workspace, asked(Filter(window)))
+    content = read_content(workspace, asked(Filter(window)))
     assert content.check == check(workspace.database, Filter(window), None, 1.15, NOW_US, UTC)
     assert part_of(content, "baseline").remarks[0].startswith("Compared with before (")
 
@@ -231,12 +231,12 @@ def test_a_baseline_that_holds_the_period_is_compared_with_only_on_request(works
     start_us = NOON_US + 6 * DAY_US
     window = Window(start_us, NOW_US, "some days")
     create(workspace.database, "same", Filter(Window(NOON_US, start_us + 1, "too long")), NOW_US, UTC)
-    assert gather(workspace, asked(Filter(window))).check is None
-    named = gather(workspace, asked(Filter(window), baseline="same")).check
+    assert read_content(workspace, asked(Filter(window))).check is None
+    named = read_content(workspace, asked(Filter(window), baseline="same")).check
     assert named is not None
     assert named.is_overlapping
     create(workspace.database, "before", Filter(Window(NOON_US, start_us, "before")), NOW_US, UTC)
-    found = gather(workspace, asked(Filter(window))).check
+    found = read_content(workspace, asked(Filter(window))).check
     assert found is not None
     assert (found.origin, found.is_overlapping) == ("before", False)
 
@@ -258,19 +258,19 @@ def test_a_piece_of_an_interval_is_in_no_caption(workspace: Workspace) -> None:
     )
     now_us = NOON_US + 2 * DAY_US + HOUR_US
     rolling, first = (
-        gather(workspace, Asked(Filter(Window(NOON_US, end_us)), "daily", None, 1.15, UTC, now_us))
+        read_content(workspace, PageRequest(Filter(Window(NOON_US, end_us)), "daily", None, 1.15, UTC, now_us))
         for end_us in (None, NOON_US + HOUR_US)
     )
-    assert timeline_of(rolling).are_whole == [False, True, False]
+    assert timeline_of(rolling).are_complete == [False, True, False]
     assert [caption[-13:] for caption in captions(rolling)] == [", 2025-11-02."] * 4
-    assert timeline_of(first).are_whole == [False]
+    assert timeline_of(first).are_complete == [False]
     assert [caption[-13:] for caption in captions(first)] == [", 2025-11-01."] * 4
 
 
 def test_an_hour_is_called_in_a_caption_as_on_the_axis(workspace: Workspace) -> None:
     """Without its year and its offset."""
     Store(workspace.database).add([an_execution()])
-    found = gather(workspace, asked())
+    found = read_content(workspace, asked())
     assert all(caption.endswith(", 11-01 12:00.") for caption in captions(found)), captions(found)
 
 
@@ -289,22 +289,22 @@ def test_alerts_are_those_of_the_period_and_of_now(workspace: Workspace) -> None
     with workspace.database.write() as connection:
         alerts_store.add_events(connection, [an_event(NOON_US + hour * HOUR_US, hour) for hour in range(60)])
     window = Window(NOON_US + HOUR_US, NOON_US + 4 * HOUR_US, "three hours")
-    content = gather(workspace, Asked(Filter(window), None, None, 1.15, UTC, NOON_US + 12 * DAY_US))
+    content = read_content(workspace, PageRequest(Filter(window), None, None, 1.15, UTC, NOON_US + 12 * DAY_US))
     assert [event.samples for event in content.alerts.events] == [3, 2, 1]
     (_, now), (_, events) = part_of(content, "alerts").tables
     assert [row[:2] for row in now.rows] == [["failing", "firing"]]
     assert events.rows[0] == ["2025-11-01 15:26", "success-rate", "firing", "80", "breached for long enough"]
-    whole = gather(workspace, asked())
+    whole = read_content(workspace, asked())
     assert len(whole.alerts.events) == MOST_EVENTS
-    assert f"Of what became of them, the newest {MOST_EVENTS} are shown." in part_of(whole, "alerts").remarks
+    assert f"Only the newest {MOST_EVENTS} changes are shown." in part_of(whole, "alerts").remarks
 
 
 def test_archived_executions_are_counted_and_said_to_be_approximate(workspace: Workspace, tmp_path: Path) -> None:
     """Sums are what they were; percentiles come from bins then, and the page says so."""
     Store(workspace.database).add(a_history())
-    before = gather(workspace, asked())
+    before = read_content(workspace, asked())
     archive_once(workspace.database, tmp_path / "archive", NOW_US, 0)
-    after = gather(workspace, asked())
+    after = read_content(workspace, asked())
     assert after.summary.totals == before.summary.totals
     assert [one.totals for one in timeline_of(after).buckets] == [one.totals for one in timeline_of(before).buckets]
     assert not timeline_of(after).is_exact
@@ -332,6 +332,6 @@ def test_a_page_is_made_from_one_snapshot(tmp_path: Path, home: Path) -> None:
     create(database, "before", Filter(Window(NOON_US, NOON_US + DAY_US, "a day")), NOW_US, UTC)
     wanted = asked(baseline="before")
     database.reads = 0
-    content = gather(Workspace(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), wanted)
+    content = read_content(Workspace(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), wanted)
     assert content.check is not None
     assert database.reads == 1

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.cli.statusline import Stored, line_of
 from claude_force.clock import DAY_US, HOUR_US, MINUTE_US, now_us, start_of_day, to_datetime, zone_of
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from claude_force.executions.session_blocks import Block
 from claude_force.executions.totals import TimeRange, Totals
+from claude_force.reports.statusline import StoredCosts, format_line
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 
@@ -51,7 +51,7 @@ NOW_US = NOON_US + 135 * MINUTE_US
 
 def test_everything_on_one_line() -> None:
     """Model, costs of session, day and block, rate, and how full the context is."""
-    assert line_of(GIVEN, Stored(7, 1.23, BLOCK), NOW_US) == (
+    assert format_line(GIVEN, StoredCosts(7, 1.23, BLOCK), NOW_US) == (
         "Opus 5.5 | $0.23 session / $1.23 today / $0.45 block (2h 45m left) | $0.23/hr | 25,000 (12%) context"
     )
 
@@ -59,24 +59,24 @@ def test_everything_on_one_line() -> None:
 @pytest.mark.parametrize(
     ("given", "stored", "line"),
     [
-        (None, Stored(), "Claude"),
-        (None, Stored(today=0.0), "Claude | $0.00 today"),
-        ({"model": {"id": "claude-opus-5"}}, Stored(0.5), "claude-opus-5 | $0.50 session"),
-        ({"cost": {"total_cost_usd": 0}}, Stored(0.5), "Claude | $0.00 session"),
-        ({"cost": {"total_cost_usd": float("nan")}}, Stored(), "Claude"),
-        ({"context_window": {"used_percentage": 8.4}}, Stored(), "Claude | 8% context"),
-        ({"context_window": {"current_usage": {"input_tokens": 9000}}}, Stored(), "Claude | 9,000 context"),
+        (None, StoredCosts(), "Claude"),
+        (None, StoredCosts(today=0.0), "Claude | $0.00 today"),
+        ({"model": {"id": "claude-opus-5"}}, StoredCosts(0.5), "claude-opus-5 | $0.50 session"),
+        ({"cost": {"total_cost_usd": 0}}, StoredCosts(0.5), "Claude | $0.00 session"),
+        ({"cost": {"total_cost_usd": float("nan")}}, StoredCosts(), "Claude"),
+        ({"context_window": {"used_percentage": 8.4}}, StoredCosts(), "Claude | 8% context"),
+        ({"context_window": {"current_usage": {"input_tokens": 9000}}}, StoredCosts(), "Claude | 9,000 context"),
         (
             {"context_window": {"context_window_size": 1000, "current_usage": {"input_tokens": 90}}},
-            Stored(),
+            StoredCosts(),
             "Claude | 90 (9%) context",
         ),
-        ({"model": {"display_name": "a\x1b[31m\nb"}}, Stored(), "a\\x1b[31m\\nb"),
+        ({"model": {"display_name": "a\x1b[31m\nb"}}, StoredCosts(), "a\\x1b[31m\\nb"),
     ],
 )
-def test_what_is_not_known_is_left_out(given: Any, stored: Stored, line: str) -> None:
+def test_what_is_not_known_is_left_out(given: Any, stored: StoredCosts, line: str) -> None:
     """No dash, no zero that nobody counted; and nothing that a terminal would obey."""
-    assert line_of(given, stored, NOW_US) == line
+    assert format_line(given, stored, NOW_US) == line
 
 
 _json = st.recursive(
@@ -88,7 +88,9 @@ _json = st.recursive(
 @given(st.dictionaries(st.sampled_from([*GIVEN, *GIVEN["context_window"], "total_cost_usd", "display_name"]), _json))
 def test_nothing_given_breaks_the_line(given: dict[str, Any]) -> None:
     """Whatever stands where a name or a number should."""
-    assert "\n" not in line_of(given | {"model": given, "cost": given, "context_window": given}, Stored(), NOW_US)
+    assert "\n" not in format_line(
+        given | {"model": given, "cost": given, "context_window": given}, StoredCosts(), NOW_US
+    )
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from claude_force.clock import DAY_US
 from claude_force.database.queries import Filter
 from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.database.writes import Store
-from claude_force.reports.html.content import Asked, gather, interval_for
-from claude_force.reports.html.page import page
+from claude_force.reports.html.content import PageRequest, interval_for, read_content
+from claude_force.reports.html.page import render_page
 from claude_force.settings.home import find_home
 from claude_force.windows import ALL_TIME
 from tests.browser import by_id, parse, text_of
@@ -39,8 +39,8 @@ def a_page(home: Path, notes: tuple[str, ...] = (), days: int = 3) -> str:
 
 def shown(workspace: Workspace, notes: tuple[str, ...] = ()) -> str:
     """The page of everything in a place."""
-    asked = Asked(Filter(ALL_TIME), None, None, 1.15, UTC, NOON_US + 400 * DAY_US)
-    return page(gather(workspace, asked), notes, "claude-sonnet-4-5")
+    request = PageRequest(Filter(ALL_TIME), None, None, 1.15, UTC, NOON_US + 400 * DAY_US)
+    return render_page(read_content(workspace, request), notes, "claude-sonnet-4-5")
 
 
 def test_the_chart_library_is_the_one_that_is_named() -> None:

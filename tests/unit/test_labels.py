@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from claude_force.analytics.labels import project_labels, workflow_labels
 from claude_force.executions.totals import WorkflowStart
-from claude_force.reports.layouts.notes import listed
+from claude_force.reports.layouts.notes import join_names
 from tests.builders import NOON_US
 
 SESSION = "1b2c3d4e-0000-4000-8000-000000000001"
@@ -59,7 +59,7 @@ def test_a_session_without_a_folder_has_none() -> None:
 
 def test_names_are_listed_as_far_as_they_fit() -> None:
     """At least one, and how many more there are."""
-    assert listed(["one", "two"], 80) == "one, two"
-    assert listed(["one", "two", "three"], 14) == "one and 2 more"
-    assert listed(["one", "two", "three", "four"], 20) == "one, two and 2 more"
-    assert listed(["a-long-name"], 5) == "a-long-name"
+    assert join_names(["one", "two"], 80) == "one, two"
+    assert join_names(["one", "two", "three"], 14) == "one and 2 more"
+    assert join_names(["one", "two", "three", "four"], 20) == "one, two and 2 more"
+    assert join_names(["a-long-name"], 5) == "a-long-name"

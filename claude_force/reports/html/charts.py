@@ -1,5 +1,4 @@
-"""The charts: series of values over time, and the text of each value. What is drawn and what the table beside it says
-come from the same values."""
+"""The charts of the page. A chart and the table below it show the same values."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from claude_force.text import for_terminal
 
 Unit = Literal["money", "count", "duration", "percent", "share"]
 Tone = Literal["blue", "red", "teal", "purple", "ochre", "grey", "low", "middle", "high"]
-"""A colour by its name in page.css. `low`, `middle` and `high` are one hue that gets stronger."""
+"""The name of a colour in page.css. `low`, `middle` and `high` are steps of one hue."""
 
 _MODEL_TONES: tuple[Tone, ...] = ("blue", "ochre", "teal", "purple", "red", "grey")
 _NAME_LENGTH = 40
@@ -23,8 +22,7 @@ _UNITS: dict[Interval, str] = {"hourly": "hour", "daily": "day", "weekly": "week
 
 
 class Series(NamedTuple):
-    """Values over time: in dollars, milliseconds, percent or as counts; None where there is none. `texts` are the same
-    as a person reads them."""
+    """Values over time in dollars, milliseconds, percent or counts; None if unknown. `texts` has them formatted."""
 
     name: str
     tone: Tone
@@ -33,7 +31,7 @@ class Series(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Series over the same intervals. Of the unit `share` the values are counts, drawn as parts of their sum."""
+    """Series over the same intervals. With the unit `share`, values are counts that are drawn as parts of their sum."""
 
     key: str
     title: str
@@ -43,7 +41,7 @@ class Chart(NamedTuple):
     caption: str
 
     def to_dict(self) -> dict[str, Any]:
-        """What the script of the page draws; the names are to be seen, whatever is in them."""
+        """The chart for page.js."""
         return {
             "key": self.key,
             "kind": self.kind,
@@ -53,8 +51,8 @@ class Chart(NamedTuple):
 
 
 def _short(name: str) -> str:
-    shown = for_terminal(name)
-    return shown if len(shown) <= _NAME_LENGTH else f"{shown[: _NAME_LENGTH - 1]}…"
+    visible = for_terminal(name)
+    return visible if len(visible) <= _NAME_LENGTH else f"{visible[: _NAME_LENGTH - 1]}…"
 
 
 def charts(timeline: Timeline) -> list[Chart]:
@@ -63,7 +61,7 @@ def charts(timeline: Timeline) -> list[Chart]:
 
 
 def labels(timeline: Timeline) -> list[str]:
-    """What the axis calls each interval: an hour without its year and its offset from UTC."""
+    """The labels of the time axis. An hour has no year and no UTC offset."""
     return [_label(timeline, bucket) for bucket in timeline.buckets]
 
 
@@ -71,20 +69,22 @@ def _label(timeline: Timeline, bucket: Bucket) -> str:
     return bucket.label[5:16] if timeline.interval == "hourly" else bucket.label
 
 
-def per(interval: Interval) -> str:
-    """An interval as a noun: day."""
+def unit_of(interval: Interval) -> str:
+    """An interval as a noun: daily is day."""
     return _UNITS[interval]
 
 
-def _series(name: str, tone: Tone, values: Sequence[float | None], show: Callable[[float | None], str]) -> Series:
-    return Series(name, tone, values, [show(value) for value in values])
+def _series(
+    name: str, tone: Tone, values: Sequence[float | None], format_value: Callable[[float | None], str]
+) -> Series:
+    return Series(name, tone, values, [format_value(value) for value in values])
 
 
 def _cost(timeline: Timeline) -> Chart:
     costs = [bucket.totals.cost for bucket in timeline.buckets]
     caption = _highest(timeline, costs, money)
-    return Chart("cost", f"Cost per {per(timeline.interval)}", "bar", "money", [_series("Cost", "blue", costs, money)],
-                 caption)  # fmt: skip
+    title = f"Cost per {unit_of(timeline.interval)}"
+    return Chart("cost", title, "bar", "money", [_series("Cost", "blue", costs, money)], caption)
 
 
 def _executions(timeline: Timeline) -> Chart:
@@ -94,7 +94,7 @@ def _executions(timeline: Timeline) -> Chart:
         _series("Failed", "red", [found.failures for found in totals], count),
     ]
     caption = _highest(timeline, [found.executions for found in totals], count)
-    return Chart("executions", f"Executions per {per(timeline.interval)}", "bar", "count", series, caption)
+    return Chart("executions", f"Executions per {unit_of(timeline.interval)}", "bar", "count", series, caption)
 
 
 def _latency(timeline: Timeline) -> Chart:
@@ -119,13 +119,13 @@ def _success(timeline: Timeline) -> Chart:
 
 
 def _models(timeline: Timeline) -> Chart:
-    wholes = [bucket.totals.executions for bucket in timeline.buckets]
+    all_executions = [bucket.totals.executions for bucket in timeline.buckets]
     series = [
-        Series(name, tone, counts, [_share(*pair) for pair in zip(counts, wholes, strict=True)])
-        for name, tone, counts in zip(timeline.models, _MODEL_TONES, timeline.mix, strict=False)
+        Series(name, tone, counts, [_share(*pair) for pair in zip(counts, all_executions, strict=True)])
+        for name, tone, counts in zip(timeline.models, _MODEL_TONES, timeline.executions_by_model, strict=False)
     ]
-    besides = f": the {MOST_MODELS} models with the most, then all others" if timeline.models_besides else ""
-    return Chart("mix", "Model mix", "bar", "share", series, f"Share of the executions{besides}.")
+    detail = f": the {MOST_MODELS} most used models, then all others" if timeline.other_models else ""
+    return Chart("mix", "Model mix", "bar", "share", series, f"Share of the executions{detail}.")
 
 
 def _share(part: int, whole: int) -> str:
@@ -133,23 +133,22 @@ def _share(part: int, whole: int) -> str:
 
 
 def _highest(
-    timeline: Timeline, values: Sequence[float | None], show: Callable[[float | None], str], name: str = ""
+    timeline: Timeline, values: Sequence[float | None], format_value: Callable[[float | None], str], name: str = ""
 ) -> str:
-    """A sentence for who cannot see the highest point."""
+    """The highest point as a sentence, for readers who cannot see the chart."""
     known = _comparable(timeline, values)
     if not known:
-        return "Not known."
+        return "Unknown."
     value, bucket = max(known, key=lambda pair: pair[0])
-    return f"Highest {name}".rstrip() + f": {show(value)}, {_label(timeline, bucket)}."
+    return f"Highest {name}".rstrip() + f": {format_value(value)}, {_label(timeline, bucket)}."
 
 
 def _comparable(timeline: Timeline, values: Sequence[float | None]) -> list[tuple[float, Bucket]]:
-    """The known values and their intervals. Those at an end of the period that it holds only a piece of are left out
-    where there are others: twenty minutes are no day."""
+    """The known values and their intervals. Incomplete intervals are left out, unless there are no others."""
     known = [
-        (value, bucket, is_whole)
-        for value, bucket, is_whole in zip(values, timeline.buckets, timeline.are_whole, strict=True)
+        (value, bucket, is_complete)
+        for value, bucket, is_complete in zip(values, timeline.buckets, timeline.are_complete, strict=True)
         if value is not None
     ]
-    are_any_whole = any(is_whole for *_, is_whole in known)
-    return [(value, bucket) for value, bucket, is_whole in known if is_whole or not are_any_whole]
+    any_complete = any(is_complete for *_, is_complete in known)
+    return [(value, bucket) for value, bucket, is_complete in known if is_complete or not any_complete]

@@ -1,4 +1,4 @@
-"""What the page says, read from one snapshot: every part of it agrees with every other."""
+"""The content of the page, read in one transaction, so that all parts agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from claude_force.clock import DAY_US, HOUR_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Snapshot
 from claude_force.database.queries import Filter
-from claude_force.database.queries import alerts as alerts_kept
+from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.queries.trend import history_within
 from claude_force.database.rows.alerts import EventRow
 from claude_force.database.workspace import Workspace
@@ -26,10 +26,10 @@ from claude_force.executions.totals import Bucket, Group, Percentiles, Totals
 from claude_force.windows import Window
 
 MOST_INTERVALS = 1000
-"""More of them no chart can show, and no browser likes in a table."""
+"""A chart cannot show more, and long tables make browsers slow."""
 
 MOST_MODELS = 5
-"""In a chart; the others are one."""
+"""In a chart. All other models are one series."""
 
 MOST_EVENTS = 50
 
@@ -38,16 +38,18 @@ _LONGEST: tuple[tuple[Interval, int], ...] = (
     ("daily", 400 * DAY_US),
     ("weekly", 2800 * DAY_US),
 )
-"""The longest period that is shown by each interval unless another is asked for."""
-
+"""The longest period for each default interval."""
 
 _LENGTHS: dict[Interval, int] = {"hourly": HOUR_US, "daily": DAY_US, "weekly": 7 * DAY_US, "monthly": 28 * DAY_US}
 
 
-class Asked(NamedTuple):
-    """What the page is to be about. Without an `interval` it is chosen by the length of the period; `baseline` is a
-    name, a file, or None for the newest that ended before the period begins; `threshold` is the factor by which times
-    may grow."""
+class PageRequest(NamedTuple):
+    """The options of a page.
+
+    - `interval`: None chooses one by the length of the period.
+    - `baseline`: a name, a file, or None for the newest one that ended before the period starts.
+    - `threshold`: the factor by which times may grow.
+    """
 
     chosen: Filter
     interval: Interval | None
@@ -59,24 +61,26 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The period in intervals without gaps, oldest first. For each it is known whether all of it lies in the period and
-    is over, there are percentiles, and how many executions each of `models` had, the last of them standing for all
-    others where there are more than `MOST_MODELS`."""
+    """The period in intervals without gaps, oldest first. All sequences but `models` have an item for each interval.
+
+    - `are_complete`: whether the interval is over and lies entirely in the period.
+    - `executions_by_model`: for each of `models`, its executions in each interval. With more than `MOST_MODELS`, the
+      last one stands for the `other_models` that are left.
+    """
 
     interval: Interval
     buckets: Sequence[Bucket]
-    are_whole: Sequence[bool]
+    are_complete: Sequence[bool]
     percentiles: Sequence[Percentiles]
     is_exact: bool
     models: Sequence[str]
-    mix: Sequence[Sequence[int]]
-    models_besides: int
+    executions_by_model: Sequence[Sequence[int]]
+    other_models: int
 
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """Where the alerts of the whole store stand now, and what became of them in the period, the newest first and at
-    most `MOST_EVENTS`."""
+    """The current alerts of the whole store, and the newest `MOST_EVENTS` transitions in the period."""
 
     setup: AlertSetup
     now: Evaluation
@@ -85,8 +89,7 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything that the page shows. `check` is None where there is no baseline to compare with, `timeline` where
-    there are no executions."""
+    """Everything that the page shows. `check` is None without a baseline, `timeline` is None without executions."""
 
     chosen: Filter
     zone: tzinfo
@@ -101,67 +104,83 @@ class Content:
     check: Check | None
 
 
-def gather(workspace: Workspace, asked: Asked) -> Content:
-    """What there is to say about the chosen executions. Raises UnknownName, InvalidWindow where there are more than
-    `MOST_INTERVALS` intervals, and BaselineError where the baseline that was asked for cannot be had."""
+def read_content(workspace: Workspace, request: PageRequest) -> Content:
+    """Read the content of a page.
+
+    Raises UnknownName, InvalidWindow (more than `MOST_INTERVALS` intervals), and BaselineError (the requested baseline
+    does not exist or cannot be read).
+    """
     setup = load_alert_setup(workspace)
     with workspace.database.read() as connection:
         snapshot = Snapshot(connection)
-        chosen = analytics.known_names(connection, asked.chosen)
+        chosen = analytics.known_names(connection, request.chosen)
         summary = analytics.summary(snapshot, chosen)
         agents, projects, models = (
-            analytics.breakdown(snapshot, chosen, dimension, "cost", zone=asked.zone)
+            analytics.breakdown(snapshot, chosen, dimension, "cost", zone=request.zone)
             for dimension in ("agent_name", "project", "model")
         )
         return Content(
             chosen=chosen,
-            zone=asked.zone,
-            now_us=asked.now_us,
+            zone=request.zone,
+            now_us=request.now_us,
             summary=summary,
             agents=agents,
             projects=projects,
             models=models,
-            errors=analytics.errors(snapshot, chosen, asked.zone),
-            timeline=_timeline(connection, chosen, asked, summary.models),
-            alerts=_alerts(connection, workspace, setup, asked),
-            check=_check(snapshot, chosen, asked),
+            errors=analytics.errors(snapshot, chosen, request.zone),
+            timeline=_timeline(connection, chosen, request, summary.models),
+            alerts=_alerts(connection, workspace, setup, request),
+            check=_check(snapshot, chosen, request),
         )
 
 
-def _timeline(connection: Connection, chosen: Filter, asked: Asked, models: Sequence[Group]) -> Timeline | None:
-    reach = history_within(connection, chosen.window)
-    if reach is None or not models:
+def _timeline(connection: Connection, chosen: Filter, request: PageRequest, models: Sequence[Group]) -> Timeline | None:
+    stored = history_within(connection, chosen.window)
+    if stored is None or not models:
         return None
-    interval = asked.interval or interval_for(reach.last_us - reach.first_us)
-    found = queries.trend(connection, chosen, interval, asked.zone)
+    interval = request.interval or interval_for(stored.last_us - stored.first_us)
+    found = queries.trend(connection, chosen, interval, request.zone)
     _refuse_too_many(found, interval)
-    buckets = without_gaps(found, interval, asked.zone)
+    buckets = without_gaps(found, interval, request.zone)
     ranked = [_percentiles(connection, chosen, bucket) for bucket in buckets]
-    shown = [group.name or "" for group in models[:MOST_MODELS]]
-    mix = [_executions_of(connection, chosen, name, buckets, interval, asked.zone) for name in shown]
-    besides = len(models) - len(shown)
-    if besides:
-        shown.append(f"other ({besides})")
-        mix.append([bucket.totals.executions - sum(known) for bucket, *known in zip(buckets, *mix, strict=True)])
+    names, counts = _count_by_model(connection, chosen, models, buckets, interval, request.zone)
     return Timeline(
         interval=interval,
         buckets=buckets,
-        are_whole=[_is_whole(bucket, chosen.window, asked.now_us) for bucket in buckets],
+        are_complete=[_is_complete(bucket, chosen.window, request.now_us) for bucket in buckets],
         percentiles=[percentiles for percentiles, _ in ranked],
         is_exact=all(is_exact for _, is_exact in ranked),
-        models=shown,
-        mix=mix,
-        models_besides=besides,
+        models=names,
+        executions_by_model=counts,
+        other_models=max(len(models) - MOST_MODELS, 0),
     )
 
 
+def _count_by_model(
+    connection: Connection,
+    chosen: Filter,
+    models: Sequence[Group],
+    buckets: Sequence[Bucket],
+    interval: Interval,
+    zone: tzinfo,
+) -> tuple[list[str], list[list[int]]]:
+    """The names of the models in the chart, and the executions of each in each interval."""
+    names = [group.name or "" for group in models[:MOST_MODELS]]
+    counts = [_executions_of(connection, chosen, name, buckets, interval, zone) for name in names]
+    others = len(models) - len(names)
+    if others:
+        names.append(f"other ({others})")
+        counts.append([bucket.totals.executions - sum(known) for bucket, *known in zip(buckets, *counts, strict=True)])
+    return names, counts
+
+
 def interval_for(length_us: int) -> Interval:
-    """The interval that shows a period of this length well."""
+    """The default interval for a period of this length."""
     return next((interval for interval, longest_us in _LONGEST if length_us <= longest_us), "monthly")
 
 
 def _refuse_too_many(found: Sequence[Bucket], interval: Interval) -> None:
-    """Gaps count, too: they are shown."""
+    """Refuse more intervals than a page can show. Gaps count, too, because they are shown."""
     number = (found[-1].end_us - found[0].start_us) // _LENGTHS[interval]
     if number > MOST_INTERVALS:
         raise InvalidWindow(
@@ -171,7 +190,7 @@ def _refuse_too_many(found: Sequence[Bucket], interval: Interval) -> None:
 
 
 def _percentiles(connection: Connection, chosen: Filter, bucket: Bucket) -> tuple[Percentiles, bool]:
-    """Those of one interval, as far as it lies in the period, and whether they are exact."""
+    """The percentiles of the part of an interval that lies in the period, and whether they are exact."""
     executions = bucket.totals.executions
     if not executions:
         return Percentiles(), True
@@ -179,8 +198,8 @@ def _percentiles(connection: Connection, chosen: Filter, bucket: Bucket) -> tupl
     return queries.percentiles(connection, replace(chosen, window=_common(chosen.window, bucket)), whole)
 
 
-def _is_whole(bucket: Bucket, window: Window, now_us: int) -> bool:
-    """Whether all of an interval lies in the period, and is over."""
+def _is_complete(bucket: Bucket, window: Window, now_us: int) -> bool:
+    """Whether an interval is over and lies entirely in the period."""
     part = _common(window, bucket)
     return (part.start_us, part.end_us) == (bucket.start_us, bucket.end_us) and bucket.end_us <= now_us
 
@@ -194,27 +213,27 @@ def _common(window: Window, bucket: Bucket) -> Window:
 def _executions_of(
     connection: Connection, chosen: Filter, model: str, buckets: Sequence[Bucket], interval: Interval, zone: tzinfo
 ) -> list[int]:
-    """How many executions a model had in each interval."""
+    """The executions of a model in each interval."""
     found = queries.trend(connection, replace(chosen, models=(model,)), interval, zone)
     counts = {bucket.start_us: bucket.totals.executions for bucket in found}
     return [counts.get(bucket.start_us, 0) for bucket in buckets]
 
 
-def _alerts(connection: Connection, workspace: Workspace, setup: AlertSetup, asked: Asked) -> Alerts:
-    start_us, end_us = asked.chosen.window.start_us, asked.chosen.window.end_us
-    events = alerts_kept.events(connection, start_us or 0, MOST_EVENTS, LATEST_US if end_us is None else end_us)
-    return Alerts(setup, preview_check(connection, workspace, setup, asked.now_us), events)
+def _alerts(connection: Connection, workspace: Workspace, setup: AlertSetup, request: PageRequest) -> Alerts:
+    start_us, end_us = request.chosen.window.start_us, request.chosen.window.end_us
+    events = alert_queries.events(connection, start_us or 0, MOST_EVENTS, LATEST_US if end_us is None else end_us)
+    return Alerts(setup, preview_check(connection, workspace, setup, request.now_us), events)
 
 
-def _check(snapshot: Snapshot, chosen: Filter, asked: Asked) -> Check | None:
-    """None where there is nothing to compare with: a baseline that nobody asked for must not hold the period itself."""
+def _check(snapshot: Snapshot, chosen: Filter, request: PageRequest) -> Check | None:
+    """The comparison with a baseline, or None. A default baseline must not overlap the period."""
     try:
-        found = check(snapshot, chosen, asked.baseline, asked.threshold, asked.now_us, asked.zone)
+        found = check(snapshot, chosen, request.baseline, request.threshold, request.now_us, request.zone)
     except NoBaseline:
         return None
-    return None if asked.baseline is None and found.is_overlapping else found
+    return None if request.baseline is None and found.is_overlapping else found
 
 
-def summed(groups: Sequence[Group]) -> Totals:
-    """The sums over groups."""
+def sum_groups(groups: Sequence[Group]) -> Totals:
+    """The totals of several groups."""
     return sum((group.totals for group in groups), Totals())

@@ -1,7 +1,7 @@
-"""Content as HTML: one file that loads nothing, and that reads as tables where no script runs.
+"""Writes the content as one HTML file that loads nothing. Without JavaScript it shows tables instead of charts.
 
-Everything from outside passes `for_html`, or `_json` on its way to the script. The policy in the head allows the script
-and the style of this page by their hashes, and no request. All of it is ASCII: it is well-formed however it is written.
+Text from outside passes `for_html`, or `_json` on its way to the script. The content security policy allows the scripts
+and the style of this page by their hashes, and no requests. The page is ASCII, so that it is valid in every encoding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from claude_force.clock import to_datetime
 from claude_force.executions.record import model_family
 from claude_force.formatting import compact, count, duration, money, percent, unit_cost
 from claude_force.reports.columns import Column
-from claude_force.reports.html.charts import Chart, charts, labels, per
+from claude_force.reports.html.charts import Chart, charts, labels, unit_of
 from claude_force.reports.html.content import Content, Timeline
 from claude_force.reports.html.tables import Part, alerts_part, parts
 from claude_force.text import for_html
@@ -32,8 +32,8 @@ _ALARMING = frozenset((REGRESSED, State.FIRING.value))
 _SOURCE_MAP = "\n//# sourceMappingURL="
 
 
-def page(content: Content, notes: Sequence[str], reference_model: str) -> str:
-    """The page. `notes` are what the figures leave out; without executions they are all that it says of them."""
+def render_page(content: Content, notes: Sequence[str], reference_model: str) -> str:
+    """The page. `notes` are those of `page_notes`; without executions there is nothing else but alerts."""
     timeline = content.timeline
     body = [_header(content), "<main>"]
     if timeline is None:
@@ -50,9 +50,10 @@ def page(content: Content, notes: Sequence[str], reference_model: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that can stand in a `script` element: nothing in it ends the element, or begins a comment there.
+    """JSON that is safe inside a `script` element: it cannot end the element or start a comment.
 
-    https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements"""
+    https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements
+    """
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
@@ -62,7 +63,7 @@ def _asset(name: str) -> str:
 
 
 def _chart_library() -> str:
-    """Chart.js without the line that names a file beside it."""
+    """Chart.js without the line that names its source map."""
     return _asset("chart.umd.min.js").partition(_SOURCE_MAP)[0]
 
 
@@ -85,9 +86,10 @@ def _head(content: Content, scripts: Sequence[str]) -> list[str]:
 
 
 def _hash(text: str) -> str:
-    """What a policy calls a script or a style.
+    """The hash source of a script or style.
 
-    https://www.w3.org/TR/CSP3/#grammardef-hash-source"""
+    https://www.w3.org/TR/CSP3/#grammardef-hash-source
+    """
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
@@ -96,8 +98,8 @@ def _header(content: Content) -> str:
     filters = "; ".join(f"{TITLES[column]} {', '.join(wanted)}" for column, wanted in content.chosen.names() if wanted)
     lines = [heading_of(content.summary.period), *([f"Only {filters}"] if filters else [])]
     lines.append(f"Made {made}, time zone {content.zone}")
-    said = "".join(f"<p>{for_html(line)}</p>" for line in lines)
-    return f"<header><h1>Performance Report</h1>{said}</header>"
+    paragraphs = "".join(f"<p>{for_html(line)}</p>" for line in lines)
+    return f"<header><h1>Performance Report</h1>{paragraphs}</header>"
 
 
 def _footer(timeline: Timeline | None) -> str:
@@ -106,7 +108,7 @@ def _footer(timeline: Timeline | None) -> str:
 
 
 def _headline(content: Content, reference_model: str) -> str:
-    """The figures of `analytics summary`; the value of each is the one under its key in the JSON of that report."""
+    """The values of `analytics summary`. The id of each is its key in the JSON of that report."""
     summary, totals = content.summary, content.summary.totals
     ranked = {**latencies(summary.percentiles)}
     within = "" if summary.is_exact else "within 1%"
@@ -140,8 +142,8 @@ def _tokens(content: Content) -> str:
 
 
 def _tile(title: str, key: str, value: float | None, text: str, more: str) -> str:
-    shown = text if value is None else f'<data id="{key}" value="{value}">{for_html(text)}</data>'
-    return f"<div><dt>{for_html(title)}</dt><dd>{shown}<small>{for_html(more)}</small></dd></div>"
+    data = text if value is None else f'<data id="{key}" value="{value}">{for_html(text)}</data>'
+    return f"<div><dt>{for_html(title)}</dt><dd>{data}<small>{for_html(more)}</small></dd></div>"
 
 
 def _notes(notes: Sequence[str]) -> str:
@@ -151,7 +153,7 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _note(line: str) -> str:
-    """A line; one that is indented is a command."""
+    """A note. A line that is indented is a command."""
     text = for_html(line.strip())
     return f"<li><code>{text}</code></li>" if line.startswith(" ") else f"<li>{text}</li>"
 
@@ -169,8 +171,8 @@ def _over_time(timeline: Timeline, drawn: Sequence[Chart]) -> str:
 
 
 def _figure(timeline: Timeline, chart: Chart) -> str:
-    """A chart, what it shows in a sentence, and its numbers as a table. The table is open where no script closes it."""
-    columns = [Column(per(timeline.interval).capitalize(), "text"), *(Column(one.name) for one in chart.series)]
+    """A chart, its caption, and its numbers as a table. The script closes the table after it drew the chart."""
+    columns = [Column(unit_of(timeline.interval).capitalize(), "text"), *(Column(one.name) for one in chart.series)]
     times = [bucket.label for bucket in timeline.buckets]
     rows = zip(times, *(one.texts for one in chart.series), strict=True)
     label = f"{chart.title}, {'bars' if chart.kind == 'bar' else 'lines'} over time. {chart.caption}"
@@ -195,8 +197,7 @@ def _cell(text: str) -> str:
 
 
 def _table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
-    """A table that can be scrolled where it is too wide, also by keyboard. Cells are not closed, as HTML allows,
-    which keeps a year of days small."""
+    """A table. If it is too wide it scrolls, by keyboard too. Cells have no end tags, which keeps long tables small."""
     kinds = [_CLASSES.get(column.kind, "") for column in columns]
     heads = "".join(
         f"<th scope=col{kind}>{for_html(column.title)}" for column, kind in zip(columns, kinds, strict=True)

@@ -1,4 +1,4 @@
-"""The tables: agents, projects, models, errors, alerts and the baseline, as text. The largest rows; the rest is one."""
+"""The tables of the page: agents, projects, models, errors, baseline and alerts. A last row sums up long tables."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from claude_force.executions.record import UNKNOWN
 from claude_force.executions.totals import Group, Totals
 from claude_force.formatting import NONE, compact, count, duration, money, percent, quantity
 from claude_force.reports.columns import Column
-from claude_force.reports.html.content import MOST_EVENTS, Alerts, Content, summed
+from claude_force.reports.html.content import MOST_EVENTS, Alerts, Content, sum_groups
 from claude_force.reports.render import Table
 
 MOST_ROWS = 20
-"""Rows of a table of names; the others are one."""
+"""Rows of a table of names. All others are one more row."""
 
 _ORDER = (State.FIRING, State.PENDING, State.NO_DATA, State.RESOLVED, State.OK)
 
 
 class Part(NamedTuple):
-    """A part of the page: its heading, a table for each title in it, and sentences."""
+    """A section of the page: a heading, sentences, and tables with their titles."""
 
     key: str
     heading: str
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 
 def parts(content: Content) -> list[Part]:
-    """Every part that is not a chart. What there is nothing to say about is left out."""
+    """The sections below the charts."""
     found = [_groups(breakdown) for breakdown in (content.agents, content.projects, content.models)]
     found += [_errors(content.errors)]
     found += [_check(content.check)] if content.check else []
@@ -43,33 +43,35 @@ def parts(content: Content) -> list[Part]:
 
 
 def _groups(report: Breakdown) -> Part:
-    """The groups that cost most."""
+    """The groups, the most expensive first."""
     title = TITLES[report.dimension]
     columns = [
         Column(title.capitalize(), "name"), Column("Cost"), Column("Share of cost"), Column("Executions"),
         Column("Success rate"), Column("Avg time"), Column("P95 time"), Column("Tokens"),
     ]  # fmt: skip
-    shown, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
-    names = project_labels(group.name for group in shown if group.name) if report.dimension == "project" else {}
+    listed, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    names = project_labels(group.name for group in listed if group.name) if report.dimension == "project" else {}
     rows = [
-        [names.get(group.name, group.name) if group.name else f"(no {title})", *_figures(group, report.totals)]
-        for group in shown
+        [names.get(group.name, group.name) if group.name else f"(no {title})", *_cells(group, report.totals)]
+        for group in listed
     ]
     remarks = [] if report.is_exact else ["P95 is within 1%."]
     if rest:
-        rows.append([f"other ({count(len(rest))})", *_figures(Group(None, summed(rest)), report.totals)])
-        remarks.append(f"The {MOST_ROWS} that cost most of {quantity(report.count, title)}; the others are one row.")
+        rows.append([f"other ({count(len(rest))})", *_cells(Group(None, sum_groups(rest)), report.totals)])
+        remarks.append(
+            f"The {MOST_ROWS} most expensive of {quantity(report.count, title)}; the last row has all others."
+        )
     heading = f"{title.capitalize()}s"
     return Part(f"{title}s", heading, [(f"{heading} by cost", Table(columns, rows))], remarks)
 
 
-def _figures(group: Group, whole: Totals) -> list[str]:
+def _cells(group: Group, all_totals: Totals) -> list[str]:
     totals, ranked = group.totals, group.percentiles
     p95_us = ranked.p95_us if ranked else None
-    is_shared = totals.priced and whole.cost_nanousd
+    is_shared = totals.priced and all_totals.cost_nanousd
     return [
         money(totals.cost),
-        percent(100 * totals.cost_nanousd / whole.cost_nanousd if is_shared else None),
+        percent(100 * totals.cost_nanousd / all_totals.cost_nanousd if is_shared else None),
         count(totals.executions),
         percent(totals.success_rate),
         duration(totals.average_ms),
@@ -84,7 +86,7 @@ def _errors(report: Errors) -> Part:
         return Part("errors", "Errors", [], ["Nothing failed."])
     columns = [Column("Error", "name"), Column("Failures"), Column("Share"), Column("Agents"),
                Column("Last seen", "text")]  # fmt: skip
-    shown, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
+    listed, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
     rows = [
         [
             group.error_type or f"({UNKNOWN})",
@@ -93,14 +95,16 @@ def _errors(report: Errors) -> Part:
             count(group.agents),
             clock.to_datetime(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
         ]
-        for group in shown
+        for group in listed
     ]
     remarks = [f"{quantity(failures, 'execution')} of {count(report.totals.executions)} failed."]
     if rest:
         others = sum(group.failures for group in rest)
         rows.append([f"other ({count(len(rest))})", count(others), percent(100 * others / failures), NONE, NONE])
-        remarks.append(f"The {MOST_ROWS} most frequent of {quantity(report.count, 'kind')}; the others are one row.")
-    return Part("errors", "Errors", [("Errors by kind", Table(columns, rows))], remarks)
+        remarks.append(
+            f"The {MOST_ROWS} most frequent of {quantity(report.count, 'type')}; the last row has all others."
+        )
+    return Part("errors", "Errors", [("Errors by type", Table(columns, rows))], remarks)
 
 
 def _check(found: Check) -> Part:
@@ -125,21 +129,21 @@ def _check(found: Check) -> Part:
 
 
 def alerts_part(content: Content) -> Part:
-    """Where alerts stand, and what became of them."""
+    """The current alerts, and their changes in the period."""
     found = content.alerts
     if not (found.setup.rules or found.now.alerts or found.events):
         return Part("alerts", "Alerts", [], ["No alert rule is switched on."])
-    firing = f"{quantity(len(found.now.firing), 'alert')} firing" if found.now.firing else "No alert fires"
-    remarks = [f"{firing} at the time of this page. Alerts are those of the whole store."]
+    firing = f"{quantity(len(found.now.firing), 'alert')} firing" if found.now.firing else "No alert is firing"
+    remarks = [f"{firing} at the time of this page. Alerts cover the whole store."]
     tables = [("Now", _now(found))] if found.now.alerts else []
     if len(found.now.alerts) > MOST_EVENTS:
-        remarks.append(f"Of {count(len(found.now.alerts))} alerts, {MOST_EVENTS} are shown, those that fire first.")
+        remarks.append(f"{MOST_EVENTS} of {count(len(found.now.alerts))} alerts are shown, firing ones first.")
     if found.events:
         tables.append(("In the period", _events(content)))
     else:
-        remarks.append("Nothing became of any alert in the period.")
+        remarks.append("No alert changed in the period.")
     if len(found.events) == MOST_EVENTS:
-        remarks.append(f"Of what became of them, the newest {MOST_EVENTS} are shown.")
+        remarks.append(f"Only the newest {MOST_EVENTS} changes are shown.")
     return Part("alerts", "Alerts", tables, remarks)
 
 

@@ -1,3 +1,3 @@
-"""Layouts: the answer of each command as a table, JSON, CSV and Markdown."""
+"""Layouts: the tables and lines of each command's output."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How each report looks: its headings, labels and columns. Content and order follow the user's guide."""
+"""Layouts of the `analytics` reports. Their content and order follow the user's guide."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _INTERVAL_TITLES: dict[Interval, str] = {"hourly": "Hour", "daily": "Date", "wee
 
 
 def summary_layout(report: Summary, reference_model: str) -> Layout:
-    """The summary. The baseline is its JSON; its CSV is one row without the nested keys."""
+    """The summary. Its CSV is one row without the nested keys."""
     flat = {key: value for key, value in report.to_dict().items() if not isinstance(value, (dict, list))}
     return Layout(partial(_summary_page, report, reference_model), lambda: [flat], not report.totals.executions)
 
@@ -85,7 +85,7 @@ def _cache_lines(totals: Totals) -> list[str]:
 
 def _top_agents(report: Summary) -> list[str]:
     top = report.agents[:TOP_AGENTS]
-    lines = [f"{workspace}. {_short(group)} ({_usage(group.totals)})" for workspace, group in enumerate(top, 1)]
+    lines = [f"{rank}. {_short(group)} ({_usage(group.totals)})" for rank, group in enumerate(top, 1)]
     more = len(report.agents) - len(top)
     return lines + ([f"and {count(more)} more: claude-force analytics by-agent"] if more else [])
 
@@ -95,7 +95,7 @@ def _usage(totals: Totals) -> str:
 
 
 def _short(group: Group) -> str:
-    """A name that leaves room for figures beside it."""
+    """A name that leaves room for the numbers beside it."""
     return cut(for_terminal(group.name or UNKNOWN), _NAME_WIDTH)
 
 
@@ -158,7 +158,7 @@ def _breakdown_page(report: Breakdown) -> Page:
 
 
 def _labels(report: Breakdown) -> dict[str, str]:
-    """What groups are called where that is not their name."""
+    """The labels of groups that are not shown by their name."""
     if report.dimension == "workflow_id":
         return workflow_labels(report.workflow_starts, report.zone)
     if report.dimension != "project":
@@ -226,7 +226,7 @@ def _kind_lines(totals: Totals) -> list[str]:
     )
 
 
-def _cost_table(title: str, rows: list[tuple[str, Totals]], whole: Totals) -> Table:
+def _cost_table(title: str, rows: list[tuple[str, Totals]], grand_total: Totals) -> Table:
     columns = [
         Column(title, "name"),
         Column("Executions"),
@@ -241,17 +241,19 @@ def _cost_table(title: str, rows: list[tuple[str, Totals]], whole: Totals) -> Ta
         count(totals.executions),
         money(totals.cost),
         unit_cost(totals.average_cost),
-        _share(totals, whole),
+        _share(totals, grand_total),
         bar(totals.cost_nanousd, largest, 8),
     ] for name, totals in rows])  # fmt: skip
 
 
-def _share(totals: Totals, whole: Totals) -> str:
-    return percent(100 * totals.cost_nanousd / whole.cost_nanousd if totals.priced and whole.cost_nanousd else None)
+def _share(totals: Totals, grand_total: Totals) -> str:
+    return percent(
+        100 * totals.cost_nanousd / grand_total.cost_nanousd if totals.priced and grand_total.cost_nanousd else None
+    )
 
 
-def _kinds_table(first: Column, rows: list[tuple[str, Totals]], whole: Totals) -> Table:
-    """The tokens behind the costs, by kind."""
+def _kinds_table(first: Column, rows: list[tuple[str, Totals]], grand_total: Totals) -> Table:
+    """Costs with their tokens by kind."""
     titles = ("Exec.", "Input", "Output", "Cache\nRead", "Cache\nWrite", "Total\nCost", "Share")
     return Table([first, *map(Column, titles)], [[
         name,
@@ -261,12 +263,12 @@ def _kinds_table(first: Column, rows: list[tuple[str, Totals]], whole: Totals) -
         compact(totals.cache_read_tokens),
         compact(totals.cache_write_5m_tokens + totals.cache_write_1h_tokens),
         money(totals.cost),
-        _share(totals, whole),
+        _share(totals, grand_total),
     ] for name, totals in rows])  # fmt: skip
 
 
 def trends_layout(report: Trends) -> Layout:
-    """Executions over time, and where they are going."""
+    """Executions over time and their trend."""
     rows = [bucket_dict(bucket) for bucket in report.buckets]
     return Layout(partial(_trends_page, report), lambda: rows, not report.buckets)
 
@@ -302,21 +304,21 @@ def _trend_row(bucket: Bucket, largest: int) -> list[str]:
 
 def _trend_line(report: Trends) -> str:
     if report.change is None:
-        return "Trend: – not enough whole intervals to tell"
+        return "Trend: – not enough complete intervals"
     changes = f"{_arrow(report.change.executions, 'executions')}, {_arrow(report.change.average_time, 'avg time')}"
     return f"Trend: {changes} ({report.change.first} to {report.change.last})"
 
 
 def _arrow(change: float | None, what: str) -> str:
     if change is None:
-        return f"– {what} not known"
+        return f"– {what} unknown"
     if abs(change) <= analytics.STABLE_PERCENT:
         return f"→ stable {what}"
     return f"{'↗' if change > 0 else '↘'} {int(change):+,}% {what}"
 
 
 def errors_layout(report: Errors) -> Layout:
-    """The failures by kind. Without executions it is empty; without failures it says so."""
+    """The failures by error type. It is empty without executions, but not without failures."""
     rows = report.to_dict()["errors"] if report.groups else []
     return Layout(partial(_errors_page, report), lambda: rows, not report.totals.executions)
 

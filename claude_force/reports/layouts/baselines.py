@@ -1,10 +1,9 @@
-"""How baselines and checks look: pages, and what CI systems read."""
+"""Layouts of baselines and regression checks: pages, JUnit XML, and GitHub Actions annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
-from textwrap import wrap
 from typing import Any, TextIO
 
 from claude_force import clock
@@ -14,7 +13,7 @@ from claude_force.database.queries.baselines import narrower
 from claude_force.database.rows.baselines import Baseline, BaselineHead
 from claude_force.formatting import count, milliseconds, money, percent, quantity, unit_cost
 from claude_force.reports.columns import Column
-from claude_force.reports.render import Page, Section, Table, write_markdown, write_page
+from claude_force.reports.render import Page, Section, Table, wrap_lines, write_markdown, write_page
 from claude_force.text import for_terminal, for_workflow_command, for_workflow_property
 from claude_force.windows import heading_of
 
@@ -23,22 +22,21 @@ _SENTENCES: dict[Verdict, str] = {
     REGRESSED: "⚠️  Performance Regressions Detected:",
     NOT_ENOUGH: "Not enough data: nothing was compared",
 }
-"""The first two are the guide's."""
-_WIDTH = 76
+"""The first two sentences are those of the guide."""
 
 
-def list_page(shown: Sequence[BaselineHead], folded: Sequence[BaselineHead], zone: tzinfo) -> Page:
-    """The baselines, and how many automatic ones are not shown."""
+def list_page(listed: Sequence[BaselineHead], hidden: Sequence[BaselineHead], zone: tzinfo) -> Page:
+    """The baselines, and the number of automatic ones that are not listed."""
     page = Page("Baselines")
-    if shown:
+    if listed:
         columns = [Column("Name", "name"), Column("Of", "name"), Column("From"), Column("To"), Column("Executions")]
-        rows = [[head.name, subject(head), *_days(head, zone), count(head.executions)] for head in shown]
+        rows = [[head.name, subject(head), *_days(head, zone), count(head.executions)] for head in listed]
         page.parts.append(Table(columns, rows))
-    if folded:
-        days = len({head.name for head in folded})
+    if hidden:
+        days = len({head.name for head in hidden})
         lines = [
-            f"And {quantity(len(folded), 'automatic snapshot')} of {quantity(days, 'day')}, newest {folded[0].name}",
-            "To see them: claude-force baseline list --all",
+            f"And {quantity(len(hidden), 'automatic snapshot')} of {quantity(days, 'day')}, newest {hidden[0].name}",
+            "To list them: claude-force baseline list --all",
         ]
         page.parts.append(Section(None, lines))
     return page
@@ -49,29 +47,29 @@ def _days(head: BaselineHead, zone: tzinfo) -> list[str]:
 
 
 def baseline_page(found: Baseline, zone: tzinfo) -> Page:
-    """The figures of a baseline."""
-    said = found.snapshot
+    """The values of a baseline."""
+    values = found.snapshot
     first, last = _days(found, zone)
     created = clock.to_datetime(found.created_us, zone).date()
     rest = "; ".join(f"{kind} {', '.join(names)}" for kind, names in narrower(found).items())
-    latencies = (f"{name} {milliseconds(said[f'{name.lower()}_latency_ms'])}" for name in ("P50", "P95", "P99"))
+    latencies = (f"{name} {milliseconds(values[f'{name.lower()}_latency_ms'])}" for name in ("P50", "P95", "P99"))
     lines = [
         f"Of: {subject(found)}{f'; only {rest}' if rest else ''}",
         f"Period: {first} to {last} (made {created}{', automatic' if found.is_automatic else ''})",
         f"Total Executions: {count(found.executions)}",
-        f"Success Rate: {percent(said['success_rate'])}",
-        f"Average Execution Time: {milliseconds(said['avg_execution_time_ms'])}",
+        f"Success Rate: {percent(values['success_rate'])}",
+        f"Average Execution Time: {milliseconds(values['avg_execution_time_ms'])}",
         f"Latency: {', '.join(latencies)}",
-        f"Total Cost: {money(said['total_cost'])}",
-        f"Cost Per Execution: {unit_cost(said['avg_cost_per_execution'])}",
-        f"Average Tokens: {count(said['avg_input_tokens'])} in, {count(said['avg_output_tokens'])} out",
+        f"Total Cost: {money(values['total_cost'])}",
+        f"Cost Per Execution: {unit_cost(values['avg_cost_per_execution'])}",
+        f"Average Tokens: {count(values['avg_input_tokens'])} in, {count(values['avg_output_tokens'])} out",
     ]
-    models = [f"{family}: {percent(share)}" for family, share in said["model_distribution"].items()]
+    models = [f"{family}: {percent(share)}" for family, share in values["model_distribution"].items()]
     return Page(f"Baseline {found.name}", [Section(None, lines), Section("Model Distribution", models)])
 
 
 def write_check(found: Check, form: str, file: TextIO) -> None:
-    """A check as a page, as Markdown, as JUnit's XML or as commands of GitHub Actions."""
+    """Write a check as a page, Markdown, JUnit XML or GitHub Actions annotations."""
     if form == "junit":
         file.write(junit(found))
     elif form == "github":
@@ -83,14 +81,14 @@ def write_check(found: Check, form: str, file: TextIO) -> None:
 
 
 def check_page(found: Check, *, is_wrapped: bool) -> Page:
-    """Metrics, verdicts and reasons, then what the guide's script says."""
-    page = Page(f"Regression Check ({heading_of(found.period)})", [Section(None, _of(found))])
+    """Metrics, verdicts and reasons, then the conclusion that the guide's script prints."""
+    page = Page(f"Regression Check ({heading_of(found.period)})", [Section(None, _subject_lines(found))])
     columns = [Column("Metric", "text"), Column("Baseline"), Column("Current"), Column("Change")]
-    rows = [[*_figures(finding), finding.verdict] for finding in found.findings]
+    rows = [[*_cells(finding), finding.verdict] for finding in found.findings]
     page.parts.append(Table([*columns, Column("Verdict", "text")], rows))
     why = [f"{finding.title}: {finding.why}" for finding in found.findings]
     if is_wrapped:
-        why = [part for line in why for part in wrap(line, _WIDTH, subsequent_indent="  ")]
+        why = [part for line in why for part in wrap_lines(line)]
     page.parts.append(Section("Why", why))
     if found.remarks:
         page.parts.append(Section(None, found.remarks))
@@ -98,7 +96,7 @@ def check_page(found: Check, *, is_wrapped: bool) -> Page:
     return page
 
 
-def _of(found: Check) -> list[str]:
+def _subject_lines(found: Check) -> list[str]:
     filters = "; ".join(f"{kind} {', '.join(names)}" for kind, names in found.filters.items())
     return [_baseline_line(found), *([f"Only {filters}"] if filters else [])]
 
@@ -107,7 +105,7 @@ def _baseline_line(found: Check) -> str:
     return f"Baseline: {found.origin}{f' ({found.baseline_period})' if found.baseline_period else ''}"
 
 
-def _figures(finding: Finding) -> list[str]:
+def _cells(finding: Finding) -> list[str]:
     return [
         finding.title,
         finding.shown(finding.baseline),
@@ -121,19 +119,21 @@ def _conclusion(found: Check) -> list[Section]:
 
 
 def _degradation(finding: Finding) -> Section:
-    title, before, now, change = _figures(finding)
+    title, before, now, change = _cells(finding)
     lines = [f"  {title}:", f"    Baseline: {before}", f"    Current: {now}", f"    Degradation: {change.lstrip('+-')}"]
     return Section(None, lines)
 
 
 def _sentence(finding: Finding) -> str:
-    _, before, now, change = _figures(finding)
+    _, before, now, change = _cells(finding)
     return f"baseline {before}, current {now} ({change}): {finding.why}"
 
 
 def junit(found: Check) -> str:
-    """A test case for each metric: a failure for a regression, skipped where there is not enough data. ASCII, so that
-    it is well-formed however it is written."""
+    """JUnit XML with a test case for each metric: a regression is a failure, too little data is skipped.
+
+    It is ASCII, so that it is valid in every encoding.
+    """
     from xml.etree import ElementTree as Xml
 
     verdicts = [finding.verdict for finding in found.findings]
@@ -142,9 +142,9 @@ def junit(found: Check) -> str:
     suites = Xml.Element("testsuites", attributes)
     suite = Xml.SubElement(suites, "testsuite", attributes)
     properties = Xml.SubElement(suite, "properties")
-    said = {"baseline": found.origin, "baseline_period": found.baseline_period, "period": found.period}
+    described = {"baseline": found.origin, "baseline_period": found.baseline_period, "period": found.period}
     filters = {kind: ", ".join(names) for kind, names in found.filters.items()}
-    for name, value in (said | filters).items():
+    for name, value in (described | filters).items():
         Xml.SubElement(properties, "property", {"name": name, "value": for_terminal(value)})
     for finding in found.findings:
         case = Xml.SubElement(suite, "testcase", {"classname": "baseline", "name": finding.title})
@@ -156,23 +156,24 @@ def junit(found: Check) -> str:
 def _add_verdict(case: Any, finding: Finding) -> None:
     from xml.etree import ElementTree as Xml
 
-    said = for_terminal(_sentence(finding))
+    sentence = for_terminal(_sentence(finding))
     if finding.verdict == OK:
-        Xml.SubElement(case, "system-out").text = said
+        Xml.SubElement(case, "system-out").text = sentence
     else:
         kind = "failure" if finding.verdict == REGRESSED else "skipped"
-        Xml.SubElement(case, kind, {"message": said})
+        Xml.SubElement(case, kind, {"message": sentence})
 
 
 def github(found: Check) -> list[str]:
-    """An annotation for each metric, as the commands of GitHub Actions have it, then the conclusion.
+    """Workflow commands of GitHub Actions: an annotation for each metric, then the conclusion.
 
-    https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
-    of = "; ".join([_baseline_line(found), *_of(found)[1:], *found.remarks])
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+    """
+    subject_line = "; ".join([_baseline_line(found), *_subject_lines(found)[1:], *found.remarks])
     lines = [
         f"::{'error' if finding.verdict == REGRESSED else 'notice'} "
         f"title={for_workflow_property(f'{finding.title}: {finding.verdict}')}"
-        f"::{for_workflow_command(f'{_sentence(finding)}. {of}')}"
+        f"::{for_workflow_command(f'{_sentence(finding)}. {subject_line}')}"
         for finding in found.findings
     ]
     return [*lines, _SENTENCES[found.verdict]]

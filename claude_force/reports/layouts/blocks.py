@@ -1,4 +1,4 @@
-"""How the blocks of a subscription look."""
+"""Layout of `analytics blocks`: the five-hour windows of a Claude subscription."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _COLUMNS = (
 
 
 def blocks_layout(report: SessionBlocks, request: Request, only_active: bool) -> Layout:
-    """The blocks, the newest last, and how the active one is going."""
-    why = partial(_why_empty, report, request, only_active)
-    return Layout(partial(_page, report), report.rows, not report.blocks, why)
+    """The blocks, the newest last, with the burn rate of the active one."""
+    explain = partial(_explain_empty, report, request, only_active)
+    return Layout(partial(_page, report), report.rows, not report.blocks, explain)
 
 
 def _page(report: SessionBlocks) -> Page:
@@ -40,8 +40,8 @@ def _page(report: SessionBlocks) -> Page:
         page.parts.append(Section("Active Block", _active_lines(report.active, report.now_us)))
     page.parts.extend(notes(report.totals, report.unpriced_models))
     if report.archived.executions:
-        known = f"Of {quantity(report.archived.executions, 'archived execution')} only the hour is known."
-        page.parts.append(Section(None, [known]))
+        note = f"Of {quantity(report.archived.executions, 'archived execution')} only the hour is known."
+        page.parts.append(Section(None, [note]))
     return page
 
 
@@ -72,10 +72,12 @@ def _active_lines(block: Block, now_us: int) -> list[str]:
     return lines
 
 
-def _why_empty(report: SessionBlocks, request: Request, only_active: bool) -> str:
+def _explain_empty(report: SessionBlocks, request: Request, only_active: bool) -> str:
     if not report.known_sources or request.chosen.sources:
         return explain_empty(request)
     if CLAUDE_CODE not in report.known_sources:
         others = " ".join(f"--source {name}" for name in report.known_sources)
-        return f"No executions of Claude Code yet. Read its transcripts:\n  {INGEST}\nor count another source: {others}"
+        return (
+            f"No executions of Claude Code yet. Read its transcripts:\n  {INGEST}\nor choose another source: {others}"
+        )
     return "No block is active now." if only_active else explain_empty(request)

@@ -1,4 +1,4 @@
-"""What a report says below its figures: what they leave out, and what is not final in them."""
+"""Notes below a report: what its totals do not include, and what is not final."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from claude_force.reports.render import Section
 from claude_force.text import for_terminal
 
 _WIDTH = 78
+_UNPRICED = "No known price: "
 
 
 def notes(totals: Totals, unpriced_models: Sequence[str]) -> list[Section]:
-    """What a reader of tokens and costs has to know; nothing where everything is final and has a price."""
+    """The notes on tokens and costs. Empty if every execution is final and has a price."""
     lines = []
     if totals.unpriced:
-        lines.append(f"{quantity(totals.unpriced, 'execution')} without a known price; costs are over the others")
-        lines.append(f"Without a price: {listed(unpriced_models, _WIDTH - 17)}")
+        verbs = "has no known price and is" if totals.unpriced == 1 else "have no known price and are"
+        lines.append(f"{quantity(totals.unpriced, 'execution')} {verbs} not included in costs")
+        lines.append(_UNPRICED + join_names(unpriced_models, _WIDTH - len(_UNPRICED)))
     if totals.provisional:
         lines.append(
             f"{quantity(totals.provisional, 'execution')} never finalised: output tokens and cost are lower bounds"
@@ -26,16 +28,16 @@ def notes(totals: Totals, unpriced_models: Sequence[str]) -> list[Section]:
     return [Section(None, lines)] if lines else []
 
 
-def listed(names: Sequence[str], width: int) -> str:
-    """As many names as fit, at least one, and how many more there are."""
-    shown = [for_terminal(name) for name in names]
-    for kept in range(len(shown), 1, -1):
-        text = _listed(shown, kept)
+def join_names(names: Sequence[str], width: int) -> str:
+    """As many names as fit, at least one, and the number of the others."""
+    safe = [for_terminal(name) for name in names]
+    for kept in range(len(safe), 1, -1):
+        text = _join(safe, kept)
         if cell_width(text) <= width:
             return text
-    return _listed(shown, 1)
+    return _join(safe, 1)
 
 
-def _listed(names: Sequence[str], kept: int) -> str:
+def _join(names: Sequence[str], kept: int) -> str:
     more = f" and {count(len(names) - kept)} more" if kept < len(names) else ""
     return ", ".join(names[:kept]) + more

@@ -1,0 +1,60 @@
+"""Layouts of `db`: what repricing changes, and what a restore replaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from claude_force import clock
+from claude_force.database import queries
+from claude_force.database.open import open_database
+from claude_force.database.queries import Filter
+from claude_force.database.reprice import Change, Preview
+from claude_force.errors import DatabaseError
+from claude_force.executions.record import dollars
+from claude_force.formatting import count, money, quantity, size
+from claude_force.reports.columns import Column
+from claude_force.reports.render import Page, Section, Table
+
+
+def reprice_page(found: Preview, overrides: int) -> Page:
+    """What repricing would change, by model. `overrides` is the number of prices that claude.json sets."""
+    own = f", and {quantity(overrides, 'price')} of claude.json" if overrides else ""
+    page = Page(f"Repricing (genai-prices {found.price_version}{own})")
+    total = found.total
+    if found.models:
+        titles = ("Executions", "Cost\nas recorded", "Cost\nnow", "Cost\nrepriced", "Difference")
+        rows = [_change_row(name, change) for name, change in found.models.items()]
+        rows += [_change_row("Total", total)] if len(rows) > 1 else []
+        page.parts.append(Table([Column("Model", "name"), *map(Column, titles)], rows))
+    lines = [f"{count(total.executions)} of {quantity(found.executions, 'execution')} would change."]
+    if total.reference_only:
+        lines.append(f"For {count(total.reference_only)} of them only the reference cost would change.")
+    page.parts.append(Section(None, lines))
+    if found.unpriced:
+        unchanged = [f"{name}: {quantity(number, 'execution')}" for name, number in found.unpriced.most_common()]
+        page.parts.append(Section("No known price, so unchanged", unchanged))
+    return page
+
+
+def _change_row(name: str, change: Change) -> list[str]:
+    return [
+        name,
+        count(change.executions),
+        money(dollars(change.recorded_nanousd)),
+        money(dollars(change.cost_nanousd)),
+        money(dollars(change.repriced_nanousd)),
+        f"{'+' if change.difference_nanousd > 0 else ''}{money(dollars(change.difference_nanousd))}",
+    ]
+
+
+def database_line(path: Path) -> str:
+    """A SQLite file in one line: its executions, the last instant and the size; or why it cannot be read."""
+    if not path.exists():
+        return f"{path}: does not exist"
+    try:
+        with open_database(str(path)).read() as connection:
+            executions, stored = queries.totals(connection, Filter()).executions, queries.time_range(connection)
+    except DatabaseError as error:
+        return str(error)
+    until = f" until {clock.to_datetime(stored.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if stored else ""
+    return f"{path}: {quantity(executions, 'execution')}{until}, {size(path.stat().st_size)}"

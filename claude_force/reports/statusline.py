@@ -1,0 +1,111 @@
+"""The status line of Claude Code: `model | costs | rate | context`. Parts that are unknown are left out.
+
+`session` is the JSON that Claude Code writes to standard input. Every field of it is optional, and any of them may have
+the wrong type. https://code.claude.com/docs/en/statusline
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import tzinfo
+from typing import Any, NamedTuple
+
+from claude_force import clock, windows
+from claude_force.analytics.blocks import active_block, of_claude_code
+from claude_force.clock import MINUTE_US
+from claude_force.database import queries
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.executions.session_blocks import Block
+from claude_force.formatting import count, hours_minutes, money
+from claude_force.text import for_terminal
+from claude_force.windows import Window
+
+_SESSION_DAYS = 7
+"""How far back the cost of a session is looked up. All of history would take too long after every answer."""
+
+_PROMPT_FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+class StoredCosts(NamedTuple):
+    """What the store knows: the costs of the session and of today in US dollars, and the active block."""
+
+    session: float | None = None
+    today: float | None = None
+    block: Block | None = None
+
+
+def read_costs(database: Database, session: Any, zone: tzinfo, now_us: int) -> StoredCosts:
+    """Read the costs from the store. The session's cost is read only if Claude Code did not send it."""
+    midnight_us = clock.start_of_day(clock.to_datetime(now_us, zone).date(), zone)
+    today = of_claude_code(Filter(Window(midnight_us, now_us + 1)))
+    session_id = _get(session, "session_id")
+    with database.read() as connection:
+        session_cost = None
+        if _sent_cost(session) is None and isinstance(session_id, str):
+            week = windows.last_window(now_us, days=_SESSION_DAYS)
+            totals = queries.totals(connection, Filter(week, workflows=(session_id,)))
+            session_cost = totals.cost if totals.executions else None
+        today_cost = queries.totals(connection, today).cost
+        return StoredCosts(session_cost, today_cost, active_block(connection, today, now_us))
+
+
+def format_line(session: Any, stored: StoredCosts, now_us: int) -> str:
+    """The status line, safe for a terminal."""
+    model = _get(session, "model", "display_name") or _get(session, "model", "id")
+    parts = [
+        for_terminal(model) if isinstance(model, str) else "Claude",
+        " / ".join(_format_costs(session, stored, now_us)),
+        _format_rate(stored.block),
+        _format_context(session),
+    ]
+    return " | ".join(filter(None, parts))
+
+
+def _format_costs(session: Any, stored: StoredCosts, now_us: int) -> Iterator[str]:
+    sent_cost = _sent_cost(session)
+    session_cost = stored.session if sent_cost is None else sent_cost
+    if session_cost is not None:
+        yield f"{money(session_cost)} session"
+    if stored.today is not None:
+        yield f"{money(stored.today)} today"
+    if stored.block and stored.block.totals.priced:
+        left = hours_minutes((stored.block.end_us - now_us) // MINUTE_US)
+        yield f"{money(stored.block.totals.cost)} block ({left} left)"
+
+
+def _format_rate(block: Block | None) -> str:
+    burn = block.burn() if block else None
+    return "" if burn is None or burn.cost_per_hour is None else f"{money(burn.cost_per_hour)}/hr"
+
+
+def _format_context(session: Any) -> str:
+    """The tokens of the last request, and their share of the context window."""
+    counts = [_number(_get(session, "context_window", "current_usage", name)) for name in _PROMPT_FIELDS]
+    known = [tokens for tokens in counts if tokens is not None]
+    size = _number(_get(session, "context_window", "context_window_size"))
+    percent = _number(_get(session, "context_window", "used_percentage"))
+    if percent is None and known and size:
+        percent = 100 * sum(known) / size
+    share = "" if percent is None else f"{percent:.0f}%"
+    if not known:
+        return f"{share} context" if share else ""
+    return f"{count(sum(known))} ({share}) context" if share else f"{count(sum(known))} context"
+
+
+def _sent_cost(session: Any) -> float | None:
+    return _number(_get(session, "cost", "total_cost_usd"))
+
+
+def _get(value: Any, *path: str) -> Any:
+    """The value at a path of keys, or None."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _number(value: Any) -> float | None:
+    """The value if it is a number from 0 to 1e15, or None."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and abs(value) < 1e15 and not math.isnan(value) and value >= 0 else None
