@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,11 @@ interval_option = click.option(
 )
 
 
-def _layout(function: str, *arguments: Any) -> Callable[[], Layout]:
+def _layout(function: str, *arguments: Any, module: str = "analytics") -> Callable[[], Layout]:
     """A layout that is imported only when it is needed: JSON needs none, and the import is slower than the query."""
 
     def make_layout() -> Layout:
-        found: Layout = getattr(import_module("claude_force.reports.layouts.analytics"), function)(*arguments)
+        found: Layout = getattr(import_module(f"claude_force.reports.layouts.{module}"), function)(*arguments)
         return found
 
     return make_layout
@@ -212,13 +211,12 @@ def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
     """
     # Imported here, because the other reports do not need it.
     from claude_force.analytics.blocks import of_claude_code, session_blocks
-    from claude_force.reports.layouts.blocks import blocks_layout
 
     window = _block_period(request.chosen.window, recent, active, request.now_us)
     request = replace(request, chosen=replace(request.chosen, window=window))
     report = session_blocks(request.workspace.database, request.chosen, length, request.zone, request.now_us)
     counted = replace(request, chosen=of_claude_code(request.chosen))
-    show(counted, report, partial(blocks_layout, report, request, active))
+    show(counted, report, _layout("blocks_layout", report, request, active, module="blocks"))
 
 
 def _block_period(window: Window, recent: bool, active: bool, now_us: int) -> Window:

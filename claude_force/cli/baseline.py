@@ -240,7 +240,7 @@ def check(
 
     chosen_format = choose_format(form, output, _SUFFIXES, as_json=as_json)
     if not (math.isfinite(threshold) and 1 <= threshold <= 1000):
-        raise click.UsageError(f"--threshold {threshold:g}: use a factor from 1 to 1000, such as {THRESHOLD}")
+        raise click.UsageError(f"--threshold {threshold:g}: give a factor from 1 to 1000, such as {THRESHOLD}")
     refuse_database(output, request.workspace)
     request = _default_period(request, _DAYS_CHECKED)
     database = request.workspace.database

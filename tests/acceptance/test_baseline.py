@@ -183,7 +183,7 @@ def test_hostile_names_are_inert_in_every_format(form: str, home: Path, run: Run
 
 def test_list_folds_automatic_ones(home: Path, run: Run) -> None:
     """They are counted, and shown with --all; JSON says how many it leaves out."""
-    assert run("baseline", "list").stdout == "No baselines yet. Make one:\n  claude-force baseline create\n"
+    assert run("baseline", "list").stdout == "No baselines yet. Create one:\n  claude-force baseline create\n"
     record(home, 2)
     run("baseline", "create", "mine")
     create_daily(open_database(str(home / ".claude" / "metrics" / "metrics.db")), clock.now_us())
@@ -218,8 +218,8 @@ def test_deleting_says_what_it_deletes(home: Path, run: Run) -> None:
         (("check", "--baseline", "./x"), "there is no file x"),
         (("check", "--threshold", "nan"), "give a factor from 1 to 1000"),
         (("check", "--threshold", "0.5"), "give a factor from 1 to 1000"),
-        (("check", "--json", "--format", "junit"), "--json and --format contradict each other"),
-        (("check", "--output", "x.pdf"), ".pdf is no format"),
+        (("check", "--json", "--format", "junit"), "--json and --format cannot be combined"),
+        (("check", "--output", "x.pdf"), ".pdf is not a known format"),
     ],
 )
 def test_what_cannot_be_done_is_no_regression(arguments: tuple[str, ...], complaint: str, run: Run) -> None:
