@@ -31,7 +31,7 @@ class Age(click.ParamType[int]):
         """Convert to microseconds."""
         match = _AGE.fullmatch(str(value).strip())
         if match is None:
-            self.fail(f"{str(value)[:60]!r} is not an age; use 90d (days), 12w (weeks) or 36h (hours)", param, ctx)
+            self.fail(f"{str(value)[:60]!r} is not an age; write 90d (days), 12w (weeks) or 36h (hours)", param, ctx)
         return int(match[1]) * _UNITS_US[match[2] or "d"]
 
 
