@@ -42,6 +42,15 @@ def test_every_path_named_in_a_page_exists(page: Path) -> None:
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
+def test_every_page_named_in_the_code_exists() -> None:
+    """A message, help text or comment that names a page of docs/ names one that exists."""
+    code = [path for folder in TOP.split("|") for path in (ROOT / folder).rglob("*") if path.suffix in {"", ".py"}]
+    texts = [path.read_text(encoding="utf-8") for path in code if path.is_file()]
+    named = {name for text in texts for name in re.findall(r"(?<![\w/-])docs/(?!gen-ai)[\w./-]+\.md", text)}
+    assert len(named) > 10
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
 def test_the_readme_is_short() -> None:
     """At most 250 lines; text fits into 80 columns."""
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
