@@ -1,4 +1,4 @@
-"""`claude-force scheduler`: the machine that runs by itself."""
+"""`claude-force scheduler`: start and stop the scheduler, see its status, and run single jobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _complete_jobs(_: click.Context, __: click.Parameter, typed: str) -> list[st
 
 
 def _finder(workspace: Workspace, location: str | None) -> Callable[[], Workspace]:
-    """Gives the place with its settings as they are then. The database stays: the scheduler is that of this one."""
+    """Returns a function that gives the workspace with its current settings, but always this database."""
     return lambda: replace(
         workspace_at(workspace.home, location)[0], location=workspace.location, database=workspace.database
     )
@@ -38,7 +38,7 @@ def _finder(workspace: Workspace, location: str | None) -> Callable[[], Workspac
 
 @click.group()
 def scheduler() -> None:
-    """Ingest, watch, archive and back up by itself, at its times.
+    """Ingest, check alerts, archive and back up, each at its interval.
 
     \b
     Example:
@@ -47,23 +47,29 @@ def scheduler() -> None:
 
 
 @scheduler.command()
-@click.option("--foreground", "is_apart", flag_value=False, default=False, help="Stay here, log to stderr (default).")
-@click.option("--detach", "is_apart", flag_value=True, type=bool, help="Go on without this terminal, log to a file.")
+@click.option(
+    "--foreground",
+    "is_detached",
+    flag_value=False,
+    default=False,
+    help="Stay in the terminal, log to stderr (default).",
+)
+@click.option("--detach", "is_detached", flag_value=True, type=bool, help="Run without the terminal, log to a file.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Log to this file.")
 @database_option
-def start(is_apart: bool, log_file: Path | None, location: str | None) -> None:
-    """Start the scheduler; one for each database.
+def start(is_detached: bool, log_file: Path | None, location: str | None) -> None:
+    """Start the scheduler. There is one for each database.
 
-    SIGTERM or Ctrl-C ends it after the jobs in hand, within 10 seconds. A job that was due while nothing ran runs once
-    when it starts. The log of a detached one is scheduler.log beside the database.
+    SIGTERM or Ctrl-C stops it when the running jobs are done, within 10 seconds. A job that was due while no scheduler
+    ran runs once at the start. With --detach, the log is scheduler.log beside the database.
 
     \b
     Example:
       claude-force scheduler start --detach
     """
     workspace = find_workspace(location)
-    if is_apart:
-        _start_apart(workspace, log_file, location)
+    if is_detached:
+        _start_detached(workspace, log_file, location)
         return
     from claude_force.scheduler.service import serve
 
@@ -71,18 +77,18 @@ def start(is_apart: bool, log_file: Path | None, location: str | None) -> None:
     serve(workspace, _finder(workspace, location))
 
 
-def _start_apart(workspace: Workspace, log_file: Path | None, location: str | None) -> None:
-    from claude_force.scheduler.process import LOG_NAME, start_apart
+def _start_detached(workspace: Workspace, log_file: Path | None, location: str | None) -> None:
+    from claude_force.scheduler.process import LOG_NAME, start_detached
 
     log_file = log_file or workspace.data_folder / LOG_NAME
     named = ["--db", location] if location else []
-    found = start_apart(workspace.database, [*named, "--log-file", str(log_file.absolute())], log_file)
+    found = start_detached(workspace.database, [*named, "--log-file", str(log_file.absolute())], log_file)
     click.echo(f"The scheduler runs, pid {found.pid}; its log is {log_file}")
-    click.echo("To see what it does: claude-force scheduler status")
+    click.echo("For its status: claude-force scheduler status")
 
 
 def _log_to(log_file: Path | None) -> None:
-    """Log to stderr, or to a file that is put aside when it is large."""
+    """Log to stderr, or to a file that is rotated."""
     import logging
     from logging.handlers import RotatingFileHandler
 
@@ -92,7 +98,7 @@ def _log_to(log_file: Path | None) -> None:
     handler: logging.Handler = logging.StreamHandler()
     if log_file is not None:
         try:
-            # So that it is made with the permissions of what is private.
+            # Creates the file with private permissions; the handler would not.
             open(open_append(log_file), "ab").close()
             handler = RotatingFileHandler(log_file, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
         except OSError as error:
@@ -106,16 +112,16 @@ def _log_to(log_file: Path | None) -> None:
 @scheduler.command()
 @database_option
 def stop(location: str | None) -> None:
-    """Stop the scheduler of the database, and wait until it is gone.
+    """Stop the scheduler of the database, and wait until it has ended.
 
     \b
     Example:
       claude-force scheduler stop
     """
-    from claude_force.scheduler.process import stop as stop_instance
+    from claude_force.scheduler.process import stop as stop_scheduler
 
     workspace = find_workspace(location)
-    found = stop_instance(workspace.database)
+    found = stop_scheduler(workspace.database)
     click.echo(f"No scheduler runs for {workspace.database.name}" if found is None else f"Stopped, pid {found.pid}")
 
 
@@ -123,9 +129,9 @@ def stop(location: str | None) -> None:
 @json_option
 @database_option
 def status(as_json: bool, location: str | None) -> None:
-    """Say whether the scheduler runs, and what came of each job.
+    """Show whether the scheduler runs, and the status of each job.
 
-    Of each job: when it ran last, how that ended, and when it runs next. Exit 1 if it does not run.
+    For each job: its last run, the outcome, and the next run. Exit 1 if the scheduler does not run.
 
     \b
     Example:
@@ -133,10 +139,10 @@ def status(as_json: bool, location: str | None) -> None:
     """
     from claude_force.cli.scheduler_status import status_page
     from claude_force.reports.render import write_page
-    from claude_force.scheduler.status import report_of
+    from claude_force.scheduler.status import scheduler_report
 
     workspace = find_workspace(location)
-    found = report_of(workspace, clock.now_us())
+    found = scheduler_report(workspace, clock.now_us())
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
@@ -150,9 +156,9 @@ def status(as_json: bool, location: str | None) -> None:
 @json_option
 @database_option
 def run(name: str, as_json: bool, location: str | None) -> None:
-    """Run one round of a job now; exit 1 if it failed.
+    """Run a job once, now. Exit 1 if it failed.
 
-    It does not matter whether the scheduler runs.
+    Works with and without a running scheduler.
 
     \b
     Example:
@@ -165,18 +171,18 @@ def run(name: str, as_json: bool, location: str | None) -> None:
     if name not in JOBS:
         raise click.UsageError(f"there is no job {name}; there are: {', '.join(JOBS)}")
     done = run_job(JOBS[name], workspace.database, _finder(workspace, location), clock.now_us)
-    _say_run(done, as_json=as_json)
+    _print_run(done, as_json=as_json)
     if done.outcome != "ok":
         sys.exit(1)
 
 
-def _say_run(done: JobRun, *, as_json: bool) -> None:
+def _print_run(done: JobRun, *, as_json: bool) -> None:
     counts: dict[str, Any] = json.loads(done.counts)
     if as_json:
         click.echo(json.dumps({"job": done.job, "outcome": done.outcome, **counts, "problem": done.problem}, indent=2))
         return
-    said = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counts.items())
-    click.echo(f"{done.job}: {done.outcome}" + (f" ({said})" if said else ""))
+    counted = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counts.items())
+    click.echo(f"{done.job}: {done.outcome}" + (f" ({counted})" if counted else ""))
     if done.problem:
         click.echo(for_terminal(done.problem), err=True)
 
@@ -187,7 +193,7 @@ def _say_run(done: JobRun, *, as_json: bool) -> None:
 def jobs(as_json: bool, location: str | None) -> None:
     """List the jobs, how often each runs, and what it does.
 
-    performance.schedule in claude.json says otherwise.
+    performance.schedule in claude.json changes the intervals.
 
     \b
     Example:
@@ -212,10 +218,10 @@ def jobs(as_json: bool, location: str | None) -> None:
 
 
 @scheduler.command()
-@click.option("--write", is_flag=True, help="Write the file, and say how to switch it on.")
+@click.option("--write", is_flag=True, help="Write the file, and print the command that enables it.")
 @database_option
 def install(write: bool, location: str | None) -> None:
-    """Print what starts the scheduler when you log in.
+    """Print a unit file that starts the scheduler at login.
 
     It is a systemd user unit, or a launchd agent on macOS.
 
@@ -223,12 +229,12 @@ def install(write: bool, location: str | None) -> None:
     Example:
       claude-force scheduler install
     """
-    from claude_force.scheduler.unit_files import unit_of, write_unit
+    from claude_force.scheduler.unit_files import unit_file_for, write_unit_file
 
-    unit = unit_of(find_workspace(location), location, sys.platform)
+    unit = unit_file_for(find_workspace(location), location, sys.platform)
     if not write:
         click.echo(unit.text, nl=False)
-        click.echo(f"# for {unit.path}; with --write it is written there", err=True)
+        click.echo(f"# for {unit.path}; --write writes it there", err=True)
         return
-    write_unit(unit)
+    write_unit_file(unit)
     click.echo(f"written: {unit.path}\nto start it now and at each login: {unit.command}")

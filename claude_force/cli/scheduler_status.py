@@ -1,4 +1,4 @@
-"""How the scheduler looks."""
+"""The page of `scheduler status`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from claude_force.reports.render import Page, Section, Table, wrap_lines
 from claude_force.scheduler.status import JobReport, SchedulerReport
 
 _LATE_US = 10 * clock.SECOND_US
-"""Less is no delay to speak of."""
+"""A shorter delay is not shown."""
 
 
 def status_page(found: SchedulerReport) -> Page:
-    """The scheduler, its jobs, and what was wrong with their last runs."""
+    """The scheduler, its jobs, and the problems of their last runs."""
     columns = [
         Column("Job", "name"), Column("Every", "text"), Column("Last", "text"), Column("Took"),
         Column("Outcome", "text"), Column("Next", "text"), Column("Failures\nin a day"),
@@ -25,16 +25,16 @@ def status_page(found: SchedulerReport) -> Page:
     page.parts.append(Table(columns, [_row(job, found.now_us) for job in found.jobs]))
     did = [f"{job.name}: {_counts(job)}" for job in found.jobs if _counts(job)]
     if did:
-        page.parts.append(Section("Last done", did))
+        page.parts.append(Section("Last runs", did))
     problems = list(_problems(found))
     if problems:
-        page.parts.append(Section("To look at", [line for problem in problems for line in wrap_lines(problem)]))
+        page.parts.append(Section("Problems", [line for problem in problems for line in wrap_lines(problem)]))
     return page
 
 
 def _problems(found: SchedulerReport) -> Iterator[str]:
-    if found.instance and found.instance.problem:
-        yield f"scheduler: {found.instance.problem}"
+    if found.run and found.run.problem:
+        yield f"scheduler: {found.run.problem}"
     for job in found.jobs:
         if job.last and job.last.problem:
             yield f"{job.name}: {job.last.problem}"
@@ -47,9 +47,9 @@ def _state_lines(found: SchedulerReport) -> list[str]:
 def _state(found: SchedulerReport) -> str:
     if not found.is_running:
         return "Not running: claude-force scheduler start --detach"
-    if found.instance is None:
-        return "Just starting"
-    return f"Running, pid {found.instance.pid} on {found.instance.host}, since {_time(found.instance.started_us)}"
+    if found.run is None:
+        return "Starting"
+    return f"Running, pid {found.run.pid} on {found.run.host}, since {_time(found.run.started_us)}"
 
 
 def _time(instant_us: int) -> str:
@@ -80,13 +80,13 @@ def _next(job: JobReport, now_us: int) -> str:
 
 
 def _clock_time(instant_us: int, now_us: int) -> str:
-    """The time of day; with the date where that is not today's."""
+    """The time of day, or the date and time if it is not today."""
     zone = clock.local_zone()
     moment, today = clock.to_datetime(instant_us, zone), clock.to_datetime(now_us, zone).date()
     return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%m-%d %H:%M}"
 
 
 def _counts(job: JobReport) -> str:
-    """What the last run did, without what it did not."""
+    """The counts of the last run that are not 0."""
     found = json.loads(job.last.counts) if job.last else {}
     return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in found.items() if number)

@@ -21,7 +21,7 @@ from claude_force.executions.record import UNKNOWN
 from claude_force.exporters.settings import KINDS, load_exporter, unknown_kinds
 from claude_force.formatting import duration, quantity
 from claude_force.scheduler.process import is_running
-from claude_force.scheduler.status import report_of
+from claude_force.scheduler.status import scheduler_report
 
 LOOKED_BACK_US = 7 * DAY_US
 """What could not be delivered is named for so long."""
@@ -77,7 +77,7 @@ def _told(delivery: Delivery) -> str:
 
 def jobs(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     """Jobs that are on and whose last run failed, those that should have run, and what the scheduler cannot do."""
-    found = report_of(workspace, now_us)
+    found = scheduler_report(workspace, now_us)
     failed = [job for job in found.jobs if job.every_us is not None and job.last and job.last.outcome == FAILED]
     late = [job for job in found.jobs if job.late_us > LATE_US]
     for job in failed:
@@ -87,10 +87,10 @@ def jobs(workspace: Workspace, now_us: int) -> Iterator[Finding]:
         )
     for job in late:
         yield problem("jobs", f"the job {job.name} is late by {duration(job.late_us / 1000)}", _RESTART)
-    if found.instance and found.instance.problem:
-        yield problem("metrics-page", found.instance.problem, f"{_FREE_PORT}, then: {_RESTART}")
+    if found.run and found.run.problem:
+        yield problem("metrics-page", found.run.problem, f"{_FREE_PORT}, then: {_RESTART}")
     if not failed and not late:
-        runs = f"the scheduler runs, pid {found.instance.pid}" if found.instance else "no scheduler runs"
+        runs = f"the scheduler runs, pid {found.run.pid}" if found.run else "no scheduler runs"
         yield ok("jobs", f"no job failed; {runs}")
 
 

@@ -1,3 +1,3 @@
-"""The machine: what runs by itself, at which times."""
+"""The scheduler: the jobs that run by themselves, and when."""
 
 from __future__ import annotations

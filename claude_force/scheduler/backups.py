@@ -1,7 +1,7 @@
-"""The backups of the scheduler: one a day, verified, the newest few of them kept.
+"""Daily backups: one a day, verified, and only the newest are kept.
 
-A copy is checked before it takes its name, so a damaged database never takes the place of a good backup. Only backups
-of the scheduler's own naming are ever removed, and only after a newer one was made.
+A backup is verified before it gets its name, so a damaged database never replaces a good backup. Only backups with the
+scheduler's naming are removed, and only after a newer one was made.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ _DAILY = re.compile(r"-daily-\d{4}-\d{2}-\d{2}\.db")
 
 
 def rotate(workspace: Workspace, now_us: int, zone: tzinfo) -> tuple[int, int]:
-    """Make the backup of the day unless it is there, and remove those beyond what the settings keep; how many were made
-    and removed. A server is backed up by those who run it. Raises DatabaseError; nothing is removed then."""
+    """Make the backup of the day if there is none, and remove the oldest beyond `backups_kept`. Returns how many were
+    made and removed. A server is not backed up: that is for those who run it. Raises DatabaseError; then nothing was
+    removed."""
     kept = workspace.settings.backups_kept
     if "://" in workspace.location or not kept or not workspace.database.exists():
         return 0, 0

@@ -1,8 +1,7 @@
-"""`/metrics` for Prometheus and `/healthz` for whoever restarts the scheduler, on 127.0.0.1 and nowhere else.
+"""`/metrics` for Prometheus and `/healthz` for a supervisor, on 127.0.0.1 only.
 
-Served by threads of their own, and only read: neither a slow reader nor an error here delays a job or a recording. A
-request that names another host is refused, so that no web page reaches it by a name that its owner lets lead here (DNS
-rebinding).
+They are served by their own threads and only read the database, so a slow client or an error delays no job and no
+recording. A request whose Host header names another host is refused, which stops web pages (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from claude_force.exporters.base import require
 from claude_force.exporters.metrics import read_exposition
 from claude_force.exporters.prometheus.push import EXTRA, LIBRARY
 from claude_force.network.connection import is_loopback
-from claude_force.scheduler.runs import FindPlace
-from claude_force.scheduler.status import METRICS_ADDRESS, METRICS_PORT, jobs_of
+from claude_force.scheduler.runs import FindWorkspace
+from claude_force.scheduler.status import METRICS_ADDRESS, METRICS_PORT, job_reports
 from claude_force.text import for_terminal
 
 logger = logging.getLogger("claude_force.scheduler")
@@ -45,17 +44,16 @@ class _Answer(NamedTuple):
 
 
 class Served(NamedTuple):
-    """What came of it, as the scheduler keeps it of its own run: counts with the port that is served on, if any, and
-    what went wrong."""
+    """What the scheduler records in its own run: the served port among the counts, or the problem."""
 
     counts: Mapping[str, int] = {}
     problem: str | None = None
 
 
 @contextmanager
-def metrics_page(find_workspace: FindPlace) -> Iterator[Served]:
-    """Within the block, serve on the port that the settings name, if they do. A port that is not to be had is logged
-    and told, and the block goes on without."""
+def serve_metrics(find_workspace: FindWorkspace) -> Iterator[Served]:
+    """Serve on `metrics_port` within the block, if it is set. If the port cannot be bound, the problem is logged and
+    returned, and the block runs without."""
     port = find_workspace().settings.metrics_port
     if not port:
         yield Served()
@@ -79,20 +77,20 @@ def metrics_page(find_workspace: FindPlace) -> Iterator[Served]:
 
 
 class _Server(ThreadingHTTPServer):
-    """Threads that are abandoned at the end, whatever they wait for: what they do is reading."""
+    """Daemon threads, which need not finish at the end: they only read."""
 
-    def __init__(self, port: int, find_workspace: FindPlace) -> None:
+    def __init__(self, port: int, find_workspace: FindWorkspace) -> None:
         super().__init__((METRICS_ADDRESS, port), _Handler)
         self.find_workspace = find_workspace
-        self.one_reading = threading.Lock()
+        self.one_reader = threading.Lock()
 
     def server_bind(self) -> None:
-        """Without asking for the name of the address, which takes long where no name server answers."""
+        """Skip the name lookup of the base class, which is slow if no name server answers."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = METRICS_ADDRESS, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no error."""
+        """Ignore errors: a client that disconnects is none."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,13 +99,13 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "claude-force", ""
 
     def do_GET(self) -> None:
-        """Answer; to HEAD with the head alone."""
+        """Answer GET, and HEAD without a body."""
         if not _names_this_machine(self.headers.get("Host", "")):
-            self._send(_line(HTTPStatus.FORBIDDEN, "this is for this machine alone: ask for localhost"))
+            self._send(_line(HTTPStatus.FORBIDDEN, "only for this machine: use localhost"))
             return
         page = {"/metrics": self._metrics, "/healthz": self._health}.get(_path_of(self.path))
         if page is None:
-            self._send(_line(HTTPStatus.NOT_FOUND, "there are /metrics and /healthz"))
+            self._send(_line(HTTPStatus.NOT_FOUND, "not found; there are /metrics and /healthz"))
             return
         self._send(self._answer(page))
 
@@ -120,15 +118,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, page: Callable[[], _Answer]) -> _Answer:
         try:
-            # One after the other: whoever asks too often waits, and not the database.
-            with self.server.one_reading:
+            # One request at a time: many clients must not load the database.
+            with self.server.one_reader:
                 return page()
         except MissingExtra as error:
             return _line(HTTPStatus.NOT_IMPLEMENTED, str(error))
         except ClaudeForceError as error:
             return _line(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except Exception as error:
-            # The library would end the connection without an answer.
+            # The library would close the connection without an answer.
             logger.exception("%s: unexpected", for_terminal(self.path))
             return _line(HTTPStatus.INTERNAL_SERVER_ERROR, f"unexpected: {type(error).__name__}")
 
@@ -140,28 +138,30 @@ class _Handler(BaseHTTPRequestHandler):
         return _Answer(HTTPStatus.OK, CONTENT_TYPE, encode(found))
 
     def _health(self) -> _Answer:
-        jobs = jobs_of(self.server.find_workspace(), now_us(), runs_now=True)
+        jobs = job_reports(self.server.find_workspace(), now_us(), runs_now=True)
         problems = [job.problem for job in jobs if job.problem]
-        outcomes = {job.name: job.over and job.over.outcome for job in jobs if job.every_us is not None}
+        outcomes = {
+            job.name: job.last_finished and job.last_finished.outcome for job in jobs if job.every_us is not None
+        }
         body = json.dumps({"healthy": not problems, "problems": problems, "jobs": outcomes}) + "\n"
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         return _Answer(status, "application/json", body.encode())
 
     def _send(self, answer: _Answer, headers: dict[str, str] = {}) -> None:
         self.send_response(answer.status)
-        said = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body)), **headers}
-        for name, value in said.items():
+        sent = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body)), **headers}
+        for name, value in sent.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the log is of jobs."""
+        """Log nothing: the log is for jobs."""
 
 
 def _path_of(target: str) -> str:
-    """The path that a request is for; "" where it is for nothing that can be."""
+    """The path of a request target; "" if it is malformed."""
     try:
         return urlsplit(target).path
     except ValueError:
@@ -169,7 +169,7 @@ def _path_of(target: str) -> str:
 
 
 def _names_this_machine(host: str) -> bool:
-    """Whether a Host header does, with or without a port."""
+    """Whether a Host header names this machine, with or without a port."""
     try:
         return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:

@@ -1,7 +1,7 @@
-"""The jobs: plain functions that do one round of something at a place, and say in counts what was done.
+"""The jobs: plain functions that each do one run of a task in a workspace, and return counts.
 
-Each can be called at any time, from any process, and killed at any moment: what it did stands, and the next round does
-the rest. Settings are read anew at each round, so that a change of claude.json needs no restart.
+A job can be called at any time, from any process, and killed at any moment: what it did is saved, and the next run does
+the rest. Settings are read again at each run, so a change of claude.json needs no restart.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from claude_force.errors import SettingsError
 from claude_force.exporters.settings import KINDS, load_exporter
 
 HISTORY_KEPT_US = 90 * DAY_US
-"""For so long transitions of alerts, and what was said of them, are kept."""
+"""How long transitions of alerts and their deliveries are kept."""
 
 RUNS_KEPT_US = 14 * DAY_US
-"""For so long runs of jobs are kept."""
+"""How long runs of jobs are kept."""
 
 
 class JobResult(NamedTuple):
-    """What a round did: counts by name, and what a person should hear about, in one line each."""
+    """The result of one run: counts by name, and remarks for a person, one line each."""
 
     counts: Mapping[str, int]
     remarks: tuple[str, ...] = ()
@@ -34,20 +34,20 @@ class JobResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job: how often it runs unless the settings say otherwise, what it does, and the function that does it."""
+    """A job: how often it runs by default, what it does, and the function that does it."""
 
     name: str
     every_us: int
     purpose: str
     run: Callable[[Workspace, Now], JobResult]
     modules: tuple[str, ...]
-    """The modules that its rounds import."""
+    """The modules that its runs import."""
     exporter: str | None = None
-    """The exporter of claude.json that it is for: without that the job is off."""
+    """The exporter that it pushes to. The job is off if claude.json does not configure it."""
 
 
 def ingest_once(workspace: Workspace, now: Now) -> JobResult:
-    """Read what is new in every source, and take in what waits in the spool."""
+    """Ingest new lines of every source, and the spool."""
     from claude_force.ingest.plan import ingest_inputs, ingest_options
     from claude_force.ingest.run import run_pass
 
@@ -73,14 +73,14 @@ def alerts_once(workspace: Workspace, now: Now) -> JobResult:
 
 
 def baseline_once(workspace: Workspace, now: Now) -> JobResult:
-    """Keep a snapshot of the last thirty days, of all executions and of each agent and model."""
+    """Save a snapshot of the last thirty days, of all executions and of each agent and model."""
     from claude_force.analytics.baselines import create_daily
 
     return JobResult(create_daily(workspace.database, now(), local_zone())._asdict())
 
 
 def archive_once(workspace: Workspace, now: Now) -> JobResult:
-    """Move executions that are older than the settings say to archives; nothing where they do not say."""
+    """Move executions older than `archive_after_days` to archives; none if it is not set."""
     from claude_force.database import archive
 
     days = workspace.settings.archive_after_days
@@ -92,7 +92,7 @@ def archive_once(workspace: Workspace, now: Now) -> JobResult:
 
 
 def maintenance_once(workspace: Workspace, now: Now) -> JobResult:
-    """Tidy the database, forget old runs and transitions, and make the backup of the day."""
+    """Optimize the database, delete old runs and transitions, and make the backup of the day."""
     from claude_force.database.writes import alerts, jobs
     from claude_force.scheduler import backups
 
@@ -106,12 +106,10 @@ def maintenance_once(workspace: Workspace, now: Now) -> JobResult:
 
 
 def push_once(kind: str, workspace: Workspace, now: Now) -> JobResult:
-    """Push what is due to a target of claude.json."""
+    """Push what is due to an exporter of claude.json."""
     exporters = workspace.settings.exporters
     if kind not in exporters:
-        raise SettingsError(
-            f"performance.exporters of claude.json has no {kind}; docs/how-to/exporters.md says what to write"
-        )
+        raise SettingsError(f"performance.exporters of claude.json has no {kind}; see docs/how-to/exporters.md")
     pushed = load_exporter(kind, exporters, {}, os.environ, workspace.home.folder).push(workspace.database, now)
     return JobResult(pushed.counts, pushed.remarks)
 
@@ -122,7 +120,7 @@ _EXPORTER_MODULES = {
     "elasticsearch": ("push", "client", "documents"),
     "otlp": ("push", "points", "transport"),
 }
-"""The modules of each kind of target, in its folder of `exporters`."""
+"""The modules of each exporter, in its folder."""
 
 
 def _push_job(kind: str) -> Job:
@@ -136,21 +134,21 @@ JOBS = {
         Job(
             "ingest",
             30 * SECOND_US,
-            "read what is new in every source",
+            "ingest new lines of every source",
             ingest_once,
             ("claude_force.ingest.run", "claude_force.ingest.plan"),
         ),
         Job(
             "alerts",
             MINUTE_US,
-            "evaluate the alert rules, and tell what is due",
+            "check the alert rules, and send notifications",
             alerts_once,
             ("claude_force.alerts.outbox", "claude_force.alerts.check"),
         ),
         Job(
             "baseline",
             DAY_US,
-            "keep a snapshot to compare with",
+            "save a snapshot to compare with",
             baseline_once,
             ("claude_force.analytics.baselines.automatic",),
         ),
@@ -164,7 +162,7 @@ JOBS = {
         Job(
             "maintenance",
             DAY_US,
-            "tidy the database, and back it up",
+            "optimize the database, and back it up",
             maintenance_once,
             (
                 "claude_force.scheduler.backups",
@@ -175,21 +173,21 @@ JOBS = {
         *map(_push_job, KINDS),
     )
 }
-"""Every job, by its name."""
+"""Every job, by name."""
 
 
-def load(job: Job) -> None:
-    """Import what the rounds of a job need. A library that is not installed is said by the round itself."""
+def import_modules(job: Job) -> None:
+    """Import what the runs of a job need. A library that is not installed is reported by the run."""
     for name in job.modules:
         try:
             import_module(name)
         except ModuleNotFoundError as error:
-            # A library of an extra. A module of our own that is missing is a defect, and is raised.
+            # The library of an extra may be missing; a module of this package may not.
             if (error.name or "").startswith("claude_force"):
                 raise
 
 
-def jobs_at(workspace: Workspace) -> dict[str, Job]:
-    """The jobs of a place, by name: those of exporters as far as they are configured."""
+def configured_jobs(workspace: Workspace) -> dict[str, Job]:
+    """The jobs of a workspace, by name, without those of exporters that are not configured."""
     exporters = workspace.settings.exporters
     return {name: job for name, job in JOBS.items() if job.exporter is None or job.exporter in exporters}

@@ -1,4 +1,4 @@
-"""The scheduler of a database, seen from another process: whether one runs, starting one apart, stopping it."""
+"""The scheduler process of a database: is it running, start it detached, stop it."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from claude_force.files import open_append
 from claude_force.scheduler.runs import SCHEDULER
 
 LOG_NAME = "scheduler.log"
-"""The log of a scheduler without a terminal, unless it was told another: beside the database."""
+"""The default log file of a detached scheduler, beside the database."""
 
 STOP_PATIENCE_S = 15.0
 START_PATIENCE_S = 30.0
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 def is_running(database: Database) -> bool:
-    """Whether a scheduler has the database."""
+    """Whether a scheduler runs for the database."""
     with database.try_exclusive(SCHEDULER) as is_free:
         return not is_free
 
 
-def running_instance(database: Database) -> JobRun | None:
-    """The scheduler that has the database, which must be so; None where it has not said who it is yet."""
+def running_scheduler(database: Database) -> JobRun | None:
+    """The run of the scheduler, if `is_running`; None if it has not recorded its start yet."""
     with database.read() as connection:
         found = job_queries.last_run(connection, SCHEDULER)
     return found if found is not None and found.finished_us is None else None
 
 
 def stop(database: Database) -> JobRun | None:
-    """Stop the scheduler of a database, and wait until it is gone; what it was, None where none runs. Raises
-    SchedulerError where it is on another machine, or does not stop."""
+    """Stop the scheduler of a database, and wait until it has ended. Returns its run; None if none was running. Raises
+    SchedulerError if it runs on another machine, belongs to another user, or does not stop."""
     if not is_running(database):
         return None
-    found = running_instance(database)
+    found = running_scheduler(database)
     if found is None:
         raise SchedulerError("the scheduler is just starting; try again")
     if found.host != (host_name() or ""):
@@ -59,41 +59,41 @@ def stop(database: Database) -> JobRun | None:
     while is_running(database):
         if time.monotonic() > ends:
             raise SchedulerError(f"the scheduler, pid {found.pid}, does not stop; kill -9 {found.pid} is safe")
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     return found
 
 
-def start_apart(database: Database, arguments: Sequence[str], log_file: Path) -> JobRun:
-    """Start a scheduler that goes on without this process, and wait until it runs; who it is. Raises SchedulerError
-    with what it said where it ended."""
+def start_detached(database: Database, arguments: Sequence[str], log_file: Path) -> JobRun:
+    """Start a scheduler that outlives this process, wait until it runs, and return its run. Raises SchedulerError with
+    the last line of its log if it ended."""
     try:
-        said = open_append(log_file)
+        log = open_append(log_file)
     except OSError as error:
         raise SchedulerError(f"{log_file}: {error.strerror}") from None
     try:
-        begin = os.fstat(said).st_size
+        log_start = os.fstat(log).st_size
         process = subprocess.Popen(  # noqa: S603  (this program itself)
             [sys.executable, "-m", "claude_force", "scheduler", "start", "--foreground", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=log,
             start_new_session=True,
         )
     finally:
-        os.close(said)
+        os.close(log)
     ends = time.monotonic() + START_PATIENCE_S
     while time.monotonic() < ends:
         if process.poll() is not None:
-            raise SchedulerError(_last_words(log_file, begin))
-        found = running_instance(database)
+            raise SchedulerError(_last_line(log_file, log_start))
+        found = running_scheduler(database)
         if found is not None and found.pid == process.pid:
             return found
-        time.sleep(_LOOK_S)
-    raise SchedulerError(f"the scheduler, pid {process.pid}, does not come up; see {log_file}")
+        time.sleep(_POLL_S)
+    raise SchedulerError(f"the scheduler, pid {process.pid}, did not start in time; see {log_file}")
 
 
-def _last_words(log_file: Path, begin: int) -> str:
+def _last_line(log_file: Path, start: int) -> str:
     with log_file.open("rb") as file:
-        file.seek(begin)
+        file.seek(start)
         lines = file.read().decode(errors="replace").strip().splitlines()
     return lines[-1].removeprefix("error: ") if lines else f"the scheduler ended at once; see {log_file}"

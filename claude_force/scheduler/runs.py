@@ -1,4 +1,4 @@
-"""Runs of jobs: one round at a time, written down before and after, whatever happens in it."""
+"""Runs of jobs, each recorded when it starts and when it ends, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from claude_force.scheduler.jobs import JOBS, Job
 from claude_force.text import for_terminal
 
 logger = logging.getLogger("claude_force.scheduler")
-# Where nobody keeps a log, as in `scheduler run`, the command says the problem itself.
+# Without a log, as in `scheduler run`, the command prints the problem itself.
 logger.addHandler(logging.NullHandler())
 
 SCHEDULER = "scheduler"
-"""The scheduler itself, among the runs: who it is, and since when."""
+"""The job name of the scheduler's own run: its process, and since when it runs."""
 
 PROBLEM_LIMIT = 500
 OFF = "off"
 _SECTION = "performance.schedule"
 
-FindPlace = Callable[[], Workspace]
-"""Gives the place with its settings as they are now."""
+FindWorkspace = Callable[[], Workspace]
+"""Returns the workspace with its current settings."""
 
 
-def begun(job: str, now_us: int) -> JobRun:
-    """The run of a job that begins now, in this process."""
+def new_run(job: str, now_us: int) -> JobRun:
+    """The run of a job that starts now, in this process."""
     return JobRun(fresh_uid(now_us), job, host_name() or "", os.getpid(), now_us, None, job_writes.RUNNING, "{}", None)
 
 
-def run_job(job: Job, database: Database, find_workspace: FindPlace, now: Now) -> JobRun:
-    """Run one round of a job, and write it down; what became of it. Raises DatabaseError where the beginning cannot be
-    written, and then nothing was done."""
-    run = begun(job.name, now())
+def run_job(job: Job, database: Database, find_workspace: FindWorkspace, now: Now) -> JobRun:
+    """Run a job once, and record the run. Raises DatabaseError if its start cannot be recorded; then the job did not
+    run."""
+    run = new_run(job.name, now())
     with database.write() as connection:
         job_writes.begin(connection, run)
-    done = _round(job, find_workspace, now, run)
+    done = _execute(job, find_workspace, now, run)
     try:
         with database.write() as connection:
             job_writes.finish(connection, done)
     except DatabaseError as error:
-        logger.error("%s: the end of the run could not be written down: %s", job.name, error)  # noqa: TRY400
+        logger.error("%s: the end of the run could not be recorded: %s", job.name, error)  # noqa: TRY400
     return done
 
 
-def _round(job: Job, find_workspace: FindPlace, now: Now, run: JobRun) -> JobRun:
+def _execute(job: Job, find_workspace: FindWorkspace, now: Now, run: JobRun) -> JobRun:
     outcome, counts, problem = job_writes.OK, "{}", None
     try:
         found = job.run(find_workspace(), now)
@@ -63,7 +63,7 @@ def _round(job: Job, find_workspace: FindPlace, now: Now, run: JobRun) -> JobRun
     except ClaudeForceError as error:
         outcome, problem = job_writes.FAILED, str(error)[:PROBLEM_LIMIT]
     except Exception as error:
-        # One job that breaks must not stop the others.
+        # A bug in one job must not stop the others.
         logger.exception("%s: unexpected", job.name)
         outcome, problem = job_writes.FAILED, f"unexpected: {type(error).__name__}: {error}"[:PROBLEM_LIMIT]
     _log(job.name, outcome, counts, problem)
@@ -71,7 +71,7 @@ def _round(job: Job, find_workspace: FindPlace, now: Now, run: JobRun) -> JobRun
 
 
 _logged: dict[str, str | None] = {}
-"""The problem of each job that was logged last: one that stays is said once, not at every round."""
+"""The last logged problem of each job: one that stays is logged once, not at every run."""
 
 
 def _log(job: str, outcome: str, counts: str, problem: str | None) -> None:
@@ -79,13 +79,13 @@ def _log(job: str, outcome: str, counts: str, problem: str | None) -> None:
         level = logging.ERROR if outcome == job_writes.FAILED else logging.WARNING
         logger.log(level, "%s: %s", job, for_terminal(problem))
     elif not problem and _logged.get(job):
-        logger.info("%s: well again", job)
+        logger.info("%s: ok again", job)
     logger.debug("%s: %s %s", job, outcome, counts)
     _logged[job] = problem
 
 
 def intervals(workspace: Workspace) -> dict[str, int | None]:
-    """How often each job runs, in microseconds; None where it is off. Raises SettingsError."""
+    """The interval of each job in microseconds; None if it is off. Raises SettingsError."""
     settings = workspace.settings
     problems = problems_of(settings.schedule)
     if problems:
@@ -97,7 +97,7 @@ def intervals(workspace: Workspace) -> dict[str, int | None]:
 
 
 def problems_of(schedule: Mapping[str, Any]) -> list[str]:
-    """What is wrong with `performance.schedule` of claude.json, a line each."""
+    """The errors in `performance.schedule` of claude.json, one line each."""
     found = []
     for name, value in schedule.items():
         if name not in JOBS:
@@ -108,7 +108,7 @@ def problems_of(schedule: Mapping[str, Any]) -> list[str]:
 
 
 def _interval(value: object) -> int | None:
-    """Microseconds; None for what is off, and what is no length of time."""
+    """Microseconds; None for "off", and for anything that is not a length of time."""
     try:
         return parse_span(value) if isinstance(value, str) and value != OFF else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the scheduler is doing: itself, and of each job the last run and the next."""
+"""The status of the scheduler: its process, and the last and next run of each job."""
 
 from __future__ import annotations
 
@@ -12,74 +12,74 @@ from claude_force.database.queries import jobs as job_queries
 from claude_force.database.rows.jobs import JobRun
 from claude_force.database.workspace import Workspace
 from claude_force.database.writes.jobs import FAILED, INTERRUPTED
-from claude_force.scheduler.jobs import jobs_at
-from claude_force.scheduler.process import is_running, running_instance
+from claude_force.scheduler.jobs import configured_jobs
+from claude_force.scheduler.process import is_running, running_scheduler
 from claude_force.scheduler.runs import intervals
 
 FAILURES_SINCE_US = DAY_US
-"""Failures of so long are counted."""
+"""How far back failures are counted."""
 
 METRICS_ADDRESS = "127.0.0.1"
-"""Where the scheduler serves /metrics, and nowhere else."""
+"""The only address on which the scheduler serves /metrics."""
 
 METRICS_PORT = "metrics_port"
-"""The port that it is served on, among the counts of the scheduler's own run."""
+"""The name of the served port among the counts of the scheduler's own run."""
 
 LATE_US = 2 * 60 * SECOND_US
-"""A job that should have begun longer ago than this is not well: jobs are looked for every few seconds."""
+"""How late a job may start before it counts as a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """A job. `every_us` is None where it is off, `last` where it never ran, `next_us` where it will not run by itself.
-    `late_us` is how long ago it should have begun. `failures` are those of a day. `over` is the last run that is over;
-    None where there is none."""
+    """The status of a job. `every_us` is None if the job is off, `last` if it never ran, `last_finished` if no run has
+    ended, `next_us` if it will not run by itself. `late_us` is how long ago it should have started. `failures` counts
+    those of the last day."""
 
     name: str
     every_us: int | None
     last: JobRun | None
-    over: JobRun | None
+    last_finished: JobRun | None
     next_us: int | None
     late_us: int
     failures: int
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with it, in one line; None where it is well or off."""
+        """Its problem in one line; None if it has none or is off."""
         if self.every_us is None:
             return None
-        if self.over is not None and self.over.outcome == FAILED:
-            return f"{self.name} failed: {self.over.problem}"
+        if self.last_finished is not None and self.last_finished.outcome == FAILED:
+            return f"{self.name} failed: {self.last_finished.problem}"
         return f"{self.name} is late" if self.late_us > LATE_US else None
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerReport:
-    """The scheduler of a database. `instance` is None where none runs, or one is just starting; its problem is one that
-    does not keep it from running."""
+    """The status of the scheduler of a database. `run` is its own run; None if it does not run, or is just starting. A
+    problem of that run does not keep it from running."""
 
     database: str
     is_running: bool
-    instance: JobRun | None
+    run: JobRun | None
     jobs: list[JobReport]
     now_us: int
 
     @property
     def metrics_url(self) -> str | None:
-        """Where /metrics is served; None where it is not."""
-        port = json.loads(self.instance.counts).get(METRICS_PORT) if self.instance else None
+        """The URL of /metrics; None if it is not served."""
+        port = json.loads(self.run.counts).get(METRICS_PORT) if self.run else None
         return f"http://{METRICS_ADDRESS}:{port}/metrics" if port else None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: instants as text, lengths in seconds."""
+        """For JSON: instants as text, durations in seconds."""
         return {
             "database": self.database,
             "running": self.is_running,
-            "pid": self.instance and self.instance.pid,
-            "host": self.instance and self.instance.host,
-            "since": self.instance and _text(self.instance.started_us),
+            "pid": self.run and self.run.pid,
+            "host": self.run and self.run.host,
+            "since": self.run and _text(self.run.started_us),
             "metrics": self.metrics_url,
-            "problem": self.instance and self.instance.problem,
+            "problem": self.run and self.run.problem,
             "jobs": [_job_dict(job) for job in self.jobs],
         }
 
@@ -104,28 +104,30 @@ def _job_dict(job: JobReport) -> dict[str, Any]:
     }
 
 
-def report_of(workspace: Workspace, now_us: int) -> SchedulerReport:
-    """What the scheduler of a place is doing now. Raises SettingsError for a schedule that cannot be."""
+def scheduler_report(workspace: Workspace, now_us: int) -> SchedulerReport:
+    """The status of the scheduler of a workspace. Raises SettingsError if the schedule has an error."""
     runs_now = is_running(workspace.database)
-    jobs = jobs_of(workspace, now_us, runs_now=runs_now)
-    instance = running_instance(workspace.database) if runs_now else None
-    return SchedulerReport(workspace.database.name, runs_now, instance, jobs, now_us)
+    jobs = job_reports(workspace, now_us, runs_now=runs_now)
+    run = running_scheduler(workspace.database) if runs_now else None
+    return SchedulerReport(workspace.database.name, runs_now, run, jobs, now_us)
 
 
-def jobs_of(workspace: Workspace, now_us: int, *, runs_now: bool) -> list[JobReport]:
-    """The jobs of a place, which may or may not have a scheduler now; those of exporters as far as they are configured.
-    Raises SettingsError for a schedule that cannot be."""
+def job_reports(workspace: Workspace, now_us: int, *, runs_now: bool) -> list[JobReport]:
+    """The status of each configured job; `runs_now` says whether a scheduler runs. Raises SettingsError if the schedule
+    has an error."""
     every = intervals(workspace)
     with workspace.database.read() as connection:
-        return [_report(connection, name, every[name], now_us, runs_now=runs_now) for name in jobs_at(workspace)]
+        return [
+            _job_report(connection, name, every[name], now_us, runs_now=runs_now) for name in configured_jobs(workspace)
+        ]
 
 
-def _report(connection: Connection, name: str, every_us: int | None, now_us: int, *, runs_now: bool) -> JobReport:
+def _job_report(connection: Connection, name: str, every_us: int | None, now_us: int, *, runs_now: bool) -> JobReport:
     last = job_queries.last_run(connection, name)
     runs = job_queries.runs(connection, name, now_us - FAILURES_SINCE_US)
     failures = sum(run.outcome in (FAILED, INTERRUPTED) for run in runs)
     next_us = _next(every_us, last, now_us) if runs_now else None
-    # A round that is in hand is not late.
+    # A job that is running is not late.
     late_us = max(now_us - next_us, 0) if next_us and not (last and last.finished_us is None) else 0
     return JobReport(name, every_us, last, job_queries.last_over(connection, name), next_us, late_us, failures)
 

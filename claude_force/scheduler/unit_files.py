@@ -1,4 +1,4 @@
-"""What starts the scheduler at login: a systemd user unit on Linux, a launchd agent on macOS."""
+"""The unit file that starts the scheduler at login: a systemd user unit on Linux, a launchd agent on macOS."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ NAME = "claude-force"
 _LABEL = "claude-force.scheduler"
 
 
-class Unit(NamedTuple):
-    """A file that starts the scheduler: its text, where it belongs, and the command that switches it on."""
+class UnitFile(NamedTuple):
+    """A unit file: its text, its path, and the command that enables it."""
 
     text: str
     path: Path
     command: str
 
 
-def unit_of(workspace: Workspace, location: str | None, platform: str) -> Unit:
-    """The unit for a platform (as `sys.platform` names it). Raises SchedulerError where there is none, and for a
-    database URL with a password, which a unit would show to others."""
+def unit_file_for(workspace: Workspace, location: str | None, platform: str) -> UnitFile:
+    """The unit file for a platform (a value of `sys.platform`). Raises SchedulerError for any other platform, and for a
+    database URL with a password, which others could read in the file."""
     if location and without_password(location) != location:
-        raise SchedulerError("a unit would show the password of the database: put it into ~/.pgpass, not into the URL")
+        raise SchedulerError("a unit file would show the database password: put it into ~/.pgpass, not into the URL")
     named = ["--db", location if "://" in location else workspace.location] if location else []
     command = [sys.executable, "-m", "claude_force", "scheduler", "start", "--foreground", *named]
     folder = str(workspace.home.folder.parent)
@@ -37,10 +37,10 @@ def unit_of(workspace: Workspace, location: str | None, platform: str) -> Unit:
         return _agent(command, folder, workspace)
     if platform.startswith("linux"):
         return _systemd(command, folder)
-    raise SchedulerError(f"no unit for {platform}; have this run at login: {' '.join(command)}")
+    raise SchedulerError(f"no unit file for {platform}; run this at login: {' '.join(command)}")
 
 
-def _systemd(command: list[str], folder: str) -> Unit:
+def _systemd(command: list[str], folder: str) -> UnitFile:
     text = (
         "[Unit]\n"
         "Description=claude-force: metrics of Claude agents\n"
@@ -48,7 +48,7 @@ def _systemd(command: list[str], folder: str) -> Unit:
         "[Service]\n"
         f"ExecStart={' '.join(map(_quoted, command))}\n"
         f"WorkingDirectory={_specifiers(folder)}\n"
-        "# Secrets of channels, a line NAME=value each; keep it to yourself (chmod 600).\n"
+        "# Secrets of channels, one NAME=value per line; keep it private (chmod 600).\n"
         "EnvironmentFile=-%h/.config/claude-force/environment\n"
         "Restart=on-failure\n"
         "RestartSec=10\n"
@@ -58,22 +58,22 @@ def _systemd(command: list[str], folder: str) -> Unit:
         "WantedBy=default.target\n"
     )
     path = user_folder() / ".config" / "systemd" / "user" / f"{NAME}.service"
-    return Unit(text, path, f"systemctl --user daemon-reload && systemctl --user enable --now {NAME}")
+    return UnitFile(text, path, f"systemctl --user daemon-reload && systemctl --user enable --now {NAME}")
 
 
 def _quoted(word: str) -> str:
-    """A word of a command line of systemd (systemd.service(5))."""
+    """A word of a systemd command line (systemd.service(5))."""
     escaped = _specifiers(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
     return escaped if escaped and not any(char.isspace() or char in "\"';" for char in word) else f'"{escaped}"'
 
 
 def _specifiers(text: str) -> str:
     if "\n" in text or "\r" in text:
-        raise SchedulerError(f"a unit cannot hold the path {text!a}")
+        raise SchedulerError(f"a unit file cannot hold the path {text!a}")
     return text.replace("%", "%%")
 
 
-def _agent(command: list[str], folder: str, workspace: Workspace) -> Unit:
+def _agent(command: list[str], folder: str, workspace: Workspace) -> UnitFile:
     content = {
         "Label": _LABEL,
         "ProgramArguments": command,
@@ -83,11 +83,11 @@ def _agent(command: list[str], folder: str, workspace: Workspace) -> Unit:
         "StandardErrorPath": str(workspace.data_folder / "scheduler.log"),
     }
     path = user_folder() / "Library" / "LaunchAgents" / f"{_LABEL}.plist"
-    return Unit(plistlib.dumps(content).decode(), path, f"launchctl load -w {path}")
+    return UnitFile(plistlib.dumps(content).decode(), path, f"launchctl load -w {path}")
 
 
-def write_unit(unit: Unit) -> None:
-    """Write the file of a unit in one step. Raises OutputError."""
+def write_unit_file(unit: UnitFile) -> None:
+    """Write a unit file in one step. Raises OutputError."""
     try:
         make_folder(unit.path.parent)
         with replacing(unit.path, 0o600) as descriptor, open(descriptor, "wb", closefd=False) as file:

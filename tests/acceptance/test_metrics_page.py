@@ -1,4 +1,4 @@
-"""What the scheduler serves on 127.0.0.1: figures for Prometheus, and whether its jobs are well."""
+"""What the scheduler serves on 127.0.0.1: figures for Prometheus, and the health of its jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from claude_force.database.rows.jobs import JobRun
 from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.database.writes import Store
 from claude_force.database.writes import jobs as job_writes
-from claude_force.scheduler.http_endpoint import metrics_page
+from claude_force.scheduler.http_endpoint import serve_metrics
 from claude_force.scheduler.jobs import JOBS
 from claude_force.settings.home import find_home
 from tests.builders import an_execution
@@ -40,7 +40,7 @@ def configure(home: Path, **section: Any) -> None:
 
 @contextmanager
 def served(location: str, home: Path, **section: Any) -> Iterator[Page]:
-    """The page of a place, asked by path."""
+    """Serves a workspace; gives a function that fetches a path."""
     port = unused_port()
     configure(home, metrics_port=port, **section)
     opened: list[Workspace] = []
@@ -49,14 +49,14 @@ def served(location: str, home: Path, **section: Any) -> Iterator[Page]:
         opened.append(workspace_at(find_home(), location)[0])
         return opened[-1]
 
-    with metrics_page(find_workspace):
+    with serve_metrics(find_workspace):
         yield lambda path, *arguments, **options: fetch(port, path, *arguments, **options)
     for workspace in opened:
         workspace.database.close()
 
 
-def test_metrics_are_the_store_as_it_is(location: str, home: Path, database: Database) -> None:
-    """In the text format; each request reads anew."""
+def test_metrics_show_the_current_store(location: str, home: Path, database: Database) -> None:
+    """In the text format; each request reads the store again."""
     write = Store(database)
     write.add([an_execution(timestamp_us=now_us() - HOUR_US // 2)])
     with served(location, home) as page:
@@ -72,18 +72,18 @@ def test_metrics_are_the_store_as_it_is(location: str, home: Path, database: Dat
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9464", "127.0.0.1", "[::1]:80", "LOCALHOST"])
-def test_this_machine_is_answered(home: Path, tmp_path: Path, host: str) -> None:
-    """By any of its names that nobody else can have."""
+def test_requests_for_this_machine_are_answered(home: Path, tmp_path: Path, host: str) -> None:
+    """By every name that only this machine can have."""
     with served(str(tmp_path / "m.db"), home) as page:
         assert page("/healthz", headers={"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "[::1", "10.0.0.1"])
-def test_another_name_is_refused(home: Path, tmp_path: Path, host: str) -> None:
-    """A web page cannot read it by a name of its own that leads to this machine."""
+def test_another_host_name_is_refused(home: Path, tmp_path: Path, host: str) -> None:
+    """A web page cannot read it by a name of its own that resolves to this machine."""
     with served(str(tmp_path / "m.db"), home) as page:
         status, _, text = page("/metrics", headers={"Host": host})
-    assert (status, text) == (403, "this is for this machine alone: ask for localhost\n")
+    assert (status, text) == (403, "only for this machine: use localhost\n")
 
 
 def test_only_reading_is_allowed(home: Path, tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_only_reading_is_allowed(home: Path, tmp_path: Path) -> None:
         assert page("http://[/metrics", headers={"Host": "localhost"})[0] == 404
 
 
-def test_a_database_that_cannot_be_read_is_told_in_one_line(home: Path, tmp_path: Path) -> None:
-    """As 503, and the page goes on."""
+def test_an_unreadable_database_is_one_line(home: Path, tmp_path: Path) -> None:
+    """With status 503, and the server continues."""
     broken = tmp_path / "m.db"
     broken.write_bytes(b"no database" * 1000)
     with served(str(broken), home) as page:
@@ -106,10 +106,10 @@ def test_a_database_that_cannot_be_read_is_told_in_one_line(home: Path, tmp_path
             assert "m.db" in text
 
 
-def test_without_the_library_the_install_line_is_told(
+def test_without_the_library_the_answer_is_the_install_command(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As 501; /healthz needs nothing."""
+    """With status 501; /healthz needs no library."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with served(str(tmp_path / "m.db"), home) as page:
         status, _, text = page("/metrics")
@@ -117,13 +117,13 @@ def test_without_the_library_the_install_line_is_told(
     assert (status, text) == (501, "prometheus_client is not installed: pip install 'claude-force[prometheus]'\n")
 
 
-def test_a_slow_reader_holds_up_nobody(home: Path, tmp_path: Path) -> None:
-    """Connections that say nothing do not keep others from an answer, nor the end."""
+def test_a_slow_client_blocks_nobody(home: Path, tmp_path: Path) -> None:
+    """Connections that send nothing delay no other answer, and not the end."""
     port = unused_port()
     configure(home, metrics_port=port)
     workspace = workspace_at(find_home(), str(tmp_path / "m.db"))[0]
     silent: list[socket.socket] = []
-    with metrics_page(lambda: workspace):
+    with serve_metrics(lambda: workspace):
         silent += [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         assert fetch(port, "/metrics")[0] == 200
     for connection in silent:
@@ -131,18 +131,18 @@ def test_a_slow_reader_holds_up_nobody(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_logged(home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """And whoever wanted it goes on without."""
+    """And the block runs without the server."""
     with socket.create_server(("127.0.0.1", 0)) as other, caplog.at_level(logging.ERROR):
         port = other.getsockname()[1]
         configure(home, metrics_port=port)
         workspace = workspace_at(find_home(), str(tmp_path / "m.db"))[0]
-        with metrics_page(lambda: workspace) as served:
+        with serve_metrics(lambda: workspace) as served:
             assert f"no /metrics: port {port} of 127.0.0.1: Address already in use" in caplog.text
             assert (served.counts, served.problem) == ({}, caplog.messages[0])
 
 
-def test_a_scheduler_without_its_port_says_so(database: Database, location: str, home: Path, run: Run) -> None:
-    """For as long as it runs, in its status and to the doctor; its jobs run all the same."""
+def test_a_scheduler_without_its_port_reports_it(database: Database, location: str, home: Path, run: Run) -> None:
+    """In its status and to the doctor, as long as it runs; its jobs run all the same."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         configure(home, metrics_port=port)
@@ -151,18 +151,18 @@ def test_a_scheduler_without_its_port_says_so(database: Database, location: str,
             status = run("scheduler", "status", "--db", location)
             found = json.loads(run("scheduler", "status", "--json", "--db", location).stdout)
             examined = json.loads(run("doctor", "--json", "--db", location).stdout)
-    said = f"no /metrics: port {port} of 127.0.0.1: Address already in use"
-    assert f"To look at:\n  scheduler: {said}\n" in status.stdout
+    problem = f"no /metrics: port {port} of 127.0.0.1: Address already in use"
+    assert f"Problems:\n  scheduler: {problem}\n" in status.stdout
     assert "Metrics on" not in status.stdout
-    assert (found["problem"], found["metrics"]) == (said, None)
+    assert (found["problem"], found["metrics"]) == (problem, None)
     (finding,) = [finding for finding in examined["findings"] if finding["id"] == "metrics-page"]
-    assert (finding["level"], finding["text"]) == ("problem", said)
+    assert (finding["level"], finding["text"]) == ("problem", problem)
 
 
-def a_run(job: str, ago_us: int, outcome: str, problem: str | None = None, *, is_over: bool = True) -> JobRun:
-    """A run of a job that began so long ago."""
+def a_run(job: str, ago_us: int, outcome: str, problem: str | None = None, *, is_finished: bool = True) -> JobRun:
+    """A run of a job that started so long ago."""
     started_us = now_us() - ago_us
-    finished_us = started_us + 1 if is_over else None
+    finished_us = started_us + 1 if is_finished else None
     return JobRun(f"{job}-{started_us}", job, "here", 1, started_us, finished_us, outcome, "{}", problem)
 
 
@@ -171,21 +171,21 @@ HEALTH: dict[str, tuple[Callable[[], list[JobRun]], list[str]]] = {
     "well": (lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "ok")], []),
     "failed": (lambda: [a_run("ingest", 9, "ok"), a_run("ingest", 0, "failed", "x")], ["ingest failed: x"]),
     "fails again and again": (
-        lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "running", is_over=False)],
+        lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "running", is_finished=False)],
         ["ingest failed: x"],
     ),
     "late": (lambda: [a_run("ingest", HOUR_US, "ok")], ["ingest is late"]),
-    "in hand for long": (lambda: [a_run("ingest", HOUR_US, "running", is_over=False)], []),
+    "running for long": (lambda: [a_run("ingest", HOUR_US, "running", is_finished=False)], []),
     "off": (lambda: [a_run("archive", 2 * DAY_US, "failed", "x")], []),
 }
-"""What ran, made when a test begins, and what is wrong then."""
+"""The runs, made when a test begins, and the expected problems."""
 
 
 @pytest.mark.parametrize(("runs", "problems"), HEALTH.values(), ids=HEALTH)
 def test_health_is_that_of_the_jobs(
     home: Path, tmp_path: Path, runs: Callable[[], list[JobRun]], problems: list[str]
 ) -> None:
-    """200 when all are well; 503 when one failed last, or should have begun long ago."""
+    """200 if all jobs are well; 503 if the last run of one failed, or one is late."""
     database = open_database(str(tmp_path / "m.db"))
     with database.write() as connection:
         for run in runs():
@@ -200,8 +200,8 @@ def test_health_is_that_of_the_jobs(
     assert set(found["jobs"]) == own - {"archive"}
 
 
-def test_the_scheduler_serves_it_and_ends(database: Database, location: str, home: Path, run: Run) -> None:
-    """From its start to its end, which does not wait for whoever is connected; the status says where."""
+def test_the_scheduler_serves_until_it_stops(database: Database, location: str, home: Path, run: Run) -> None:
+    """From its start to its stop, which waits for no client; the status shows the address."""
     port = unused_port()
     configure(home, metrics_port=port)
     with scheduler(location, home) as process:
@@ -211,24 +211,24 @@ def test_the_scheduler_serves_it_and_ends(database: Database, location: str, hom
         assert f"\nMetrics on http://127.0.0.1:{port}/metrics\n" in run("scheduler", "status", "--db", location).stdout
         silent = socket.create_connection(("127.0.0.1", port))
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=30)
         silent.close()
         assert process.returncode == 0
-    assert f"metrics on http://127.0.0.1:{port}/metrics" in said
-    assert "Traceback" not in said
+    assert f"metrics on http://127.0.0.1:{port}/metrics" in log
+    assert "Traceback" not in log
     assert not answers(port, "/healthz")
 
 
 def answers(port: int, path: str) -> bool:
-    """Whether something answers there."""
+    """Whether a server answers there."""
     try:
         return bool(fetch(port, path)[0])
     except OSError:
         return False
 
 
-def test_a_gateway_that_hangs_delays_neither_recording_nor_jobs(home: Path) -> None:
-    """While a push waits, executions are recorded, other jobs run, and what fails is written down."""
+def test_a_hanging_gateway_delays_neither_recording_nor_jobs(home: Path) -> None:
+    """While a push waits, executions are recorded and other jobs run; the failed push is recorded."""
     path = str(home / ".claude" / "metrics" / "metrics.db")
     database = open_database(path)
     with scripted([HANG]) as gateway:
@@ -241,9 +241,9 @@ def test_a_gateway_that_hangs_delays_neither_recording_nor_jobs(home: Path) -> N
             assert last(database, "push-prometheus") is None
             failed = eventually(lambda: last(database, "push-prometheus"))
             process.terminate()
-            _, said = process.communicate(timeout=30)
+            _, log = process.communicate(timeout=30)
             assert process.returncode == 0
     database.close()
     assert failed.outcome == "failed"
     assert "the Pushgateway did not take it" in (failed.problem or "")
-    assert "Traceback" not in said
+    assert "Traceback" not in log

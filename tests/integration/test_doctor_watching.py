@@ -17,7 +17,7 @@ from claude_force.database.writes.jobs import FAILED, OK
 from claude_force.database.writes.rollups import apply_pending
 from claude_force.doctor import monitoring
 from claude_force.doctor.findings import Finding, attempt, ok
-from claude_force.scheduler.runs import SCHEDULER, begun
+from claude_force.scheduler.runs import SCHEDULER, new_run
 from claude_force.settings.home import home_at
 from tests.builders import NOON_US, an_execution
 
@@ -38,7 +38,7 @@ def test_a_job_that_is_late_is_found(workspace: Workspace, location: str) -> Non
     """While a scheduler runs, and its job should have begun more than an hour ago; without one nothing is late."""
     with workspace.database.write() as connection:
         for job in (SCHEDULER, "ingest", "alerts", "baseline", "archive", "maintenance"):
-            run = begun(job, NOON_US)
+            run = new_run(job, NOON_US)
             jobs.begin(connection, run)
             if job != SCHEDULER:
                 jobs.finish(connection, run._replace(finished_us=NOON_US, outcome=OK))
@@ -55,7 +55,7 @@ def test_a_job_that_is_late_is_found(workspace: Workspace, location: str) -> Non
 def test_a_job_that_failed_is_found_while_it_is_on(workspace: Workspace) -> None:
     """What is off now is nobody's trouble any more."""
     with workspace.database.write() as connection:
-        run = begun("maintenance", NOON_US)
+        run = new_run("maintenance", NOON_US)
         jobs.begin(connection, run)
         jobs.finish(connection, run._replace(finished_us=NOON_US, outcome=FAILED, problem="x"))
     (found,) = monitoring.jobs(workspace, NOON_US + 1)
