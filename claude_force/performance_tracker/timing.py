@@ -1,7 +1,6 @@
-"""Timing a call: what `PerformanceTracker.track` returns. A context manager, plain and asynchronous, and a decorator.
+"""Times calls: `PerformanceTracker.track` returns a context manager (sync and async) that is also a decorator.
 
-It never gets in the way of what it measures: an exception passes through, and a usage that cannot be read is left
-unknown.
+It never disturbs the call: exceptions pass through, and a usage that cannot be read stays unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from claude_force.clock import now_us
 from claude_force.executions.record import NAME_LIMIT, STANDARD_TIERS, UNKNOWN
@@ -25,16 +24,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one tracked call came to. Tokens are None where the usage was never seen."""
+class CallReport(NamedTuple):
+    """What is known of one call before it becomes a record.
+
+    Tokens are None if the usage is unknown, `duration_us` if nobody timed the call, `cost_nanousd` if the caller gave
+    no cost, `project` to use the working folder, and `uid` for a new one. `error_type` may be longer than a record
+    allows.
+    """
 
     agent_name: str
     task: str | None
-    model: str
     success: bool
-    duration_us: int
+    model: str
     timestamp_us: int
+    duration_us: int | None
     error_type: str | None
     input_tokens: int | None
     output_tokens: int | None
@@ -46,18 +49,14 @@ class Outcome:
     workflow_id: str | None
     workflow_position: int | None
     run_id: str | None
-
-
-class Recorder(Protocol):
-    """Who takes outcomes. It must not raise."""
-
-    def record_outcome(self, outcome: Outcome) -> None:
-        """Store an outcome."""
+    cost_nanousd: int | None = None
+    project: str | None = None
+    uid: str | None = None
 
 
 @dataclass(slots=True)
 class Tracked:
-    """The call being timed. Set `model`, and give the response to `take_usage`, before the block ends."""
+    """The call being timed. Set `model`, or pass the response to `take_usage`, before the block ends."""
 
     model: str
     input_tokens: int | None = None
@@ -69,14 +68,18 @@ class Tracked:
     web_searches: int = 0
 
     def take_usage(self, response: object) -> None:
-        """Add the usage of an API response: an object or a mapping with `usage` (Anthropic's Message, a result of
-        `claude -p`), or the usage itself. Its `model` and its service tier are taken too, its web searches counted.
-        Calling it again adds up. A response without a usage that can be read is said to the log."""
+        """Add the usage of an API response, and take its model, service tier and web searches.
+
+        `response` is an object or a mapping with `usage` (Anthropic's Message, a result of `claude -p`), or the usage
+        itself. Several calls add up. If no usage can be read, a warning is logged.
+        """
         if not self.find_usage(response):
-            logger.warning("no token usage in a %s; the execution is recorded without", type(response).__name__)
+            logger.warning(
+                "no token usage found in a %s; the execution is recorded without tokens", type(response).__name__
+            )
 
     def find_usage(self, response: object) -> bool:
-        """The same, for a value that may well be no response; whether it had a usage."""
+        """Like `take_usage`, for a value that may not be a response. Returns whether it had a usage."""
         usage = _part(response, "usage")
         if usage is None:
             usage = response
@@ -91,7 +94,7 @@ class Tracked:
         self.cache_read_tokens += _count(_part(usage, "cache_read_input_tokens"))
         tiers = _part(usage, "cache_creation")
         short, long = (_count(_part(tiers, f"ephemeral_{tier}_input_tokens")) for tier in ("5m", "1h"))
-        # The sum is there without the tiers in older responses; what no tier claims is a write for five minutes.
+        # Older responses have only the sum. What the tiers do not cover is a five-minute write.
         self.cache_write_1h_tokens += long
         self.cache_write_5m_tokens += max(short, _count(_part(usage, "cache_creation_input_tokens")) - long)
         self.web_searches += _count(_part(_part(usage, "server_tool_use"), "web_search_requests"))
@@ -100,22 +103,22 @@ class Tracked:
 
 
 def _name_of(function: object) -> str:
-    """The name of anything that can be called: a function, a partial, an object."""
+    """The name of a callable: a function, a partial or an object."""
     inner = getattr(function, "func", function)
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def _part(value: object, name: str) -> Any:
-    """A part of a response, whatever kind of object that is; None where it cannot be had."""
+    """A key of a mapping or an attribute of an object; None if it is missing or cannot be read."""
     try:
         return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
     except Exception:
-        # A property of somebody else's object. The call that is measured must not fail for it.
+        # A property of a foreign object may raise anything, and must not break the call.
         return None
 
 
 def _tier_of(usage: object) -> str | None:
-    """How a request was served where that is not the standard: "fast", "batch" or another word."""
+    """The service tier if it is not the standard: "fast", "batch" or another word; else None."""
     if _part(usage, "speed") == "fast":
         return "fast"
     tier = _part(usage, "service_tier")
@@ -133,9 +136,9 @@ def _count(value: object) -> int:
 
 @dataclass(slots=True)
 class Tracking:
-    """One tracked call, or with a function the wish to track each of its calls."""
+    """Times one block, or every call of a decorated function. `record` receives the reports and must not raise."""
 
-    recorder: Recorder
+    record: Callable[[CallReport], object]
     agent_name: str
     task: str | None = None
     model: str = UNKNOWN
@@ -147,7 +150,7 @@ class Tracking:
 
     def __enter__(self) -> Tracked:
         if self._tracked is not None:
-            raise RuntimeError("this track() is in use already; call track() for each block")
+            raise RuntimeError("this track() is already in use; call track() for each block")
         self._tracked = Tracked(self.model)
         self._started_ns = time.perf_counter_ns()
         return self._tracked
@@ -155,7 +158,7 @@ class Tracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.recorder.record_outcome(self._finish(kind))
+        self.record(self._finish(kind))
 
     async def __aenter__(self) -> Tracked:
         return self.__enter__()
@@ -163,28 +166,28 @@ class Tracking:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # In a thread, so that a locked database does not stop the event loop; shielded, since a cancellation would also
-        # take back what still waits for a thread.
-        outcome = self._finish(kind)
+        # In a thread, so that a locked database does not block the event loop. Shielded, because a cancellation would
+        # also cancel work that waits for a thread.
+        report = self._finish(kind)
         try:
-            future = asyncio.get_running_loop().run_in_executor(None, self.recorder.record_outcome, outcome)
+            future = asyncio.get_running_loop().run_in_executor(None, self.record, report)
         except RuntimeError:
-            # The loop is closing and takes no more work.
-            self.recorder.record_outcome(outcome)
+            # The loop is closing and accepts no more work.
+            self.record(report)
         else:
             await asyncio.shield(future)
 
-    def _finish(self, kind: type[BaseException] | None) -> Outcome:
+    def _finish(self, kind: type[BaseException] | None) -> CallReport:
         elapsed_ns = time.perf_counter_ns() - self._started_ns
         tracked, self._tracked = self._tracked or Tracked(self.model), None
-        return Outcome(
+        return CallReport(
             agent_name=self.agent_name,
             task=self.task,
             model=tracked.model,
             success=kind is None,
             duration_us=elapsed_ns // 1000,
             timestamp_us=now_us(),
-            error_type=None if kind is None else kind.__name__[:NAME_LIMIT],
+            error_type=None if kind is None else kind.__name__,
             input_tokens=tracked.input_tokens,
             output_tokens=tracked.output_tokens,
             cache_read_tokens=tracked.cache_read_tokens,
@@ -198,9 +201,9 @@ class Tracking:
         )
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Track each call of a function or coroutine function; the usage is taken from what it returns.
+        """Track every call of a function or coroutine function, with the usage of what it returns.
 
-        Raises TypeError for a generator function, whose work is not done when it returns.
+        Raises TypeError for a generator function, which has not done its work when it returns.
         """
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{_name_of(function)} is a generator: use `with tracker.track(...)` inside it")

@@ -501,7 +501,7 @@ def test_recording_to_a_place_that_cannot_be_fails_no_host(
     assert len(warned) == 1
     assert complaint in warned[0]
     assert_secret_kept(warned[0])
-    spool = Path(warned[0].partition("wait in ")[2].partition(" and come")[0])
+    spool = Path(warned[0].partition("wait in ")[2].partition(" and are stored")[0])
     assert spool.is_relative_to(folder), spool
     assert spool.read_bytes().count(b"\n") == 2
 
