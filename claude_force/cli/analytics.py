@@ -12,7 +12,7 @@ import click
 
 from claude_force.analytics import reports
 from claude_force.analytics.reports import INTERVALS, SORT_KEYS, SortKey
-from claude_force.cli.options import filter_options, refuse_database, report_options, show
+from claude_force.cli.options import filter_options, format_option, output_option, refuse_database, report_options, show
 from claude_force.database import queries
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
@@ -24,11 +24,19 @@ _LIMIT = click.IntRange(1)
 _RECENT_DAYS = 3
 _BLOCK_HOURS = click.IntRange(1, 7 * 24)
 sort_option = click.option(
-    "--sort-by", type=click.Choice(SORT_KEYS), default="executions", show_default=True, help="Largest first."
+    "--sort-by",
+    type=click.Choice(SORT_KEYS),
+    default="executions",
+    metavar="KEY",
+    help="executions (default), time, cost, success, tokens or name.",
 )
 limit_option = click.option("--limit", type=_LIMIT, metavar="N", help="Show only the first N.")
 interval_option = click.option(
-    "--interval", type=click.Choice(INTERVALS), default="daily", show_default=True, help="The length of an interval."
+    "--interval",
+    type=click.Choice(INTERVALS),
+    default="daily",
+    metavar="INTERVAL",
+    help="hourly, daily (default), weekly or monthly.",
 )
 
 
@@ -57,7 +65,7 @@ def analytics() -> None:
 def summary(request: Request) -> None:
     """Show the most important numbers on one page.
 
-    With --json, or --output FILE.json, the file can serve as a baseline for the scripts of the guide.
+    `--output baseline.json` writes the file that the guide uses as a baseline.
 
     \b
     Example:
@@ -139,7 +147,10 @@ def _show_breakdown(request: Request, dimension: Dimension, sort_by: SortKey, li
 @click.option("--by-agent", "with_agents", is_flag=True, help="Show only the costs by agent.")
 @click.option("--by-model", "with_models", is_flag=True, help="Show only the costs by model.")
 @click.option("--trends", "with_trends", is_flag=True, help="Show the costs over time.")
-@click.option("--interval", type=click.Choice(INTERVALS), help="The length of an interval of --trends. Default: daily.")
+@click.option(
+    "--interval", type=click.Choice(INTERVALS), metavar="INTERVAL",
+    help="Trends hourly, daily (default), weekly or monthly.",
+)  # fmt: skip
 @limit_option
 def costs(
     request: Request,
@@ -229,13 +240,11 @@ def _block_period(window: Window, recent: bool, active: bool, now_us: int) -> Wi
 
 @analytics.command()
 @filter_options
-@click.option(
-    "--format", "form", type=click.Choice(("csv", "json", "jsonl")), help="Default: by the suffix of --output, or csv."
-)
+@format_option("csv", "json", "jsonl")
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @click.option("--pretty", is_flag=True, help="Indent the JSON.")
-@click.option("--all-columns", is_flag=True, help="CSV: every column, not only the guide's twelve.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file.")
+@click.option("--all-columns", is_flag=True, help="CSV: all columns, not only the usual twelve.")
+@output_option
 def export(
     request: Request, form: str | None, as_json: bool, pretty: bool, all_columns: bool, output: Path | None
 ) -> None:

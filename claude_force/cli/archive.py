@@ -46,9 +46,9 @@ class Age(click.ParamType[int]):
 def archive(older_than_us: int, dry_run: bool, as_json: bool, location: str | None) -> None:
     """Move old executions to compressed files, one for each month.
 
-    The files are in a folder beside the database. The totals of all reports stay the same. Reports that need the
-    executions themselves, such as by-workflow, no longer include them; `claude-force import FILE` brings a month back.
-    An execution is deleted only after its file was read back from the disk.
+    The files are in a folder beside the database. The totals of all reports stay the same; only details of single
+    executions, such as the workflow, are gone from reports. `claude-force import FILE` brings a month back. An
+    execution is deleted only after its file was read back from the disk.
 
     \b
     Example:

@@ -18,6 +18,8 @@ from claude_force.cli.options import (
     database_option,
     filter_options,
     find_workspace,
+    format_option,
+    output_option,
     refuse_database,
     timezone_option,
 )
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from claude_force.database.contract import Connection
     from claude_force.database.rows.baselines import Baseline
 
-FORMATS = ("table", "json", "markdown", "junit", "github")
 _SUFFIXES = {".json": "json", ".md": "markdown", ".xml": "junit", ".txt": "table"}
 _DAYS = 30
 _DAYS_CHECKED = 1
@@ -41,9 +42,6 @@ THRESHOLD = 1.15
 
 complete_baselines = complete_from(baseline_queries.names)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-output_option = click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file."
-)
 name_argument = click.argument("name", metavar="NAME", shell_complete=complete_baselines)
 agent_option = click.option("--agent", metavar="NAME", help="Only the snapshot of this agent.")
 model_option = click.option("--model", metavar="NAME", help="Only the snapshot of this model.")
@@ -51,7 +49,7 @@ model_option = click.option("--model", metavar="NAME", help="Only the snapshot o
 
 @click.group()
 def baseline() -> None:
-    """Keep the numbers of a period; find out when they get worse.
+    """Save the numbers of a period, and detect regressions.
 
     \b
     Example:
@@ -63,7 +61,7 @@ def baseline() -> None:
 @click.argument("name", required=False, metavar="[NAME]")
 @filter_options
 def create(request: Request, name: str | None) -> None:
-    """Keep the numbers of a period as a baseline.
+    """Save the numbers of a period as a baseline.
 
     Default: all executions of the last 30 days. The default NAME is the date of today. A baseline never changes; to
     reuse its name, delete it first.
@@ -205,14 +203,14 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
 @baseline.command()
 @click.option(
     "--baseline", "wanted", metavar="NAME|FILE", shell_complete=complete_baselines,
-    help="A name, or a file (with .json or a /). Default: the newest.",
+    help="A name or a .json file. Default: the newest.",
 )  # fmt: skip
 @click.option(
     "--threshold", type=float, default=THRESHOLD, show_default=True, metavar="FACTOR",
-    help="Allowed factor for times.",
+    help="Times may grow up to this factor.",
 )  # fmt: skip
 @filter_options
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the suffix of --output, or table.")
+@format_option("table", "json", "markdown", "junit", "github")
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @output_option
 def check(
@@ -233,7 +231,7 @@ def check(
 
     \b
     Example:
-      claude-force baseline check --baseline baseline.json --days 7 --format github
+      claude-force baseline check --baseline baseline.json --format github
     """
     from claude_force.analytics.baselines import check
     from claude_force.analytics.baselines.check import REGRESSED

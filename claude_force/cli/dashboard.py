@@ -25,17 +25,17 @@ _USUAL_HEIGHT = 24
 @click.command()
 @click.option(
     "--window", "span", type=click.Choice(SPANS), default="24h", show_default=True,
-    help="The period of agents, models and sparklines.",
+    help="The period of the lower parts.",
 )  # fmt: skip
 @click.option(
-    "--sort", "sort_by", type=click.Choice(SORT_KEYS), default="cost", show_default=True,
-    help="The order of agents, largest first.",
+    "--sort", "sort_by", type=click.Choice(SORT_KEYS), default="cost", metavar="KEY",
+    help="cost (default), executions, time, success or tokens.",
 )  # fmt: skip
 @click.option(
     "--refresh", "refresh_s", type=_REFRESH_S, metavar="SECONDS", default=2.0, show_default=True,
-    help="The time between two updates.",
+    help="Time between updates.",
 )  # fmt: skip
-@click.option("--once", is_flag=True, help="Print one frame and exit. Default without a terminal.")
+@click.option("--once", is_flag=True, help="Print one frame and exit.")
 @timezone_option
 @database_option
 def dashboard(

@@ -267,7 +267,7 @@ def restore(source: Path, dry_run: bool, yes: bool, location: str | None) -> Non
 
     \b
     Example:
-      claude-force db restore .claude/metrics/backups/metrics-daily-2026-11-24.db --dry-run
+      claude-force db restore metrics-copy.db --dry-run
     """
     from claude_force.database.restore import restorable
     from claude_force.reports.layouts.database import database_line

@@ -34,7 +34,6 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
-FORMATS = ("table", "json", "csv", "markdown")
 _PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
 """A name that every shell reads as one word."""
 
@@ -111,23 +110,34 @@ def _complete(dimension: Dimension) -> Completer:
 
 def database_option(function: F) -> F:
     """Add `--db`."""
-    return click.option(
-        "--db", "location", metavar="PATH|URL", help=f"Use this database file or URL.  [env: {DATABASE_VARIABLE}]"
-    )(function)
+    return click.option("--db", "location", metavar="PATH|URL", help=f"Use this database.  [env: {DATABASE_VARIABLE}]")(
+        function
+    )
 
 
 def timezone_option(function: F) -> F:
     """Add `--timezone`."""
     return click.option(
-        "--timezone", "zone_name", metavar="ZONE", help="IANA name, UTC, or offset (+05:30). Default: local time."
+        "--timezone", "zone_name", metavar="ZONE", help="IANA name, UTC or +05:30. Default: local time."
     )(function)
 
 
+def format_option(*formats: str) -> Callable[[F], F]:
+    """Add `--format`. The first format is the default if the name of the output has no suffix."""
+    default, *others = formats
+    text = f"{default} (default), {', '.join(others[:-1])} or {others[-1]}."
+    return click.option("--format", "form", type=click.Choice(formats), metavar="FORMAT", help=text)
+
+
+output_option = click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write to a file; its suffix chooses the format.",
+)  # fmt: skip
 _FILTERS = (
     click.option("--days", type=_DAYS, metavar="N", help="Only the last N days."),
     click.option("--hours", type=_HOURS, metavar="N", help="Only the last N hours."),
-    click.option("--start", metavar="DATE", help="Start at this date, or date and time."),
-    click.option("--end", metavar="DATE", help="End with this date (included), or before this date and time."),
+    click.option("--start", metavar="DATE", help="From this date, or date and time."),
+    click.option("--end", metavar="DATE", help="Up to this date (included), or date and time."),
     click.option(
         "--agent", "agents", multiple=True, metavar="NAME", shell_complete=_complete("agent_name"),
         help="Only this agent. Repeatable.",
@@ -146,16 +156,16 @@ _FILTERS = (
     ),
     click.option(
         "--source", "sources", multiple=True, metavar="NAME", shell_complete=_complete("source"),
-        help="Only this source: claude-code, tracker, jsonl. Repeatable.",
+        help="Only claude-code, tracker or jsonl. Repeatable.",
     ),
     timezone_option,
     database_option,
 )  # fmt: skip
 
 _OUTPUTS = (
-    click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the suffix of --output, or table."),
+    format_option("table", "json", "csv", "markdown"),
     click.option("--json", "as_json", is_flag=True, help="Same as --format json."),
-    click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file."),
+    output_option,
 )
 
 

@@ -17,14 +17,17 @@ _STDOUT = Path("-")
 
 
 @click.command()
-@click.option("--interval", type=click.Choice(INTERVALS), help="The length of an interval. Default: by the period.")
+@click.option(
+    "--interval", type=click.Choice(INTERVALS), metavar="INTERVAL",
+    help="hourly, daily, weekly, monthly. Default: by period.",
+)  # fmt: skip
 @click.option(
     "--baseline", metavar="NAME|FILE", shell_complete=complete_baselines,
-    help="Compare with this baseline. Default: the newest before the period.",
+    help="Compare with this one. Default: the newest.",
 )  # fmt: skip
 @click.option(
     "--output", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), metavar="FILE",
-    default="report.html", show_default=True, help="Write to this file; - is standard output.",
+    default="report.html", help="Default: report.html. - is standard output.",
 )  # fmt: skip
 @filter_options
 def report(request: Request, interval: Interval | None, baseline: str | None, output: Path) -> None:
