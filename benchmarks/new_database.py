@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 SCRIPT = (
-    "import sys, pathlib; from claude_force.database.sqlite.database import create_file;"
+    "import sys, pathlib; from claude_force.database.sqlite.files import create_file;"
     "create_file(pathlib.Path(sys.argv[1]))"
 )
 ALEMBIC = (

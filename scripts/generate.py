@@ -36,7 +36,7 @@ def head_schema() -> str:
     """The SQL statements that create a database at the newest revision, as the migrations leave it."""
     from claude_force.database.migrate import sqlite_connection, upgrade_connection
     from claude_force.database.revisions import VERSION_TABLE
-    from claude_force.database.sqlite.database import APPLICATION_ID
+    from claude_force.database.sqlite.files import APPLICATION_ID
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "head.db"

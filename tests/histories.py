@@ -12,7 +12,8 @@ from claude_force.database import migrate
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.postgres import ServerDatabase
-from claude_force.database.sqlite.database import APPLICATION_ID, SqliteDatabase
+from claude_force.database.sqlite.database import SqliteDatabase
+from claude_force.database.sqlite.files import APPLICATION_ID
 from claude_force.executions.record import FIELDS, ExecutionMetrics, as_mapping, identity_bytes
 from tests.builders import NOON_US, an_execution
 

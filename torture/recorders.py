@@ -27,7 +27,7 @@ from pathlib import Path
 
 from claude_force.database.open import open_database
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
-from claude_force.database.sqlite.database import create_file
+from claude_force.database.sqlite.files import create_file
 from claude_force.errors import ClaudeForceError
 from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server

@@ -1,8 +1,9 @@
-"""The contract between SQL and an engine.
+"""What a database engine offers to the rest of the program.
 
-The same SQL text, with `:name` parameters, runs on SQLite and on PostgreSQL; where the engines differ, the difference
-is a method here, with one body in `sqlite` and one in `server`. Reads see one consistent snapshot and never create or
-change anything; writes are one transaction that is whole or absent. Driver exceptions never leave the bodies.
+The same SQL text, with `:name` parameters, runs on SQLite and on PostgreSQL. Where the engines differ, the difference
+is a method here, implemented in `sqlite` and in `postgres`. A read sees one consistent snapshot and never creates or
+changes anything; a write is one transaction, stored as a whole or not at all. Exceptions of the drivers are translated
+to the errors of this program.
 """
 
 from __future__ import annotations
@@ -14,69 +15,90 @@ from pathlib import Path
 from typing import Any, Protocol
 
 Parameters = Mapping[str, Any]
+
 Row = tuple[Any, ...]
+"""A row of a table or of a query's result; the row of an execution is `executions.record.ExecutionRow`."""
 
 Progress = Callable[[int], None]
 """Called with the amount done since the last call: bytes of a copy or of files read, else executions."""
 
 
-class Connection(Protocol):
-    """One transaction on one engine."""
+class Connection(ABC):
+    """One transaction."""
 
+    def __init__(self, *, is_snapshot: bool) -> None:
+        self._answers: dict[str, list[Row]] | None = {} if is_snapshot else None
+
+    @abstractmethod
     def execute(self, sql: str, parameters: Parameters = ...) -> int:
-        """Run a statement; the number of rows that it changed."""
+        """Run a statement; returns the number of rows that it changed."""
 
+    @abstractmethod
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
-        """Run a statement for each row; the number of rows changed by all of them."""
+        """Run a statement once for each row; returns the number of rows that all of them changed."""
 
+    @abstractmethod
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
-        """Insert rows unless their key, the first column, is there, or in the column of that name of another table;
-        those that were really inserted, each once."""
+        """Insert the rows whose key (the first column) is new: neither in `table` nor in `other`, which has a column of
+        the same name. Returns the inserted rows; of rows with equal keys, the first."""
 
+    @abstractmethod
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
-        """Insert rows into "table (column, ...)"; where a key is there already, do what the ON CONFLICT clause says."""
+        """Insert rows into "table (column, ...)". `otherwise` is the ON CONFLICT clause for keys that exist."""
 
+    @abstractmethod
     def lock_rollups(self) -> None:
-        """Until the end of the transaction, be the only one that has the turn."""
+        """Take the roll-up lock, which one transaction at a time holds until its end. Waits for it."""
 
+    @abstractmethod
     def try_lock_rollups(self) -> bool:
-        """The same without waiting: whether the turn was to be had."""
+        """Take the roll-up lock if it is free; returns whether it was."""
 
+    @abstractmethod
     def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
-        """Every row of a query. A sum may come as Decimal."""
+        """Every row of a query. A sum may arrive as Decimal."""
+
+    def fetch_once(self, sql: str) -> list[Row]:
+        """`fetch` for a query that several parts of a report ask: within a snapshot its answer cannot change, so the
+        database is asked once. A transaction that writes asks every time."""
+        if self._answers is None:
+            return self.fetch(sql)
+        if sql not in self._answers:
+            self._answers[sql] = self.fetch(sql)
+        return self._answers[sql]
 
 
 class Readable(Protocol):
-    """What a report is read from: a database, or a snapshot of one."""
+    """Where a report reads from: a database, or one snapshot of it."""
 
     def read(self) -> AbstractContextManager[Connection]:
         """A snapshot to read from."""
 
 
 class Snapshot:
-    """A database as it is in one read, for what asks several times and must find the same. Not to be used after it."""
+    """One open read, given to several readers that must see the same data. Not usable after that read has ended."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def read(self) -> AbstractContextManager[Connection]:
-        """The snapshot, each time the same."""
+        """The snapshot, the same each time."""
         return nullcontext(self._connection)
 
 
 class Database(ABC):
-    """One database. Safe to share between threads, and to use again after a fork."""
+    """One database. Safe to share between threads, and usable after a fork."""
 
     name: str
-    """How a person knows it: the path, or the URL without its password."""
+    """The path, or the URL without its password, for messages."""
 
     dialect: str
     """"sqlite" or "postgresql"."""
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Connection]:
-        """A snapshot to read from. A SQLite file that does not exist reads as an empty database, and is not created.
-        Raises SchemaOutdated or SchemaTooNew where the schema is another one, and DatabaseError for the rest."""
+        """A snapshot to read from. A SQLite file that does not exist reads as an empty database and is not created.
+        Raises SchemaOutdated or SchemaTooNew for a schema of another revision, DatabaseError for other failures."""
 
     @abstractmethod
     def write(self) -> AbstractContextManager[Connection]:
@@ -85,11 +107,11 @@ class Database(ABC):
 
     @abstractmethod
     def exists(self) -> bool:
-        """Whether there is a database; reading does not need one, since what is not there is empty."""
+        """Whether the database has been created."""
 
     @abstractmethod
     def revision(self) -> str | None:
-        """The schema revision as found, without judging it; None where there is no schema."""
+        """The schema revision of the database, whether or not this program knows it; None if it has no schema."""
 
     @abstractmethod
     def version(self) -> str:
@@ -97,11 +119,12 @@ class Database(ABC):
 
     @abstractmethod
     def definition(self) -> list[str]:
-        """The tables as they are, whatever the schema: the text of each and of each index; on a server each column."""
+        """The tables as they are, whatever the revision. SQLite: the SQL of each table and index. PostgreSQL: a line
+        for each column."""
 
     @abstractmethod
     def check_integrity(self, *, is_quick: bool = False) -> list[str]:
-        """What the engine finds wrong with the stored data; empty when it is sound. A quick check does not look at the
+        """The defects that the engine finds in the stored data; empty if there are none. A quick check skips the
         content of indexes."""
 
     @abstractmethod
@@ -110,12 +133,12 @@ class Database(ABC):
 
     @abstractmethod
     def optimize(self) -> None:
-        """Do what the engine wants done once a day, while others go on: shorten the log, look after the statistics."""
+        """Do the daily maintenance of the engine (checkpoint, statistics) while others keep working."""
 
     @abstractmethod
     def try_exclusive(self, role: str) -> AbstractContextManager[bool]:
-        """Within the block, be the only one of a role ("scheduler") at this database; whether it is to be had. It goes
-        with the process, however that ends."""
+        """Hold a role ("scheduler") for the block, if no other process holds it for this database; the value says
+        whether it is held. The operating system or the server releases it when the process ends, however it ends."""
 
     @abstractmethod
     def encode_uid(self, uid: bytes) -> Any:
@@ -126,7 +149,7 @@ class Database(ABC):
         """The sixteen bytes of a uid from a row."""
 
     def decode_rows(self, rows: list[Row]) -> list[Row]:
-        """Rows whose first column is a uid, with its sixteen bytes."""
+        """Rows whose first column is a uid, with the uid as sixteen bytes."""
         return [(self.decode_uid(row[0]), *row[1:]) for row in rows]
 
     @abstractmethod

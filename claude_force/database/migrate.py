@@ -24,7 +24,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from claude_force.database import schema
 from claude_force.database.contract import Database
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE, refuse_other_schema
-from claude_force.database.sqlite.database import SqliteDatabase, connect, create_file, folder_lock
+from claude_force.database.sqlite.database import SqliteDatabase
+from claude_force.database.sqlite.files import connect, create_file, folder_lock
 from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing
 from claude_force.files import free_name
 

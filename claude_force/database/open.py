@@ -7,7 +7,8 @@ from claude_force.settings.home import expand
 
 
 def open_database(location: str) -> Database:
-    """The database at a path, a `sqlite:///` URL or a `postgresql://` URL. Nothing is opened or created yet."""
+    """The database at a path, a `sqlite:///` URL or a `postgresql://` URL. Nothing is opened or created until its first
+    use. Raises DatabaseError for another URL, MissingExtra where the driver is not installed."""
     if location.startswith("sqlite:///"):
         location = location.removeprefix("sqlite:///")
     if "://" not in location:

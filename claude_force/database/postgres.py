@@ -14,7 +14,7 @@ from uuid import UUID
 from zlib import crc32
 
 try:
-    import psycopg  # noqa: F401  (asked for here, where its absence can be explained)
+    import psycopg  # noqa: F401  (imported here, where a message can name the missing extra)
     from sqlalchemy import TextClause, create_engine, text
     from sqlalchemy.engine import URL, make_url
     from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
@@ -23,7 +23,7 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database.contract import Database, Parameters, Progress, Row
+from claude_force.database.contract import Connection, Database, Parameters, Progress, Row
 from claude_force.database.revisions import VERSION_TABLE, refuse_other_schema
 from claude_force.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
 from claude_force.settings.location import without_password
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 10
 
 _ROWS_AT_ONCE = 500
-"""Rows in one statement; a statement has 65,535 parameters at the most."""
+"""Rows in one statement; a statement can have 65,535 parameters."""
 
-_TURN = 0x636C6672
-"""The key of the advisory lock of those who change the roll-ups."""
+_ROLLUP_LOCK = 0x636C6672
+"""The key of the advisory lock of transactions that change the roll-ups."""
 
-_ROLES = 0x636C6673
+_ROLE_LOCKS = 0x636C6673
 """The upper half of the keys of the advisory locks of roles; the lower half is a checksum of the role."""
 
 _DISK_FULL = "53100"
@@ -53,10 +53,11 @@ def _statement(sql: str) -> TextClause:
     return text(sql)
 
 
-class ServerConnection:
+class ServerConnection(Connection):
     """A transaction on a server."""
 
-    def __init__(self, raw: EngineConnection) -> None:
+    def __init__(self, raw: EngineConnection, *, is_snapshot: bool = False) -> None:
+        super().__init__(is_snapshot=is_snapshot)
         self._raw = raw
 
     def execute(self, sql: str, parameters: Parameters = {}) -> int:
@@ -68,7 +69,7 @@ class ServerConnection:
     def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
         new: list[Row] = []
         marks = f"({', '.join(['%s'] * len(columns))})"
-        # In one order everywhere, so that two who add the same rows wait for each other and not in a circle.
+        # Every transaction inserts in the order of the keys, so that two with the same rows cannot deadlock.
         ordered = sorted(rows, key=itemgetter(0))
         for start in range(0, len(ordered), _ROWS_AT_ONCE):
             part: dict[Any, Row] = {}
@@ -80,14 +81,14 @@ class ServerConnection:
             )
             values = tuple(value for row in part.values() for value in row)
             inserted = [row[0] for row in self._raw.exec_driver_sql(sql, values)]
-            # Afterwards: who inserts a key that another is moving to the other table waits for him, and sees it there
-            # in the next statement alone.
-            moved = self._take_out_moved(table, columns[0], inserted, other)
+            # After the insert: it waits for a transaction that is moving the key to `other`, and only the next
+            # statement sees the key there.
+            moved = self._delete_moved(table, columns[0], inserted, other)
             new += [part[key] for key in inserted if key not in moved]
         return new
 
-    def _take_out_moved(self, table: str, key: str, inserted: Sequence[Any], other: str) -> set[Any]:
-        """Delete those of some inserted rows whose key is in another table; their keys."""
+    def _delete_moved(self, table: str, key: str, inserted: Sequence[Any], other: str) -> set[Any]:
+        """Delete the inserted rows whose key `other` has; returns these keys."""
         if not inserted:
             return set()
         sql = (
@@ -102,10 +103,10 @@ class ServerConnection:
             self._raw.exec_driver_sql(sql, list(rows))
 
     def lock_rollups(self) -> None:
-        self.fetch("SELECT pg_advisory_xact_lock(:key)", {"key": _TURN})
+        self.fetch("SELECT pg_advisory_xact_lock(:key)", {"key": _ROLLUP_LOCK})
 
     def try_lock_rollups(self) -> bool:
-        return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": _TURN})[0][0])
+        return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": _ROLLUP_LOCK})[0][0])
 
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         return [tuple(row) for row in self._raw.execute(_statement(sql), dict(parameters))]
@@ -129,7 +130,7 @@ class ServerDatabase(Database):
         self._verify()
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._translated(), self.engine().connect() as raw:
-            yield ServerConnection(raw.execution_options(**options))
+            yield ServerConnection(raw.execution_options(**options), is_snapshot=True)
 
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:
@@ -138,7 +139,7 @@ class ServerDatabase(Database):
             yield ServerConnection(raw)
 
     def engine(self) -> Engine:
-        """The engine of this process; a child of a fork gets one of its own and leaves its parent's sockets alone."""
+        """The engine of this process. A forked child gets its own and leaves its parent's sockets alone."""
         with self._lock:
             if self._engine is not None and self._pid != os.getpid():
                 self._engine.dispose(close=False)
@@ -148,7 +149,7 @@ class ServerDatabase(Database):
                 self._engine = create_engine(
                     self.url,
                     pool_pre_ping=True,
-                    # What the store relies on, whatever the server's own default is.
+                    # The store relies on it, whatever the server's default is.
                     isolation_level="READ COMMITTED",
                     connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
                 )
@@ -174,7 +175,7 @@ class ServerDatabase(Database):
         except SQLAlchemyError as error:
             raise DatabaseError(f"{self.name}: {_reason(error)}") from error
         except UnicodeError as error:
-            # Of a host name that no name server could be asked for.
+            # A host name that cannot be encoded for a name server.
             raise DatabaseUnavailable(f"cannot reach {self.name}: {error}") from error
 
     def exists(self) -> bool:
@@ -184,11 +185,11 @@ class ServerDatabase(Database):
         with self._translated(), self.engine().connect() as raw:
             if raw.execute(text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar() is None:
                 return None
-            found = raw.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-        return None if found is None else str(found)
+            revision = raw.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+        return None if revision is None else str(revision)
 
     def optimize(self) -> None:
-        """The server looks after itself (autovacuum)."""
+        """Nothing to do: the server has autovacuum."""
 
     @contextmanager
     def try_exclusive(self, role: str) -> Iterator[bool]:
@@ -196,15 +197,15 @@ class ServerDatabase(Database):
             self._translated(),
             self.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper,
         ):
-            key = {"key": _ROLES << 32 | crc32(role.encode())}
-            # The lock is the connection's, so it is not one that the pool would lend to others.
+            key = {"key": _ROLE_LOCKS << 32 | crc32(role.encode())}
+            # The connection holds the lock, so it must not go back to the pool before the end of the block.
             if not keeper.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
                 yield False
                 return
             try:
                 yield True
             finally:
-                # A connection that broke has taken the lock with it.
+                # A broken connection has released the lock already.
                 with suppress(SQLAlchemyError):
                     keeper.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
@@ -218,16 +219,16 @@ class ServerDatabase(Database):
             "WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"
         )
         with self._translated(), self.engine().connect() as raw:
-            found = [tuple(map(str, row)) for row in raw.execute(text(columns))]
+            rows = [tuple(map(str, row)) for row in raw.execute(text(columns))]
         return [
-            f"{table}.{name} {kind}{' NOT NULL' if nullable == 'NO' else ''}" for table, name, kind, nullable in found
+            f"{table}.{name} {kind}{' NOT NULL' if nullable == 'NO' else ''}" for table, name, kind, nullable in rows
         ]
 
-    def check_integrity(self, *, is_quick: bool = False) -> list[str]:  # noqa: ARG002  (of a file)
+    def check_integrity(self, *, is_quick: bool = False) -> list[str]:  # noqa: ARG002  (for files)
         # The server checks its own pages.
         return []
 
-    def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (of a file)
+    def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (for files)
         raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
 
     def encode_uid(self, uid: bytes) -> UUID:
@@ -246,7 +247,7 @@ class ServerDatabase(Database):
 
 
 def parse_url(url: str) -> URL:
-    """The URL with our driver. Raises DatabaseError for one that is not PostgreSQL's."""
+    """The URL with our driver. Raises DatabaseError if it is not a PostgreSQL URL."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

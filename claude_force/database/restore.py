@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 from claude_force.database.contract import Database, Progress
 from claude_force.database.revisions import HEAD, REVISIONS, refuse_other_schema
-from claude_force.database.sqlite.database import (
-    SqliteDatabase,
+from claude_force.database.sqlite.database import SqliteDatabase
+from claude_force.database.sqlite.errors import translate
+from claude_force.database.sqlite.files import (
     closing,
     copy_pages,
     copy_verified,
@@ -32,7 +33,6 @@ from claude_force.database.sqlite.database import (
     refuse_foreign,
     remove_with_log,
 )
-from claude_force.database.sqlite.errors import translate
 from claude_force.database.sqlite.open_by import processes_with_file_open
 from claude_force.errors import (
     DatabaseBusy,

@@ -1,4 +1,4 @@
-"""Where the program works: one home, its settings and its database."""
+"""A home with its settings and its database: what every command starts from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from claude_force.settings.location import database_location
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where a command works: the home, its settings and its database."""
+    """The home, the settings and the database of a command."""
 
     home: Home
     settings: Settings
@@ -23,13 +23,13 @@ class Workspace:
 
     @property
     def data_folder(self) -> Path:
-        """Where files belong that go with the database: beside a SQLite file, with the metrics of a server's."""
+        """The folder for files that belong to the database: that of a SQLite file, for a server the metrics folder."""
         return self.home.metrics_folder if "://" in self.location else Path(self.location).parent
 
 
 def workspace_at(home: Home, location: str | None) -> tuple[Workspace, tuple[str, ...]]:
-    """The place of a home, with the database that `location` or else the settings name; and the problems of the
-    settings. Raises SettingsError."""
+    """The workspace of a home, with the database that `location` or else the settings name, and the problems in the
+    settings (a line each). Raises SettingsError."""
     settings, problems = load_settings(home)
-    found = database_location(settings, home, location)
-    return Workspace(home, settings, found, open_database(found)), problems
+    chosen_location = database_location(settings, home, location)
+    return Workspace(home, settings, chosen_location, open_database(chosen_location)), problems

@@ -21,7 +21,7 @@ import pytest
 from claude_force.database.open import open_database
 from claude_force.database.revisions import HEAD
 from claude_force.database.schema import metadata
-from claude_force.database.sqlite.database import APPLICATION_ID
+from claude_force.database.sqlite.files import APPLICATION_ID
 from tests.builders import a_line
 from tests.conftest import ROOT, Run
 

@@ -89,7 +89,7 @@ while True:
 _KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from claude_force.database.sqlite import database as sqlite
+from claude_force.database.sqlite import files as sqlite
 from claude_force.database.open import open_database
 from claude_force.database.restore import restore
 folder, step, seen = sys.argv[3], int(sys.argv[4]), 0

@@ -21,8 +21,8 @@ import pytest
 from claude_force.database import migrate, queries
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
-from claude_force.database.sqlite import database as sqlite
-from claude_force.database.sqlite.database import APPLICATION_ID
+from claude_force.database.sqlite import files as sqlite
+from claude_force.database.sqlite.files import APPLICATION_ID
 from claude_force.database.writes import Store
 from claude_force.errors import ClaudeForceError, DatabaseBusy, SchemaOutdated
 from claude_force.ingest import spool

@@ -27,7 +27,8 @@ from claude_force.database.open import open_database
 from claude_force.database.postgres import ServerDatabase
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
-from claude_force.database.sqlite.database import APPLICATION_ID, SqliteDatabase, create_file
+from claude_force.database.sqlite.database import SqliteDatabase
+from claude_force.database.sqlite.files import APPLICATION_ID, create_file
 from claude_force.database.writes import Store
 from claude_force.errors import SchemaOutdated, SchemaTooNew
 from claude_force.executions.totals import TOTALS

@@ -1,7 +1,9 @@
-"""Every read. The database counts; Python names intervals, folds days into weeks and months, and ranks durations.
+"""Every read. The database sums and counts; Python names intervals, folds days into weeks and months, and ranks
+durations.
 
-Functions take an open connection, so that a report made of several queries sees one snapshot. What is here is what
-reports need; `alerts`, `baselines`, `files` and `jobs` are asked for by their names: a report does not load them.
+Functions take an open connection, so that a report made of several queries sees one snapshot. Reports import this
+package; they do not load the modules `alerts`, `baselines`, `export_queue`, `ingestion` and `jobs`, which are imported
+by name.
 """
 
 from __future__ import annotations

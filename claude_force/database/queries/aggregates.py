@@ -1,20 +1,19 @@
-"""Cells: the sums of a period by series, from roll-ups where they have them and from rows where they do not.
+"""The sums of a period by series: from roll-ups where they cover it, from rows elsewhere.
 
-A period is answered from the coarsest whole buckets in it, the rows at its edges, and the few rows that the roll-ups do
-not count yet. An hour of archived executions has no rows; at an edge it is a point at its beginning. A question that
-roll-ups do not know (by workflow) is answered from rows alone.
+A period is answered from the coarsest roll-up buckets that lie wholly in it, the rows at its edges, and the few rows
+that are not rolled up yet. An hour of archived executions has no rows; at an edge it counts as a point at its start.
+Roll-ups do not know workflows, so a query by workflow reads rows only.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import IS_PENDING, PENDING, Dimension, Filter, where, within
+from claude_force.database.queries.filter import IS_PENDING, PENDING, Dimension, Filter, where
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
@@ -38,7 +37,7 @@ COUNT_OF = {
     "provisional": f"SUM(CASE WHEN usage_basis = '{PROVISIONAL}' THEN 1 END)",
     "recorded_cost_nanousd": "SUM(CASE WHEN recorded_basis IS NULL THEN cost_nanousd ELSE recorded_cost_nanousd END)",
 }
-"""The columns of `result.Totals`, in its order, from rows of `executions`."""
+"""The columns of `Totals`, in its order, from rows of `executions`."""
 
 COUNTS = ", ".join(f"COALESCE({expression}, 0) AS {name}" for name, expression in COUNT_OF.items())
 SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in TOTALS)
@@ -46,36 +45,43 @@ SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in TOTALS)
 
 @dataclass(slots=True)
 class UnionQuery:
-    """Selects with equal columns, one after the other, and their parameters."""
+    """Selects with equal columns, joined by UNION ALL, and their parameters."""
 
     selects: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, select: str, parameters: dict[str, Any]) -> None:
-        """Add a select. Its parameters get names of their own."""
-        number = len(self.selects)
-        for name in parameters:
-            select = re.sub(rf":{name}\b", f":{name}_of_{number}", select)
-        self.selects.append(select)
-        self.parameters |= {f"{name}_of_{number}": value for name, value in parameters.items()}
+    def bind(self, value: Any) -> str:
+        """A new parameter with this value, as it is written in SQL."""
+        name = f"value_{len(self.parameters)}"
+        self.parameters[name] = value
+        return f":{name}"
+
+    def within(self, window: Window) -> list[str]:
+        """Conditions on `timestamp_us`."""
+        edges = (("timestamp_us >= ", window.start_us), ("timestamp_us < ", window.end_us))
+        return [condition + self.bind(edge) for condition, edge in edges if edge is not None]
+
+    def buckets(self, first: int, end: int) -> str:
+        """The condition for the roll-up buckets [first, end)."""
+        return f"bucket >= {self.bind(first)} AND bucket < {self.bind(end)}"
 
     @property
     def sql(self) -> str:
-        """All selects as one."""
+        """All selects as one query."""
         return " UNION ALL ".join(self.selects)
 
 
-# Apart, each is one step in the index; together they would read all of it.
-_EXTENTS = (
+# Four scalar queries, each one step in an index; a single SELECT of all four would read the whole index.
+_RANGES = (
     "SELECT (SELECT MIN(timestamp_us) FROM executions), (SELECT MAX(timestamp_us) FROM executions), "
     "(SELECT MIN(first_us) FROM archives), (SELECT MAX(last_us) FROM archives)"
 )
 
 
 def known_ranges(connection: Connection) -> tuple[TimeRange | None, TimeRange | None]:
-    """From the first to the last execution that is stored, and of those that were archived; None where there is
-    none."""
-    first, last, archived_first, archived_last = connection.fetch(_EXTENTS)[0]
+    """The first and last instant of the stored executions, and of the archived ones; None where there are none. Asked
+    once per snapshot: every part of a report needs it."""
+    first, last, archived_first, archived_last = connection.fetch_once(_RANGES)[0]
     return (
         None if first is None else TimeRange(first, last),
         None if archived_first is None else TimeRange(archived_first, archived_last),
@@ -83,86 +89,95 @@ def known_ranges(connection: Connection) -> tuple[TimeRange | None, TimeRange | 
 
 
 def time_range(connection: Connection) -> TimeRange | None:
-    """From the first to the last execution, archived ones included; None where there is none."""
-    known = [found for found in known_ranges(connection) if found is not None]
-    return TimeRange(min(found.first_us for found in known), max(found.last_us for found in known)) if known else None
+    """The first and last instant of all executions, archived ones included; None if there are none."""
+    return _hull(known_ranges(connection))
 
 
 def history_range(connection: Connection) -> tuple[TimeRange | None, Window]:
-    """The extent of everything, an archived execution being as early as the day that stands for it; and the period of
-    the archives, empty where there is none."""
+    """The time range of all executions, where an archived one counts from the start of its day, and the period of the
+    archives (empty if there are none)."""
     stored, archived = known_ranges(connection)
     if archived is None:
         return stored, Window(0, 0)
-    first_us, last_us = archived.first_us // DAY_US * DAY_US, archived.last_us
-    known = [TimeRange(first_us, last_us), *([stored] if stored else [])]
-    reach = TimeRange(min(found.first_us for found in known), max(found.last_us for found in known))
-    return reach, Window(first_us, last_us + 1)
+    whole_days = TimeRange(archived.first_us // DAY_US * DAY_US, archived.last_us)
+    return _hull((stored, whole_days)), Window(whole_days.first_us, whole_days.last_us + 1)
+
+
+def _hull(ranges: Sequence[TimeRange | None]) -> TimeRange | None:
+    known = [time_range for time_range in ranges if time_range is not None]
+    return TimeRange(min(each.first_us for each in known), max(each.last_us for each in known)) if known else None
 
 
 def plan_of(
-    connection: Connection, chosen: Filter, finest: int, *dimensions: Dimension, coarsest: int = ERA
+    connection: Connection, filters: Filter, finest: int, *dimensions: Dimension, coarsest: int = ERA
 ) -> RollupPlan:
-    """How to answer for a period: by buckets of some levels, as far as roll-ups know what is asked."""
-    window = chosen.window
-    if not is_known_to_rollups(chosen, *dimensions):
+    """How to answer a query: by buckets of the levels from `finest` to `coarsest`, as far as roll-ups know what it asks
+    for."""
+    window = filters.window
+    if not is_known_to_rollups(filters, *dimensions):
         return rows_only(window)
-    reach, archived = history_range(connection)
-    if reach is None:
+    history, archived = history_range(connection)
+    if history is None:
         return rows_only(window)
-    start, end = window.start_us, window.end_us
-    # What lies beyond the history does not make an edge.
-    beyond = (reach.last_us // LEVELS_US[ERA] + 1) * LEVELS_US[ERA]
-    start = 0 if start is None or start <= reach.first_us else start
-    plan = plan_buckets(start, beyond if end is None or end > reach.last_us else end, finest, coarsest)
-    return plan._replace(archived=archived)
+    # A window that reaches beyond the history needs no rows at that edge.
+    start = 0 if window.start_us is None or window.start_us <= history.first_us else window.start_us
+    beyond = (history.last_us // LEVELS_US[ERA] + 1) * LEVELS_US[ERA]
+    end = beyond if window.end_us is None or window.end_us > history.last_us else window.end_us
+    return plan_buckets(start, end, finest, coarsest)._replace(archived=archived)
 
 
 def rows_only(window: Window) -> RollupPlan:
-    """How to answer for a period without roll-ups."""
+    """The plan that answers a period without roll-ups."""
     return RollupPlan((), (window,), Window(0, 0))
 
 
-def is_known_to_rollups(chosen: Filter, *dimensions: Dimension) -> bool:
-    """Whether a question is one that roll-ups can answer: they know nothing of workflows."""
-    return not chosen.workflows and "workflow_id" not in dimensions
+def is_known_to_rollups(filters: Filter, *dimensions: Dimension) -> bool:
+    """Whether roll-ups can answer: not for workflows."""
+    return not filters.workflows and "workflow_id" not in dimensions
 
 
 class Projection(NamedTuple):
-    """What cells have beside their series and sums: further columns, as SQL with {at} for the instant, and a condition
-    on the buckets that may be read, likewise ("" for all)."""
+    """What a query of aggregates selects beside series and sums. In the SQL of both, {at} stands for the instant.
+
+    `columns` are further columns; `is_whole` is a condition on the buckets that may be read as a whole ("" for all).
+    """
 
     columns: tuple[str, ...] = ()
-    whole: str = ""
+    is_whole: str = ""
+
+    def columns_at(self, at: str) -> list[str]:
+        """The columns for the instant `at`, an SQL expression."""
+        return [column.format(at=at) for column in self.columns]
 
 
-_PLAIN = Projection()
+_NOTHING_MORE = Projection()
 
 
-def select_aggregates(chosen: Filter, plan: RollupPlan, scope: int, reading: Projection = _PLAIN) -> UnionQuery:
-    """The sums of a period by series: from roll-ups, from the rows at its edges, and from those not counted yet."""
+def select_aggregates(
+    filters: Filter, plan: RollupPlan, scope: int, projection: Projection = _NOTHING_MORE
+) -> UnionQuery:
+    """The sums by series: from roll-ups, from the rows at the edges, and from the rows that are not rolled up yet."""
     union = UnionQuery()
     for level, first, end in plan.buckets:
         at = f"bucket * {LEVELS_US[level]}"
-        columns = "".join(f"{column.format(at=at)}, " for column in reading.columns)
-        union.add(
-            f"SELECT series_id, {columns}{', '.join(TOTALS)} FROM rollups WHERE scope = {scope} AND level = {level} "
-            f"AND bucket >= :first AND bucket < :end{_and(reading.whole.format(at=at))}",
-            {"first": first, "end": end},
+        is_whole = _and(projection.is_whole.format(at=at))
+        columns = ", ".join(["series_id", *projection.columns_at(at), *TOTALS])
+        union.selects.append(
+            f"SELECT {columns} FROM rollups WHERE scope = {scope} AND level = {level} "
+            f"AND {union.buckets(first, end)}{is_whole}"
         )
     for edge in plan.edges:
-        _add_rows(union, "executions", chosen, edge, reading, "")
+        _add_rows(union, "executions", filters, edge, projection, [])
     for first, end in plan.points(HOUR_US):
-        columns = "".join(f"{column.format(at=f'bucket * {HOUR_US}')}, " for column in reading.columns)
-        union.add(
-            f"SELECT series_id, {columns}{', '.join(TOTALS)} FROM rollups WHERE scope = {EACH_SERIES} "
-            f"AND level = {ARCHIVED} AND bucket >= :first AND bucket < :end",
-            {"first": first, "end": end},
+        columns = ", ".join(["series_id", *projection.columns_at(f"bucket * {HOUR_US}"), *TOTALS])
+        union.selects.append(
+            f"SELECT {columns} FROM rollups WHERE scope = {EACH_SERIES} AND level = {ARCHIVED} "
+            f"AND {union.buckets(first, end)}"
         )
     if plan.buckets:
         size = LEVELS_US[min(level for level, _, _ in plan.buckets)]
-        whole = reading.whole.format(at=f"(timestamp_us / {size} * {size})")
-        _add_rows(union, PENDING, chosen, plan.inside, reading, IS_PENDING + _and(whole))
+        is_whole = projection.is_whole.format(at=f"(timestamp_us / {size} * {size})")
+        _add_rows(union, PENDING, filters, plan.inside, projection, [IS_PENDING, *([is_whole] if is_whole else [])])
     return union
 
 
@@ -171,20 +186,20 @@ def _and(condition: str) -> str:
 
 
 def _add_rows(
-    union: UnionQuery, tables: str, chosen: Filter, window: Window, reading: Projection, condition: str
+    union: UnionQuery, table: str, filters: Filter, window: Window, projection: Projection, more: list[str]
 ) -> None:
-    period, parameters = within(window)
-    names, named = chosen.conditions("workflow_id")
-    columns = [column.format(at="timestamp_us") for column in reading.columns]
-    grouping = ", ".join(str(index + 1) for index in range(1 + len(columns)))
-    union.add(
-        f"SELECT {', '.join(['series_id', *columns, COUNTS])} FROM {tables}"
-        f"{where([*filter(None, [condition]), *period, *names])} GROUP BY {grouping}",
-        parameters | named,
+    names, named = filters.conditions("workflow_id")
+    # The names of a filter are the same parameters in every select.
+    union.parameters |= named
+    keys = ["series_id", *projection.columns_at("timestamp_us")]
+    grouping = ", ".join(str(index + 1) for index in range(len(keys)))
+    union.selects.append(
+        f"SELECT {', '.join([*keys, COUNTS])} FROM {table}{where([*more, *union.within(window), *names])} "
+        f"GROUP BY {grouping}"
     )
 
 
 def totals_of(row: Sequence[Any]) -> Totals:
-    """Totals from the columns that SUMS gives."""
+    """Totals from the columns that SUMS selects."""
     # PostgreSQL sums bigint as numeric, which arrives as Decimal.
     return Totals(*map(int, row))

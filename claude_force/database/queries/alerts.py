@@ -1,4 +1,4 @@
-"""What is kept of alerts: where they stand, how they came there, and what is to be said of them."""
+"""Alerts: their states, transitions, deliveries and silences."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from claude_force.database.rows.alerts import (
 
 _DELIVERIES = f"SELECT {', '.join(DELIVERY_FIELDS)} FROM deliveries"
 _AT_ONCE = 1000
-"""Deliveries of one channel that are looked at in one go; the rest waits for the next."""
+"""Deliveries of one channel in one batch; the rest follows in the next."""
 
 
 def alerts(connection: Connection) -> list[AlertRow]:
-    """Where every alert stands that was ever anything but well, by rule and labels."""
+    """Every alert that has ever left `ok`, by rule and labels."""
     rows = connection.fetch(f"SELECT {', '.join(ALERT_FIELDS)} FROM alert_states ORDER BY rule, labels")
     return [AlertRow(*row) for row in rows]
 
 
 def events(connection: Connection, since_us: int, limit: int, until_us: int = LATEST_US) -> list[EventRow]:
-    """The transitions since a time and before another, the newest first."""
+    """The last `limit` transitions in [since_us, until_us), newest first."""
     rows = connection.fetch(
         f"SELECT {', '.join(EVENT_FIELDS)} FROM alert_events WHERE at_us >= :since_us AND at_us < :until_us "
         "ORDER BY at_us DESC, event_id DESC LIMIT :most",
@@ -38,7 +38,7 @@ def events(connection: Connection, since_us: int, limit: int, until_us: int = LA
 
 
 def silences(connection: Connection, now_us: int) -> dict[str, Silence]:
-    """What is silenced now, by the name of the rule."""
+    """The silences in force now, by the name of the rule."""
     rows = connection.fetch(
         f"SELECT {', '.join(SILENCE_FIELDS)} FROM silences WHERE until_us > :now_us ORDER BY name", {"now_us": now_us}
     )
@@ -46,9 +46,11 @@ def silences(connection: Connection, now_us: int) -> dict[str, Silence]:
 
 
 def due(connection: Connection, now_us: int, furthest_us: int) -> list[Delivery]:
-    """What is to be said now, in the order in which it came up. Also what a clock that was ahead put off: what came up
-    after now, or is due after `furthest_us`. An end is not due while anything before it waits on its channel, and no
-    channel takes the place of another."""
+    """The deliveries to send now, oldest first.
+
+    If the clock was ahead and has been corrected, some deliveries were created after now, or are due after
+    `furthest_us`: these are sent, too. The resolve of an episode is not due while an earlier notification of it waits
+    on the same channel. The limit on a batch is per channel, so that no channel delays another."""
     names = ", ".join(DELIVERY_FIELDS)
     rows = connection.fetch(
         f"SELECT {names} FROM (SELECT {names}, ROW_NUMBER() OVER (PARTITION BY channel ORDER BY created_us, "
@@ -63,17 +65,17 @@ def due(connection: Connection, now_us: int, furthest_us: int) -> list[Delivery]
 
 
 def of_episode(connection: Connection, episode: str) -> list[Delivery]:
-    """What was and is to be said of an episode, in its order."""
+    """Every delivery of an episode, oldest first."""
     rows = connection.fetch(
         f"{_DELIVERIES} WHERE episode = :episode ORDER BY created_us, delivery_id", {"episode": episode}
     )
     return [Delivery(*row) for row in rows]
 
 
-def by_status(connection: Connection, fate: str, since_us: int = 0) -> list[Delivery]:
-    """The deliveries of one fate that came up since a time, the oldest first."""
+def by_status(connection: Connection, status: str, since_us: int = 0) -> list[Delivery]:
+    """The deliveries with a status that were created since a time, oldest first."""
     rows = connection.fetch(
-        f"{_DELIVERIES} WHERE status = :fate AND created_us >= :since_us ORDER BY created_us, delivery_id",
-        {"fate": fate, "since_us": since_us},
+        f"{_DELIVERIES} WHERE status = :status AND created_us >= :since_us ORDER BY created_us, delivery_id",
+        {"status": status, "since_us": since_us},
     )
     return [Delivery(*row) for row in rows]

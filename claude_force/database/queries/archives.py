@@ -1,4 +1,4 @@
-"""What was archived: how much of a period, from when, and by which identities it is known."""
+"""Archived executions: how many a period has, which months are to be archived, which uids were."""
 
 from __future__ import annotations
 
@@ -16,38 +16,40 @@ from claude_force.windows import Window
 
 
 class MonthToArchive(NamedTuple):
-    """A month of UTC that holds executions before an instant: its name, as much of it as lies before, and how many."""
+    """A month of UTC with executions to archive: its name ("2026-07"), the part of it to archive, and how many
+    executions that has."""
 
     name: str
     window: Window
     executions: int
 
 
-def archived(connection: Connection, chosen: Filter, *dimensions: Dimension) -> Archived:
-    """How many of the chosen executions were archived; an hour of them is a point at its beginning. Which workflow they
-    were of is not known any more: asked for workflows, it is how many the others choose."""
-    is_counted = is_known_to_rollups(chosen, *dimensions)
-    _, reach = known_ranges(connection)
-    if reach is None:
+def archived(connection: Connection, filters: Filter, *dimensions: Dimension) -> Archived:
+    """How many of the matching executions are archived; an hour of them counts as a point at its start. Their workflow
+    is not known any more, so a filter on workflows does not restrict them; the report then leaves them out, and
+    `is_counted` is False."""
+    is_counted = is_known_to_rollups(filters, *dimensions)
+    _, archives = known_ranges(connection)
+    if archives is None:
         return Archived(is_counted=is_counted)
-    start, end = chosen.window.start_us, chosen.window.end_us
-    span = {
-        "first": reach.first_us // HOUR_US if start is None else -(-start // HOUR_US),
-        "end": reach.last_us // HOUR_US + 1 if end is None else -(-end // HOUR_US),
+    start, end = filters.window.start_us, filters.window.end_us
+    hours = {
+        "first": archives.first_us // HOUR_US if start is None else -(-start // HOUR_US),
+        "end": archives.last_us // HOUR_US + 1 if end is None else -(-end // HOUR_US),
     }
-    names, named = chosen.conditions(*SERIES_NAMES)
+    names, named = filters.conditions(*SERIES_NAMES)
     joined = " JOIN series USING (series_id)" if names else ""
-    place = [f"scope = {EACH_SERIES}", f"level = {ARCHIVED}", "bucket >= :first", "bucket < :end"]
-    found = connection.fetch(
-        f"SELECT COALESCE(SUM(executions), 0), MIN(bucket), MAX(bucket) FROM rollups{joined}{where([*place, *names])}",
-        span | named,
+    conditions = [f"scope = {EACH_SERIES}", f"level = {ARCHIVED}", "bucket >= :first", "bucket < :end", *names]
+    row = connection.fetch(
+        f"SELECT COALESCE(SUM(executions), 0), MIN(bucket), MAX(bucket) FROM rollups{joined}{where(conditions)}",
+        hours | named,
     )[0]
-    executions, first, last = map(int, (found[0], found[1] or 0, found[2] or 0))
+    executions, first, last = map(int, (row[0], row[1] or 0, row[2] or 0))
     return Archived(executions, first * HOUR_US, last * HOUR_US, is_counted)
 
 
 def months_before(connection: Connection, until_us: int) -> Iterator[MonthToArchive]:
-    """The months that hold executions before an instant, oldest first."""
+    """The months that have executions before an instant, oldest first."""
     after_us = 0
     while True:
         period = {"start": after_us, "end": until_us}
@@ -66,22 +68,22 @@ def months_before(connection: Connection, until_us: int) -> Iterator[MonthToArch
 
 
 def stored_uids(connection: Connection, database: Database, uids: Sequence[bytes], window: Window) -> set[bytes]:
-    """Those of the uids that are stored with an instant in a window."""
-    found: set[bytes] = set()
+    """The uids that are stored with an instant in a window."""
+    stored: set[bytes] = set()
     period = {"start": window.start_us, "end": window.end_us}
     for condition, part in uid_batches(list(map(database.encode_uid, uids))):
         rows = connection.fetch(
             f"SELECT uid FROM executions WHERE {condition} AND timestamp_us >= :start AND timestamp_us < :end",
             part | period,
         )
-        found.update(database.decode_uid(row[0]) for row in rows)
-    return found
+        stored.update(database.decode_uid(row[0]) for row in rows)
+    return stored
 
 
 def tombstones(connection: Connection, database: Database, uids: Sequence[bytes]) -> dict[bytes, int]:
-    """Those of the uids that were archived, each with the digest of what it was."""
-    found: dict[bytes, int] = {}
+    """The uids that are archived, each with the digest of its execution."""
+    digests: dict[bytes, int] = {}
     for condition, part in uid_batches(list(map(database.encode_uid, uids))):
         rows = connection.fetch(f"SELECT uid, digest FROM archived WHERE {condition}", part)
-        found.update((database.decode_uid(uid), int(digest)) for uid, digest in rows)
-    return found
+        digests.update((database.decode_uid(uid), int(digest)) for uid, digest in rows)
+    return digests

@@ -1,7 +1,7 @@
-"""Baselines that are kept, and what one is made from that roll-ups do not know: how costs are distributed.
+"""Stored baselines, and the distribution of costs that a new one needs.
 
-A baseline that was narrowed further than to an agent and a model (to a project, to several agents) says so in its
-snapshot, under `filters`; it is found only by who asks for just that.
+A baseline may be restricted to more than one agent and one model, for example to a project. Its snapshot then has these
+names under `filters`, and it is used only for a check with exactly the same filters.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache
 
 from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.filter import LABELLED, Dimension, Filter, rows_from
 from claude_force.database.rows.baselines import Baseline, BaselineHead
-from claude_force.executions.histogram import bin_lows
+from claude_force.executions.histogram import bin_of
 
 Filters = Mapping[str, list[str]]
-"""The names that a baseline is restricted to, by what they are names of: agent, model, project, workflow, source."""
+"""The names that a baseline is restricted to, by kind: agent, model, project, workflow, source."""
 
 HEAD = ("name", "agent_name", "model", "is_automatic", "created_us", "start_us", "end_us", "executions")
 _HEAD = ", ".join(HEAD)
@@ -28,14 +27,14 @@ _NANOUSD_IN_MICROUSD = 1000
 def newest(
     connection: Connection, name: str | None, agent: str, model: str, before_us: int, filters: Filters = {}
 ) -> Baseline | None:
-    """The baseline to compare with: the named one, else the newest that ended by `before_us`, else the newest; None
-    where there is none. Agent and model are "" for all executions; `filters` are what else it was restricted to.
+    """The baseline to compare with: the named one, else the newest that ended by `before_us`, else the newest; None if
+    there is none. Agent and model are "" for all executions; `filters` are its further restrictions.
 
-    One that a person made goes before automatic ones: these follow whatever creeps in."""
+    Baselines made by a person come first: automatic ones would follow a slow regression."""
     for head in _candidates(connection, name, agent, model, before_us):
-        found = _load(connection, head)
-        if narrower(found) == dict(filters):
-            return found
+        baseline = _load(connection, head)
+        if narrower(baseline) == dict(filters):
+            return baseline
     return None
 
 
@@ -63,14 +62,14 @@ def _load(connection: Connection, head: BaselineHead) -> Baseline:
 
 
 def narrower(baseline: Baseline) -> dict[str, list[str]]:
-    """What it is restricted to beside its agent and its model."""
-    said: dict[str, list[str]] = dict(baseline.snapshot.get("filters", {}))
+    """The names it is restricted to, apart from its agent and its model."""
+    filters: dict[str, list[str]] = dict(baseline.snapshot.get("filters", {}))
     own = {"agent": [baseline.agent_name], "model": [baseline.model]}
-    return {kind: names for kind, names in said.items() if names != own.get(kind)}
+    return {kind: names for kind, names in filters.items() if names != own.get(kind)}
 
 
 def named(connection: Connection, name: str) -> list[Baseline]:
-    """Every baseline of a name, that of all executions first."""
+    """Every baseline of a name; the one of all executions comes first."""
     rows = connection.fetch(
         f"SELECT {_HEAD} FROM baselines WHERE name = :name ORDER BY agent_name, model", {"name": name}
     )
@@ -78,7 +77,7 @@ def named(connection: Connection, name: str) -> list[Baseline]:
 
 
 def heads(connection: Connection) -> list[BaselineHead]:
-    """What baselines there are: those that people made first, the newest of each kind first."""
+    """Every baseline without its snapshot: those that people made first, then by age, newest first."""
     rows = connection.fetch(
         f"SELECT {_HEAD} FROM baselines ORDER BY is_automatic, created_us DESC, name, agent_name, model"
     )
@@ -86,36 +85,22 @@ def heads(connection: Connection) -> list[BaselineHead]:
 
 
 def names(connection: Connection) -> list[str]:
-    """The names that there are: those that people gave first, the newest of each kind first."""
+    """The names of all baselines, in the order of `heads`."""
     return list(dict.fromkeys(head.name for head in heads(connection)))
 
 
-def costs_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[str | None, Counter[int]]:
-    """How many of the chosen executions have a cost in each bin (those of `rollup.bin_of`, of micro-dollars), by the
-    names of a dimension; without one it is all of them, under None. Costs that are not known are left out.
+def costs_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[str | None, Counter[int]]:
+    """How many matching executions have a cost in each bin (that of `histogram.bin_of` for micro-dollars), by the names
+    of a dimension; without one it is all of them, under None. Unknown costs are left out.
 
-    The rows are read, and counted by the database, so that the answer is small whatever there is."""
+    The database groups the rows by micro-dollar, so Python bins each distinct cost once."""
     name = LABELLED[dimensions[0]] if dimensions else "NULL"
-    tables, condition, parameters = rows_from(chosen, bool(dimensions), "cost_nanousd IS NOT NULL")
+    tables, condition, parameters = rows_from(filters, bool(dimensions), "cost_nanousd IS NOT NULL")
     rows = connection.fetch(
-        f"SELECT {name}, {_bin_of_cost()}, COUNT(*) FROM {tables}{condition} GROUP BY 1, 2", parameters
+        f"SELECT {name}, cost_nanousd / {_NANOUSD_IN_MICROUSD}, COUNT(*) FROM {tables}{condition} GROUP BY 1, 2",
+        parameters,
     )
-    found: dict[str | None, Counter[int]] = {}
-    for group, number, count in rows:
-        found.setdefault(group, Counter())[int(number)] = int(count)
-    return found
-
-
-@cache
-def _bin_of_cost() -> str:
-    """`rollup.bin_of` of a cost as SQL: a search by halves, eleven comparisons deep. Neither engine has a look-up by
-    range that is as fast, and a logarithm of floats would put a value at a bound into another bin."""
-
-    def search(first: int, end: int) -> str:
-        if end - first == 1:
-            return str(first)
-        middle = (first + end) // 2
-        bound = bin_lows()[middle] * _NANOUSD_IN_MICROUSD
-        return f"CASE WHEN cost_nanousd < {bound} THEN {search(first, middle)} ELSE {search(middle, end)} END"
-
-    return search(0, len(bin_lows()))
+    bins: dict[str | None, Counter[int]] = {}
+    for group, cost_microusd, count in rows:
+        bins.setdefault(group, Counter())[bin_of(cost_microusd)] += count
+    return bins

@@ -1,4 +1,4 @@
-"""The executions themselves."""
+"""Executions, row by row."""
 
 from __future__ import annotations
 
@@ -7,95 +7,99 @@ from typing import Any
 
 from claude_force.clock import EARLIEST_US, LATEST_US
 from claude_force.database.contract import Connection, Database
-from claude_force.database.queries.filter import COLUMNS, OF_SERIES, SERIES, Filter, rows_from
+from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, IS_ROLLED_UP, SERIES, Filter, rows_from
 from claude_force.errors import DatabaseCorrupt, InvalidRecord
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, from_row, identity_text
 
 PAGE = 5000
-"""Rows that an iteration holds at a time; each page is a read of its own, so a slow consumer pins nothing."""
+"""Rows that an iteration reads at a time. Each page is a read of its own, so a slow consumer holds no snapshot."""
+
+_KEYS_AT_ONCE = 500
+"""Keys in one query."""
 
 
 def read_every_column(connection: Connection) -> None:
-    """Raise DatabaseError unless every column of an execution is there to be read."""
-    connection.fetch(f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} LIMIT 1")
+    """Raise DatabaseError unless every column of an execution can be read."""
+    connection.fetch(f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} LIMIT 1")
 
 
 def stored(connection: Connection) -> int:
-    """How many executions there are, by counting them: not what the roll-ups say."""
+    """The number of executions, by counting rows, not from the roll-ups."""
     return int(connection.fetch("SELECT COUNT(*) FROM executions")[0][0])
 
 
 def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
-    """Those of the uids that are stored, or were archived."""
-    found: set[bytes] = set()
+    """The uids that are stored or archived."""
+    known: set[bytes] = set()
     with database.read() as connection:
         for condition, part in uid_batches(list(map(database.encode_uid, uids))):
             for table in ("executions", "archived"):
                 rows = connection.fetch(f"SELECT uid FROM {table} WHERE {condition}", part)
-                found.update(database.decode_uid(row[0]) for row in rows)
-    return found
+                known.update(database.decode_uid(row[0]) for row in rows)
+    return known
 
 
 def rows_of(connection: Connection, uids: Sequence[Any]) -> list[ExecutionRow]:
-    """The rows of some executions, in the order of FIELDS; uids are as the engine has them."""
-    found: list[ExecutionRow] = []
+    """The stored executions among some uids, in no particular order. Uids are as the engine has them."""
+    rows: list[ExecutionRow] = []
     for condition, part in uid_batches(uids):
-        found += connection.fetch(
-            f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} AND executions.{condition}", part
+        rows += connection.fetch(
+            f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} AND executions.{condition}", part
         )
-    return found
+    return rows
 
 
-def uid_batches(uids: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Conditions that together choose some uids, as the engine has them, and their parameters."""
-    for start in range(0, len(uids), 500):
-        part = {f"uid_{index}": uid for index, uid in enumerate(uids[start : start + 500])}
-        yield f"uid IN ({', '.join(f':{key}' for key in part)})", part
+def uid_batches(uids: Sequence[Any], column: str = "uid") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Conditions that match a column with some uids (as the engine has them), a batch of uids each, and their
+    parameters."""
+    for start in range(0, len(uids), _KEYS_AT_ONCE):
+        part = {f"uid_{index}": uid for index, uid in enumerate(uids[start : start + _KEYS_AT_ONCE])}
+        yield f"{column} IN ({', '.join(f':{name}' for name in part)})", part
 
 
 def page(
-    connection: Connection, chosen: Filter, after: ExecutionRow | None, size: int, *more: str
+    connection: Connection, filters: Filter, after: ExecutionRow | None, size: int, *more: str
 ) -> list[ExecutionRow]:
-    """The first chosen rows after a row, by time, in the order of FIELDS; uids are as the engine has them. `more` are
-    further conditions."""
-    place: dict[str, Any] = {}
+    """The first `size` matching rows after a row, by time. Uids are as the engine has them. `more` are further
+    conditions."""
+    position: dict[str, Any] = {}
     if after is not None:
         more += ("(timestamp_us, executions.uid) > (:after_us, :after_uid)",)
-        place = {"after_us": after[1], "after_uid": after[0]}
-    tables, condition, parameters = rows_from(chosen, True, *more)
+        position = {"after_us": after[1], "after_uid": after[0]}
+    tables, condition, parameters = rows_from(filters, True, *more)
     return connection.fetch(
         f"SELECT {COLUMNS} FROM {tables}{condition} ORDER BY timestamp_us, executions.uid LIMIT {size}",
-        parameters | place,
+        parameters | position,
     )
 
 
-def rolled_up_page(connection: Connection, chosen: Filter, after: ExecutionRow | None, size: int) -> list[ExecutionRow]:
-    """The same without the rows that wait to be counted."""
-    return page(
-        connection, chosen, after, size, "NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = executions.uid)"
-    )
+def rolled_up_page(
+    connection: Connection, filters: Filter, after: ExecutionRow | None, size: int
+) -> list[ExecutionRow]:
+    """`page` without the rows that are not rolled up yet."""
+    return page(connection, filters, after, size, IS_ROLLED_UP)
 
 
 def newest(connection: Connection, database: Database, size: int) -> list[ExecutionMetrics]:
-    """The last executions by time, the newest first. Raises DatabaseCorrupt for anything that no record holds."""
+    """The last `size` executions, newest first. Raises DatabaseCorrupt for a row that is no valid record."""
     rows = connection.fetch(
-        f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {OF_SERIES} "
+        f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} "
         "ORDER BY timestamp_us DESC, executions.uid DESC LIMIT :size",
         {"size": size},
     )
     return [_record_of(database, row) for row in database.decode_rows(rows)]
 
 
-def iterate_rows(database: Database, chosen: Filter) -> Iterator[ExecutionRow]:
-    """The rows (see `record.to_row`) of every chosen execution, oldest first, in constant memory.
+def iterate_rows(database: Database, filters: Filter) -> Iterator[ExecutionRow]:
+    """Every matching row, oldest first, in constant memory.
 
-    Each page is a snapshot of its own: an execution that is added behind the place that the iteration has reached is
-    not seen, one that is added ahead of it is. Raises DatabaseCorrupt for an instant that no execution has.
+    Each page is a snapshot of its own: an execution added while the iteration runs is seen if it is later than the
+    position of the iteration. Raises DatabaseCorrupt for an instant that no execution can have.
     """
     after: ExecutionRow | None = None
     while True:
         with database.read() as connection:
-            rows = page(connection, chosen, after, PAGE)
+            rows = page(connection, filters, after, PAGE)
         if rows and not EARLIEST_US <= rows[0][1] <= rows[-1][1] < LATEST_US:
             raise DatabaseCorrupt(f"{database.name} holds a row that no claude-force wrote; restore a backup")
         yield from database.decode_rows(rows)
@@ -104,9 +108,9 @@ def iterate_rows(database: Database, chosen: Filter) -> Iterator[ExecutionRow]:
         after = rows[-1]
 
 
-def iterate(database: Database, chosen: Filter) -> Iterator[ExecutionMetrics]:
-    """The same as records. Raises DatabaseCorrupt for anything that no record holds."""
-    for row in iterate_rows(database, chosen):
+def iterate(database: Database, filters: Filter) -> Iterator[ExecutionMetrics]:
+    """`iterate_rows` as records. Raises DatabaseCorrupt for a row that is no valid record."""
+    for row in iterate_rows(database, filters):
         yield _record_of(database, row)
 
 

@@ -1,4 +1,4 @@
-"""What the scheduler ran."""
+"""Runs of the scheduler's jobs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _RUNS = f"SELECT {', '.join(JobRun._fields)} FROM job_runs"
 
 
 def last_run(connection: Connection, job: str) -> JobRun | None:
-    """The run of a job that began last; None where there was none."""
+    """The run of a job that began last; None if it never ran."""
     rows = connection.fetch(f"{_RUNS} WHERE job = :job ORDER BY started_us DESC LIMIT 1", {"job": job})
     return JobRun(*rows[0]) if rows else None
 
 
 def last_over(connection: Connection, job: str) -> JobRun | None:
-    """The run of a job that began last among those that are over; None where there is none."""
+    """The finished run of a job that began last; None if there is none."""
     rows = connection.fetch(
         f"{_RUNS} WHERE job = :job AND finished_us IS NOT NULL ORDER BY started_us DESC LIMIT 1", {"job": job}
     )
@@ -23,7 +23,7 @@ def last_over(connection: Connection, job: str) -> JobRun | None:
 
 
 def runs(connection: Connection, job: str, since_us: int) -> list[JobRun]:
-    """The runs of a job that began since a time, the newest first."""
+    """The runs of a job that began since a time, newest first."""
     rows = connection.fetch(
         f"{_RUNS} WHERE job = :job AND started_us >= :since_us ORDER BY started_us DESC",
         {"job": job, "since_us": since_us},
@@ -32,10 +32,10 @@ def runs(connection: Connection, job: str, since_us: int) -> list[JobRun]:
 
 
 def last_finish(connection: Connection, job: str, outcome: str) -> int | None:
-    """When a run of a job with this outcome ended last; None where there was none."""
+    """When a run of a job with this outcome last ended; None if there was none."""
     rows = connection.fetch(
         "SELECT MAX(finished_us) FROM job_runs WHERE job = :job AND outcome = :outcome",
         {"job": job, "outcome": outcome},
     )
-    found = rows[0][0]
-    return None if found is None else int(found)
+    last_us = rows[0][0]
+    return None if last_us is None else int(last_us)

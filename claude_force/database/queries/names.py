@@ -1,4 +1,4 @@
-"""What failed, and which names there are."""
+"""Names of agents, models, workflows, projects and sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def names(connection: Connection, dimension: Dimension) -> list[str]:
 
 
 def first_names(connection: Connection, dimension: Literal["agent_name", "model"], limit: int) -> list[str]:
-    """The names that a dimension had first, in the order in which they came. Once it has so many they stay the same."""
+    """The first `limit` names of a dimension, in the order in which they occurred. So many names stay the same."""
     rows = connection.fetch(
         f"SELECT {dimension} FROM series GROUP BY {dimension} ORDER BY MIN(series_id) LIMIT :most", {"most": limit}
     )
@@ -30,7 +30,7 @@ def first_names(connection: Connection, dimension: Literal["agent_name", "model"
 def _names(dimension: Dimension) -> str:
     if dimension == "workflow_id":
         return "SELECT DISTINCT workflow_id FROM executions WHERE workflow_id IS NOT NULL"
-    # A series stays when its executions are deleted.
+    # A series row stays when its executions are deleted, so only series with sums or pending rows count.
     return (
         f"SELECT DISTINCT {dimension} FROM series WHERE {dimension} <> '' AND series_id IN ("
         f"SELECT series_id FROM rollups WHERE scope = {EACH_SERIES} AND level = {ERA} "

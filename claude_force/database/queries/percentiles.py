@@ -1,5 +1,5 @@
-"""Nearest-rank percentiles of durations: exact where a period holds few executions, else from bins (see `rollup`). Of
-archived executions there are bins alone, by days; at an edge a day is a point at its beginning."""
+"""Nearest-rank percentiles of durations: exact for a period of few executions, else from the bins of
+`executions.histogram`. Archived executions have bins only, by day; at an edge a day counts as a point at its start."""
 
 from __future__ import annotations
 
@@ -23,66 +23,68 @@ EXACT_LIMIT = 10_000
 PERCENTS = (50, 95, 99)
 
 Names = tuple[Any, ...]
-"""The names of a group, one for each dimension; None for one that it does not have."""
+"""The names of a group, one for each dimension; None for executions that have none."""
+
+_IS_TIMED = "duration_us IS NOT NULL"
 
 
-def percentiles(connection: Connection, chosen: Filter, within: int | None = None) -> tuple[Percentiles, bool]:
-    """The nearest-rank percentiles over all chosen executions that were timed, and whether they are exact; otherwise
-    each is at most 1 % away. `within` is how many executions the period has in all, where that was counted already."""
-    found, is_exact = _percentiles(connection, chosen, (), within)
-    return found.get((), Percentiles()), is_exact
+def percentiles(connection: Connection, filters: Filter, within: int | None = None) -> tuple[Percentiles, bool]:
+    """The nearest-rank percentiles over all matching executions that were timed, and whether they are exact; otherwise
+    each is at most 1 % off. `within` is the number of executions in the period, if the caller has counted them."""
+    by_names, is_exact = _percentiles(connection, filters, (), within)
+    return by_names.get((), Percentiles()), is_exact
 
 
 def percentiles_by(
-    connection: Connection, chosen: Filter, dimension: Dimension
+    connection: Connection, filters: Filter, dimension: Dimension
 ) -> tuple[dict[str | None, Percentiles], bool]:
-    """The nearest-rank percentiles by each name, and whether they are exact; a name none of whose executions was timed
-    is left out."""
-    found, is_exact = _percentiles(connection, chosen, (dimension,), None)
-    return {names[0]: ranks for names, ranks in found.items()}, is_exact
+    """The nearest-rank percentiles by name, and whether they are exact. A name without timed executions is left
+    out."""
+    by_names, is_exact = _percentiles(connection, filters, (dimension,), None)
+    return {names[0]: ranks for names, ranks in by_names.items()}, is_exact
 
 
-def durations_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[Names, Counter[int]]:
-    """How many of the chosen executions have a duration in each bin (see `rollup.bin_of`), by each combination of names
-    that occurs. Without a dimension it is all of them, under the empty combination."""
-    return _bins(connection, chosen, plan_of(connection, chosen, DAY, *dimensions), dimensions)
+def durations_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[Names, Counter[int]]:
+    """How many matching executions have a duration in each bin (see `histogram.bin_of`), by each combination of names
+    that occurs. Without a dimension it is all of them, under the empty tuple."""
+    return _bins(connection, filters, plan_of(connection, filters, DAY, *dimensions), dimensions)
 
 
 def _percentiles(
-    connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...], within: int | None
+    connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...], within: int | None
 ) -> tuple[dict[Names, Percentiles], bool]:
-    plan = plan_of(connection, chosen, DAY, *dimensions)
-    is_short = not plan.buckets or _within(connection, chosen, within) <= EXACT_LIMIT
-    if is_short and not (plan.archived.end_us and archived(connection, Filter(chosen.window)).executions):
-        return _exact_percentiles(connection, chosen, dimensions), True
-    bins = _bins(connection, chosen, plan, dimensions)
-    return {group: Percentiles(*nearest_ranks(counts, PERCENTS)) for group, counts in bins.items()}, False
+    plan = plan_of(connection, filters, DAY, *dimensions)
+    is_small = not plan.buckets or _within(connection, filters, within) <= EXACT_LIMIT
+    if is_small and not (plan.archived.end_us and archived(connection, Filter(filters.window)).executions):
+        return _exact_percentiles(connection, filters, dimensions), True
+    bins = _bins(connection, filters, plan, dimensions)
+    return {names: Percentiles(*nearest_ranks(counts, PERCENTS)) for names, counts in bins.items()}, False
 
 
-def _within(connection: Connection, chosen: Filter, known: int | None) -> int:
-    return totals(connection, Filter(chosen.window)).executions if known is None else known
+def _within(connection: Connection, filters: Filter, known: int | None) -> int:
+    return totals(connection, Filter(filters.window)).executions if known is None else known
 
 
 def _exact_percentiles(
-    connection: Connection, chosen: Filter, dimensions: tuple[Dimension, ...]
+    connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, Percentiles]:
-    """Nearest rank: the smallest duration such that at least p percent of the group is not above it, whose rank is
-    p * n / 100 rounded up."""
-    tables, condition, parameters = rows_from(chosen, bool(dimensions), "duration_us IS NOT NULL")
+    """Nearest rank: the smallest duration that at least p percent of the group do not exceed. Its rank is p * n / 100,
+    rounded up."""
+    tables, condition, parameters = rows_from(filters, bool(dimensions), _IS_TIMED)
     ranks = ", ".join(f"MAX(CASE WHEN place = (size * {p} + 99) / 100 THEN duration_us END)" for p in PERCENTS)
     labels = [LABELLED[dimension] for dimension in dimensions]
     group = f"PARTITION BY {', '.join(labels)} " if labels else ""
-    places = ", ".join(f"name_{index}" for index in range(len(labels)))
+    names = ", ".join(f"name_{index}" for index in range(len(labels)))
     rows = connection.fetch(
         f"""
-        SELECT {f"{places}, " if labels else ""}{ranks}
+        SELECT {f"{names}, " if labels else ""}{ranks}
         FROM (
             SELECT {"".join(f"{label} AS name_{index}, " for index, label in enumerate(labels))}duration_us,
                 ROW_NUMBER() OVER ({group}ORDER BY duration_us) AS place,
                 COUNT(*) OVER ({group}) AS size
             FROM {tables}{condition}
         ) AS ranked
-        {f"GROUP BY {places}" if labels else ""}
+        {f"GROUP BY {names}" if labels else ""}
         """,
         parameters,
     )
@@ -90,37 +92,34 @@ def _exact_percentiles(
 
 
 def _bins(
-    connection: Connection, chosen: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
+    connection: Connection, filters: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, Counter[int]]:
     """How many executions have a duration in each bin, by names."""
-    found: dict[Names, Counter[int]] = {}
-    for *group, number, count in _binned(connection, chosen, plan, dimensions):
-        found.setdefault(tuple(group), Counter())[number] += int(count)
-    for names, durations in _durations(connection, chosen, plan, dimensions).items():
-        found.setdefault(names, Counter()).update(bins_of(durations))
-    return found
+    counts: dict[Names, Counter[int]] = {}
+    for *names, number, count in _stored_bins(connection, filters, plan, dimensions):
+        counts.setdefault(tuple(names), Counter())[number] += int(count)
+    for group, durations in _durations_of_rows(connection, filters, plan, dimensions).items():
+        counts.setdefault(group, Counter()).update(bins_of(durations))
+    return counts
 
 
-def _binned(connection: Connection, chosen: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]) -> list[Row]:
-    """Names, bin and how many executions, of those that are counted in bins."""
-    by_series = bool(dimensions) or chosen.has_labels
+def _stored_bins(
+    connection: Connection, filters: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
+) -> list[Row]:
+    """Names, bin and count, from the roll-ups."""
+    by_series = bool(dimensions) or filters.has_labels
+    scope = EACH_SERIES if by_series else ALL_SERIES
     union = UnionQuery()
-    for level, first, end in plan.buckets:
-        union.add(
-            "SELECT series_id, bin, executions FROM rollup_durations "
-            f"WHERE scope = {EACH_SERIES if by_series else ALL_SERIES} AND level = {level} "
-            "AND bucket >= :first AND bucket < :end",
-            {"first": first, "end": end},
-        )
-    for first, end in plan.points(DAY_US):
-        union.add(
-            f"SELECT series_id, bin, executions FROM rollup_durations WHERE scope = {EACH_SERIES} "
-            f"AND level = {ARCHIVED} AND bucket >= :first AND bucket < :end",
-            {"first": first, "end": end},
+    spans = [(scope, *bucket) for bucket in plan.buckets]
+    archives = [(EACH_SERIES, ARCHIVED, *span) for span in plan.points(DAY_US)]
+    for table_scope, level, first, end in (*spans, *archives):
+        union.selects.append(
+            f"SELECT series_id, bin, executions FROM rollup_durations WHERE scope = {table_scope} "
+            f"AND level = {level} AND {union.buckets(first, end)}"
         )
     if not union.selects:
         return []
-    conditions, named = chosen.conditions()
+    conditions, named = filters.conditions()
     keys = ", ".join([*(LABELLED[dimension] for dimension in dimensions), "bin"])
     return connection.fetch(
         f"SELECT {keys}, SUM(executions) FROM ({union.sql}) AS binned"
@@ -129,18 +128,17 @@ def _binned(connection: Connection, chosen: Filter, plan: RollupPlan, dimensions
     )
 
 
-def _durations(
-    connection: Connection, chosen: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
+def _durations_of_rows(
+    connection: Connection, filters: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, list[int]]:
-    """The durations, by names, of the rows that the bins do not count."""
-    found: dict[Names, list[int]] = {}
+    """The durations, by names, of the rows at the edges and of the pending ones inside."""
+    durations: dict[Names, list[int]] = {}
     columns = ", ".join([*(LABELLED[dimension] for dimension in dimensions), "duration_us"])
-    for window, is_pending in (*((edge, False) for edge in plan.edges), (plan.inside, True)):
-        tables, condition, parameters = rows_from(
-            replace(chosen, window=window), bool(dimensions), "duration_us IS NOT NULL"
-        )
-        if is_pending:
-            tables, condition = tables.replace("executions", PENDING), f"{condition} AND {IS_PENDING}"
-        for *group, duration_us in connection.fetch(f"SELECT {columns} FROM {tables}{condition}", parameters):
-            found.setdefault(tuple(group), []).append(duration_us)
-    return found
+    with_labels = bool(dimensions)
+    queries = [rows_from(replace(filters, window=edge), with_labels, _IS_TIMED) for edge in plan.edges]
+    inside = replace(filters, window=plan.inside)
+    queries.append(rows_from(inside, with_labels, _IS_TIMED, IS_PENDING, table=PENDING))
+    for tables, condition, parameters in queries:
+        for *names, duration_us in connection.fetch(f"SELECT {columns} FROM {tables}{condition}", parameters):
+            durations.setdefault(tuple(names), []).append(duration_us)
+    return durations

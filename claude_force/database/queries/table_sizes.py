@@ -1,4 +1,4 @@
-"""How much is kept: rows by table, and of the roll-ups by level."""
+"""The number of rows by table, and by level of the roll-ups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TABLES = (
     "source_files",
     "uncounted",
 )
-"""Every table, but that of the revision. A test holds it equal to the schema."""
+"""Every table except that of the revision. A test compares it with the schema."""
 
 
 def rows_by_table(connection: Connection) -> dict[str, int]:
@@ -34,7 +34,7 @@ def rows_by_table(connection: Connection) -> dict[str, int]:
 
 
 def rollups_by_level(connection: Connection) -> dict[str, dict[int, int]]:
-    """How many rows each level of each kind of roll-up has."""
+    """How many rows each level of each roll-up table has."""
     return {
         table: dict(connection.fetch(f"SELECT level, COUNT(*) FROM {table} GROUP BY level ORDER BY level"))
         for table in ("rollups", "rollup_durations", "rollup_errors")
@@ -42,6 +42,6 @@ def rollups_by_level(connection: Connection) -> dict[str, dict[int, int]]:
 
 
 def hosts(connection: Connection) -> list[str]:
-    """The machines that files were read on, or jobs ran on."""
+    """The hosts on which files were read or jobs ran."""
     rows = connection.fetch("SELECT host FROM source_files UNION SELECT host FROM job_runs ORDER BY host")
     return [row[0] for row in rows if row[0]]

@@ -1,4 +1,4 @@
-"""When executions were: the stretches of a period, its first and last instants, where workflows began."""
+"""Executions over time: sums by hour and by time bucket, first and last instants, starts of workflows."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from claude_force.database.queries.aggregates import (
     select_aggregates,
     totals_of,
 )
-from claude_force.database.queries.filter import OF_SERIES, SERIES, SERIES_NAMES, Filter, rows_from, where, within
+from claude_force.database.queries.filter import IS_OF_SERIES, SERIES, SERIES_NAMES, Filter, rows_from, where
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import TimeRange, Totals, WorkflowStart
 from claude_force.windows import Window
 
 _WINDOWS_AT_ONCE = 100
-"""Selects in one statement; SQLite takes 500."""
+"""Selects in one statement; SQLite allows 500."""
 
 _NAMES_AT_ONCE = 10_000
-"""Names in one statement, which reads the period once; SQLite takes 32,766 parameters."""
+"""Names in one statement, which reads the period once; SQLite allows 32,766 parameters."""
 
 
-def hours(connection: Connection, chosen: Filter) -> dict[tuple[int, str], Totals]:
-    """The sums by hour of UTC (its number since the epoch) and model; of a period of whole hours, from roll-ups."""
-    plan = plan_of(connection, chosen, HOUR, coarsest=HOUR)
-    aggregates = select_aggregates(chosen, plan, EACH_SERIES, Projection((f"{{at}} / {HOUR_US} AS hour",)))
-    conditions, named = chosen.conditions(*SERIES_NAMES)
+def hours(connection: Connection, filters: Filter) -> dict[tuple[int, str], Totals]:
+    """The sums by hour (UTC hours since the epoch) and model. Whole hours are read from roll-ups."""
+    plan = plan_of(connection, filters, HOUR, coarsest=HOUR)
+    aggregates = select_aggregates(filters, plan, EACH_SERIES, Projection((f"{{at}} / {HOUR_US} AS hour",)))
+    conditions, named = filters.conditions(*SERIES_NAMES)
     rows = connection.fetch(
         f"SELECT hour, model, {SUMS} FROM ({aggregates.sql}) AS aggregates JOIN series USING (series_id)"
         f"{where(conditions)} GROUP BY 1, 2",
@@ -40,64 +40,64 @@ def hours(connection: Connection, chosen: Filter) -> dict[tuple[int, str], Total
     return {(int(row[0]), row[1]): totals_of(row[2:]) for row in rows}
 
 
-def time_buckets(connection: Connection, chosen: Filter, size_us: int) -> dict[int, Totals]:
-    """The sums by stretches of `size_us` (their numbers since the epoch): of whole hours from roll-ups, of less from
-    rows, which archived executions do not have."""
+def time_buckets(connection: Connection, filters: Filter, size_us: int) -> dict[int, Totals]:
+    """The sums by time bucket of `size_us` (its number since the epoch). Buckets of whole hours are read from roll-ups;
+    shorter ones from rows, which archived executions no longer have."""
     is_hours = size_us % HOUR_US == 0
-    plan = plan_of(connection, chosen, HOUR, coarsest=HOUR) if is_hours else rows_only(chosen.window)
-    scope = EACH_SERIES if chosen.has_labels else ALL_SERIES
-    aggregates = select_aggregates(chosen, plan, scope, Projection((f"{{at}} / {size_us} AS slot",)))
-    conditions, named = chosen.conditions(*SERIES_NAMES)
+    plan = plan_of(connection, filters, HOUR, coarsest=HOUR) if is_hours else rows_only(filters.window)
+    scope = EACH_SERIES if filters.has_labels else ALL_SERIES
+    aggregates = select_aggregates(filters, plan, scope, Projection((f"{{at}} / {size_us} AS slot",)))
+    conditions, named = filters.conditions(*SERIES_NAMES)
     rows = connection.fetch(
         f"SELECT slot, {SUMS} FROM ({aggregates.sql}) AS aggregates"
-        f"{' JOIN series USING (series_id)' if chosen.has_labels else ''}{where(conditions)} GROUP BY 1",
+        f"{' JOIN series USING (series_id)' if filters.has_labels else ''}{where(conditions)} GROUP BY 1",
         aggregates.parameters | named,
     )
     return {int(row[0]): totals_of(row[1:]) for row in rows}
 
 
-def time_ranges(connection: Connection, chosen: Filter, windows: Sequence[Window]) -> list[TimeRange | None]:
-    """The first and the last of the chosen executions in each window, whatever the period of the filter; None where
-    there is none."""
-    found: list[TimeRange | None] = []
+def time_ranges(connection: Connection, filters: Filter, windows: Sequence[Window]) -> list[TimeRange | None]:
+    """The first and last matching execution in each window, whatever the window of the filter; None for a window
+    without any."""
+    ranges: list[TimeRange | None] = []
     for start in range(0, len(windows), _WINDOWS_AT_ONCE):
         union = UnionQuery()
         for window in windows[start : start + _WINDOWS_AT_ONCE]:
-            _add_edges(union, chosen, window, len(union.selects))
+            _add_range(union, filters, window)
         rows = sorted(connection.fetch(union.sql, union.parameters))
-        found += [None if row[1] is None else TimeRange(row[1], row[2]) for row in rows]
-    return found
+        ranges += [None if row[1] is None else TimeRange(row[1], row[2]) for row in rows]
+    return ranges
 
 
-def _add_edges(union: UnionQuery, chosen: Filter, window: Window, place: int) -> None:
-    """Each edge is a step or a few in the index: the order of the index, and a limit."""
-    period, parameters = within(window)
-    names, named = chosen.conditions()
-    rows = f"FROM executions{SERIES}{where([OF_SERIES, *period, *names])}"
+def _add_range(union: UnionQuery, filters: Filter, window: Window) -> None:
+    """Add a select of the number of the window, its first and its last instant; each takes a few steps in the index."""
+    names, named = filters.conditions()
+    union.parameters |= named
+    rows = f"FROM executions{SERIES}{where([IS_OF_SERIES, *union.within(window), *names])}"
     first, last = (f"(SELECT timestamp_us {rows} ORDER BY timestamp_us {order} LIMIT 1)" for order in ("ASC", "DESC"))
-    union.add(f"SELECT {place}, {first}, {last}", parameters | named)
+    union.selects.append(f"SELECT {len(union.selects)}, {first}, {last}")
 
 
-def workflow_starts(connection: Connection, chosen: Filter, workflows: Sequence[str]) -> dict[str, WorkflowStart]:
-    """Where and when some workflows began, as far as their executions are chosen; of two first ones at one instant, the
-    one with the lesser uid."""
-    found: dict[str, WorkflowStart] = {}
+def workflow_starts(connection: Connection, filters: Filter, workflows: Sequence[str]) -> dict[str, WorkflowStart]:
+    """When and in which project and source some workflows began, among the matching executions. Of two first executions
+    at one instant, the one with the smaller uid counts."""
+    starts: dict[str, WorkflowStart] = {}
     for start in range(0, len(workflows), _NAMES_AT_ONCE):
-        for workflow, *first in _firsts(connection, chosen, workflows[start : start + _NAMES_AT_ONCE]):
-            found.setdefault(workflow, WorkflowStart(*first))
-    return found
+        for workflow, *first in _firsts(connection, filters, workflows[start : start + _NAMES_AT_ONCE]):
+            starts.setdefault(workflow, WorkflowStart(*first))
+    return starts
 
 
-def _firsts(connection: Connection, chosen: Filter, workflows: Sequence[str]) -> list[Row]:
-    wanted = {f"name_{index}": workflow for index, workflow in enumerate(workflows)}
-    among = f"workflow_id IN ({', '.join(f':{name}' for name in wanted)})"
-    tables, conditions, parameters = rows_from(chosen, False, among)
-    names, _ = chosen.conditions()
-    # Found again by its instant: to rank the executions of each workflow would take nearly four times as long.
+def _firsts(connection: Connection, filters: Filter, workflows: Sequence[str]) -> list[Row]:
+    named = {f"name_{index}": workflow for index, workflow in enumerate(workflows)}
+    among = f"workflow_id IN ({', '.join(f':{name}' for name in named)})"
+    tables, conditions, parameters = rows_from(filters, False, among)
+    names, _ = filters.conditions()
+    # Joined again by the instant: ranking the executions of each workflow takes nearly four times as long.
     return connection.fetch(
         "SELECT name, first_us, NULLIF(project, ''), source FROM ("
         f"SELECT workflow_id AS name, MIN(timestamp_us) AS first_us FROM {tables}{conditions} GROUP BY workflow_id"
         f") AS firsts CROSS JOIN executions{SERIES}"
-        f"{where([OF_SERIES, 'timestamp_us = first_us', 'workflow_id = name', *names])} ORDER BY uid",
-        parameters | wanted,
+        f"{where([IS_OF_SERIES, 'timestamp_us = first_us', 'workflow_id = name', *names])} ORDER BY uid",
+        parameters | named,
     )

@@ -9,19 +9,19 @@ from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import Totals
 
 
-def totals(connection: Connection, chosen: Filter) -> Totals:
-    """The sums over all chosen executions."""
-    return totals_by(connection, chosen)[()]
+def totals(connection: Connection, filters: Filter) -> Totals:
+    """The sums over all executions that match."""
+    return totals_by(connection, filters)[()]
 
 
-def totals_by(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[tuple[str | None, ...], Totals]:
+def totals_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[tuple[str | None, ...], Totals]:
     """The sums by each combination of names that occurs; None is the name of executions that have none. Without a
-    dimension there is one sum, of everything."""
-    plan = plan_of(connection, chosen, HOUR, *dimensions)
-    by_series = chosen.has_labels or bool(dimensions)
+    dimension there is one sum, under the empty tuple."""
+    plan = plan_of(connection, filters, HOUR, *dimensions)
+    by_series = filters.has_labels or bool(dimensions)
     columns = ("workflow_id",) if "workflow_id" in dimensions else ()
-    aggregates = select_aggregates(chosen, plan, EACH_SERIES if by_series else ALL_SERIES, Projection(columns))
-    conditions, named = chosen.conditions(*SERIES_NAMES)
+    aggregates = select_aggregates(filters, plan, EACH_SERIES if by_series else ALL_SERIES, Projection(columns))
+    conditions, named = filters.conditions(*SERIES_NAMES)
     names = "".join(f"{LABELLED[dimension]}, " for dimension in dimensions)
     rows = connection.fetch(
         f"SELECT {names}{SUMS} FROM ({aggregates.sql}) AS aggregates"

@@ -1,4 +1,4 @@
-"""The errors of SQLite in words of ours, each with its remedy."""
+"""SQLite's errors translated to ours, each with its remedy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from claude_force.errors import (
 )
 
 BUSY_TIMEOUT_S = 30
-"""For so long a transaction waits for the lock of another."""
+"""How long a transaction waits for the lock of another."""
 
 _LITTLE_SPACE_BYTES = 1024 * 1024
 
 
 def translate(error: Exception, path: Path) -> DatabaseError:
-    """The error of ours that stands for one of SQLite's, with the remedy."""
+    """The DatabaseError for an error of SQLite."""
     code = getattr(error, "sqlite_errorname", "") or ""
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return DatabaseBusy(
@@ -49,7 +49,7 @@ def translate(error: Exception, path: Path) -> DatabaseError:
 
 def _free_bytes(path: Path) -> int:
     try:
-        found = os.statvfs(path.parent)
-        return found.f_bavail * found.f_frsize
+        status = os.statvfs(path.parent)
+        return status.f_bavail * status.f_frsize
     except OSError:
         return 0

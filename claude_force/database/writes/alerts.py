@@ -1,7 +1,7 @@
-"""Alerts and their outbox in the transaction in hand.
+"""Writes of alerts and of their outbox, in the caller's transaction.
 
-What is to be said is written together with the transition that it tells of, so that neither is without the other. What
-became of it is written after it was sent: who is killed between the two sends it again, with the same key.
+A delivery is stored in the same transaction as the transition that it reports, so that neither exists alone. Its result
+is stored after it was sent: a process killed in between sends it again, with the same key.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _REPLACE_SILENCE = _replacing("name", SILENCE_FIELDS)
 
 
 def save_alerts(connection: Connection, alerts: Iterable[AlertRow]) -> None:
-    """Keep where alerts stand."""
+    """Store the states of alerts."""
     into = f"alert_states ({', '.join(ALERT_FIELDS)})"
     connection.insert_all(into, [_alert_of(alert) for alert in alerts], _REPLACE_ALERT)
 
 
 def forget_alerts(connection: Connection, fingerprints: Iterable[str]) -> None:
-    """Keep nothing more of some alerts."""
+    """Delete the states of alerts."""
     connection.execute_many(
         "DELETE FROM alert_states WHERE fingerprint = :fingerprint",
         [{"fingerprint": fingerprint} for fingerprint in fingerprints],
@@ -53,20 +53,20 @@ def forget_alerts(connection: Connection, fingerprints: Iterable[str]) -> None:
 
 
 def add_events(connection: Connection, events: Iterable[EventRow]) -> None:
-    """Keep transitions."""
+    """Store transitions."""
     rows = [_event_of(event) for event in events]
     connection.insert_all(f"alert_events ({', '.join(EVENT_FIELDS)})", rows, "ON CONFLICT DO NOTHING")
 
 
 def add_deliveries(connection: Connection, deliveries: Iterable[Delivery]) -> None:
-    """Put something to be said into the outbox."""
+    """Put deliveries into the outbox."""
     rows = [_delivery_of(delivery) for delivery in deliveries]
     connection.insert_all(f"deliveries ({', '.join(DELIVERY_FIELDS)})", rows, "ON CONFLICT DO NOTHING")
 
 
 def claim(connection: Connection, delivery: Delivery, until_us: int) -> bool:
-    """Move ahead when a delivery is due, for who is about to send it; whether it is his. Another one that saw it
-    waiting as well finds it changed."""
+    """Reserve a delivery until an instant for the caller, who is about to send it; returns whether that succeeded. It
+    fails if another sender has claimed it since it was read."""
     return (
         connection.execute(
             "UPDATE deliveries SET due_us = :until_us, attempts = attempts + 1 "
@@ -80,21 +80,21 @@ def claim(connection: Connection, delivery: Delivery, until_us: int) -> bool:
 def finish(
     connection: Connection,
     delivery_id: str,
-    fate: DeliveryStatus,
+    status: DeliveryStatus,
     now_us: int,
     problem: str | None,
     receipt: str | None = None,
 ) -> None:
-    """Write down what became of a delivery."""
+    """Store the final status of a delivery."""
     connection.execute(
-        "UPDATE deliveries SET status = :fate, finished_us = :now_us, problem = :problem, receipt = :receipt "
+        "UPDATE deliveries SET status = :status, finished_us = :now_us, problem = :problem, receipt = :receipt "
         f"WHERE delivery_id = :delivery_id AND status = '{WAITING}'",
-        {"fate": fate, "now_us": now_us, "problem": problem, "receipt": receipt, "delivery_id": delivery_id},
+        {"status": status, "now_us": now_us, "problem": problem, "receipt": receipt, "delivery_id": delivery_id},
     )
 
 
 def postpone(connection: Connection, delivery_id: str, due_us: int, problem: str | None) -> None:
-    """Have a delivery tried again later."""
+    """Schedule another attempt of a delivery."""
     connection.execute(
         "UPDATE deliveries SET due_us = :due_us, problem = :problem "
         f"WHERE delivery_id = :delivery_id AND status = '{WAITING}'",
@@ -102,19 +102,19 @@ def postpone(connection: Connection, delivery_id: str, due_us: int, problem: str
     )
 
 
-def silence(connection: Connection, found: Silence) -> None:
-    """Silence a rule, in place of an earlier silence of it."""
-    connection.insert_all(f"silences ({', '.join(SILENCE_FIELDS)})", [_silence_of(found)], _REPLACE_SILENCE)
+def silence(connection: Connection, silence: Silence) -> None:
+    """Silence a rule; replaces an earlier silence of it."""
+    connection.insert_all(f"silences ({', '.join(SILENCE_FIELDS)})", [_silence_of(silence)], _REPLACE_SILENCE)
 
 
 def unsilence(connection: Connection, name: str) -> bool:
-    """End a silence; whether there was one."""
+    """End a silence; returns whether there was one."""
     return connection.execute("DELETE FROM silences WHERE name = :name", {"name": name}) == 1
 
 
 def forget_old(connection: Connection, before_us: int) -> dict[str, int]:
-    """Delete transitions, deliveries that are done with, and silences that ended before a time; how many of each. What
-    was said of an alert that still fires is kept: its end needs to know."""
+    """Delete transitions, finished deliveries and silences that ended before a time; returns how many of each. Keeps
+    the deliveries of alerts that still fire: their resolve notification needs them."""
     open_episodes = "SELECT episode FROM alert_states WHERE episode IS NOT NULL"
     conditions = {
         "alert_events": "at_us < :before_us",

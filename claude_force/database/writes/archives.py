@@ -1,9 +1,9 @@
-"""Moving executions out of the table, and back, in the transaction in hand; by who has the turn.
+"""Moving executions out of the table and back, in the caller's transaction. Needs the roll-up lock.
 
-An execution is stored or archived, never both and never neither. Of an archived one there is left: its uid with a
-digest of what it was (`archived`), its part of the sums of its hour and of its day (the level ARCHIVED), and its month
-(`archives`). Everything that is kept of them is additive, or a bound, and changes together with the rows. The roll-ups
-themselves count both kinds and do not change.
+An execution is stored or archived, never both and never neither. Of an archived one the database keeps its uid with a
+digest (`archived`), its share of the sums of its hour and day (the level ARCHIVED), and its month (`archives`). All of
+these are sums or bounds and change in the same transaction as the rows. The other roll-ups contain both kinds of
+executions and do not change.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SUMS = (
     ("rollup_durations", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", "executions", DAY_US),
     ("rollup_errors", f"level = {ARCHIVED}", "failures", HOUR_US),
 )
-"""What is kept of archived executions: the table, where in it, what it counts, the length of its buckets."""
+"""The archived sums: the table, the condition on it, the column that counts, the length of its buckets."""
 
 _OF_MONTH = f"FROM rollups WHERE scope = {EACH_SERIES} AND level = {ARCHIVED} AND {_SPAN}"
-_NOTE_MONTH = """
+_EXTEND_MONTH = """
 ON CONFLICT (month) DO UPDATE SET
     executions = archives.executions + excluded.executions,
     first_us = CASE WHEN excluded.first_us < archives.first_us THEN excluded.first_us ELSE archives.first_us END,
@@ -50,8 +50,8 @@ WHERE month = :month
 
 
 def tombstone(row: ExecutionRow) -> int:
-    """What is kept of an execution to know it again by: the number of its hour, and a hash of all that it was."""
-    # Loaded with what reads and writes JSON, which a recorder does not.
+    """The digest that identifies an archived execution: the number of its hour, then a hash of all its fields."""
+    # Imported here: it loads the JSON codec, which recording does not need.
     from claude_force.executions.jsonl.codec import row_digest
 
     noise = int.from_bytes(row_digest(row)) >> 64 - DIGEST_BITS
@@ -61,14 +61,14 @@ def tombstone(row: ExecutionRow) -> int:
 def archive_rows(
     connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int
 ) -> int:
-    """Archive those of some rows that are stored exactly so, where `digests` are their tombstones; how many. One that
-    changed meanwhile stays, and one that a target is still to get."""
+    """Archive the rows that are stored exactly so; returns how many. `digests` are their tombstones. A row that changed
+    meanwhile stays, and one that an exporter still has to send."""
     encode = database.encode_uid
-    found = queries.rows_of(connection, [encode(row[0]) for row in rows])
-    # After reading, so that whatever was read is counted.
+    current = queries.rows_of(connection, [encode(row[0]) for row in rows])
+    # After reading, so that every row that was read is rolled up.
     apply_pending(connection)
-    kept = not_sent(connection, found)
-    stored = set(database.decode_rows([row for row in found if row[0] not in kept]))
+    unsent = not_sent(connection, current)
+    stored = set(database.decode_rows([row for row in current if row[0] not in unsent]))
     moved = [(row, digest) for row, digest in zip(rows, digests, strict=True) if row in stored]
     if not moved:
         return 0
@@ -79,16 +79,16 @@ def archive_rows(
     connection.insert_all("archived (uid, digest)", tombstones, "")
     add_finest(connection, sum_up([row for row, _ in moved]), ARCHIVED, ARCHIVED)
     by_month = _by_month(row for row, _ in moved).items()
-    noted = [(month, len(instants), instants[0], instants[-1], now_us) for month, instants in by_month]
-    connection.insert_all("archives (month, executions, first_us, last_us, archived_us)", noted, _NOTE_MONTH)
+    months = [(month, len(instants), instants[0], instants[-1], now_us) for month, instants in by_month]
+    connection.insert_all("archives (month, executions, first_us, last_us, archived_us)", months, _EXTEND_MONTH)
     return len(moved)
 
 
 def restore_rows(
     connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int]
 ) -> int:
-    """Store those of some rows that were archived exactly so, where `digests` are their tombstones; how many. They were
-    counted all the time."""
+    """Store the rows that are archived exactly so; returns how many. `digests` are their tombstones. The roll-ups
+    contain them all the time."""
     known = queries.tombstones(connection, database, [row[0] for row in rows])
     wanted = {row[0]: row for row, digest in zip(rows, digests, strict=True) if known.get(row[0]) == digest}
     if not wanted:
@@ -109,8 +109,8 @@ def restore_rows(
 
 
 def forget(connection: Connection, window: Window) -> int:
-    """Forget the archived executions of the whole days (of UTC) in a window, which is all that can be told apart of
-    them; how many. Their archives stay where they are, and bring them in as new ones."""
+    """Delete what the database keeps of the archived executions in the whole days (UTC) of a window; returns how many.
+    A part of a day cannot be separated. The archive files stay; importing them adds their executions as new ones."""
     first = 0 if window.start_us is None else -(-window.start_us // DAY_US)
     end = (LATEST_US if window.end_us is None else window.end_us) // DAY_US
     hours = {"first": first * DAY_US // HOUR_US, "end": end * DAY_US // HOUR_US}
@@ -129,21 +129,21 @@ def forget(connection: Connection, window: Window) -> int:
 
 
 def _by_month(rows: Iterable[ExecutionRow]) -> dict[str, list[int]]:
-    """The instants of rows, ascending, by their month."""
-    found: dict[str, list[int]] = {}
+    """The instants of rows by month, ascending."""
+    by_month: dict[str, list[int]] = {}
     rest = sorted(map(_instant_of, rows))
     while rest:
         month, _, end_us = month_of(rest[0])
         inside = bisect_left(rest, end_us)
-        found[month], rest = rest[:inside], rest[inside:]
-    return found
+        by_month[month], rest = rest[:inside], rest[inside:]
+    return by_month
 
 
 def _tighten(connection: Connection, months: Iterable[str]) -> None:
-    """Let months say what there is of them still. The instants may be those of executions that are not archived any
-    more, within the hours of those that are."""
+    """Correct the counts and bounds of months after some of their executions left. A bound may stay at an execution
+    that left, but lies in an hour that still has archived executions."""
     for month in months:
-        _, start_us, end_us = month_of(_beginning_of(month))
+        _, start_us, end_us = month_of(_start_of_month(month))
         span = {"first": start_us // HOUR_US, "end": end_us // HOUR_US}
         count, first, last = connection.fetch(
             f"SELECT COALESCE(SUM(executions), 0), MIN(bucket), MAX(bucket) {_OF_MONTH}", span
@@ -155,6 +155,6 @@ def _tighten(connection: Connection, months: Iterable[str]) -> None:
             connection.execute("DELETE FROM archives WHERE month = :month", {"month": month})
 
 
-def _beginning_of(month: str) -> int:
+def _start_of_month(month: str) -> int:
     year, number = map(int, month.split("-"))
     return to_instant(datetime(year, number, 1, tzinfo=UTC))

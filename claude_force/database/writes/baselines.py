@@ -1,4 +1,4 @@
-"""Keeping and removing baselines. One that is there is never changed: a comparison can be made again."""
+"""Storing and removing baselines. A stored one is never changed, so that a comparison can be repeated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PUT = (
 
 
 def put(connection: Connection, baselines: Sequence[Baseline]) -> int:
-    """Keep baselines whose name is new for their agent and model; how many were."""
+    """Store the baselines whose name is new for their agent and model; returns how many."""
     return connection.execute_many(_PUT, [_row(baseline) for baseline in baselines]) if baselines else 0
 
 
@@ -29,7 +29,7 @@ def _row(baseline: Baseline) -> dict[str, Any]:
 
 
 def remove(connection: Connection, baselines: Sequence[tuple[str, str, str]]) -> int:
-    """Remove baselines by name, agent and model; how many there were."""
+    """Remove baselines by name, agent and model; returns how many existed."""
     return connection.execute_many(
         "DELETE FROM baselines WHERE name = :name AND agent_name = :agent AND model = :model",
         [{"name": name, "agent": agent, "model": model} for name, agent, model in baselines],
@@ -37,7 +37,7 @@ def remove(connection: Connection, baselines: Sequence[tuple[str, str, str]]) ->
 
 
 def remove_automatic(connection: Connection, before_us: int) -> int:
-    """Remove the automatic baselines that were made before an instant; how many there were."""
+    """Remove the automatic baselines made before an instant; returns how many."""
     return connection.execute(
         "DELETE FROM baselines WHERE is_automatic = 1 AND created_us < :before_us", {"before_us": before_us}
     )

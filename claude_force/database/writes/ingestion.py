@@ -1,7 +1,7 @@
-"""Sightings of responses to executions, together with how far their files were read: one transaction.
+"""Storing what ingestion observed in files, together with how far each file was read: one transaction.
 
-Which execution a sighting is of is decided here, where everything that was seen before is known. Whatever stops it
-leaves files as unread as rows are absent, so reading again is all that is needed, and nothing is counted twice.
+Which execution an observation belongs to is decided here, where all earlier observations are known. An interruption
+leaves the rows absent and the files unread, so reading them again is all that is needed, and nothing is counted twice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from claude_force.executions.deduplication import (
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, column
 
 REPORT_KEPT_US = 2 * DAY_US
-"""For so long after it was read a report waits for the response that it is of."""
+"""How long a reported usage waits for its response, after the report was read."""
 
 _BASIS = column("usage_basis")
 _CURSOR_KEY = ("host", "path")
@@ -43,8 +43,8 @@ DELETE FROM reported_usages WHERE run_id = :run_id AND basis = :basis AND until_
 
 
 class IngestResult(NamedTuple):
-    """What became of sightings: new executions, further sightings of known ones, and those of known ones that changed
-    them."""
+    """The result of an ingestion: how many observations were new executions, how many were of known ones, and how many
+    executions they changed."""
 
     added: int = 0
     known: int = 0
@@ -54,13 +54,13 @@ class IngestResult(NamedTuple):
 def ingest(
     connection: Connection,
     database: Database,
-    sightings: Sequence[Observation],
+    observations: Sequence[Observation],
     cursors: Iterable[Cursor],
     reports: Iterable[ReportedUsage],
 ) -> IngestResult:
-    """Store what was seen, and how far files were read. By who has the turn."""
-    resolver = EntityResolver(file_queries.executions_of(connection, database, keys_of(sightings)))
-    for observation in sightings:
+    """Store observations, cursors and reported usages. Needs the roll-up lock."""
+    resolver = EntityResolver(file_queries.executions_of(connection, database, keys_of(observations)))
+    for observation in observations:
         resolver.match(observation)
     changed = _revise(connection, database, resolver.seen_again)
     rows = list(resolver.new_rows.values())
@@ -72,13 +72,13 @@ def ingest(
         "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid",
     )
     save_cursors(connection, cursors)
-    told = {(report.run_id, report.basis, report.until_us): report for report in reports}
-    connection.insert_all(_REPORTS, [_reported_of(report) for report in told.values()], "ON CONFLICT DO NOTHING")
-    return IngestResult(added, len(sightings) - added, changed)
+    by_key = {(report.run_id, report.basis, report.until_us): report for report in reports}
+    connection.insert_all(_REPORTS, [_reported_of(report) for report in by_key.values()], "ON CONFLICT DO NOTHING")
+    return IngestResult(added, len(observations) - added, changed)
 
 
 def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
-    """Keep how far files were read."""
+    """Store how far files were read."""
     rows = {(cursor.host, cursor.path): cursor for cursor in cursors}
     connection.insert_all(
         f"source_files ({', '.join(CURSOR_FIELDS)})",
@@ -88,39 +88,39 @@ def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
 
 
 def _revise(connection: Connection, database: Database, seen: Sequence[tuple[bytes, Observation]]) -> int:
-    """Let stored executions be what further sightings make of them; how many changed."""
+    """Merge observations into their stored executions; returns how many changed."""
     uids = list(dict.fromkeys(database.encode_uid(uid) for uid, _ in seen))
     stored = {database.decode_uid(row[0]): row for row in queries.rows_of(connection, uids)}
-    now = dict(stored)
+    revised = dict(stored)
     for uid, observation in seen:
-        # One that is not there any more was archived or deleted: it stays what it was.
-        if uid in now:
-            is_continuation = observation.is_continuation_of(now[uid])
-            now[uid] = merge(now[uid], observation.row, is_continuation=is_continuation)
-    changed = [uid for uid, row in now.items() if row is not stored[uid]]
-    revise_rows(connection, [stored[uid] for uid in changed], [now[uid] for uid in changed])
+        # A missing one was archived or deleted, and is not changed any more.
+        if uid in revised:
+            is_continuation = observation.is_continuation_of(revised[uid])
+            revised[uid] = merge(revised[uid], observation.row, is_continuation=is_continuation)
+    changed = [uid for uid, row in revised.items() if row is not stored[uid]]
+    revise_rows(connection, [stored[uid] for uid in changed], [revised[uid] for uid in changed])
     return len(changed)
 
 
 def apply_reported_usage(
     connection: Connection, price: Callable[[ExecutionRow], ExecutionRow], runs: Collection[str], now_us: int
 ) -> int:
-    """Change executions to what was reported of them, priced, and forget the reports that are done with; how many
-    changed. Only of runs whose own files were read after the reports, so that their last response is there. By who has
-    the turn."""
+    """Give executions the usage that was reported for them, with its price, and delete the reports that are done;
+    returns how many executions changed. Only for `runs` whose own files were read after the reports, so that their
+    last response is stored. Needs the roll-up lock."""
     before: list[ExecutionRow] = []
     after: dict[Any, ExecutionRow] = {}
     done: list[ReportedUsage] = []
-    # The result of a task says more than a notification of its end.
-    told = file_queries.reported_usages(connection)
-    mine = file_queries.executions_of_runs(connection, [report for report in told if report.run_id in runs])
-    for report in sorted(told, key=lambda report: report.basis, reverse=True):
-        run = mine.get(report, [])
-        settled = apply_report(report, run)
-        if settled is not None and settled[0] not in after:
+    reports = file_queries.reported_usages(connection)
+    by_report = file_queries.executions_of_runs(connection, [report for report in reports if report.run_id in runs])
+    # "task_result" before "task_notification": a result has more detail.
+    for report in sorted(reports, key=lambda report: report.basis, reverse=True):
+        run = by_report.get(report, [])
+        revised = apply_report(report, run)
+        if revised is not None and revised[0] not in after:
             before.append(run[-1])
-            after[settled[0]] = price(settled)
-        if settled is not None or (run and not _is_open(run[-1])) or report.read_us < now_us - REPORT_KEPT_US:
+            after[revised[0]] = price(revised)
+        if revised is not None or (run and not _is_open(run[-1])) or report.read_us < now_us - REPORT_KEPT_US:
             done.append(report)
     revise_rows(connection, before, list(after.values()))
     connection.execute_many(

@@ -1,4 +1,4 @@
-"""Runs of jobs in the transaction in hand."""
+"""Writes of job runs, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from claude_force.database.contract import Connection
 from claude_force.database.rows.jobs import JobRun
 
 RUNNING, OK, FAILED, INTERRUPTED = "running", "ok", "failed", "interrupted"
-"""The outcomes of a run. An interrupted one was not finished: its process was killed, or stopped waiting for it."""
+"""The outcomes of a run. Interrupted: its process was killed, or stopped waiting for it."""
 
 _FIELDS = JobRun._fields
 
 
 def begin(connection: Connection, run: JobRun) -> None:
-    """Keep that a run began."""
+    """Store the start of a run."""
     connection.insert_all(f"job_runs ({', '.join(_FIELDS)})", [tuple(run)], "ON CONFLICT DO NOTHING")
 
 
 def finish(connection: Connection, run: JobRun) -> None:
-    """Keep how a run ended."""
+    """Store the end of a run."""
     connection.execute(
         "UPDATE job_runs SET finished_us = :finished_us, outcome = :outcome, counts = :counts, problem = :problem "
         "WHERE run_id = :run_id",
@@ -26,7 +26,7 @@ def finish(connection: Connection, run: JobRun) -> None:
 
 
 def interrupt(connection: Connection, host: str, now_us: int) -> int:
-    """Mark the runs on a host that nobody finishes any more; how many there were. By its only scheduler."""
+    """Mark the unfinished runs of a host as interrupted; returns how many. For the only scheduler of that host."""
     return connection.execute(
         f"UPDATE job_runs SET outcome = '{INTERRUPTED}', finished_us = :now_us "
         f"WHERE outcome = '{RUNNING}' AND host = :host AND started_us < :now_us",
@@ -35,5 +35,5 @@ def interrupt(connection: Connection, host: str, now_us: int) -> int:
 
 
 def forget_old(connection: Connection, before_us: int) -> int:
-    """Delete the runs that began before a time; how many."""
+    """Delete the runs that began before a time; returns how many."""
     return connection.execute("DELETE FROM job_runs WHERE started_us < :before_us", {"before_us": before_us})

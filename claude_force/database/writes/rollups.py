@@ -1,7 +1,7 @@
-"""The roll-ups of the transaction in hand: adding sums to them, and making some of them anew.
+"""Maintaining the roll-ups, in the caller's transaction: adding sums to them, and rebuilding them for a period.
 
-Who changes the roll-ups has the turn (see `Connection.lock_rollups`), so the list of rows that wait to be counted can
-only grow under him, and no row of it is counted by any other way than by taking it off.
+A transaction that changes roll-ups holds the roll-up lock (`Connection.lock_rollups`). So the list of pending rows can
+only grow meanwhile, and a row of it is rolled up only by the transaction that removes it from the list.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from claude_force.clock import DAY_US, EARLIEST_US, LATEST_US
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes.export_queue import enqueue
@@ -69,8 +69,8 @@ _ARCHIVED_DURATIONS = (
     f"INSERT INTO {_DURATIONS} SELECT scope, {DAY}, bucket, series_id, bin, executions "
     f"FROM rollup_durations WHERE scope = {EACH_SERIES} AND {_THESE_ARCHIVED} {_ADD_DURATIONS}"
 )
-_COUNT_ARCHIVED = ((HOUR, _ARCHIVED_ROLLUPS), (HOUR, _ARCHIVED_ERRORS), (DAY, _ARCHIVED_DURATIONS))
-"""How what is kept of archived executions comes to the finest level of each kind of sum."""
+_ADD_ARCHIVED = ((HOUR, _ARCHIVED_ROLLUPS), (HOUR, _ARCHIVED_ERRORS), (DAY, _ARCHIVED_DURATIONS))
+"""Add the archived sums to the finest level of each kind of sum: the level, and the statement."""
 
 _SUMS = ", ".join(f"SUM({name})" for name in TOTALS)
 _LEVEL_BELOW = "level = :below AND bucket >= :below_first AND bucket < :below_end"
@@ -88,7 +88,7 @@ _FOLD_DURATIONS = (
     f"FROM rollup_durations WHERE scope = {EACH_SERIES} AND {_LEVEL_BELOW} GROUP BY 3, 4, 5"
 )
 _FOLDS = ((HOUR, _FOLD_ROLLUPS), (HOUR, _FOLD_ERRORS), (DAY, _FOLD_DURATIONS))
-"""How sums come from those of the level below, from the level above the finest on."""
+"""Make the sums of a level from those of the level below: the finest level, and the statement for those above."""
 
 _THESE = f"scope = {EACH_SERIES} AND level = :level AND bucket >= :first AND bucket < :end"
 _ALL_ROLLUPS = (
@@ -99,38 +99,38 @@ _ALL_DURATIONS = (
     f"INSERT INTO {_DURATIONS} SELECT {ALL_SERIES}, level, bucket, 0, bin, SUM(executions) "
     f"FROM rollup_durations WHERE {_THESE} GROUP BY level, bucket, bin"
 )
-_TOTALS = (_ALL_ROLLUPS, _ALL_DURATIONS)
-"""How the sums of all series come from those of each."""
+_SUM_SERIES = (_ALL_ROLLUPS, _ALL_DURATIONS)
+"""Make the sums of all series from those of each series."""
 
+_SCOPES = (ALL_SERIES, EACH_SERIES)
 _REBUILD_PAGE = 20_000
 
 
 def series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
-    """The numbers of series, in their order; new series get the next ones. Looked up each time: what a process
-    remembers may be of another file by now."""
+    """The ids of series, in their order; a new series gets the next one. Looked up each time: ids that a process
+    remembered may belong to a file that was replaced."""
     ids = {labels: _series_id(connection, labels) for labels in sorted(series)}
     return [ids[labels] for labels in series]
 
 
 def _series_id(connection: Connection, labels: Labels) -> int:
     named = dict(zip(LABELS, labels, strict=True))
-    while not (found := connection.fetch(_SERIES_ID, named)):
-        # On a server another process may take the number or add the series at the same time; then look again.
+    while not (rows := connection.fetch(_SERIES_ID, named)):
+        # On a server another transaction may take the id or add the series at the same time; then look again.
         connection.execute(_NEW_SERIES, named)
-    return int(found[0][0])
+    return int(rows[0][0])
 
 
 def apply_pending(connection: Connection) -> None:
-    """Count the rows that wait, by who has the turn. What is deleted from the list is counted by who deleted it, and by
-    nobody else."""
-    waiting = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]
-    if waiting:
-        rows = query.rows_of(connection, waiting)
-        count(connection, sum_up(rows))
+    """Roll up the pending rows, and queue them for the exporters. Needs the roll-up lock."""
+    pending = [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")]
+    if pending:
+        rows = queries.rows_of(connection, pending)
+        add_to_rollups(connection, sum_up(rows))
         enqueue(connection, [row[0] for row in rows])
 
 
-def count(connection: Connection, sums: Sums) -> None:
+def add_to_rollups(connection: Connection, sums: Sums) -> None:
     """Add sums to the roll-ups of every level and scope."""
     ids = series_ids(connection, sums.series)
     connection.insert_all(_ROLLUPS, spread_aggregates(sums, ids), _ADD_ROLLUPS)
@@ -138,54 +138,57 @@ def count(connection: Connection, sums: Sums) -> None:
     connection.insert_all(_ERRORS, spread_errors(sums, ids), _ADD_ERRORS)
 
 
+def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
+    """Add sums by series to two levels only: those by hour to the level `hours`, those by day to `days`."""
+    ids = series_ids(connection, sums.series)
+    by_hour = [(EACH_SERIES, hours, *row[2:]) for row in spread_aggregates(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
+    by_day = [(EACH_SERIES, days, *row[2:]) for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
+    errors = [(hours, *row[1:]) for row in spread_errors(sums, ids) if row[0] == HOUR]
+    connection.insert_all(_ROLLUPS, by_hour, _ADD_ROLLUPS)
+    connection.insert_all(_DURATIONS, by_day, _ADD_DURATIONS)
+    connection.insert_all(_ERRORS, errors, _ADD_ERRORS)
+
+
 def rebuild(connection: Connection, window: Window, progress: Progress | None = None) -> int:
-    """Make the roll-ups of every bucket that meets a window what its rows come to, and what is kept of the archived
-    executions in it; how many rows were read."""
+    """Rebuild the roll-ups of every bucket that overlaps a window, from its rows and from the archived sums; returns
+    the number of rows read. Needs the roll-up lock."""
     start = (EARLIEST_US if window.start_us is None else window.start_us) // DAY_US * DAY_US
     end = -(-(LATEST_US if window.end_us is None else window.end_us) // DAY_US) * DAY_US
     spans = [{"level": level, "first": start // size, "end": -(-end // size)} for level, size in enumerate(LEVELS_US)]
     for span in spans:
-        for table in ("rollups", "rollup_durations", "rollup_errors"):
-            for scope in ("",) if table == "rollup_errors" else ("scope = 0 AND ", "scope = 1 AND "):
-                connection.execute(
-                    f"DELETE FROM {table} WHERE {scope}level = :level AND bucket >= :first AND bucket < :end", span
-                )
-    counted = _count_finest(connection, Window(start, end), progress)
-    for level, sql in _COUNT_ARCHIVED:
+        _delete_buckets(connection, span)
+    row_count = _add_rows(connection, Window(start, end), progress)
+    for level, sql in _ADD_ARCHIVED:
         connection.execute(sql, {name: spans[level][name] for name in ("first", "end")})
     for span in spans:
-        for lowest, sql in _FOLDS:
-            if span["level"] > lowest:
+        for finest, sql in _FOLDS:
+            if span["level"] > finest:
                 connection.execute(sql, span | _below(**span))
-        for sql in _TOTALS:
+        for sql in _SUM_SERIES:
             connection.execute(sql, span)
-    return counted
+    return row_count
+
+
+def _delete_buckets(connection: Connection, span: dict[str, int]) -> None:
+    # With the scope in the condition, so that the primary key, whose first column it is, serves the search.
+    scoped = [f"{table} WHERE scope = {scope} AND" for table in ("rollups", "rollup_durations") for scope in _SCOPES]
+    for source in (*scoped, "rollup_errors WHERE"):
+        connection.execute(f"DELETE FROM {source} level = :level AND bucket >= :first AND bucket < :end", span)
 
 
 def _below(level: int, first: int, end: int) -> dict[str, int]:
-    """The buckets of the next finer level that make up some buckets."""
+    """The buckets of the next finer level that make up the buckets [first, end) of a level."""
     ratio = LEVELS_US[level] // LEVELS_US[level - 1]
     return {"below": level - 1, "ratio": ratio, "below_first": first * ratio, "below_end": end * ratio}
 
 
-def _count_finest(connection: Connection, window: Window, progress: Progress | None) -> int:
-    """Count the rows of whole days, at the finest level of each kind of sum, by series. Not those on the list: others
-    may have added them since it was counted."""
-    count, after = 0, None
-    while rows := query.rolled_up_page(connection, Filter(window), after, _REBUILD_PAGE):
+def _add_rows(connection: Connection, window: Window, progress: Progress | None) -> int:
+    """Add the rows of whole days to the finest level of each kind of sum; returns how many. Without pending rows: other
+    transactions may add some at any moment, and these are rolled up when they leave the list."""
+    row_count, after = 0, None
+    while rows := queries.rolled_up_page(connection, Filter(window), after, _REBUILD_PAGE):
         add_finest(connection, sum_up(rows), HOUR, DAY)
-        count, after = count + len(rows), rows[-1]
+        row_count, after = row_count + len(rows), rows[-1]
         if progress is not None:
             progress(len(rows))
-    return count
-
-
-def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
-    """Add sums by series to two levels alone: those by hour to `hours`, those by day to `days`."""
-    ids = series_ids(connection, sums.series)
-    cells = [(EACH_SERIES, hours, *row[2:]) for row in spread_aggregates(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
-    bins = [(EACH_SERIES, days, *row[2:]) for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
-    errors = [(hours, *row[1:]) for row in spread_errors(sums, ids) if row[0] == HOUR]
-    connection.insert_all(_ROLLUPS, cells, _ADD_ROLLUPS)
-    connection.insert_all(_DURATIONS, bins, _ADD_DURATIONS)
-    connection.insert_all(_ERRORS, errors, _ADD_ERRORS)
+    return row_count
