@@ -1,23 +1,24 @@
-"""The tables: their single definition. The migrations build them, and tests hold the two equal on both engines.
+"""The tables: their single definition. The migrations build them, and tests compare both on each engine.
 
-Integers for everything that is added up; `uid` is the primary key with no surrogate beside it; every unique key of a
-large table contains its `uid`, so that `executions` can be distributed by it. On SQLite the table is its primary key
-(WITHOUT ROWID), in order of time since a uid begins with the instant, and STRICT, so that no text hides in a number.
+- Everything that is added up is an integer.
+- `uid` is the primary key of `executions`, with no surrogate beside it; every unique key of a large table contains its
+  `uid`, so that `executions` can be distributed by it.
+- On SQLite a table is stored as its primary key (WITHOUT ROWID), so executions lie in order of time, since a uid begins
+  with the instant. STRICT keeps text out of number columns.
 
-What the roll-ups are is in `rollup`; `store` keeps them. Rows that they do not count yet are listed in `uncounted`.
-
-Of transcripts, `source_files` says how far each was read, `identities` which responses are one execution, and
-`reported_usages` what was said of responses that are not there yet.
-
-Executions that were archived are `archived` by uid, and `archives` says from when they are; their sums stay in the
-roll-ups. What the machine that watches has to remember is in `job_runs`, `baselines`, `alert_states`, `alert_events`,
-`deliveries` and `silences`: it can be killed at any moment and goes on from there. `exporters` are the targets that get
-each execution once, and `export_queue` is what waits for them.
+| tables | what they hold |
+|---|---|
+| `series`, `executions` | the executions |
+| `uncounted` | pending executions: those that the roll-ups do not contain yet |
+| `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
+| `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
+| `archived`, `archives` | executions that were moved to archive files |
+| `job_runs`, `baselines` | the scheduler's runs, and baselines |
+| `alert_states`, `alert_events`, `deliveries`, `silences` | alerts, their transitions and their outbox |
+| `exporters`, `export_queue` | what exporters have sent and still have to send |
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from sqlalchemy import (
     REAL,
@@ -36,8 +37,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from claude_force.executions.totals import TOTALS
-
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -51,10 +50,10 @@ Identity = Uuid().with_variant(LargeBinary(), "sqlite")
 """Sixteen bytes on SQLite, a native uuid on PostgreSQL."""
 
 Count = BigInteger().with_variant(Integer(), "sqlite")
-"""A 64-bit integer; a STRICT table of SQLite knows it as INTEGER only."""
+"""A 64-bit integer. A STRICT table of SQLite accepts only the name INTEGER."""
 
 Measure: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
-"""What was measured, in the unit of its metric; a STRICT table of SQLite knows it as REAL only."""
+"""A measured value in the unit of its metric. A STRICT table of SQLite accepts only the name REAL."""
 
 series = Table(
     "series",
@@ -67,7 +66,7 @@ series = Table(
     UniqueConstraint("agent_name", "model", "project", "source"),
     sqlite_strict=True,
 )
-"""Who worked on what; a project that is not known is "", since no engine finds nulls equal. Rows are never changed."""
+"""The combinations of labels. An unknown project is "", since NULLs are not equal to each other. Rows never change."""
 
 executions = Table(
     "executions",
@@ -97,34 +96,44 @@ executions = Table(
     Column("recorded_cost_nanousd", Count),
     Column("recorded_basis", Text),
     CheckConstraint("success IN (0, 1)", name="success"),
-    # The last two make it an answer of its own to how long the executions of a period took.
+    # A covering index: the last two columns let it alone answer how long the executions of a period took.
     Index(None, "timestamp_us", "uid", "series_id", "duration_us"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
 
 uncounted = Table(
-    "uncounted", metadata, Column("uid", Identity, primary_key=True), sqlite_with_rowid=False, sqlite_strict=True
+    "uncounted",
+    metadata,
+    Column("uid", Identity, primary_key=True),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
 )
-"""The executions that the roll-ups do not count yet: about a thousand at the most."""
-
-
-def _place(*more: Column[Any]) -> list[Column[Any]]:
-    """The columns that say what a roll-up is of."""
-    names = ("level", "bucket", "series_id")
-    return [*(Column(name, Integer, primary_key=True, autoincrement=False) for name in names), *more]
-
-
-def _scope() -> Column[Any]:
-    return Column("scope", Integer, primary_key=True, autoincrement=False)
-
+"""Pending executions: those that the roll-ups do not contain yet, about a thousand at most."""
 
 rollups = Table(
     "rollups",
     metadata,
-    _scope(),
-    *_place(),
-    *(Column(name, Count, nullable=False) for name in TOTALS),
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("executions", Count, nullable=False),
+    Column("successes", Count, nullable=False),
+    Column("timed", Count, nullable=False),
+    Column("duration_us", Count, nullable=False),
+    Column("metered", Count, nullable=False),
+    Column("input_tokens", Count, nullable=False),
+    Column("output_tokens", Count, nullable=False),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_5m_tokens", Count, nullable=False),
+    Column("cache_write_1h_tokens", Count, nullable=False),
+    Column("priced", Count, nullable=False),
+    Column("cost_nanousd", Count, nullable=False),
+    Column("compared_cost_nanousd", Count, nullable=False),
+    Column("compared_reference_nanousd", Count, nullable=False),
+    Column("provisional", Count, nullable=False),
+    Column("recorded_cost_nanousd", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
@@ -132,8 +141,11 @@ rollups = Table(
 rollup_durations = Table(
     "rollup_durations",
     metadata,
-    _scope(),
-    *_place(Column("bin", Integer, primary_key=True, autoincrement=False)),
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("bin", Integer, primary_key=True, autoincrement=False),
     Column("executions", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
@@ -142,7 +154,10 @@ rollup_durations = Table(
 rollup_errors = Table(
     "rollup_errors",
     metadata,
-    *_place(Column("error_type", Text, primary_key=True)),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("error_type", Text, primary_key=True),
     Column("failures", Count, nullable=False),
     Column("first_us", Count, nullable=False),
     Column("last_us", Count, nullable=False),
@@ -158,25 +173,32 @@ identities = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""What a response of a transcript is known by (a hash; see `sources.responses`), and the execution that it is."""
+"""Hashes that identify a response of a transcript (see `ingest.transcripts.responses`), and its execution."""
 
 source_files = Table(
     "source_files",
     metadata,
     Column("host", Text, primary_key=True),
     Column("path", Text, primary_key=True),
-    *(Column(name, Text, nullable=False) for name in ("source", "head", "tail", "skipped", "state")),
-    *(
-        Column(name, Count, nullable=False)
-        for name in (
-            "device", "inode", "size", "mtime_ns", "position", "lines", "responses", "rejected", "last_read_us",
-        )
-    ),
+    Column("source", Text, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("tail", Text, nullable=False),
+    Column("skipped", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("device", Count, nullable=False),
+    Column("inode", Count, nullable=False),
+    Column("size", Count, nullable=False),
+    Column("mtime_ns", Count, nullable=False),
+    Column("position", Count, nullable=False),
+    Column("lines", Count, nullable=False),
+    Column("responses", Count, nullable=False),
+    Column("rejected", Count, nullable=False),
+    Column("last_read_us", Count, nullable=False),
     Column("problem", Text),
     sqlite_with_rowid=False,
     sqlite_strict=True,
-)  # fmt: skip
-"""How far a file was read: see `cursor`."""
+)
+"""How far each file was read: see `rows.cursor`."""
 
 reported_usages = Table(
     "reported_usages",
@@ -192,7 +214,8 @@ reported_usages = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""What a parent was told of the last response of a sub-agent's run, until it is taken: see `sighting.ReportedUsage`."""
+"""Usages reported to a parent for the last response of a sub-agent's run, until they are applied: see
+`executions.deduplication.ReportedUsage`."""
 
 archived = Table(
     "archived",
@@ -202,18 +225,21 @@ archived = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""The executions that are in an archive and no longer here, each with a digest of what it was: a known one is not
-counted again, and only what is equal comes back."""
+"""The executions that were moved to an archive file, each with a digest of its content: importing one again does not
+count it twice, and only an equal one can be restored."""
 
 archives = Table(
     "archives",
     metadata,
     Column("month", Text, primary_key=True),
-    *(Column(name, Count, nullable=False) for name in ("executions", "first_us", "last_us", "archived_us")),
+    Column("executions", Count, nullable=False),
+    Column("first_us", Count, nullable=False),
+    Column("last_us", Count, nullable=False),
+    Column("archived_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""How many executions of a month (of UTC) are in an archive, and the instants between which they lie."""
+"""The number of archived executions of a month (UTC), and the instants between which they lie."""
 
 job_runs = Table(
     "job_runs",
@@ -231,42 +257,59 @@ job_runs = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""What the scheduler ran; a run that nobody finished was interrupted."""
+"""Runs of the scheduler's jobs."""
 
 baselines = Table(
     "baselines",
     metadata,
-    *(Column(name, Text, primary_key=True) for name in ("name", "agent_name", "model")),
+    Column("name", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
     Column("is_automatic", Integer, nullable=False),
-    *(Column(name, Count, nullable=False) for name in ("created_us", "start_us", "end_us", "executions")),
+    Column("created_us", Count, nullable=False),
+    Column("start_us", Count, nullable=False),
+    Column("end_us", Count, nullable=False),
+    Column("executions", Count, nullable=False),
     Column("snapshot", Text, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""Snapshots to compare with: of all executions (agent and model are ""), of an agent, of a model."""
+"""Snapshots to compare with: of all executions (agent and model are ""), of an agent, of a model, of both."""
 
 alert_states = Table(
     "alert_states",
     metadata,
     Column("fingerprint", Text, primary_key=True),
-    *(Column(name, Text, nullable=False) for name in ("rule", "labels", "severity", "state", "reason")),
-    *(Column(name, Count, nullable=False) for name in ("since_us", "evaluated_us")),
-    *(Column(name, Count) for name in ("breached_us", "cleared_us", "notified_us")),
+    Column("rule", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since_us", Count, nullable=False),
+    Column("evaluated_us", Count, nullable=False),
+    Column("breached_us", Count),
+    Column("cleared_us", Count),
+    Column("notified_us", Count),
     Column("episode", Text),
     Column("value", Measure),
     Column("samples", Count),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""Where each alert stands: one for each rule and combination of labels."""
+"""The state of each alert: one for each rule and combination of labels."""
 
 alert_events = Table(
     "alert_events",
     metadata,
     Column("event_id", Text, primary_key=True),
     Column("at_us", Count, nullable=False),
-    *(Column(name, Text, nullable=False) for name in ("fingerprint", "rule", "labels", "severity")),
-    *(Column(name, Text, nullable=False) for name in ("before", "after", "reason")),
+    Column("fingerprint", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("reason", Text, nullable=False),
     Column("episode", Text),
     Column("value", Measure),
     Column("samples", Count),
@@ -280,9 +323,15 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("delivery_id", Text, primary_key=True),
-    *(Column(name, Text, nullable=False) for name in ("batch", "channel", "episode", "action", "notice", "status")),
+    Column("batch", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("episode", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("notice", Text, nullable=False),
+    Column("status", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    *(Column(name, Count, nullable=False) for name in ("created_us", "due_us")),
+    Column("created_us", Count, nullable=False),
+    Column("due_us", Count, nullable=False),
     Column("finished_us", Count),
     Column("receipt", Text),
     Column("problem", Text),
@@ -291,19 +340,20 @@ deliveries = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""The outbox: what is to be said on which channel, written with the transition that it tells of. What has one `batch`
-goes out as one message."""
+"""The outbox: notifications to send on a channel, stored together with the transition that they report. Those of one
+`batch` are sent as one message."""
 
 silences = Table(
     "silences",
     metadata,
     Column("name", Text, primary_key=True),
-    *(Column(name, Count, nullable=False) for name in ("until_us", "created_us")),
+    Column("until_us", Count, nullable=False),
+    Column("created_us", Count, nullable=False),
     Column("comment", Text),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""Rules of which nobody is to hear for a while."""
+"""Rules without notifications until an instant."""
 
 exporters = Table(
     "exporters",
@@ -319,7 +369,7 @@ exporters = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""The targets that get each execution once: see `result.ExporterState`."""
+"""The exporters that send each execution once: see `rows.exporters.ExporterState`."""
 
 export_queue = Table(
     "export_queue",
@@ -331,5 +381,5 @@ export_queue = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""The executions that a target is to get, or to get again: how often each changed since it was put here, and whether
-the target may have it already."""
+"""The executions that an exporter has to send (again): how often each changed since it was queued, and whether
+the receiver may have it already."""
