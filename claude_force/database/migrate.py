@@ -1,8 +1,8 @@
 """Schema migrations: alembic, driven from code. The only importer of alembic.
 
-A revision and the record of it are one transaction on both engines. Who upgrades holds a lock (the write lock on
+On both engines a revision and its version number are one transaction. An upgrade holds a lock (the write lock on
 SQLite, an advisory lock on PostgreSQL), so of several processes one migrates and the others find the work done. A
-SQLite file that holds data is backed up first.
+SQLite file that holds data is backed up first. There are no downgrades: an older schema cannot hold newer data.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import alembic.command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,15 +34,20 @@ if TYPE_CHECKING:
     from claude_force.database.postgres import ServerDatabase
 
 _ADVISORY_LOCK = 0x636C6664
-"""The key of PostgreSQL's advisory lock; any number that no other program uses in the same database."""
+"""The key of PostgreSQL's advisory lock: any number that no other program uses in the same database."""
 
 _alembic_state = threading.Lock()
-"""alembic keeps its context in module globals."""
+"""alembic keeps its context in module globals, so one upgrade runs at a time in a process."""
+
+_NO_DOWNGRADE = (
+    "a schema cannot be downgraded: restore the backup that the upgrade made beside the database "
+    "(claude-force db restore FILE), on PostgreSQL your own (pg_restore)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """What an upgrade did. `before` is None for a database that had no schema; `backup` None where none was needed."""
+    """What an upgrade did. `before` is None for a database without schema; `backup` is None if none was needed."""
 
     before: str | None
     after: str
@@ -49,7 +55,8 @@ class Upgrade:
 
 
 def upgrade(database: Database) -> Upgrade:
-    """Bring a database to the head revision. Raises SchemaTooNew, and leaves a failed revision without a trace."""
+    """Upgrade a database to the head revision. Raises SchemaTooNew; DatabaseError if a revision fails, which then has
+    changed nothing."""
     before = database.revision()
     if before is not None and before not in REVISIONS:
         refuse_other_schema(database.name, before)
@@ -68,7 +75,7 @@ def upgrade(database: Database) -> Upgrade:
 
 @contextmanager
 def _alone(database: Database) -> Iterator[None]:
-    """While no other process upgrades or creates a database in the same folder; a server has a lock of its own."""
+    """Hold the lock under which SQLite files of a folder are created and upgraded; a server has its own lock."""
     if isinstance(database, SqliteDatabase):
         with folder_lock(database.path.parent):
             yield
@@ -77,7 +84,7 @@ def _alone(database: Database) -> Iterator[None]:
 
 
 def upgrade_connection(connection: Connection, target: str) -> None:
-    """Run the revisions up to `target` on an open connection and commit."""
+    """Run the revisions up to `target` on an open connection, and commit."""
     config = configuration()
     config.attributes["connection"] = connection
     with _alembic_state:
@@ -85,7 +92,7 @@ def upgrade_connection(connection: Connection, target: str) -> None:
 
 
 def configuration() -> Config:
-    """alembic's configuration, made in code: the migrations of the installed package."""
+    """alembic's configuration for the migrations of the installed package. No alembic.ini is read."""
     config = Config()
     config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -100,8 +107,8 @@ def _scripts() -> Path:
 
 
 def _backup_before(database: Database) -> Path | None:
-    """A verified copy of a SQLite file that is not at head, named after the revision that it holds; the next free name,
-    so that none is overwritten."""
+    """Back up a SQLite file that is not at head; returns the path (its name ends in the revision; none is overwritten).
+    None if there is nothing to back up."""
     before = database.revision()
     if before == HEAD or not isinstance(database, SqliteDatabase):
         return None
@@ -112,7 +119,7 @@ def _backup_before(database: Database) -> Path | None:
 
 @contextmanager
 def _connected(database: Database) -> Iterator[Connection]:
-    """A connection for migrations, with its lock held, its errors translated."""
+    """A connection for migrations that holds the lock. Its errors are translated."""
     try:
         if isinstance(database, SqliteDatabase):
             with sqlite_connection(database.path) as connection:
@@ -127,9 +134,9 @@ def _connected(database: Database) -> Iterator[Connection]:
 
 @contextmanager
 def sqlite_connection(path: Path) -> Iterator[Connection]:
-    """A connection whose every transaction begins with the write lock, DDL included.
+    """A connection whose transactions all begin with the write lock and include DDL.
 
-    The driver's own transaction control would leave DDL outside of them (measured: a failed revision left its tables).
+    The driver's own transaction control leaves DDL outside of transactions: a failed revision would leave its tables.
     """
     engine = create_engine("sqlite://", creator=lambda: connect(path))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -142,7 +149,7 @@ def sqlite_connection(path: Path) -> Iterator[Connection]:
 
 @contextmanager
 def server_connection(database: ServerDatabase) -> Iterator[Connection]:
-    """A connection, while another one holds the advisory lock of migrations."""
+    """A connection, while a second one holds the advisory lock of migrations."""
     with database.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper:
         keeper.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
         try:
@@ -153,8 +160,8 @@ def server_connection(database: ServerDatabase) -> Iterator[Connection]:
 
 
 def run_in_alembic(context: Any) -> None:
-    """What migrations/env.py does: run on the connection handed over in code, or on the database that the settings
-    (or `-x db=PATH_OR_URL`) name when alembic was called from a shell."""
+    """The content of migrations/env.py. Runs on the connection that `upgrade_connection` passes, or for the `alembic`
+    command on the database of the settings or of `-x db=PATH_OR_URL`."""
     connection = context.config.attributes.get("connection")
     if connection is not None:
         _run(context, connection)
@@ -166,22 +173,51 @@ def run_in_alembic(context: Any) -> None:
 
 
 def _run_in_shell(context: Any) -> None:
+    # alembic.command called from Python has no options: then it is an upgrade, or harmless.
+    command = getattr(context.config.cmd_opts, "cmd", (alembic.command.upgrade,))[0]
+    if command is alembic.command.downgrade:
+        raise DatabaseError(_NO_DOWNGRADE)
     if context.is_offline_mode():
         raise DatabaseError("offline mode is not supported: a migration needs to see the database")
+    if not _needs_database(command, context.config.cmd_opts):
+        _run_without_database(context)
+        return
     database = _database_of_shell(context.get_x_argument(as_dictionary=True).get("db"))
-    # alembic.command called from Python has no options: then it is an upgrade, or harmless.
-    is_upgrade = getattr(context.config.cmd_opts, "cmd", (alembic.command.upgrade,))[0] is alembic.command.upgrade
+    if command is alembic.command.upgrade:
+        _upgrade_in_shell(context, database)
+        return
+    if not database.exists():
+        raise DatabaseMissing(f"there is no database at {database.name}; make it with: alembic upgrade head")
+    with _connected(database) as opened:
+        _run(context, opened)
+
+
+def _needs_database(command: Any, options: Any) -> bool:
+    """Whether a command of alembic reads or changes a database, and not only the files of the revisions."""
+    if command is alembic.command.revision:
+        return bool(options.autogenerate)
+    if command is alembic.command.history:
+        return bool(options.indicate_current or "current" in (options.rev_range or ""))
+    return command is not alembic.command.merge
+
+
+def _run_without_database(context: Any) -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        _run(context, connection)
+    engine.dispose()
+
+
+def _upgrade_in_shell(context: Any, database: Database) -> None:
     if isinstance(database, SqliteDatabase) and not database.exists():
-        if not is_upgrade:
-            raise DatabaseMissing(f"there is no database at {database.name}; make it with: alembic upgrade head")
         create_file(database.path)
     with _alone(database):
-        if is_upgrade:
-            _backup_before(database)
+        backup = _backup_before(database)
         with _connected(database) as opened:
             _run(context, opened)
-    if is_upgrade:
-        context.config.print_stdout("%s is at %s", database.name, database.revision())
+    if backup is not None:
+        context.config.print_stdout("backup: %s", backup)
+    context.config.print_stdout("%s is at %s", database.name, database.revision())
 
 
 def _database_of_shell(flag: str | None) -> Database:
@@ -202,7 +238,24 @@ def _run(context: Any, connection: Connection) -> None:
         transactional_ddl=True,
         transaction_per_migration=True,
         render_as_batch=True,
+        compare_server_default=True,
         version_table=VERSION_TABLE,
+        include_name=_is_ours,
+        process_revision_directives=_number,
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether `alembic check` compares an object: a team's database may hold tables of other programs."""
+    return kind != "table" or name in schema.metadata.tables
+
+
+def _number(context: Any, _revision: object, directives: list[Any]) -> None:
+    """Give a new revision the next number, unless `--rev-id` names one."""
+    config = context.config
+    # `alembic check` has no such option, and makes no revision.
+    if directives and getattr(config.cmd_opts, "rev_id", "") is None:
+        revisions = ScriptDirectory.from_config(config).walk_revisions()
+        directives[0].rev_id = f"{len(list(revisions)) + 1:04d}"

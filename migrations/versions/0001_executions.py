@@ -1,6 +1,6 @@
-"""One table: an execution is a row, identified by the uid that its caller made.
+"""The table of executions.
 
-There is nothing before this revision, so there is no way down from it.
+An execution is a row, identified by the uid that its recorder made.
 """
 
 from __future__ import annotations

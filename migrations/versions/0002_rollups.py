@@ -1,8 +1,8 @@
-"""Roll-ups, and the series that they are of.
+"""Roll-ups, and series.
 
-The labels of an execution (agent, model, project, source) move to `series`; executions name it by number. Then the
-roll-ups are filled from the executions: hours and days by series, longer buckets from shorter ones, all series from
-each. The text of this file must not follow later changes of the package, so it stands alone.
+The labels of an execution (agent, model, project, source) move to `series`, which executions refer to by number. Then
+the roll-ups are filled from the executions: hours and days by series, longer buckets from shorter ones, the sums of all
+series from those of each. This file imports nothing of the package, whose later changes must not change it.
 """
 
 from __future__ import annotations

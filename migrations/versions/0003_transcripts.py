@@ -1,7 +1,7 @@
-"""What transcripts need: how far each file was read, which identities are one execution, and what a record knows more.
+"""Transcripts: how far files were read, identities of executions, and new columns of executions.
 
-Columns are added at the end, which takes no time at any size. The text of this file must not follow later changes of
-the package, so it stands alone.
+Columns are added at the end, which takes no time at any size. This file imports nothing of the package, whose later
+changes must not change it.
 """
 
 from __future__ import annotations

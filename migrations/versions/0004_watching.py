@@ -1,7 +1,7 @@
-"""What the machine that watches remembers: archives, runs of jobs, baselines, alerts and what was said of them.
+"""Archives, runs of jobs, baselines, and alerts with their deliveries.
 
-Tables are added and nothing is changed, which takes no time at any size. The text of this file must not follow later
-changes of the package, so it stands alone.
+Tables are added and nothing is changed, which takes no time at any size. This file imports nothing of the package,
+whose later changes must not change it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What was pushed where: the targets that take each execution once, and what waits for them.
+"""Exporters that send each execution once, and their queue.
 
-Tables are added and nothing is changed, which takes no time at any size. The text of this file must not follow later
-changes of the package, so it stands alone.
+Tables are added and nothing is changed, which takes no time at any size. This file imports nothing of the package,
+whose later changes must not change it.
 """
 
 from __future__ import annotations

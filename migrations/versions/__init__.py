@@ -1,1 +1,1 @@
-"""Schema revisions, run by alembic. In the wheel this is `claude_force.migrations`."""
+"""Schema revisions, run by alembic. In the wheel this is `claude_force.database.migrations`."""
