@@ -1,3 +1,4 @@
-"""An execution: the record, its JSONL form, prices, totals and roll-ups. Nothing here knows a database."""
+"""Executions: the record, its JSONL format, prices, totals, roll-ups and deduplication. Pure: no database, no
+network."""
 
 from __future__ import annotations

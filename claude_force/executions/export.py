@@ -1,7 +1,7 @@
-"""CSV, JSON and JSONL files, written in constant memory.
+"""Write executions as JSONL, CSV or JSON, in constant memory.
 
-JSONL is the lossless bridge: importing it gives the same executions, and exporting them again the same bytes. CSV has
-exactly the guide's twelve columns.
+JSONL is lossless: importing it gives the same executions, and exporting these gives the same bytes. CSV has the twelve
+columns of the guide, or all columns.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from claude_force.output import is_unicode, open_output
 from claude_force.text import for_csv
 
 Rows = Iterable[ExecutionRow]
-"""Executions as rows (see `record.to_row`)."""
+"""Executions as rows of the database."""
 
-_LINES_AT_ONCE = 1000
+_LINES_PER_WRITE = 1000
 
 
 def write_jsonl(rows: Rows, path: Path | None, zone: tzinfo) -> int:
-    """One line for each execution; how many there were. `path` None is standard output. Raises OutputError."""
+    """Write one line per execution to a file (None: standard output). Returns how many. Raises OutputError."""
     count, format_time, rest = 0, instant_formatter(zone), iter(rows)
     with open_output(path) as file:
         unicode = is_unicode(file)
-        while lines := [encode_row(row, format_time) for row in islice(rest, _LINES_AT_ONCE)]:
+        while lines := [encode_row(row, format_time) for row in islice(rest, _LINES_PER_WRITE)]:
             text = (
                 b"".join(lines).decode() if unicode else "".join(json.dumps(json.loads(line)) + "\n" for line in lines)
             )
@@ -42,7 +42,7 @@ def write_jsonl(rows: Rows, path: Path | None, zone: tzinfo) -> int:
 
 
 def write_csv(rows: Rows, path: Path | None, zone: tzinfo, *, all_columns: bool) -> int:
-    """A header and one row for each execution; how many there were. Text that a spreadsheet would take for a formula
+    """Write a header and one row per execution. Returns how many rows. Text that a spreadsheet would run as a formula
     gets a leading apostrophe. Raises OutputError."""
     columns = ALL_COLUMNS if all_columns else GUIDE_COLUMNS
     count, format_time = 0, instant_formatter(zone)
@@ -56,15 +56,15 @@ def write_csv(rows: Rows, path: Path | None, zone: tzinfo, *, all_columns: bool)
 
 
 def csv_line(values: Iterable[object]) -> str:
-    """One row of CSV, with a plain newline."""
-    # The writer quotes a carriage return only where it is part of its own line end.
+    """One row of CSV, ending in a newline."""
+    # The csv module quotes a carriage return in a value only if its own line end contains one.
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\r\n").writerow([_csv_cell(value) for value in values])
     return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _csv_cell(value: object) -> object:
-    """A value as a CSV cell: true and false as in JSON, nothing for None, plain decimals for small numbers."""
+    """A CSV cell: booleans as in JSON, nothing for None, and no exponent for small numbers."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -73,7 +73,7 @@ def _csv_cell(value: object) -> object:
 
 
 def write_json(rows: Rows, path: Path | None, zone: tzinfo, *, pretty: bool) -> int:
-    """One JSON array of all executions; how many there were. Raises OutputError."""
+    """Write one JSON array of all executions. Returns how many. Raises OutputError."""
     with open_output(path) as file:
         count = _write_array(rows, file, zone, indent=2 if pretty else None)
         file.write("\n")
@@ -81,7 +81,7 @@ def write_json(rows: Rows, path: Path | None, zone: tzinfo, *, pretty: bool) -> 
 
 
 def write_document(rows: Rows, path: Path, zone: tzinfo, head: Mapping[str, Any]) -> None:
-    """One JSON object: the keys of `head`, then the executions under `executions`. Raises OutputError."""
+    """Write one JSON object: the keys of `head`, then the executions under `executions`. Raises OutputError."""
     with open_output(path) as file:
         text = json.dumps(head, indent=2, ensure_ascii=False)
         file.write(text.removesuffix("\n}") + ',\n  "executions": ')

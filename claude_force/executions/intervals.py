@@ -1,8 +1,7 @@
-"""Intervals of local time: hours, days, weeks and months as a clock on the wall shows them.
+"""Intervals of local time: hours, days, weeks and months as a wall clock shows them.
 
-A place is a number of whole hours or days of local time, counted from a Monday before the epoch: no division meets a
-negative number, and weeks are whole. An hour that a clock change repeats is two intervals; a day of 23 or 25 hours is
-one.
+Hours and days are numbered from a Monday before the epoch, so that numbers are never negative and weeks are whole. When
+clocks go back, the repeated hour is two intervals; a day of 23 or 25 hours is one.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from claude_force.executions.totals import Bucket, Totals
 Interval = Literal["hourly", "daily", "weekly", "monthly"]
 
 Spans = Sequence[tuple[int, int]]
-"""Offsets from UTC and until when they hold (see `clock.offset_spans`)."""
+"""Offsets from UTC, and until when each holds (see `clock.offset_spans`)."""
 
 SHIFT_US = 3 * DAY_US
-"""From the Monday that places are counted from to the epoch."""
+"""From the Monday from which intervals are numbered to the epoch."""
 
 _MONDAY = date(1969, 12, 29)
 
 
 def unit_of(interval: Interval) -> int:
-    """What places count, in microseconds."""
+    """The length of what is numbered, in microseconds: an hour or a day."""
     return HOUR_US if interval == "hourly" else DAY_US
 
 
 def hours(found: Mapping[tuple[int, ...], Totals], spans: Spans) -> list[Bucket]:
-    """Hours, oldest first, from sums by place and offset."""
-    buckets = [_hour(place, offset_us, totals, spans) for (place, offset_us), totals in found.items()]
+    """Hours, oldest first, from sums by number and offset."""
+    buckets = [_hour(number, offset_us, totals, spans) for (number, offset_us), totals in found.items()]
     return sorted(buckets, key=lambda bucket: bucket.start_us)
 
 
-def _hour(place: int, offset_us: int, found: Totals, spans: Spans) -> Bucket:
-    """An hour of a local clock; where the offset changes within it, the part that has this offset."""
-    nominal_us = place * HOUR_US - SHIFT_US - offset_us
+def _hour(number: int, offset_us: int, found: Totals, spans: Spans) -> Bucket:
+    """An hour of a local clock; if the offset changes within it, the part with this offset."""
+    nominal_us = number * HOUR_US - SHIFT_US - offset_us
     starts = (nominal_us, *(until for until, _ in spans))
     since_us, until_us = next(
         (since, until)
@@ -56,16 +55,16 @@ def _hour(place: int, offset_us: int, found: Totals, spans: Spans) -> Bucket:
 
 
 def days(found: Mapping[int, Totals], interval: Interval, zone: tzinfo) -> list[Bucket]:
-    """Days, weeks or months, oldest first, from sums by place."""
+    """Days, weeks or months, oldest first, from sums by the number of the day."""
     folded: dict[date, Totals] = {}
-    for place in sorted(found):
-        first = _first_day(_MONDAY + timedelta(days=place), interval)
-        folded[first] = folded.get(first, Totals()) + found[place]
+    for number in sorted(found):
+        first = _first_day(_MONDAY + timedelta(days=number), interval)
+        folded[first] = folded.get(first, Totals()) + found[number]
     return [_days(first, totals, interval, zone) for first, totals in folded.items()]
 
 
 def without_gaps(buckets: Sequence[Bucket], interval: Interval, zone: tzinfo) -> list[Bucket]:
-    """The buckets, oldest first, and between them those in which there was nothing: time runs evenly then."""
+    """The buckets, oldest first, with empty ones for the intervals between them."""
     found: list[Bucket] = []
     for bucket in buckets:
         while found and found[-1].end_us < bucket.start_us:
@@ -75,7 +74,7 @@ def without_gaps(buckets: Sequence[Bucket], interval: Interval, zone: tzinfo) ->
 
 
 def _empty(start_us: int, interval: Interval, zone: tzinfo) -> Bucket:
-    """An interval without anything that begins at an instant."""
+    """The empty interval that begins at an instant."""
     start = clock.to_datetime(start_us, zone)
     if interval != "hourly":
         return _days(start.date(), Totals(), interval, zone)
@@ -92,8 +91,8 @@ def _first_day(day: date, interval: Interval) -> date:
 
 def _days(first: date, found: Totals, interval: Interval, zone: tzinfo) -> Bucket:
     if interval == "monthly":
-        following = (first + timedelta(days=31)).replace(day=1)
+        next_first = (first + timedelta(days=31)).replace(day=1)
     else:
-        following = first + timedelta(days=7 if interval == "weekly" else 1)
-    start, end = (clock.start_of_day(day, zone) for day in (first, following))
+        next_first = first + timedelta(days=7 if interval == "weekly" else 1)
+    start, end = (clock.start_of_day(day, zone) for day in (first, next_first))
     return Bucket(first.strftime("%Y-%m" if interval == "monthly" else "%Y-%m-%d"), start, end, found)

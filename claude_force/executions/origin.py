@@ -1,4 +1,4 @@
-"""Where an execution comes from: the machine and the project."""
+"""Where an execution was recorded: host and project."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from claude_force.executions.record import NAME_LIMIT, PROJECT_LIMIT
 
 @functools.cache
 def host_name() -> str | None:
-    """The name of this machine, as a record takes it; None where it has none."""
-    # Loaded when it is needed: a report does not, and it takes two milliseconds.
+    """The name of this machine, cut to the limit of a record; None if it has none."""
+    # Imported here because it takes two milliseconds, and reports do not need it.
     import socket
 
     return socket.gethostname()[:NAME_LIMIT] or None
 
 
 def project_of_working_folder() -> str | None:
-    """The working folder, where there is one; a longer path keeps its end."""
+    """The working folder, without the beginning of a path over the limit; None if the folder was deleted."""
     try:
         folder = os.getcwd()
     except OSError:

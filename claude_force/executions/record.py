@@ -1,11 +1,11 @@
 """One execution: one model request made by an agent.
 
-The invariant: an `ExecutionMetrics` that exists is valid. It is checked where it is made, so that the store, on either
-engine, never meets a value that it cannot hold. What is added up is an integer: instants and durations in
-microseconds, money in nano-dollars, tokens. What cannot be known is None, never 0.
+The invariant: every `ExecutionMetrics` is valid. Its constructor checks it, so neither database ever gets a value that
+it cannot store. Instants and durations are integers in microseconds, money in nano-dollars. An unknown value is None,
+never 0.
 
-Identity is made by the caller. A `uid` is a UUID whose first 48 bits are the instant in milliseconds, so that new rows
-go to the end of the index: version 7 for a fresh execution, version 8 for one whose identity follows from its content.
+A `uid` is a UUID that begins with the instant in milliseconds, so that new rows go to the end of the index: version 7
+for a newly recorded execution, version 8 for one whose uid is made from its content.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from claude_force.errors import InvalidRecord
 from claude_force.text import kind_of
 
 UNKNOWN = "unknown"
-"""How a face names what the record does not know."""
+"""The name of an unknown model."""
 
 NANOUSD = 1_000_000_000
 """Nano-dollars in a dollar."""
@@ -32,21 +32,21 @@ PROJECT_LIMIT = 1000
 TOKENS_LIMIT = 10**8
 DURATION_LIMIT_US = 366 * 86_400 * 1_000_000
 COST_LIMIT_NANOUSD = 1_000_000 * NANOUSD
-"""More than TOKENS_LIMIT tokens of every kind cost on the dearest model; a test asks all models."""
+"""More than TOKENS_LIMIT tokens of every kind cost on any model; a test checks all models."""
 POSITION_LIMIT = 10**6
 SEARCHES_LIMIT = 10**6
 
 CLAUDE_CODE = "claude-code"
-"""The `source` of what is read from the transcripts of Claude Code."""
+"""The `source` of executions from the transcripts of Claude Code."""
 
 STANDARD_TIERS = frozenset({"standard", "default", "auto"})
-"""How the interfaces call the service that has the listed price: no `service_tier` of an execution."""
+"""What APIs call the tier with the list price. An execution has no `service_tier` then."""
 
 PROVISIONAL = "provisional"
-"""The `usage_basis` of a usage that its source never finalised: output tokens and cost are lower bounds."""
+"""The `usage_basis` of a usage that was never final: output tokens and cost are lower bounds."""
 
 COST_GIVEN, COST_NONE = "given", "none"
-"""The `recorded_basis` of a cost that came with the record, and of a record that had none."""
+"""The `recorded_basis` of a cost that came with the record, and of a record without a cost."""
 
 _NAMES = ("agent_name", "model", "source")
 _OPTIONAL_NAMES = (
@@ -64,7 +64,7 @@ _OPTIONAL_NAMES = (
 _TEXTS = (*((name, NAME_LIMIT) for name in _NAMES), *_OPTIONAL_NAMES)
 _texts_of = attrgetter(*(name for name, _ in _TEXTS))
 NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
-"""Fields whose 0 says as little as the null of others."""
+"""Fields that are 0, and not null, if nothing is known."""
 
 _COUNTS = (
     ("duration_us", "execution_time_ms", DURATION_LIMIT_US),
@@ -81,23 +81,24 @@ _COUNTS = (
 )
 _counts_of = attrgetter(*(name for name, _, _ in _COUNTS))
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-"""How a uid is written."""
+"""The only way in which a uid may be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionMetrics:
-    """What is known of one execution. Raises InvalidRecord, naming the field, when a value cannot be.
+    """One execution. Raises InvalidRecord, which names the field, for an impossible value.
 
-    `input_tokens` and `output_tokens` are None when the usage is not known (both or neither); `input_tokens` leaves
-    cached tokens out, as Claude's API does. `duration_us` is None when nobody timed it, `cost_nanousd` when the price
-    is not known. `reference_cost_nanousd` is what the same tokens cost on the reference model. `price_version` names
-    the price table that made the cost; None when the cost came with the record.
-
-    `service_tier` is how the request was served where that changes its price ("fast", "batch"); None is the standard.
-    `usage_basis` says where the usage is from when it is not the final count of its own source: PROVISIONAL, or the
-    name of the record that knew better. A repriced record keeps the cost that it had before the first repricing:
-    `recorded_basis` is the version of the prices that made it, COST_GIVEN or COST_NONE; None where it was never
-    repriced.
+    | field                           | None means                      | notes
+    |
+    |---------------------------------|---------------------------------|------------------------------------------------|
+    | `input_tokens`, `output_tokens` | the usage is not known          | both or neither; without cached tokens | |
+    `duration_us`                   | it was not timed                | | | `cost_nanousd`                  | the price
+    is not known          | | | `reference_cost_nanousd`        | the price is not known          | the same tokens on
+    the reference model | | `price_version`                 | the cost came with the record   | the prices that the cost
+    is computed from | | `service_tier`                  | the standard tier               | "fast", "batch": tiers with
+    another price | | `usage_basis`                   | the final usage of its source   | PROVISIONAL, or the record
+    that reported it | | `recorded_basis`                | it was never repriced           | of `recorded_cost_nanousd`,
+    the first cost: | | |                                 | its price version, COST_GIVEN or COST_NONE |
     """
 
     uid: str
@@ -135,11 +136,11 @@ class ExecutionMetrics:
         if not isinstance(self.success, bool):
             raise InvalidRecord("success", f"expected true or false, got {kind_of(self.success)}")
         for (name, limit), text in zip(_TEXTS, _texts_of(self), strict=True):
-            # What is usual is seen at once: a call for each text takes longer than all of them together.
-            usual = text is None or (
+            # Usual texts are checked here: a call for each would take longer than all of these checks.
+            is_usual = text is None or (
                 type(text) is str and 0 < len(text) <= limit and text.isascii() and "\0" not in text
             )
-            if not usual or (text is None and name in _NAMES):
+            if not is_usual or (text is None and name in _NAMES):
                 _check_text(name, text, limit)
         for (name, label, limit), count in zip(_COUNTS, _counts_of(self), strict=True):
             if count is None:
@@ -157,12 +158,12 @@ class ExecutionMetrics:
 
     @property
     def execution_time_ms(self) -> int | float | None:
-        """Milliseconds; a float only where there is a fraction. None when not timed."""
+        """Milliseconds; a float only if there is a fraction. None if it was not timed."""
         return milliseconds(self.duration_us)
 
     @property
     def total_tokens(self) -> int | None:
-        """The sum of all kinds of tokens; None when the usage is not known."""
+        """The sum of all kinds of tokens; None if the usage is not known."""
         if self.input_tokens is None or self.output_tokens is None:
             return None
         cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
@@ -170,17 +171,17 @@ class ExecutionMetrics:
 
     @property
     def estimated_cost(self) -> float | None:
-        """US dollars; None when the price is not known."""
+        """US dollars; None if the price is not known."""
         return dollars(self.cost_nanousd)
 
     @property
     def reference_cost(self) -> float | None:
-        """US dollars that the same tokens cost on the reference model; None when not known."""
+        """US dollars that the same tokens cost on the reference model; None if not known."""
         return dollars(self.reference_cost_nanousd)
 
     @property
     def workflow_name(self) -> str | None:
-        """The name that claude-force 1.3 gave to `workflow_id`."""
+        """`workflow_id`, under the name that it had in claude-force 1.3."""
         return self.workflow_id
 
 
@@ -190,7 +191,7 @@ def _check_uid(value: object) -> None:
 
 
 def _check_text(field: str, value: object, limit: int) -> None:
-    """Raise InvalidRecord unless `value` is text that both engines can store: not empty, no NUL, no lone surrogate."""
+    """Raise InvalidRecord unless both databases can store the text: not empty, no NUL, no lone surrogate."""
     if not isinstance(value, str):
         raise InvalidRecord(field, f"expected text, got {kind_of(value)}")
     if not value:
@@ -224,14 +225,14 @@ def milliseconds(duration_us: int | None) -> int | float | None:
 
 
 def dollars(nanousd: int | None) -> float | None:
-    """Nano-dollars as dollars. Up to $4 million the float gives back the same nano-dollars."""
+    """Nano-dollars as dollars. Up to $4 million the float converts back to the same nano-dollars."""
     return None if nanousd is None else nanousd / NANOUSD
 
 
 def task_hash(task: str) -> str:
-    """The first eight hexadecimal digits of the task's MD5: the grouping key that claude-force 1.3 wrote, so that old
-    and new executions of one task group together. It protects nothing."""
-    # Loaded with its cryptography when it is needed: a report does not.
+    """The first eight hexadecimal digits of the task's MD5. It is a grouping key, not a secret, and the same as in
+    claude-force 1.3, so that old and new executions of a task are in one group."""
+    # Imported here because it loads OpenSSL, and reports do not need it.
     import hashlib
 
     return hashlib.md5(task.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
@@ -243,13 +244,13 @@ def fresh_uid(timestamp_us: int) -> str:
 
 
 def content_uid(timestamp_us: int, digest: bytes, ordinal: int) -> str:
-    """The UUID, version 8, of a line that brings none: the instant in milliseconds, then 74 bits of a hash of its
-    content and of its ordinal among the equal lines of its file. The same file always gives the same identities."""
+    """The UUID, version 8, of a line without a uid: the instant in milliseconds, then 74 bits of a hash of its content
+    and of its ordinal among the equal lines of its file. The same file always gives the same uids."""
     return identity_text(content_identity(timestamp_us, digest, ordinal))
 
 
 def content_identity(timestamp_us: int, digest: bytes, ordinal: int) -> bytes:
-    """The sixteen bytes of `content_uid`."""
+    """`content_uid` as sixteen bytes."""
     import hashlib
 
     mixed = hashlib.blake2b(digest + ordinal.to_bytes(8), digest_size=10).digest()
@@ -257,7 +258,7 @@ def content_identity(timestamp_us: int, digest: bytes, ordinal: int) -> bytes:
 
 
 def _identity(timestamp_us: int, version: int, noise: int) -> bytes:
-    # An instant that cannot be is the record's to refuse.
+    # The mask keeps an impossible instant from raising here; the record refuses it.
     milliseconds = timestamp_us // 1000 & 0xFFFF_FFFF_FFFF
     high = milliseconds << 16 | version << 12 | (noise >> 68) & 0xFFF
     return (high << 64 | 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF).to_bytes(16)
@@ -271,31 +272,31 @@ _FAMILY = re.compile(r"claude-(?:[0-9.-]*-)?([a-z]{3,})")
 
 
 def model_family(model: str) -> str:
-    """The family of a Claude model ("haiku", "sonnet", "opus", "fable" ...), wherever its version and date stand; any
-    other model is a family of its own."""
+    """The family of a Claude model ("haiku", "sonnet", "opus", "fable" ...), wherever its name has the version and
+    date. Any other model is its own family."""
     match = _FAMILY.search(model.lower())
     return match.group(1) if match else model
 
 
 def identity_bytes(uid: str) -> bytes:
-    """The sixteen bytes of a uid, as the database keeps it."""
+    """A uid as sixteen bytes, as rows have it."""
     return bytes.fromhex(uid.replace("-", ""))
 
 
 def identity_text(raw: bytes) -> str:
-    """The uid of sixteen bytes."""
+    """Sixteen bytes as a uid."""
     return _hyphenated(raw.hex())
 
 
 FIELDS: tuple[str, ...] = tuple(ExecutionMetrics.__dataclass_fields__)
-"""The fields in the order of the record, which is the order of the table's columns."""
+"""The fields of a record, in the order of the columns of its table."""
 
 
 _values_of = attrgetter(*FIELDS)
 
 
 def as_mapping(record: ExecutionMetrics) -> dict[str, Any]:
-    """The fields by name (integers, `uid` as text)."""
+    """The fields by name."""
     return {name: getattr(record, name) for name in FIELDS}
 
 
@@ -307,7 +308,7 @@ def with_costs(
     for name, label, limit in _COUNTS:
         if costs.get(name) is not None:
             _check_count(label, costs[name], limit)
-    # Without checking the rest again, which would take longer than anything else about recording.
+    # The other fields are valid; checking them again would be the slowest part of recording.
     changed, put = object.__new__(ExecutionMetrics), object.__setattr__
     for name, value in zip(FIELDS, _values_of(record), strict=True):
         put(changed, name, value)
@@ -318,7 +319,7 @@ def with_costs(
 
 
 ExecutionRow = tuple[Any, ...]
-"""The values of FIELDS in their order, as a database takes them: `uid` as sixteen bytes, `success` as 0 or 1."""
+"""The values of FIELDS in order, as databases store them: `uid` as sixteen bytes, `success` as 0 or 1."""
 
 
 def column(name: str) -> int:
@@ -337,12 +338,12 @@ def getter(*names: str) -> Callable[[ExecutionRow], Any]:
 
 
 def to_row(record: ExecutionMetrics) -> ExecutionRow:
-    """The record as a row."""
+    """A record as a row."""
     uid, timestamp_us, agent_name, success, *rest = _values_of(record)
     return identity_bytes(uid), timestamp_us, agent_name, int(success), *rest
 
 
 def from_row(row: ExecutionRow) -> ExecutionMetrics:
-    """The record of a row. Raises InvalidRecord for values that no record has."""
+    """A row as a record. Raises InvalidRecord for an impossible value."""
     values = dict(zip(FIELDS, row, strict=True))
     return ExecutionMetrics(**values | {"uid": identity_text(row[0]), "success": bool(values["success"])})

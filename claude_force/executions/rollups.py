@@ -1,13 +1,14 @@
-"""Roll-ups: sums of executions by period and series, made so that sums of sums are exact.
+"""Roll-ups: sums of executions by time and series. Sums of sums are exact.
 
-A series is who worked on what: agent, model, project, source. A level is a length of time; a bucket is a number of that
-length since the epoch, in UTC. Everything that is kept is additive (or a first and last instant), so that a period is
-answered from the coarsest whole buckets in it plus the rows at its edges, and the order of arrival does not matter.
+| word   | meaning                                                                       |
+|--------|-------------------------------------------------------------------------------|
+| series | one combination of agent, model, project and source                           |
+| level  | a length of time: an hour, a day, 32 days, 1024 days                          |
+| bucket | one period of a level in UTC; its number counts such periods since the epoch  |
+| bin    | a range of durations (see `histogram`)                                        |
 
-Durations are counted in bins whose bounds are whole microseconds, each at most 2 % wide: the middle of a bin is at most
-1 % away from anything in it. Bounds of integers put a duration into the same bin on every machine.
-
-Nothing here knows a database.
+Everything is additive, or a first and last instant. So a period is answered from the coarsest whole buckets in it and
+the rows at its edges, and the order in which executions arrive does not matter.
 """
 
 from __future__ import annotations
@@ -29,39 +30,39 @@ from claude_force.windows import Window
 V = TypeVar("V")
 
 LEVELS_US = (HOUR_US, DAY_US, 32 * DAY_US, 1024 * DAY_US)
-"""The lengths of the levels; each is a multiple of the one before."""
+"""The length of each level; a multiple of the one before."""
 
 HOUR, DAY, ERA = 0, 1, len(LEVELS_US) - 1
-"""Levels by name: the finest, the finest that counts durations, and the coarsest."""
+"""The finest level, the finest level with durations, and the coarsest level."""
 
 ARCHIVED = -1
-"""The level of its own that says how much of the sums is of executions that were archived, by series alone: by hour,
-and durations by day. Recounting adds it to what the rows come to; no coarser level is made from it."""
+"""A separate level with the sums of archived executions, for each series: by hour, durations by day. A rebuild of the
+roll-ups adds them to the sums of the rows. It has no coarser levels."""
 
 DIGEST_BITS = 42
-"""A digest of an archived execution (in `archived`) is the number of its hour, and so many bits of a hash."""
+"""The digest of an archived execution (table `archived`) is the number of its hour and this many bits of a hash."""
 
 ALL_SERIES, EACH_SERIES = 0, 1
-"""Scopes: sums over all executions (their series is 0), and sums of each series."""
+"""Scopes: the sums of all executions (as series 0), and the sums of each series."""
 
 LABELS = ("agent_name", "model", "project", "source")
-"""What makes a series. A project that is not known is "" in the database."""
+"""The fields that make a series. An unknown project is "" in the database."""
 
 Labels = tuple[str, str, str, str]
 
-ERROR_UNSAID = ""
-"""How the database keeps the kind of a failure that did not say."""
+NO_ERROR_TYPE = ""
+"""What the database stores for a failure without an error type."""
 
 
 class Failures(NamedTuple):
-    """Failures of one kind."""
+    """The failures of one error type, and the instants of the first and last of them."""
 
     failures: int
     first_us: int
     last_us: int
 
     def merged(self, other: Failures) -> Failures:
-        """Both together."""
+        """The sum of both."""
         return Failures(
             self.failures + other.failures, min(self.first_us, other.first_us), max(self.last_us, other.last_us)
         )
@@ -71,21 +72,21 @@ class Failures(NamedTuple):
 class Sums:
     """The sums of some rows.
 
-    `series` lists the labels that occur, and `places` gives the index in it of each row. `aggregates` holds the columns
-    of `Totals` by hour and place, `bins` the counts by day, place and bin, `errors` the failures by place, hour and
-    error type. The keys of `aggregates` and `bins` are packed into one integer, bucket << 24 | place (<< 11 | bin):
-    tuples would take three times as long for every row.
+    `series` lists the series that occur, and `series_of_rows` has the index in it of each row. `aggregates` holds the
+    columns of `Totals` by hour and series index, `bins` the counts by day, series index and bin, `errors` the failures
+    by series index, hour and error type. The keys of `aggregates` and `bins` are packed into one integer,
+    bucket << 24 | series index (<< 11 | bin): tuples would take three times as long for every row.
     """
 
     series: list[Labels] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    series_of_rows: list[int] = field(default_factory=list)
     aggregates: dict[int, tuple[int, ...]] = field(default_factory=dict)
     bins: dict[int, int] = field(default_factory=dict)
     errors: dict[tuple[int, int, str], Failures] = field(default_factory=dict)
 
 
-_PLACE_BITS, _BIN_BITS = 24, 11
-_PLACE, _BIN = (1 << _PLACE_BITS) - 1, (1 << _BIN_BITS) - 1
+_SERIES_BITS, _BIN_BITS = 24, 11
+_SERIES, _BIN = (1 << _SERIES_BITS) - 1, (1 << _BIN_BITS) - 1
 
 
 _labels_of = getter(*LABELS)
@@ -100,44 +101,48 @@ _COST, _USAGE_BASIS, _RECORDED, _RECORDED_BASIS = columns(
 _bases_of = getter("usage_basis", "recorded_basis")
 
 
-def places_of(rows: Iterable[ExecutionRow]) -> tuple[list[Labels], list[int]]:
-    """The series that occur in rows, and which of them each row is of."""
+def index_series(rows: Iterable[ExecutionRow]) -> tuple[list[Labels], list[int]]:
+    """The series that occur in rows, and the index of the series of each row."""
     known: dict[Labels, int] = {}
-    places = [known.setdefault(_labels_of(row), len(known)) for row in rows]
-    return [(agent, model, project or "", source) for agent, model, project, source in known], places
+    indexes = [known.setdefault(_labels_of(row), len(known)) for row in rows]
+    return [(agent, model, project or "", source) for agent, model, project, source in known], indexes
 
 
 def sum_up(rows: Sequence[ExecutionRow]) -> Sums:
-    """The sums of rows (see `record.to_row`)."""
-    sums = Sums(*places_of(rows))
+    """The sums of rows."""
+    sums = Sums(*index_series(rows))
     groups: dict[int, list[ExecutionRow]] = {}
-    for row, place in zip(rows, sums.places, strict=True):
-        key = row[_INSTANT] // HOUR_US << _PLACE_BITS | place
+    for row, index in zip(rows, sums.series_of_rows, strict=True):
+        key = row[_INSTANT] // HOUR_US << _SERIES_BITS | index
         if key in groups:
             groups[key].append(row)
         else:
             groups[key] = [row]
     is_plain = set(map(_bases_of, rows)) <= {(None, None)}
-    sums.aggregates = {key: (*(cell := _cell(group)), *_bases(group, cell, is_plain)) for key, group in groups.items()}
-    for key, cell in sums.aggregates.items():
-        if cell[1] != cell[0]:
-            _note_failures(sums, key & _PLACE, key >> _PLACE_BITS, groups[key])
+    sums.aggregates = {
+        key: (*(aggregate := _aggregate(group)), *_usage_columns(group, aggregate, is_plain))
+        for key, group in groups.items()
+    }
+    for key, aggregate in sums.aggregates.items():
+        if aggregate[1] != aggregate[0]:
+            _add_failures(sums, key & _SERIES, key >> _SERIES_BITS, groups[key])
     sums.bins = _bins(groups)
     return sums
 
 
-def _cell(group: Sequence[ExecutionRow]) -> tuple[int, ...]:
-    """The columns of `Totals` over some rows, but for those that `_bases` tells."""
+def _aggregate(group: Sequence[ExecutionRow]) -> tuple[int, ...]:
+    """The columns of `Totals` for some rows, without the last two (see `_usage_columns`)."""
     count = len(group)
     try:
         successes, duration, *tokens, cost, reference = map(sum, zip(*map(_added_of, group), strict=True))
     except TypeError:
-        return _cell_of_partly_known(group)
+        # A sum met a None.
+        return _aggregate_with_unknowns(group)
     return (count, successes, count, duration, count, *tokens, count, cost, cost, reference)
 
 
-def _cell_of_partly_known(group: Sequence[ExecutionRow]) -> tuple[int, ...]:
-    """The same where something is not known."""
+def _aggregate_with_unknowns(group: Sequence[ExecutionRow]) -> tuple[int, ...]:
+    """The same if some values are not known."""
     successes, durations, inputs, *tokens, costs, references = zip(*map(_added_of, group), strict=True)
     pairs = [pair for pair in zip(costs, references, strict=True) if None not in pair]
     return (
@@ -152,66 +157,69 @@ def _cell_of_partly_known(group: Sequence[ExecutionRow]) -> tuple[int, ...]:
     )
 
 
-def _bases(group: Sequence[ExecutionRow], cell: tuple[int, ...], is_plain: bool) -> tuple[int, int]:
-    """How many usages are provisional, and the cost as it was before any repricing. `is_plain` says that no row is
-    either, as nearly always."""
+def _usage_columns(group: Sequence[ExecutionRow], aggregate: tuple[int, ...], is_plain: bool) -> tuple[int, int]:
+    """How many usages are provisional, and the cost before any repricing: the last two columns of `Totals`. `is_plain`
+    says that no row is provisional or repriced, as is nearly always so."""
     if is_plain:
-        return 0, cell[TOTALS.index("cost_nanousd")]
+        return 0, aggregate[TOTALS.index("cost_nanousd")]
     recorded = (row[_COST] if row[_RECORDED_BASIS] is None else row[_RECORDED] for row in group)
     return sum(row[_USAGE_BASIS] == PROVISIONAL for row in group), sum(filter(None, recorded))
 
 
 def _known(column: tuple[Any, ...]) -> tuple[int, int]:
-    """How many values are not None, and their sum."""
+    """How many values are known, and their sum."""
     absent = column.count(None)
     return len(column) - absent, sum(filter(None, column))
 
 
 def _bins(groups: Mapping[int, Iterable[ExecutionRow]]) -> dict[int, int]:
-    """How many rows have a duration in each bin, by day and series."""
+    """The number of durations in each bin, by day and series."""
     lows, bins = bin_lows(), Counter[int]()
     for key, group in groups.items():
-        day = (key >> _PLACE_BITS) * HOUR_US // DAY_US
-        first = (day << _PLACE_BITS | key & _PLACE) << _BIN_BITS
+        day = (key >> _SERIES_BITS) * HOUR_US // DAY_US
+        first = (day << _SERIES_BITS | key & _SERIES) << _BIN_BITS
         bins.update(first + bisect_right(lows, row[_DURATION]) - 1 for row in group if row[_DURATION] is not None)
     return bins
 
 
-def _note_failures(sums: Sums, place: int, hour: int, group: Iterable[ExecutionRow]) -> None:
+def _add_failures(sums: Sums, series: int, hour: int, group: Iterable[ExecutionRow]) -> None:
     for row in group:
         if not row[_SUCCESS]:
-            key = (place, hour, row[_ERROR] or ERROR_UNSAID)
+            key = (series, hour, row[_ERROR] or NO_ERROR_TYPE)
             one = Failures(1, row[_INSTANT], row[_INSTANT])
             sums.errors[key] = sums.errors[key].merged(one) if key in sums.errors else one
 
 
 def negated(sums: Sums) -> Sums:
-    """What takes sums away again when it is added; the first and last instants of failures stay."""
+    """Sums that subtract these when they are added. First and last instants stay as they are."""
     return Sums(
         sums.series,
-        sums.places,
-        {key: tuple(-value for value in cell) for key, cell in sums.aggregates.items()},
+        sums.series_of_rows,
+        {key: tuple(-value for value in aggregate) for key, aggregate in sums.aggregates.items()},
         {key: -count for key, count in sums.bins.items()},
         {key: found._replace(failures=-found.failures) for key, found in sums.errors.items()},
     )
 
 
 def spread_aggregates(sums: Sums, ids: Sequence[int]) -> list[tuple[int, ...]]:
-    """Rows of `rollups`: the cells of every level and scope. `ids` are the numbers of the series in the database."""
+    """Rows for `rollups`, at every level and scope. `ids` are the ids of `sums.series` in the database."""
     spread: list[tuple[int, ...]] = []
     for level, scope, found in _spread(sums.aggregates, HOUR, 0, lambda one, other: tuple(map(add, one, other))):
-        numbers = ids if scope == EACH_SERIES else (0,)
-        spread += [(scope, level, key >> _PLACE_BITS, numbers[key & _PLACE], *cell) for key, cell in found.items()]
+        series_ids = ids if scope == EACH_SERIES else (0,)
+        spread += [
+            (scope, level, key >> _SERIES_BITS, series_ids[key & _SERIES], *aggregate)
+            for key, aggregate in found.items()
+        ]
     return spread
 
 
 def spread_bins(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, int, int, int]]:
-    """Rows of `rollup_durations`, likewise; the finest level is a day."""
+    """Rows for `rollup_durations`, likewise; the finest level is a day."""
     spread: list[tuple[int, int, int, int, int, int]] = []
     for level, scope, found in _spread(sums.bins, DAY, _BIN_BITS, add):
-        numbers = ids if scope == EACH_SERIES else (0,)
+        series_ids = ids if scope == EACH_SERIES else (0,)
         spread += [
-            (scope, level, key >> _PLACE_BITS + _BIN_BITS, numbers[key >> _BIN_BITS & _PLACE], key & _BIN, count)
+            (scope, level, key >> _SERIES_BITS + _BIN_BITS, series_ids[key >> _BIN_BITS & _SERIES], key & _BIN, count)
             for key, count in found.items()
         ]
     return spread
@@ -220,9 +228,9 @@ def spread_bins(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, int
 def _spread(
     finest: Mapping[int, V], level: int, more_bits: int, merged: Callable[[V, V], V]
 ) -> Iterator[tuple[int, int, Mapping[int, V]]]:
-    """Level, scope and sums, for every level from `level` up. Keys are packed, with `more_bits` of further key."""
-    shift = _PLACE_BITS + more_bits
-    rest, no_place = (1 << shift) - 1, ~(_PLACE << more_bits)
+    """Level, scope and sums, for every level from `level` up. The packed keys have `more_bits` below the series."""
+    shift = _SERIES_BITS + more_bits
+    rest, no_series = (1 << shift) - 1, ~(_SERIES << more_bits)
     current = finest
     for upper in range(level, len(LEVELS_US)):
         if upper > level:
@@ -230,7 +238,7 @@ def _spread(
             keys = [(key >> shift) // ratio << shift | key & rest for key in current]
             current = _merge(keys, current.values(), merged)
         yield upper, EACH_SERIES, current
-        yield upper, ALL_SERIES, _merge([key & no_place for key in current], current.values(), merged)
+        yield upper, ALL_SERIES, _merge([key & no_series for key in current], current.values(), merged)
 
 
 def _merge(keys: Iterable[int], values: Iterable[V], merged: Callable[[V, V], V]) -> dict[int, V]:
@@ -241,29 +249,28 @@ def _merge(keys: Iterable[int], values: Iterable[V], merged: Callable[[V, V], V]
 
 
 def spread_errors(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, str, int, int, int]]:
-    """Rows of `rollup_errors`: the failures of every level, by series."""
+    """Rows for `rollup_errors`, at every level, for each series."""
     spread: dict[tuple[int, int, int, str], Failures] = {}
-    for (place, hour, kind), found in sums.errors.items():
+    for (series, hour, error_type), found in sums.errors.items():
         for level, size in enumerate(LEVELS_US):
-            key = (level, hour * HOUR_US // size, ids[place], kind)
+            key = (level, hour * HOUR_US // size, ids[series], error_type)
             spread[key] = spread[key].merged(found) if key in spread else found
     return [(*key, *found) for key, found in spread.items()]
 
 
 class RollupPlan(NamedTuple):
-    """A period taken apart: buckets [first, end) of levels, in no overlap, and the rows at the edges. `inside` is the
-    period that the buckets cover; empty where none fits. `archived` is the period in which executions may be archived;
-    empty where none is, or where roll-ups do not know what is asked."""
+    """How to answer a period: from `buckets`, each (level, first, end) without end, which do not overlap, and from the
+    rows in `edges`. `inside` is the period that the buckets cover; empty if there are none. `archived` is the period
+    that may have archived executions; empty if there are none, or if roll-ups cannot answer the question."""
 
     buckets: tuple[tuple[int, int, int], ...]
     edges: tuple[Window, ...]
     inside: Window
     archived: Window = Window(0, 0)
 
-    def points(self, size_us: int) -> Iterator[tuple[int, int]]:
-        """The buckets [first, end) of a length that begin in an edge, as far as something is archived. What is archived
-        has no instant but the beginning of its bucket, so that it lies in one of two periods that meet, whatever
-        instant divides them."""
+    def archived_buckets(self, size_us: int) -> Iterator[tuple[int, int]]:
+        """The buckets [first, end) of ARCHIVED that count for the edges: those that begin in one. An archived execution
+        counts at the beginning of its bucket, so of two adjacent periods exactly one contains it."""
         low, high = self.archived.start_us or 0, self.archived.end_us or 0
         for edge in self.edges if high else ():
             start, end = max(edge.start_us or 0, low), high if edge.end_us is None else min(edge.end_us, high)
@@ -273,7 +280,7 @@ class RollupPlan(NamedTuple):
 
 
 def plan_buckets(start_us: int, end_us: int, finest: int, coarsest: int = ERA) -> RollupPlan:
-    """The coarsest whole buckets in [start, end), of the levels from `finest` to `coarsest`, and what is left at both
+    """The coarsest whole buckets in [start, end), of the levels from `finest` to `coarsest`, and the edges at both
     ends."""
     buckets: list[tuple[int, int, int]] = []
     low = high = None
@@ -295,7 +302,7 @@ def plan_buckets(start_us: int, end_us: int, finest: int, coarsest: int = ERA) -
 
 
 def merged_windows(buckets: Iterable[int], size_us: int) -> list[Window]:
-    """The periods that buckets cover, neighbours as one; ascending."""
+    """The periods that buckets cover, ascending; adjacent buckets become one period."""
     ordered = sorted(buckets)
     starts = [bucket for before, bucket in pairwise([-2, *ordered]) if bucket != before + 1]
     ends = [bucket + 1 for bucket, after in pairwise([*ordered, -2]) if after != bucket + 1]

@@ -1,11 +1,10 @@
-"""Blocks: the windows of five hours by which Claude subscriptions count.
+"""Session blocks: the five-hour windows in which Claude subscriptions count usage.
 
-A block begins with the first execution after the block before it has ended, at the full hour (UTC) of that execution,
-and has a fixed length in hours. So blocks follow from sums by hour, and from the order of the hours alone. Where an
-hour follows on the one before it by the length of a block or more, a block begins, whatever was earlier: a reader need
-not go back to the beginning of history.
+A block starts at the full hour (UTC) of the first execution after the previous block ended, and has a fixed length. So
+blocks follow from sums by hour. After a pause of at least the length of a block, a block starts in any case; reading
+can start there and need not go back to the first execution.
 
-Nothing here knows a database or what time it is.
+Time is an argument here.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from claude_force.executions.record import NANOUSD
 from claude_force.executions.totals import TimeRange, Totals
 
 LENGTH = 5
-"""Hours of a block of a Claude subscription."""
+"""Hours in a block of a Claude subscription."""
 
 
 class Burn(NamedTuple):
-    """How fast a block is used up; `cost_per_hour` (US dollars) is None where no price is known."""
+    """The burn rate of a block. `cost_per_hour` is in US dollars; None if no price is known."""
 
     tokens_per_minute: float
     cost_per_hour: float | None
 
 
 class Projection(NamedTuple):
-    """What a block comes to if it goes on as it went. `nanousd` is None where no price is known."""
+    """The totals at the end of a block if its burn rate stays the same. `nanousd` is None if no price is known."""
 
     tokens: int
     nanousd: int | None
@@ -40,8 +39,8 @@ class Projection(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The block [start, end), or the gap between two blocks: that has no executions. `reach` is from the first to the
-    last execution in it; None where it is a gap, or was not asked for."""
+    """The block [start, end), or the gap between two blocks, which has no executions. `reach` is from its first to its
+    last execution; None for a gap, or if it was not queried."""
 
     start_us: int
     end_us: int
@@ -51,42 +50,42 @@ class Block:
 
     @property
     def is_gap(self) -> bool:
-        """Whether nothing happened in it."""
+        """Whether it has no executions."""
         return not self.totals.executions
 
     def is_active(self, now_us: int) -> bool:
-        """Whether it is a block, and now lies in it."""
+        """Whether it is a block that contains `now_us`."""
         return not self.is_gap and self.start_us <= now_us < self.end_us
 
-    def _took_us(self) -> int:
-        """From the first to the last execution; 0 where that is less than a minute, which tells no rate."""
-        took_us = self.reach.last_us - self.reach.first_us if self.reach else 0
-        return took_us if took_us >= MINUTE_US else 0
+    def _elapsed_us(self) -> int:
+        """From the first to the last execution; 0 if that is less than a minute, too short for a rate."""
+        elapsed_us = self.reach.last_us - self.reach.first_us if self.reach else 0
+        return elapsed_us if elapsed_us >= MINUTE_US else 0
 
     def burn(self) -> Burn | None:
-        """Tokens and cost by time, from the first to the last execution; None where that is less than a minute."""
-        took_us, tokens = self._took_us(), self.totals.total_tokens
-        if not took_us or tokens is None:
+        """The burn rate from the first to the last execution; None if that is less than a minute."""
+        elapsed_us, tokens = self._elapsed_us(), self.totals.total_tokens
+        if not elapsed_us or tokens is None:
             return None
-        cost = self.totals.cost_nanousd * HOUR_US / took_us / NANOUSD if self.totals.priced else None
-        return Burn(tokens * MINUTE_US / took_us, cost)
+        cost = self.totals.cost_nanousd * HOUR_US / elapsed_us / NANOUSD if self.totals.priced else None
+        return Burn(tokens * MINUTE_US / elapsed_us, cost)
 
     def projection(self, now_us: int) -> Projection | None:
-        """What it comes to at its end; None where there is no rate, or no time left."""
-        took_us, tokens, remaining_us = self._took_us(), self.totals.total_tokens, self.end_us - now_us
-        if not took_us or tokens is None or not self.is_active(now_us):
+        """The totals at its end; None if there is no rate, or no time left."""
+        elapsed_us, tokens, remaining_us = self._elapsed_us(), self.totals.total_tokens, self.end_us - now_us
+        if not elapsed_us or tokens is None or not self.is_active(now_us):
             return None
         cost = self.totals.cost_nanousd if self.totals.priced else None
         return Projection(
-            tokens + tokens * remaining_us // took_us,
-            None if cost is None else cost + cost * remaining_us // took_us,
+            tokens + tokens * remaining_us // elapsed_us,
+            None if cost is None else cost + cost * remaining_us // elapsed_us,
             remaining_us,
         )
 
 
 def certain_start(hours: Iterable[int], since: int, length: int) -> int | None:
-    """The first of some ascending hours, all there are from `since` on, that begins a block whatever was before
-    `since`; None where none does for certain."""
+    """The first hour that starts a block, whatever came before `since`; None if that is certain of no hour. `hours` are
+    all hours with executions from `since` on, ascending."""
     before = since - 1
     for hour in hours:
         if hour - before >= length:
@@ -96,7 +95,7 @@ def certain_start(hours: Iterable[int], since: int, length: int) -> int | None:
 
 
 def blocks_of(sums: Mapping[tuple[int, str], Totals], length: int) -> list[Block]:
-    """The blocks, oldest first, of sums by hour and model; the first hour begins one."""
+    """The blocks, oldest first, from sums by hour and model. The first hour starts a block."""
     starts: list[int] = []
     totals: dict[int, Totals] = {}
     models: dict[int, set[str]] = {}
@@ -113,7 +112,7 @@ def blocks_of(sums: Mapping[tuple[int, str], Totals], length: int) -> list[Block
 
 
 def narrowed(blocks: Sequence[Block], sums: Mapping[tuple[int, str], Totals]) -> list[Block]:
-    """The same blocks with no more than these sums by hour and model in them; those that hold none are left out."""
+    """The blocks with only these sums by hour and model; blocks without any are left out."""
     found: list[Block] = []
     for block in blocks:
         hours = range(block.start_us // HOUR_US, block.end_us // HOUR_US)
@@ -125,7 +124,7 @@ def narrowed(blocks: Sequence[Block], sums: Mapping[tuple[int, str], Totals]) ->
 
 
 def with_gaps(blocks: Sequence[Block]) -> list[Block]:
-    """The same, and the gaps between them."""
+    """The blocks and the gaps between them."""
     found = list(blocks[:1])
     for before, block in pairwise(blocks):
         if before.end_us < block.start_us:

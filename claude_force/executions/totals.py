@@ -1,7 +1,8 @@
-"""What queries return. Everything is an integer with its unit in its name; faces turn it into dollars and seconds.
+"""The results of queries.
 
-`Totals` is additive: the totals of two periods that do not overlap, added, are the totals of both. What is derived
-(rates, averages) is a property, and None where there is nothing to divide by.
+Values are integers with their unit in the name; commands convert them to dollars and seconds. `Totals` is additive: the
+totals of two periods that do not overlap add up to the totals of both. Rates and averages are properties, and None if
+there is nothing to divide by.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from claude_force.executions.record import NANOUSD, dollars
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over a set of executions. The fields are the columns of every aggregate query, in this order.
+    """Sums over some executions. The fields are the columns of every aggregate query, in this order.
 
-    `timed`, `metered` and `priced` count the executions whose duration, usage and cost are known: averages are over
-    these. The `compared_` sums are over executions whose cost and reference cost are both known. `provisional` counts
-    those whose usage was never finalised; `recorded_cost_nanousd` is the cost as it was before any repricing.
+    `timed`, `metered` and `priced` count the executions whose duration, usage and cost are known; averages are over
+    these. The `compared_` sums are over executions with both a cost and a reference cost. `provisional` counts usages
+    that were never final. `recorded_cost_nanousd` is the cost before any repricing.
     """
 
     executions: int = 0
@@ -61,17 +62,17 @@ class Totals:
 
     @property
     def known_input_tokens(self) -> int | None:
-        """The sum; None when there are executions and the usage of none is known."""
+        """The sum; None if there are executions, and no usage is known."""
         return self.input_tokens if self.metered or not self.executions else None
 
     @property
     def known_output_tokens(self) -> int | None:
-        """The sum; None when there are executions and the usage of none is known."""
+        """The sum; None if there are executions, and no usage is known."""
         return self.output_tokens if self.metered or not self.executions else None
 
     @property
     def total_tokens(self) -> int | None:
-        """The sum of all kinds; None when there are executions and the usage of none is known."""
+        """The sum of all kinds; None if there are executions, and no usage is known."""
         if self.executions and not self.metered:
             return None
         cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
@@ -89,18 +90,18 @@ class Totals:
 
     @property
     def cost(self) -> float | None:
-        """US dollars of the priced executions; None when there are executions and none has a price."""
+        """US dollars of the priced executions; None if there are executions, and none is priced."""
         return dollars(self.cost_nanousd) if self.priced or not self.executions else None
 
     @property
     def recorded_cost(self) -> float | None:
-        """US dollars before any repricing; None when none was known then."""
+        """US dollars before any repricing; None if no cost was known then."""
         known = self.recorded_cost_nanousd or (self.cost is not None and not self.cost_nanousd)
         return dollars(self.recorded_cost_nanousd) if known else None
 
     @property
     def average_cost(self) -> float | None:
-        """US dollars an execution, over the priced ones."""
+        """US dollars per priced execution."""
         return _ratio(self.cost_nanousd, NANOUSD * self.priced)
 
     @property
@@ -110,12 +111,12 @@ class Totals:
 
     @property
     def saved_nanousd(self) -> int:
-        """What the reference model would have cost more (negative: less) for the executions that can be compared."""
+        """How much more the reference model would have cost (negative: less), over the compared executions."""
         return self.compared_reference_nanousd - self.compared_cost_nanousd
 
     @property
     def saved_percent(self) -> float | None:
-        """Savings as percent of the reference cost; None where nothing can be compared."""
+        """Savings as percent of the reference cost; None if nothing can be compared."""
         return _ratio(100 * self.saved_nanousd, self.compared_reference_nanousd)
 
 
@@ -127,7 +128,7 @@ TOTALS: tuple[str, ...] = tuple(field.name for field in fields(Totals))
 
 
 class Percentiles(NamedTuple):
-    """Nearest-rank percentiles of the durations, in microseconds; None where nothing was timed."""
+    """Nearest-rank percentiles of the durations, in microseconds; None if nothing was timed."""
 
     p50_us: int | None = None
     p95_us: int | None = None
@@ -135,8 +136,8 @@ class Percentiles(NamedTuple):
 
 
 class Group(NamedTuple):
-    """One row of a breakdown. `name` is None for the executions that have none (no workflow, no project);
-    `percentiles` is None where they were not asked for."""
+    """One row of a breakdown. `name` is None for executions without one (no workflow, no project); `percentiles` is
+    None if they were not queried."""
 
     name: str | None
     totals: Totals
@@ -144,7 +145,7 @@ class Group(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """One interval of a trend. `start_us` is its first instant, `label` the local date or hour."""
+    """One interval [start, end) of a trend; `label` is the local date or hour."""
 
     label: str
     start_us: int
@@ -153,7 +154,7 @@ class Bucket(NamedTuple):
 
 
 class ErrorGroup(NamedTuple):
-    """The failures of one kind. `error_type` is None for failures that did not say."""
+    """The failures of one error type; None for failures without one."""
 
     error_type: str | None
     failures: int
@@ -163,8 +164,7 @@ class ErrorGroup(NamedTuple):
 
 
 class WorkflowStart(NamedTuple):
-    """The first execution of a workflow: when it was, in which project (None where that is not known), and what told
-    of it."""
+    """The first execution of a workflow, with its project (None if not known) and its source."""
 
     first_us: int
     project: str | None
@@ -172,15 +172,15 @@ class WorkflowStart(NamedTuple):
 
 
 class TimeRange(NamedTuple):
-    """The first and the last instant of a set of executions."""
+    """The first and the last instant of some executions."""
 
     first_us: int
     last_us: int
 
 
 class Archived(NamedTuple):
-    """The executions of a question that were archived: how many, and the hours of the first and of the last of them.
-    `is_counted` says whether the answer holds their sums; the rows of an execution are in no answer."""
+    """The archived executions that a query concerns: how many, and the hours of the first and the last of them.
+    `is_counted` says whether the result includes their sums; their rows are in no result."""
 
     executions: int = 0
     first_us: int = 0
@@ -189,7 +189,7 @@ class Archived(NamedTuple):
 
 
 class Added(NamedTuple):
-    """What `store.add` did with the records it was given."""
+    """How many of the given executions were new, and how many were stored already."""
 
     added: int = 0
     duplicates: int = 0

@@ -72,7 +72,7 @@ class JsonlSource:
     prices: PriceTable | None = None
     reprice: bool = False
     is_broken_off: bool = False
-    _ordinals: OccurrenceCounter = field(default_factory=OccurrenceCounter)
+    _occurrences: OccurrenceCounter = field(default_factory=OccurrenceCounter)
 
     def read(
         self, stream: Lines, position: Callable[[], int] = lambda: 0, *, number: int = 1, end: int = 0
@@ -80,24 +80,24 @@ class JsonlSource:
         """The batches of one file. `number` and `end` are the line number and offset at which the stream is, if not at
         its beginning. A read error becomes one Rejected for the rest of the file. Raises InputError if there is no room
         for the temporary file that large files without uids need."""
-        decode_fast = FastDecoder(self.zone, self.prices, self._ordinals, reprice=self.reprice).read
+        decode_fast = FastDecoder(self.zone, self.prices, self._occurrences, reprice=self.reprice).read
         try:
             for chunk in read_chunks(stream, BATCH, number=number, offset=end):
                 number, end = chunk.number + len(chunk.raw), chunk.end
-                asked = self._ordinals.asked
+                asked = self._occurrences.asked
                 # The beginning of a line over the limit could pass for a whole line.
                 whole = chunk.raw[:-1] if chunk.is_cut else chunk.raw
                 rows = [decode_fast(data) for data in whole]
                 batch = self._batch(chunk, rows + [None] * (len(chunk.raw) - len(whole)))
                 batch.position, batch.lines, batch.end = position(), len(chunk.raw), end
-                batch.without_uid = self._ordinals.asked - asked
+                batch.without_uid = self._occurrences.asked - asked
                 yield batch
         except READ_ERRORS as error:
             self.is_broken_off = True
             reason = f"the file cannot be read on from here: {error}"
             yield Batch(rejected=[Rejected(number, end, reason, b"")], position=position())
         finally:
-            self._ordinals.clear()
+            self._occurrences.clear()
 
     def _batch(self, chunk: Chunk, rows: list[ExecutionRow | None]) -> Batch:
         """The batch of a chunk; `rows` has None for each line that the fast path left."""
@@ -143,7 +143,7 @@ class JsonlSource:
 
     def _identity(self, decoded: DecodedLine) -> str:
         digest, instant = content_digest(decoded), decoded.fields["timestamp_us"]
-        return content_uid(instant, digest, self._ordinals.next(content_identity(instant, digest, 0)))
+        return content_uid(instant, digest, self._occurrences.next(content_identity(instant, digest, 0)))
 
 
 def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:

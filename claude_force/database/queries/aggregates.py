@@ -168,7 +168,7 @@ def select_aggregates(
         )
     for edge in plan.edges:
         _add_rows(union, "executions", filters, edge, projection, [])
-    for first, end in plan.points(HOUR_US):
+    for first, end in plan.archived_buckets(HOUR_US):
         columns = ", ".join(["series_id", *projection.columns_at(f"bucket * {HOUR_US}"), *TOTALS])
         union.selects.append(
             f"SELECT {columns} FROM rollups WHERE scope = {EACH_SERIES} AND level = {ARCHIVED} "

@@ -29,7 +29,7 @@ def _select_failures(filters: Filter, plan: RollupPlan) -> UnionQuery:
     """The failures by series and error type: from roll-ups, archived hours, rows at the edges, and pending rows."""
     names, named = filters.conditions("workflow_id")
     union = UnionQuery([_NO_FAILURES], dict(named))
-    archived = [(ARCHIVED, *span) for span in plan.points(HOUR_US)]
+    archived = [(ARCHIVED, *span) for span in plan.archived_buckets(HOUR_US)]
     for level, first, end in (*plan.buckets, *archived):
         union.selects.append(
             "SELECT series_id, error_type, failures, first_us, last_us FROM rollup_errors "

@@ -111,7 +111,7 @@ def _stored_bins(
     scope = EACH_SERIES if by_series else ALL_SERIES
     union = UnionQuery()
     spans = [(scope, *bucket) for bucket in plan.buckets]
-    archives = [(EACH_SERIES, ARCHIVED, *span) for span in plan.points(DAY_US)]
+    archives = [(EACH_SERIES, ARCHIVED, *span) for span in plan.archived_buckets(DAY_US)]
     for table_scope, level, first, end in (*spans, *archives):
         union.selects.append(
             f"SELECT series_id, bin, executions FROM rollup_durations WHERE scope = {table_scope} "

@@ -10,7 +10,7 @@ from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import add_to_rollups, rebuild, series_ids
 from claude_force.executions.record import FIELDS, ExecutionRow, column, getter
-from claude_force.executions.rollups import LABELS, Sums, merged_windows, places_of, sum_up
+from claude_force.executions.rollups import LABELS, Sums, index_series, merged_windows, sum_up
 from claude_force.windows import Window
 
 DIRECT_ROLLUP_ROWS = 100
@@ -47,9 +47,9 @@ def put_back(connection: Connection, database: Database, rows: Sequence[Executio
 
 def _to_store(connection: Connection, database: Database, rows: Sequence[ExecutionRow], sums: Sums | None) -> list[Row]:
     """The rows of the table `executions`."""
-    series, places = (sums.series, sums.places) if sums else places_of(rows)
+    series, indexes = (sums.series, sums.series_of_rows) if sums else index_series(rows)
     ids, encode = series_ids(connection, series), database.encode_uid
-    return [(encode(row[0]), ids[place], *_values_of(row)) for row, place in zip(rows, places, strict=True)]
+    return [(encode(row[0]), ids[index], *_values_of(row)) for row, index in zip(rows, indexes, strict=True)]
 
 
 def _those_of(rows: Sequence[ExecutionRow], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[ExecutionRow]:

@@ -1,12 +1,13 @@
-"""The JSONL bridge: one execution as one line of JSON, and back, without loss.
+"""Executions as lines of JSON, and back, without loss.
 
-`encode_line` and `decode_line` are inverse on every record. Decoding also takes the lines of the guide and those of
-claude-force 1.3. A line that brings no `uid` gets one from its content, so the content that counts is fixed here and
-must never change: `content_digest`.
+`encode_line` and `decode_line` are inverse for every record. `decode_line` also reads the formats of the guide and of
+claude-force 1.3. The uid of a line without one is made from its content, so what counts as its content must never
+change (`content_digest`).
 
-Rules: `timestamp` without an offset is read in the zone given; numbers finer than a microsecond or a nano-dollar are
-rounded half to even; `total_tokens` is not read but computed; fields that we do not know are left out, named in the
-notes, and still part of the identity.
+- A `timestamp` without an offset is in the given zone.
+- Fractions of a microsecond or a nano-dollar are rounded half to even.
+- `total_tokens` is not read but computed.
+- Unknown fields are not stored. They are named in the notes, and count as content.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ EXTRA_COLUMNS = (
     "cache_write_1h_tokens", "reference_cost", "price_version", "service_tier", "web_searches", "usage_basis",
     "recorded_cost", "recorded_basis",
 )  # fmt: skip
-"""What the record holds beyond the guide."""
+"""The other fields of a record."""
 
 ALL_COLUMNS = GUIDE_COLUMNS + EXTRA_COLUMNS
 
-_PLAIN = (
+_COPIED = (
     "agent_name", "task_hash", "success", "model", "workflow_id", "error_type", "source", "host",
     "project", "run_id", "price_version", "uid", "service_tier", "usage_basis", "recorded_basis",
 )  # fmt: skip
@@ -65,23 +66,23 @@ _PUBLIC = {
     "recorded_cost_nanousd": "recorded_cost",
 }
 
-_NOTHING: tuple[Any, ...] = (None, "")
-"""What says that an optional field is not known."""
+_UNKNOWN: tuple[Any, ...] = (None, "")
+"""The values of an optional field that is not known."""
 
 NAMES_NOTED = 10
 """How many unknown fields of one line are named."""
 
-_ABSURD = 1e15
-"""Beyond every limit of the record; above it arithmetic on the way there could overflow."""
+_LARGEST = 1e15
+"""Above every limit of a record, and small enough that converting a number to its unit cannot overflow."""
 _KNOWN = frozenset(ALL_COLUMNS) | frozenset(_ALIASES)
 
 
 @dataclass(slots=True)
 class DecodedLine:
-    """A decoded line that has no identity and perhaps no price yet.
+    """A decoded line. It may still lack a uid and a price.
 
-    `fields` are arguments of ExecutionMetrics; `aliases` the older names that the line used; `extras` what it held
-    beside all of them; `notes` what a person should hear about the line although it is taken.
+    `fields` are arguments of ExecutionMetrics, `aliases` the older field names that the line used, `extras` its unknown
+    fields. `notes` say what needs attention about the line, although it is accepted.
     """
 
     fields: dict[str, Any]
@@ -91,7 +92,7 @@ class DecodedLine:
 
 
 def columns_of(row: ExecutionRow, format_time: Callable[[int], str]) -> dict[str, Any]:
-    """A row (see `record.to_row`) under its public names, in the order of ALL_COLUMNS."""
+    """The fields of a row under their public names, in the order of ALL_COLUMNS."""
     (
         uid, timestamp_us, agent_name, success, model, task_hash, duration_us, input_tokens, output_tokens,
         cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, reference, price_version, error_type,
@@ -139,12 +140,12 @@ def encode_row(row: ExecutionRow, format_time: Callable[[int], str]) -> bytes:
 
 
 def encode_line(record: ExecutionMetrics, zone: tzinfo) -> bytes:
-    """The record as one line of JSON, with its newline; the timestamp in `zone`."""
+    """A record as one line of JSON, with its newline; the timestamp in `zone`."""
     return encode_row(to_row(record), partial(format_instant, zone=zone))
 
 
 def decode_line(line: bytes, zone: tzinfo) -> DecodedLine:
-    """The draft of one line. Raises InvalidRecord: `field` is "" where the line is no JSON object at all."""
+    """Decode one line. Raises InvalidRecord, with `field` "" if the line is not a JSON object."""
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -171,7 +172,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
-    fields = {name: data[name] for name in _PLAIN if data.get(name) not in _NOTHING or name in _REQUIRED}
+    fields = {name: data[name] for name in _COPIED if data.get(name) not in _UNKNOWN or name in _REQUIRED}
     for name, value in fields.items():
         if isinstance(value, (list, dict)):
             raise InvalidRecord(name, f"expected a plain value, got {kind_of(value)}")
@@ -197,26 +198,26 @@ def _instant(value: object, zone: tzinfo) -> int:
 
 
 def _scaled(field: str, value: object, factor: int) -> int | None:
-    """A number in finer units, rounded half to even; None stays None."""
+    """A number times a factor, rounded half to even; None stays None."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidRecord(field, f"expected a number, got {kind_of(value)}")
-    _refuse_absurd(field, value)
+    _check_range(field, value)
     if value < 0:
         raise InvalidRecord(field, "is negative")
     return round(value * factor)
 
 
 def _whole(field: str, value: object) -> object:
-    """A float without a fraction as an int: other programs write 1234.0 for 1234. The record checks the rest."""
+    """A float without a fraction as an int, because some programs write 1234.0. The record checks the rest."""
     if isinstance(value, (int, float)):
-        _refuse_absurd(field, value)
+        _check_range(field, value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _refuse_absurd(field: str, value: float) -> None:
-    if abs(value) > _ABSURD:
+def _check_range(field: str, value: float) -> None:
+    if abs(value) > _LARGEST:
         raise InvalidRecord(field, "is too large to be true" if value > 0 else "is negative")
 
 
@@ -232,29 +233,28 @@ def _notes(data: dict[str, Any], fields: dict[str, Any], extras: dict[str, Any])
     return tuple(notes)
 
 
-def content_digest(draft: DecodedLine) -> bytes:
-    """Sixteen bytes that stand for the content of a line without a `uid`.
+def content_digest(decoded: DecodedLine) -> bytes:
+    """A hash, sixteen bytes, of the content of a line without a `uid`.
 
-    The content is one flat object of the line's fields under their public names, known and unknown alike, so that a
-    field does not change the identity on the day that we learn to know it. Key order, white space and the spelling of
-    numbers do not matter; a field that is null counts like one that is absent. Costs that we compute ourselves come
-    later and are not part of it. Raises InvalidRecord for values nested too deeply to be written.
+    The content is all fields of the line under their public names. Unknown fields are included, so that the uid stays
+    the same when a later version knows them. Key order, white space and the spelling of numbers do not matter, and null
+    counts as absent. Costs that are computed here are not included. Raises InvalidRecord for values nested too deeply.
     """
-    known = {_PUBLIC.get(name, name): value for name, value in draft.fields.items() if value is not None}
+    known = {_PUBLIC.get(name, name): value for name, value in decoded.fields.items() if value is not None}
     try:
-        return digest_of(orjson.dumps(_plain(draft.extras) | known, option=orjson.OPT_SORT_KEYS))
+        return digest_of(orjson.dumps(_normalized(decoded.extras) | known, option=orjson.OPT_SORT_KEYS))
     except (orjson.JSONEncodeError, RecursionError):
         raise InvalidRecord("", "nested too deeply") from None
 
 
 def digest_of(content: bytes) -> bytes:
-    """The digest of the content of a line, which is JSON without spaces, its keys in the order of the alphabet."""
+    """The hash of the content of a line: JSON without spaces, with its keys in alphabetical order."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def row_digest(row: ExecutionRow) -> bytes:
-    """Eight bytes that stand for all that a row holds. A field that is not known counts like one that is not there, so
-    that a field which a later version adds does not change what stands for the executions of before."""
+    """A hash, eight bytes, of all fields of a row. Unknown values do not count, so that a field that a later version
+    adds does not change the hashes of older executions."""
     known = {
         name: value
         for name, value in zip(FIELDS, row, strict=True)
@@ -264,12 +264,12 @@ def row_digest(row: ExecutionRow) -> bytes:
     return hashlib.blake2b(content, digest_size=8).digest()
 
 
-def _plain(value: Any) -> Any:
-    """A value with each whole number as an int, however it was spelled."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _ABSURD:
+def _normalized(value: Any) -> Any:
+    """A value with every whole number as an int, whether it was written 1 or 1.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST:
         return int(value)
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_normalized(item) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _normalized(item) for name, item in value.items()}
     return value

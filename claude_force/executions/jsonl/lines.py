@@ -1,10 +1,10 @@
-"""Bytes to lines, in constant memory.
+"""Split a stream into lines, in constant memory.
 
-Only a newline byte ends a line (text methods also cut at U+2028 and others, in the middle of a JSON string). A line
-longer than the limit is skipped, not read into memory, and still has its number and offset.
+Only a newline byte ends a line; `str.splitlines` would also split at U+2028, which may be inside a JSON string. A line
+over the limit is not read into memory, and still has its number and offset.
 
-Lines come by the chunk, as they are: where one stands, and what it holds without its ends, is worked out for those few
-that somebody asks about.
+Lines come in chunks of raw bytes. Number, offset and stripped content are computed only for the few lines that need
+them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Protocol
 LINE_LIMIT_BYTES = 8 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 CHUNK_BYTES = 16 * 1024 * 1024
-"""A chunk ends when it holds more."""
+"""A chunk ends once it holds more than this."""
 
 READ_ERRORS = (OSError, EOFError, zlib.error)
-"""What a file that cannot be read on raises; the last two are of archives."""
+"""What reading a broken file raises; the last two come from gzip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is not blank. `offset` is where it begins, `end` where the next one does. `data` has no line end;
-    of a line over the limit it is the beginning, and `too_long` is set. `complete` is false without a newline."""
+    """A line that is not blank. `offset` is where it begins, `end` where the next line does. `data` has no line end. If
+    the line is over the limit, `too_long` is set and `data` is its beginning. `complete` is False without a newline."""
 
     number: int
     offset: int
@@ -40,8 +40,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Lines of a stream, the first of which has `number` and begins at `offset`. `raw` are their bytes, line ends and
-    blank lines included; of a last line over the limit the beginning, and `skipped` and `ended` tell of the rest."""
+    """Consecutive lines. The first has `number` and begins at `offset`. `raw` has the bytes of each, with line ends,
+    blank lines included. If the last line is over the limit, `raw` has its beginning, `skipped` is the number of bytes
+    after that, and `ended` says whether it ended in a newline."""
 
     number: int
     offset: int
@@ -60,34 +61,34 @@ class Chunk:
         """Where the next chunk begins."""
         return self.offset + sum(map(len, self.raw)) + self.skipped
 
-    def lines(self, places: Iterable[int]) -> Iterator[tuple[int, Line | None]]:
-        """Place and line of each of some places in `raw`, ascending; None for a blank line."""
+    def lines(self, indexes: Iterable[int]) -> Iterator[tuple[int, Line | None]]:
+        """Index and line for each of these indexes in `raw`; None for a blank line."""
         offsets = list(accumulate(map(len, self.raw), initial=self.offset))
-        for place in places:
-            data, offset = self.raw[place], offsets[place]
+        for index in indexes:
+            data, offset = self.raw[index], offsets[index]
             complete = data.endswith(b"\n")
             too_long = not complete and len(data) == self.limit
             content = (data.removeprefix(BOM) if offset == 0 else data).strip(b" \t\r\n")
             if not (content or too_long):
-                yield place, None
+                yield index, None
             elif too_long:
-                yield place, Line(self.number + place, offset, self.end, content, True, self.ended)
+                yield index, Line(self.number + index, offset, self.end, content, True, self.ended)
             else:
-                yield place, Line(self.number + place, offset, offsets[place + 1], content, False, complete)
+                yield index, Line(self.number + index, offset, offsets[index + 1], content, False, complete)
 
 
 class Lines(Protocol):
-    """What lines can be read from."""
+    """A stream with `readline`, such as a file opened in binary mode."""
 
     def readline(self, limit: int, /) -> bytes:
-        """The next line, or as much of it as the limit allows; empty at the end."""
+        """The next line, or its first `limit` bytes; empty at the end."""
 
 
 def read_chunks(
     stream: Lines, size: int, limit: int = LINE_LIMIT_BYTES, *, number: int = 1, offset: int = 0
 ) -> Iterator[Chunk]:
-    """Everything in a stream, in chunks of at most `size` lines; `number` and `offset` are those of its first line.
-    Raises one of READ_ERRORS where it cannot be read on, after what came before."""
+    """Split a stream into chunks of at most `size` lines. `number` and `offset` are those of its first line. Raises one
+    of READ_ERRORS if reading fails, after the lines before that."""
     lines = iter(partial(stream.readline, limit), b"")
     while True:
         raw: list[bytes] = []
@@ -107,7 +108,7 @@ def read_chunks(
         chunk = Chunk(number, offset, raw, limit)
         if chunk.is_cut:
             try:
-                chunk = Chunk(number, offset, raw, limit, *_skip(stream, limit))
+                chunk = Chunk(number, offset, raw, limit, *_skip_line(stream, limit))
             except READ_ERRORS:
                 yield Chunk(number, offset, raw[:-1], limit)
                 raise
@@ -115,8 +116,8 @@ def read_chunks(
         number, offset = number + len(raw), chunk.end
 
 
-def _skip(stream: Lines, limit: int) -> tuple[int, bool]:
-    """Read to the end of a line: how many bytes there were, and whether it has one."""
+def _skip_line(stream: Lines, limit: int) -> tuple[int, bool]:
+    """Read to the end of a line. Returns how many bytes that were, and whether it ended in a newline."""
     skipped = 0
     while data := stream.readline(limit):
         skipped += len(data)
