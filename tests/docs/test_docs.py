@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from claude_force.cli.root import cli
 from scripts import generate
 from tests.conftest import ROOT
 
@@ -24,11 +26,12 @@ PAGES = [
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 JSON = re.compile(r"```json\n(.*?)```", re.DOTALL)
+COMMAND = re.compile(r"(?<!`)`(claude-force [a-z][^`|>;]*)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
 
 def shell_lines() -> list[str]:
-    """Every claude-force command of a `sh` block, without its comment. A command goes on where a line is indented."""
+    """Every claude-force command of a `sh` block, without its comment. An indented line continues the command."""
     blocks = [block for page in PAGES for block in SHELL.findall(page.read_text(encoding="utf-8"))]
     commands = [line for block in blocks for line in re.split(r"\n(?! )", block)]
     lines = [command.split("  #")[0].strip() for command in commands]
@@ -62,6 +65,29 @@ def test_every_shell_line_works(tmp_path: Path) -> None:
         output = generate.run_shell(f"{line} && echo it-worked", home)
         # Output on stderr comes last.
         assert "it-worked" in output.splitlines(), f"{line}\n{output}"
+
+
+def problem_of(command: str) -> str | None:
+    """The subcommand or option of a command that does not exist; None if all of them do."""
+    words = [word for word in re.split(r"[\s=]+", command) if word][1:]
+    found: click.Command = cli
+    while isinstance(found, click.Group) and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        inner = found.get_command(click.Context(found), name)
+        if inner is None:
+            return None if name.isupper() else f"{command}: there is no {name}"
+        found = inner
+    known = {option for parameter in found.params for option in parameter.opts} | {"--help", "--version"}
+    unknown = [word for word in words if word.startswith("--") and word not in known]
+    return f"{command}: there is no {unknown[0]}" if unknown else None
+
+
+def test_every_command_named_in_a_page_exists() -> None:
+    """Commands within sentences and tables have the subcommands and options of the program."""
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    commands = [" ".join(found.split()) for text in texts for found in COMMAND.findall(text)]
+    assert len(commands) > 50
+    assert [problem for command in commands if (problem := problem_of(command))] == []
 
 
 def test_the_python_in_the_readme_compiles() -> None:
