@@ -84,7 +84,7 @@ CASES = (
         (
             "acceptance/test_doctor_faults.py::test_a_page_that_was_overwritten_is_found",
             "acceptance/test_bad_databases.py::test_a_damaged_database_is_not_backed_up",
-            "acceptance/test_scheduler.py::test_a_damaged_database_costs_no_good_backup",
+            "acceptance/test_scheduler.py::test_a_damaged_database_replaces_no_good_backup",
         ),
     ),
     Case(
@@ -179,9 +179,9 @@ CASES = (
         "a due job runs once; the second names the first; SIGTERM ends it cleanly",
         (
             "acceptance/test_scheduler.py::test_a_job_that_was_due_runs_once_at_the_start",
-            "acceptance/test_scheduler.py::test_the_second_names_the_first",
-            "acceptance/test_scheduler.py::test_a_job_in_hand_is_finished_before_the_end",
-            "acceptance/test_scheduler.py::test_after_a_kill_another_takes_over",
+            "acceptance/test_scheduler.py::test_a_second_scheduler_names_the_first",
+            "acceptance/test_scheduler.py::test_a_running_job_is_finished_before_the_stop",
+            "acceptance/test_scheduler.py::test_after_a_kill_another_scheduler_starts",
         ),
     ),
     Case(
@@ -189,7 +189,7 @@ CASES = (
         "recorded with its problem; the other jobs continue",
         (
             "acceptance/test_scheduler.py::test_a_job_that_fails_does_not_stop_the_others",
-            "acceptance/test_scheduler.py::test_a_hanging_job_keeps_neither_the_others_nor_the_end",
+            "acceptance/test_scheduler.py::test_a_hanging_job_blocks_neither_the_others_nor_the_stop",
         ),
     ),
     Case(
