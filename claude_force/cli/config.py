@@ -59,10 +59,10 @@ def get(key: str) -> None:
 @key_argument
 @click.argument("value")
 def set_(key: str, value: str) -> None:
-    """Change a setting; everything else in the file stays as it is.
+    """Change a setting. The rest of the file is not changed.
 
-    A secret is refused, where channels and exporters take it from a variable or a file. What else is wrong with them,
-    with rules or with the schedule is a warning.
+    A secret in channels or exporters is refused; use a variable or a file instead. All other problems in channels,
+    exporters, alerts or the schedule are warnings.
 
     \b
     Example:
@@ -76,13 +76,13 @@ def set_(key: str, value: str) -> None:
     settings.change_file(home.settings_file, key, parsed)
     click.echo(f"{key} = {_shown(_printable(key, parsed))}  ({home.settings_file})")
     if key in (f"{SECTION}.reference_model", settings.PRICES):
-        click.echo("executions that are stored keep the costs that they got: claude-force db reprice", err=True)
+        click.echo("stored executions keep their costs; to update them: claude-force db reprice", err=True)
     for problem in problems.others if problems else ():
         click.echo(f"warning: {for_terminal(problem)}", err=True)
 
 
 def _problems_of(key: str, value: Value, home: Home) -> Problems | None:
-    """What is wrong inside a value, as those who use it see it; None for what is no object of theirs."""
+    """The problems inside a value of channels, exporters, alerts or the schedule; None for any other key."""
     if key not in (CHANNELS, EXPORTERS, ALERTS, SCHEDULE):
         return None
     assert isinstance(value, dict)
@@ -108,7 +108,7 @@ def _problems_of(key: str, value: Value, home: Home) -> Problems | None:
 @config.command()
 @key_argument
 def unset(key: str) -> None:
-    """Go back to the default. Also removes a key that does not exist.
+    """Restore the default. Removes unknown keys, too.
 
     \b
     Example:
@@ -127,9 +127,9 @@ def unset(key: str) -> None:
 @config.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
-    """Print every setting, and where it is from.
+    """Print all settings.
 
-    That is the file, or the default.
+    "(default)" marks those that are not in the file.
 
     \b
     Example:
@@ -152,7 +152,7 @@ def list_(as_json: bool) -> None:
 
 @config.command()
 def path() -> None:
-    """Print which claude.json is used.
+    """Print the path of claude.json.
 
     \b
     Example:
@@ -170,7 +170,7 @@ def _value(found: Settings, key: str) -> Value | None:
 
 
 def _printable(key: str, value: Value | None) -> Value | None:
-    """A value of which every part may be seen: secrets of channels and exporters are hidden."""
+    """A value without the secrets of channels and exporters."""
     if key not in (CHANNELS, EXPORTERS) or not isinstance(value, dict) or not value:
         return value
     if key == CHANNELS:
@@ -185,7 +185,7 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Value | None) -> str:
-    """As it would be written on the command line; a password in a URL is hidden."""
+    """A value as `config set` takes it, without the password of a URL."""
     if value is None:
         return ""
     if isinstance(value, (bool, int)):

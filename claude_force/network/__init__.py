@@ -1,3 +1,3 @@
-"""What is said over a network, whoever says it: secrets, connections, one exchange over HTTP and its verdict."""
+"""The network: timeouts, TLS, secrets, and one HTTP exchange with its verdict."""
 
 from __future__ import annotations

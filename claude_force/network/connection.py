@@ -1,7 +1,7 @@
-"""What all channels over a network share: how long they wait, which addresses they refuse, and how a fault reads.
+"""Timeouts, refused addresses, TLS, and connection errors as outcomes: shared by channels and exporters.
 
-A timeout of each read does not end a conversation with a server that sends a byte now and then. A `Deadline` does: it
-takes the connection away from under the conversation.
+A timeout for each read does not stop a server that sends a byte now and then. A `Deadline` does: it shuts the socket
+down.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from claude_force.network.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a channel waits: for a connection, a write or a read, and for the whole conversation."""
+    """Timeouts in seconds: for each connect, write or read (`step_s`), and for the whole exchange (`overall_s`)."""
 
     step_s: float = 10.0
     overall_s: float = 20.0
@@ -33,14 +33,14 @@ PATIENCE = Patience()
 
 
 class Refused(Exception):
-    """An address that nothing is sent to."""
+    """Nothing is sent to this address."""
 
 
 class Deadline:
-    """Ends a conversation that lasts too long.
+    """A context manager that ends an exchange after some seconds.
 
-    While the block runs, `connection` gives the socket in use, or None. When the time is up the socket is shut down, so
-    that whoever reads or writes on it meets its end, and `has_passed` is True.
+    `connection` returns the socket in use, or None. When the time is up, the socket is shut down, so that a blocked
+    read or write fails, and `has_passed` becomes True.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -62,19 +62,19 @@ class Deadline:
 
     def _end(self) -> None:
         wait_s = self.seconds
-        # Again and again: in a TLS handshake, which has its own limit, the socket belongs to nobody for a moment.
+        # Repeated, because `connection` returns None for a moment during a TLS handshake.
         while not self._done.wait(wait_s):
             self.has_passed = True
             wait_s = 0.2
             found = self.connection()
             with suppress(OSError):
                 if found is not None:
-                    # Not SSLSocket.shutdown, which would take the TLS state from a thread that reads.
+                    # Not SSLSocket.shutdown, which would discard the TLS state that a reading thread uses.
                     socket.socket.shutdown(found, socket.SHUT_RDWR)
 
 
 def refuse_link_local(address: str) -> None:
-    """Raises Refused for an address of this link alone, where clouds serve the credentials of a machine."""
+    """Raise Refused for a link-local address. Clouds serve the credentials of a machine at one."""
     try:
         found = ip_address(address.partition("%")[0].strip("[]"))
     except ValueError:
@@ -84,7 +84,7 @@ def refuse_link_local(address: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name means this machine, without asking anyone."""
+    """Whether a host name means this machine, without resolving it."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -92,8 +92,10 @@ def is_loopback(host: str) -> bool:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """A context that verifies: with the certificates of this machine (or SSL_CERT_FILE), and those of a file as well.
-    Raises OSError where the file cannot be read, which ssl.SSLError is too, for one without a certificate."""
+    """A context that verifies with the certificates of this machine (or SSL_CERT_FILE), plus those in `ca_file`.
+
+    Raises OSError if the file cannot be read, and ssl.SSLError, an OSError, if it has no certificate.
+    """
     import httpx2
 
     context = httpx2.create_ssl_context()
@@ -105,26 +107,26 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 def explain(
     error: BaseException, host: str, port: int | None, deadline: Deadline, secrets: tuple[Secret, ...]
 ) -> Outcome:
-    """What a fault of the connection means: a certificate that is not trusted stays so, everything else may pass."""
+    """A connection error as an outcome: an untrusted certificate is permanent, everything else may be retried."""
     causes = list(_causes(error))
     untrusted = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if untrusted is not None:
-        said = untrusted.verify_message or "it is not valid"
-        return conclude("failed", f"the certificate of {host} is not trusted: {said}", secrets)
+        reason = untrusted.verify_message or "it is not valid"
+        return conclude("failed", f"the certificate of {host} is not trusted: {reason}", secrets)
     if deadline.has_passed:
-        return conclude("retry", f"{host} gave no whole answer within {deadline.seconds:g} seconds", secrets)
+        return conclude("retry", f"{host} gave no complete answer within {deadline.seconds:g} seconds", secrets)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return conclude("retry", f"{host} did not answer in time", secrets)
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return conclude("retry", f"the name {host} could not be resolved", secrets)
-    said = next((str(cause) for cause in causes if str(cause)), type(error).__name__)
+    reason = next((str(cause) for cause in causes if str(cause)), type(error).__name__)
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        said = f"nobody listens on port {port}"
-    return conclude("retry", f"the connection to {host} failed: {said}", secrets)
+        reason = f"nobody listens on port {port}"
+    return conclude("retry", f"the connection to {host} failed: {reason}", secrets)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what it came from."""
+    """An error and the errors that caused it."""
     found: BaseException | None = error
     while found is not None:
         yield found

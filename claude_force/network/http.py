@@ -1,10 +1,9 @@
-"""One exchange over HTTP, and one verdict for all services.
+"""One HTTP exchange, and its verdict: delivered, retry or failed. Used for every request that claude-force sends.
 
-Certificates are verified, redirects are not followed, an answer is read to at most 64 KiB, or what who asks allows.
-Nothing of the environment changes where a message goes: no proxy of it is used, which would be told the address, and no
-login from a .netrc file.
+Certificates are verified, redirects are not followed, and an answer is read up to a limit. The environment changes
+nothing: no proxy, which would see the address, and no login from a .netrc file.
 
-Requests go to httpx2's transport rather than to its client, which logs every URL: that of a Slack webhook is its
+Requests use httpx2's transport, not its client: the client logs every URL, and the URL of a Slack webhook is its
 credential.
 """
 
@@ -23,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from claude_force.clock import SECOND_US, now_us
 from claude_force.network.connection import Deadline, Patience, Refused, explain, refuse_link_local, tls_context
 from claude_force.network.outcome import Outcome, conclude
-from claude_force.network.quiet_logging import silenced
+from claude_force.network.quiet_logging import quiet_loggers
 from claude_force.network.secret import Secret
 from claude_force.text import sanitize
 
@@ -31,19 +30,19 @@ if TYPE_CHECKING:
     import httpx2
 
 ANSWER_LIMIT = 64 * 1024
-WORDS_LIMIT = 200
+REASON_LIMIT = 200
 RETRY_AFTER_LIMIT_S = 3600.0
-"""No service makes us wait longer than this before the next attempt."""
+"""The longest wait before the next attempt, whatever the service asks for."""
 
 _LOGGERS = ("httpcore2.connection", "httpcore2.http11")
-"""They log the headers of answers, which may quote the request."""
+"""These loggers log the headers of answers, which may quote the request."""
 
 _TEMPORARY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. `secrets` are those that it holds beside the URL, which is one by itself unless it is public."""
+    """A request. The URL is a secret unless `is_public`; `secrets` are the others in the request."""
 
     method: str
     url: Secret
@@ -55,24 +54,24 @@ class Request:
 
     @property
     def host(self) -> str:
-        """The host that is asked."""
+        """The host of the URL."""
         return urlsplit(self.url.reveal()).hostname or ""
 
     @property
     def port(self) -> int | None:
-        """The port of it."""
+        """The port of the URL, or the default port of its scheme."""
         parts = urlsplit(self.url.reveal())
         return parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
     @property
     def hidden(self) -> tuple[Secret, ...]:
-        """All that must not be said."""
+        """Everything that no message may show."""
         return self.secrets if self.is_public else (self.url, *self.secrets)
 
 
 class Answer(NamedTuple):
-    """The verdict, and for who needs more, the status (None where there was no answer), the beginning of the answer,
-    and its headers, by name in any case."""
+    """The verdict; and the status (None without an answer), the start of the body, and the headers, whose names ignore
+    case."""
 
     outcome: Outcome
     status: int | None = None
@@ -80,7 +79,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
 
     def json(self) -> Any:
-        """The answer as JSON; None where it is none."""
+        """The body as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -88,13 +87,13 @@ class Answer(NamedTuple):
 
 
 def exchange(request: Request, patience: Patience, answer_limit: int = ANSWER_LIMIT) -> Answer:
-    """Send a request and judge the answer, of which at most so many bytes are read. Raises nothing for what happens on
-    the way."""
+    """Send a request and judge the answer, of which at most `answer_limit` bytes are read. Network errors are part of
+    the verdict; they are not raised."""
     import httpx2
 
     with Deadline(patience.overall_s) as deadline:
         try:
-            status, headers, body = _talk(request, patience, deadline, answer_limit)
+            status, headers, body = _send(request, patience, deadline, answer_limit)
         except Refused as error:
             return Answer(conclude("failed", str(error), request.hidden))
         except (httpx2.InvalidURL, httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, UnicodeError):
@@ -104,7 +103,7 @@ def exchange(request: Request, patience: Patience, answer_limit: int = ANSWER_LI
     return Answer(_verdict(request, status, headers, body), status, body, headers)
 
 
-def _talk(
+def _send(
     request: Request, patience: Patience, deadline: Deadline, answer_limit: int
 ) -> tuple[int, httpx2.Headers, bytes]:
     import httpx2
@@ -114,7 +113,7 @@ def _talk(
             stream = info["return_value"]
             deadline.connection = lambda: stream.get_extra_info("socket")
             try:
-                # The address itself, whatever name led to it, before anything is said.
+                # Check the resolved address before anything is sent.
                 refuse_link_local(stream.get_extra_info("server_addr")[0])
             except (Refused, OSError):
                 stream.close()
@@ -123,15 +122,15 @@ def _talk(
     timeout = httpx2.Timeout(patience.step_s).as_dict()
     url = request.url.reveal()
     refuse_link_local(request.host)
-    asked = httpx2.Request(
+    message = httpx2.Request(
         request.method,
         url,
         headers={"User-Agent": "claude-force", "Accept-Encoding": "identity", **_login(url), **request.headers},
         content=request.body,
         extensions={"timeout": timeout, "trace": observe},
     )
-    with silenced(*_LOGGERS), httpx2.HTTPTransport(verify=_context(request)) as transport:
-        response = transport.handle_request(asked)
+    with quiet_loggers(*_LOGGERS), httpx2.HTTPTransport(verify=_context(request)) as transport:
+        response = transport.handle_request(message)
         try:
             return response.status_code, response.headers, _read(response, answer_limit)
         finally:
@@ -139,14 +138,13 @@ def _talk(
 
 
 def _context(request: Request) -> ssl.SSLContext:
-    """How certificates are verified. Where nothing is encrypted, none are read, which takes a while: such a context
-    trusts nobody."""
+    """A context that verifies certificates. For http:// it is empty, because loading certificates takes a while."""
     is_encrypted = urlsplit(request.url.reveal()).scheme == "https"
     return tls_context(request.ca_file) if is_encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _read(response: httpx2.Response, limit: int) -> bytes:
-    """The beginning of the answer. The verdict is in the status, so what breaks off here breaks nothing."""
+    """The start of the body. The status decides the verdict, so an incomplete body is no error."""
     import httpx2
 
     body = b""
@@ -171,33 +169,33 @@ def _login(url: str) -> dict[str, str]:
 def _verdict(request: Request, status: int, headers: httpx2.Headers, body: bytes) -> Outcome:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Outcome("delivered")
-    said = f"{request.host} answered {status}"
+    answered = f"{request.host} answered {status}"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        remedy = "a redirect, which is not followed; write the address that it leads to"
-        return conclude("failed", f"{said}, {remedy}", request.hidden)
-    words = _words(body)
-    problem = f"{said}: {words}" if words else said
+        remedy = "a redirect, which is not followed; use the address it leads to"
+        return conclude("failed", f"{answered}, {remedy}", request.hidden)
+    reason = _reason(body)
+    problem = f"{answered}: {reason}" if reason else answered
     if status in _TEMPORARY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return conclude("retry", problem, request.hidden, _retry_after_s(headers))
     return conclude("failed", problem, request.hidden)
 
 
-def _words(body: bytes) -> str:
-    """What the service says is wrong: the message of a JSON answer, else the first line of a text that is no page."""
+def _reason(body: bytes) -> str:
+    """The reason in an error answer: the messages of a JSON body, else the first line of a text; "" for HTML."""
     text = body.decode("utf-8", "replace").strip()
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         line, _, rest = text.partition("\n")
         if line.endswith(":"):
-            # A list follows; its first line is the reason.
+            # A list follows; its first line has the reason.
             line = f"{line} {rest.partition(chr(10))[0]}"
-        return "" if line.startswith("<") else sanitize(line, WORDS_LIMIT * 4)
-    return sanitize("; ".join(_messages(found)), WORDS_LIMIT * 4)
+        return "" if line.startswith("<") else sanitize(line, REASON_LIMIT * 4)
+    return sanitize("; ".join(_messages(found)), REASON_LIMIT * 4)
 
 
 def _messages(found: object) -> Iterator[str]:
-    """The messages of {"message", "error", "errors", "detail"}, one inside the other or beside each other."""
+    """The texts under "message", "error", "errors" and "detail", at any depth."""
     if isinstance(found, str):
         yield found
     elif isinstance(found, list):
@@ -209,14 +207,14 @@ def _messages(found: object) -> Iterator[str]:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Retry-After, in seconds or as a date (RFC 9110, 10.2.3), counted from the clock of the service itself."""
+    """Retry-After (RFC 9110, 10.2.3): seconds, or a date, which is compared with the service's own Date header."""
     from email.utils import parsedate_to_datetime
 
-    asked = headers.get("Retry-After", "").strip()
-    if asked.isdecimal():
-        return min(float(asked), RETRY_AFTER_LIMIT_S)
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return min(float(value), RETRY_AFTER_LIMIT_S)
     try:
-        until_s = parsedate_to_datetime(asked).timestamp()
+        until_s = parsedate_to_datetime(value).timestamp()
     except ValueError:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What came of one attempt to tell or send something, whatever it was sent with."""
+"""The outcome of one attempt to send something."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PROBLEM_LIMIT = 300
 
 
 class Outcome(NamedTuple):
-    """What came of one attempt.
+    """The outcome of one attempt.
 
-    `retry` is temporary: the same message may be sent again. `failed` is permanent: it would fail again. `problem` is
-    one line without a secret, of at most 300 characters; a delivery may have one too (an address that was refused).
-    `retry_after_s` is what the service asked for. `receipt` is what resolving needs later.
+    `retry` is temporary: sending the same message again may succeed. `failed` is permanent. `problem` is one line
+    without secrets, at most 300 characters long; a delivery may have one too, such as a refused recipient.
+    `retry_after_s` is the wait that the service asked for. `receipt` is what a later resolve needs.
     """
 
     status: Status
@@ -30,6 +30,5 @@ class Outcome(NamedTuple):
 def conclude(
     status: Status, problem: str, secrets: Iterable[Secret] = (), retry_after_s: float | None = None
 ) -> Outcome:
-    """An outcome with a problem that may be shown: redacted first and cut afterwards, so that no half of a secret is
-    left."""
+    """An outcome whose problem may be shown. It is redacted before it is cut, so that no part of a secret remains."""
     return Outcome(status, sanitize(redact(problem, secrets), PROBLEM_LIMIT), retry_after_s)

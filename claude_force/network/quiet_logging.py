@@ -1,4 +1,4 @@
-"""Loggers of libraries, which say on their own what is to be said once, in our words, or not at all."""
+"""Silences loggers of libraries: they repeat what our messages report, or log secrets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def silenced(*loggers: str) -> Iterator[None]:
-    """Within the block, what this thread does is not logged by these loggers, which are named in full: a filter is not
-    handed down to the loggers below."""
+def quiet_loggers(*loggers: str) -> Iterator[None]:
+    """For the block, drop what this thread logs with these loggers. Name each one: filters do not apply to children."""
     thread = threading.get_ident()
 
     def is_other(record: logging.LogRecord) -> bool:

@@ -1,7 +1,6 @@
-"""Secrets: values that may be used but not shown, and texts from which they are taken out.
+"""Secrets: values that are used but never shown, and their removal from texts.
 
-A `Secret` shows itself as *** wherever Python would show a value. `redact` is for what others wrote: an answer that
-quotes the request, an error that names the address.
+A `Secret` prints as ***. `redact` is for texts of others: an answer that quotes the request, an error with the address.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ HIDDEN = "***"
 
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#@\"'<>]*@)?([^\s/?#\"'<>]*)([/?#][^\s\"'<>]*)?")
 _PUBLIC_HOSTS = ("http", "https", "smtp")
-"""The schemes whose host is a host: in a URL of apprise (slack://token/...) it may be a token."""
+"""Schemes whose host is public. In a URL of apprise (slack://token/...) the host may be a token."""
 
 _PART_LENGTH = 8
-"""The length from which a part of a URL is taken for a token, and hidden by itself."""
+"""Parts of a URL from this length on are treated as tokens, and hidden by themselves."""
 
 
 class Secret:
-    """A value that is shown as ***. `reveal` gives it, where it is used and nowhere else."""
+    """A value that prints as ***. Call `reveal` only where the value is used."""
 
     __slots__ = ("_value",)
 
@@ -43,16 +42,17 @@ class Secret:
         return hash(self._value)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not written anywhere")
+        raise TypeError("a secret cannot be pickled")
 
     def spellings(self) -> set[str]:
-        """The forms in which it may turn up in a text: as it is, quoted for a URL, and of a URL its parts."""
+        """The forms in which a text may contain it: as it is, percent-encoded, and the parts of a URL."""
         forms = {self._value, *(_parts(self._value) if "://" in self._value else ())}
         return {spelled for form in forms if form for spelled in (form, quote(form, safe=""))}
 
 
 def _parts(url: str) -> Iterator[str]:
-    """What of a URL is a secret by itself: its target, and the words in it and in the login that may be tokens."""
+    """The parts of a URL that are secrets: path and query, and the words in them and in the login that may be
+    tokens."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     yield from (form for form in (target, parts.path) if form != "/")
@@ -63,14 +63,14 @@ def _parts(url: str) -> Iterator[str]:
 
 
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """A text without the secrets, and without what URLs in it may hide: login, path, query and fragment."""
+    """A text without the secrets, and without the login, path, query and fragment of URLs in it."""
     for spelled in sorted({form for secret in secrets for form in secret.spellings()}, key=len, reverse=True):
         text = text.replace(spelled, HIDDEN)
     return redact_urls(text)
 
 
 def redact_urls(text: str) -> str:
-    """A text whose URLs are no more than scheme and host, or the scheme alone where the host may be a token."""
+    """A text whose URLs are reduced to scheme and host, or to the scheme if the host may be a token."""
     return _URL.sub(_shown_url, text)
 
 

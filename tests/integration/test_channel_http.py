@@ -79,8 +79,8 @@ def test_what_the_service_asks_for_is_told(status: int, headers: dict[str, str],
     ("fault", "patience", "words"),
     [
         (HANG, Patience(0.2, 30), "did not answer in time"),
-        (HANG, Patience(30, 0.2), "gave no whole answer within 0.2 seconds"),
-        (DRIP, Patience(30, 0.3), "gave no whole answer within 0.3 seconds"),
+        (HANG, Patience(30, 0.2), "gave no complete answer within 0.2 seconds"),
+        (DRIP, Patience(30, 0.3), "gave no complete answer within 0.3 seconds"),
         (RESET, PATIENCE, "the connection to 127.0.0.1 failed"),
     ],
 )
@@ -97,7 +97,7 @@ def test_the_deadline_holds_under_tls_too(authority: Authority) -> None:
     with scripted([DRIP], authority.context()) as server:
         request = Request("POST", Secret(server.url), b"{}", ca_file=authority.ca_file)
         outcome = exchange(request, Patience(30, 0.5)).outcome
-    assert outcome == ("retry", "127.0.0.1 gave no whole answer within 0.5 seconds", None, None)
+    assert outcome == ("retry", "127.0.0.1 gave no complete answer within 0.5 seconds", None, None)
 
 
 def test_an_answer_that_breaks_off_is_delivered_by_its_status() -> None:

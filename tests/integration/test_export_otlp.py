@@ -305,7 +305,7 @@ SHORT = Patience(0.2, 0.5)
 
 FAULTS = {
     "it hangs": (HANG, "127.0.0.1 "),
-    "it drips": (DRIP, "127.0.0.1 gave no whole answer within"),
+    "it drips": (DRIP, "127.0.0.1 gave no complete answer within"),
     "it breaks off": (RESET, "the connection to 127.0.0.1 failed: "),
     "it redirects": (307, "127.0.0.1 answered 307, a redirect, which is not followed"),
     "it refuses": (Reply(400, b"no such tenant"), "127.0.0.1 answered 400: no such tenant"),

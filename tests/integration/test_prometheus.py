@@ -348,7 +348,7 @@ def test_a_series_that_is_counted_is_a_line(database: Database, store: Store, ho
 
 
 FAULTS: dict[str, tuple[int | str | Reply, str]] = {
-    "hangs": (HANG, "no whole answer within|did not answer in time"),
+    "hangs": (HANG, "no complete answer within|did not answer in time"),
     "reset": (RESET, "the connection to 127.0.0.1 failed"),
     "redirect": (Reply(302, b"", {"Location": "http://elsewhere/"}), "answered 302, a redirect, which is not followed"),
     "refused": (

@@ -233,7 +233,7 @@ def test_a_redirect_is_not_followed(database: Database, store: Store, tmp_path: 
 def test_a_slow_drip_ends(database: Database, store: Store, tmp_path: Path) -> None:
     """A server that sends a byte now and then holds a push no longer than its patience."""
     store.add(executions(1))
-    with scripted([DRIP]) as server, pytest.raises(PushError, match="gave no whole answer within 2 seconds"):
+    with scripted([DRIP]) as server, pytest.raises(PushError, match="gave no complete answer within 2 seconds"):
         push(a_target(server.url.rstrip("/"), tmp_path), database)
 
 
