@@ -47,7 +47,7 @@ rule_argument = click.argument("name", metavar="NAME", shell_complete=_complete_
 
 @click.group()
 def alerts() -> None:
-    """Watch rates, times and costs, and notify people when one is wrong.
+    """Watch rates, times and costs, and notify people.
 
     Notifications go by email, Slack, PagerDuty and others.
 
@@ -64,7 +64,7 @@ def alerts() -> None:
 @json_option
 @database_option
 def list_(as_json: bool, location: str | None) -> None:
-    """List the rules that are on, the state of each alert now, and the silences.
+    """List the rules, the state of each alert, and the silences.
 
     \b
     Example:
@@ -198,7 +198,7 @@ def _print_check(found: Evaluation, sent: list[Sent], setup: AlertSetup, *, dry_
 @json_option
 @database_option
 def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
-    """List the transitions of alerts, newest first, then failed deliveries.
+    """List the transitions of alerts, and failed deliveries.
 
     \b
     Example:

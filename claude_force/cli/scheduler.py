@@ -38,7 +38,7 @@ def _finder(workspace: Workspace, location: str | None) -> Callable[[], Workspac
 
 @click.group()
 def scheduler() -> None:
-    """Ingest, check alerts, archive and back up, each at its interval.
+    """Run ingestion, alert checks, archives and backups.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Wrong arguments, broken settings, hostile names, odd terminals: one clear line, or a report that stays a report."""
+"""Wrong arguments, broken settings, hostile names and odd terminals give one clear line, or a correct report."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ HOSTILE = [
 
 
 def assert_misused(done: subprocess.CompletedProcess[str], complaint: str) -> None:
-    """Exit code 2, nothing on stdout, one line on stderr."""
+    """Exit code 2, no output, and one line on stderr."""
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert complaint in done.stderr
@@ -77,7 +77,7 @@ def assert_misused(done: subprocess.CompletedProcess[str], complaint: str) -> No
 
 
 def database_of(folder: Path, executions: list[dict[str, Any]]) -> Path:
-    """A new database with these executions, a minute apart."""
+    """A new database with these executions, one minute apart."""
     path = folder / "metrics.db"
     database = open_database(str(path))
     step = 60_000_000
@@ -90,7 +90,7 @@ def database_of(folder: Path, executions: list[dict[str, Any]]) -> Path:
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database in which every name is hostile; the first names are those of the most executions."""
+    """A database in which every name is hostile. The first names have the most executions."""
     executions: list[dict[str, Any]] = [
         {"agent_name": name, "model": name, "workflow_id": name, "project": name, "error_type": name, "success": False}
         for place, name in enumerate(HOSTILE)
@@ -101,7 +101,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(home: Path) -> Path:
-    """The home's own database with two agents, models, workflows and projects."""
+    """The default database with two agents, models, workflows and projects."""
     (home / ".claude" / "metrics").mkdir()
     executions: list[dict[str, Any]] = [
         {"agent_name": "python-expert", "model": "claude-3-haiku-20240307", "workflow_id": "bug-fix", "project": "/a"},
@@ -156,7 +156,7 @@ MISUSE = {
 
 @pytest.mark.parametrize(("line", "complaint"), MISUSE.values(), ids=MISUSE)
 def test_a_wrong_argument_is_one_line(line: str, complaint: str, run: Run) -> None:
-    """What cannot be meant exits 2 with one line that names the option; no report of something else is shown."""
+    """The exit code is 2, the line names the option, and no report is shown."""
     assert_misused(run(*line.split(" ")), complaint)
 
 
@@ -168,7 +168,7 @@ def test_a_list_of_commands_cuts_no_sentence(line: str, run: Run) -> None:
 
 @pytest.mark.parametrize("line", ["", "analytics", "db", "config"])
 def test_a_group_without_a_command_shows_its_help(line: str, run: Run) -> None:
-    """Whoever does not say what to do is shown what there is, in lines."""
+    """`claude-force` and its groups list their commands."""
     done = run(*line.split())
     assert (done.stdout + done.stderr).startswith("Usage: claude-force")
     assert "\\n" not in done.stdout + done.stderr
@@ -176,14 +176,14 @@ def test_a_group_without_a_command_shows_its_help(line: str, run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["analytics summary", "analytics export", "analytics trends"])
 def test_an_output_in_a_missing_folder_names_the_remedy(command: str, small: Path, home: Path, run: Run) -> None:
-    """Where the folder of the output is missing, the line says which and how to make it."""
+    """The line has the mkdir command."""
     assert_refused(run(*command.split(), "--output", "missing/out.json"), "mkdir -p missing")
     assert not (home / "missing").exists()
 
 
 @pytest.mark.parametrize("command", ["analytics export", "analytics summary"])
 def test_an_output_does_not_replace_the_database(command: str, small: Path, run: Run) -> None:
-    """A report is never written over the database that it is made from."""
+    """--output refuses the database of the report."""
     before = small.read_bytes()
     done = run(*command.split(), "--output", str(small))
     assert done.returncode != 0
@@ -199,8 +199,8 @@ def test_an_output_does_not_replace_the_database(command: str, small: Path, run:
         ("--project", "/c", ["/a", "/b"]),
     ],
 )
-def test_an_unknown_name_says_which_exist(option: str, near: str, known: list[str], small: Path, run: Run) -> None:
-    """A filter that nothing can match is a slip: the line says which names there are."""
+def test_an_unknown_name_is_an_error(option: str, near: str, known: list[str], small: Path, run: Run) -> None:
+    """The line lists the known names, instead of an empty report."""
     done = run("analytics", "summary", option, near)
     assert_refused(done, near)
     assert all(name in done.stderr for name in known)
@@ -210,8 +210,8 @@ def test_an_unknown_name_says_which_exist(option: str, near: str, known: list[st
     ("option", "value"), [("--agent", b"\xff"), ("--start", b"2025-11-14\x1b10:30"), ("--timezone", b"\xff")]
 )
 @pytest.mark.parametrize("stored", [False, True], ids=["empty store", "store"])
-def test_bytes_that_are_no_text_are_no_crash(option: str, value: bytes, stored: bool, home: Path) -> None:
-    """Arguments that are no UTF-8, or hold an escape, are answered in our own words and never reach the terminal."""
+def test_invalid_bytes_do_not_crash(option: str, value: bytes, stored: bool, home: Path) -> None:
+    """Arguments with escapes or without valid UTF-8 get a clear line that shows no control character."""
     if stored:
         database_of(home, [{}])
     command: list[str | bytes] = [str(PROGRAM), "analytics", "summary", "--db", "metrics.db", option, value]
@@ -243,7 +243,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("content", "complaint"), BROKEN.values(), ids=BROKEN)
 def test_broken_settings_are_one_line(content: str, complaint: str, home: Path, run: Run) -> None:
-    """A report on settings that cannot be read names the file, and line and column of what is wrong; no secret."""
+    """The line names the file and the position, and no secret."""
     (home / ".claude" / "claude.json").write_text(content)
     done = run("analytics", "summary")
     assert_refused(done, complaint)
@@ -253,8 +253,8 @@ def test_broken_settings_are_one_line(content: str, complaint: str, home: Path, 
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe{\0}\0", b'{"a": "\xff"}', b"\x00" * 100])
-def test_settings_that_are_no_utf8_are_one_line(content: bytes, home: Path, run: Run) -> None:
-    """Settings in another encoding are refused by name, and `config set` does not replace them."""
+def test_settings_in_another_encoding_are_one_line(content: bytes, home: Path, run: Run) -> None:
+    """The line names the file, and `config set` does not replace it."""
     path = home / ".claude" / "claude.json"
     path.write_bytes(content)
     for command in ("analytics summary", "config set performance.tracking_enabled true"):
@@ -263,7 +263,7 @@ def test_settings_that_are_no_utf8_are_one_line(content: bytes, home: Path, run:
 
 
 def test_a_broken_file_is_not_replaced(home: Path, run: Run) -> None:
-    """`config set` and `unset` leave a file that they cannot read as it is."""
+    """`config set` and `unset` leave a file that they cannot read unchanged."""
     path = home / ".claude" / "claude.json"
     path.write_text('{"mine": 1 2}')
     for command in ("config set performance.tracking_enabled true", "config unset performance.tracking_enabled"):
@@ -272,8 +272,8 @@ def test_a_broken_file_is_not_replaced(home: Path, run: Run) -> None:
     assert [item.name for item in path.parent.iterdir()] == ["claude.json"]
 
 
-def test_an_unknown_key_is_named_with_the_nearest(home: Path, run: Run) -> None:
-    """A slip in a key of ours is a warning for reports and an error for `config`; both know what was meant."""
+def test_an_unknown_key_suggests_the_nearest(home: Path, run: Run) -> None:
+    """It is a warning in reports and an error in `config`."""
     (home / ".claude" / "claude.json").write_text('{"performance": {"tracking_enable": false}, "other": {"x": 1}}')
     report = run("analytics", "summary")
     assert report.returncode == 0
@@ -285,7 +285,7 @@ def test_an_unknown_key_is_named_with_the_nearest(home: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666])
 def test_config_changes_nothing_but_its_key(mode: int, home: Path, run: Run) -> None:
-    """Other keys, the order of all, the permissions and a link stay as they were, also for values of other programs."""
+    """Other keys, their order, the permissions and a symlink stay the same."""
     target = home / "dotfiles.json"
     text = '{"zeta": {"b": 1, "a": [1.50, null, "é漢🙂"]}, "performance": {"detailed_logging": true}, "alpha": -0.0}'
     target.write_text(text)
@@ -308,8 +308,8 @@ def test_config_changes_nothing_but_its_key(mode: int, home: Path, run: Run) -> 
 @pytest.mark.parametrize(
     "value", ['"\\ud83d"', "1e400", "9" * 5000, "0.1000000000000000055511151231257827", '"\\u2028"']
 )
-def test_config_keeps_values_that_python_cannot(value: str, home: Path, run: Run) -> None:
-    """A value of another program that Python reads differently is kept as it stands, or the file is not changed."""
+def test_config_keeps_values_that_python_cannot_represent(value: str, home: Path, run: Run) -> None:
+    """Such a value of another program stays the same, or the file is not changed."""
     path = home / ".claude" / "claude.json"
     text = f'{{"other": {value}, "performance": {{}}}}'
     path.write_text(text)
@@ -324,7 +324,7 @@ def test_config_keeps_values_that_python_cannot(value: str, home: Path, run: Run
 
 
 def test_read_only_settings_are_not_replaced(home: Path, run: Run) -> None:
-    """A claude.json that its owner made read-only is refused, not swapped for a new file."""
+    """A read-only claude.json is an error; no new file takes its place."""
     path = home / ".claude" / "claude.json"
     path.write_text('{"mine": 1}')
     path.chmod(0o444)
@@ -333,8 +333,8 @@ def test_read_only_settings_are_not_replaced(home: Path, run: Run) -> None:
     assert path.read_text() == '{"mine": 1}'
 
 
-def test_a_value_that_is_no_text_is_refused(home: Path) -> None:
-    """`config set` with bytes that are no UTF-8 is one line, and leaves no temporary file."""
+def test_an_invalid_value_is_refused(home: Path) -> None:
+    """`config set` with bytes that are not UTF-8 is one line, and leaves no temporary file."""
     command: list[str | bytes] = [str(PROGRAM), "config", "set", "performance.metrics_file", b"\xff.jsonl"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode in (1, 2)
@@ -347,7 +347,7 @@ def test_a_value_that_is_no_text_is_refused(home: Path) -> None:
     "url", ["postgresql://u:s3cr3t@h/d", "postgresql://u@h/d?password=s3cr3t", "postgresql://u:x@s3cr3t@h/d"]
 )
 def test_config_shows_no_password(url: str, home: Path, run: Run) -> None:
-    """Whatever `config` prints, as text or JSON, a password in a URL is hidden."""
+    """A password in a URL is hidden in text and JSON."""
     said = run("config", "set", "performance.database", url).stdout
     for command in ("get performance.database", "list", "list --json"):
         said += run("config", *command.split()).stdout
@@ -359,7 +359,7 @@ def test_config_shows_no_password(url: str, home: Path, run: Run) -> None:
 
 
 def assert_harmless(text: str) -> None:
-    """No line is wider than 80 columns, and nothing in it controls a terminal or turns the direction."""
+    """No line is wider than 80 columns, and there are no control or direction characters."""
     assert [line for line in text.split("\n") if cell_len(line) > 80] == []
     bad = {c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")}
     assert bad | (set(text) & set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")) == set()
@@ -377,8 +377,7 @@ ROWS = {
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_hostile_names_stay_in_their_row(report: str, hostile: Path, run: Run) -> None:
-    """In a table nothing wraps at 80 columns, no control character reaches the terminal, and each name has one row
-    with all of its figures."""
+    """Nothing wraps at 80 columns, and each name has one row with all numbers."""
     done = run("analytics", *report.split(), "--db", hostile)
     assert (done.returncode, done.stderr) == (0, "")
     assert_harmless(done.stdout)
@@ -388,16 +387,16 @@ def test_hostile_names_stay_in_their_row(report: str, hostile: Path, run: Run) -
 
 
 @pytest.mark.parametrize("length", [30, 45, 60, 100, 200])
-def test_a_long_name_costs_no_figure(length: int, tmp_path: Path, run: Run) -> None:
-    """However long a name is, it is the name that is cut, and not the columns beside it."""
+def test_a_long_name_hides_no_number(length: int, tmp_path: Path, run: Run) -> None:
+    """The name is cut, not the columns beside it."""
     place = database_of(tmp_path, [{"agent_name": "x" * length}, {"agent_name": "short"}])
     shown = run("analytics", "by-agent", "--db", place).stdout
     assert len(re.findall(r" 1 +100\.0% +3\.5s +3\.5s +\$0\.0033 +1,234 / 567 *$", shown, re.MULTILINE)) == 2
 
 
 @pytest.mark.parametrize("report", REPORTS)
-def test_hostile_names_stay_in_their_cell_of_markdown(report: str, hostile: Path, run: Run) -> None:
-    """In Markdown every row has as many cells as the heading, and no name starts markup or mentions a channel."""
+def test_hostile_names_stay_in_their_markdown_cell(report: str, hostile: Path, run: Run) -> None:
+    """Every row has as many cells as the heading, and no name starts markup or mentions a channel."""
     done = run("analytics", *report.split(), "--format", "markdown", "--db", hostile)
     assert (done.returncode, done.stderr) == (0, "")
     assert not {c for c in done.stdout if c != "\n" and unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")}
@@ -409,8 +408,8 @@ def test_hostile_names_stay_in_their_cell_of_markdown(report: str, hostile: Path
 
 
 @pytest.mark.parametrize("report", [*REPORTS, "export"])
-def test_hostile_names_run_nothing_in_a_spreadsheet(report: str, hostile: Path, home: Path, run: Run) -> None:
-    """In CSV every row has as many cells as the heading, as a CSV reader sees it, and no cell is a formula."""
+def test_hostile_names_are_not_formulas(report: str, hostile: Path, home: Path, run: Run) -> None:
+    """Every CSV row has as many cells as the heading, and no cell is a formula."""
     done = run("analytics", *report.split(), "--output", "out.csv", "--db", hostile)
     assert done.returncode == 0, done.stderr
     with (home / "out.csv").open(encoding="utf-8", newline="") as file:
@@ -422,8 +421,8 @@ def test_hostile_names_run_nothing_in_a_spreadsheet(report: str, hostile: Path, 
 
 
 @pytest.mark.parametrize("report", [*REPORTS, "export"])
-def test_hostile_names_come_out_of_json_as_they_are(report: str, hostile: Path, run: Run) -> None:
-    """JSON is the lossless format: it parses, and holds the names unchanged."""
+def test_json_keeps_hostile_names(report: str, hostile: Path, run: Run) -> None:
+    """JSON is lossless: it parses, and the names are unchanged."""
     done = run("analytics", *report.split(), "--json", "--db", hostile)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
@@ -431,8 +430,8 @@ def test_hostile_names_come_out_of_json_as_they_are(report: str, hostile: Path, 
         assert {row["agent"] for row in found["agents"]} == set(HOSTILE)
 
 
-def test_the_figures_of_the_summary_are_never_cut(tmp_path: Path, run: Run) -> None:
-    """Beside a name of any length or width, the number of executions, the share and the cost can be read."""
+def test_the_numbers_of_the_summary_are_never_cut(tmp_path: Path, run: Run) -> None:
+    """Executions, shares and costs are readable beside names of any width."""
     names = ["x" * 200, "漢" * 200, "🙂" * 200, "\x1b" * 200, "\u202e" * 200]
     executions = [{"agent_name": name, "model": name} for place, name in enumerate(names) for _ in range(5 - place)]
     shown = run("analytics", "summary", "--db", database_of(tmp_path, executions)).stdout
@@ -461,7 +460,7 @@ LARGE = {
 
 @pytest.mark.parametrize("changes", LARGE.values(), ids=LARGE)
 def test_large_numbers_are_never_cut(changes: dict[str, int], tmp_path: Path, run: Run) -> None:
-    """With the largest figures that a record can hold, 80 columns show every number that 200 columns show."""
+    """With the largest values of a record, 80 columns show every number that 200 columns show."""
     names = {"agent_name": "agent", "model": "claude-haiku", "error_type": "Timeout", "success": False}
     place = database_of(tmp_path, [names | changes] * 1500)
     for report in REPORTS:
@@ -475,7 +474,7 @@ def test_large_numbers_are_never_cut(changes: dict[str, int], tmp_path: Path, ru
 
 
 def test_a_long_period_does_not_wrap(small: Path, run: Run) -> None:
-    """A heading with two instants to the microsecond stays within 80 columns."""
+    """A heading with two instants to the microsecond fits 80 columns."""
     period = ["--start", "2025-11-01T00:00:00.000001+00:00", "--end", "2025-11-14T23:59:59.999999+00:00"]
     assert_harmless(run("analytics", "summary", *period).stdout)
     assert set(run("analytics", "summary", *period).stdout.splitlines()[1]) == {"━"}
@@ -483,7 +482,7 @@ def test_a_long_period_does_not_wrap(small: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_offers_nothing_that_a_shell_would_run(shell: str, tmp_path: Path, run: Run) -> None:
-    """Names that a shell would take for commands, or for several lines, are not put on its command line."""
+    """Names that a shell would execute or split are not offered."""
     names = ["good-agent", "$(touch owned)", "`touch owned`", "a;b", "two\nplain,lines", "\x1b[31m"]
     place = database_of(tmp_path, [{"agent_name": name} for name in names])
     words = f"claude-force analytics summary --db {place} --agent "
@@ -497,8 +496,8 @@ def test_completion_offers_nothing_that_a_shell_would_run(shell: str, tmp_path: 
 
 
 @pytest.mark.parametrize("command", ["export", "summary", "by-agent", "export --output /dev/stdout"])
-def test_a_reader_that_has_seen_enough_is_no_error(command: str, home: Path) -> None:
-    """`| head -1` gets its line, and nobody says anything about a broken pipe."""
+def test_a_closed_pipe_is_no_error(command: str, home: Path) -> None:
+    """`| head -1` gets its line, and there is no message about a broken pipe."""
     place = database_of(home, [{"agent_name": f"agent {number}"} for number in range(3000)])
     line = f"{PROGRAM} analytics {command} --db {place} | head -1"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
@@ -507,7 +506,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(command: str, home: Path) -> 
 
 @pytest.mark.parametrize("report", [*REPORTS, "export"])
 def test_an_ascii_terminal_gets_ascii_of_the_same_width(report: str, hostile: Path, run: Run) -> None:
-    """With PYTHONIOENCODING=ascii a report is plain ASCII, still within 80 columns, and complete."""
+    """With PYTHONIOENCODING=ascii a report is complete, plain ASCII, and fits 80 columns."""
     done = run("analytics", *report.split(), "--db", hostile, env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.isascii()
@@ -516,14 +515,14 @@ def test_an_ascii_terminal_gets_ascii_of_the_same_width(report: str, hostile: Pa
 
 
 @pytest.mark.parametrize("columns", ["0", "", "abc", "1000000"])
-def test_a_terminal_that_lies_about_its_width_gets_the_report(columns: str, small: Path, run: Run) -> None:
-    """Whatever COLUMNS holds, the figures are there."""
+def test_an_impossible_width_gives_the_report(columns: str, small: Path, run: Run) -> None:
+    """Every value of COLUMNS gives all numbers."""
     assert "Total Executions: 2" in run("analytics", "summary", env={"COLUMNS": columns}).stdout
 
 
 @pytest.mark.parametrize("zone", ["JST-9", "CET-1CEST,M3.5.0,M10.5.0/3", "Mars/Olympus", ":UTC", ""])
 def test_a_local_zone_in_any_spelling_is_read_or_refused(zone: str, small: Path, run: Run) -> None:
-    """TZ may be a POSIX rule or nonsense: the report is in that zone, or one line says to give --timezone."""
+    """TZ may be a POSIX rule or nonsense: the report uses that zone, or one line names --timezone."""
     done = run("analytics", "trends", env={"TZ": zone})
     if done.returncode:
         assert done.returncode in (1, 2)
@@ -543,8 +542,8 @@ def test_a_local_zone_in_any_spelling_is_read_or_refused(zone: str, small: Path,
         ("analytics summary --nope 2>&-", ""),
     ],
 )
-def test_a_closed_stream_is_no_crash(line: str, words: str, small: Path) -> None:
-    """Without a stdin, stdout or stderr a command still ends in its own words."""
+def test_a_closed_stream_does_not_crash(line: str, words: str, small: Path) -> None:
+    """Without stdin, stdout or stderr a command still ends with a clear message."""
     done = subprocess.run(["sh", "-c", f"{PROGRAM} {line}"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "error: unexpected" not in done.stderr
@@ -555,7 +554,7 @@ def test_a_closed_stream_is_no_crash(line: str, words: str, small: Path) -> None
 
 
 class _Unreadable:
-    """A response whose usage cannot be read, or not be asked for its truth."""
+    """A response whose usage raises when it is read or tested."""
 
     def __init__(self, error: Exception, *, inside: bool) -> None:
         self._error, self._inside = error, inside
@@ -571,16 +570,16 @@ class _Unreadable:
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["usage raises", "truth of usage raises"])
-def test_a_usage_that_cannot_be_read_does_not_fail_the_call(inside: bool, tmp_path: Path) -> None:
-    """A tracked function returns what it returns, whatever reading the tokens from it does."""
+def test_an_unreadable_usage_does_not_fail_the_call(inside: bool, tmp_path: Path) -> None:
+    """A tracked function still returns its result."""
     response = _Unreadable(ValueError("ambiguous"), inside=inside)
     with PerformanceTracker(database=str(tmp_path / "metrics.db")) as tracker:
         assert tracker.track("agent")(lambda: response)() is response
         assert [metrics.success for metrics in tracker.get_all_metrics()] == [True]
 
 
-def test_a_task_that_is_no_text_does_not_fail_the_block(tmp_path: Path) -> None:
-    """What cannot be recorded is warned of after a tracked block, and is no exception in it."""
+def test_an_invalid_task_does_not_fail_the_block(tmp_path: Path) -> None:
+    """A tracked block warns instead of raising."""
     tracker = PerformanceTracker(database=str(tmp_path / "metrics.db"))
     with pytest.warns(RuntimeWarning, match="task"), tracker.track("agent", task=5):  # type: ignore[arg-type]
         pass

@@ -1,4 +1,4 @@
-"""`claude-force report`: the page as the installed program writes it, and as a browser shows it."""
+"""`claude-force report`: the page of the installed program, also in a browser."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ SCRIPTS = (
 
 
 def fill(location: str | Path, *executions: ExecutionMetrics) -> None:
-    """Put executions into a database."""
+    """Store executions in a database."""
     with closing(open_database(str(location))) as database:
         Store(database).add(executions)
 
 
-def own(home: Path) -> Path:
-    """The database of the home."""
+def default_database(home: Path) -> Path:
+    """The default database of the home."""
     return home / ".claude" / "metrics" / "metrics.db"
 
 
 def a_week() -> list[ExecutionMetrics]:
-    """Executions of seven days, of several models, agents and projects; some failed, some have no price."""
+    """Executions of seven days, of several models, agents and projects. Some failed, some have no price."""
     return [
         an_execution(
             timestamp_us=NOON_US + number * 6 * HOUR_US // 5,
@@ -84,7 +84,7 @@ def a_week() -> list[ExecutionMetrics]:
 
 
 def write(run: Run, *arguments: str | Path) -> Path:
-    """The file of a report, which must be written."""
+    """Write a report, and return its file."""
     done = run("report", *arguments)
     assert (done.returncode, done.stdout) == (0, "")
     size = Path("report.html").stat().st_size
@@ -92,8 +92,8 @@ def write(run: Run, *arguments: str | Path) -> Path:
     return Path("report.html").resolve()
 
 
-def figures_of(document: Element) -> dict[str, tuple[float, str]]:
-    """The figures at the head of a page: value and text, by their key."""
+def tiles_of(document: Element) -> dict[str, tuple[float, str]]:
+    """The tiles at the top of a page: value and text by key."""
     return {
         element.get("id", ""): (float(element.get("value", "")), text_of(element))
         for element in document.iter("data")
@@ -102,7 +102,7 @@ def figures_of(document: Element) -> dict[str, tuple[float, str]]:
 
 
 def summary_of(run: Run, *arguments: str | Path) -> dict[str, Any]:
-    """What the summary says as JSON."""
+    """The JSON of the summary."""
     found: dict[str, Any] = json.loads(run("analytics", "summary", "--json", *arguments).stdout)
     return found
 
@@ -110,17 +110,17 @@ def summary_of(run: Run, *arguments: str | Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "arguments", [(), ("--agent", "agent-1"), ("--start", "2025-11-03", "--end", "2025-11-04", "--timezone", "+05:30")]
 )
-def test_the_figures_are_those_of_the_summary(arguments: tuple[str, ...], location: str, run: Run) -> None:
-    """On both engines, with every filter: the same values to the last digit, shown as everywhere."""
+def test_the_tiles_equal_the_summary(arguments: tuple[str, ...], location: str, run: Run) -> None:
+    """They do on both engines and with every filter, to the last digit."""
     fill(location, *a_week())
     said = summary_of(run, "--db", location, *arguments)
     document = parse(write(run, "--db", location, *arguments).read_text())
-    assert figures_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
+    assert tiles_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
     assert by_id(document, "cost_savings").get("value") == str(said["cost_savings"]["percent"])
 
 
-def test_the_tables_are_those_of_the_other_reports(location: str, run: Run) -> None:
-    """Agents, models and errors have the figures of their reports; days those of the trend."""
+def test_the_tables_equal_the_other_reports(location: str, run: Run) -> None:
+    """Agents, models and errors equal their reports, and days equal the trend."""
     fill(location, *a_week())
     document = parse(write(run, "--db", location, "--interval", "daily").read_text())
     said = {
@@ -141,7 +141,7 @@ def test_the_tables_are_those_of_the_other_reports(location: str, run: Run) -> N
 
 
 def test_a_browser_draws_every_chart(run: Run, home: Path) -> None:
-    """Nothing is said on its console, all charts are drawn, their tables fold up, and the figures are still there."""
+    """The console is empty, the tables of the charts are closed, and the tiles are unchanged."""
     run("import", GUIDE)
     loaded = open_page(write(run))
     document = loaded.document
@@ -154,11 +154,11 @@ def test_a_browser_draws_every_chart(run: Run, home: Path) -> None:
     assert all(int(canvas.get("width", 0)) > 300 for canvas in document.iter("canvas"))
     assert all(details.get("open") is None for details in document.iter("details"))
     said = summary_of(run)
-    assert figures_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
+    assert tiles_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
 
 
 def test_a_page_prints_the_same_from_every_window(run: Run, home: Path) -> None:
-    """Charts are drawn anew for paper, whatever size they have on the screen."""
+    """Charts are drawn again for paper, whatever their size on the screen."""
     run("import", GUIDE)
     path = write(run)
     narrow, wide = (re.sub(rb"/(Creation|Mod)Date .*", b"", print_page(path, width)) for width in (500, 1400))
@@ -166,15 +166,14 @@ def test_a_page_prints_the_same_from_every_window(run: Run, home: Path) -> None:
     assert narrow == wide
 
 
-def test_names_run_nothing(run: Run, home: Path) -> None:
-    """Names that are markup, script, escapes or turn the direction are shown as they can be seen, wherever they are;
-    the page has the elements that it has without them."""
+def test_names_are_not_markup(run: Run, home: Path) -> None:
+    """Names with markup, scripts or escapes are shown as text everywhere, and add no element."""
     names = [*SCRIPTS, *(name for name in HOSTILE if name.strip())]
     rules = {"failing": {**FAILURES, "group_by": "agent"}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"alerts": rules}}))
     now_us = clock.now_us()
     fill(
-        own(home),
+        default_database(home),
         *(
             an_execution(timestamp_us=now_us - 1000 * place, agent_name=name, model=name, project=name,
                          workflow_id=name, success=False, error_type=name, cost_nanousd=None)
@@ -200,61 +199,61 @@ def test_names_run_nothing(run: Run, home: Path) -> None:
 
 def test_the_page_has_the_notes_of_the_summary(run: Run, home: Path) -> None:
     """The notes are those on unknown prices and on executions that are not final."""
-    fill(own(home), *a_week(), an_execution(usage_basis=PROVISIONAL))
+    fill(default_database(home), *a_week(), an_execution(usage_basis=PROVISIONAL))
     notes = [text_of(item) for item in parse(write(run).read_text()).iter("li")]
     lines = run("analytics", "summary").stdout.splitlines()
     assert notes == [line for line in lines if ("known price" in line and "Total" not in line) or "final" in line]
     assert len(notes) == 3
 
 
-def test_archived_executions_that_are_not_in_it_are_told(run: Run, home: Path) -> None:
-    """Workflows are not known of archived executions: the page says how many there are, and how to have them back."""
-    fill(own(home), *(an_execution(workflow_id="flow") for _ in range(3)))
-    fill(own(home), an_execution(timestamp_us=clock.now_us() - HOUR_US, workflow_id="flow"))
+def test_the_page_counts_missing_archived_executions(run: Run, home: Path) -> None:
+    """A filter by workflow excludes them. The page has the command that brings them back."""
+    fill(default_database(home), *(an_execution(workflow_id="flow") for _ in range(3)))
+    fill(default_database(home), an_execution(timestamp_us=clock.now_us() - HOUR_US, workflow_id="flow"))
     assert run("archive", "--older-than", "30d").returncode == 0
     notes = [text_of(item) for item in parse(write(run, "--workflow", "flow").read_text()).iter("li")]
     assert notes[0] == "3 executions of 2025-11 are archived and not in this report."
     assert notes[2].startswith("claude-force import ")
 
 
-def test_an_empty_store_makes_a_page_that_says_so(run: Run, home: Path) -> None:
-    """The old page must not stay where a new one is expected; what to do is on it, and on stderr; folders are not,
-    for it may be passed on."""
+def test_an_empty_store_gives_a_page_with_the_remedy(run: Run, home: Path) -> None:
+    """It replaces an older page. The remedy is also on stderr; the page names no folders, because it may be passed
+    on."""
     Path("report.html").write_text("old")
     said = run("report").stderr
     text = text_of(parse(Path("report.html").read_text()))
     for line in run("analytics", "summary").stdout.splitlines():
         assert line in said
-        assert line.strip().replace(str(own(home)), "metrics.db") in text
+        assert line.strip().replace(str(default_database(home)), "metrics.db") in text
     assert str(home) not in text
     assert open_page(Path("report.html").resolve()).console == []
 
 
-def test_a_period_without_executions_says_what_there_is(run: Run, home: Path) -> None:
-    """Exit 0, and from when to when there are some."""
-    fill(own(home), *a_week())
+def test_an_empty_period_names_the_stored_range(run: Run, home: Path) -> None:
+    """The exit code is 0."""
+    fill(default_database(home), *a_week())
     path = write(run, "--start", "2020-01-01", "--end", "2020-02-01")
     assert "The store has executions from 2025-11-01 to 2025-11-08" in text_of(parse(path.read_text()))
 
 
-def test_the_page_goes_where_it_is_asked_to(run: Run, home: Path) -> None:
-    """To a file, or through a pipe; not over the database, not into a folder that is not there."""
-    fill(own(home), *a_week())
+def test_output_can_be_a_file_or_a_pipe(run: Run, home: Path) -> None:
+    """It cannot be the database or a file in a missing folder."""
+    fill(default_database(home), *a_week())
     page = run("report", "--output", "-").stdout
     assert page.startswith("<!DOCTYPE html>")
     assert run("report", "--output", "/dev/stdout").stdout.startswith("<!DOCTYPE html>")
     assert not Path("report.html").exists()
     assert not Path("-").exists()
-    assert_misused(run("report", "--output", own(home)), "is the database")
+    assert_misused(run("report", "--output", default_database(home)), "is the database")
     missing = run("report", "--output", "missing/report.html")
     assert (missing.returncode, "mkdir -p missing" in missing.stderr) == (1, True)
     run("report", "--output", "other.html")
     assert [path.name for path in home.glob("*.html")] == ["other.html"]
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(run: Run, home: Path) -> None:
-    """`report --output - | head -1`."""
-    fill(own(home), *a_week())
+def test_a_closed_pipe_is_no_error(run: Run, home: Path) -> None:
+    """`report --output - | head -1` exits quietly."""
+    fill(default_database(home), *a_week())
     done = subprocess.run(
         f"set -o pipefail; {PROGRAM} report --output - | head -1", shell=True, executable="/bin/bash",
         capture_output=True, text=True, check=False, timeout=60,
@@ -262,10 +261,13 @@ def test_a_reader_that_has_seen_enough_is_no_error(run: Run, home: Path) -> None
     assert (done.stdout, done.stderr) == ("<!DOCTYPE html>\n", "")
 
 
-def test_the_baseline_is_compared_with(run: Run, home: Path) -> None:
-    """The newest one, or the one that is named; what is worse stands out."""
-    fill(own(home), *a_week())
-    fill(own(home), *(an_execution(timestamp_us=NOON_US + 9 * DAY_US + n, duration_us=9 * 10**7) for n in range(60)))
+def test_the_page_compares_with_a_baseline(run: Run, home: Path) -> None:
+    """It is the newest or the named one, and regressions stand out."""
+    fill(default_database(home), *a_week())
+    fill(
+        default_database(home),
+        *(an_execution(timestamp_us=NOON_US + 9 * DAY_US + n, duration_us=9 * 10**7) for n in range(60)),
+    )
     run("baseline", "create", "release", "--start", "2025-11-01", "--end", "2025-11-09")
     document = parse(write(run, "--start", "2025-11-09", "--baseline", "release").read_text())
     assert "Compared with release (2025-11-01 to 2025-11-10): regressed." in text_of(document)
@@ -283,9 +285,9 @@ def test_the_baseline_is_compared_with(run: Run, home: Path) -> None:
         ("--interval hourly", "choose a longer --interval"),
     ],
 )
-def test_what_cannot_be_meant_writes_nothing(line: str, complaint: str, run: Run, home: Path) -> None:
-    """One line that names the option; the file of before is as it was."""
-    fill(own(home), *a_week(), an_execution(timestamp_us=NOON_US + 200 * DAY_US))
+def test_wrong_usage_writes_nothing(line: str, complaint: str, run: Run, home: Path) -> None:
+    """One line names the option, and an older file is unchanged."""
+    fill(default_database(home), *a_week(), an_execution(timestamp_us=NOON_US + 200 * DAY_US))
     Path("report.html").write_text("old")
     done = run("report", *line.split())
     assert (done.returncode == 0, done.stdout, done.stderr.count("\n")) == (False, "", 1)

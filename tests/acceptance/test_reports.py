@@ -1,4 +1,4 @@
-"""The reports on what Claude Code did, as a person sees them: sources, what is not final, names, blocks."""
+"""The reports in a terminal: sources, provisional executions, labels, session blocks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SESSIONS = ("1b2c3d4e-0000-4000-8000-000000000001", "9f8e7d6c-0000-4000-8000-000
 
 
 def a_response(**changes: Any) -> ExecutionMetrics:
-    """What a transcript tells: no duration, a session, a folder."""
+    """An execution as a transcript has it: no duration, but a session and a folder."""
     return an_execution(
         **{
             "source": "claude-code",
@@ -40,14 +40,14 @@ def a_response(**changes: Any) -> ExecutionMetrics:
 
 
 def store(home: Path, *executions: ExecutionMetrics) -> None:
-    """Put executions into the database of the home."""
+    """Store executions in the default database."""
     database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
     Store(database).add(executions)
     database.close()
 
 
 def as_json(run: Run, *arguments: str) -> dict[str, Any]:
-    """What a report says as JSON."""
+    """The JSON of a report."""
     done = run("analytics", *arguments, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, Any] = json.loads(done.stdout)
@@ -61,8 +61,8 @@ REPORTS = (
 
 
 @pytest.mark.parametrize("command", REPORTS)
-def test_nothing_is_wider_than_80_columns(command: str, run: Run, home: Path) -> None:
-    """Whatever the sizes: no line is longer than the terminal, and no number is cut."""
+def test_large_numbers_fit_80_columns(command: str, run: Run, home: Path) -> None:
+    """No line is too long, and no number is cut."""
     busy = {"input_tokens": 99_999_999, "output_tokens": 9_999_999, "cost_nanousd": 1234 * 10**9}
     store(
         home,
@@ -76,7 +76,7 @@ def test_nothing_is_wider_than_80_columns(command: str, run: Run, home: Path) ->
 
 
 def test_a_source_is_a_filter_of_every_report(run: Run, home: Path) -> None:
-    """--source counts what it told; several are added; the report says what it is about."""
+    """--source can be repeated, and the report names its sources."""
     store(home, a_response(), a_response(), an_execution(), an_execution(source="jsonl"))
     for command in ("summary", "costs"):
         assert as_json(run, command, "--source", "claude-code")["total_executions"] == 2
@@ -87,8 +87,8 @@ def test_a_source_is_a_filter_of_every_report(run: Run, home: Path) -> None:
     assert run("analytics", "export", "--source", "tracker").stdout.count("\n") == 2
 
 
-def test_an_unknown_source_says_which_exist(run: Run, home: Path) -> None:
-    """A slip is no empty report."""
+def test_an_unknown_source_is_an_error(run: Run, home: Path) -> None:
+    """The error lists the sources of the store."""
     store(home, a_response(), an_execution())
     done = run("analytics", "summary", "--source", "claude")
     assert (done.returncode, done.stdout) == (1, "")
@@ -96,8 +96,8 @@ def test_an_unknown_source_says_which_exist(run: Run, home: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [command for command in REPORTS if command != "errors"])
-def test_what_is_not_final_is_said(command: str, run: Run, home: Path) -> None:
-    """Wherever tokens or costs are shown: how many usages were never finalised, and which models have no price."""
+def test_notes_on_provisional_and_unpriced_executions(command: str, run: Run, home: Path) -> None:
+    """Every report with tokens or costs has them."""
     provisional = [a_response(usage_basis=PROVISIONAL) for _ in range(3)]
     unpriced = [a_response(model=name, cost_nanousd=None) for name in ("my-model", "other", "my-model")]
     store(home, *provisional, *unpriced, a_response())
@@ -107,15 +107,15 @@ def test_what_is_not_final_is_said(command: str, run: Run, home: Path) -> None:
     assert "No known price: my-model, other" in shown
 
 
-def test_what_is_final_needs_no_notes(run: Run, home: Path) -> None:
-    """No line about what is not the case."""
+def test_final_executions_need_no_notes(run: Run, home: Path) -> None:
+    """There is no line about zero executions."""
     store(home, a_response())
     shown = "".join(run("analytics", *command.split()).stdout for command in REPORTS)
     assert not any(word in shown for word in ("finalised", "known price", "As Recorded"))
 
 
-def test_the_models_without_a_price_are_listed_as_far_as_they_fit(run: Run, home: Path) -> None:
-    """The one with the most executions first, then how many more; JSON has all."""
+def test_unpriced_models_are_listed_as_far_as_they_fit(run: Run, home: Path) -> None:
+    """The most used model is first, and the others are counted. JSON has all."""
     models = [f"model-of-mine-{number}" for number in range(20)]
     store(home, *(a_response(model=model, cost_nanousd=None) for model in [*models, models[7]]))
     assert "No known price: model-of-mine-7, model-of-mine-0, model" in run("analytics", "summary").stdout
@@ -124,16 +124,16 @@ def test_the_models_without_a_price_are_listed_as_far_as_they_fit(run: Run, home
         assert sorted(as_json(run, command)["unpriced_models"]) == sorted(models)
 
 
-def test_json_counts_what_is_not_final(run: Run, home: Path) -> None:
-    """In totals and in every row."""
+def test_json_counts_provisional_and_unpriced_executions(run: Run, home: Path) -> None:
+    """The totals and every row have the counts."""
     store(home, a_response(usage_basis=PROVISIONAL), a_response())
     costs = as_json(run, "costs", "--trends", "--by-model")
     for row in (as_json(run, "summary"), costs, costs["trends"][0], costs["by_model"][0]):
         assert row["provisional_executions"] == 1
 
 
-def test_costs_show_what_was_recorded_before_a_reprice(run: Run, home: Path) -> None:
-    """Beside what it costs now."""
+def test_costs_show_the_recorded_cost_after_a_reprice(run: Run, home: Path) -> None:
+    """It is beside the current cost."""
     store(home, a_response(cost_nanousd=2 * 10**9, recorded_cost_nanousd=3 * 10**9, recorded_basis="given"))
     lines = run("analytics", "costs").stdout.splitlines()
     assert "As Recorded: $3.00 (before db reprice)" in lines
@@ -141,15 +141,15 @@ def test_costs_show_what_was_recorded_before_a_reprice(run: Run, home: Path) -> 
     assert (found["total_cost"], found["recorded_cost"]) == (2, 3)
 
 
-def test_a_cost_that_was_not_recorded_is_not_zero(run: Run, home: Path) -> None:
-    """Nothing had a price before the reprice."""
+def test_an_unrecorded_cost_is_a_dash(run: Run, home: Path) -> None:
+    """Before the reprice nothing had a price."""
     store(home, a_response(recorded_cost_nanousd=None, recorded_basis="none"))
     assert "As Recorded: – (before db reprice)" in run("analytics", "costs").stdout
     assert as_json(run, "costs")["recorded_cost"] is None
 
 
 def test_costs_show_the_kinds_of_tokens(run: Run, home: Path) -> None:
-    """Each kind for itself; the tables have both lifetimes of a cache write in one column, CSV apart."""
+    """A table has one column for cache writes of both lifetimes; CSV has two."""
     store(home, a_response(input_tokens=5, output_tokens=600), a_response(input_tokens=7, output_tokens=800))
     page = run("analytics", "costs", "--trends").stdout
     lines = [line.strip() for line in page.splitlines()]
@@ -167,14 +167,14 @@ def test_costs_show_the_kinds_of_tokens(run: Run, home: Path) -> None:
 
 
 def test_a_cost_report_keeps_its_lines(run: Run, home: Path) -> None:
-    """The totals come first, in the order that they always had."""
+    """The totals come first, in a fixed order."""
     store(home, a_response())
     labels = [line.split(":")[0] for line in run("analytics", "costs").stdout.splitlines()[3:7]]
     assert labels == ["Total Cost", "Cost per Execution", "Total Executions", "Cost Savings (vs Sonnet-only)"]
 
 
 def test_a_project_is_shown_by_its_folder(run: Run, home: Path) -> None:
-    """In tables and Markdown; JSON and CSV keep the path."""
+    """This is so in tables and Markdown. JSON and CSV have the path."""
     paths = ("/home/ada/work/app", "/home/ada/play/app", "/srv/site")
     store(home, *(a_response(project=path) for path in paths))
     for form in ("table", "markdown"):
@@ -185,14 +185,14 @@ def test_a_project_is_shown_by_its_folder(run: Run, home: Path) -> None:
     assert all(path in run("analytics", "by-project", "--format", "csv").stdout for path in paths)
 
 
-def test_only_the_projects_that_are_shown_are_told_apart(run: Run, home: Path) -> None:
-    """A name is as short as the rows allow."""
+def test_project_labels_are_unique_among_the_shown_rows(run: Run, home: Path) -> None:
+    """A label is as short as these rows allow."""
     store(home, a_response(project="/work/app"), a_response(project="/work/app"), a_response(project="/play/app"))
     assert "work/app" not in run("analytics", "by-project", "--limit", "1").stdout
 
 
-def test_a_session_is_shown_by_when_and_where_it_began(run: Run, home: Path) -> None:
-    """In the zone of the report; a workflow of another source keeps its name; JSON has both for all."""
+def test_a_session_is_shown_by_its_start_and_folder(run: Run, home: Path) -> None:
+    """The start is in the time zone of the report. Workflows of other sources keep their name. JSON has both."""
     store(
         home,
         a_response(timestamp_us=NOON_US + HOUR_US, project="/home/ada/elsewhere"),
@@ -208,8 +208,8 @@ def test_a_session_is_shown_by_when_and_where_it_began(run: Run, home: Path) -> 
     assert (second["workflow"], second["project"]) == ("bug-fix", "/srv/site")
 
 
-def test_executions_without_a_workflow_began_nowhere(run: Run, home: Path) -> None:
-    """Their row has the keys of the others."""
+def test_executions_without_a_workflow_have_no_start(run: Run, home: Path) -> None:
+    """Their row has the same keys as the others."""
     store(home, a_response(workflow_id=None), a_response())
     rows = as_json(run, "by-workflow", "--sort-by", "name")["workflows"]
     assert [row["started"] is None for row in rows] == [False, True]
@@ -220,7 +220,7 @@ BEGAN_US = NOON_US // HOUR_US * HOUR_US
 
 
 def test_blocks_have_the_keys_of_ccusage(run: Run, home: Path) -> None:
-    """So that what reads its JSON reads ours."""
+    """A program that reads the JSON of ccusage can read ours."""
     store(home, a_response(timestamp_us=BEGAN_US + 5 * MINUTE_US), a_response(timestamp_us=BEGAN_US + HOUR_US))
     (block,) = as_json(run, "blocks", "--timezone", "UTC")["blocks"]
     assert block | {"costUSD": 0} == {
@@ -249,7 +249,7 @@ def test_blocks_have_the_keys_of_ccusage(run: Run, home: Path) -> None:
 
 
 def test_a_gap_is_a_row(run: Run, home: Path) -> None:
-    """From the end of a block to the beginning of the next."""
+    """It lasts from the end of a block to the start of the next."""
     store(home, a_response(timestamp_us=BEGAN_US), a_response(timestamp_us=BEGAN_US + 8 * HOUR_US))
     blocks = as_json(run, "blocks", "--timezone", "UTC")["blocks"]
     assert [(block["id"], block["isGap"], block["entries"]) for block in blocks] == [
@@ -260,16 +260,16 @@ def test_a_gap_is_a_row(run: Run, home: Path) -> None:
     assert "gap of 3 hours" in run("analytics", "blocks").stdout
 
 
-def test_blocks_count_claude_code_unless_told_otherwise(run: Run, home: Path) -> None:
-    """The subscription does not pay for what an API key does."""
+def test_blocks_count_claude_code_by_default(run: Run, home: Path) -> None:
+    """The subscription does not pay for API keys."""
     store(home, a_response(), an_execution(), an_execution())
     found = as_json(run, "blocks")
     assert (found["blocks"][0]["entries"], found["filters"]) == (1, {"source": ["claude-code"]})
     assert as_json(run, "blocks", "--source", "tracker")["blocks"][0]["entries"] == 2
 
 
-def test_the_active_block_tells_how_it_is_going(run: Run, home: Path) -> None:
-    """Elapsed and left, rate and projection; --active shows it alone."""
+def test_the_active_block_has_a_rate_and_a_projection(run: Run, home: Path) -> None:
+    """It also has the elapsed and remaining time. --active shows it alone."""
     now = now_us()
     store(
         home, a_response(timestamp_us=now - 10 * HOUR_US), a_response(timestamp_us=now - 30 * MINUTE_US), a_response()
@@ -288,7 +288,7 @@ def test_the_active_block_tells_how_it_is_going(run: Run, home: Path) -> None:
 
 
 def test_a_period_does_not_change_its_blocks(run: Run, home: Path) -> None:
-    """A block that touches the period is shown whole, and begins where it begins in all of history."""
+    """A block that overlaps the period is shown in full, and starts where it starts in all of history."""
     store(home, *(a_response(timestamp_us=BEGAN_US + hour * HOUR_US) for hour in range(0, 90, 3)))
     every = as_json(run, "blocks")["blocks"]
     found = as_json(run, "blocks", "--start", "2025-11-03 07:30", "--end", "2025-11-03 08:30")["blocks"]
@@ -297,22 +297,22 @@ def test_a_period_does_not_change_its_blocks(run: Run, home: Path) -> None:
 
 
 def test_the_length_of_a_block_can_be_changed(run: Run, home: Path) -> None:
-    """In whole hours, since blocks begin on whole hours."""
+    """It is a number of whole hours, because blocks start at whole hours."""
     store(home, *(a_response(timestamp_us=BEGAN_US + hour * HOUR_US) for hour in range(4)))
     blocks = as_json(run, "blocks", "--session-length", "2")["blocks"]
     assert [block["entries"] for block in blocks] == [2, 2]
     assert run("analytics", "blocks", "--session-length", "0").returncode == 2
 
 
-def test_recent_does_not_go_with_a_period(run: Run) -> None:
-    """Two periods contradict each other."""
+def test_recent_and_a_period_cannot_be_combined(run: Run) -> None:
+    """Both options set the period."""
     for option in ("--recent", "--active"):
         done = run("analytics", "blocks", option, "--days", "2")
         assert (done.returncode, "--days" in done.stderr) == (2, True)
 
 
-def test_blocks_of_nothing_say_what_to_do(run: Run, home: Path) -> None:
-    """Nothing stored: how to read transcripts. Only other sources: that too, and how to count those."""
+def test_empty_blocks_name_the_next_command(run: Run, home: Path) -> None:
+    """An empty store names `ingest`. A store of other sources also names --source."""
     assert "claude-force ingest" in run("analytics", "blocks").stdout
     store(home, an_execution())
     shown = run("analytics", "blocks").stdout
@@ -326,13 +326,13 @@ def test_blocks_of_nothing_say_what_to_do(run: Run, home: Path) -> None:
 
 
 def test_an_empty_store_names_the_transcripts_first(run: Run) -> None:
-    """What most people have is a history of Claude Code."""
+    """Most people have a history of Claude Code."""
     lines = run("analytics", "summary").stdout.splitlines()
     assert lines[1:3] == ["Read the transcripts of Claude Code:", "  claude-force ingest"]
 
 
-def test_blocks_as_csv_are_the_blocks_alone(run: Run, home: Path) -> None:
-    """A gap is nothing to add up."""
+def test_blocks_as_csv_have_no_gaps(run: Run, home: Path) -> None:
+    """The rows can be added up."""
     store(home, a_response(timestamp_us=BEGAN_US), a_response(timestamp_us=BEGAN_US + 8 * HOUR_US))
     rows = list(csv.DictReader(io.StringIO(run("analytics", "blocks", "--format", "csv").stdout)))
     assert [(row["executions"], row["models"], row["is_active"]) for row in rows] == [
@@ -340,8 +340,8 @@ def test_blocks_as_csv_are_the_blocks_alone(run: Run, home: Path) -> None:
     ] * 2
 
 
-def test_a_name_as_it_is_shown_is_enough_for_a_filter(run: Run, home: Path) -> None:
-    """The last folders of a project, and the beginning of a session's id, where they are of one alone."""
+def test_a_label_works_as_a_filter(run: Run, home: Path) -> None:
+    """The label of a project or session is accepted if it matches only one."""
     store(
         home,
         a_response(),
@@ -360,7 +360,7 @@ def test_a_name_as_it_is_shown_is_enough_for_a_filter(run: Run, home: Path) -> N
 
 
 def test_a_filter_does_not_move_a_block(run: Run, home: Path) -> None:
-    """A subscription counts everything, so a block begins where it begins whatever part of it is asked for."""
+    """A subscription counts everything, so a filter does not change where blocks start."""
     store(
         home,
         a_response(timestamp_us=NOON_US),

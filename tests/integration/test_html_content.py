@@ -1,4 +1,4 @@
-"""What a report gathers, on both engines: its parts agree with each other and with the reports of `analytics`."""
+"""The content of the HTML page, on both engines: its parts agree with each other and with the `analytics` reports."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ NOW_US = NOON_US + 40 * DAY_US
 
 @pytest.fixture
 def workspace(database: Database, location: str, home: Path) -> Workspace:
-    """A place with an empty database, on both engines."""
+    """A workspace with an empty database, on both engines."""
     return Workspace(find_home(home), Settings(), location, database)
 
 
 def a_history(count: int = 600, models: int = 8, agents: int = 30) -> list[ExecutionMetrics]:
-    """Executions of ten days without the fourth to sixth, of many agents, models and kinds of error."""
+    """Executions of ten days, without the fourth to sixth, of many agents, models and error types."""
     random = Random(count)
     days = [0, 1, 2, 6, 7, 8, 9]
     return [
@@ -65,24 +65,24 @@ def a_history(count: int = 600, models: int = 8, agents: int = 30) -> list[Execu
     ]
 
 
-def asked(
+def a_request(
     chosen: Filter = Filter(ALL_TIME),  # noqa: B008 (it cannot be changed)
     interval: Interval | None = None,
     baseline: str | None = None,
     zone: tzinfo = UTC,
 ) -> PageRequest:
-    """What a page is to be about."""
+    """The options of a page."""
     return PageRequest(chosen, interval, baseline, 1.15, zone, NOW_US)
 
 
 def timeline_of(content: Content) -> Timeline:
-    """The timeline, which must be there."""
+    """The timeline, which must exist."""
     assert content.timeline is not None
     return content.timeline
 
 
 def nearest_rank(durations: Sequence[int], percent: int) -> int | None:
-    """By its definition: the smallest with at least so many percent at or below it."""
+    """The smallest value with at least so many percent of the values at or below it."""
     return sorted(durations)[ceil(percent * len(durations) / 100) - 1] if durations else None
 
 
@@ -91,11 +91,11 @@ def nearest_rank(durations: Sequence[int], percent: int) -> int | None:
 def test_an_interval_has_the_percentiles_of_its_own_executions(
     interval: Interval, zone: tzinfo, workspace: Workspace
 ) -> None:
-    """Nearest rank over the executions that lie in it, and in the period; nothing where nothing was timed."""
+    """Only executions inside both the interval and the period count. Without a duration there is no percentile."""
     history = a_history()
     Store(workspace.database).add(history)
     period = Window(NOON_US + 7 * HOUR_US, NOON_US + 8 * DAY_US + HOUR_US, "some days")
-    found = timeline_of(read_content(workspace, asked(Filter(period), interval, zone=zone)))
+    found = timeline_of(read_content(workspace, a_request(Filter(period), interval, zone=zone)))
     within = [one for one in history if period.start_us <= one.timestamp_us < period.end_us]  # type: ignore[operator]
     assert found.is_exact
     for bucket, percentiles in zip(found.buckets, found.percentiles, strict=True):
@@ -108,14 +108,14 @@ def test_an_interval_has_the_percentiles_of_its_own_executions(
 
 @pytest.mark.parametrize("zone", [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")], ids=str)
 @pytest.mark.parametrize("interval", ["hourly", "daily", "weekly", "monthly"])
-def test_time_runs_evenly(interval: Interval, zone: tzinfo, workspace: Workspace) -> None:
-    """Each interval begins where the one before it ends, also those in which nothing ran, over a change of the clock;
-    its label is that of its beginning."""
+def test_intervals_have_no_gaps(interval: Interval, zone: tzinfo, workspace: Workspace) -> None:
+    """Each interval starts where the last one ends, even if it is empty or the clock changes. Its label is its
+    start."""
     october = NOON_US - 20 * DAY_US
     Store(workspace.database).add(
         [an_execution(timestamp_us=october), an_execution(timestamp_us=october + 40 * DAY_US)]
     )
-    buckets = timeline_of(read_content(workspace, asked(interval=interval, zone=zone))).buckets
+    buckets = timeline_of(read_content(workspace, a_request(interval=interval, zone=zone))).buckets
     assert all(one.end_us == following.start_us for one, following in pairwise(buckets))
     for bucket in buckets:
         label = to_datetime(bucket.start_us, zone).isoformat(sep=" ", timespec="minutes")
@@ -124,9 +124,9 @@ def test_time_runs_evenly(interval: Interval, zone: tzinfo, workspace: Workspace
 
 
 def test_the_mix_of_models_adds_up(workspace: Workspace) -> None:
-    """The models with the most executions and all others together are everything, in each interval."""
+    """In each interval, the shown models and the others add up to all executions."""
     Store(workspace.database).add(a_history())
-    content = read_content(workspace, asked())
+    content = read_content(workspace, a_request())
     found = timeline_of(content)
     assert list(found.models[:-1]) == [group.name for group in content.summary.models[:MOST_MODELS]]
     assert found.models[-1] == "other (3)"
@@ -135,18 +135,18 @@ def test_the_mix_of_models_adds_up(workspace: Workspace) -> None:
     assert 0 in executions
 
 
-def test_few_models_leave_no_others(workspace: Workspace) -> None:
-    """Where all are shown nothing is called other."""
+def test_few_models_have_no_other_series(workspace: Workspace) -> None:
+    """If every model is shown, nothing is called other."""
     Store(workspace.database).add(a_history(models=MOST_MODELS))
-    assert timeline_of(read_content(workspace, asked())).other_models == 0
-    assert len(timeline_of(read_content(workspace, asked())).executions_by_model) == MOST_MODELS
+    assert timeline_of(read_content(workspace, a_request())).other_models == 0
+    assert len(timeline_of(read_content(workspace, a_request())).executions_by_model) == MOST_MODELS
 
 
 @pytest.mark.parametrize("chosen", [Filter(), Filter(agents=("agent-1", "agent-2")), Filter(projects=("p1",))])
-def test_the_parts_are_those_of_the_other_reports(chosen: Filter, workspace: Workspace) -> None:
-    """Summary, breakdowns and errors are what `analytics` gives for the same filter."""
+def test_the_parts_equal_the_analytics_reports(chosen: Filter, workspace: Workspace) -> None:
+    """Summary, breakdowns and errors equal those of `analytics` with the same filter."""
     Store(workspace.database).add(a_history())
-    content = read_content(workspace, asked(chosen))
+    content = read_content(workspace, a_request(chosen))
     database = workspace.database
     assert content.summary == analytics.summary(database, chosen)
     assert content.agents == analytics.breakdown(database, chosen, "agent_name", "cost", zone=UTC)
@@ -157,20 +157,20 @@ def test_the_parts_are_those_of_the_other_reports(chosen: Filter, workspace: Wor
 
 
 def part_of(content: Content, key: str) -> Part:
-    """One part of the page."""
+    """One section of the page."""
     (found,) = (part for part in parts(content) if part.key == key)
     return found
 
 
 def number(text: str) -> float:
-    """A number as it is shown."""
+    """A formatted number as a number."""
     return float(text.strip("$%").replace(",", ""))
 
 
-def test_a_long_table_is_cut_and_loses_nothing(workspace: Workspace) -> None:
-    """The rows that are shown and the one of all others add up to the totals, and the page says so."""
+def test_the_last_row_of_a_long_table_has_the_rest(workspace: Workspace) -> None:
+    """All rows add up to the totals, and a sentence explains the last one."""
     Store(workspace.database).add(a_history())
-    content = read_content(workspace, asked())
+    content = read_content(workspace, a_request())
     ((_, agents),), ((_, errors),) = part_of(content, "agents").tables, part_of(content, "errors").tables
     assert (len(agents.rows), agents.rows[-1][0]) == (MOST_ROWS + 1, "other (10)")
     assert sum(number(row[3]) for row in agents.rows) == content.summary.totals.executions
@@ -181,10 +181,10 @@ def test_a_long_table_is_cut_and_loses_nothing(workspace: Workspace) -> None:
     assert sum(number(row[1]) for row in errors.rows) == content.summary.totals.failures
 
 
-def test_what_is_drawn_is_what_is_written(workspace: Workspace) -> None:
-    """Every value of a chart has its text, and a dash stands for what is not known."""
+def test_a_chart_and_its_table_have_the_same_values(workspace: Workspace) -> None:
+    """Every value has its text. An unknown value is a dash."""
     Store(workspace.database).add(a_history())
-    for chart in charts(timeline_of(read_content(workspace, asked()))):
+    for chart in charts(timeline_of(read_content(workspace, a_request()))):
         for series in chart.series:
             unknown = [value is None for value in series.values]
             if chart.unit != "share":
@@ -192,62 +192,62 @@ def test_what_is_drawn_is_what_is_written(workspace: Workspace) -> None:
 
 
 def test_a_period_without_executions_has_no_timeline(workspace: Workspace) -> None:
-    """Neither has an empty store."""
-    assert read_content(workspace, asked()).timeline is None
+    """An empty store has none either."""
+    assert read_content(workspace, a_request()).timeline is None
     Store(workspace.database).add(a_history(10))
-    assert read_content(workspace, asked(Filter(Window(0, HOUR_US, "long ago")))).timeline is None
+    assert read_content(workspace, a_request(Filter(Window(0, HOUR_US, "long ago")))).timeline is None
 
 
 def test_too_many_intervals_are_refused(workspace: Workspace) -> None:
-    """A page of thousands of hours helps nobody; the line says what to do."""
+    """The error names the options that help."""
     Store(workspace.database).add([an_execution(), an_execution(timestamp_us=NOON_US + 42 * DAY_US)])
     with pytest.raises(InvalidWindow, match="1,009 hourly intervals are more than a page can show"):
-        read_content(workspace, asked(interval="hourly"))
+        read_content(workspace, a_request(interval="hourly"))
 
 
-def test_a_name_that_is_not_there_is_refused(workspace: Workspace) -> None:
-    """As in every report."""
+def test_an_unknown_name_is_refused(workspace: Workspace) -> None:
+    """The error is that of the other reports."""
     Store(workspace.database).add(a_history(10))
     with pytest.raises(UnknownName):
-        read_content(workspace, asked(Filter(agents=("nobody",))))
+        read_content(workspace, a_request(Filter(agents=("nobody",))))
 
 
-def test_the_newest_baseline_is_compared_with(workspace: Workspace) -> None:
-    """As `baseline check` does; without one there is no comparison, and a name that is not there is refused."""
+def test_the_default_baseline_is_the_newest(workspace: Workspace) -> None:
+    """The choice is that of `baseline check`. Without a baseline there is no comparison; an unknown name is refused."""
     Store(workspace.database).add(a_history())
     window = Window(NOON_US + 6 * DAY_US, NOW_US, "some days")
-    assert read_content(workspace, asked(Filter(window))).check is None
+    assert read_content(workspace, a_request(Filter(window))).check is None
     with pytest.raises(BaselineError, match="no baseline nope"):
-        read_content(workspace, asked(Filter(window), baseline="nope"))
+        read_content(workspace, a_request(Filter(window), baseline="nope"))
     create(workspace.database, "before", Filter(Window(NOON_US, window.start_us, "before")), NOW_US, UTC)
-    content = read_content(workspace, asked(Filter(window)))
+    content = read_content(workspace, a_request(Filter(window)))
     assert content.check == check(workspace.database, Filter(window), None, 1.15, NOW_US, UTC)
     assert part_of(content, "baseline").remarks[0].startswith("Compared with before (")
 
 
-def test_a_baseline_that_holds_the_period_is_compared_with_only_on_request(workspace: Workspace) -> None:
-    """One that ends with the period's beginning is before it; one that ends later would be compared with itself."""
+def test_an_overlapping_baseline_is_used_only_by_name(workspace: Workspace) -> None:
+    """A baseline that ends after the period starts would be compared with itself."""
     Store(workspace.database).add(a_history())
     start_us = NOON_US + 6 * DAY_US
     window = Window(start_us, NOW_US, "some days")
     create(workspace.database, "same", Filter(Window(NOON_US, start_us + 1, "too long")), NOW_US, UTC)
-    assert read_content(workspace, asked(Filter(window))).check is None
-    named = read_content(workspace, asked(Filter(window), baseline="same")).check
+    assert read_content(workspace, a_request(Filter(window))).check is None
+    named = read_content(workspace, a_request(Filter(window), baseline="same")).check
     assert named is not None
     assert named.is_overlapping
     create(workspace.database, "before", Filter(Window(NOON_US, start_us, "before")), NOW_US, UTC)
-    found = read_content(workspace, asked(Filter(window))).check
+    found = read_content(workspace, a_request(Filter(window))).check
     assert found is not None
     assert (found.origin, found.is_overlapping) == ("before", False)
 
 
 def captions(content: Content) -> list[str]:
-    """What is said of cost, executions, latency and success."""
+    """The captions of cost, executions, latency and success rate."""
     return [chart.caption for chart in charts(timeline_of(content))[:4]]
 
 
-def test_a_piece_of_an_interval_is_in_no_caption(workspace: Workspace) -> None:
-    """The day in which the period begins, and that of now, are told of only where no day is whole."""
+def test_captions_ignore_incomplete_intervals(workspace: Workspace) -> None:
+    """The first and the current day count only if no day is complete."""
     days = [(NOON_US, 9), (NOON_US + DAY_US, 3), (NOON_US + 2 * DAY_US, 9)]
     Store(workspace.database).add(
         [
@@ -267,22 +267,22 @@ def test_a_piece_of_an_interval_is_in_no_caption(workspace: Workspace) -> None:
     assert [caption[-13:] for caption in captions(first)] == [", 2025-11-01."] * 4
 
 
-def test_an_hour_is_called_in_a_caption_as_on_the_axis(workspace: Workspace) -> None:
-    """Without its year and its offset."""
+def test_a_caption_labels_an_hour_like_the_axis(workspace: Workspace) -> None:
+    """The label has no year and no UTC offset."""
     Store(workspace.database).add([an_execution()])
-    found = read_content(workspace, asked())
+    found = read_content(workspace, a_request())
     assert all(caption.endswith(", 11-01 12:00.") for caption in captions(found)), captions(found)
 
 
 def an_event(at_us: int, number: int = 0) -> EventRow:
-    """A transition of a rule of ours."""
+    """A transition of one of the default rules."""
     return EventRow(
         fresh_uid(at_us), at_us, "f", "success-rate", "{}", "critical", "ok", "firing", "BEGAN", None, 80.0, number
     )
 
 
-def test_alerts_are_those_of_the_period_and_of_now(workspace: Workspace) -> None:
-    """What fires now, and what became of alerts in the period, the newest first; not more than fit."""
+def test_alerts_are_current_ones_and_changes_in_the_period(workspace: Workspace) -> None:
+    """Changes are the newest first, up to the limit."""
     rules = {"failing": {"metric": "failed_executions", "operator": ">", "threshold": 0, "window": "30d"}}
     workspace = replace(workspace, settings=replace(workspace.settings, alerts=rules))
     Store(workspace.database).add(a_history())
@@ -294,17 +294,17 @@ def test_alerts_are_those_of_the_period_and_of_now(workspace: Workspace) -> None
     (_, now), (_, events) = part_of(content, "alerts").tables
     assert [row[:2] for row in now.rows] == [["failing", "firing"]]
     assert events.rows[0] == ["2025-11-01 15:26", "success-rate", "firing", "80", "breached for long enough"]
-    whole = read_content(workspace, asked())
+    whole = read_content(workspace, a_request())
     assert len(whole.alerts.events) == MOST_EVENTS
     assert f"Only the newest {MOST_EVENTS} changes are shown." in part_of(whole, "alerts").remarks
 
 
-def test_archived_executions_are_counted_and_said_to_be_approximate(workspace: Workspace, tmp_path: Path) -> None:
-    """Sums are what they were; percentiles come from bins then, and the page says so."""
+def test_archived_executions_count_with_approximate_percentiles(workspace: Workspace, tmp_path: Path) -> None:
+    """Totals stay the same. Percentiles come from histogram bins, and the page says so."""
     Store(workspace.database).add(a_history())
-    before = read_content(workspace, asked())
+    before = read_content(workspace, a_request())
     archive_once(workspace.database, tmp_path / "archive", NOW_US, 0)
-    after = read_content(workspace, asked())
+    after = read_content(workspace, a_request())
     assert after.summary.totals == before.summary.totals
     assert [one.totals for one in timeline_of(after).buckets] == [one.totals for one in timeline_of(before).buckets]
     assert not timeline_of(after).is_exact
@@ -313,7 +313,7 @@ def test_archived_executions_are_counted_and_said_to_be_approximate(workspace: W
 
 
 class CountingDatabase(SqliteDatabase):
-    """A SQLite database that knows how often it was read."""
+    """A SQLite database that counts its read transactions."""
 
     reads = 0
 
@@ -325,12 +325,12 @@ class CountingDatabase(SqliteDatabase):
             yield connection
 
 
-def test_a_page_is_made_from_one_snapshot(tmp_path: Path, home: Path) -> None:
-    """What is recorded while it is made is in all of its parts or in none: the database is read once."""
+def test_a_page_reads_the_database_once(tmp_path: Path, home: Path) -> None:
+    """Executions that are recorded meanwhile are in all parts or in none."""
     database = CountingDatabase(tmp_path / "metrics.db")
     Store(database).add(a_history())
     create(database, "before", Filter(Window(NOON_US, NOON_US + DAY_US, "a day")), NOW_US, UTC)
-    wanted = asked(baseline="before")
+    wanted = a_request(baseline="before")
     database.reads = 0
     content = read_content(Workspace(find_home(home), Settings(), str(tmp_path / "metrics.db"), database), wanted)
     assert content.check is not None

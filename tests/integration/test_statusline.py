@@ -1,4 +1,4 @@
-"""The status line: what it shows of what it is given and what is stored, and that nothing breaks it."""
+"""The status line: what it shows, and that no input breaks it."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ BLOCK = Block(
 NOW_US = NOON_US + 135 * MINUTE_US
 
 
-def test_everything_on_one_line() -> None:
-    """Model, costs of session, day and block, rate, and how full the context is."""
+def test_the_line_has_all_parts() -> None:
+    """Model, costs of the session, the day and the block, cost per hour, and context."""
     assert format_line(GIVEN, StoredCosts(7, 1.23, BLOCK), NOW_US) == (
         "Opus 5.5 | $0.23 session / $1.23 today / $0.45 block (2h 45m left) | $0.23/hr | 25,000 (12%) context"
     )
@@ -74,8 +74,8 @@ def test_everything_on_one_line() -> None:
         ({"model": {"display_name": "a\x1b[31m\nb"}}, StoredCosts(), "a\\x1b[31m\\nb"),
     ],
 )
-def test_what_is_not_known_is_left_out(given: Any, stored: StoredCosts, line: str) -> None:
-    """No dash, no zero that nobody counted; and nothing that a terminal would obey."""
+def test_unknown_parts_are_left_out(given: Any, stored: StoredCosts, line: str) -> None:
+    """There is no dash and no false zero. Control characters are spelled out."""
     assert format_line(given, stored, NOW_US) == line
 
 
@@ -86,8 +86,8 @@ _json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*GIVEN, *GIVEN["context_window"], "total_cost_usd", "display_name"]), _json))
-def test_nothing_given_breaks_the_line(given: dict[str, Any]) -> None:
-    """Whatever stands where a name or a number should."""
+def test_no_input_breaks_the_line(given: dict[str, Any]) -> None:
+    """Any JSON value may be in place of a name or a number."""
     assert "\n" not in format_line(
         given | {"model": given, "cost": given, "context_window": given}, StoredCosts(), NOW_US
     )
@@ -95,7 +95,7 @@ def test_nothing_given_breaks_the_line(given: dict[str, Any]) -> None:
 
 @pytest.fixture
 def database_file(home: Path) -> Path:
-    """The database of the home: an hour ago, yesterday, a week ago, and another session and source."""
+    """The default database with executions of now, yesterday and last week, of two sessions and two sources."""
     path = home / ".claude" / "metrics" / "metrics.db"
     now = now_us()
     midnight = start_of_day(to_datetime(now, zone_of("UTC")).date(), zone_of("UTC"))
@@ -114,8 +114,8 @@ def database_file(home: Path) -> Path:
     return path
 
 
-def test_the_store_knows_day_block_and_session(database_file: Path, run: Run) -> None:
-    """The session as far as seven days back; the day and the block of all sessions of Claude Code, of nothing else."""
+def test_costs_come_from_the_store(database_file: Path, run: Run) -> None:
+    """The session is looked up for seven days. Day and block cover all sessions of Claude Code and nothing else."""
     done = run("statusline", input=json.dumps({"session_id": SESSION}))
     assert (done.returncode, done.stderr) == (0, "")
     parts = done.stdout.rstrip("\n").removeprefix("Claude | ").split(" / ")
@@ -124,34 +124,34 @@ def test_the_store_knows_day_block_and_session(database_file: Path, run: Run) ->
     assert parts[2].startswith("$2.00 block (")
 
 
-def test_claude_code_knows_its_session_best(database_file: Path, run: Run) -> None:
-    """What it says of the session is taken, though the store knows something else."""
+def test_the_session_cost_of_claude_code_wins(database_file: Path, run: Run) -> None:
+    """The stored cost is used only if Claude Code sends none."""
     assert "| $0.23 session / " in run("statusline", input=json.dumps(GIVEN)).stdout
 
 
 @pytest.mark.parametrize("given", ["", " ", "{", "null", "[]", '"x"', "\0", "[" * 100_000, '{"session_id": "\\ud800"}'])
-def test_a_broken_input_is_no_broken_line(given: str, run: Run) -> None:
-    """One line, exit 0, no traceback, without a database and with any input."""
+def test_invalid_input_gives_a_line(given: str, run: Run) -> None:
+    """One line, exit code 0, no traceback, even without a database."""
     done = run("statusline", input=given)
     assert (done.returncode, done.stdout) == (0, "Claude\n")
     assert "Traceback" not in done.stderr
 
 
-def test_input_that_is_no_text_is_no_broken_line(run: Run) -> None:
-    """Bytes that are no UTF-8."""
+def test_binary_input_gives_a_line(run: Run) -> None:
+    """The input is not UTF-8."""
     done: subprocess.CompletedProcess[Any] = run("statusline", input=b"\xff\xfe{", text=False)
     assert (done.returncode, done.stdout) == (0, b"Claude\n")
 
 
 def test_a_status_line_creates_nothing(home: Path, run: Run) -> None:
-    """It reads: no database, no folder."""
+    """It creates no database and no folder."""
     run("statusline", input="{}")
     assert [path for path in home.rglob("*") if path.name != ".claude"] == []
 
 
 @pytest.mark.parametrize("content", [b"this is no database", b"SQLite format 3\0" + b"x" * 5000])
-def test_a_broken_database_is_said_on_stderr(content: bytes, home: Path, run: Run) -> None:
-    """And the line shows what Claude Code said."""
+def test_a_broken_database_is_a_warning(content: bytes, home: Path, run: Run) -> None:
+    """The line still shows what Claude Code sent."""
     path = home / ".claude" / "metrics" / "metrics.db"
     path.parent.mkdir()
     path.write_bytes(content)
@@ -164,8 +164,8 @@ def test_a_broken_database_is_said_on_stderr(content: bytes, home: Path, run: Ru
 @pytest.mark.parametrize(
     "options", [("--timezone", "Mars/Base"), ("--db", ""), ("--db", "postgresql://localhost:1/none"), ("--db", "/")]
 )
-def test_a_wrong_setting_is_said_on_stderr(options: tuple[str, str], run: Run) -> None:
-    """As much as there is, is shown all the same."""
+def test_a_wrong_option_is_a_warning(options: tuple[str, str], run: Run) -> None:
+    """The line still shows what Claude Code sent."""
     done = run("statusline", *options, input=json.dumps(GIVEN))
     assert (done.returncode, done.stdout) == (0, "Opus 5.5 | $0.23 session | 25,000 (12%) context\n")
     assert done.stderr.startswith("claude-force statusline: ")

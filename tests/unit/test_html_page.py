@@ -1,4 +1,4 @@
-"""The page of a report: it loads nothing, its policy fits, and it reads well without eyes."""
+"""The HTML page: it loads nothing, its security policy is exact, and it works for screen readers."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ HEADINGS = ("h1", "h2", "h3")
 
 
 def a_page(home: Path, notes: tuple[str, ...] = (), days: int = 3) -> str:
-    """The page of a history of so many days."""
+    """The page of a history with so many days."""
     workspace = workspace_at(find_home(home), str(home / "metrics.db"))[0]
     Store(workspace.database).add([an_execution(timestamp_us=NOON_US + day * DAY_US) for day in range(days)])
-    return shown(workspace, notes)
+    return page_of(workspace, notes)
 
 
-def shown(workspace: Workspace, notes: tuple[str, ...] = ()) -> str:
-    """The page of everything in a place."""
+def page_of(workspace: Workspace, notes: tuple[str, ...] = ()) -> str:
+    """The page of everything in a workspace."""
     request = PageRequest(Filter(ALL_TIME), None, None, 1.15, UTC, NOON_US + 400 * DAY_US)
     return render_page(read_content(workspace, request), notes, "claude-sonnet-4-5")
 
 
-def test_the_chart_library_is_the_one_that_is_named() -> None:
-    """The file is that of the release, byte for byte; its licence is beside it."""
+def test_the_chart_library_is_the_named_release() -> None:
+    """The file has the documented checksum and version, and its licence is beside it."""
     content = (ASSETS / "chart.umd.min.js").read_bytes()
     said = " ".join((claude_force.reports.html.__doc__ or "").split())
     assert f"sha256 {sha256(content).hexdigest()}." in said
@@ -52,8 +52,8 @@ def test_the_chart_library_is_the_one_that_is_named() -> None:
     assert "MIT License" in (ASSETS / "chart.LICENSE.md").read_text()
 
 
-def test_a_page_asks_nothing_of_anybody(home: Path) -> None:
-    """No element names another file, no style does, and the policy would forbid it."""
+def test_a_page_loads_nothing(home: Path) -> None:
+    """No element, style or script names another file, and the security policy forbids requests."""
     document = parse(a_page(home))
     names = {name for element in document.iter() for name, _ in element.items()}
     assert names & {"src", "srcset", "href", "style", "action", "poster"} == set()
@@ -70,13 +70,13 @@ def scripts(document: Element) -> list[Element]:
 
 
 def policy(document: Element) -> dict[str, str]:
-    """The directives of the policy of a page."""
+    """The directives of the security policy of a page."""
     (content,) = (one.get("content", "") for one in document.iter("meta") if one.get("http-equiv"))
     return dict(part.strip().split(" ", 1) for part in content.split(";"))
 
 
-def test_the_policy_allows_just_what_is_in_the_page(home: Path) -> None:
-    """Style and scripts by their hashes, and nothing else."""
+def test_the_policy_allows_only_the_scripts_and_style_of_the_page(home: Path) -> None:
+    """It has their hashes and nothing else."""
     document = parse(a_page(home))
     hashes = {
         kind: " ".join(f"'sha256-{b64encode(sha256(text_of(one).encode()).digest()).decode()}'" for one in found)
@@ -85,8 +85,8 @@ def test_the_policy_allows_just_what_is_in_the_page(home: Path) -> None:
     assert {kind: policy(document)[kind] for kind in hashes} == hashes
 
 
-def test_a_page_has_headings_in_order_landmarks_and_no_name_twice(home: Path) -> None:
-    """One h1, no level is skipped, header, main and footer, a language, and ids that are there and unique."""
+def test_a_page_has_a_valid_outline(home: Path) -> None:
+    """There is one h1, no heading level is skipped, landmarks and a language are set, and ids are unique."""
     document = parse(a_page(home, ("a note",)))
     levels = [HEADINGS.index(element.tag) for element in document.iter() if element.tag in HEADINGS]
     assert levels.count(0) == 1
@@ -99,9 +99,8 @@ def test_a_page_has_headings_in_order_landmarks_and_no_name_twice(home: Path) ->
     assert {element.get("aria-labelledby", "data") for element in document.iter()} <= set(ids)
 
 
-def test_every_chart_says_what_it_shows_and_has_its_numbers(home: Path) -> None:
-    """A figure has a caption, a drawing with a name, and a table that is open until a script closes it; the values that
-    are drawn are as many."""
+def test_every_chart_has_a_caption_and_a_table(home: Path) -> None:
+    """A figure has a caption, a named canvas, and an open table with as many values as the chart."""
     document = parse(a_page(home, days=5))
     drawn = {chart["key"]: chart for chart in json.loads(text_of(by_id(document, "data")))["charts"]}
     figures = {figure.get("id"): figure for figure in document.iter("figure")}
@@ -116,8 +115,8 @@ def test_every_chart_says_what_it_shows_and_has_its_numbers(home: Path) -> None:
         assert [len(one["values"]) for one in series] == [5] * len(series)
 
 
-def test_every_cell_of_a_head_and_of_a_first_column_is_a_heading(home: Path) -> None:
-    """Who hears a table hears of what a number is; who has no mouse can scroll it."""
+def test_tables_have_row_and_column_headings(home: Path) -> None:
+    """A screen reader announces both for each number. A wide table can be scrolled by keyboard."""
     document = parse(a_page(home))
     assert {cell.get("scope") for head in document.iter("thead") for cell in head.iter("th")} == {"col"}
     assert all(row[0].get("scope") == "row" for body in document.iter("tbody") for row in body.iter("tr"))
@@ -127,19 +126,19 @@ def test_every_cell_of_a_head_and_of_a_first_column_is_a_heading(home: Path) -> 
 
 
 def test_a_page_is_ascii(home: Path) -> None:
-    """It is the same page in whatever encoding standard output has; the text is the right one all the same."""
+    """The page is valid in every encoding of standard output, and still shows the right characters."""
     workspace = workspace_at(find_home(home), str(home / "metrics.db"))[0]
     Store(workspace.database).add([an_execution(agent_name="Jürgen 漢字 🙂", model="modèle")])
-    text = shown(workspace)
+    text = page_of(workspace)
     assert text.isascii()
     assert "Jürgen 漢字 🙂" in text_of(parse(text))
     assert json.loads(text_of(by_id(parse(text), "data")))["charts"][-1]["series"][0]["name"] == "modèle"
 
 
-def test_a_page_about_nothing_runs_no_script(home: Path) -> None:
-    """It says what it was given to say, commands as such."""
+def test_an_empty_page_runs_no_script(home: Path) -> None:
+    """It has its notes; indented ones are commands."""
     document = parse(
-        shown(workspace_at(find_home(home), str(home / "none.db"))[0], ("Nothing yet:", "  claude-force ingest"))
+        page_of(workspace_at(find_home(home), str(home / "none.db"))[0], ("Nothing yet:", "  claude-force ingest"))
     )
     assert not list(document.iter("script"))
     assert [text_of(item) for item in document.iter("li")] == ["Nothing yet:", "claude-force ingest"]
@@ -152,7 +151,7 @@ def test_a_page_about_nothing_runs_no_script(home: Path) -> None:
     [(0, "hourly"), (3, "hourly"), (4, "daily"), (366, "daily"), (401, "weekly"), (2800, "weekly"), (2801, "monthly")],
 )
 def test_the_interval_fits_the_period(days: int, interval: str) -> None:
-    """A few days are shown by hours, a year by days, more by weeks and months."""
+    """A few days are shown by hour, a year by day, longer periods by week and month."""
     assert interval_for(days * DAY_US) == interval
 
 
@@ -169,8 +168,8 @@ def _contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_colours_can_be_seen(theme: int) -> None:
-    """Text has a contrast of 4.5 (WCAG AA), what is drawn of 3, in both themes."""
+def test_colours_have_enough_contrast(theme: int) -> None:
+    """The contrast is at least 4.5 for text (WCAG AA) and 3 for charts, in both themes."""
     blocks = re.findall(r"--page:.*?--high:[^;]+;", (ASSETS / "page.css").read_text(), re.DOTALL)
     assert len(blocks) == 2
     colors = dict(re.findall(r"--(\w+): (#\w{6})", blocks[theme]))
