@@ -1,8 +1,8 @@
-"""What archiving takes, and for how long others wait: `python benchmarks/archiving.py DATABASE`.
+"""The cost of archiving, and how long writers wait: `python benchmarks/archiving.py DATABASE`.
 
-Archives everything in a SQLite database (make a copy before) into `archive/` beside it and brings it back. Prints, as
-JSON, the seconds of both, the longest and the median hold of the write lock in milliseconds, the bytes of the archives
-and of what is kept of an archived execution, and the memory of the process at its largest.
+Archives everything in a SQLite database (copy it first) into `archive/` beside it, and restores it. Prints JSON: the
+seconds of both, the longest and the median time that the write lock is held (milliseconds), the bytes of the archives
+and of what the database keeps of an archived execution, and the peak memory of the process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from claude_force.ingest.jsonl_source import BATCH
 
 
 class TimedDatabase(SqliteDatabase):
-    """Notes for how many milliseconds each transaction held the write lock."""
+    """Records how long each transaction holds the write lock, in milliseconds."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -44,7 +44,7 @@ class TimedDatabase(SqliteDatabase):
         self.held_ms.append((time.perf_counter() - start) * 1000)
 
     def longest(self) -> dict[str, float]:
-        """The longest and the median, and none from now on."""
+        """The longest and the median hold. Starts a new series."""
         held, self.held_ms = self.held_ms, []
         return {"longest_ms": round(max(held), 1), "median_ms": round(statistics.median(held), 1)}
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: running processes and knowing what they took."""
+"""Runs processes and measures their time and memory."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 
 class Failed(Exception):
-    """A process that was to be measured did not do its work."""
+    """A measured process failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a whole process took: seconds on the clock, seconds of CPU (user and system), the most memory at once."""
+    """The usage of a whole process: wall time, CPU time (user and system), peak memory, and its stdout."""
 
     wall_s: float
     cpu_s: float
@@ -41,12 +41,12 @@ class Usage:
 
 
 def say(text: str) -> None:
-    """Progress, on stderr."""
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> Usage:
-    """Run a command to its end and measure it, its children included. Raises Failed with what it said."""
+    """Run a command and measure it with its children. Raises Failed with its last line on stderr."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -70,16 +70,16 @@ def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]
         for file in (output, errors):
             file.seek(0)
         if process.returncode != 0:
-            said = errors.read().strip().splitlines() or ["it said nothing"]
+            message = errors.read().strip().splitlines() or ["no message"]
             name = " ".join(Path(part).name for part in command[:3])
-            raise Failed(f"`{name} ...` ended with {process.returncode}: {said[-1]}")
-        # The system's own figure is not less than our own peak, which a process inherits: only where there is no other.
+            raise Failed(f"`{name} ...` ended with {process.returncode}: {message[-1]}")
+        # ru_maxrss includes the peak inherited from this process, so it is used only if there is no sample.
         inherited = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         return Usage(wall, used.ru_utime + used.ru_stime, sampler.peak or inherited, output.read())
 
 
 class _Sampler(threading.Thread):
-    """Watches the resident memory of a process and all below it, as a sum; sees nothing without /proc."""
+    """Samples the resident memory of a process and its descendants, as a sum. Needs /proc."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -98,7 +98,7 @@ class _Sampler(threading.Thread):
 
 
 def _family(pid: int) -> set[int]:
-    """A process and all below it."""
+    """A process and its descendants."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
@@ -111,7 +111,7 @@ def _family(pid: int) -> set[int]:
 
 
 def _resident(pid: int) -> tuple[int, int]:
-    """The resident memory of a process in bytes: now, and the most it ever was."""
+    """The resident memory of a process in bytes: now, and its peak."""
     found = {"VmRSS": 0, "VmHWM": 0}
     with suppress(OSError, ValueError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -122,8 +122,8 @@ def _resident(pid: int) -> tuple[int, int]:
 
 
 def alternate(repeat: int, *sides: Callable[[], T]) -> list[list[T]]:
-    """What each side gave in each of `repeat` rounds; every other round runs them in the opposite order. What was
-    written before is on the disk before a side begins."""
+    """The results of each side over `repeat` rounds. Every other round runs them in the opposite order. The disk is
+    synced before each side."""
     found: list[list[T]] = [[] for _ in sides]
     for turn in range(repeat):
         order = list(zip(sides, found, strict=True))
@@ -134,6 +134,6 @@ def alternate(repeat: int, *sides: Callable[[], T]) -> list[list[T]]:
 
 
 def median(usages: Sequence[Usage], of: str) -> float:
-    """The median of one figure of several runs."""
+    """The median of one measure over several runs."""
     values: list[float] = [getattr(usage, of) for usage in usages]
     return statistics.median(values)

@@ -1,4 +1,4 @@
-"""What it costs to count each recorded execution at once instead of many together: p50 of adding one, as a ratio."""
+"""The cost of rolling up each recorded execution at once instead of in batches: p50 of adding one, as a ratio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEP_US = 9_000_000
 
 
 def main() -> None:
-    """Time both ways, each in a database of its own."""
+    """Time both ways, each in its own database."""
     together = p50_us(counted_at_once=rows.DIRECT_ROLLUP_ROWS)
     each = p50_us(counted_at_once=1)
     print(f"put on the list of those to be counted: {together:.0f} µs")
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def p50_us(counted_at_once: int) -> float:
-    """Microseconds of adding one execution, where so many new ones are counted in their own transaction."""
+    """Median microseconds of adding one execution, if up to `limit` new ones are rolled up in their own transaction."""
     usual = rows.DIRECT_ROLLUP_ROWS
     set_counted_at_once(counted_at_once)
     taken = []
@@ -46,13 +46,13 @@ def p50_us(counted_at_once: int) -> float:
 
 
 def set_counted_at_once(number: int) -> None:
-    """Let so many new executions be counted in their own transaction."""
+    """Set how many new executions are rolled up in their own transaction."""
     for module in (rows, writing):
         vars(module)["DIRECT_ROLLUP_ROWS"] = number
 
 
 def an_execution(number: int) -> ExecutionMetrics:
-    """One of a hundred agents' executions, a few seconds after the one before."""
+    """An execution of one of a hundred agents, a few seconds after the one before."""
     instant = 1_762_000_000_000_000 + number * STEP_US
     return ExecutionMetrics(
         uid=fresh_uid(instant),

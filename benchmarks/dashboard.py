@@ -1,7 +1,7 @@
-"""What a refresh of the dashboard takes: `python benchmarks/dashboard.py DATABASE`.
+"""The duration of a dashboard refresh: `python benchmarks/dashboard.py DATABASE`.
 
-Prints, as JSON, the executions of the store and of the last week before its last execution, and for each window the
-median and the longest milliseconds of reading a snapshot, and the median of drawing it at 80 x 24.
+Prints JSON: the number of executions in the store and in the week before the last execution and, for each window, the
+median and the longest time to read a snapshot and the median time to draw it at 80 x 24 (milliseconds).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _timed(work: Callable[[], object]) -> list[float]:
 
 
 def main() -> None:
-    """Measure the database that is named."""
+    """Measure the given database."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("database", metavar="DATABASE")
     with closing(open_database(parser.parse_args().database)) as database:

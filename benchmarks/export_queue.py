@@ -1,8 +1,8 @@
 """The cost of an export queue: `python benchmarks/export_queue.py`.
 
-Adds executions to SQLite without an exporter and with one, in turn, and empties the queue. Prints, as JSON,
-medians: microseconds an execution in batches of an import, one by one as a tracker records them, and removing one from
-the queue; and the ratio of adding with an exporter to adding without.
+Adds executions to SQLite without and with an exporter by turns, and empties the queue. Prints JSON with medians in
+microseconds per execution: added in batches as by an import, added one by one as by a tracker, and removed from the
+queue; and the ratio of adding with an exporter to adding without.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PUSHED_AT_ONCE = 500
 
 
 class Taken(NamedTuple):
-    """Microseconds an execution. `pushing_us` is None without an exporter."""
+    """Microseconds per execution. `pushing_us` is None without an exporter."""
 
     batches_us: float
     single_us: float
@@ -57,7 +57,7 @@ def rows(count: int) -> list[ExecutionRow]:
 
 
 def take(many: Sequence[ExecutionRow], few: Sequence[ExecutionRow], *, has_exporter: bool) -> Taken:
-    """One run on an empty database."""
+    """Run once on an empty database."""
     with tempfile.TemporaryDirectory() as folder:
         database = open_database(str(Path(folder) / "metrics.db"))
         store = Store(database)
@@ -88,7 +88,7 @@ def _push(database: Database) -> int:
 
 
 def measure(count: int, repeat: int) -> dict[str, float]:
-    """The medians of both ways, taken in turn."""
+    """The medians with and without an exporter, measured by turns."""
     found = rows(count + ONE_BY_ONE)
     many, few = found[:count], found[count:]
     runs = [(take(many, few, has_exporter=False), take(many, few, has_exporter=True)) for _ in range(repeat)]

@@ -1,7 +1,7 @@
-"""What one reading for Prometheus takes, and how many series it has: `python benchmarks/exposing.py [COUNT...]`.
+"""The duration of one Prometheus scrape, and its number of series: `python benchmarks/exposing.py [COUNT...]`.
 
-In one process with its database open, as the scheduler has it; the median of some readings, of an hour in the midst of
-the last working day. The history has 48 agents and is generated where it is missing.
+Measured in one process with an open database, like the scheduler: the median of several scrapes of an hour in the
+middle of the last working day. The history has 48 agents and is generated if it is missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS = 20
 
 
 def main() -> None:
-    """Time it for each count."""
+    """Measure for each count."""
     counts = [int(text) for text in sys.argv[1:]] or COUNTS
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder), SEED, END)
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def measure(space: Workspace, count: int) -> None:
-    """Read and encode the history again and again."""
+    """Read and encode the history repeatedly."""
     database = open_database(str(space.database(count)))
     noon_us = int(datetime(END.year, END.month, END.day, 12, tzinfo=UTC).timestamp()) * 1_000_000
     reading_ms, encoding_ms = [], []

@@ -1,6 +1,6 @@
-"""What our figures are compared with: the least that the same work can cost, and how others do it.
+"""Lower bounds and other programs that our measures are compared with.
 
-Each is a sub-command, so that it can be measured as a whole process: `python benchmarks/floor.py --help`.
+Each is a sub-command, so that it is measured as a whole process: `python benchmarks/floor.py --help`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SUMMARY_SQL = """
 
 @dataclass
 class Execution:
-    """A line as the predecessor keeps it in memory."""
+    """A line as claude-force 1.3 kept it in memory."""
 
     timestamp: str
     agent_name: str
@@ -66,7 +66,7 @@ class Execution:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection without transactions of its own; WAL, and as durable as ours."""
+    """A connection in autocommit mode, with WAL and the same durability as ours."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -74,7 +74,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def import_lines(lines: Path, database: Path, decode: Callable[[bytes], Any]) -> None:
-    """Each line decoded and inserted, in one transaction, into one table without an index."""
+    """Decode each line and insert it into one table without an index, in one transaction."""
     connection = connect(database)
     values = itemgetter(*FIELDS)
     connection.execute(f"CREATE TABLE executions ({', '.join(FIELDS)})")
@@ -87,7 +87,7 @@ def import_lines(lines: Path, database: Path, decode: Callable[[bytes], Any]) ->
 
 
 def export_lines(database: Path, output: Path) -> None:
-    """Every column of every row of one of our databases, each row as one line of JSON; in no order, as it is stored."""
+    """Write every row of one of our databases as a line of JSON, in storage order."""
     import orjson
 
     connection = sqlite3.connect(database)
@@ -95,14 +95,14 @@ def export_lines(database: Path, output: Path) -> None:
         cursor = connection.execute("SELECT * FROM executions JOIN series USING (series_id)")
         names = [column[0] for column in cursor.description]
         for uid, *row in cursor:
-            # The identity is bytes, which JSON does not know: the shortest way to text.
+            # The uid is bytes, which JSON has not; hex is the fastest text.
             values = dict(zip(names, (uid.hex(), *row), strict=True))
             file.write(orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE))
     connection.close()
 
 
 def predecessor(lines: Path) -> dict[str, Any]:
-    """The whole file as a list of objects, summed in Python."""
+    """Load the whole file as a list of objects and sum it in Python, as claude-force 1.3 did."""
     with open(lines, encoding="utf-8") as file:
         executions = [Execution(**json.loads(line)) for line in file]
     agents: dict[str, list[Execution]] = {}
@@ -129,7 +129,7 @@ def _figures(executions: list[Execution]) -> dict[str, Any]:
 
 
 def duckdb_summary(source: str) -> list[tuple[Any, ...]]:
-    """The figures of a summary, with percentiles, in one pass of DuckDB over a file."""
+    """Compute a summary with percentiles in one DuckDB scan of a file."""
     import duckdb
 
     found = duckdb.sql(_SUMMARY_SQL.format(source=source))
@@ -139,19 +139,19 @@ def duckdb_summary(source: str) -> list[tuple[Any, ...]]:
 
 
 def jsonl_source(lines: Path) -> str:
-    """A JSONL file as DuckDB names it."""
+    """The DuckDB expression for a JSONL file."""
     return f"read_json_auto('{lines}', format = 'newline_delimited')"
 
 
 def make_parquet(lines: Path, parquet: Path) -> None:
-    """The same executions as Parquet, made by DuckDB."""
+    """Convert the executions to Parquet with DuckDB."""
     import duckdb
 
     duckdb.sql(f"COPY (FROM {jsonl_source(lines)}) TO '{parquet}' (FORMAT parquet)")
 
 
 def recording_database(path: Path) -> sqlite3.Connection:
-    """A table as executions need it: the identity as its key, one index on the time."""
+    """Create the minimal table for executions: the uid as its key, and one index on the time."""
     connection = connect(path)
     connection.execute(f"CREATE TABLE executions ({_RECORD_COLUMNS}) WITHOUT ROWID")
     connection.execute("CREATE INDEX ix_executions ON executions (timestamp_us, uid)")
@@ -159,7 +159,7 @@ def recording_database(path: Path) -> sqlite3.Connection:
 
 
 def recordings(timestamp_us: int) -> Iterator[tuple[Any, ...]]:
-    """Rows as a recorded execution has them; their identities are in the order of time."""
+    """Rows of recorded executions, with uids in the order of time."""
     while True:
         timestamp_us += 1000
         uid = (timestamp_us // 1000).to_bytes(6, "big") + os.urandom(10)
@@ -169,7 +169,7 @@ def recordings(timestamp_us: int) -> Iterator[tuple[Any, ...]]:
 
 
 def record(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
-    """One execution, in a transaction of its own."""
+    """Insert one execution in its own transaction."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(_RECORD_INSERT, row)
     connection.execute("COMMIT")

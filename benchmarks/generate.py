@@ -1,4 +1,4 @@
-"""A history in the guide's JSONL format, made up but realistic: `python benchmarks/generate.py COUNT FILE`.
+"""Generates a realistic history in the guide's JSONL format: `python benchmarks/generate.py COUNT FILE`.
 
 The same count, seed and end date give the same bytes. Executions are spread evenly, in time order, over the working
 days (Monday to Friday, 08:00 to 18:00) of the year that ends at the end date.
@@ -53,7 +53,7 @@ _NORMAL = [NormalDist().inv_cdf((step + 0.5) / _STEPS) for step in range(_STEPS)
 
 
 def _lognormal(sigma: float) -> list[float]:
-    """Factors around 1; one chosen at random is lognormal, at the price of a list look-up."""
+    """Precomputed log-normal factors: choosing one costs a list look-up."""
     return [math.exp(sigma * value) for value in _NORMAL]
 
 
@@ -73,7 +73,7 @@ def busy_day(end: date) -> date:
 
 
 def lines(count: int, seed: int, end: date) -> Iterator[str]:
-    """The executions, oldest first, each with its line end."""
+    """The lines, oldest first, each with its line end."""
     chance = random.Random(f"{count} {seed} {end}")  # noqa: S311 - nothing here is a secret
     shapes = [_shape(agent, model) for agent in range(len(AGENTS)) for model in range(len(_MODELS))]
     weights = [(agent + 1) ** -1.1 * share for agent in range(len(AGENTS)) for _, share, *_ in _MODELS]
@@ -91,7 +91,7 @@ _Shape = tuple[str, str, float, float, float, float, float]
 
 
 def _shape(agent: int, model: int) -> _Shape:
-    """An agent on a model: both names as JSON, median milliseconds and tokens, prices in dollars per token."""
+    """An agent on a model: both names as JSON, the medians of milliseconds and tokens, and US dollars per token."""
     name, _, price_in, price_out, seconds = _MODELS[model]
     slowness = 0.5 + agent * 7 % 12 / 8
     talk = 0.6 + agent * 5 % 12 / 10
@@ -121,7 +121,7 @@ def _line(chance: random.Random, day: str, instant: int, shape: _Shape) -> str:
 
 
 def write(count: int, path: Path, seed: int, end: date) -> None:
-    """Write the file; it is complete or not there."""
+    """Write the file. It is complete or does not exist."""
     part = path.with_name(f"{path.name}.part")
     with open(part, "w", encoding="ascii", buffering=1 << 20) as file:
         file.writelines(lines(count, seed, end))

@@ -1,7 +1,7 @@
-"""What the scheduler takes while nothing happens, on a large store: `python benchmarks/idling.py`.
+"""The CPU and memory of an idle scheduler on a large store: `python benchmarks/idling.py`.
 
-All jobs run at their own times and all rules of ours are on. It is measured after the first minute, in which each job
-runs once: seconds of CPU in a second, and the most memory that it ever had. Needs /proc.
+All jobs run on their default schedule, and all default rules are on. It is measured after the first minute, in which
+each job runs once: CPU seconds per second, and peak memory. Needs /proc.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ CPU_BAR, MEMORY_BAR = 0.01, 80e6
 
 
 def configure(home: Path) -> None:
-    """All rules, with a budget where one is needed."""
+    """Switch on all rules, with budgets where a rule needs one."""
     alerts = {name: True if "threshold" in rule else {"threshold": 100} for name, rule in DEFAULTS.items()}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"alerts": alerts}}))
 
 
 def watch(space: Workspace, database: Path, minutes: float) -> tuple[float, int, float]:
-    """CPU seconds a second and peak bytes of a scheduler, and the seconds that it took to end."""
+    """CPU seconds per second and peak bytes of a scheduler, and the seconds it takes to stop."""
     configure(space.home)
     environment = {"HOME": str(space.home), "PATH": os.environ["PATH"], "TZ": "UTC"}
     process = subprocess.Popen(

@@ -1,6 +1,6 @@
-"""Where an import spends its time, in microseconds a line: `python benchmarks/import_parts.py`.
+"""Where an import spends its time, in microseconds per line: `python benchmarks/import_parts.py`.
 
-The two processes of an import are taken apart and run one after the other in this one.
+The two processes of an import run here one after the other in one process.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from claude_force.ingest.jsonl_source import JsonlSource
 
 COUNT = 200_000
 HISTORY = 1_000_000
-"""The lines are the first of a history of so many in a year: that is how close together they lie."""
+"""The lines are the first of a history of this size, which decides how close together they are."""
 
 T = TypeVar("T")
 
 
 class TimedConnection(SqliteConnection):
-    """Notes how long statements of each kind take."""
+    """Records the duration of each kind of statement."""
 
     taken: Counter[str]
 
@@ -55,7 +55,7 @@ class TimedConnection(SqliteConnection):
 
 
 class TimedDatabase(SqliteDatabase):
-    """A database whose connections note their time."""
+    """A database with timed connections."""
 
     taken: Counter[str]
 
@@ -68,7 +68,7 @@ class TimedDatabase(SqliteDatabase):
 
 
 def main() -> None:
-    """Print each part."""
+    """Print the duration of each part."""
     gc.disable()
     with tempfile.TemporaryDirectory() as folder:
         made = generate.lines(HISTORY, generate.SEED, datetime.now(UTC).date())
@@ -97,19 +97,19 @@ def main() -> None:
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What some work gives, and its time in microseconds a line."""
+    """The result of `work`, and its duration in microseconds per line."""
     start = time.perf_counter_ns()
     found = work()
     return found, (time.perf_counter_ns() - start) / 1000 / COUNT
 
 
 def total(taken: Counter[str]) -> float:
-    """Everything that was noted, in microseconds a line."""
+    """The sum of all statements, in microseconds per line."""
     return taken.total() / 1000 / COUNT
 
 
 def show(name: str, microseconds: float) -> None:
-    """One line."""
+    """Print one part."""
     print(f"  {microseconds:5.2f}  {name}")
 
 

@@ -1,4 +1,4 @@
-"""How fast JSON lines are decoded, as a ratio to the standard library."""
+"""The speed of JSON decoders, as a ratio to the standard library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long it takes to create a database by alembic, as a ratio to the generated script; whole processes."""
+"""The time to create a database with alembic, as a ratio to the generated script. Whole processes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What an all-time summary reads on a PostgreSQL server: `python benchmarks/postgres.py FILE`.
+"""The rows that an all-time summary reads on PostgreSQL: `python benchmarks/postgres.py FILE`.
 
-Starts a server of its own, imports a JSONL file, times the summary and asks the server which rows of which tables the
-command had it read. Then shows the plans of the command's statements. With --json only the figures, as JSON.
+Starts a server, imports a JSONL file, times the summary and asks the server how many rows of each table the command
+read. Then prints the plans of the statements. With --json it prints only the measures.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _COUNTERS = """
 _SETTLED_S = 1.5
 
 _Counters = dict[str, tuple[int, int]]
-"""By table: scans begun, rows read (of an index that was enough by itself: its entries)."""
+"""By table: the number of scans, and of rows read (of an index-only scan: its entries)."""
 
 
 class Server:
-    """A database `metrics` on a server that runs, and the program in a home folder of its own."""
+    """A database `metrics` on a running server, and the program with its own home folder."""
 
     def __init__(self, uri: str, log: Path, home: Path) -> None:
         self.url = uri.replace("/postgres?", "/metrics?")
@@ -55,7 +55,7 @@ class Server:
             connection.execute("CREATE DATABASE metrics")
 
     def execute(self, *statements: str) -> None:
-        """Run statements, each outside of a transaction."""
+        """Run statements in autocommit mode."""
         with _connect(self.url) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
@@ -67,11 +67,11 @@ class Server:
         return run([PROGRAM, *arguments, "--db", self.url], self._home, environment)
 
     def summary(self) -> Usage:
-        """The command that is measured."""
+        """Run the measured command."""
         return self.program("analytics", "summary", "--json")
 
     def counters(self) -> _Counters:
-        """What the server has counted, when the processes that ended have reported and nothing more comes in."""
+        """The counters of the server, after the ended processes have reported and the counters are stable."""
         with _connect(self.url) as connection:
             before: _Counters = {}
             while True:
@@ -83,7 +83,7 @@ class Server:
                 before = found
 
     def plans(self) -> str:
-        """The plans of the command's statements with what each step really read, as the server logs them."""
+        """The plans of the statements with actual rows, from the server's log."""
         self.execute(
             "ALTER DATABASE metrics SET session_preload_libraries = 'auto_explain'",
             "ALTER DATABASE metrics SET auto_explain.log_min_duration = 0",
@@ -95,7 +95,7 @@ class Server:
 
 
 def _connect(url: str) -> psycopg.Connection:
-    """A connection whose statements are each a transaction."""
+    """A connection in autocommit mode."""
     import psycopg
 
     return psycopg.connect(url, autocommit=True)
@@ -103,10 +103,10 @@ def _connect(url: str) -> psycopg.Connection:
 
 @contextmanager
 def server() -> Iterator[Server]:
-    """A new server, which ends with the block; its folder is gone with the program."""
-    # It runs as a user of its own when we are root, and must be able to reach its folder.
+    """A new server that runs until the end of the block. Its folder is removed with the program."""
+    # As root, the server runs as another user, who must reach its folder.
     folder = Path(tempfile.mkdtemp(prefix="claude-force-benchmark-pg-"))
-    # Not sooner: the server's own last act, at the exit too, is to make its lock file anew.
+    # Only now: a server that ends recreates its lock file.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
     (folder / "run").mkdir(mode=0o700)
@@ -122,13 +122,13 @@ def server() -> Iterator[Server]:
 
 
 def measure(running: Server, lines: Path, repeat: int) -> dict[str, Any]:
-    """Import the lines; the seconds of the import and of the summary, and by table what one summary read."""
+    """Import the lines. The seconds of the import and of the summary, and the rows that one summary reads by table."""
     running.program("db", "upgrade")
     imported = running.program("import", lines, "--timezone", "UTC", "--json")
     totals = json.loads(imported.output)
     if totals["added"] != totals["read"]:
         raise Failed(f"import added {totals['added']:,} of {totals['read']:,} lines")
-    # As the server does by itself, sooner or later: not while we count.
+    # The server does this by itself at some time, which must not be while we count.
     running.execute("VACUUM ANALYZE")
     running.summary()
     (usages,) = alternate(repeat, running.summary)
@@ -148,7 +148,7 @@ def measure(running: Server, lines: Path, repeat: int) -> dict[str, Any]:
 
 
 def scans_of(plans: str) -> list[str]:
-    """What the plans read and by what, each once, with the rows that it really gave."""
+    """Each scan of the plans once, with its actual number of rows."""
     found = re.findall(
         r"-> +(\S* ?\S* ?Scan [^(]*on \w+)(?: \w+)? .*\((actual time=\S+ rows=\d+|never executed)", plans
     )

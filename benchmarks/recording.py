@@ -1,7 +1,7 @@
-"""What `record_execution` costs beside a bare insert: `python benchmarks/recording.py FOLDER`.
+"""The cost of `record_execution` compared with a bare insert: `python benchmarks/recording.py FOLDER`.
 
-One warm process records by turns, a block of ours and a block of the bare insert of `floor.py`, into two new databases
-in the folder. Prints the median of each, in microseconds, as JSON.
+One warm process records blocks of ours and of the bare insert of `floor.py` by turns, into two new databases in the
+folder. Prints the median of each in microseconds, as JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def timed(record: Callable[[T], object], values: Iterable[T]) -> list[int]:
-    """The nanoseconds that each record took; making its values is not counted."""
+    """The nanoseconds of each record, without the time to make its values."""
     found = []
     for value in values:
         start = time.perf_counter_ns()
@@ -39,9 +39,9 @@ def timed(record: Callable[[T], object], values: Iterable[T]) -> list[int]:
 
 
 def medians(folder: Path, records: int) -> dict[str, float]:
-    """Microseconds of one record, ours and bare. A first block of each is only to warm up.
+    """Median microseconds of one record, ours and bare. The first block of each only warms up.
 
-    Ends the program when the database did not take a record: to spool it is something else.
+    Exits if a record was spooled, because that is not the measured path.
     """
     bare = floor.recording_database(folder / "bare.db")
     rows = floor.recordings(time.time_ns() // 1000)

@@ -13,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Measure, Outcome, short
-from benchmarks.measures import Bench
+from benchmarks.measures import Measure, Outcome, short
+from benchmarks.suite import Bench
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A measure that was taken; or the reason why it could not be."""
+    """A measure with its outcome, or with the reason of its failure."""
 
     measure: Measure
     outcome: Outcome | None
@@ -27,17 +27,17 @@ class Result:
 
     @property
     def value(self) -> str:
-        """What is held against the bar, with its unit."""
+        """The value that is compared with the limit, with its unit."""
         return _value(self.outcome.value, self.measure) if self.outcome else "–"
 
     @property
     def bar(self) -> str:
-        """What the bar says."""
+        """The limit in words."""
         return "–" if self.measure.limit is None else f"at most {_limit(self.measure.limit, self.measure)}"
 
     @property
     def verdict(self) -> str:
-        """How it went."""
+        """Passed, missed or failed."""
         if self.outcome is None:
             return f"**failed**: {self.failure}"
         if self.measure.limit is None:
@@ -56,7 +56,7 @@ def _limit(limit: float, measure: Measure) -> str:
 
 
 def document(results: Sequence[Result], bench: Bench) -> str:
-    """The whole of it."""
+    """The whole page."""
     bars = [result for result in results if result.measure.group != "others"]
     others = [result for result in results if result.measure.group == "others"]
     held = [result for result in bars if result.measure.limit is not None]
@@ -168,7 +168,7 @@ def _system() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """The kind of file system that a folder is on: that of the longest mount point above it."""
+    """The kind of file system of a folder: that of the longest mount point above it."""
     with suppress(OSError):
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
         above = [(len(point), kind) for point, kind in mounts if folder.is_relative_to(point)]

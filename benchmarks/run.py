@@ -1,6 +1,6 @@
-"""Measures everything that has a bar and writes benchmarks/RESULTS.md: `python benchmarks/run.py`.
+"""Takes all measures with limits and writes benchmarks/RESULTS.md: `python benchmarks/run.py`.
 
-The data is made in a folder and used again when its size, seed and end date are the same.
+The data is generated in a folder, and used again for the same size, seed and end date.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import generate
 from benchmarks.common import HERE, say
-from benchmarks.figures import Measure
-from benchmarks.measures import GROUPS, Bench
+from benchmarks.measures import Measure
 from benchmarks.report import Result, document
+from benchmarks.suite import GROUPS, Bench
 from benchmarks.workspace import Workspace
 
 SIZES = (10_000, 1_000_000, 10_000_000)
@@ -26,7 +26,7 @@ RESULTS = HERE / "RESULTS.md"
 
 
 def take(measure: Measure) -> Result:
-    """Take one measure; one that fails is a result too."""
+    """Take one measure. A failure is a result too."""
     say(measure.title)
     try:
         found = Result(measure, measure.take())

@@ -1,4 +1,4 @@
-"""The data that the benchmarks read."""
+"""The data of the benchmarks: histories and databases in a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.common import HERE, PROGRAM, ROOT, Failed, Usage, run, say
 
 @cache
 def fingerprint() -> str:
-    """Stands for the program's source."""
+    """A hash of the program's source."""
     found = hashlib.sha256()
     files = (path for top in ("claude_force", "migrations") for path in (ROOT / top).rglob("*"))
     for path in sorted(path for path in files if path.suffix in {".py", ".sql"}):
@@ -40,16 +40,16 @@ class Workspace:
 
     @cached_property
     def home(self) -> Path:
-        """A home folder with an empty `.claude`; the processes work in it and see no settings of anybody."""
+        """A home folder with an empty `.claude`. The processes run in it and see no other settings."""
         home = self.folder / "home"
         shutil.rmtree(home, ignore_errors=True)
         (home / ".claude").mkdir(parents=True)
         return home
 
     def run(self, *command: str | Path, zone: str = "UTC") -> Usage:
-        """Run a command in the home folder, with local time as asked."""
+        """Run a command in the home folder, with `zone` as local time."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE_FORCE_", "XDG_"))}
-        # As it is for users: code that was run before is not compiled again.
+        # As for users: compiled code is cached.
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
         return run(command, self.home, kept | {"HOME": str(self.home), "TZ": zone})
 
@@ -72,7 +72,7 @@ class Workspace:
         return path
 
     def database(self, count: int) -> Path:
-        """The database that the program made of `lines(count)`."""
+        """The database with `lines(count)`, imported by the program."""
         path = self._database_folder(count) / "metrics.db"
         if count in self._failed:
             raise self._failed[count]
@@ -103,7 +103,7 @@ class Workspace:
         return self.folder / f"database-{count}-{self.seed}-{self.end}-{fingerprint()}"
 
     def _remove_others(self, prefix: str) -> None:
-        """What an earlier day, another version or an interrupted run left: these are large."""
+        """Remove the files of an earlier day, another version or an interrupted run, which are large."""
         for path in self.folder.glob(f"{prefix}*"):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -1,0 +1,202 @@
+"""Odd transcripts, written by hand: each case is a few files by their path below a project."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.ccusage_reasons import Entry
+
+Files = dict[str, list[Entry | str]]
+"""Lines by path. A text is written unchanged, without a newline."""
+
+
+def _prompt(session: str, **more: Any) -> Entry:
+    return {
+        "parentUuid": None,
+        "isSidechain": False,
+        "promptId": f"{session}-prompt",
+        "type": "user",
+        "message": {"role": "user", "content": f"Do what {session} asks for."},
+        "uuid": f"{session}-0",
+        "timestamp": f"{DAY}T10:00:00.000Z",
+        **_SAME,
+        "sessionId": session,
+        **more,
+    }
+
+
+def _response(session: str, number: int = 1, **more: Any) -> Entry:
+    """A response with its own tokens. `usage` and `message` are merged into it."""
+    usage = {
+        "input_tokens": 7 + number,
+        "output_tokens": 100 + number,
+        "cache_creation_input_tokens": 1000 * number,
+        "cache_read_input_tokens": 20_000 * number,
+    }
+    message = {
+        "model": "claude-sonnet-5-5",
+        "id": f"msg_{session}_{number}",
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "text", "text": "Done."}],
+        "stop_reason": "end_turn",
+        "usage": usage | more.pop("usage", {}),
+    }
+    return {
+        "parentUuid": f"{session}-{number - 1}",
+        "isSidechain": False,
+        "message": message | more.pop("message", {}),
+        "requestId": f"req_{session}_{number}",
+        "type": "assistant",
+        "uuid": f"{session}-{number}",
+        "timestamp": f"{DAY}T10:{number:02d}:00.000Z",
+        **_SAME,
+        "sessionId": session,
+        **more,
+    }
+
+
+DAY = "2026-11-10"
+_SAME = {"userType": "external", "cwd": "/home/dev/odd", "version": "2.1.301", "gitBranch": "main"}
+
+
+def _without(entry: Entry, *names: str) -> Entry:
+    return {name: value for name, value in entry.items() if name not in names}
+
+
+def _alone(session: str, *responses: Entry | str) -> Files:
+    return {f"{session}.jsonl": [_prompt(session), *responses]}
+
+
+def _in_agent(session: str, agent: str, *responses: Entry) -> list[Entry | str]:
+    lines = [_prompt(session, uuid=f"{session}-{agent}"), *responses]
+    return [entry | {"isSidechain": True, "agentId": agent} for entry in lines]
+
+
+def cases() -> dict[str, Files]:
+    """All cases by name."""
+    one = _response
+    spaced = [f"{json.dumps(entry)}\n" for entry in (_prompt("spaces"), one("spaces"))]
+    return {
+        "version-null": _alone("version-null", one("version-null", version=None)),
+        "version-of-two-numbers": _alone("version-two", one("version-two", version="2.1")),
+        "microseconds": _alone("micro", one("micro", timestamp=f"{DAY}T10:00:00.123456Z")),
+        "no-fraction": _alone("no-fraction", one("no-fraction", timestamp=f"{DAY}T10:00:00Z")),
+        "json-with-spaces": {"spaces.jsonl": [*spaced]},
+        "speed-null": _alone("speed-null", one("speed-null", usage={"speed": None})),
+        "fast-mode": _alone("fast", one("fast", usage={"speed": "fast"})),
+        "growing-output": _alone("growing", *(one("growing", usage={"output_tokens": size}) for size in (1, 50, 90))),
+        "cut-off": _alone("cut-off", one("cut-off"), json.dumps(one("cut-off", 2))[:400]),
+        "api-error": _alone("api-error", one("api-error"), _error("api-error")),
+        "midnight": _alone(
+            "midnight",
+            one("midnight", timestamp=f"{DAY}T23:59:59.500Z"),
+            one("midnight", timestamp="2026-11-11T00:00:01.500Z", uuid="midnight-2", parentUuid="midnight-1"),
+        ),
+        "tiers-below-their-sum": _alone(
+            "tiers",
+            one("tiers", usage={"cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 400}}),
+        ),
+        "fork": _fork("fork"),
+        "fork-without-request-id": _fork("gateway-fork", "requestId"),
+        "fork-without-request-id-new-uuid": _fork("gateway-fork-uuid", "requestId", uuid="gateway-fork-uuid-other"),
+        "constant-message-id": _constant("constant"),
+        "sub-agent": _sub_agent("sub-agent"),
+        "sub-agent-of-workflow": {
+            **_alone("workflow", one("workflow")),
+            "workflow/subagents/workflows/run-1/agent-a2.jsonl": _in_agent("workflow", "a2", one("workflow", 2)),
+        },
+        "replay-in-sub-agent": {
+            **_alone("replay", one("replay")),
+            "replay/subagents/agent-a3.jsonl": _in_agent(
+                "replay", "a3", one("replay", uuid="replay-copy", requestId="req_replay_copy")
+            ),
+        },
+        "progress-of-sub-agent": _progress("progress"),
+    }
+
+
+def _error(session: str) -> Entry:
+    """The line that Claude Code writes for an API error."""
+    counts = dict.fromkeys(_response(session)["message"]["usage"], 0)
+    message = {"id": "0-1-2", "model": "<synthetic>", "content": [{"type": "text", "text": "API Error: 529"}]}
+    return _response(session, 2, message=message, usage=counts, isApiErrorMessage=True)
+
+
+def _fork(session: str, *lacking: str, **other: str) -> Files:
+    """A session, and another that starts with a copy of it."""
+    lines = [_prompt(session), _without(_response(session), *lacking)]
+    copies = [entry | {"sessionId": f"{session}-copy"} for entry in lines]
+    copies[-1] |= other
+    return {f"{session}.jsonl": [*lines], f"{session}-copy.jsonl": [*copies]}
+
+
+def _constant(session: str) -> Files:
+    """Sessions behind a gateway that gives all responses the same id and no request id."""
+    message = {"id": "msg_gateway"}
+    found: Files = {}
+    for name, first in ((session, 1), (f"{session}-2", 3)):
+        responses = [_without(_response(name, first + more, message=message), "requestId") for more in (0, 1)]
+        # Each answers its own prompt.
+        prompts = [_prompt(name, uuid=response["parentUuid"]) for response in responses]
+        prompts[1] |= {"parentUuid": responses[0]["uuid"], "uuid": f"{name}-prompt"}
+        responses[1]["parentUuid"] = f"{name}-prompt"
+        found[f"{name}.jsonl"] = [prompts[0], responses[0], prompts[1], responses[1]]
+    return found
+
+
+def _sub_agent(session: str) -> Files:
+    """A session with a sub-agent, whose lines have fewer tokens than the result of its run."""
+    asked = {"description": "Look", "prompt": f"Do what {session} asks for.", "subagent_type": "Explore"}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "Task", "input": asked}
+    task = _response(session, message={"content": [call], "stop_reason": "tool_use"})
+    unknown = {"message": {"stop_reason": None}, "usage": {"output_tokens": 3}}
+    theirs = [_response(session, 2, **_copy(unknown)), _response(session, 3, **_copy(unknown))]
+    usage = theirs[-1]["message"]["usage"] | {"output_tokens": 480}
+    result = {"status": "completed", "agentId": "a1", "totalTokens": sum(usage.values()), "totalDurationMs": 300_000}
+    message = {
+        "role": "user",
+        "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "It is there."}],
+    }
+    answer = _prompt(
+        session,
+        message=message,
+        toolUseResult=result | {"totalToolUseCount": 1, "usage": usage},
+        uuid=f"{session}-9",
+        parentUuid=task["uuid"],
+        timestamp=f"{DAY}T10:09:00.000Z",
+    )
+    return {
+        f"{session}.jsonl": [_prompt(session), task, answer],
+        f"{session}/subagents/agent-a1.jsonl": _in_agent(session, "a1", *theirs),
+    }
+
+
+def _copy(entry: Entry) -> Entry:
+    return {name: dict(value) for name, value in entry.items()}
+
+
+def _progress(session: str) -> Files:
+    """A sub-agent without a file, with lines in that of its session, as older versions wrote them."""
+    inner = _response(session, 2, isSidechain=True, agentId="a4")
+    outer = _prompt(session, uuid=f"{session}-8", type="progress", message=None, timestamp=f"{DAY}T10:08:00.000Z")
+    data = {"type": "agent_progress", "agentId": "a4", "message": inner}
+    return _alone(session, _response(session), _without(outer, "message") | {"data": data})
+
+
+def write_case(projects: Path, files: Files) -> None:
+    """Write the files of a case. Earlier files get earlier times."""
+    for number, (name, lines) in enumerate(files.items()):
+        path = projects / "-home-dev-odd" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        texts = [line if isinstance(line, str) else f"{orjson.dumps(line).decode()}\n" for line in lines]
+        path.write_text("".join(texts), encoding="utf-8")
+        os.utime(path, (_OLD_S + number, _OLD_S + number))
+
+
+_OLD_S = 1_794_300_000

@@ -1,0 +1,213 @@
+"""Why claude-force and ccusage count the same transcripts differently, and how to remove each reason from them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+Entry = dict[str, Any]
+Change = Callable[[bytes, Entry], bool]
+"""Removes an oddity from the entry of a line. Whether there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """An oddity in transcripts that the programs treat differently. `begin` makes the change that removes it from a
+    file."""
+
+    name: str
+    explanation: str
+    begin: Callable[[], Change]
+
+
+def _message(entry: Entry) -> Entry:
+    message = entry.get("message")
+    return message if isinstance(message, dict) else {}
+
+
+def _usage(entry: Entry) -> Entry:
+    usage = _message(entry).get("usage")
+    return usage if isinstance(usage, dict) else {}
+
+
+def _without_result(_: bytes, entry: Entry) -> bool:
+    result = entry.get("toolUseResult")
+    if not isinstance(result, dict) or "agentId" not in result:
+        return False
+    return (result.pop("usage", None), result.pop("totalTokens", None)) != (None, None)
+
+
+def _without_null(_: bytes, entry: Entry) -> bool:
+    places = ((entry, ("cwd", "costUSD", "version", "sessionId", "isApiErrorMessage")), (_usage(entry), ("speed",)))
+    nulls = [(place, name) for place, names in places for name in names if place.get(name, "") is None]
+    for place, name in nulls:
+        del place[name]
+    return bool(nulls)
+
+
+def _with_usual_version(_: bytes, entry: Entry) -> bool:
+    version = entry.get("version")
+    if not isinstance(version, str) or version.count(".") == 2:
+        return False
+    entry["version"] = "2.1.301"
+    return True
+
+
+def _with_milliseconds(_: bytes, entry: Entry) -> bool:
+    head, point, fraction = str(entry.get("timestamp", "")).partition(".")
+    digits = fraction.rstrip("Z")
+    if not point or len(digits) == 3 or not digits.isdigit():
+        return False
+    entry["timestamp"] = f"{head}.{digits[:3]:0<3}Z"
+    return True
+
+
+def _at_usual_speed(_: bytes, entry: Entry) -> bool:
+    if _usage(entry).get("speed") != "fast":
+        return False
+    _usage(entry)["speed"] = "standard"
+    return True
+
+
+def _with_request_id(_: bytes, entry: Entry) -> bool:
+    usage = _usage(entry)
+    if not usage or entry.get("requestId"):
+        return False
+    prompt = [usage.get(name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    entry["requestId"] = "-".join(map(str, ["req", _message(entry).get("id"), *prompt]))
+    return True
+
+
+def _without_tiers(_: bytes, entry: Entry) -> bool:
+    tiers, usage = _usage(entry).get("cache_creation"), _usage(entry)
+    if not isinstance(tiers, dict) or sum(tiers.values()) == usage.get("cache_creation_input_tokens"):
+        return False
+    del usage["cache_creation"]
+    return True
+
+
+def _without_spaces(line: bytes, _: Entry) -> bool:
+    # Rewriting the line removes the spaces.
+    return is_spaced(line)
+
+
+def is_spaced(line: bytes) -> bool:
+    return b'"usage": ' in line and b'"usage":{' not in line
+
+
+def _at_its_beginning() -> Change:
+    """Move all lines of a response to the day of its first."""
+    begun: dict[tuple[Any, Any], str] = {}
+
+    def change(_: bytes, entry: Entry) -> bool:
+        message_id, instant = _message(entry).get("id"), entry.get("timestamp")
+        if not message_id or not isinstance(instant, str):
+            return False
+        first = begun.setdefault((message_id, entry.get("requestId")), instant)
+        entry["timestamp"] = first if first[:10] != instant[:10] else instant
+        return first[:10] != instant[:10]
+
+    return change
+
+
+SEVERAL = "several of them"
+"""The name of a part that only disappears without several reasons at once."""
+
+REASONS = (
+    Reason(
+        "task-result",
+        "The lines of a sub-agent have a placeholder of a few output tokens. The result of its run has the final usage "
+        "of its last response: claude-force uses that, ccusage does not.",
+        lambda: _without_result,
+    ),
+    Reason(
+        "null-field",
+        "ccusage drops a line with null in a text field (`version`, `cwd`, `speed`, ...).",
+        lambda: _without_null,
+    ),
+    Reason(
+        "other-version",
+        "ccusage drops a line whose `version` is not three numbers.",
+        lambda: _with_usual_version,
+    ),
+    Reason(
+        "fraction",
+        "ccusage drops a line whose timestamp has a fraction without exactly three digits.",
+        lambda: _with_milliseconds,
+    ),
+    Reason("spaces", 'ccusage only reads lines with `"usage":{`, without a space.', lambda: _without_spaces),
+    Reason(
+        "fast",
+        "ccusage appends `-fast` to the model of a response in fast mode, claude-force does not.",
+        lambda: _at_usual_speed,
+    ),
+    Reason(
+        "no-request-id",
+        "Without a request id, ccusage counts the copies of a response in forked sessions again. claude-force knows "
+        "them by message id, instant and prompt.",
+        lambda: _with_request_id,
+    ),
+    Reason(
+        "tiers",
+        "If the tiers of the cache writes add up to less than the given sum, ccusage uses the tiers, claude-force the "
+        "sum.",
+        lambda: _without_tiers,
+    ),
+    Reason(
+        "midnight",
+        "ccusage counts a response across midnight on the day it started, claude-force on the day it ended.",
+        _at_its_beginning,
+    ),
+)
+
+
+def found_in(folder: Path) -> list[Reason]:
+    """The reasons whose oddity occurs in a folder."""
+    found: set[str] = set()
+    for path in sorted(folder.rglob("*.jsonl")):
+        changes = [(reason.name, reason.begin()) for reason in REASONS]
+        with open(path, "rb") as lines:
+            for line, entry in _entries(lines):
+                found.update(name for name, change in changes if entry is not None and change(line, entry))
+    return [reason for reason in REASONS if reason.name in found]
+
+
+def rewrite(source: Path, target: Path, reasons: Sequence[Reason]) -> None:
+    """Rewrite a folder without the oddities of these reasons. Files keep their times."""
+    for path in sorted(source.rglob("*")):
+        other = target / path.relative_to(source)
+        if path.is_dir():
+            continue
+        other.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix != ".jsonl":
+            shutil.copy2(path, other)
+            continue
+        changes = [reason.begin() for reason in reasons]
+        with open(path, "rb") as lines, open(other, "wb") as file:
+            for line, entry in _entries(lines):
+                # A sum, not any(): each change must be applied.
+                changed = entry is not None and sum(change(line, entry) for change in changes) > 0
+                file.write(
+                    _written(entry, spaced=is_spaced(line) and _without_spaces not in changes) if changed else line
+                )
+        shutil.copystat(path, other)
+
+
+def _written(entry: Entry | None, *, spaced: bool) -> bytes:
+    return json.dumps(entry).encode() + b"\n" if spaced else orjson.dumps(entry) + b"\n"
+
+
+def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, Entry | None]]:
+    """Each line with its entry; None if it is not a JSON object."""
+    for line in lines:
+        try:
+            entry = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            entry = None
+        yield line, entry if isinstance(entry, dict) else None
