@@ -1,7 +1,7 @@
-"""How often a check of a baseline cries wolf, and how often it finds what is worse: `python benchmarks/regressions.py`.
+"""False alarm and detection rates of `baseline check`: `python benchmarks/regressions.py [CHECKS]`.
 
-Made-up executions: log-normal times and costs (sigma 0.8, medians of 3 s and a third of a cent), 95 % successful. What
-differs between the baseline and the period is the scenario. The same seed gives the same rates.
+Simulated executions have log-normal times and costs (sigma 0.8, medians 3 s and a third of a cent), and 95 % succeed. A
+scenario is how the period differs from the baseline. The same seed gives the same rates.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from claude_force.analytics.baselines.check import REGRESSED, compare
 from claude_force.analytics.baselines.parse import ParsedSnapshot
+from claude_force.analytics.baselines.rules import REGRESSED, compare
 from claude_force.executions.histogram import bins_of
 
 SEED = 7
 SIGMA = 0.8
 THRESHOLD = 1.15
+FALSE_ALARM_CHECKS = 10
+"""False alarms are rare, so they are counted over this many times as many checks."""
 
 
 class Scenario(NamedTuple):
-    """What executions are like: factors of times and costs, the rate of success, and a tail: the share of executions
-    whose time is so many times longer."""
+    """The factors of times and costs, the success rate, and a tail: `tail_share` of the executions take `tail` times as
+    long."""
 
     name: str
     time: float = 1.0
@@ -32,9 +34,9 @@ class Scenario(NamedTuple):
     tail: float = 1.0
 
 
-AS_BEFORE = Scenario("nothing changed")
+UNCHANGED = Scenario("nothing changed")
 SCENARIOS = (
-    AS_BEFORE,
+    UNCHANGED,
     Scenario("time +20%", time=1.2),
     Scenario("time +50%", time=1.5),
     Scenario("time +100%", time=2.0),
@@ -44,11 +46,11 @@ SCENARIOS = (
     Scenario("success 95% -> 85%", success=0.85),
 )
 SIZES = ((30, 30), (100, 100), (1000, 1000), (3000, 30), (3000, 100), (3000, 1000))
-"""Executions of the baseline, and of the period."""
+"""The numbers of executions in the baseline and in the period."""
 
 
-def a_reading(random: Random, scenario: Scenario, size: int) -> ParsedSnapshot:
-    """The figures of so many executions."""
+def simulate(random: Random, scenario: Scenario, size: int) -> ParsedSnapshot:
+    """The snapshot of `size` simulated executions."""
     times = [round(3_000_000 * scenario.time * random.lognormvariate(0, SIGMA)) for _ in range(size)]
     if scenario.tail_share:
         times = [round(time * scenario.tail) if random.random() < scenario.tail_share else time for time in times]
@@ -68,48 +70,48 @@ def a_reading(random: Random, scenario: Scenario, size: int) -> ParsedSnapshot:
     )
 
 
-def as_kept(reading: ParsedSnapshot) -> ParsedSnapshot:
-    """All that is known."""
-    return reading
+def with_distributions(snapshot: ParsedSnapshot) -> ParsedSnapshot:
+    """A stored baseline, which has everything."""
+    return snapshot
 
 
-def as_file(reading: ParsedSnapshot) -> ParsedSnapshot:
-    """The figures as the guide's file has them: without distributions."""
-    return reading._replace(durations=None, costs=None)
+def without_distributions(snapshot: ParsedSnapshot) -> ParsedSnapshot:
+    """A baseline file as in the guide."""
+    return snapshot._replace(durations=None, costs=None)
 
 
 def alarm_rate(
     scenario: Scenario,
     sizes: tuple[int, int],
-    rounds: int,
-    seen: Callable[[ParsedSnapshot], ParsedSnapshot] = as_kept,
+    checks: int,
+    stored: Callable[[ParsedSnapshot], ParsedSnapshot] = with_distributions,
     seed: int = SEED,
 ) -> float:
-    """The share of checks that find a regression, in percent. `seen` is what is known of the baseline."""
+    """The share of checks that find a regression, in percent. `stored` is what the baseline keeps of its snapshot."""
     random, alarms = Random(seed), 0  # noqa: S311  (a simulation)
-    for _ in range(rounds):
-        baseline = seen(a_reading(random, AS_BEFORE, sizes[0]))
-        findings = compare(baseline, a_reading(random, scenario, sizes[1]), THRESHOLD)
-        alarms += any(finding.verdict == REGRESSED for finding in findings)
-    return 100 * alarms / rounds
+    for _ in range(checks):
+        baseline = stored(simulate(random, UNCHANGED, sizes[0]))
+        results = compare(baseline, simulate(random, scenario, sizes[1]), THRESHOLD)
+        alarms += any(result.verdict == REGRESSED for result in results)
+    return 100 * alarms / checks
 
 
-def print_rates(title: str, seen: Callable[[ParsedSnapshot], ParsedSnapshot], rounds: int) -> None:
-    """A table of Markdown. Wrong alarms are rare: they are counted over ten times as many checks."""
+def print_rates(title: str, stored: Callable[[ParsedSnapshot], ParsedSnapshot], checks: int) -> None:
+    """Print a Markdown table."""
     print(f"\nBaseline {title}:\n")
     print(f"| share of checks with an alarm | {' | '.join(f'{before:,} / {now:,}' for before, now in SIZES)} |")
     print(f"| --- |{' ---: |' * len(SIZES)}")
     for scenario in SCENARIOS:
-        times = 10 * rounds if scenario is AS_BEFORE else rounds
-        rates = (f"{alarm_rate(scenario, sizes, times, seen):.1f}%" for sizes in SIZES)
+        number = FALSE_ALARM_CHECKS * checks if scenario is UNCHANGED else checks
+        rates = (f"{alarm_rate(scenario, sizes, number, stored):.1f}%" for sizes in SIZES)
         print(f"| {' | '.join([scenario.name, *rates])} |", flush=True)
 
 
 def main() -> None:
-    """Print the rates; the argument is how many checks each is of."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    print_rates("with distributions", as_kept, rounds)
-    print_rates("as a file of the guide", as_file, rounds)
+    """Print the rates over 200 checks each, or over the number given."""
+    checks = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    print_rates("with distributions", with_distributions, checks)
+    print_rates("as a file of the guide", without_distributions, checks)
 
 
 if __name__ == "__main__":

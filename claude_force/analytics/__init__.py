@@ -1,3 +1,3 @@
-"""Analytics: reports, session blocks and baselines, from queries to values."""
+"""Reports, session blocks and baselines: queries in, values out."""
 
 from __future__ import annotations

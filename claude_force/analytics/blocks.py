@@ -1,4 +1,4 @@
-"""The report on blocks (see `blocks`): read by hours from the roll-ups, and shown whole where they touch a period."""
+"""The report on session blocks: read by hours from the roll-ups. A block that overlaps the period is shown in full."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from claude_force import clock
 from claude_force.analytics.fields import token_kinds
-from claude_force.analytics.reports import known_names, unpriced_models
+from claude_force.analytics.groups import unpriced_models
+from claude_force.analytics.names import known_names
 from claude_force.clock import HOUR_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
@@ -23,8 +24,8 @@ from claude_force.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class SessionBlocks:
-    """The blocks that touch a period, and the gaps between them, oldest first. `known_sources` are all that the store
-    has, asked for where there is no block."""
+    """The blocks that overlap a period, and the gaps between them, oldest first. `known_sources` lists the sources in
+    the store if there is no block, else it is empty."""
 
     period: str
     blocks: list[Block]
@@ -37,12 +38,12 @@ class SessionBlocks:
 
     @property
     def totals(self) -> Totals:
-        """The sums over all of them."""
+        """The sum over all blocks."""
         return sum((block.totals for block in self.blocks), Totals())
 
     @property
     def active(self) -> Block | None:
-        """The block that now lies in."""
+        """The block that contains now; None if there is none."""
         return next((block for block in self.blocks if block.is_active(self.now_us)), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def _projection_dict(block: Block, now_us: int) -> dict[str, float | None] | Non
 
 
 def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo, now_us: int) -> SessionBlocks:
-    """The blocks of `length` hours that touch the period of the filter; of Claude Code where it names no source."""
+    """The blocks of `length` hours that overlap the period. A filter without sources means those of Claude Code."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
         found = blocks_in(connection, of_claude_code(chosen), length)
@@ -128,7 +129,7 @@ def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo
 
 
 def _archived(connection: Connection, chosen: Filter, found: Sequence[Block]) -> Archived:
-    """How many executions of the blocks were archived: when these blocks ended is not known to the minute."""
+    """The archived executions in the blocks, for which only the hour is known."""
     window = Window(found[0].start_us, found[-1].end_us) if found else chosen.window
     return queries.archived(connection, replace(chosen, window=window))
 
@@ -142,19 +143,19 @@ def _unpriced_models(connection: Connection, chosen: Filter, found: Sequence[Blo
 
 
 def of_claude_code(chosen: Filter) -> Filter:
-    """A filter that names a source, as it is; any other one, on the executions of Claude Code."""
+    """The filter, restricted to Claude Code unless it names a source."""
     return chosen if chosen.sources else replace(chosen, sources=(CLAUDE_CODE,))
 
 
 def active_block(connection: Connection, chosen: Filter, now_us: int) -> Block | None:
-    """The block of a Claude subscription that now lies in, if there is one."""
+    """The block of a Claude subscription that contains now; None if there is none."""
     found = blocks_in(connection, replace(chosen, window=Window(now_us, now_us + 1)), blocks.LENGTH)
     return found[0] if found else None
 
 
 def blocks_in(connection: Connection, chosen: Filter, length: int) -> list[Block]:
-    """The blocks that touch the period, oldest first, each with all of the chosen executions in it. Where they begin
-    follows from everything of the same sources, as a subscription counts."""
+    """The blocks that overlap the period, oldest first, each with all its chosen executions. All executions of the same
+    sources decide where a block starts, as in a subscription."""
     start_us, end_us = chosen.window.start_us, chosen.window.end_us
     whole = Filter(chosen.window, sources=chosen.sources)
     found = [
@@ -170,7 +171,7 @@ def blocks_in(connection: Connection, chosen: Filter, length: int) -> list[Block
 
 
 def _sums(connection: Connection, chosen: Filter, length: int) -> dict[tuple[int, str], Totals]:
-    """The sums by hour and model of the period and of whole blocks around it, from an hour at which a block begins."""
+    """The sums by hour and model in the period and in whole blocks around it. The first hour starts a block."""
     reach = queries.time_range(connection)
     if reach is None:
         return {}
@@ -183,7 +184,7 @@ def _sums(connection: Connection, chosen: Filter, length: int) -> dict[tuple[int
         sums = queries.hours(connection, replace(chosen, window=Window(since * HOUR_US, until)))
         hours = sorted({hour for hour, _ in sums})
         begin = blocks.certain_start(hours, since, length)
-        # What is left out must be over before the period begins.
+        # The hours that are dropped must end before the period starts.
         if begin is not None and (begin == hours[0] or begin <= first):
             return {key: found for key, found in sums.items() if key[0] >= begin}
         if not hours:

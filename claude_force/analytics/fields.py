@@ -1,4 +1,4 @@
-"""Figures under the names that JSON and CSV give them, in the units of a person: dollars, milliseconds, percent."""
+"""Fields of reports by their names in JSON and CSV, in US dollars, milliseconds and percent."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ TITLES: dict[Dimension, str] = {
     "project": "project",
     "source": "source",
 }
-"""What a dimension is called in options, headings and JSON."""
+"""The name of a dimension in options, headings and JSON."""
 
 
 def savings(totals: Totals) -> dict[str, float | None]:
-    """US dollars and percent saved against the reference model, over the executions that can be compared."""
+    """US dollars and percent saved against the reference model, over the executions with both costs."""
     percent = totals.saved_percent
     return {"amount": None if percent is None else dollars(totals.saved_nanousd), "percent": percent}
 
 
 def group_dict(dimension: Dimension, group: Group) -> dict[str, Any]:
-    """A group for JSON and CSV. Latencies are there where they were asked for."""
+    """A group for JSON and CSV. It has latencies if the report computed percentiles."""
     found = latencies(group.percentiles) if group.percentiles else {}
     return {TITLES[dimension]: group.name, **_totals_dict(group.totals, found)}
 
@@ -53,7 +53,7 @@ def _totals_dict(totals: Totals, latencies: dict[str, Any]) -> dict[str, Any]:
 
 
 def token_kinds(totals: Totals, prefix: str) -> dict[str, int | None]:
-    """The tokens, all of them and by kind; `prefix` stands before the names of the kinds."""
+    """All tokens, and those of each kind, whose names get the prefix."""
     return {
         "total_tokens": totals.total_tokens,
         f"{prefix}input_tokens": totals.known_input_tokens,
@@ -65,7 +65,7 @@ def token_kinds(totals: Totals, prefix: str) -> dict[str, int | None]:
 
 
 def cost_dict(totals: Totals) -> dict[str, float | None]:
-    """What a row of a cost report has in CSV."""
+    """A row of a cost report for CSV."""
     return {
         "executions": totals.executions,
         "total_cost": totals.cost,

@@ -1,4 +1,4 @@
-"""Names that a person recognises, for what the store knows by a path or a UUID. JSON and CSV keep the full names."""
+"""Short labels for projects and workflows, which are stored as paths and UUIDs. JSON and CSV keep the full names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHORT_ID = 8
 
 
 def project_labels(paths: Iterable[str]) -> dict[str, str]:
-    """The shortest tail of each path that no other of them ends with: `app`, or `work/app` where two are called so."""
+    """The shortest unique tail of each path: `app`, or `work/app` if two projects are called `app`."""
     steps = {path: [step for step in _STEPS.split(path) if step] for path in paths}
     seen: dict[tuple[str, ...], set[str]] = {}
     for path, parts in steps.items():
@@ -28,13 +28,13 @@ def _shortest(path: str, parts: list[str], seen: dict[tuple[str, ...], set[str]]
     for length in range(1, len(parts) + 1):
         if len(seen[tuple(parts[-length:])]) == 1:
             return "/".join(parts[-length:])
-    # All of it is the tail of a longer one.
+    # The whole path is the tail of a longer one.
     return path
 
 
 def workflow_labels(workflow_starts: dict[str, WorkflowStart], zone: tzinfo) -> dict[str, str]:
-    """When and in which folder the sessions of Claude Code began, with the head of their ids; other workflows keep
-    their names. The folder is last: where there is no room, it is what is cut."""
+    """The start, the short id and the folder of each Claude Code session. Other workflows have no label. The folder
+    is last, because a narrow table cuts the end."""
     return {
         name: f"{clock.to_datetime(found.first_us, zone):%Y-%m-%d %H:%M} {name[:_SHORT_ID]} {_folder(found)}".rstrip()
         for name, found in workflow_starts.items()

@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from claude_force.analytics import reports
-from claude_force.analytics.reports import INTERVALS, SORT_KEYS, SortKey
+from claude_force.analytics.groups import SORT_KEYS, SortKey
+from claude_force.analytics.names import known_names
+from claude_force.analytics.reports import INTERVALS
 from claude_force.cli.options import filter_options, format_option, output_option, refuse_database, report_options, show
 from claude_force.database import queries
 from claude_force.database.queries import Dimension
@@ -262,7 +264,7 @@ def export(
     chosen_format = _export_format(form, output, as_json=as_json)
     refuse_database(output, request.workspace)
     with request.workspace.database.read() as connection:
-        chosen = reports.known_names(connection, request.chosen)
+        chosen = known_names(connection, request.chosen)
         archived = queries.archived(connection, chosen)._replace(is_counted=False)
     rows = queries.iterate_rows(request.workspace.database, chosen)
     if chosen_format == "csv":

@@ -234,7 +234,7 @@ def check(
       claude-force baseline check --baseline baseline.json --format github
     """
     from claude_force.analytics.baselines import check
-    from claude_force.analytics.baselines.check import REGRESSED
+    from claude_force.analytics.baselines.rules import REGRESSED
 
     chosen_format = choose_format(form, output, _SUFFIXES, as_json=as_json)
     if not (math.isfinite(threshold) and 1 <= threshold <= 1000):

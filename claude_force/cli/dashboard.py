@@ -14,7 +14,7 @@ from claude_force.cli.options import database_option, find_workspace, timezone_o
 from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, Span, read_snapshot
 
 if TYPE_CHECKING:
-    from claude_force.analytics.reports import SortKey
+    from claude_force.analytics.groups import SortKey
     from claude_force.database.contract import Database
     from claude_force.reports.dashboard.frame import View
 

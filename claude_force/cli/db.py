@@ -171,7 +171,7 @@ def reprice(
     Example:
       claude-force db reprice --model claude-opus-4-6 --since 2026-01-01 --dry-run
     """
-    from claude_force.analytics.reports import known_names
+    from claude_force.analytics.names import known_names
     from claude_force.database import reprice as repricing
     from claude_force.executions.pricing import PriceTable
     from claude_force.reports.layouts.database import reprice_page

@@ -45,9 +45,9 @@ def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | Non
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        from claude_force.doctor.text import lines_of
+        from claude_force.doctor.text import report_lines
 
-        click.echo("\n".join(lines_of(found)))
+        click.echo("\n".join(report_lines(found)))
     if found.of("problem"):
         sys.exit(1)
 

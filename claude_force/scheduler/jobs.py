@@ -74,9 +74,9 @@ def alerts_once(workspace: Workspace, now: Now) -> JobResult:
 
 def baseline_once(workspace: Workspace, now: Now) -> JobResult:
     """Save a snapshot of the last thirty days, of all executions and of each agent and model."""
-    from claude_force.analytics.baselines import create_daily
+    from claude_force.analytics.baselines import create_automatic
 
-    return JobResult(create_daily(workspace.database, now(), local_zone())._asdict())
+    return JobResult(create_automatic(workspace.database, now(), local_zone())._asdict())
 
 
 def archive_once(workspace: Workspace, now: Now) -> JobResult:

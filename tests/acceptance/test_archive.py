@@ -185,7 +185,7 @@ def test_reports_say_what_is_not_in_them(run: Run, own: Database) -> None:
     recent = run("analytics", "export", "--start", "2025-03-01")
     assert recent.stderr == ""
     unknown = run("analytics", "summary", "--workflow", "flow-unknown")
-    assert (unknown.returncode, "of 600 archived executions none is known" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "the workflows of 600 archived executions are not known" in unknown.stderr) == (1, True)
 
 
 def test_blocks_of_archived_executions_are_the_same_blocks(run: Run, own: Database) -> None:

@@ -1,4 +1,4 @@
-"""The guide's story of baselines and the gate in CI, with the installed program."""
+"""Baselines and the check in CI, as in the guide, with the installed program."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from claude_force import clock
-from claude_force.analytics.baselines import create_daily
+from claude_force.analytics.baselines import create_automatic
 from claude_force.clock import DAY_US
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from tests.acceptance.test_bad_usage import HOSTILE, assert_misused
 from tests.builders import an_execution
 from tests.conftest import ROOT, Run
-from tests.unit.test_baseline_readings import GUIDE
+from tests.unit.test_baseline_parse import GUIDE
 
 FORMATS = ("table", "json", "markdown", "junit", "github")
 OK_LINE = "✅ No performance regressions detected"
@@ -29,7 +29,7 @@ REGRESSED_LINE = "⚠️  Performance Regressions Detected:"
 
 
 def record(home: Path, days_ago: float, count: int = 200, slower: float = 1.0, **changes: Any) -> None:
-    """Executions of about four seconds and a quarter of a cent, within an hour of so many days ago."""
+    """Record executions of about four seconds and a quarter of a cent, `days_ago` days ago."""
     start_us = clock.now_us() - round(days_ago * DAY_US)
     Store(open_database(str(home / ".claude" / "metrics" / "metrics.db"))).add(
         an_execution(
@@ -45,7 +45,7 @@ def record(home: Path, days_ago: float, count: int = 200, slower: float = 1.0, *
 
 
 def test_the_story_of_the_guide(home: Path, run: Run) -> None:
-    """A baseline is made, a day is as before, a day is worse: exit codes 0 and 1, with the sentences of the guide."""
+    """An unchanged day exits 0, a worse day exits 1, with the sentences of the guide."""
     record(home, 10)
     made = run("baseline", "create", "release-1")
     assert (made.returncode, made.stdout.split(",")[0]) == (0, "baseline release-1: 200 executions")
@@ -65,7 +65,7 @@ def test_the_story_of_the_guide(home: Path, run: Run) -> None:
 
 
 def test_the_script_of_the_guide(home: Path) -> None:
-    """It reads baseline.json of the working folder; the guide's example is one as it stands. None is wrong usage."""
+    """It reads baseline.json in the working folder. The guide's example is valid; a missing file is wrong usage."""
 
     def script(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "scripts" / "check_regressions.py"), *arguments]
@@ -73,7 +73,7 @@ def test_the_script_of_the_guide(home: Path) -> None:
 
     record(home, 0.5)
     missing = script()
-    assert_misused(missing, "there is no file baseline.json; claude-force analytics summary --days 30 --output")
+    assert_misused(missing, "there is no file baseline.json; create one: claude-force analytics summary --days 30")
     (home / "baseline.json").write_text(json.dumps(GUIDE), encoding="utf-8")
     good = script()
     assert (good.returncode, good.stderr) == (0, "")
@@ -86,7 +86,7 @@ def test_the_script_of_the_guide(home: Path) -> None:
 
 
 def test_the_summary_is_a_baseline_file(home: Path, run: Run) -> None:
-    """The guide's command makes a file that a check takes."""
+    """The guide's command writes a file that a check accepts."""
     record(home, 10)
     run("analytics", "summary", "--days", "30", "--output", "baseline.json")
     record(home, 0.5)
@@ -96,7 +96,7 @@ def test_the_summary_is_a_baseline_file(home: Path, run: Run) -> None:
 
 
 def test_a_shown_baseline_is_the_same_as_a_file(home: Path, run: Run) -> None:
-    """`show --json` gives the guide's keys first, and a check against the file says what one against the name says."""
+    """`show --json` has the guide's keys first. A check against the file equals one against the name."""
     record(home, 10, agent_name="a")
     record(home, 10, agent_name="b", slower=5)
     run("baseline", "create", "of-a", "--agent", "a")
@@ -116,7 +116,7 @@ def test_a_shown_baseline_is_the_same_as_a_file(home: Path, run: Run) -> None:
 
 
 def test_too_few_executions_fail_no_build(home: Path, run: Run) -> None:
-    """Exit 0, no sentence of success, and what is missing."""
+    """The exit code is 0, and the output says what is missing, not that all is well."""
     record(home, 10)
     run("baseline", "create")
     record(home, 0.5, 29, slower=9, success=False, error_type="TimeoutError")
@@ -127,16 +127,16 @@ def test_too_few_executions_fail_no_build(home: Path, run: Run) -> None:
     assert OK_LINE not in done.stdout
 
 
-def test_a_baseline_that_overlaps_is_used_with_a_remark(home: Path, run: Run) -> None:
-    """So the first check after `create` works at once."""
+def test_an_overlapping_baseline_is_used_with_a_remark(home: Path, run: Run) -> None:
+    """So a check directly after `create` works."""
     record(home, 0.5)
     run("baseline", "create")
     done = run("baseline", "check")
     assert (done.returncode, "The baseline overlaps the period" in done.stdout) == (0, True)
 
 
-def test_every_format_says_the_same(home: Path, run: Run) -> None:
-    """Verdict and exit code are one; an output file gets its format from its name."""
+def test_every_format_has_the_same_verdict(home: Path, run: Run) -> None:
+    """The exit code is the same too. The name of an output file decides its format."""
     record(home, 10)
     run("baseline", "create", "b")
     record(home, 0.5, success=False, error_type="TimeoutError")
@@ -158,7 +158,7 @@ def test_every_format_says_the_same(home: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_hostile_names_are_inert_in_every_format(form: str, home: Path, run: Run) -> None:
-    """No control character, no line of their own, no command of GitHub Actions, no markup; XML and JSON stay whole."""
+    """They add no control character, line, GitHub command or markup. XML and JSON stay valid."""
     names = [*HOSTILE[:-1:6], "a\r\n::error title=owned::x", "%0A::error::x", "]]>&<x/>", "\ufffe"]
     for name in names:
         record(home, 0.5, 40, agent_name=name)
@@ -182,11 +182,11 @@ def test_hostile_names_are_inert_in_every_format(form: str, home: Path, run: Run
 
 
 def test_list_folds_automatic_ones(home: Path, run: Run) -> None:
-    """They are counted, and shown with --all; JSON says how many it leaves out."""
+    """They are counted, and shown with --all. JSON has the number that is not shown."""
     assert run("baseline", "list").stdout == "No baselines yet. Create one:\n  claude-force baseline create\n"
     record(home, 2)
     run("baseline", "create", "mine")
-    create_daily(open_database(str(home / ".claude" / "metrics" / "metrics.db")), clock.now_us())
+    create_automatic(open_database(str(home / ".claude" / "metrics" / "metrics.db")), clock.now_us())
     folded, whole = run("baseline", "list").stdout, run("baseline", "list", "--all").stdout
     assert "And 3 automatic snapshots of 1 day, newest auto-" in folded
     assert (folded.count("auto-"), whole.count("auto-")) == (1, 3)
@@ -195,8 +195,8 @@ def test_list_folds_automatic_ones(home: Path, run: Run) -> None:
     assert len(json.loads(run("baseline", "list", "--json", "--all").stdout)["baselines"]) == 4
 
 
-def test_deleting_says_what_it_deletes(home: Path, run: Run) -> None:
-    """A dry run deletes nothing; a name deletes all that it stands for; an unknown one is told which there are."""
+def test_deleting_names_what_it_deletes(home: Path, run: Run) -> None:
+    """A dry run deletes nothing; a name deletes all its snapshots; for an unknown name the known ones are listed."""
     record(home, 2)
     run("baseline", "create", "one")
     run("baseline", "create", "one", "--agent", "python-expert")
@@ -211,9 +211,9 @@ def test_deleting_says_what_it_deletes(home: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("create",), "no executions to make a baseline of (30 days)"),
+        (("create",), "no executions for a baseline (30 days)"),
         (("show", "x"), "no baseline x; there is none yet"),
-        (("check",), "there is no baseline to compare with; claude-force baseline create makes one"),
+        (("check",), "there is no baseline to compare with; create one: claude-force baseline create"),
         (("check", "--baseline", "x"), "no baseline x; there is none yet"),
         (("check", "--baseline", "./x"), "there is no file x"),
         (("check", "--threshold", "nan"), "give a factor from 1 to 1000"),
@@ -222,14 +222,14 @@ def test_deleting_says_what_it_deletes(home: Path, run: Run) -> None:
         (("check", "--output", "x.pdf"), ".pdf is not a known format"),
     ],
 )
-def test_what_cannot_be_done_is_no_regression(arguments: tuple[str, ...], complaint: str, run: Run) -> None:
-    """Exit code 2, one line with the remedy."""
+def test_wrong_usage_is_no_regression(arguments: tuple[str, ...], complaint: str, run: Run) -> None:
+    """The exit code is 2, with one line that has the remedy."""
     assert_misused(run("baseline", *arguments), complaint)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"success_rate": "<!channel>\\u001b[31m"}', '{"success_rate": NaN}'])
 def test_a_broken_file_is_no_regression(content: str, home: Path, run: Run) -> None:
-    """One line that names the file, and no escape sequence."""
+    """The message has one line with the file, and no escape sequence."""
     (home / "b.json").write_text(content, encoding="utf-8")
     done = run("baseline", "check", "--baseline", "b.json")
     assert_misused(done, "b.json")
@@ -237,7 +237,7 @@ def test_a_broken_file_is_no_regression(content: str, home: Path, run: Run) -> N
 
 
 def test_names_are_completed(home: Path, run: Run) -> None:
-    """For the commands that take one; a name that a shell would take apart is left out."""
+    """Commands that take a name complete it. A name that a shell would evaluate is not offered."""
     record(home, 2)
     for name in ("release-1", "release-2", "$(reboot)"):
         run("baseline", "create", name)

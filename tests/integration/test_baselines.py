@@ -1,4 +1,4 @@
-"""Baselines in the database, on both engines: what a snapshot holds, which one is the newest, what a day keeps."""
+"""Baselines in the database, on both engines: snapshots, the newest one, and automatic ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from claude_force.analytics.baselines import check, create, create_daily
+from claude_force.analytics.baselines import check, create, create_automatic
 from claude_force.analytics.baselines.snapshots import GUIDE_KEYS, measure
 from claude_force.clock import DAY_US
 from claude_force.database import queries
@@ -32,7 +32,7 @@ NOW_US = NOON_US + 40 * DAY_US
 
 
 def executions(count: int, start_us: int = NOON_US, **changes: object) -> list[ExecutionMetrics]:
-    """So many executions a minute apart, of durations and costs that differ."""
+    """Executions a minute apart, with different durations and costs."""
     random = Random(count)
     return [
         an_execution(
@@ -48,7 +48,7 @@ def executions(count: int, start_us: int = NOON_US, **changes: object) -> list[E
 
 
 def a_baseline(name: str, end_us: int, *, automatic: bool = False, agent: str = "", model: str = "") -> Baseline:
-    """A kept baseline that ended then."""
+    """A baseline of one day that ended at `end_us`."""
     filters = {kind: [own] for kind, own in (("agent", agent), ("model", model)) if own}
     return Baseline(name, agent, model, automatic, end_us, end_us - DAY_US, end_us, 50, {"filters": filters})
 
@@ -59,8 +59,8 @@ def keep(database: Database, made: Iterable[Baseline]) -> None:
         kept.put(connection, list(made))
 
 
-def test_costs_and_durations_are_counted_as_their_rows_are(database: Database, store: Store) -> None:
-    """In the bins of the roll-ups, by agent and in all, for part of a history that is partly not counted yet."""
+def test_costs_and_durations_equal_those_of_the_rows(database: Database, store: Store) -> None:
+    """By agent and in total, for a part of a history that is partly not rolled up yet."""
     history = executions(300) + executions(150, NOON_US + 3 * DAY_US, agent_name="b") + executions(20, agent_name="b")
     store.add(history[:400])
     store.add(history[400:])
@@ -79,8 +79,8 @@ def test_costs_and_durations_are_counted_as_their_rows_are(database: Database, s
     assert set(durations_by_agent) == {("python-expert",), ("b",)}
 
 
-def test_a_cost_at_a_bound_is_in_the_bin_that_begins_there(database: Database, store: Store) -> None:
-    """A nano-dollar less is in the one before."""
+def test_a_cost_at_a_bound_is_in_the_bin_that_starts_there(database: Database, store: Store) -> None:
+    """One nano-dollar less is in the bin before."""
     lows = [low for low in bin_lows() if 0 < low < 10**12][::40]
     store.add(an_execution(cost_nanousd=1000 * low - less) for low in lows for less in (0, 1))
     with database.read() as connection:
@@ -88,8 +88,8 @@ def test_a_cost_at_a_bound_is_in_the_bin_that_begins_there(database: Database, s
     assert found == bins_of([low - less for low in lows for less in (0, 1)])
 
 
-def test_a_snapshot_by_name_is_that_of_the_name(database: Database, store: Store) -> None:
-    """Taken for all agents at once, or for one alone, it is the same; so it is for models."""
+def test_a_grouped_snapshot_equals_a_filtered_one(database: Database, store: Store) -> None:
+    """A snapshot is the same for all agents at once or for one alone; so it is for models."""
     for place, agent in enumerate(("a", "b")):
         store.add(executions(120 + place, agent_name=agent, model=f"claude-{('haiku', 'opus')[place]}-4"))
     with database.read() as connection:
@@ -103,17 +103,17 @@ def test_a_snapshot_by_name_is_that_of_the_name(database: Database, store: Store
     assert sum(whole["cost_bins"].values()) == whole["samples"]["priced"] < 241
 
 
-def test_nothing_is_a_snapshot_of_nothing(database: Database) -> None:
-    """An empty store has no figures, and makes no baseline."""
+def test_an_empty_store_has_an_empty_snapshot(database: Database) -> None:
+    """It makes no baseline."""
     with database.read() as connection:
         assert measure(connection, Filter())[None]["total_executions"] == 0
         assert measure(connection, Filter(), "agent_name") == {}
-    with pytest.raises(BaselineError, match="no executions to make a baseline of"):
+    with pytest.raises(BaselineError, match="no executions for a baseline"):
         create(database, "x", Filter(), NOW_US, UTC)
 
 
-def test_the_newest_is_one_that_ended_before(database: Database) -> None:
-    """A person's before automatic ones, also where these are newer; one that overlaps only where there is no other."""
+def test_the_newest_baseline_ended_before_the_period(database: Database) -> None:
+    """One made by a person comes before newer automatic ones. An overlapping one is only used if there is no other."""
     keep(
         database,
         [
@@ -142,26 +142,26 @@ def test_the_newest_is_one_that_ended_before(database: Database) -> None:
     assert found(None, "", "", NOW_US - DAY_US) == "auto-2025-12-10"
 
 
-def test_a_baseline_of_a_project_is_for_who_asks_for_it(database: Database, store: Store) -> None:
-    """It is not the newest of all executions; a check of that project finds it, and a check by its name alone is of
-    that project."""
+def test_a_baseline_of_a_project_is_used_for_that_project(database: Database, store: Store) -> None:
+    """It is not used for all executions. A check of that project finds it, and a check by its name is restricted to the
+    project."""
     store.add(executions(60, project="/srv/shop"))
     store.add(executions(50, project="/srv/docs"))
     whole = Window(NOON_US, NOON_US + DAY_US)
     create(database, "shop", Filter(whole, projects=("shop",)), NOW_US, UTC)
-    with pytest.raises(BaselineError, match="no baseline to compare with; claude-force baseline create makes one"):
+    with pytest.raises(BaselineError, match="no baseline to compare with; create one: claude-force baseline create"):
         check(database, Filter(whole), None, 1.15, NOW_US, UTC)
     for chosen, name in ((Filter(whole, projects=("/srv/shop",)), None), (Filter(whole), "shop")):
         found = check(database, chosen, name, 1.15, NOW_US, UTC)
-        assert (found.origin, found.filters, found.findings[0].samples) == ("shop", {"project": ["/srv/shop"]}, 60)
-    with pytest.raises(BaselineError, match="is not of just these executions; it is of: all executions"):
+        assert (found.origin, found.filters, found.results[0].samples) == ("shop", {"project": ["/srv/shop"]}, 60)
+    with pytest.raises(BaselineError, match="does not cover exactly these executions, but: all executions"):
         check(database, Filter(whole, projects=("docs",)), "shop", 1.15, NOW_US, UTC)
     with pytest.raises(UnknownName):
         check(database, Filter(whole, agents=("nobody",)), None, 1.15, NOW_US, UTC)
 
 
 def test_a_name_is_taken_once_for_each_subject(database: Database, store: Store) -> None:
-    """The same name may stand for all executions and for an agent; never for two snapshots of one subject."""
+    """A name may have a snapshot of all executions and one of an agent, but not two of the same subject."""
     store.add(executions(40))
     create(database, "one", Filter(), NOW_US, UTC)
     create(database, "one", Filter(agents=("python-expert",)), NOW_US, UTC)
@@ -177,21 +177,21 @@ def test_a_name_is_taken_once_for_each_subject(database: Database, store: Store)
 @pytest.mark.parametrize(
     "name", ["", " ", "a\nb", "\x1b[31m", "x" * 201, "a/b", "a\\b", "x.json", "auto-1", "-x", "\udc80", "a\0b"]
 )
-def test_a_name_that_cannot_be_told_is_refused(name: str, database: Database, store: Store) -> None:
-    """Control characters, files, options, names of the scheduler."""
+def test_an_invalid_name_is_refused(name: str, database: Database, store: Store) -> None:
+    """Control characters, files, options and the scheduler's prefix are invalid."""
     store.add(executions(40))
     with pytest.raises(BaselineError) as caught:
         create(database, name, Filter(), NOW_US, UTC)
     assert str(caught.value).isprintable()
 
 
-def test_a_day_keeps_all_each_agent_and_each_model_once(database: Database, store: Store) -> None:
-    """Of the last 30 days, those with 30 executions at least, under the date of the zone."""
+def test_a_day_stores_all_each_agent_and_each_model_once(database: Database, store: Store) -> None:
+    """The snapshots cover the last 30 days and at least 30 executions. Their name is the date in the zone."""
     store.add(executions(100, NOW_US - 10 * DAY_US, agent_name="busy", model="claude-opus-4"))
     store.add(executions(29, NOW_US - 10 * DAY_US, agent_name="idle"))
     store.add(executions(500, NOW_US - 35 * DAY_US, agent_name="past"))
-    assert create_daily(database, NOW_US) == (3, 0)
-    assert create_daily(database, NOW_US + 3_600_000_000) == (0, 0)
+    assert create_automatic(database, NOW_US) == (3, 0)
+    assert create_automatic(database, NOW_US + 3_600_000_000) == (0, 0)
     with database.read() as connection:
         found = named(connection, "auto-2025-12-11")
     assert [(one.agent_name, one.model, one.executions, one.is_automatic) for one in found] == [
@@ -199,25 +199,25 @@ def test_a_day_keeps_all_each_agent_and_each_model_once(database: Database, stor
         ("", "claude-opus-4", 100, True),
         ("busy", "", 100, True),
     ]
-    assert create_daily(database, NOW_US, ZoneInfo("Pacific/Kiritimati")) == (3, 0)
+    assert create_automatic(database, NOW_US, ZoneInfo("Pacific/Kiritimati")) == (3, 0)
 
 
 def test_automatic_baselines_are_kept_for_ninety_days(database: Database, store: Store) -> None:
-    """What a person made stays."""
+    """One that a person made stays."""
     store.add(executions(40, NOW_US - DAY_US))
     keep(database, [a_baseline("auto-2025-09-01", NOW_US - 91 * DAY_US, automatic=True)])
     keep(database, [a_baseline("auto-2025-09-15", NOW_US - 89 * DAY_US, automatic=True)])
     keep(database, [a_baseline("mine", NOW_US - 300 * DAY_US)])
-    assert create_daily(database, NOW_US).removed == 1
+    assert create_automatic(database, NOW_US).removed == 1
     with database.read() as connection:
         assert {head.name for head in heads(connection)} == {"auto-2025-09-15", "auto-2025-12-11", "mine"}
 
 
-def test_a_day_keeps_at_most_fifty_agents_the_most_used(database: Database, store: Store) -> None:
-    """A store with thousands of names does not fill with snapshots."""
+def test_a_day_stores_the_fifty_most_used_agents(database: Database, store: Store) -> None:
+    """A store with thousands of names is not filled with snapshots."""
     for place in range(55):
         store.add(executions(30 + place // 20, NOW_US - 5 * DAY_US, agent_name=f"agent-{place:02}"))
-    created = create_daily(database, NOW_US).created
+    created = create_automatic(database, NOW_US).created
     with database.read() as connection:
         agents = {one.agent_name for one in named(connection, "auto-2025-12-11") if one.agent_name}
     assert (created, len(agents)) == (52, 50)
@@ -225,8 +225,8 @@ def test_a_day_keeps_at_most_fifty_agents_the_most_used(database: Database, stor
     assert "agent-19" not in agents
 
 
-def test_a_day_without_a_database_makes_none(tmp_path: Path) -> None:
-    """There is nothing to keep."""
+def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
+    """There is nothing to store."""
     path = tmp_path / "none.db"
-    assert create_daily(open_database(str(path)), NOW_US) == (0, 0)
+    assert create_automatic(open_database(str(path)), NOW_US) == (0, 0)
     assert not path.exists()

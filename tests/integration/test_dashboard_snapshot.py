@@ -8,6 +8,7 @@ import pytest
 
 from claude_force.analytics import reports as analytics
 from claude_force.analytics.fields import latencies
+from claude_force.analytics.groups import sort_groups
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database import queries
 from claude_force.database.contract import Database
@@ -81,8 +82,8 @@ def test_agents_and_models_are_those_of_the_summary(
     """They equal those of the summary of the chosen span."""
     found = read_snapshot(database, span, NOON_US)
     summary = analytics.summary(database, Filter(WINDOWS[span]))
-    assert analytics.sort_groups(found.agents, "executions") == summary.agents
-    assert analytics.sort_groups(found.models, "executions") == summary.models
+    assert sort_groups(found.agents, "executions") == summary.agents
+    assert sort_groups(found.models, "executions") == summary.models
     assert found.unpriced_models == ["gpt-9"]
 
 

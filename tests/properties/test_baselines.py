@@ -1,4 +1,4 @@
-"""Laws of the regression gate, and how often it is wrong."""
+"""Laws of the regression check, and its false alarm and detection rates."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.regressions import AS_BEFORE, Scenario, alarm_rate, as_file, as_kept
+from benchmarks.regressions import UNCHANGED, Scenario, alarm_rate, with_distributions, without_distributions
 from claude_force.analytics.baselines import check, create
-from claude_force.analytics.baselines.check import compare
 from claude_force.analytics.baselines.parse import ParsedSnapshot
+from claude_force.analytics.baselines.rules import compare
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
@@ -27,8 +27,8 @@ from tests.properties.strategies import on_both_engines, records, refill
 WHOLE = Filter(Window(0, 4_000_000_000_000_000))
 
 
-def a_reading(durations: list[int], costs: list[int], successes: int) -> ParsedSnapshot:
-    """The figures of as many executions, in microseconds and micro-dollars."""
+def a_snapshot(durations: list[int], costs: list[int], successes: int) -> ParsedSnapshot:
+    """The snapshot of executions with these durations (microseconds) and costs (micro-dollars)."""
     size = len(durations)
     p95 = sorted(durations)[(95 * size + 99) // 100 - 1] / 1000
     average, cost = sum(durations) / size / 1000, sum(costs) / size / 1e6
@@ -37,21 +37,21 @@ def a_reading(durations: list[int], costs: list[int], successes: int) -> ParsedS
 
 
 durations = st.lists(st.integers(0, 10**9), min_size=30, max_size=80)
-readings = st.builds(lambda values: a_reading(values, values, len(values) // 2), durations)
+snapshots = st.builds(lambda values: a_snapshot(values, values, len(values) // 2), durations)
 
 
-@given(readings)
-def test_figures_are_no_worse_than_themselves(reading: ParsedSnapshot) -> None:
-    """Whatever they are: equal is never a regression, not even with a threshold of 1."""
-    assert {finding.verdict for finding in compare(reading, reading, 1.0)} == {"ok"}
+@given(snapshots)
+def test_a_snapshot_is_no_worse_than_itself(snapshot: ParsedSnapshot) -> None:
+    """Equal values are never a regression, not even with a threshold of 1."""
+    assert {finding.verdict for finding in compare(snapshot, snapshot, 1.0)} == {"ok"}
 
 
 @given(st.lists(st.integers(1_000_000, 4_000_000), min_size=60, max_size=100))
 @settings(max_examples=scaled(40))
 def test_twice_the_time_and_the_cost_is_a_regression(values: list[int]) -> None:
-    """With enough executions of a spread as usual."""
+    """With 60 executions or more of a moderate spread."""
     doubled = [2 * value for value in values]
-    before, now = a_reading(values, values, 55), a_reading(doubled, doubled, 55)
+    before, now = a_snapshot(values, values, 55), a_snapshot(doubled, doubled, 55)
     found = {finding.key: finding.verdict for finding in compare(before, now, 1.15)}
     assert found["avg_execution_time_ms"] == found["avg_cost_per_execution"] == "regressed"
 
@@ -59,18 +59,18 @@ def test_twice_the_time_and_the_cost_is_a_regression(values: list[int]) -> None:
 @given(durations, durations, st.randoms(use_true_random=False))
 @settings(max_examples=scaled(40))
 def test_the_order_of_executions_does_not_matter(before: list[int], now: list[int], random: object) -> None:
-    """Verdicts and reasons are the same for any order of either side."""
+    """Verdicts and reasons are the same for every order of both sides."""
     shuffle = getattr(random, "shuffle")  # noqa: B009  (hypothesis does not name its type)
-    first = compare(a_reading(before, before, 25), a_reading(now, now, 25), 1.15)
+    first = compare(a_snapshot(before, before, 25), a_snapshot(now, now, 25), 1.15)
     shuffle(before)
     shuffle(now)
-    assert compare(a_reading(before, before, 25), a_reading(now, now, 25), 1.15) == first
+    assert compare(a_snapshot(before, before, 25), a_snapshot(now, now, 25), 1.15) == first
 
 
 @settings(on_both_engines, max_examples=scaled(8))
 @given(st.lists(records(), min_size=30, max_size=60, unique_by=lambda record: record.uid))
 def test_a_history_is_no_worse_than_its_own_baseline(database: Database, history: list[ExecutionMetrics]) -> None:
-    """On both engines, from the rows of any history, with what is unknown in it."""
+    """On both engines, for every history, with unknown values in it."""
     refill(database, history)
     with database.write() as connection:
         connection.execute("DELETE FROM baselines")
@@ -78,12 +78,12 @@ def test_a_history_is_no_worse_than_its_own_baseline(database: Database, history
     made = create(database, "own", WHOLE, now_us, UTC)
     json.dumps(made.snapshot, allow_nan=False)
     found = check(database, WHOLE, "own", 1.0, now_us, UTC)
-    assert [finding.verdict for finding in found.findings if finding.verdict == "regressed"] == []
-    assert found.findings[2].verdict == "ok"
+    assert [finding.verdict for finding in found.results if finding.verdict == "regressed"] == []
+    assert found.results[2].verdict == "ok"
 
 
 def test_twice_the_time_regresses_on_both_engines(database: Database) -> None:
-    """From recorded executions to the verdict; the order in which they were recorded does not matter."""
+    """From recorded executions to the verdict, in whatever order they were recorded."""
 
     def executions(start_us: int, factor: int) -> list[ExecutionMetrics]:
         return [
@@ -101,14 +101,14 @@ def test_twice_the_time_regresses_on_both_engines(database: Database) -> None:
         assert kept.remove(connection, [("before", "", "")]) == 1
 
 
-@pytest.mark.parametrize("seen", [as_kept, as_file])
+@pytest.mark.parametrize("stored", [with_distributions, without_distributions])
 @pytest.mark.parametrize(
     ("sizes", "rounds"), [((30, 30), 500), ((100, 100), 500), ((1000, 1000), 150), ((3000, 100), 150)]
 )
-def test_wrong_alarms_are_rare(seen: object, sizes: tuple[int, int], rounds: int) -> None:
-    """Of checks of executions that are as before, fewer than one in twenty finds a regression in any metric."""
-    assert callable(seen)
-    assert alarm_rate(AS_BEFORE, sizes, scaled(rounds), seen, seed=1) < 5
+def test_false_alarms_are_rare(stored: object, sizes: tuple[int, int], rounds: int) -> None:
+    """Fewer than one in twenty checks of unchanged executions finds a regression in any metric."""
+    assert callable(stored)
+    assert alarm_rate(UNCHANGED, sizes, scaled(rounds), stored, seed=1) < 5
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,6 @@ def test_wrong_alarms_are_rare(seen: object, sizes: tuple[int, int], rounds: int
     ],
     ids=lambda value: value.name if isinstance(value, Scenario) else None,
 )
-def test_what_is_worse_is_found(scenario: Scenario, sizes: tuple[int, int], least: int) -> None:
-    """With samples as they are in practice."""
+def test_a_regression_is_detected(scenario: Scenario, sizes: tuple[int, int], least: int) -> None:
+    """With realistic numbers of executions."""
     assert alarm_rate(scenario, sizes, 60, seed=1) >= least

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.analytics import reports as analytics
-from claude_force.analytics.reports import SortKey
+from claude_force.analytics.groups import SortKey
 from claude_force.database.contract import Database
 from claude_force.database.queries import Dimension, Filter
 from claude_force.executions.intervals import Interval

@@ -1,11 +1,11 @@
-"""The tests that tell change from noise, against published examples and against counting every case."""
+"""The statistical tests, against published examples and against enumeration of all cases."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
-from math import comb
+from math import exp
 from random import Random
 from statistics import NormalDist
 
@@ -13,16 +13,16 @@ import pytest
 
 from claude_force.analytics.baselines.significance import (
     ALPHA,
-    exceedance_test,
-    is_higher,
-    lowest_mean,
+    bin_at,
+    count_above,
+    least_increase,
+    least_mean,
     mean_of,
-    mean_test,
     newcombe,
     rank_test,
     wilson,
 )
-from claude_force.executions.histogram import bins_of, duration_of
+from claude_force.executions.histogram import bins_of
 
 Z95 = NormalDist().inv_cdf(0.975)
 
@@ -34,7 +34,7 @@ def a_sample(seed: int, size: int, factor: float = 1.0) -> list[int]:
 
 
 def exact_share(before: list[int], now: list[int], statistic: Callable[[list[int], list[int]], float]) -> float:
-    """The share of all ways to choose as many values whose statistic is as high as that of the observed."""
+    """The exact p-value: the share of all permutations whose statistic is at least as high as the observed one."""
     pooled, places = before + now, range(len(before) + len(now))
     observed = statistic(before, now)
     found = [
@@ -45,7 +45,7 @@ def exact_share(before: list[int], now: list[int], statistic: Callable[[list[int
 
 
 def u_of(before: list[int], now: list[int]) -> float:
-    """Mann and Whitney's count of pairs, by its definition."""
+    """Mann-Whitney's count of pairs, by its definition."""
     return sum((mine > other) + (mine == other) / 2 for mine in now for other in before)
 
 
@@ -59,83 +59,53 @@ def u_of(before: list[int], now: list[int]) -> float:
     ids=["apart", "ties", "lower"],
 )
 def test_the_p_value_of_ranks_is_close_to_that_of_all_permutations(before: list[int], now: list[int]) -> None:
-    """Also with many ties; values are bins."""
+    """Also with many ties. The values are bins."""
     assert rank_test(Counter(before), Counter(now)) == pytest.approx(exact_share(before, now, u_of), abs=0.02)
 
 
-def test_ranks_of_equal_values_tell_nothing() -> None:
-    """Where all values are one the p-value is 1, not a division by zero."""
+def test_equal_values_have_a_p_value_of_one() -> None:
+    """Without any variance there is no division by zero."""
     assert rank_test({7: 50}, {7: 50}) == 1.0
     assert rank_test({7: 1}, {}) == 1.0
 
 
-@pytest.mark.parametrize("outlier", [420, 480])
-def test_the_p_value_of_averages_is_close_to_that_of_all_permutations(outlier: int) -> None:
-    """Every division of sixteen values is counted, the highest being left out; small p-values are not cut short."""
-    before = [400, 402, 404, 406, 408, 410, 412, 414]
-    now = [413, 415, 417, 419, 421, 423, 425, 426]
-    exact = exact_share(before, now, lambda _, mine: sum(map(duration_of, mine)))
-    assert exact < ALPHA / 2
-    assert mean_test(Counter(before), Counter([*now, outlier])) == pytest.approx(exact, abs=0.0015)
+def test_ranks_see_no_tail_but_the_share_above_a_bound_does() -> None:
+    """Ten of a thousand take fifty times as long; the typical execution is as fast as before."""
+    before, now = bins_of(a_sample(6, 10_000)), bins_of(a_sample(7, 990) + a_sample(8, 10, 50))
+    assert rank_test(before, now) > ALPHA
+    bound = bin_at(before, 0.999)
+    share = count_above(before, bound) / 10_000
+    assert least_increase(count_above(now, bound), 1000, share, 10_000) > 0
 
 
-def test_averages_of_many_are_those_of_permutations_of_rows() -> None:
-    """Where most values are summed up as a normal one, the p-value is that of shuffling the values themselves."""
-    before, now = a_sample(1, 2000), sorted(a_sample(2, 151, 1.21))[:-1]
-    random, pooled = Random(3), [duration_of(number) for number in bins_of(before + now).elements()]
-    observed = mean_of(bins_of(now)) * len(now)
-    rounds = 4000
-    shuffled = sum(sum(random.sample(pooled, len(now))) >= observed for _ in range(rounds)) / rounds
-    assert 0.0005 < shuffled < ALPHA / 2
-    assert mean_test(bins_of(before), bins_of([*now, 10**10])) == pytest.approx(shuffled, abs=0.003)
+def test_one_execution_that_hung_is_no_increase() -> None:
+    """One is not counted, whatever the sizes; three among 1,000 where one in 10,000 was before are an increase."""
+    assert least_increase(1, 1000, 0.0, 10_000) < 0
+    assert least_increase(1, 30, 0.001, 3000) < 0
+    assert least_increase(3, 1000, 0.0001, 10_000) > 0
 
 
-def test_one_execution_that_took_ten_hours_is_no_regression() -> None:
-    """It doubles the average of its day, and is one execution."""
-    before, now = a_sample(4, 30_000), [*a_sample(5, 999), 36_000_000_000]
-    assert mean_of(bins_of(now)) > 2 * mean_of(bins_of(before))
-    assert not is_higher(bins_of(before), bins_of(now))[0]
+def test_a_small_baseline_needs_a_larger_increase() -> None:
+    """A share of few executions is uncertain. An unknown size counts as exact."""
+    bounds = [least_increase(12, 100, 0.05, size) for size in (30, 300, 3000, 10**15, None)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == pytest.approx(bounds[-2], abs=1e-6) == pytest.approx(wilson(0.11, 100)[0] - 0.05)
 
 
-def test_a_tail_that_ranks_do_not_see_is_seen_by_the_average() -> None:
-    """Ten in a thousand take fifty times as long; the usual execution is as fast as before."""
-    before, now = a_sample(6, 10_000), a_sample(7, 990) + a_sample(8, 10, 50)
-    assert rank_test(bins_of(before), bins_of(now)) > ALPHA
-    assert is_higher(bins_of(before), bins_of(now))[0]
+def test_the_least_mean_covers_the_mean() -> None:
+    """It is above the mean of a log-normal distribution in about 1 % of samples. A small baseline lowers it."""
+    true_mean, samples = 3_000_000 * exp(0.32), [bins_of(a_sample(seed, 60)) for seed in range(600)]
+    too_high = sum(least_mean(sample, None) > true_mean for sample in samples)
+    assert too_high <= 15
+    assert least_mean(samples[0], 100) < least_mean(samples[0], 10_000) < least_mean(samples[0], None)
+    assert least_mean(samples[0], None) < mean_of(samples[0])
 
 
-def test_the_same_figures_give_the_same_p_value() -> None:
-    """What is drawn at random is drawn from a fixed seed, whatever the order of the bins."""
-    before, now = bins_of(a_sample(9, 300)), bins_of(a_sample(10, 40, 1.1))
-    turned = dict(reversed(before.items())), dict(reversed(now.items()))
-    assert mean_test(before, now) == mean_test(*turned)
-    assert lowest_mean(now, 300) == lowest_mean(turned[1], 300)
-
-
-def test_the_least_average_is_that_of_samples_of_rows() -> None:
-    """The bound is close to that of drawing from the values themselves; a small baseline widens it."""
-    now = bins_of(a_sample(11, 900))
-    random, values = Random(12), [duration_of(number) for number in now.elements()]
-    drawn = sorted(sum(random.choices(values, k=900)) / 900 for _ in range(2000))
-    assert lowest_mean(now, None) == pytest.approx(drawn[20], rel=0.01)
-    assert lowest_mean(now, 100) < lowest_mean(now, 10_000) < lowest_mean(now, None) < mean_of(now)
-
-
-@pytest.mark.parametrize(("above", "size", "known"), [(3, 3, 4), (4, 30, 30), (9, 100, 200), (12, 60, 1000), (0, 5, 9)])
-def test_the_number_above_a_percentile_has_its_exact_distribution(above: int, size: int, known: int) -> None:
-    """Of all ways to arrange both sets in one order, the share with so many above the baseline's 95th percentile."""
-    rank = -(-95 * known // 100)
-    ways = [
-        comb(number + known - rank, number) * comb(size - number + rank - 1, size - number)
-        for number in range(above, size + 1)
-    ]
-    assert exceedance_test(above, size, known) == pytest.approx(sum(ways) / comb(size + known, size), rel=1e-9)
-
-
-def test_a_baseline_of_any_size_is_taken() -> None:
-    """A file may claim anything; a huge one is as good as exact."""
-    binomial = sum(comb(100, k) * 0.05**k * 0.95 ** (100 - k) for k in range(12, 101))
-    assert exceedance_test(12, 100, 10**15) == pytest.approx(binomial, rel=0.001)
+def test_bins_at_a_share_are_nearest_ranks() -> None:
+    """The bin at 0.95 holds the 95th of a hundred values, and five are above it."""
+    histogram = dict.fromkeys(range(100), 1)
+    assert (bin_at(histogram, 0.95), count_above(histogram, 94)) == (94, 5)
+    assert bin_at({7: 30}, 0.999) == 7
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""Baselines: what executions were like, and whether they are worse now."""
+"""Baselines: snapshots of executions, and the check for regressions against them."""
 
 from __future__ import annotations
 
-from claude_force.analytics.baselines.automatic import create_daily
-from claude_force.analytics.baselines.check import Check, Verdict, check
+from claude_force.analytics.baselines.automatic import create_automatic
+from claude_force.analytics.baselines.check import Check, check
+from claude_force.analytics.baselines.rules import Verdict
 from claude_force.analytics.baselines.snapshots import create
 
-__all__ = ["Check", "Verdict", "check", "create", "create_daily"]
+__all__ = ["Check", "Verdict", "check", "create", "create_automatic"]

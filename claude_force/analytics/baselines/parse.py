@@ -1,6 +1,6 @@
-"""One side of a comparison: the figures of a snapshot, checked, since a snapshot may be a file that anyone wrote.
+"""Parses a snapshot for a check. A snapshot may be a file that a person wrote, so every value is validated.
 
-What a file does not say is None, and is not compared; what it says wrongly is refused.
+A value that is missing is None and is not compared. A value that is wrong is refused.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from claude_force.errors import BaselineError
 from claude_force.executions.histogram import bin_lows
 from claude_force.text import for_terminal
 
-_LARGEST = 1e15
-_MOST_BYTES = 16 * 1024 * 1024
-_FIGURES = ("success_rate", "avg_execution_time_ms", "p95_latency_ms", "avg_cost_per_execution")
+_LARGEST_NUMBER = 1e15
+_LARGEST_FILE_BYTES = 16 * 1024 * 1024
+_METRICS = ("success_rate", "avg_execution_time_ms", "p95_latency_ms", "avg_cost_per_execution")
+_REMEDY = "claude-force baseline show NAME --json writes a valid file"
 
 
 class ParsedSnapshot(NamedTuple):
-    """Figures, the numbers of executions behind them, and distributions by bin; None is what is not known."""
+    """The metrics, the numbers of executions behind them, and the distributions by bin. None means unknown."""
 
     success_rate: float | None
     average_ms: float | None
@@ -35,11 +36,11 @@ class ParsedSnapshot(NamedTuple):
 
 
 def parse_snapshot(snapshot: Mapping[str, Any], origin: str) -> ParsedSnapshot:
-    """The figures of a snapshot; `origin` is how a person knows it. Raises BaselineError for a value that is none."""
+    """Parse a snapshot; `origin` is its name in messages. Raises BaselineError for an invalid value."""
     samples = snapshot.get("samples", {})
     if not isinstance(samples, dict):
         raise BaselineError(f"{origin}: samples is not an object")
-    rate, average, p95, cost = (_number(snapshot, name, origin) for name in _FIGURES)
+    rate, average, p95, cost = (_number(snapshot, name, origin) for name in _METRICS)
     if rate is not None and rate > 100:
         raise BaselineError(f"{origin}: success_rate is {rate:g}, not a percentage from 0 to 100")
     executions = _count(samples, "executions", origin)
@@ -59,21 +60,21 @@ def _number(values: Mapping[str, Any], name: str, origin: str) -> float | None:
     if value is None:
         return None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Not a number is in no range.
-    if not is_number or not 0 <= value <= _LARGEST:
-        raise BaselineError(f"{origin}: {name} is {_shown(value)}, not a number from 0 to {_LARGEST:g}")
+    # The comparison is false for NaN.
+    if not is_number or not 0 <= value <= _LARGEST_NUMBER:
+        raise BaselineError(f"{origin}: {name} is {_shorten(value)}, not a number from 0 to {_LARGEST_NUMBER:g}")
     return float(value)
 
 
 def _count(values: Mapping[str, Any], name: str, origin: str) -> int | None:
     value = _number(values, name, origin)
     if value is not None and not value.is_integer():
-        raise BaselineError(f"{origin}: {name} is {_shown(value)}, not a whole number")
+        raise BaselineError(f"{origin}: {name} is {_shorten(value)}, not a whole number")
     return None if value is None else int(value)
 
 
 def _histogram(values: Mapping[str, Any], name: str, origin: str) -> dict[int, int] | None:
-    """None where there is nothing in it."""
+    """None if it is missing or empty."""
     bins = values.get(name)
     if bins is None:
         return None
@@ -82,51 +83,48 @@ def _histogram(values: Mapping[str, Any], name: str, origin: str) -> dict[int, i
     found: dict[int, int] = {}
     for key in bins:
         if not (key.isascii() and key.isdigit() and len(key) <= 4 and int(key) < len(bin_lows()) - 1):
-            raise BaselineError(f"{origin}: {name} has no bin {_shown(key)}; make the file anew")
+            raise BaselineError(f"{origin}: {name} has no bin {_shorten(key)}; create the file again")
         count = _count(bins, key, f"{origin}: {name}")
         if count:
             found[int(key)] = count
     return found or None
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = for_terminal(repr(value))
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The snapshot that a file holds: what `baseline show --json` or `analytics summary --json` wrote, or a person.
-    Raises BaselineError with what is wrong with it."""
+    """Read a snapshot file: written by `baseline show --json`, by `analytics summary --json` or by a person. Raises
+    BaselineError with the reason and a remedy."""
     name = for_terminal(str(path))
     try:
         with path.open("rb") as file:
-            text = file.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            raise BaselineError(f"{name} is larger than any baseline")
+            text = file.read(_LARGEST_FILE_BYTES + 1)
+        if len(text) > _LARGEST_FILE_BYTES:
+            raise BaselineError(f"{name} is too large for a baseline")
         found = json.loads(text)
     except FileNotFoundError:
         raise BaselineError(
-            f"there is no file {name}; claude-force analytics summary --days 30 --output {name} makes one"
+            f"there is no file {name}; create one: claude-force analytics summary --days 30 --output {name}"
         ) from None
     except OSError as error:
         raise BaselineError(f"{name}: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise BaselineError(f"{name} is not JSON; {_REMEDY}") from None
-    if not isinstance(found, dict) or not any(key in found for key in _FIGURES):
-        raise BaselineError(f"{name} is no baseline: it is no object with {', '.join(_FIGURES)}; {_REMEDY}")
+    if not isinstance(found, dict) or not any(key in found for key in _METRICS):
+        raise BaselineError(f"{name} is not a baseline: it has none of {', '.join(_METRICS)}; {_REMEDY}")
     return found
 
 
-_REMEDY = "claude-force baseline show NAME --json writes such a file"
-
-
 def filters_in(snapshot: Mapping[str, Any], origin: str) -> dict[str, list[str]]:
-    """The names that a snapshot is restricted to."""
+    """The names that a snapshot is restricted to, by kind. Raises BaselineError if they are invalid."""
     filters = snapshot.get("filters", {})
-    is_filters = isinstance(filters, dict) and all(
+    is_valid = isinstance(filters, dict) and all(
         kind in TITLES.values() and isinstance(names, list) and all(isinstance(name, str) for name in names)
         for kind, names in filters.items()
     )
-    if not is_filters:
+    if not is_valid:
         raise BaselineError(f"{origin}: filters is not an object of lists of names, by {', '.join(TITLES.values())}")
     return {kind: names for kind, names in filters.items() if names}

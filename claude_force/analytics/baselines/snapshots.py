@@ -1,9 +1,9 @@
-"""Snapshots: the figures of some executions, with how their durations and costs are distributed.
+"""Snapshots: the metrics of a set of executions, with the distributions of their durations and costs.
 
-A snapshot has the keys of the guide's baseline, and what a test needs beside them: `samples` (how many executions there
-are, and how many of them succeeded, were timed, have a cost), `duration_bins` and `cost_bins` (how many are in each bin
-of `rollup`, of microseconds and of micro-dollars), and `filters` (the names it is restricted to). It is JSON that can
-be read back as a file.
+A snapshot has the keys of the guide's baseline, and what a check needs besides: `samples` (the number of executions,
+and how many of them succeeded, were timed, have a cost), `duration_bins` and `cost_bins` (the count in each bin of
+`executions.histogram`, in microseconds and in micro-dollars), and `filters` (the names it is restricted to). It is JSON
+that can be stored as a file and read back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 from claude_force import clock
 from claude_force.analytics.fields import TITLES
-from claude_force.analytics.reports import Summary, known_names
+from claude_force.analytics.names import known_names
+from claude_force.analytics.report_types import Summary
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Dimension, Filter
@@ -30,7 +31,7 @@ from claude_force.text import for_terminal
 from claude_force.windows import Window
 
 MINIMUM_SAMPLES = 30
-"""With fewer executions nothing is compared: averages of so few say more of the day than of the agent."""
+"""With fewer executions nothing is compared: their averages vary too much."""
 
 GUIDE_KEYS = (
     "period", "total_executions", "success_rate", "avg_execution_time_ms", "p50_latency_ms", "p95_latency_ms",
@@ -40,7 +41,7 @@ GUIDE_KEYS = (
 """The keys of the guide's baseline, in its order."""
 
 AUTOMATIC_PREFIX = "auto-"
-"""What the names of automatic baselines begin with."""
+"""The prefix of the names of automatic baselines."""
 
 FILE_SUFFIX = ".json"
 _NAMES_SHOWN = 12
@@ -49,8 +50,8 @@ Snapshot = dict[str, Any]
 
 
 def measure(connection: Connection, chosen: Filter, *dimensions: Dimension) -> dict[str | None, Snapshot]:
-    """The snapshots of the chosen executions by the names of a dimension; without one it is that of all, under None
-    (also where there are none)."""
+    """The snapshots of the chosen executions by the names of one dimension. Without a dimension there is one snapshot,
+    under None, even if there are no executions."""
     by_model = queries.totals_by(connection, chosen, *dimensions, "model")
     groups: dict[str | None, list[Group]] = {} if dimensions else {None: []}
     for names_of_group, totals in by_model.items():
@@ -79,9 +80,9 @@ def _restricted(chosen: Filter, dimension: Dimension, name: str) -> Filter:
 def _snapshot(
     report: Summary, filters: Filters, durations: Counter[int] | None, costs: Counter[int] | None
 ) -> Snapshot:
-    said, totals = report.to_dict(), report.totals
+    values, totals = report.to_dict(), report.totals
     return {
-        **{key: said[key] for key in GUIDE_KEYS},
+        **{key: values[key] for key in GUIDE_KEYS},
         "samples": {
             "executions": totals.executions,
             "successes": totals.successes,
@@ -95,36 +96,36 @@ def _snapshot(
 
 
 def _bins(histogram: Counter[int] | None) -> dict[str, int]:
-    """As JSON has it, the lowest first."""
+    """For JSON, the lowest bin first."""
     return {str(number): count for number, count in sorted((histogram or {}).items())}
 
 
 def filters_of(chosen: Filter) -> dict[str, list[str]]:
-    """The names of a filter, by what they are names of."""
+    """The names in a filter, by kind: {"agent": ["a", "b"]}."""
     return {TITLES[column]: sorted(wanted) for column, wanted in chosen.names() if wanted}
 
 
 def key_of(chosen: Filter) -> tuple[str, str]:
-    """The agent and the model of a baseline of these executions; "" where it is not just one."""
+    """The agent and the model of a baseline of these executions; "" unless the filter has exactly one."""
     agent, model = (wanted[0] if len(wanted) == 1 else "" for wanted in (chosen.agents, chosen.models))
     return agent, model
 
 
 def narrowing_of(chosen: Filter) -> dict[str, list[str]]:
-    """What a filter asks for beside the agent and the model that `key_of` tells."""
+    """The names in a filter other than those of `key_of`."""
     agent, model = key_of(chosen)
     own = {"agent": [agent], "model": [model]}
     return {kind: wanted for kind, wanted in filters_of(chosen).items() if wanted != own.get(kind)}
 
 
 def filter_of(filters: Mapping[str, list[str]], window: Window) -> Filter:
-    """The filter that a snapshot was made with, for another period."""
+    """The filter of a snapshot, for another period."""
     return Filter(window, *(tuple(filters.get(TITLES[column], ())) for column, _ in Filter().names()))
 
 
 def create(database: Database, name: str | None, chosen: Filter, now_us: int, zone: tzinfo) -> Baseline:
-    """Take a snapshot of the chosen executions and keep it; `name` is the date in `zone` unless one is given. Raises
-    BaselineError where there is nothing to keep, or the name is taken or cannot be one."""
+    """Store a snapshot of the chosen executions. The name is the date in `zone` if it is None. Raises BaselineError if
+    there are no executions, or the name is taken or invalid."""
     wanted = _checked_name(name) if name is not None else clock.to_datetime(now_us, zone).date().isoformat()
     with database.read() as connection:
         chosen = known_names(connection, chosen)
@@ -136,7 +137,7 @@ def create(database: Database, name: str | None, chosen: Filter, now_us: int, zo
     executions = snapshot["total_executions"]
     if not executions:
         raise BaselineError(
-            f"no executions to make a baseline of ({window.label}); choose another period with --days or --start"
+            f"no executions for a baseline ({window.label}); choose another period with --days or --start"
         )
     assert window.start_us is not None
     assert window.end_us is not None
@@ -148,41 +149,41 @@ def create(database: Database, name: str | None, chosen: Filter, now_us: int, zo
 
 
 def whole_window(connection: Connection, window: Window, now_us: int) -> Window:
-    """The window with both its ends, the last of which is not after now: what is still to come is not in it."""
-    reach = queries.time_range(connection)
-    start = window.start_us if window.start_us is not None else reach.first_us if reach else now_us
+    """The window with a start and an end. The end is not in the future."""
+    history = queries.time_range(connection)
+    start = window.start_us if window.start_us is not None else history.first_us if history else now_us
     end = now_us if window.end_us is None else min(window.end_us, now_us)
     return Window(start, max(start, end), window.label)
 
 
 def _taken(name: str) -> BaselineError:
     shown = for_terminal(name)
-    return BaselineError(f"there is a baseline {shown} already; claude-force baseline delete {shown}, or name another")
+    return BaselineError(
+        f"there is a baseline {shown} already; claude-force baseline delete {shown}, or choose another name"
+    )
 
 
 def is_file(name: str) -> bool:
-    """Whether what a person calls a baseline is a file: a path, or a name that ends with .json."""
+    """Whether the name of a baseline means a file: it is a path, or ends with .json."""
     return name.endswith(FILE_SUFFIX) or "/" in name or "\\" in name
 
 
 def _checked_name(name: str) -> str:
-    """The name, unless it cannot be told from something else."""
+    """The name, if it is valid and cannot be taken for a file or an option."""
     if name.startswith(AUTOMATIC_PREFIX):
-        raise BaselineError(f"a name that begins with {AUTOMATIC_PREFIX} is for the scheduler's; choose another")
+        raise BaselineError(f"names that begin with {AUTOMATIC_PREFIX} are reserved for the scheduler; choose another")
     if is_file(name):
-        raise BaselineError(
-            f"{for_terminal(name)} would be taken for a file; choose a name without / and {FILE_SUFFIX}"
-        )
+        raise BaselineError(f"{for_terminal(name)} looks like a file; choose a name without / and {FILE_SUFFIX}")
     if not name.strip() or name.startswith("-") or not name.isprintable() or len(name) > NAME_LIMIT:
         raise BaselineError(
-            f"{for_terminal(name[:40])!r} cannot be a name; give 1 to {NAME_LIMIT} characters that can be seen, "
-            "the first of them no dash"
+            f"{for_terminal(name[:40])!r} is not a valid name; use 1 to {NAME_LIMIT} printable characters, "
+            "the first of them not a dash"
         )
     return name
 
 
 def find_named(connection: Connection, name: str) -> list[Baseline]:
-    """Every baseline of a name. Raises BaselineError where there is none, with those that there are."""
+    """All baselines of a name. If there is none, raises BaselineError with the names that exist."""
     found = named(connection, name)
     if not found:
         known = names(connection)
@@ -193,13 +194,13 @@ def find_named(connection: Connection, name: str) -> list[Baseline]:
 
 
 def subject(baseline: BaselineHead) -> str:
-    """What a baseline is of, in words."""
+    """The executions that a baseline covers, in words: "agent a, model b"."""
     parts = [f"{title} {name}" for title, name in (("agent", baseline.agent_name), ("model", baseline.model)) if name]
     return ", ".join(parts) or "all executions"
 
 
 def head_dict(head: BaselineHead, zone: tzinfo) -> dict[str, Any]:
-    """What a baseline is of, for JSON; instants in `zone`."""
+    """The head of a baseline for JSON; instants in `zone`."""
     instants = {"start": head.start_us, "end": head.end_us, "created": head.created_us}
     return {
         "name": head.name,

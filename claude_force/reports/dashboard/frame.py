@@ -14,7 +14,7 @@ from textwrap import wrap
 from rich.text import Text
 
 from claude_force import clock
-from claude_force.analytics.reports import SortKey
+from claude_force.analytics.groups import SortKey
 from claude_force.reports.columns import cell_width, cut
 from claude_force.reports.dashboard import sections
 from claude_force.reports.dashboard.snapshot import DashboardSnapshot, Span

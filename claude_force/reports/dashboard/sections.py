@@ -17,7 +17,7 @@ from rich.text import Text
 
 from claude_force import clock
 from claude_force.alerts import wording
-from claude_force.analytics.reports import SortKey, sort_groups
+from claude_force.analytics.groups import SortKey, sort_groups
 from claude_force.clock import DAY_US
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import UNKNOWN, ExecutionMetrics, dollars, milliseconds

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 
 from claude_force import windows
 from claude_force.alerts.decision import State
-from claude_force.analytics.reports import SortKey, unpriced_models
+from claude_force.analytics.groups import SortKey, unpriced_models
 from claude_force.clock import HOUR_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database

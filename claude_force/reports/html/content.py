@@ -11,7 +11,8 @@ from claude_force.alerts.check import AlertSetup, load_alert_setup, preview_chec
 from claude_force.alerts.evaluation import Evaluation
 from claude_force.analytics import reports as analytics
 from claude_force.analytics.baselines import Check, check
-from claude_force.analytics.reports import Breakdown, Summary
+from claude_force.analytics.names import known_names
+from claude_force.analytics.report_types import Breakdown, Errors, Summary
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Snapshot
@@ -98,7 +99,7 @@ class Content:
     agents: Breakdown
     projects: Breakdown
     models: Breakdown
-    errors: analytics.Errors
+    errors: Errors
     timeline: Timeline | None
     alerts: Alerts
     check: Check | None
@@ -113,7 +114,7 @@ def read_content(workspace: Workspace, request: PageRequest) -> Content:
     setup = load_alert_setup(workspace)
     with workspace.database.read() as connection:
         snapshot = Snapshot(connection)
-        chosen = analytics.known_names(connection, request.chosen)
+        chosen = known_names(connection, request.chosen)
         summary = analytics.summary(snapshot, chosen)
         agents, projects, models = (
             analytics.breakdown(snapshot, chosen, dimension, "cost", zone=request.zone)

@@ -15,7 +15,7 @@ from typing import Any
 
 from claude_force import __version__
 from claude_force.alerts.decision import State
-from claude_force.analytics.baselines.check import REGRESSED
+from claude_force.analytics.baselines.rules import REGRESSED
 from claude_force.analytics.fields import TITLES, latencies, savings
 from claude_force.clock import to_datetime
 from claude_force.executions.record import model_family

@@ -11,7 +11,7 @@ from claude_force.alerts.decision import State
 from claude_force.analytics.baselines import Check
 from claude_force.analytics.fields import TITLES
 from claude_force.analytics.labels import project_labels
-from claude_force.analytics.reports import Breakdown, Errors
+from claude_force.analytics.report_types import Breakdown, Errors
 from claude_force.executions.record import UNKNOWN
 from claude_force.executions.totals import Group, Totals
 from claude_force.formatting import NONE, compact, count, duration, money, percent, quantity
@@ -119,7 +119,7 @@ def _check(found: Check) -> Part:
             finding.verdict,
             finding.why,
         ]
-        for finding in found.findings
+        for finding in found.results
     ]
     period = f" ({found.baseline_period})" if found.baseline_period else ""
     filters = "; ".join(f"{kind} {', '.join(names)}" for kind, names in found.filters.items())

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from claude_force import clock
-from claude_force.analytics import reports as analytics
 from claude_force.analytics.fields import TITLES, bucket_dict, cost_dict
 from claude_force.analytics.labels import project_labels, workflow_labels
-from claude_force.analytics.reports import Breakdown, Costs, Errors, Summary, Trends
+from claude_force.analytics.report_types import STABLE_PERCENT, Breakdown, Costs, Errors, Summary, Trends
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import NANOUSD, UNKNOWN, model_family
 from claude_force.executions.totals import Bucket, Group, Totals
@@ -312,7 +311,7 @@ def _trend_line(report: Trends) -> str:
 def _arrow(change: float | None, what: str) -> str:
     if change is None:
         return f"– {what} unknown"
-    if abs(change) <= analytics.STABLE_PERCENT:
+    if abs(change) <= STABLE_PERCENT:
         return f"→ stable {what}"
     return f"{'↗' if change > 0 else '↘'} {int(change):+,}% {what}"
 

@@ -7,7 +7,8 @@ from datetime import tzinfo
 from typing import Any, TextIO
 
 from claude_force import clock
-from claude_force.analytics.baselines.check import NOT_ENOUGH, OK, REGRESSED, Check, Finding, Verdict
+from claude_force.analytics.baselines.check import Check
+from claude_force.analytics.baselines.rules import NOT_ENOUGH, OK, REGRESSED, MetricResult, Verdict
 from claude_force.analytics.baselines.snapshots import subject
 from claude_force.database.queries.baselines import narrower
 from claude_force.database.rows.baselines import Baseline, BaselineHead
@@ -84,9 +85,9 @@ def check_page(found: Check, *, is_wrapped: bool) -> Page:
     """Metrics, verdicts and reasons, then the conclusion that the guide's script prints."""
     page = Page(f"Regression Check ({heading_of(found.period)})", [Section(None, _subject_lines(found))])
     columns = [Column("Metric", "text"), Column("Baseline"), Column("Current"), Column("Change")]
-    rows = [[*_cells(finding), finding.verdict] for finding in found.findings]
+    rows = [[*_cells(result), result.verdict] for result in found.results]
     page.parts.append(Table([*columns, Column("Verdict", "text")], rows))
-    why = [f"{finding.title}: {finding.why}" for finding in found.findings]
+    why = [f"{result.title}: {result.why}" for result in found.results]
     if is_wrapped:
         why = [part for line in why for part in wrap_lines(line)]
     page.parts.append(Section("Why", why))
@@ -105,12 +106,12 @@ def _baseline_line(found: Check) -> str:
     return f"Baseline: {found.origin}{f' ({found.baseline_period})' if found.baseline_period else ''}"
 
 
-def _cells(finding: Finding) -> list[str]:
+def _cells(result: MetricResult) -> list[str]:
     return [
-        finding.title,
-        finding.shown(finding.baseline),
-        finding.shown(finding.current),
-        finding.shown_change(),
+        result.title,
+        result.shown(result.baseline),
+        result.shown(result.current),
+        result.shown_change(),
     ]
 
 
@@ -118,15 +119,15 @@ def _conclusion(found: Check) -> list[Section]:
     return [Section(None, [_SENTENCES[found.verdict]]), *map(_degradation, found.regressions)]
 
 
-def _degradation(finding: Finding) -> Section:
-    title, before, now, change = _cells(finding)
+def _degradation(result: MetricResult) -> Section:
+    title, before, now, change = _cells(result)
     lines = [f"  {title}:", f"    Baseline: {before}", f"    Current: {now}", f"    Degradation: {change.lstrip('+-')}"]
     return Section(None, lines)
 
 
-def _sentence(finding: Finding) -> str:
-    _, before, now, change = _cells(finding)
-    return f"baseline {before}, current {now} ({change}): {finding.why}"
+def _sentence(result: MetricResult) -> str:
+    _, before, now, change = _cells(result)
+    return f"baseline {before}, current {now} ({change}): {result.why}"
 
 
 def junit(found: Check) -> str:
@@ -136,7 +137,7 @@ def junit(found: Check) -> str:
     """
     from xml.etree import ElementTree as Xml
 
-    verdicts = [finding.verdict for finding in found.findings]
+    verdicts = [result.verdict for result in found.results]
     counts = {"tests": len(verdicts), "failures": verdicts.count(REGRESSED), "skipped": verdicts.count(NOT_ENOUGH)}
     attributes = {"name": "claude-force baseline check", **{name: str(number) for name, number in counts.items()}}
     suites = Xml.Element("testsuites", attributes)
@@ -146,21 +147,21 @@ def junit(found: Check) -> str:
     filters = {kind: ", ".join(names) for kind, names in found.filters.items()}
     for name, value in (described | filters).items():
         Xml.SubElement(properties, "property", {"name": name, "value": for_terminal(value)})
-    for finding in found.findings:
-        case = Xml.SubElement(suite, "testcase", {"classname": "baseline", "name": finding.title})
-        _add_verdict(case, finding)
+    for result in found.results:
+        case = Xml.SubElement(suite, "testcase", {"classname": "baseline", "name": result.title})
+        _add_verdict(case, result)
     Xml.indent(suites)
     return f'<?xml version="1.0" encoding="us-ascii"?>\n{Xml.tostring(suites).decode("ascii")}\n'
 
 
-def _add_verdict(case: Any, finding: Finding) -> None:
+def _add_verdict(case: Any, result: MetricResult) -> None:
     from xml.etree import ElementTree as Xml
 
-    sentence = for_terminal(_sentence(finding))
-    if finding.verdict == OK:
+    sentence = for_terminal(_sentence(result))
+    if result.verdict == OK:
         Xml.SubElement(case, "system-out").text = sentence
     else:
-        kind = "failure" if finding.verdict == REGRESSED else "skipped"
+        kind = "failure" if result.verdict == REGRESSED else "skipped"
         Xml.SubElement(case, kind, {"message": sentence})
 
 
@@ -171,9 +172,9 @@ def github(found: Check) -> list[str]:
     """
     subject_line = "; ".join([_baseline_line(found), *_subject_lines(found)[1:], *found.remarks])
     lines = [
-        f"::{'error' if finding.verdict == REGRESSED else 'notice'} "
-        f"title={for_workflow_property(f'{finding.title}: {finding.verdict}')}"
-        f"::{for_workflow_command(f'{_sentence(finding)}. {subject_line}')}"
-        for finding in found.findings
+        f"::{'error' if result.verdict == REGRESSED else 'notice'} "
+        f"title={for_workflow_property(f'{result.title}: {result.verdict}')}"
+        f"::{for_workflow_command(f'{_sentence(result)}. {subject_line}')}"
+        for result in found.results
     ]
     return [*lines, _SENTENCES[found.verdict]]

@@ -1,4 +1,4 @@
-"""Baselines as files: what is taken, and what is refused with its reason."""
+"""Baseline files: what is accepted, and what is refused with a reason."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from claude_force.analytics.baselines.check import compare
 from claude_force.analytics.baselines.parse import filters_in, parse_snapshot, read_file
+from claude_force.analytics.baselines.rules import compare
 from claude_force.errors import BaselineError
 from claude_force.executions.histogram import bins_of
 
@@ -50,7 +50,7 @@ def verdicts(baseline: dict[str, Any], current: dict[str, Any]) -> dict[str, str
 
 
 def test_the_guides_example_is_a_baseline(tmp_path: Path) -> None:
-    """All four metrics are compared, though it has no distributions."""
+    """All four metrics are compared, although the file has no distributions."""
     path = tmp_path / "baseline.json"
     path.write_text(json.dumps(GUIDE), encoding="utf-8")
     assert set(verdicts(read_file(path), a_current()).values()) == {"ok"}
@@ -66,14 +66,14 @@ def test_the_guides_example_is_a_baseline(tmp_path: Path) -> None:
     ],
 )
 def test_each_rule_finds_its_regression_without_distributions(change: dict[str, Any], metric: str) -> None:
-    """And no other one does; with the number of executions, and without it."""
+    """No other metric regresses, with and without the number of executions."""
     current = a_current(success_rate=85.0) if metric == "success_rate" else a_current(success_rate=95.3)
     for baseline in (GUIDE | change, {key: value for key, value in (GUIDE | change).items() if key[:5] != "total"}):
         assert [key for key, verdict in verdicts(baseline, current).items() if verdict == "regressed"] == [metric]
 
 
-def test_what_a_file_does_not_say_is_not_compared() -> None:
-    """A key that is missing, or null, as the summary writes it where nothing is known."""
+def test_missing_metrics_are_not_compared() -> None:
+    """A key may be missing, or null, as the summary writes it for an unknown value."""
     found = verdicts({"success_rate": 95.0, "avg_cost_per_execution": None}, a_current())
     assert found == {
         "avg_execution_time_ms": "not enough data",
@@ -83,22 +83,22 @@ def test_what_a_file_does_not_say_is_not_compared() -> None:
     }
 
 
-def test_a_baseline_of_few_is_not_compared_with() -> None:
-    """Nor is a period of few."""
+def test_fewer_than_thirty_executions_are_not_compared() -> None:
+    """Neither in the baseline nor in the period."""
     assert set(verdicts(GUIDE | {"total_executions": 29}, a_current()).values()) == {"not enough data"}
     assert set(verdicts(GUIDE, a_current(total_executions=29)).values()) == {"not enough data"}
 
 
-def test_a_baseline_of_nothing_divides_by_nothing() -> None:
-    """Zeros are figures: what cost nothing and costs now is a regression, of no percentage."""
+def test_a_baseline_of_zeros_is_compared() -> None:
+    """A cost after a cost of 0 is a regression without a percentage."""
     zeros = dict.fromkeys(("success_rate", "avg_execution_time_ms", "p95_latency_ms", "avg_cost_per_execution"), 0)
     found = compare(parse_snapshot(zeros, "baseline.json"), parse_snapshot(a_current(), "now"), 1.15)
     assert [finding.verdict for finding in found] == ["regressed", "regressed", "ok", "regressed"]
     assert [finding.shown_change() for finding in found] == ["–", "–", "+95.0pp", "–"]
 
 
-def test_costs_below_a_micro_dollar_divide_by_nothing() -> None:
-    """They are all in the bin of zero, which proves no change."""
+def test_costs_below_a_micro_dollar_are_compared() -> None:
+    """They are all in the bin of 0, which shows no change."""
     current = a_current(avg_cost_per_execution=5e-7, cost_bins={"0": 100})
     assert verdicts(GUIDE | {"avg_cost_per_execution": 1e-7}, current)["avg_cost_per_execution"] == "ok"
     with_bins = GUIDE | {"avg_cost_per_execution": 1e-7, "cost_bins": {"0": 100}}
@@ -127,8 +127,8 @@ def test_costs_below_a_micro_dollar_divide_by_nothing() -> None:
         ({"cost_bins": {"7": -1}}, "cost_bins: 7 is -1"),
     ],
 )
-def test_what_is_no_figure_is_refused(change: dict[str, Any], complaint: str) -> None:
-    """In one line that names the file and the key, and holds no control character."""
+def test_an_invalid_value_is_refused(change: dict[str, Any], complaint: str) -> None:
+    """The message has one line with the file and the key, and no control character."""
     with pytest.raises(BaselineError) as caught:
         parse_snapshot(GUIDE | change, "baseline.json")
     assert str(caught.value).startswith("baseline.json: ")
@@ -140,27 +140,27 @@ def test_what_is_no_figure_is_refused(change: dict[str, Any], complaint: str) ->
     "content",
     [b"", b"{", b"[]", b"7", b"null", b"{}", b'{"name": 1}', b"\xff\xfe\x00", b"[" * 100_000, b"1" * 5000],
 )
-def test_what_is_no_baseline_is_refused(content: bytes, tmp_path: Path) -> None:
-    """Not JSON, no object, an object of something else."""
+def test_a_file_that_is_no_baseline_is_refused(content: bytes, tmp_path: Path) -> None:
+    """It is not JSON, not an object, or an object without metrics."""
     path = tmp_path / "baseline.json"
     path.write_bytes(content)
-    with pytest.raises(BaselineError, match=r"is not JSON|is no baseline"):
+    with pytest.raises(BaselineError, match=r"is not JSON|is not a baseline"):
         read_file(path)
 
 
-def test_a_file_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
-    """The guide's command makes one. A folder is none, nor is a file of 17 MiB."""
+def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    """The remedy is the guide's command. A folder and a file of 17 MiB are refused."""
     with pytest.raises(BaselineError, match="analytics summary --days 30 --output"):
         read_file(tmp_path / "baseline.json")
     with pytest.raises(BaselineError, match="directory"):
         read_file(tmp_path)
     (tmp_path / "large.json").write_bytes(b" " * 17 * 1024 * 1024)
-    with pytest.raises(BaselineError, match="larger than any baseline"):
+    with pytest.raises(BaselineError, match="too large for a baseline"):
         read_file(tmp_path / "large.json")
 
 
 @pytest.mark.parametrize("filters", [[], {"agent": "x"}, {"agent": [1]}, {"colour": ["red"]}])
-def test_filters_that_are_none_are_refused(filters: Any) -> None:
-    """They decide which executions are compared."""
+def test_invalid_filters_are_refused(filters: Any) -> None:
+    """They would decide which executions are compared."""
     with pytest.raises(BaselineError, match="filters is not an object"):
         filters_in({"filters": filters}, "baseline.json")

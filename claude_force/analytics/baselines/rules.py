@@ -1,0 +1,238 @@
+"""The four rules of a check. Each compares one metric with its limit, and asks `significance` if it may be chance.
+
+Only a value that is beyond its limit and significant is a regression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from claude_force.analytics.baselines.parse import ParsedSnapshot
+from claude_force.analytics.baselines.significance import (
+    ALPHA,
+    bin_at,
+    count_above,
+    least_increase,
+    least_mean,
+    mean_of,
+    newcombe,
+    rank_test,
+    wilson,
+)
+from claude_force.analytics.baselines.snapshots import MINIMUM_SAMPLES
+from claude_force.executions.histogram import bin_of
+from claude_force.executions.record import DURATION_LIMIT_US
+from claude_force.formatting import NONE, milliseconds, percent, quantity, unit_cost
+
+Verdict = Literal["regressed", "ok", "not enough data"]
+REGRESSED: Verdict = "regressed"
+OK: Verdict = "ok"
+NOT_ENOUGH: Verdict = "not enough data"
+
+SUCCESS_FACTOR = 0.95
+COST_FACTOR = 1.5
+_P95 = 0.95
+_TAIL = 0.999
+"""The tail of a distribution is what lies above this share of the baseline."""
+
+_BY_CHANCE = "which may be chance"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricResult:
+    """The result of one rule. `key` is the metric's key in the guide's baseline; the values have the unit of that key.
+    `limit` is None if the baseline does not have the metric; `samples` is the number of executions of the period."""
+
+    key: str
+    title: str
+    baseline: float | None
+    current: float | None
+    limit: float | None
+    samples: int
+    verdict: Verdict
+    why: str
+
+    @property
+    def change(self) -> float | None:
+        """In percent, or in points for a rate; None if there is no baseline or it is 0."""
+        if self.baseline is None or self.current is None:
+            return None
+        if self.key == "success_rate":
+            return self.current - self.baseline
+        return 100 * (self.current / self.baseline - 1) if self.baseline else None
+
+    def shown(self, value: float | None) -> str:
+        """A value of this metric with its unit."""
+        return _FORMATS[self.key](value)
+
+    def shown_change(self) -> str:
+        """The change with its unit: +12.3%, -4.0pp."""
+        if self.change is None:
+            return NONE
+        return f"{self.change:+.1f}{'pp' if self.key == 'success_rate' else '%'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "metric": self.key,
+            "title": self.title,
+            "baseline": self.baseline,
+            "current": self.current,
+            "limit": self.limit,
+            "change_points" if self.key == "success_rate" else "change_percent": self.change,
+            "samples": self.samples,
+            "verdict": self.verdict,
+            "why": self.why,
+        }
+
+
+_FORMATS: dict[str, Callable[[float | None], str]] = {
+    "avg_execution_time_ms": milliseconds,
+    "p95_latency_ms": milliseconds,
+    "success_rate": percent,
+    "avg_cost_per_execution": unit_cost,
+}
+
+
+class _Evidence(NamedTuple):
+    is_significant: bool
+    why: str
+
+
+class _Values(NamedTuple):
+    """One metric on one side: its value, the number of executions behind it, and their distribution. None: unknown."""
+
+    value: float | None
+    samples: int | None
+    histogram: Mapping[int, int] | None = None
+
+
+def compare(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> list[MetricResult]:
+    """The result of each rule. Times may grow by the factor `threshold`."""
+    return [
+        _average_time(baseline, current, threshold),
+        _p95(baseline, current, threshold),
+        _success(baseline, current),
+        _cost(baseline, current),
+    ]
+
+
+def _average_time(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> MetricResult:
+    before, now = (_Values(side.average_ms, side.timed, side.durations) for side in (baseline, current))
+    title = "Average Execution Time"
+    return _judge("avg_execution_time_ms", title, before, now, threshold, "timed execution", _average_is_higher)
+
+
+def _cost(baseline: ParsedSnapshot, current: ParsedSnapshot) -> MetricResult:
+    before, now = (_Values(side.average_cost, side.priced, side.costs) for side in (baseline, current))
+    title = "Cost Per Execution"
+    return _judge("avg_cost_per_execution", title, before, now, COST_FACTOR, "priced execution", _average_is_higher)
+
+
+def _p95(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> MetricResult:
+    before, now = (_Values(side.p95_ms, side.timed, side.durations) for side in (baseline, current))
+    return _judge("p95_latency_ms", "P95 Latency", before, now, threshold, "timed execution", _more_are_slow)
+
+
+def _success(baseline: ParsedSnapshot, current: ParsedSnapshot) -> MetricResult:
+    before, now = (_Values(side.success_rate, side.executions) for side in (baseline, current))
+    return _judge("success_rate", "Success Rate", before, now, SUCCESS_FACTOR, "execution", _fewer_succeed)
+
+
+def _average_is_higher(before: _Values, now: _Values) -> _Evidence:
+    """Two tests at half of ALPHA each, because the ranks do not see a tail: a few very long executions change the
+    average, and hardly any rank."""
+    assert now.histogram
+    if not before.histogram:
+        return _average_is_above(before, now)
+    p = rank_test(before.histogram, now.histogram)
+    if p <= ALPHA / 2:
+        return _Evidence(True, "p < 0.001" if p < 0.001 else f"p = {p:.3f}")
+    bound = bin_at(before.histogram, _TAIL)
+    above, size = count_above(now.histogram, bound), sum(now.histogram.values())
+    before_size = sum(before.histogram.values())
+    share = count_above(before.histogram, bound) / before_size
+    increase = least_increase(above, size, share, before_size, ALPHA / 2)
+    if increase <= 0:
+        return _Evidence(False, f"{_BY_CHANCE} (p = {p:.3f})")
+    return _Evidence(True, f"{percent(100 * above / size)} of executions are above its P99.9{_at_least(increase)}")
+
+
+def _average_is_above(before: _Values, now: _Values) -> _Evidence:
+    """Against a baseline of which only the average is known."""
+    assert before.value is not None
+    assert now.value is not None
+    assert now.histogram
+    # The bins have another unit than the average: only the ratio of bound and average counts.
+    mean = mean_of(now.histogram)
+    least = now.value * least_mean(now.histogram, before.samples) / mean if mean else 0.0
+    if least <= before.value:
+        return _Evidence(False, _BY_CHANCE)
+    return _Evidence(True, f"at least {100 * (least / before.value - 1):.1f}% more" if before.value else "more than 0")
+
+
+def _more_are_slow(before: _Values, now: _Values) -> _Evidence:
+    """Of the baseline, 5 % are above its P95, whatever its distribution."""
+    assert before.value is not None
+    histogram = now.histogram or {}
+    size = sum(histogram.values())
+    above = count_above(histogram, bin_of(min(round(1000 * before.value), DURATION_LIMIT_US)))
+    increase = least_increase(above, size, 1 - _P95, before.samples)
+    share = f"{percent(100 * above / size)} of executions are above its P95"
+    return _Evidence(increase > 0, f"{share}{_at_least(increase) if increase > 0 else f', {_BY_CHANCE}'}")
+
+
+def _fewer_succeed(before: _Values, now: _Values) -> _Evidence:
+    assert before.value is not None
+    assert now.value is not None
+    assert now.samples is not None
+    rate_before, rate = before.value / 100, now.value / 100
+    if before.samples is None:
+        change = wilson(rate, now.samples)[1] - rate_before
+    else:
+        change = newcombe(rate, now.samples, rate_before, before.samples)[1]
+    return _Evidence(change < 0, f"at least {-100 * change:.1f} points lower" if change < 0 else _BY_CHANCE)
+
+
+def _at_least(increase: float) -> str:
+    return f", at least {100 * increase:.1f} points more"
+
+
+def _judge(
+    key: str,
+    title: str,
+    before: _Values,
+    now: _Values,
+    factor: float,
+    noun: str,
+    evidence: Callable[[_Values, _Values], _Evidence],
+) -> MetricResult:
+    """Apply a rule. A factor below 1 makes a lower limit."""
+    limit = None if before.value is None else before.value * factor
+
+    def result(verdict: Verdict, why: str) -> MetricResult:
+        return MetricResult(key, title, before.value, now.value, limit, now.samples or 0, verdict, why)
+
+    missing = _missing_data(before, now, noun)
+    if missing or limit is None or now.value is None:
+        return result(NOT_ENOUGH, missing)
+    shown = _FORMATS[key](limit)
+    if not (now.value > limit if factor >= 1 else now.value < limit):
+        return result(OK, f"within the limit of {shown}")
+    found = evidence(before, now)
+    beyond = f"{'over' if factor >= 1 else 'under'} the limit of {shown}"
+    return result(REGRESSED if found.is_significant else OK, f"{beyond}; {found.why}")
+
+
+def _missing_data(before: _Values, now: _Values, noun: str) -> str:
+    """What is missing for a comparison; "" if nothing is."""
+    if before.value is None:
+        return "the baseline does not have it"
+    if before.samples is not None and before.samples < MINIMUM_SAMPLES:
+        return f"the baseline has {quantity(before.samples, noun)}; {MINIMUM_SAMPLES} are needed"
+    samples = now.samples or 0
+    if now.value is None or samples < MINIMUM_SAMPLES:
+        return f"the period has {quantity(samples, noun)}; {MINIMUM_SAMPLES} are needed"
+    return ""

@@ -1,0 +1,51 @@
+"""Groups of executions in order, and the models without a price among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, get_args
+
+from claude_force.executions.totals import Group, Totals
+
+SortKey = Literal["executions", "time", "cost", "success", "tokens", "name"]
+SORT_KEYS: tuple[str, ...] = get_args(SortKey)
+
+
+def sort_groups(groups: list[Group], sort_by: SortKey) -> list[Group]:
+    """The largest first, or by name from A to Z. Ties are sorted by name; unknown values come last."""
+    values: dict[str, Callable[[Totals], float | None]] = {
+        "executions": lambda totals: totals.executions,
+        "time": lambda totals: totals.average_ms,
+        "cost": lambda totals: totals.cost,
+        "success": lambda totals: totals.success_rate,
+        "tokens": lambda totals: totals.total_tokens,
+    }
+    by_name = sorted(groups, key=lambda group: (group.name is None, group.name or ""))
+    if sort_by == "name":
+        return by_name
+
+    def descending(group: Group) -> tuple[bool, float]:
+        value = values[sort_by](group.totals)
+        return value is None, -(value or 0)
+
+    return sorted(by_name, key=descending)
+
+
+def unpriced_models(models: Iterable[Group]) -> list[str]:
+    """The models of executions without a known cost, the model with the most of them first."""
+    found = [group for group in models if group.totals.unpriced]
+    return [group.name or "" for group in sorted(found, key=lambda group: (-group.totals.unpriced, group.name or ""))]
+
+
+def sum_groups(groups: Iterable[Group]) -> Totals:
+    """The sum of the totals of all groups."""
+    return sum((group.totals for group in groups), Totals())
+
+
+def groups_by(sums: dict[tuple[str | None, ...], Totals], position: int) -> list[Group]:
+    """Sums by several names, added up by the name at one position of their keys."""
+    found: dict[str | None, Totals] = {}
+    for key, totals in sums.items():
+        name = key[position]
+        found[name] = found[name] + totals if name in found else totals
+    return [Group(name, totals) for name, totals in found.items()]

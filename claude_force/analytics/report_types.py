@@ -1,0 +1,226 @@
+"""What each report returns: a value with its rows, and `to_dict` for JSON. Nothing here knows how a report looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, NamedTuple
+
+from claude_force import clock
+from claude_force.analytics.fields import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
+from claude_force.analytics.groups import unpriced_models
+from claude_force.database.queries import Dimension
+from claude_force.executions.intervals import Interval
+from claude_force.executions.record import model_family
+from claude_force.executions.totals import Archived, Bucket, ErrorGroup, Group, Percentiles, Totals, WorkflowStart
+
+STABLE_PERCENT = 5
+"""A change of at most this many percent is called stable."""
+
+
+class Summary(NamedTuple):
+    """The summary of a set of executions. Percentiles that are not exact are at most 1 % off."""
+
+    period: str
+    totals: Totals
+    percentiles: Percentiles
+    is_exact: bool
+    agents: list[Group]
+    models: list[Group]
+    archived: Archived
+
+    @property
+    def unpriced_models(self) -> list[str]:
+        """See `groups.unpriced_models`."""
+        return unpriced_models(self.models)
+
+    def families(self) -> dict[str, float]:
+        """The share of each model family in percent, the largest first."""
+        counts: dict[str, int] = {}
+        for group in self.models:
+            family = model_family(group.name or "")
+            counts[family] = counts.get(family, 0) + group.totals.executions
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return {family: 100 * count / self.totals.executions for family, count in ordered}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of the guide's baseline, then the rest."""
+        totals = self.totals
+        return {
+            "period": self.period,
+            "total_executions": totals.executions,
+            "success_rate": totals.success_rate,
+            "avg_execution_time_ms": totals.average_ms,
+            **latencies(self.percentiles),
+            "total_cost": totals.cost,
+            "avg_cost_per_execution": totals.average_cost,
+            "avg_input_tokens": totals.average_input_tokens,
+            "avg_output_tokens": totals.average_output_tokens,
+            "model_distribution": self.families(),
+            "successful_executions": totals.successes,
+            "failed_executions": totals.failures,
+            **token_kinds(totals, "total_"),
+            "unpriced_executions": totals.unpriced,
+            "unpriced_models": self.unpriced_models,
+            "provisional_executions": totals.provisional,
+            "archived_executions": self.archived.executions,
+            "cost_savings": savings(totals),
+            "percentiles": _exactness(self.is_exact),
+            "agents": [group_dict("agent_name", group) for group in self.agents],
+            "models": [group_dict("model", group) for group in self.models],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Executions by one dimension. `groups` may be cut to a limit; `count` is the number of all groups, and
+    `unpriced_models` are those of all groups. Percentiles that are not exact are at most 1 % off. `zone` is for the
+    instants in `rows`."""
+
+    dimension: Dimension
+    period: str
+    totals: Totals
+    groups: list[Group]
+    count: int
+    is_exact: bool
+    unpriced_models: list[str]
+    workflow_starts: dict[str, WorkflowStart]
+    zone: tzinfo
+    archived: Archived
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The groups for JSON and CSV. A workflow also has the start and the project of its first execution."""
+        return [group_dict(self.dimension, group) | self._start_of(group) for group in self.groups]
+
+    def _start_of(self, group: Group) -> dict[str, Any]:
+        if self.dimension != "workflow_id":
+            return {}
+        found = self.workflow_starts.get(group.name or "")
+        started = found and clock.format_instant(found.first_us, self.zone)
+        return {"started": started, "project": found and found.project}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The groups under the plural of their dimension."""
+        title = TITLES[self.dimension]
+        return {
+            "period": self.period,
+            f"total_{title}s": self.count,
+            "archived_executions": self.archived.executions,
+            "percentiles": _exactness(self.is_exact),
+            f"{title}s": self.rows(),
+        }
+
+
+class Costs(NamedTuple):
+    """The costs by agent, model and interval. A part that is not in `parts` is empty. `counts` are the numbers of all
+    agents and of all models, whatever the limit."""
+
+    period: str
+    totals: Totals
+    by_agent: list[Group]
+    by_model: list[Group]
+    interval: Interval
+    buckets: list[Bucket]
+    parts: frozenset[str]
+    counts: tuple[int, int]
+    unpriced_models: list[str]
+    archived: Archived
+
+    def to_dict(self) -> dict[str, Any]:
+        """Totals first, then the chosen parts."""
+        totals = self.totals
+        found: dict[str, Any] = {
+            "period": self.period,
+            "total_executions": totals.executions,
+            "total_cost": totals.cost,
+            "recorded_cost": totals.recorded_cost,
+            "avg_cost_per_execution": totals.average_cost,
+            "unpriced_executions": totals.unpriced,
+            "unpriced_models": self.unpriced_models,
+            "provisional_executions": totals.provisional,
+            "archived_executions": self.archived.executions,
+            "cost_savings": savings(totals),
+            **token_kinds(totals, "total_"),
+        }
+        if "agents" in self.parts:
+            found["by_agent"] = [group_dict("agent_name", group) for group in self.by_agent]
+        if "models" in self.parts:
+            found["by_model"] = [group_dict("model", group) for group in self.by_model]
+        if "trends" in self.parts:
+            found |= {"interval": self.interval, "trends": [bucket_dict(bucket) for bucket in self.buckets]}
+        return found
+
+
+class Change(NamedTuple):
+    """The change from the first whole interval to the last, in percent; None if the first has no value."""
+
+    first: str
+    last: str
+    executions: float | None
+    average_time: float | None
+
+
+class Trends(NamedTuple):
+    """Executions over time. `change` is None if there are fewer than two whole intervals."""
+
+    period: str
+    interval: Interval
+    totals: Totals
+    buckets: list[Bucket]
+    change: Change | None
+    unpriced_models: list[str]
+    archived: Archived
+
+    def to_dict(self) -> dict[str, Any]:
+        """The intervals, oldest first, and the change."""
+        change = self.change and {
+            "from": self.change.first,
+            "to": self.change.last,
+            "executions_percent": self.change.executions,
+            "avg_execution_time_percent": self.change.average_time,
+        }
+        rows = [bucket_dict(bucket) for bucket in self.buckets]
+        return {
+            "period": self.period,
+            "interval": self.interval,
+            "archived_executions": self.archived.executions,
+            "trends": rows,
+            "change": change,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The failures by error type, the most frequent first. `zone` is for the instants in `to_dict`."""
+
+    period: str
+    totals: Totals
+    groups: list[ErrorGroup]
+    count: int
+    zone: tzinfo
+    archived: Archived
+
+    def to_dict(self) -> dict[str, Any]:
+        """`percent_of_failures` is the share of all failures in the period."""
+        return {
+            "period": self.period,
+            "total_executions": self.totals.executions,
+            "failed_executions": self.totals.failures,
+            "total_error_types": self.count,
+            "archived_executions": self.archived.executions,
+            "errors": [
+                {
+                    "error_type": group.error_type,
+                    "failures": group.failures,
+                    "percent_of_failures": 100 * group.failures / self.totals.failures,
+                    "agents": group.agents,
+                    "first_seen": clock.format_instant(group.first_us, self.zone),
+                    "last_seen": clock.format_instant(group.last_us, self.zone),
+                }
+                for group in self.groups
+            ],
+        }
+
+
+def _exactness(is_exact: bool) -> str:
+    return "exact" if is_exact else "approximate"
