@@ -1,8 +1,8 @@
-"""Archiving that is killed at any moment, and imports that bring the archives back, killed as well.
+"""Archive runs, and imports that restore the archives, are killed at any moment.
 
-A database is archived and restored again and again, on both engines. After every kill each execution is stored, or
-archived and in a file with its name, and never both; every sum is what it was. What was killed is begun again, until it
-comes to its end; then everything is where it has to be.
+A database is archived and restored again and again, on both engines. After every kill each execution is either stored
+or archived, never both, and every sum is unchanged. A killed run is repeated until it ends; then everything is in its
+place.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from tests.archives import archived_lines, stored_lines
 from tests.builders import an_execution
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
 from torture.campaign import Effort, Figure, say
-from torture.victims import KILLED, archive, restore, victim
+from torture.subjects import KILLED, archive, restore, subject
 
 KILLS = 200
 KILLS_IN_A_ROUND = 25
-"""Kills of one database; the next round begins anew, on the other engine."""
+"""Kills per database. The next round starts with a new one on the other engine."""
 
 JANUARY_US = 1_735_689_600_000_000
 LATER_US = JANUARY_US + 400 * DAY_US
 MONTHS = (2500, 40, 900, 1)
-"""Executions of four months: of some more than a victim deletes, or restores, at once."""
+"""Executions of four months. Some months have more than one batch."""
 
 
 def run(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """Kill archiving and restoring, round after round."""
+    """Kill archive and restore runs, in rounds."""
     chance, wanted, found = random.Random(effort.seed), effort.of(KILLS), Counter[str]()
     with ExitStack() as stack:
         admin = stack.enter_context(running_server())
@@ -52,8 +52,8 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
                 else str(here / "metrics.db")
             )
             with closing(open_database(location)) as database:
-                there = _Round(database, location, here / "archive", random.Random(chance.random()))
-                found += there.run(min(KILLS_IN_A_ROUND, wanted - found["kills"]))
+                this = _Round(database, location, here / "archive", random.Random(chance.random()))
+                found += this.run(min(KILLS_IN_A_ROUND, wanted - found["kills"]))
             found["rounds"] += 1
             say(f"  {found['kills']:,} kills, {found['lost']:,} executions lost")
     return [
@@ -93,22 +93,22 @@ class _Round:
         self._found = Counter[str]()
 
     def run(self, kills: int) -> Counter[str]:
-        """Kill so many times, and come to the end of what was killed last."""
+        """Kill `kills` times, and let the last run end."""
         while self._found["kills"] < kills:
-            self._to_the_end("archive", archive, self._folder, LATER_US)
+            self._kill_until_it_ends("archive", archive, self._folder, LATER_US)
             is_whole = not stored_lines(self._database)
             self._found["archived" if is_whole else "unfinished"] += 1
             files = sorted(self._folder.glob("*.jsonl.gz"))
-            self._to_the_end("restore", restore, files, LATER_US)
+            self._kill_until_it_ends("restore", restore, files, LATER_US)
             is_whole = Counter(stored_lines(self._database)) == self._before
             self._found["restored" if is_whole else "unfinished"] += 1
         return self._found
 
-    def _to_the_end(self, kind: str, work: Callable[..., None], *arguments: Any) -> None:
-        """Let it be killed at moments of its usual time, until it ends before that."""
+    def _kill_until_it_ends(self, kind: str, work: Callable[..., None], *arguments: Any) -> None:
+        """Run and kill it at a random moment of its usual duration, until a run ends before its kill."""
         while True:
             began = time.monotonic()
-            with victim(work, self._location, *arguments) as process:
+            with subject(work, self._location, *arguments) as process:
                 process.join(self._chance.uniform(0, 1.05) * self._usual_s[kind])
                 process.kill()
                 process.join()
@@ -116,7 +116,7 @@ class _Round:
             if process.exitcode == KILLED:
                 self._found["kills"] += 1
                 self._found[f"kills of {kind}"] += 1
-                # So that it comes to its end on a machine that is busy as well.
+                # So that a run ends on a busy machine too.
                 self._usual_s[kind] *= 1.1
             self._judge(is_amid=process.exitcode == KILLED)
             if process.exitcode == 0:
@@ -125,7 +125,7 @@ class _Round:
             self._found["failures"] += process.exitcode != KILLED
 
     def _judge(self, *, is_amid: bool) -> None:
-        """Compare what is stored and what is archived with what there was."""
+        """Compare the stored and the archived executions with the original ones."""
         stored, archived = stored_lines(self._database), archived_lines(self._database, self._folder)
         now = Counter([*stored, *archived])
         self._found["lost"] += (self._before - now).total()

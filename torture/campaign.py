@@ -1,7 +1,7 @@
-"""What a campaign is: something is broken again and again, and what was promised is counted.
+"""What a campaign is: it breaks something again and again, and counts whether the promises hold.
 
-A campaign takes a folder to work in and an effort, and gives figures. It stops at nothing that it finds: what was lost
-is a figure too. The same seed breaks the same things in the same order, as far as processes can be made to.
+A campaign takes a folder and an effort, and returns figures. It does not stop at a failure: losses are figures too. The
+same seed breaks the same things in the same order, as far as concurrent processes allow.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One count of a campaign, and what it has to be. `at_least` is for the whole campaign; `at_most` for any part of
-    it."""
+    """One count of a campaign and its bounds. `at_least` holds for a whole campaign, `at_most` for any part of it."""
 
     name: str
     value: float
@@ -22,37 +21,37 @@ class Figure(NamedTuple):
     at_most: float | None = None
 
     def problem(self, effort: Effort) -> str | None:
-        """What is wrong with it; None where nothing is. A part of a campaign need not do as much as the whole."""
+        """Which bound is broken; None if none is. `at_least` is not checked for a part of a campaign."""
         if self.at_most is not None and self.value > self.at_most:
-            return f"{self.name}: {self.value:,.6g}, and at most {self.at_most:,.6g} may be"
+            return f"{self.name}: {self.value:,.6g}, at most {self.at_most:,.6g} allowed"
         if effort.is_whole and self.at_least is not None and self.value < self.at_least:
-            return f"{self.name}: {self.value:,.6g}, and at least {self.at_least:,.6g} has to be"
+            return f"{self.name}: {self.value:,.6g}, at least {self.at_least:,.6g} required"
         return None
 
 
 class Effort(NamedTuple):
-    """How much of a campaign to do. `share` 1 is the whole of it; `seed` decides what is broken when."""
+    """How much of a campaign to run. A `share` of 1 is the whole; `seed` decides what breaks when."""
 
     seed: int = 1
     share: float = 1.0
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all of the campaign, or more."""
+        """Whether it is at least the whole campaign."""
         return self.share >= 1
 
     def of(self, whole: int, least: int = 1) -> int:
-        """As much of a number as the effort is, and no less than `least`."""
+        """The share of a number, and no less than `least`."""
         return max(least, round(whole * self.share))
 
 
 class CannotRun(Exception):
-    """What a campaign needs is not on this machine; says what."""
+    """This machine lacks something that a campaign needs; the message says what."""
 
 
 Campaign = Callable[[Path, Effort], Sequence[Figure]]
 
 
 def say(line: str) -> None:
-    """Tell who watches what is going on."""
+    """Print progress to stderr."""
     print(line, file=sys.stderr, flush=True)

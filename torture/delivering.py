@@ -1,10 +1,9 @@
-"""Alerts under chaos: services that fail in any order, senders that are killed at any step, a clock that is moved.
+"""Alerts under chaos: services fail in any order, senders are killed at any step, and the clock jumps.
 
-In each run agents go bad and recover. Rounds of alerting evaluate the rules and send what is due; some die on the way:
-in this process just before or after a message is sent, or as processes, by a kill. The services answer well, badly,
-late or not at all. When all is well again, every beginning has to have arrived on every channel, or the service has
-refused it for good and `doctor` names it; no end comes before its beginning; and what PagerDuty hears of an episode
-has one key.
+In each run agents fail and recover. Alert checks evaluate the rules and send the due messages. Some senders die: in
+this process just before or after a message is sent, or as a process by a kill. The services answer well, badly, late or
+not at all. After recovery every alert must have arrived on every channel, unless the service refused it for good and
+`doctor` names it. No resolution may come before its alert, and PagerDuty must get one key per episode.
 """
 
 from __future__ import annotations
@@ -38,33 +37,33 @@ from claude_force.network.outcome import Outcome
 from claude_force.settings.home import Home
 from tests.builders import NOON_US, an_execution
 from torture.campaign import Effort, Figure, say
-from torture.services import Heard, Services, services
-from torture.telling import load_alert_setup, one_round, tell, told_of
-from torture.victims import KILLED, victim
+from torture.notifying import check_and_notify, check_once, make_alert_setup, notification_context
+from torture.services import Accepted, Services, services
+from torture.subjects import KILLED, subject
 
 RUNS = 1000
 RUNS_IN_A_PROCESS = 25
 
 KILLED_AS_PROCESSES = 0.3
-"""Of the rounds that die so many are processes that are killed; the rest dies at an exact step."""
+"""The share of deaths that are killed processes. The rest dies at an exact step."""
 
 _MOVES_S = (1, 5, 20, 60, 60, 300, 1200, -20, -600)
-"""How far the clock goes between two rounds."""
+"""The seconds that the clock moves between two checks."""
 
-_PEACE_S = 600
-_LONGEST_PEACE = 300
-"""So often it is tried to say everything when all is well."""
+_RECOVERY_STEP_S = 600
+_RECOVERY_STEPS = 300
+"""The number of checks after recovery in which everything must be sent."""
 
 
 def run(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """Runs of chaos, each with a database of its own, on all processors."""
+    """Runs of chaos on all processors, each with its own database."""
     found, runs = Counter[str](), effort.of(RUNS)
     work = [
         (folder, effort.seed, range(first, min(first + RUNS_IN_A_PROCESS, runs)))
         for first in range(0, runs, RUNS_IN_A_PROCESS)
     ]
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        for one in pool.map(_tell_some, *zip(*work, strict=True)):
+        for one in pool.map(_run_some, *zip(*work, strict=True)):
             found += one
             say(f"  {found['runs']:,} runs, {found['kills']:,} senders died, {found['lost']:,} pages lost")
     return [
@@ -86,8 +85,8 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
     ]
 
 
-def _tell_some(folder: Path, seed: int, numbers: Sequence[int]) -> Counter[str]:
-    """Some runs with services of their own, and what came of them."""
+def _run_some(folder: Path, seed: int, numbers: Sequence[int]) -> Counter[str]:
+    """The counts of some runs, which share their services."""
     found = Counter[str]()
     with services() as others:
         for number in numbers:
@@ -95,18 +94,18 @@ def _tell_some(folder: Path, seed: int, numbers: Sequence[int]) -> Counter[str]:
             here.mkdir(parents=True)
             location = here / "metrics.db"
             with closing(open_database(str(location))) as database:
-                found += _Story(database, location, others, random.Random(f"{seed}-{number}")).tell()
+                found += _Story(database, location, others, random.Random(f"{seed}-{number}")).run()
             shutil.rmtree(here)
     return found
 
 
 class _Died(BaseException):
-    """The sender ends here, as if it were killed: nothing is written down any more."""
+    """The sender ends here, as if it were killed: it stores nothing more."""
 
 
 @dataclass
-class _Mortal:
-    """A channel whose sender dies at one of its messages, before it is sent or after."""
+class _DyingChannel:
+    """A channel whose sender may die before or after it sends a message."""
 
     channel: Channel
     chance: random.Random
@@ -115,7 +114,7 @@ class _Mortal:
         return getattr(self.channel, name)
 
     def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:
-        """Send, and perhaps die."""
+        """Send, and die before or after it with a chance of a quarter each."""
         step = self.chance.random()
         if step < 0.25:
             raise _Died
@@ -126,28 +125,28 @@ class _Mortal:
 
 
 class _Story:
-    """One run: agents that go bad and recover, under chaos, and peace in the end."""
+    """One run: agents fail and recover under chaos, then everything recovers."""
 
     def __init__(self, database: Database, location: Path, others: Services, chance: random.Random) -> None:
         self._database, self._location, self._services, self._chance = database, location, others, chance
-        self._watch = load_alert_setup(others.channels, others.environment)
+        self._setup = make_alert_setup(others.channels, others.environment)
         self._at_us = NOON_US
         self._agents = [f"agent-{number}" for number in range(chance.randint(1, 4))]
         self._found = Counter(runs=1)
 
-    def tell(self) -> Counter[str]:
-        """The whole story, and what came of it."""
+    def run(self) -> Counter[str]:
+        """Run, and return the counts."""
         self._services.begin(self._chance, self._chance.randint(0, 25))
         for success, executions in ((False, 10), (True, 60)):
             self._record(success, executions)
             for _ in range(self._chance.randint(1, 6)):
                 self._move(self._chance.choice(_MOVES_S))
                 self._services.change_mail(self._chance)
-                self._do_round()
-            # What nobody noticed before, since every round died, is noticed now.
+                self._check()
+            # Makes sure that the change is noticed, even if every check died.
             self._record(success, 2 * executions)
-            evaluate(self._database, self._watch.rules, told_of(self._watch), self._at_us, UTC)
-        self._make_peace()
+            evaluate(self._database, self._setup.rules, notification_context(self._setup), self._at_us, UTC)
+        self._recover()
         self._judge()
         return self._found
 
@@ -161,36 +160,36 @@ class _Story:
     def _move(self, seconds: int) -> None:
         self._at_us += seconds * SECOND_US
 
-    def _do_round(self) -> None:
+    def _check(self) -> None:
         fate = self._chance.random()
         if fate < 0.3:
-            one_round(self._database, self._watch, self._at_us)
+            check_once(self._database, self._setup, self._at_us)
         elif fate < 1 - 0.7 * KILLED_AS_PROCESSES:
             self._die_within()
         else:
             self._kill()
 
     def _die_within(self) -> None:
-        mortal: dict[str, Any] = {
-            name: _Mortal(channel, self._chance) for name, channel in self._watch.channels.items()
+        dying: dict[str, Any] = {
+            name: _DyingChannel(channel, self._chance) for name, channel in self._setup.channels.items()
         }
         try:
-            one_round(self._database, replace(self._watch, channels=mortal), self._at_us)
+            check_once(self._database, replace(self._setup, channels=dying), self._at_us)
         except _Died:
-            self._note_death()
+            self._count_death()
 
     def _kill(self) -> None:
         arguments = (str(self._location), self._services.channels, self._services.environment, self._at_us)
-        with victim(tell, *arguments) as process:
+        with subject(check_and_notify, *arguments) as process:
             process.join(self._chance.uniform(0, 0.15))
             process.kill()
             process.join()
         if process.exitcode == KILLED:
             self._found["killed as processes"] += 1
-            self._note_death()
+            self._count_death()
         self._found["failures"] += process.exitcode not in (0, KILLED)
 
-    def _note_death(self) -> None:
+    def _count_death(self) -> None:
         self._found["kills"] += 1
         taken = [item for item in self._outbox() if item.status == WAITING and item.attempts and not item.problem]
         self._found["killed with a message in hand"] += bool(taken)
@@ -203,13 +202,13 @@ class _Story:
                 for item in alert_queries.by_status(connection, fate)
             ]
 
-    def _make_peace(self) -> None:
-        """All services are well and all agents too, until nothing fires and nothing waits."""
-        self._services.be_well()
-        for _ in range(_LONGEST_PEACE):
-            self._move(_PEACE_S)
+    def _recover(self) -> None:
+        """All services and agents are well, until nothing fires and no message waits."""
+        self._services.recover()
+        for _ in range(_RECOVERY_STEPS):
+            self._move(_RECOVERY_STEP_S)
             self._record(True, 60)
-            one_round(self._database, self._watch, self._at_us)
+            check_once(self._database, self._setup, self._at_us)
             with self._database.read() as connection:
                 fires = any(row.state == "firing" for row in alert_queries.alerts(connection))
                 waits = alert_queries.by_status(connection, WAITING)
@@ -218,30 +217,30 @@ class _Story:
         self._found["restless"] += 1
 
     def _judge(self) -> None:
-        """Compare what services took with the episodes that there were."""
-        heard, said = self._services.heard(), defaultdict[tuple[str, str], list[Delivery]](list)
+        """Compare the messages that the services accepted with the episodes."""
+        accepted, deliveries = self._services.accepted(), defaultdict[tuple[str, str], list[Delivery]](list)
         for item in self._outbox():
-            said[item.episode, item.channel].append(item)
+            deliveries[item.episode, item.channel].append(item)
         episodes = self._episodes()
         self._found["lost"] += len(set(self._agents) - episodes.keys())
         for agent, named in episodes.items():
             for episode in named:
                 self._found["episodes"] += 1
-                for channel, all_heard in heard.items():
-                    mine = [item for item in all_heard if episode == item.key or (not item.key and agent == item.agent)]
-                    self._judge_episode(mine, said[episode, channel])
+                for channel, messages in accepted.items():
+                    mine = [item for item in messages if episode == item.key or (not item.key and agent == item.agent)]
+                    self._judge_episode(mine, deliveries[episode, channel])
         owners = {episode: agent for agent, named in episodes.items() for episode in named}
-        keyed = [*heard["pager"], *heard["hook"]]
-        # The end of an event names no agent.
+        keyed = [*accepted["pager"], *accepted["hook"]]
+        # The resolution of an event names no agent.
         self._found["wrong keys"] += sum(
             item.key not in owners or (item.agent != "" and owners[item.key] != item.agent) for item in keyed
         )
-        self._found["heard"] += sum(map(len, heard.values()))
+        self._found["heard"] += sum(map(len, accepted.values()))
         self._found["faults"] += self._services.faults()
         self._ask_doctor()
 
     def _episodes(self) -> dict[str, set[str]]:
-        """The episodes that began, by agent."""
+        """The episodes that started, by agent."""
         found = defaultdict[str, set[str]](set)
         with self._database.read() as connection:
             for event in alert_queries.events(connection, 0, 10_000):
@@ -249,25 +248,25 @@ class _Story:
                     found[json.loads(event.labels)["agent"]].add(event.episode or "")
         return found
 
-    def _judge_episode(self, heard: Sequence[Heard], said: Sequence[Delivery]) -> None:
-        """What one channel heard of an episode."""
-        begun = [place for place, item in enumerate(heard) if not item.is_end]
-        ended = [place for place, item in enumerate(heard) if item.is_end]
-        is_refused = any(item.status == FAILED for item in said)
-        if not begun:
+    def _judge_episode(self, messages: Sequence[Accepted], deliveries: Sequence[Delivery]) -> None:
+        """Check the messages of an episode on one channel."""
+        triggers = [position for position, item in enumerate(messages) if not item.is_end]
+        ends = [position for position, item in enumerate(messages) if item.is_end]
+        is_refused = any(item.status == FAILED for item in deliveries)
+        if not triggers:
             self._found["refused" if is_refused else "lost"] += 1
-        elif not ended:
+        elif not ends:
             self._found["refused" if is_refused else "ends lost"] += 1
-        self._found["early"] += bool(ended) and (not begun or ended[0] < begun[0])
+        self._found["early"] += bool(ends) and (not triggers or ends[0] < triggers[0])
 
     def _ask_doctor(self) -> None:
-        """Every delivery that failed for good is named."""
+        """Count the failed deliveries that the doctor does not name."""
         folder = self._location.parent
-        place, _ = workspace_at(Home(folder, folder), str(self._location))
-        with closing(place.database):
+        workspace, _ = workspace_at(Home(folder, folder), str(self._location))
+        with closing(workspace.database):
             named = [
                 found.text
-                for found in monitoring.outbox(place, self._at_us)
+                for found in monitoring.check_outbox(workspace, self._at_us)
                 if found.text.startswith("could not be delivered")
             ]
         failed = [item for item in self._outbox() if item.status == FAILED]

@@ -1,7 +1,7 @@
-"""What a campaign compares: what recorders were told, and what a database holds.
+"""Compares acknowledged executions with those that a database holds.
 
-Executions are known by their `run_id`, which the campaign makes and the package only carries: whether something is
-there twice is not asked of the uid by which the package sees to it that nothing is.
+Executions are identified by their `run_id`, which the campaign makes. The uid would hide duplicates, because the
+package uses it to prevent them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torture.campaign import say
 
 
 def uid_of(line: int, number: int) -> str:
-    """The uid of an execution of a line of recorders: the same whoever records it, however often."""
+    """The uid of an execution: the same for every attempt to record it."""
     return str(UUID(int=line << 64 | number))
 
 
@@ -33,8 +33,7 @@ def name_of(line: int, number: int) -> str:
 
 
 class Difference(NamedTuple):
-    """How what is stored differs from what has to be: executions that are not there, that are there more than once,
-    and that nobody recorded."""
+    """Executions that are missing, that are stored more than once, and that nobody recorded."""
 
     lost: int = 0
     doubled: int = 0
@@ -46,7 +45,7 @@ class Difference(NamedTuple):
 
 
 def difference(found: Counter[str], wanted: Iterable[str]) -> Difference:
-    """Compare what is kept with what has to be."""
+    """Compare the stored executions with the wanted ones."""
     named = set(wanted)
     return Difference(
         lost=len(named - found.keys()),
@@ -56,7 +55,7 @@ def difference(found: Counter[str], wanted: Iterable[str]) -> Difference:
 
 
 def stored(location: str) -> Counter[str]:
-    """How often each `run_id` is stored: of a database that cannot be read, none."""
+    """The count of each `run_id` in a database; empty if it cannot be read."""
     try:
         with closing(open_database(location)) as database, database.read() as connection:
             return Counter(row[0] for row in connection.fetch("SELECT run_id FROM executions"))
@@ -66,18 +65,18 @@ def stored(location: str) -> Counter[str]:
 
 
 def archived(folder: Path) -> Counter[str]:
-    """How often each `run_id` is in the archives of a folder."""
+    """The count of each `run_id` in the archives of a folder."""
     place = column("run_id")
     return Counter(row[place] for file in sorted(folder.glob("*.jsonl.gz")) for row in read_archive(file))
 
 
 def waiting(folder: Path) -> int:
-    """How many executions wait in the spool files of a folder."""
+    """The number of executions in the spool files of a folder."""
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("*spool*"))
 
 
 def damage(location: str) -> list[str]:
-    """What is wrong with a database: its pages and indexes, and at head whether every sum is what the rows come to."""
+    """Damage to a database: to pages and indexes and, at head, sums that differ from the rows."""
     try:
         with closing(open_database(location)) as database:
             found = database.check_integrity()

@@ -1,9 +1,8 @@
-"""A disk that fails: each call that writes, in each step of a database's life, fails once and from then on, with "no
-space left" and with "input/output error".
+"""A failing disk: in each step of a database's life, each write call fails once or permanently, with "no space left" or
+with "input/output error".
 
-Whatever failed, a command ends with a line that says so, a host that records goes on, the file is sound, nothing that
-was acknowledged is lost, and the next run works. The calls are those of libc, made to fail by failing_io.c, which is
-compiled here.
+After any failure a command reports it in one line, a recording host goes on, the file is sound, nothing acknowledged is
+lost, and the next run works. The calls are those of libc; failing_io.c, which is compiled here, makes them fail.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ POINTS = 1000
 
 
 def run(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """Walk every step, as many at once as there are processors. Raises CannotRun without a compiler."""
+    """Walk through every step, one process per processor. Raises CannotRun without a compiler."""
     shim = compile_shim(folder)
     stride = max(1, round(1 / effort.share))
     chance = random.Random(effort.seed)
-    # Every step has more calls than that.
+    # Every step makes more calls than that.
     starts = [chance.randint(1, min(stride, 5)) for _ in STEPS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = list(pool.map(lambda name, start: _walk(name, folder / name, shim, stride, start), STEPS, starts))
@@ -50,21 +49,21 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
 
 
 def compile_shim(folder: Path) -> Path:
-    """The library that makes calls fail. Raises CannotRun where it cannot be had."""
+    """Compile the library that makes calls fail. Raises CannotRun if that is not possible."""
     compiler = shutil.which("cc")
     if sys.platform != "linux" or compiler is None:
-        raise CannotRun("calls are made to fail with LD_PRELOAD of Linux and a C compiler named cc")
+        raise CannotRun("this campaign needs Linux (LD_PRELOAD) and a C compiler named cc")
     shim = folder / "failing_io.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", shim, SOURCE, "-ldl"], check=True)
     return shim
 
 
 def _walk(name: str, folder: Path, shim: Path, stride: int, start: int) -> Counter[str]:
-    """What a walker counted."""
+    """The counts of one step."""
     folder.mkdir()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("CLAUDE_", "XDG_"))}
     environment = kept | {"LD_PRELOAD": str(shim), "PYTHONPATH": str(ROOT), "TZ": "UTC", "HOME": str(folder)}
-    command = [sys.executable, "-m", "torture.walk", name, str(folder), str(stride), str(start)]
+    command = [sys.executable, "-m", "torture.fault_walk", name, str(folder), str(stride), str(start)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     found = Counter[str](json.loads(done.stdout))
     say(f"  {name}: {found['points']:,} calls failed")

@@ -1,8 +1,8 @@
-"""Lines that a coverage-guided fuzzer finds: `pip install atheris`, then `python torture/fuzz_lines.py FOLDER`.
+"""Coverage-guided fuzzing: `pip install atheris`, then `python torture/fuzz_lines.py FOLDER`.
 
-FOLDER keeps what was found interesting, and is where the next run goes on. Options are those of libFuzzer, such as
-`-max_total_time=600`. What is raised ends the run and is written to `crash-...` in the working folder; the same file as
-the only argument shows it again. The campaign `fuzzing` needs nothing of this.
+FOLDER keeps the interesting inputs, and the next run continues from there. The options are those of libFuzzer, such as
+`-max_total_time=600`. An exception ends the run and writes the input to `crash-...` in the working folder; that file as
+the only argument reproduces it. The campaign `fuzzing` does not need atheris.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MISSING = "atheris is not installed; pip install atheris (it has wheels for Linu
 
 
 def read_executions(data: bytes) -> None:
-    """What an import makes of bytes. Raises AssertionError where a line is neither accepted nor refused."""
+    """Import bytes. Raises AssertionError for a line that is neither accepted nor refused."""
     from claude_force.executions.jsonl.lines import BOM
     from claude_force.ingest.jsonl_source import JsonlSource
 
@@ -31,7 +31,7 @@ def read_executions(data: bytes) -> None:
 
 
 def read_transcript(data: bytes) -> None:
-    """What a pass makes of bytes. Raises AssertionError where a line is not counted."""
+    """Ingest bytes as a transcript. Raises AssertionError if a line is not counted."""
     from claude_force.ingest.find_files import found_file
     from claude_force.ingest.tail import resume
     from claude_force.ingest.transcripts.responses import TranscriptContext
@@ -47,12 +47,12 @@ def read_transcript(data: bytes) -> None:
 
 
 def read_one(data: bytes) -> None:
-    """The first byte says what the others are read as."""
+    """The first byte decides which reader gets the rest."""
     (read_executions if data[:1] < b"\x80" else read_transcript)(data[1:])
 
 
 def main() -> None:
-    """Run until something is raised, or the options end it."""
+    """Run until an exception, or until the options end it."""
     try:
         import atheris
     except ImportError:

@@ -1,9 +1,9 @@
-"""Damaged lines through the whole importer: bytes, records, store.
+"""Imports damaged lines: bytes, records, store.
 
-Files of damaged lines, whole ones among them, are imported as `claude-force import` does it, and read as `claude-force
-ingest` reads transcripts. Nothing may be raised; every line that is not blank is either an execution or refused with a
-reason, the whole ones are all there, and what is stored is what was accepted. Some of the files go to PostgreSQL
-as well, which has to hold the same.
+Files of damaged and sound lines are read as `claude-force import` reads executions, and as `claude-force ingest` reads
+transcripts. Nothing may raise. Every line that is not blank is accepted, or refused with a reason; all sound lines are
+stored; the stored executions are the accepted ones. Some files are also imported to PostgreSQL, which must hold the
+same.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from torture.mutations import damaged
 LINES = 10_000_000
 LINES_IN_A_FILE = 100_000
 TRANSCRIPTS = 10
-"""Of so many files one is a transcript."""
+"""One file in this many is a transcript."""
 
 ON_BOTH_ENGINES = 40
-"""Of so many files two, one of each kind, go to PostgreSQL as well."""
+"""Two files in this many, one of each kind, also go to PostgreSQL."""
 
-GOOD_EACH = 500
-"""After so many damaged lines comes a whole one."""
+SOUND_EVERY = 500
+"""One line in this many is sound."""
 
 NOW_US = 1_790_000_000_000_000
 _RUN_ID = column("run_id")
@@ -63,7 +63,7 @@ _ZONE = ZoneInfo("America/New_York")
 
 
 def run(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """Import files, on all processors."""
+    """Import files on all processors."""
     lines = effort.of(LINES)
     sizes = [min(LINES_IN_A_FILE, lines - done) for done in range(0, lines, LINES_IN_A_FILE)]
     found = Counter[str]()
@@ -91,31 +91,31 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
 
 
 def _import_file(folder: Path, seed: str, size: int, admin: str, number: int) -> Counter[str]:
-    """Make a file of damaged lines, import it, and judge. What is raised is kept beside the bytes that it came from."""
+    """Make a file of damaged lines, import it, and count. If it raises, the content and the traceback are kept."""
     here, is_transcript = folder / seed, number % TRANSCRIPTS == TRANSCRIPTS - 1
     content = _content(random.Random(seed), size, is_transcript=is_transcript)
     check = _check_transcript if is_transcript else _check_executions
     try:
-        found, held = _held(str(here / "metrics.db"), here, content, check)
+        found, digest = _import_and_digest(str(here / "metrics.db"), here, content, check)
         if number % ON_BOTH_ENGINES in (0, TRANSCRIPTS - 1):
             with new_database(admin, TEMPLATE_AT_HEAD) as url:
-                again, also_held = _held(url, here / "postgresql", content, check)
-            found["differing"] = (again, also_held) != (found, held)
+                again, other_digest = _import_and_digest(url, here / "postgresql", content, check)
+            found["differing"] = (again, other_digest) != (found, digest)
             found["files on both engines"] = 1
     except Exception:
         here.mkdir(exist_ok=True)
         (here / "content").write_bytes(content)
         (here / "raised").write_text(traceback.format_exc())
-        say(f"  raised, see {here}: {traceback.format_exc(limit=-2)}")
+        say(f"  raised; see {here}: {traceback.format_exc(limit=-2)}")
         return Counter({"lines": size, "exceptions": 1})
     shutil.rmtree(here)
     return found
 
 
-def _held(
+def _import_and_digest(
     location: str, folder: Path, content: bytes, check: Callable[[Database, Path, bytes], Counter[str]]
 ) -> tuple[Counter[str], str]:
-    """What importing into a database came to, and a digest of what it holds then."""
+    """The counts of an import, and a digest of the rows that the database holds afterwards."""
     folder.mkdir()
     with closing(open_database(location)) as database:
         found = check(database, folder, content)
@@ -128,13 +128,13 @@ def _held(
 
 
 def _content(chance: random.Random, size: int, *, is_transcript: bool) -> bytes:
-    """Damaged lines with whole ones among them; now and then one of a few megabytes."""
+    """Damaged lines with some sound ones; sometimes a line at the size limit."""
     samples, good = (_entries(), _good_entry) if is_transcript else (_executions(), _good_execution)
     stream = io.BytesIO()
     if chance.random() < 0.3:
         stream.write(BOM)
     for number in range(size):
-        stream.write(good(number) if number % GOOD_EACH == 0 else damaged(chance, samples) + b"\n")
+        stream.write(good(number) if number % SOUND_EVERY == 0 else damaged(chance, samples) + b"\n")
     if chance.random() < 0.1:
         stream.write(b'{"agent_name": "' + b"x" * (LINE_LIMIT_BYTES + chance.randrange(-20, 20)) + b'"}\n')
         stream.write(good(size))
@@ -152,7 +152,7 @@ def _good_entry(number: int) -> bytes:
 
 @lru_cache
 def _executions() -> Sequence[bytes]:
-    """Lines of both formats of the samples, and of our own export."""
+    """Lines of both sample formats, and of our own export."""
     files = [EXAMPLES / "executions-1.3.jsonl", EXAMPLES / "executions-guide.jsonl"]
     ours = [
         a_line(uid=f"019a81ea-e083-7c55-8f02-3a1f0d9c{number:04x}", host="box", project="/srv/app", web_searches=1)
@@ -163,7 +163,7 @@ def _executions() -> Sequence[bytes]:
 
 @lru_cache
 def _entries() -> Sequence[bytes]:
-    """Lines of the sample sessions, and of everything that a transcript tells of sub-agents."""
+    """Lines of the sample sessions, and every kind of line about sub-agents."""
     files = sorted((EXAMPLES / "claude-code").rglob("*.jsonl"))
     talk = Talk()
     talk.prompt()
@@ -175,7 +175,7 @@ def _entries() -> Sequence[bytes]:
 
 
 def _check_executions(database: Database, folder: Path, content: bytes) -> Counter[str]:
-    """Import, and compare what is read, accepted, refused, said and stored."""
+    """Import, and compare the lines read, accepted, refused, logged and stored."""
     found, uids = Counter[str](), set[bytes]()
     rejects = RejectLog(folder / "rejected.jsonl")
 
@@ -206,13 +206,13 @@ def _check_executions(database: Database, folder: Path, content: bytes) -> Count
 
 
 def _check_transcript(database: Database, folder: Path, content: bytes) -> Counter[str]:
-    """Read it in a pass, and again: then nothing may be new."""
+    """Ingest it twice. The second time nothing may be new."""
     projects, rejects = folder / "projects", RejectLog(folder / "rejected.jsonl")
     put(main_file(projects, "fuzzed"), content)
     options = IngestOptions(PriceTable("claude-sonnet-4-5"), _ZONE, "here", rejects, NOW_US)
-    said: list[object] = []
+    problems: list[object] = []
     report = TranscriptPass(Store(database), options, {}).run(
-        transcripts.find([projects], lambda *problem: said.append(problem))
+        transcripts.find([projects], lambda *problem: problems.append(problem))
     )
     again = TranscriptPass(Store(database), options._replace(rejects=None), {}).run(
         transcripts.find([projects], lambda *_: None)
@@ -228,7 +228,7 @@ def _check_transcript(database: Database, folder: Path, content: bytes) -> Count
             "lines of transcripts": lines,
             "accepted": stored,
             "refused": report.rejected,
-            "unaccounted": abs(lines - report.lines) + len(said),
+            "unaccounted": abs(lines - report.lines) + len(problems),
             "unreasoned": abs(len(reasons) - report.rejected) + sum(not reason for reason in reasons),
             "unstored": abs(stored - report.added) + again.added,
             "good lost": abs(content.count(b'"cwd":"/good"') - good),
@@ -237,5 +237,5 @@ def _check_transcript(database: Database, folder: Path, content: bytes) -> Count
 
 
 def _lines_in(content: bytes) -> int:
-    """How many lines are not blank."""
+    """The number of lines that are not blank."""
     return sum(bool(line.strip(b" \t\r")) for line in content.removeprefix(BOM).split(b"\n"))

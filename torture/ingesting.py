@@ -1,9 +1,9 @@
-"""Ingestion that is killed at any moment, while what it reads is written, rotated and cut off.
+"""Ingests are killed at any moment, while their files are written, rotated and truncated.
 
-Transcripts of sessions and their sub-agents grow in split writes, and so does a file of executions, which is also
-rotated in every way. Meanwhile passes of ingestion are killed: those of the scheduler's job, whole schedulers, and the
-installed program. After one whole pass every response and every line is one execution, but for lines that were taken
-away before anybody read them, which are counted apart.
+Transcripts of sessions and sub-agents grow in split writes, and so does a file of executions, which is also rotated in
+every way. Meanwhile ingests are killed: the scheduler's job, whole schedulers, and the installed program. After one
+whole ingest every response and every line is one execution. Lines that were removed before they were read are counted
+apart.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from tests.transcripts import tokens_of
 from torture.campaign import Effort, Figure, say
 from torture.evidence import stored
 from torture.rotating import ExecutionsFile
-from torture.victims import KILLED, ingest, program, schedule, victim
+from torture.subjects import KILLED, ingest, program, schedule, subject
 
 T = TypeVar("T")
 
 KILLS = 300
 KILLS_IN_A_ROUND = 50
-"""Kills of one home and its database; the next round begins anew."""
+"""Kills per home and database. The next round starts with new ones."""
 
 _STEP_S = 0.002
 _AT_REST, _AT_WORK = 0.1, 0.01
-"""How likely a fault of the file of executions is before a pass, and at each step of the writers during one."""
+"""The chance of a rotation before an ingest, and at each step of the writers during one."""
 
 _SETTINGS = {"performance": {"schedule": {"ingest": "1s"} | dict.fromkeys(
     ("alerts", "baseline", "archive", "maintenance"), "off"
@@ -52,7 +52,7 @@ _SETTINGS = {"performance": {"schedule": {"ingest": "1s"} | dict.fromkeys(
 
 
 def run(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """Kill passes, round after round, on SQLite and on PostgreSQL in turn."""
+    """Kill ingests, in rounds on SQLite and PostgreSQL by turns."""
     chance, wanted, found = random.Random(effort.seed), effort.of(KILLS), Counter[str]()
     with ExitStack() as stack:
         admin = stack.enter_context(running_server())
@@ -83,11 +83,11 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
     ]
 
 
-_WAYS = {"ingest": ingest, "schedule": schedule, "program": program}
+_SUBJECTS = {"ingest": ingest, "schedule": schedule, "program": program}
 
 
 class _Round:
-    """One home, what is written in it, and its database."""
+    """One home with its writers and its database."""
 
     def __init__(self, home: Path, location: str, chance: random.Random) -> None:
         (home / ".claude" / "metrics").mkdir(parents=True)
@@ -95,11 +95,11 @@ class _Round:
         self._home, self._location, self._chance = home, location, chance
         self._transcripts = Writer(home / ".claude" / "projects", chance)
         self._executions = ExecutionsFile(home / ".claude" / "metrics" / "executions.jsonl", chance)
-        self._usual_s = dict(zip(_WAYS, (0.5, 1.0, 0.6), strict=True))
+        self._usual_s = dict(zip(_SUBJECTS, (0.5, 1.0, 0.6), strict=True))
         self._found = Counter[str]()
 
     def run(self, kills: int) -> Counter[str]:
-        """Kill so many passes, end with a whole one, and compare."""
+        """Kill `kills` ingests, finish with a whole one, and compare."""
         while self._found["kills"] < kills:
             for _ in range(self._chance.randint(20, 120)):
                 self._write()
@@ -110,7 +110,7 @@ class _Round:
             self._kill(self._chance.choices(list(self._usual_s), (18, 1, 1))[0], before)
         self._transcripts.finish()
         self._executions.finish()
-        with victim(program, self._home, self._location) as process:
+        with subject(program, self._home, self._location) as process:
             process.join()
             self._found["failures"] += process.exitcode != 0
         self._judge()
@@ -122,18 +122,18 @@ class _Round:
             self._executions.write()
 
     def _kill(self, kind: str, before: Counter[str]) -> None:
-        """Begin a pass and kill it at a moment of its usual time; what ends before that was no kill."""
+        """Start an ingest and kill it at a random moment of its usual duration. If it ended before, it was no kill."""
         faults = self._executions.faults.total()
         least = 0.7 if kind == "program" else 0.0
         limit_s = self._chance.uniform(least, 1.3) * self._usual_s[kind]
-        with victim(_WAYS[kind], self._home, self._location) as process:
+        with subject(_SUBJECTS[kind], self._home, self._location) as process:
             began = time.monotonic()
             while process.is_alive() and time.monotonic() - began < limit_s:
                 process.join(_STEP_S)
                 self._write()
                 if self._chance.random() < _AT_WORK:
                     self._executions.rotate(before)
-                    # A program that goes on at once, beyond where the pass stands.
+                    # The program writes on at once, beyond the position of the ingest.
                     for _ in range(self._chance.choice((0, 200, 2000))):
                         self._executions.write()
             process.kill()
@@ -164,7 +164,7 @@ class _Round:
             return tail.cursor.position
 
     def _judge(self) -> None:
-        """Compare what is stored with what was written."""
+        """Compare the stored executions with the written ones."""
         with closing(open_database(self._location)) as database:
             rows = [columns_of(row, instant_formatter(UTC)) for row in iterate_rows(database, Filter())]
             with database.read() as connection:

@@ -1,8 +1,7 @@
-"""An upgrade that is ended after its first statement, after its second, and so on: `python -m torture.interrupt`.
+"""Interrupts an upgrade after its first statement, after its second, and so on: `python -m torture.interrupt`.
 
-For each revision named, the upgrade to it is begun again and again on one database, each time in a fork, which is
-killed, or fails, one statement later than the one before, until one comes to its end. What the database is like before
-and after each is written as a line of JSON: a list of states, for each revision.
+For each given revision the upgrade is repeated on one database, each time in a fork that is killed or fails one
+statement later, until one ends. The states of the database before and after each are a line of JSON per revision.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from claude_force.errors import ClaudeForceError
 from tests.histories import connected
 
 _STOPPED, _FAILED = 1, 2
-"""What a process exits with that was made to fail, or failed of itself."""
+"""The exit codes of a process that was stopped, and of one that failed by itself."""
 
 
 def interrupt(location: str, scripts: str, revision: str, stop: Callable[[], None]) -> list[dict[str, Any]]:
-    """Upgrade until an upgrade ends: the state before, after each that was stopped, and after the one that was not,
-    because it came to its end, or failed of itself."""
+    """Upgrade until an upgrade ends or fails by itself. The states before, after each interrupted upgrade, and after
+    the last one."""
     states, end = [state(location)], _STOPPED
     for statements in itertools.count(1):
         if end not in (_STOPPED, -signal.SIGKILL):
@@ -66,25 +65,25 @@ def _upgrade(location: str, scripts: str, revision: str, statements: int, stop: 
 
 
 class Stopped(Exception):
-    """What a revision that fails raises."""
+    """Raised inside a revision that has to fail."""
 
 
 def fail() -> None:
-    """Fail half way."""
+    """Raise an error in the middle of an upgrade."""
     raise Stopped
 
 
 def kill() -> None:
-    """Be killed half way."""
+    """Kill this process in the middle of an upgrade."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-WAYS = {"fail": fail, "kill": kill}
+ENDINGS = {"fail": fail, "kill": kill}
 
 
 def state(location: str) -> dict[str, Any]:
-    """What there is: the revision, the tables, how many executions, what is wrong with the file, and all of it as a
-    digest of every column, index and row."""
+    """The state of a database: its revision, tables, number of executions, damage, and a digest of every column, index
+    and row."""
     database = open_database(location)
     with connected(database) as connection:
         found = _content(connection)
@@ -116,9 +115,9 @@ def _damage(database: Database) -> list[str]:
 
 
 def _main() -> None:
-    location, scripts, way, *revisions = sys.argv[1:]
+    location, scripts, ending, *revisions = sys.argv[1:]
     for revision in revisions:
-        print(json.dumps(interrupt(location, scripts, revision, WAYS[way])), flush=True)
+        print(json.dumps(interrupt(location, scripts, revision, ENDINGS[ending])), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Lines that were damaged: by a disk, by a program, by somebody who means harm.
+"""Damages lines, as a disk, a program or an attacker might.
 
-Fast enough for millions, and decided by a seed: the same seed gives the same bytes. Each function takes a line and
-gives what became of it; `damaged` puts some of them together.
+Fast enough for millions of lines. The same seed gives the same bytes. Each function damages a line in one way;
+`damaged` combines them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TEXTS = (
     b"\xc0\x80", b"\xf5\x80\x80\x80", b"\\ud800", b"\\udc00\\ud800", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":",
     b"\x1b[2J", b"\t", b"\x7f", b"\xe2\x80\xae", b"'", b"//", b"\\u001b", b"e9", b"-", b".",
 )  # fmt: skip
-"""What is put anywhere."""
+"""Inserted at any position."""
 
 _VALUES = (
     b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b"1e-400", b"9" * 400, b"-" + b"9" * 5000,
@@ -28,7 +28,7 @@ _VALUES = (
     b'"2025-11-02T01:30:00.9999999-23:59"', b'"2025-02-30T00:00:00"', b'"<synthetic>"', b'"assistant"', b'"user"',
     b'"019a81ea-e083-7c55-8f02-3a1f0d9c4b11"', b"'a'", b"",
 )  # fmt: skip
-"""What is put in the place of a value."""
+"""Replace a value."""
 
 _VALUE = re.compile(rb'(?<=:)\s*("(?:[^"\\]|\\.)*"|[-+.\w]+|\[\]|\{\})')
 _KEY = re.compile(rb'"\w+"(?=\s*:)')
@@ -41,31 +41,31 @@ def _spans(pattern: re.Pattern[bytes], line: bytes) -> list[tuple[int, int]]:
     return [found.span() for found in pattern.finditer(line)]
 
 
-def _place(chance: random.Random, line: bytes) -> int:
+def _position(chance: random.Random, line: bytes) -> int:
     return int(chance.random() * len(line))
 
 
 def _flip(chance: random.Random, line: bytes, _: Sequence[bytes]) -> bytes:
-    at = _place(chance, line)
+    at = _position(chance, line)
     return line[:at] + bytes([line[at] ^ 1 << int(chance.random() * 8)]) + line[at + 1 :] if line else line
 
 
 def _cut(chance: random.Random, line: bytes, _: Sequence[bytes]) -> bytes:
-    return line[: _place(chance, line)]
+    return line[: _position(chance, line)]
 
 
-def _leave_out(chance: random.Random, line: bytes, _: Sequence[bytes]) -> bytes:
-    at = _place(chance, line)
+def _delete(chance: random.Random, line: bytes, _: Sequence[bytes]) -> bytes:
+    at = _position(chance, line)
     return line[:at] + line[at + 1 + int(chance.random() * 40) :]
 
 
 def _splice(chance: random.Random, line: bytes, others: Sequence[bytes]) -> bytes:
     other = chance.choice(others)
-    return line[: _place(chance, line)] + other[_place(chance, other) :]
+    return line[: _position(chance, line)] + other[_position(chance, other) :]
 
 
 def _insert(chance: random.Random, line: bytes, _: Sequence[bytes]) -> bytes:
-    at = _place(chance, line)
+    at = _position(chance, line)
     return line[:at] + chance.choice(_TEXTS) + line[at:]
 
 
@@ -78,7 +78,7 @@ def _replace_value(chance: random.Random, line: bytes, _: Sequence[bytes]) -> by
 
 
 def _swap_values(chance: random.Random, line: bytes, others: Sequence[bytes]) -> bytes:
-    """A value of another field, or another line, in the place of one."""
+    """Replace a value by that of another field or line."""
     other = chance.choice(others)
     spans, theirs = _spans(_VALUE, line), _spans(_VALUE, other)
     if not spans or not theirs:
@@ -88,7 +88,7 @@ def _swap_values(chance: random.Random, line: bytes, others: Sequence[bytes]) ->
 
 
 def _rename_key(chance: random.Random, line: bytes, others: Sequence[bytes]) -> bytes:
-    """The name of another field, which may be there twice then."""
+    """Replace the name of a field by another, which may then occur twice."""
     other = chance.choice(others)
     spans, theirs = _spans(_KEY, line), _spans(_KEY, other)
     if not spans or not theirs:
@@ -98,26 +98,26 @@ def _rename_key(chance: random.Random, line: bytes, others: Sequence[bytes]) -> 
 
 
 def _repeat_keys(chance: random.Random, line: bytes, others: Sequence[bytes]) -> bytes:
-    """All fields twice, with other values."""
+    """Add all fields again, with other values."""
     return line.rstrip()[:-1] + b", " + chance.choice(others).lstrip()[1:]
 
 
 def _lengthen(chance: random.Random, line: bytes, _: Sequence[bytes]) -> bytes:
-    """A part of it again and again."""
-    at = _place(chance, line)
+    """Repeat a part of the line."""
+    at = _position(chance, line)
     return line[:at] + line[at : at + 20] * int(chance.random() * 200) + line[at:]
 
 
 _DAMAGES: Sequence[Damage] = (
-    _flip, _flip, _cut, _leave_out, _splice, _insert, _insert, _replace_value, _replace_value, _replace_value,
+    _flip, _flip, _cut, _delete, _splice, _insert, _insert, _replace_value, _replace_value, _replace_value,
     _swap_values, _swap_values, _rename_key, _repeat_keys, _lengthen,
 )  # fmt: skip
 
 
 def damaged(chance: random.Random, samples: Sequence[bytes]) -> bytes:
-    """One of some lines with one to three damages. What comes out may be whole, or several lines, or nothing."""
+    """One of the samples with one to three damages. The result may be sound, several lines, or empty."""
     line = chance.choice(samples)
-    # One after the other would mostly be no JSON any more, which is refused at its beginning.
+    # Mostly one damage: with more the line is usually not JSON any more, and refused early.
     for _ in range(1 if chance.random() < 0.8 else int(1 + chance.random() * 3)):
         line = chance.choice(_DAMAGES)(chance, line, samples)
     return line

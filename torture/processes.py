@@ -1,4 +1,4 @@
-"""Processes that are timed or killed, as forks of one that has imported everything: it is not the import that is."""
+"""Processes to time or to kill. They are forks of one that has imported everything, so the import is not measured."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _IMPORTED = [
     )),
     "email.message", "genai_prices.data", "httpx2", "psycopg", "smtplib", "sqlalchemy.dialects.postgresql.psycopg",
 ]  # fmt: skip
-"""What any of them needs: the first that is started decides for all of this process."""
+"""All modules that the processes need. The first start fixes the list."""
 
 
 def fork_context() -> ForkServerContext:
-    """What starts them."""
+    """The context that starts the processes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     return context
 
 
 def record_one(tracker: PerformanceTracker, line: int, number: int) -> None:
-    """Record the execution of that number of a line of them."""
+    """Record the execution with this number in this line."""
     tracker.record_execution(
         f"line-{line}",
         "a task",

@@ -1,13 +1,12 @@
-"""Recorders that are killed at any moment: what record_execution returned from is kept, once.
+"""Recorders that are killed at any moment: an execution whose record_execution returned is stored exactly once.
 
-A line of recorders records numbered executions into one database. Each of them acknowledges an execution, by a byte in
-a file, once record_execution has returned. When it is killed, its successor goes on with the first execution that was
-not acknowledged: with the same uid, since its commit may have been the last thing that the dead one did. In the end
-each line has to be there without a gap and without a repetition.
+Several lines of recorders write numbered executions into one database, while another process checkpoints it. A recorder
+acknowledges an execution by a byte in a file, after record_execution has returned. When it is killed, its successor
+starts with the first execution that was not acknowledged, with the same uid: the dead recorder may have committed it.
+In the end each line must have no gap and no duplicate.
 
-Several lines record into one database, while a process checkpoints it; they are killed in any order. In every fourth
-round the database cannot be used for the first half of the kills, so that executions wait in the spool, and are brought
-in, under kills too.
+In every fourth round the database is unusable for the first half of the kills, so that executions go to the spool and
+are ingested from there, under kills too.
 """
 
 from __future__ import annotations
@@ -43,19 +42,19 @@ LINES = 4
 KILLS_IN_A_ROUND = 25
 LONGEST_LIFE_S = 0.2
 PATIENCE_S = 120.0
-"""A recorder that has recorded nothing for so long hangs."""
+"""A recorder without progress for this long counts as hanging."""
 
 _CHECKPOINTER = LINES
-"""The place of the process that checkpoints among those that are killed."""
+"""The index of the checkpointing process among the processes that are killed."""
 
 
 def run(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """Kill recorders, round after round, each on a file of its own, until there were enough of both."""
+    """Kill recorders, in rounds with a file each, until there were enough kills and acknowledgements."""
     numbers = itertools.count()
 
-    def start() -> JobResult:
+    def start() -> RecorderRound:
         number = next(numbers)
-        return JobResult(folder / str(number), is_obstructed=number % 4 == 0)
+        return RecorderRound(folder / str(number), is_obstructed=number % 4 == 0)
 
     rounds = _rounds(start, effort, KILLS, ACKNOWLEDGED)
     spooled = Figure("put into the spool", _sum(rounds, "spooled"), at_least=KILLS)
@@ -63,21 +62,21 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
 
 
 def run_on_server(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """The same on databases of a PostgreSQL server, less often: it lives on when its clients die."""
+    """The same on PostgreSQL, less often: the server survives its clients."""
     numbers = itertools.count()
     with running_server() as admin, ExitStack() as databases:
 
-        def start() -> JobResult:
+        def start() -> RecorderRound:
             url = databases.enter_context(new_database(admin, TEMPLATE_AT_HEAD))
-            return JobResult(folder / str(next(numbers)), url)
+            return RecorderRound(folder / str(next(numbers)), url)
 
         rounds = _rounds(start, effort, SERVER_KILLS, SERVER_ACKNOWLEDGED)
         return _figures(rounds, SERVER_KILLS, SERVER_ACKNOWLEDGED)
 
 
-def _rounds(start: Callable[[], JobResult], effort: Effort, kills: int, acknowledged: int) -> list[JobResult]:
-    """As many rounds as it takes, each judged."""
-    chance, rounds = random.Random(effort.seed), list[JobResult]()
+def _rounds(start: Callable[[], RecorderRound], effort: Effort, kills: int, acknowledged: int) -> list[RecorderRound]:
+    """As many rounds as needed, each judged."""
+    chance, rounds = random.Random(effort.seed), list[RecorderRound]()
     while _sum(rounds, "kills") < effort.of(kills) or _sum(rounds, "acknowledged") < effort.of(acknowledged):
         here = start()
         here.kill(min(KILLS_IN_A_ROUND, effort.of(kills)), chance)
@@ -87,7 +86,7 @@ def _rounds(start: Callable[[], JobResult], effort: Effort, kills: int, acknowle
     return rounds
 
 
-def _figures(rounds: Sequence[JobResult], kills: int, acknowledged: int) -> list[Figure]:
+def _figures(rounds: Sequence[RecorderRound], kills: int, acknowledged: int) -> list[Figure]:
     found = sum((here.difference for here in rounds), Difference())
     return [
         Figure("kills", _sum(rounds, "kills"), at_least=kills),
@@ -102,12 +101,12 @@ def _figures(rounds: Sequence[JobResult], kills: int, acknowledged: int) -> list
     ]
 
 
-def _sum(rounds: Sequence[JobResult], count: str) -> int:
+def _sum(rounds: Sequence[RecorderRound], count: str) -> int:
     return sum(getattr(here, count) for here in rounds)
 
 
-class JobResult:
-    """One database, the lines that are recorded into it, and what became of them."""
+class RecorderRound:
+    """One database, the lines that record into it, and the counts."""
 
     def __init__(self, folder: Path, url: str = "", *, is_obstructed: bool = False) -> None:
         folder.mkdir(parents=True)
@@ -120,11 +119,11 @@ class JobResult:
         self.damage: list[str] = []
 
     def kill(self, kills: int, chance: random.Random) -> None:
-        """Start everybody, kill anybody and start the successor, so many times; then kill all."""
+        """Start all processes; kill one and start its successor, `kills` times; then kill all."""
         if self.is_obstructed:
             create_file(self.path)
             self._mark(REVISIONS[0])
-        with _everybody(self._start) as processes:
+        with _all_processes(self._start) as processes:
             for number in range(kills):
                 if self.is_obstructed and number == kills // 2:
                     self.spooled = waiting(self.path.parent)
@@ -139,7 +138,7 @@ class JobResult:
                 self._kill(process)
 
     def _mark(self, revision: str) -> None:
-        """Write a revision into the database: an older one makes it unusable."""
+        """Write a revision into the database. An older one makes it unusable."""
         with closing(sqlite3.connect(self.path)) as raw, raw:
             raw.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", (revision,))
 
@@ -150,7 +149,7 @@ class JobResult:
         return process
 
     def _file(self, line: int) -> Path:
-        """Where a line acknowledges."""
+        """The file of acknowledgements of a line."""
         return self.folder / f"acknowledged-{line}"
 
     def _acknowledged(self, line: int) -> int:
@@ -159,7 +158,7 @@ class JobResult:
         return 0
 
     def _let_work(self, place: int, recorder: ForkServerProcess) -> None:
-        """Wait until a line has recorded something more: who is killed before that tells nothing."""
+        """Wait until a line has recorded one more execution: an earlier kill would test nothing."""
         line = place % LINES
         before, ends = self._acknowledged(line), time.monotonic() + PATIENCE_S
         while self._acknowledged(line) == before and recorder.is_alive() and time.monotonic() < ends:
@@ -167,20 +166,20 @@ class JobResult:
         self.ended += self._acknowledged(line) == before
 
     def _kill(self, process: ForkServerProcess) -> None:
-        """Kill a process, and count it: one that was not there any more too."""
+        """Kill a process. One that had ended by itself is counted."""
         process.kill()
         process.join()
         self.kills += 1
         self.ended += process.exitcode != -signal.SIGKILL
 
     def judge(self) -> None:
-        """Bring in what waits, and compare everything. A round that is sound is removed."""
+        """Ingest the spool and compare everything. The folder of a sound round is removed."""
         counts = [self._acknowledged(line) for line in range(LINES)]
         self.acknowledged = sum(counts)
-        # Whatever is recorded next brings in what waits.
+        # The next recorded execution also ingests the spool.
         self._record([(0, 0)])
         wanted = {name_of(line, number) for line, count in enumerate(counts) for number in range(count)}
-        # Of each line one more may be there: the one whose recorder was killed before it could say so.
+        # Each line may have one more: its recorder was killed between the commit and the acknowledgement.
         self.unacknowledged = difference(stored(self.location), wanted).strange
         self._record((line, count) for line, count in enumerate(counts))
         wanted |= {name_of(line, count) for line, count in enumerate(counts)}
@@ -194,11 +193,11 @@ class JobResult:
             shutil.rmtree(self.folder)
 
     def is_sound(self) -> bool:
-        """Whether everything is as it has to be."""
+        """Whether there was no problem."""
         return self.difference == Difference() and not (self.added or self.left or self.damage or self.ended)
 
     def _retry(self, counts: Sequence[int]) -> int:
-        """Record the last acknowledged executions of each line again; how many were added."""
+        """Record the last acknowledged executions of each line again. The number that was added, which must be 0."""
         before = stored(self.location).total()
         again = [(line, number) for line, count in enumerate(counts) for number in range(max(0, count - 20), count)]
         self._record(again)
@@ -211,8 +210,8 @@ class JobResult:
 
 
 @contextmanager
-def _everybody(start: Callable[[int], ForkServerProcess]) -> Iterator[list[ForkServerProcess]]:
-    """All processes of a round, killed in the end, whoever they are by then."""
+def _all_processes(start: Callable[[int], ForkServerProcess]) -> Iterator[list[ForkServerProcess]]:
+    """The processes of a round. Those in the list at the end of the block are killed."""
     processes = [start(place) for place in range(LINES + 1)]
     try:
         yield processes
@@ -227,7 +226,7 @@ def _everybody(start: Callable[[int], ForkServerProcess]) -> Iterator[list[ForkS
 
 
 def record(folder: str, location: str, line: int, acknowledged: str) -> None:
-    """Record the executions of a line, from the first that was not acknowledged, for ever."""
+    """Record the executions of a line forever, from the first that was not acknowledged."""
     warnings.simplefilter("ignore")
     descriptor = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     tracker = PerformanceTracker(folder, database=location)
@@ -237,7 +236,7 @@ def record(folder: str, location: str, line: int, acknowledged: str) -> None:
 
 
 def checkpoint(_folder: str, location: str, _place: int, _name: str) -> None:
-    """Move the log into the database, for ever, also where it is small; and look at it as a report does."""
+    """Checkpoint forever, also a small WAL."""
     database = open_database(location)
     while True:
         with suppress(ClaudeForceError):

@@ -1,7 +1,7 @@
-"""Runs campaigns and holds their figures to their bars: `python torture/run.py`.
+"""Runs campaigns and checks their figures against their bounds: `python torture/run.py`.
 
-Each campaign has a folder of its own under a temporary one. With `--write` its figures take the place of those that
-docs/explanation/reliability.md has of it, with the machine that they were seen on; each is written when it is over.
+Each campaign has its own temporary folder. With `--write` its figures, and the machine, replace those in
+docs/explanation/reliability.md when it ends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CAMPAIGNS = {
     "delivering": "torture.delivering:run",
     "archiving": "torture.archiving:run",
 }
-"""Each campaign by its name: the module, and the function in it. Imported when it is run."""
+"""The campaigns by name: module and function. Imported when run."""
 
 SHORT = 0.02
 PAGE = ROOT / "docs" / "explanation" / "reliability.md"
@@ -45,7 +45,7 @@ BEGIN, END = "<!-- figures: written by scripts/torture --write -->", "<!-- end o
 
 
 class Outcome(NamedTuple):
-    """What a campaign came to, and how long that took; `obstacle` is why it could not be run."""
+    """The figures of a campaign and its duration. `obstacle` is why it could not run, or empty."""
 
     name: str
     figures: Sequence[Figure]
@@ -61,27 +61,27 @@ def campaign_of(name: str) -> Campaign:
 
 
 def take(name: str, folder: Path, effort: Effort) -> Outcome:
-    """Run a campaign in a folder of its own."""
+    """Run a campaign in its own folder."""
     say(name)
     started = time.monotonic()
-    place = folder / name
-    place.mkdir()
+    here = folder / name
+    here.mkdir()
     try:
-        figures, obstacle = campaign_of(name)(place, effort), ""
+        figures, obstacle = campaign_of(name)(here, effort), ""
     except CannotRun as error:
         figures, obstacle = (), str(error)
     return Outcome(name, figures, time.monotonic() - started, obstacle)
 
 
-def bar_of(figure: Figure) -> str:
-    """What a figure has to be, in words."""
+def bound_of(figure: Figure) -> str:
+    """The bound of a figure in words."""
     if figure.at_most is not None:
         return f"at most {number(figure.at_most)}"
     return "" if figure.at_least is None else f"at least {number(figure.at_least)}"
 
 
 def with_figures(page: str, outcome: Outcome, effort: Effort) -> str:
-    """A page with the figures of a campaign between its two marks, in place of those that it had of it."""
+    """The page with new figures of a campaign between its two marks."""
     rows = _rows_in(page) | {outcome.name: _rows_of(outcome, effort)}
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
@@ -91,7 +91,7 @@ def with_figures(page: str, outcome: Outcome, effort: Effort) -> str:
 
 
 def _rows_in(page: str) -> dict[str, list[str]]:
-    """The rows of each campaign that a page has."""
+    """The rows of each campaign on the page."""
     found: dict[str, list[str]] = {}
     for row in page.partition(BEGIN)[2].partition(END)[0].splitlines():
         name = row.partition(" |")[0].removeprefix("| ")
@@ -109,38 +109,38 @@ def _rows_of(outcome: Outcome, effort: Effort) -> list[str]:
     return [
         f"| {outcome.name} | {day}, {machine}, {versions}, seed {effort.seed} | {outcome.duration_s:,.0f} s | |",
         *(
-            f"| {outcome.name} | {figure.name.strip()} | {number(figure.value)} | {bar_of(figure)} |"
+            f"| {outcome.name} | {figure.name.strip()} | {number(figure.value)} | {bound_of(figure)} |"
             for figure in outcome.figures
         ),
     ]
 
 
 def number(value: float) -> str:
-    """A count with all its digits, anything else with two places."""
+    """A count with all its digits, any other number with two decimal places."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
 def _show(outcome: Outcome, effort: Effort) -> bool:
-    """Print the figures of a campaign; whether all are as they have to be."""
+    """Print the figures of a campaign. Whether all are within their bounds."""
     print(f"{outcome.name}  ({outcome.obstacle or f'{outcome.duration_s:,.0f} s'})")
     for figure in outcome.figures:
         problem = figure.problem(effort)
-        print(f"  {figure.name:<42} {number(figure.value):>14}  {bar_of(figure)}{'  MISSED' if problem else ''}")
+        print(f"  {figure.name:<42} {number(figure.value):>14}  {bound_of(figure)}{'  MISSED' if problem else ''}")
     return not any(figure.problem(effort) for figure in outcome.figures)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"Of {', '.join(CAMPAIGNS)}. Default: all.")
-    parser.add_argument("--short", action="store_true", help="A small part of each, to try the programs.")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="What is broken when. Default: 1.")
+    parser.add_argument("--short", action="store_true", help="Run a small part of each, to try the programs.")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="Decides what breaks when. Default: 1.")
     parser.add_argument("--write", action="store_true", help=f"Write the figures into {PAGE.relative_to(ROOT)}.")
     options = parser.parse_args()
     unknown = set(options.names) - set(CAMPAIGNS)
     if unknown:
-        parser.error(f"no such campaign: {', '.join(sorted(unknown))}; there are {', '.join(CAMPAIGNS)}")
+        parser.error(f"unknown campaign: {', '.join(sorted(unknown))}; there are {', '.join(CAMPAIGNS)}")
     if options.write and options.short:
-        parser.error("--write is for whole campaigns: without --short")
+        parser.error("--write needs whole campaigns: remove --short")
     return options
 
 

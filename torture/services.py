@@ -1,6 +1,6 @@
-"""Four services that take alerts, and that fail as services do: Slack, PagerDuty, a webhook, and a mail server.
+"""Four failing services for alerts: Slack, PagerDuty, a webhook and a mail server.
 
-Each says what it took: what it answered well to, whether or not anybody lived to read the answer.
+Each lists the messages that it accepted: those with a good answer, even if the sender died before reading it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _MAIL = ("451 try again", "421 closing", "452 full", "550 no")
 _AGENT = re.compile(r"agent-\d+")
 
 
-class Heard(NamedTuple):
-    """One alert that a service took: its agent, whether it is the end, and its key, where the service has one."""
+class Accepted(NamedTuple):
+    """One accepted message: its agent, whether it is a resolution, and its key, if the service has keys."""
 
     agent: str
     is_end: bool
@@ -29,7 +29,7 @@ class Heard(NamedTuple):
 
 
 class Services:
-    """The services, and what a sender must know to call them."""
+    """The services, and the settings that a sender needs."""
 
     def __init__(self, web: Mapping[str, ScriptedServer], mail: MailServer) -> None:
         self._web, self._mail = web, mail
@@ -45,7 +45,7 @@ class Services:
         }  # fmt: skip
 
     def begin(self, chance: random.Random, faults: int) -> None:
-        """Forget everything; from now on each answers with so many faults first, and good answers among them."""
+        """Forget everything. From now on each service answers with faults first, mixed with good answers."""
         for server in self._web.values():
             replies = [self._reply(chance) for _ in range(faults)]
             server.requests.clear()
@@ -59,38 +59,38 @@ class Services:
         return Reply(202) if kind < 0.4 else chance.choice(_RARE if kind > 0.95 else _PASSING)
 
     def change_mail(self, chance: random.Random) -> None:
-        """Let the mail server answer otherwise, mostly well."""
+        """Choose another answer of the mail server, mostly a good one."""
         self._mail.answers = {"DATA": chance.choice(_MAIL)} if chance.random() < 0.3 else {}
 
-    def be_well(self) -> None:
-        """Answer well from now on."""
+    def recover(self) -> None:
+        """Give good answers from now on."""
         for server in self._web.values():
             server.replies = [*server.replies[: len(server.requests)], Reply(202)]
         self._mail.answers = {}
 
-    def heard(self) -> dict[str, list[Heard]]:
-        """What each service took, in its order."""
-        slack, pager, hook = (self._taken(name) for name in ("slack", "pager", "hook"))
+    def accepted(self) -> dict[str, list[Accepted]]:
+        """The accepted messages of each service, in order."""
+        slack, pager, hook = (self._accepted_requests(name) for name in ("slack", "pager", "hook"))
         return {
             "slack": [
-                Heard(_agent_in(item["text"]), item["color"] == "good")
+                Accepted(_agent_in(item["text"]), item["color"] == "good")
                 for request in slack
                 for item in request.json()["attachments"]
             ],
             "pager": [_of_event(request.json()) for request in pager],
             "hook": [
-                Heard(notification["labels"]["agent"], notification["action"] == "resolve", notification["episode"])
+                Accepted(notification["labels"]["agent"], notification["action"] == "resolve", notification["episode"])
                 for request in hook
                 for notification in request.json()["notices"]
             ],
-            "mail": [heard for message, _ in self._mail.messages for heard in _in_mail(message)],
+            "mail": [found for message, _ in self._mail.messages for found in _in_mail(message)],
         }
 
     def faults(self) -> int:
-        """How often the services on the web did not say yes."""
-        return sum(len(server.requests) - len(self._taken(name)) for name, server in self._web.items())
+        """The number of HTTP requests without a good answer."""
+        return sum(len(server.requests) - len(self._accepted_requests(name)) for name, server in self._web.items())
 
-    def _taken(self, name: str) -> Sequence[Received]:
+    def _accepted_requests(self, name: str) -> Sequence[Received]:
         server = self._web[name]
         answers = [server.replies[min(number, len(server.replies) - 1)] for number in range(len(server.requests))]
         return [
@@ -107,24 +107,24 @@ def _agent_in(text: str) -> str:
 
 
 def _is_whole(request: Received) -> bool:
-    """Whether all of it arrived: a sender that is killed may leave a head without its body."""
+    """Whether the whole body arrived: a killed sender may have sent only a part."""
     return len(request.body) == int(request.headers.get("content-length", 0))
 
 
-def _of_event(event: Mapping[str, Any]) -> Heard:
-    """The end of an event names no agent: its key has to do."""
+def _of_event(event: Mapping[str, Any]) -> Accepted:
+    """An event. A resolution names no agent, only its key."""
     agent = event.get("payload", {}).get("component", "")
-    return Heard(agent, event["event_action"] == "resolve", event["dedup_key"])
+    return Accepted(agent, event["event_action"] == "resolve", event["dedup_key"])
 
 
-def _in_mail(message: Any) -> Iterator[Heard]:
+def _in_mail(message: Any) -> Iterator[Accepted]:
     for part in re.split(r"(?=[✅⚠])", message.get_body(("plain",)).get_content())[1:]:
-        yield Heard(_agent_in(part), part.startswith("✅"))
+        yield Accepted(_agent_in(part), part.startswith("✅"))
 
 
 @contextmanager
 def services() -> Iterator[Services]:
-    """The services, which run until the block ends."""
+    """Services that run until the end of the block."""
     with ExitStack() as stack:
         web = {name: stack.enter_context(scripted()) for name in ("slack", "pager", "hook")}
         yield Services(web, stack.enter_context(mail_server()))

@@ -1,7 +1,7 @@
-"""What is done while calls that write fail: one step of a database's life each.
+"""The steps of a database's life that are done while write calls fail.
 
-A step finds a folder that was made ready for it once, with a disk that will fail and a home that will not. It can be
-done again at the same place, whatever became of it: that is how it is tried whether everything goes on.
+A step runs in a sandbox that was prepared for it: a disk that fails, and a home that does not. It can be repeated in
+the same sandbox after any failure, which tests whether the next run works.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tests.builders import NOON_US, an_execution
 from tests.histories import a_labelled_history
 
 HELD = 40
-"""Executions that are there before a step."""
+"""The number of executions before a step."""
 
 BROUGHT = 12
-"""Executions that a step brings."""
+"""The number of executions that a step adds."""
 
 
-class Place(NamedTuple):
-    """Where a step is done."""
+class Sandbox(NamedTuple):
+    """The folders and files of a step."""
 
     folder: Path
 
@@ -56,61 +56,61 @@ class Place(NamedTuple):
 
     @property
     def acknowledged(self) -> Path:
-        """Where it is noted what may not be lost: a `run_id` a line."""
+        """The file of acknowledged executions: a `run_id` per line."""
         return self.home / "acknowledged"
 
     @property
     def promised(self) -> list[str]:
-        """What may not be lost."""
+        """The executions that must not be lost."""
         return self.acknowledged.read_text().split() if self.acknowledged.exists() else []
 
     def acknowledge(self, *names: str) -> None:
-        """Note what may not be lost from now on."""
+        """Note executions that must not be lost from now on."""
         with self.acknowledged.open("a") as file:
             file.writelines(f"{name}\n" for name in names)
 
 
 class Step(NamedTuple):
-    """One step: how its place is made ready, and what is done there. `does` returns what the process exits with."""
+    """One step: how its sandbox is prepared, and what it does. `run` returns the exit code of the process."""
 
-    prepare: Callable[[Place], None]
-    does: Callable[[Place], int]
+    prepare: Callable[[Sandbox], None]
+    run: Callable[[Sandbox], int]
     is_command: bool = True
-    """Whether it is a command, which says what went wrong in one line; else it is a host that records, and goes on."""
+    """Whether it is a command, which reports an error in one line. Otherwise it is a host that records and goes on."""
 
 
-def _with_nothing(_: Place) -> None:
+def _with_nothing(_: Sandbox) -> None:
     """There is no database yet."""
 
 
-def _with_executions(place: Place) -> None:
-    with closing(open_database(str(place.database))) as database:
+def _with_executions(sandbox: Sandbox) -> None:
+    with closing(open_database(str(sandbox.database))) as database:
         Store(database).add(_executions(0, HELD))
-    place.acknowledge(*_names(0, HELD))
+    sandbox.acknowledge(*_names(0, HELD))
 
 
-def _with_a_log(place: Place) -> None:
-    """Whoever recorded was killed, and left everything in the log."""
+def _with_a_wal(sandbox: Sandbox) -> None:
+    """The recorder was killed and left everything in the WAL."""
     child = os.fork()
     if child == 0:
-        Store(open_database(str(place.database))).add(_executions(0, HELD))
+        Store(open_database(str(sandbox.database))).add(_executions(0, HELD))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    place.acknowledge(*_names(0, HELD))
+    sandbox.acknowledge(*_names(0, HELD))
 
 
-def _with_the_first_revision(place: Place) -> None:
-    place.acknowledge(*(execution.run_id or "" for execution in a_labelled_history(str(place.database), HELD)))
+def _with_the_first_revision(sandbox: Sandbox) -> None:
+    sandbox.acknowledge(*(execution.run_id or "" for execution in a_labelled_history(str(sandbox.database), HELD)))
 
 
-def _with_a_file_to_import(place: Place) -> None:
-    _with_executions(place)
+def _with_a_file_to_import(sandbox: Sandbox) -> None:
+    _with_executions(sandbox)
     lines = [encode_line(execution, UTC) for execution in _executions(HELD, HELD + BROUGHT)]
-    (place.home / "lines.jsonl").write_bytes(b"".join(lines))
+    (sandbox.home / "lines.jsonl").write_bytes(b"".join(lines))
 
 
 def _executions(start: int, stop: int) -> list[ExecutionMetrics]:
-    """Executions of two months that are always the same."""
+    """Executions of two months, the same in every run."""
     return [
         an_execution(
             uid=f"019a0000-0000-7000-8000-{number:012x}",
@@ -126,28 +126,28 @@ def _names(start: int, stop: int) -> list[str]:
     return [f"run-{number}" for number in range(start, stop)]
 
 
-def _record(place: Place) -> int:
-    """Be a host: whatever happens, every call returns, and what it returned from is kept."""
+def _record(sandbox: Sandbox) -> int:
+    """Record as a host: every call must return, and what it returned from must be kept."""
     warnings.simplefilter("ignore")
-    before = len(place.promised)
-    with PerformanceTracker(place.home, database=str(place.database)) as tracker:
+    before = len(sandbox.promised)
+    with PerformanceTracker(sandbox.home, database=str(sandbox.database)) as tracker:
         for number in range(before, before + BROUGHT):
             name = f"recorded-{number}"
             tracker.record_execution("host", "a task", input_tokens=1, output_tokens=2, run_id=name)
-            place.acknowledge(name)
+            sandbox.acknowledge(name)
     return 0
 
 
-def _import(place: Place) -> int:
-    code = command("import", str(place.home / "lines.jsonl"), "--db", str(place.database))
+def _import(sandbox: Sandbox) -> int:
+    code = command("import", str(sandbox.home / "lines.jsonl"), "--db", str(sandbox.database))
     if code == 0:
-        place.acknowledge(*_names(HELD, HELD + BROUGHT))
+        sandbox.acknowledge(*_names(HELD, HELD + BROUGHT))
     return code
 
 
-def _checkpoint(place: Place) -> int:
-    """What the scheduler does once a day."""
-    with closing(open_database(str(place.database))) as database:
+def _checkpoint(sandbox: Sandbox) -> int:
+    """Checkpoint, as the scheduler does once a day."""
+    with closing(open_database(str(sandbox.database))) as database:
         try:
             database.optimize()
         except ClaudeForceError as error:
@@ -156,20 +156,20 @@ def _checkpoint(place: Place) -> int:
     return 0
 
 
-def _upgrade(place: Place) -> int:
-    return command("db", "upgrade", "--db", str(place.database))
+def _upgrade(sandbox: Sandbox) -> int:
+    return command("db", "upgrade", "--db", str(sandbox.database))
 
 
-def _back_up(place: Place) -> int:
-    return command("db", "backup", str(place.disk / f"copy-{os.getpid()}.db"), "--db", str(place.database))
+def _back_up(sandbox: Sandbox) -> int:
+    return command("db", "backup", str(sandbox.disk / f"copy-{os.getpid()}.db"), "--db", str(sandbox.database))
 
 
-def _archive(place: Place) -> int:
-    return command("archive", "--older-than", "1d", "--db", str(place.database))
+def _archive(sandbox: Sandbox) -> int:
+    return command("archive", "--older-than", "1d", "--db", str(sandbox.database))
 
 
 def command(*arguments: str) -> int:
-    """Run a command of claude-force in this process; its exit code."""
+    """Run a claude-force command in this process. Its exit code."""
     sys.argv = ["claude-force", *arguments]
     try:
         main()
@@ -182,9 +182,9 @@ STEPS = {
     "create": Step(_with_nothing, _record, is_command=False),
     "record": Step(_with_executions, _record, is_command=False),
     "import": Step(_with_a_file_to_import, _import),
-    "checkpoint": Step(_with_a_log, _checkpoint),
+    "checkpoint": Step(_with_a_wal, _checkpoint),
     "upgrade": Step(_with_the_first_revision, _upgrade),
     "back up": Step(_with_executions, _back_up),
     "archive": Step(_with_executions, _archive),
 }
-"""Each step by its name."""
+"""The steps by name."""

@@ -1,7 +1,7 @@
-"""Upgrades that fail, are killed, and meet: each revision, on a SQLite file and on a PostgreSQL server.
+"""Upgrades that fail, are killed or run concurrently: each revision, on SQLite and on PostgreSQL.
 
-Ended after any of its statements a revision leaves no trace, and the next upgrade succeeds with every execution still
-there. Of six processes that upgrade one database at once, one migrates, and none fails.
+A revision that ends after any of its statements leaves no trace, and the next upgrade succeeds with all executions. Of
+six processes that upgrade one database at once, one migrates and none fails.
 """
 
 from __future__ import annotations
@@ -30,30 +30,31 @@ from torture.evidence import damage, difference, stored
 
 ROOT = Path(__file__).resolve().parent.parent
 HELD = 40
-"""Executions that are there before an upgrade."""
+"""The number of executions before an upgrade."""
 
 STATEMENTS = 300
 ROUNDS = 50
-WAYS = ("fail", "kill")
+ENDINGS = ("fail", "kill")
 
 Maker = Callable[[], str]
-"""Makes an empty database of ours, without a schema, and says where it is."""
+"""Creates an empty database without a schema, and returns its location."""
 
 
 class Case(NamedTuple):
-    """A database and the revision that it is to be upgraded to, the way that this is to end, and what it holds."""
+    """A database, the target revision, how the upgrade ends ("fail" or "kill"), and the `run_id`s in the database."""
 
     location: str
     revision: str
-    way: str
+    ending: str
     held: list[str]
 
 
 def run(folder: Path, effort: Effort) -> Sequence[Figure]:
-    """End each revision after each statement, both ways, on both engines; then let six meet, round after round."""
+    """End each revision after each statement, by failure and by kill, on both engines; then run six upgrades at
+    once."""
     chance, found = random.Random(effort.seed), Counter[str]()
     with makers(folder) as engines, ThreadPoolExecutor(os.cpu_count()) as pool:
-        choices = list(product(REVISIONS, WAYS))
+        choices = list(product(REVISIONS, ENDINGS))
         chosen = chance.sample(choices, min(len(choices), effort.of(len(choices))))
         cases = [prepare(maker(), *choice) for maker in engines for choice in chosen]
         for case, states in zip(cases, pool.map(states_of, cases), strict=True):
@@ -78,7 +79,7 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
 
 @contextmanager
 def makers(folder: Path) -> Iterator[list[Maker]]:
-    """Who makes databases: files in a folder, and databases of a server that runs meanwhile."""
+    """Makers of SQLite files in a folder, and of PostgreSQL databases on a server that runs during the block."""
     numbers = count()
     with running_server() as admin, ExitStack() as databases:
         yield [
@@ -87,26 +88,28 @@ def makers(folder: Path) -> Iterator[list[Maker]]:
         ]
 
 
-def prepare(location: str, revision: str, way: str) -> Case:
-    """Bring an empty database to the revision before, with executions where there can be any."""
+def prepare(location: str, revision: str, ending: str) -> Case:
+    """Upgrade an empty database to the revision before, with executions if that revision has the table."""
     before, held = REVISIONS.index(revision), list[str]()
     if before:
         held = [execution.run_id or "" for execution in a_labelled_history(location, HELD)]
         with closing(open_database(location)) as database, connected(database) as connection:
             migrate.upgrade_connection(connection, REVISIONS[before - 1])
-    return Case(location, revision, way, held)
+    return Case(location, revision, ending, held)
 
 
 def states_of(case: Case) -> list[dict[str, Any]]:
-    """What the database was like before, after each upgrade that was ended, and after the one that was not."""
-    found: list[dict[str, Any]] = _run("torture.interrupt", case.location, ROOT / "migrations", case.way, case.revision)
+    """The states of the database: before, after each interrupted upgrade, and after the one that ended."""
+    found: list[dict[str, Any]] = _run(
+        "torture.interrupt", case.location, ROOT / "migrations", case.ending, case.revision
+    )
     return found
 
 
 def meet(locations: Sequence[str]) -> Iterator[dict[str, int]]:
-    """Let six upgrades meet at each database; how many of them failed and how many migrated."""
+    """Run six upgrades at once on each database. The numbers of those that failed and that migrated."""
     for location in locations:
-        found: dict[str, int] = _run("torture.together", location)
+        found: dict[str, int] = _run("torture.concurrent", location)
         yield found
 
 
@@ -121,17 +124,17 @@ def _run(module: str, *arguments: str | Path) -> Any:
 
 
 def judge(case: Case, states: Sequence[dict[str, Any]]) -> Counter[str]:
-    """Whether nothing could be seen of the upgrades that were ended, and the last one did what it should."""
+    """Count traces of interrupted upgrades, and whether the last one succeeded."""
     before, *ended, after = states
     traces = [state for state in ended if state != before]
     is_well = after["revision"] == case.revision and (after["executions"] or 0) == len(case.held)
     for state in traces[:1]:
-        say(f"  {case.revision}, {case.way}, {case.location}: left {state}, was {before}")
+        say(f"  {case.revision}, {case.ending}, {case.location}: left {state}, was {before}")
     return kept(case) + Counter({"statements": len(ended), "traces": len(traces), "stuck": int(not is_well)})
 
 
 def kept(case: Case) -> Counter[str]:
-    """Bring a database to head; whether every execution is there once and it is sound."""
+    """Upgrade a database to head. Count lost executions and damage."""
     try:
         with closing(open_database(case.location)) as database:
             migrate.upgrade(database)

@@ -290,7 +290,7 @@ def test_six_processes_upgrade_an_old_file(tmp_path: Path) -> None:
     six are forks that start on one signal, five times over, so that they do meet."""
     for attempt in range(5):
         path = an_old_file(tmp_path / str(attempt) / "metrics.db")
-        command = [sys.executable, "-m", "torture.together", str(path)]
+        command = [sys.executable, "-m", "torture.concurrent", str(path)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert (json.loads(done.stdout), done.stderr) == ({"failed": 0, "migrated": 1}, "")
         assert open_database(str(path)).revision() == HEAD

@@ -15,9 +15,9 @@ from tests.builders import an_execution
 from tests.histories import a_labelled_history
 from torture.campaign import Effort, Figure
 from torture.evidence import Difference, damage, difference, stored, waiting
+from torture.fault_walk import End, Fault, is_defined
 from torture.run import BEGIN, END, Outcome, with_figures
 from torture.steps import STEPS
-from torture.walk import End, Fault, is_defined
 
 
 def test_what_is_lost_doubled_or_strange_is_counted() -> None:
@@ -100,15 +100,15 @@ def test_an_end_is_defined_or_not(step: str, code: int, said: str, expected: boo
 
 def test_a_fault_is_named() -> None:
     """By its error, its call, and whether it stays."""
-    assert str(Fault(3, errno.ENOSPC, is_for_good=True)) == "ENOSPC at call 3 and after"
+    assert str(Fault(3, errno.ENOSPC, is_permanent=True)) == "ENOSPC at call 3 and after"
 
 
 def test_a_part_of_a_campaign_need_not_do_as_much() -> None:
     """What has to be many is asked of the whole; what must not be, of every part."""
     many, none = Figure("kills", 10, at_least=1000), Figure("lost", 1, at_most=0)
     assert many.problem(Effort(share=0.1)) is None
-    assert many.problem(Effort()) == "kills: 10, and at least 1,000 has to be"
-    assert none.problem(Effort(share=0.1)) == "lost: 1, and at most 0 may be"
+    assert many.problem(Effort()) == "kills: 10, at least 1,000 required"
+    assert none.problem(Effort(share=0.1)) == "lost: 1, at most 0 allowed"
 
 
 def test_figures_stand_between_the_marks() -> None:

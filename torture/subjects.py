@@ -1,8 +1,8 @@
-"""What is killed: processes that ingest, archive, restore or tell alerts as the scheduler does.
+"""The processes that campaigns kill: they ingest, archive, restore or notify as the scheduler does.
 
-They are forked from a process that has imported everything, so that a kill meets the work and not the start of Python.
-Each says when it begins. Of the package only the sizes of batches are changed, so that there are many moments between
-two transactions.
+They are forked from a process that has imported everything, so that a kill hits the work and not the start of Python.
+Each signals when its work starts. Only the batch sizes of the package are changed, to have many moments between two
+transactions.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ KILLED = -9
 PROGRAM = Path(sys.executable).with_name("claude-force")
 
 LINES_AT_ONCE, EXECUTIONS_AT_ONCE = 10, 800
-"""Lines that are ingested, and executions that are archived or restored, in one transaction of a victim."""
+"""Batch sizes: lines per ingest transaction, and executions per archive or restore transaction."""
 
 
 @contextmanager
-def victim(work: Callable[..., None], *arguments: Any) -> Iterator[BaseProcess]:
-    """A process that does some work and has begun with it; killed in the end if it still runs."""
+def subject(work: Callable[..., None], *arguments: Any) -> Iterator[BaseProcess]:
+    """A process that has started `work`. It is killed at the end of the block if it still runs."""
     context = fork_context()
-    heard, says = context.Pipe(duplex=False)
-    process = context.Process(target=_begin, args=(says, work, arguments), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_begin, args=(sender, work, arguments), daemon=True)
     process.start()
-    says.close()
-    heard.recv_bytes()
-    heard.close()
+    sender.close()
+    receiver.recv_bytes()
+    receiver.close()
     try:
         yield process
     finally:
@@ -42,14 +42,14 @@ def victim(work: Callable[..., None], *arguments: Any) -> Iterator[BaseProcess]:
         process.join()
 
 
-def _begin(says: Connection, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    says.send_bytes(b"!")
-    says.close()
+def _begin(sender: Connection, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    sender.send_bytes(b"!")
+    sender.close()
     work(*arguments)
 
 
 def live_in(home: Path) -> None:
-    """Make a folder the home of this process, with nothing of the settings of this machine."""
+    """Make a folder the home of this process, without the settings of this machine."""
     for name in [name for name in os.environ if name.startswith(("CLAUDE_", "XDG_"))]:
         del os.environ[name]
     os.environ |= {"HOME": str(home), "TZ": "UTC"}
@@ -57,7 +57,7 @@ def live_in(home: Path) -> None:
 
 
 def ingest(home: Path, location: str) -> None:
-    """One pass over everything, as the job of the scheduler does it, again and again until nothing is new."""
+    """Ingest everything, as the scheduler's job does."""
     from claude_force.clock import now_us
     from claude_force.database.workspace import workspace_at
     from claude_force.ingest import jsonl_source as jsonl
@@ -70,15 +70,15 @@ def ingest(home: Path, location: str) -> None:
     live_in(home)
     jsonl.BATCH = claude_code.CHUNK_LINES = LINES_AT_ONCE
     transcript_pass.OBSERVATIONS_PER_TRANSACTION = transcript_pass.BATCHES_PER_TRANSACTION = LINES_AT_ONCE
-    place, _ = workspace_at(find_home(), location)
-    run = run_job(JOBS["ingest"], place.database, lambda: place, now_us)
-    place.database.close()
+    workspace, _ = workspace_at(find_home(), location)
+    run = run_job(JOBS["ingest"], workspace.database, lambda: workspace, now_us)
+    workspace.database.close()
     if run.outcome != "ok":
-        raise SystemExit(f"the pass failed: {run.problem}")
+        raise SystemExit(f"the ingest failed: {run.problem}")
 
 
 def schedule(home: Path, location: str) -> None:
-    """The whole scheduler, which ingests every second."""
+    """Run the whole scheduler, which ingests every second."""
     from claude_force.database.workspace import workspace_at
     from claude_force.ingest import jsonl_source as jsonl
     from claude_force.ingest.transcripts import source as claude_code
@@ -87,14 +87,14 @@ def schedule(home: Path, location: str) -> None:
 
     live_in(home)
     jsonl.BATCH = claude_code.CHUNK_LINES = LINES_AT_ONCE
-    place, _ = workspace_at(find_home(), location)
-    serve(place, lambda: place)
+    workspace, _ = workspace_at(find_home(), location)
+    serve(workspace, lambda: workspace)
 
 
 def program(home: Path, location: str) -> None:
-    """One pass by the installed program."""
+    """Ingest with the installed program."""
     live_in(home)
-    os.execv(PROGRAM, [str(PROGRAM), "ingest", "--quiet", "--db", location])  # noqa: S606 - a shell would be killed instead
+    os.execv(PROGRAM, [str(PROGRAM), "ingest", "--quiet", "--db", location])  # noqa: S606 - a shell would be killed in its place
 
 
 def archive(location: str, folder: Path, now_us: int) -> None:
@@ -103,8 +103,7 @@ def archive(location: str, folder: Path, now_us: int) -> None:
     from claude_force.database.open import open_database
 
     package.AT_ONCE = EXECUTIONS_AT_ONCE
-    with_database = open_database(location)
-    report = package.archive_once(with_database, folder, now_us, 0)
+    report = package.archive_once(open_database(location), folder, now_us, 0)
     if report.problems:
         raise SystemExit("; ".join(report.problems))
 

@@ -1,7 +1,7 @@
-"""Six processes that upgrade one database at the same moment: `python -m torture.together LOCATION...`.
+"""Six processes upgrade one database at the same moment: `python -m torture.concurrent LOCATION...`.
 
-They are forks that wait for one signal, so that they do meet. For each location a line of JSON says how many of them
-failed, and how many migrated: changed the revision.
+The processes are forks that wait for one signal, so that they run at once. For each location a line of JSON has the
+number of processes that failed, and of those that migrated: changed the revision.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from claude_force.database.revisions import VERSION_TABLE
 PROCESSES = 6
 
 _FOUND_IT_DONE, _FAILED, _MIGRATED = range(3)
-"""What a process exits with."""
+"""The exit codes of a process."""
 
 
 def upgrade_at_once(location: str) -> dict[str, int]:
-    """Let them go; how many failed and how many migrated."""
+    """Start them together. The numbers of processes that failed and that migrated."""
     start, go = os.pipe()
     children = [_fork(location, start, go) for _ in range(PROCESSES)]
     os.close(start)
@@ -37,7 +37,7 @@ def _fork(location: str, start: int, go: int) -> int:
     child = os.fork()
     if child == 0:
         os.close(go)
-        # Until nobody holds the other end: that is when all are there.
+        # Blocks until every process has closed the other end: then all are ready.
         os.read(start, 1)
         os._exit(_upgrade(location))
     return child

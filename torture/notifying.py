@@ -1,4 +1,4 @@
-"""One round of alerting as a sender that may be killed makes it: rules that break soon, channels that wait briefly."""
+"""One alert check in a process that may be killed: rules that fire soon, and channels with short timeouts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from claude_force.database.open import open_database
 from claude_force.network.connection import Patience
 
 IMPATIENT = Patience(0.5, 1.0)
-"""How long a channel waits here: a hanging service costs a campaign no ten seconds."""
+"""The timeouts of a channel. A hanging service must not cost a campaign ten seconds."""
 
 RULES = {
     "success-rate": {
@@ -30,20 +30,20 @@ RULES = {
 }  # fmt: skip
 
 
-def tell(location: str, configured: dict[str, Any], environment: dict[str, str], at_us: int) -> None:
-    """One round, as a process that may be killed."""
+def check_and_notify(location: str, configured: dict[str, Any], environment: dict[str, str], at_us: int) -> None:
+    """One check, in a process that may be killed."""
     with closing(open_database(location)) as database:
-        one_round(database, load_alert_setup(configured, environment), at_us)
+        check_once(database, make_alert_setup(configured, environment), at_us)
 
 
-def one_round(database: Database, watch: AlertSetup, at_us: int) -> None:
-    """What the job `alerts` does, at a time."""
-    evaluate(database, watch.rules, told_of(watch), at_us, UTC)
-    deliver(database, watch.channels, lambda: at_us)
+def check_once(database: Database, setup: AlertSetup, at_us: int) -> None:
+    """The job `alerts` at a given time."""
+    evaluate(database, setup.rules, notification_context(setup), at_us, UTC)
+    deliver(database, setup.channels, lambda: at_us)
 
 
-def load_alert_setup(configured: Mapping[str, Any], environment: Mapping[str, str]) -> AlertSetup:
-    """What is watched, with impatient channels."""
+def make_alert_setup(configured: Mapping[str, Any], environment: Mapping[str, str]) -> AlertSetup:
+    """The rules and channels, with short timeouts."""
     rules, broken = load_rules(RULES)
     channels, problems = load_channels(configured, environment, Path.cwd())
     assert not broken
@@ -55,6 +55,6 @@ def load_alert_setup(configured: Mapping[str, Any], environment: Mapping[str, st
     return AlertSetup(rules, impatient, frozenset(RULES), ())
 
 
-def told_of(watch: AlertSetup) -> NotificationContext:
-    """Where alerts are told."""
-    return NotificationContext({name: channel.groups for name, channel in watch.channels.items()}, "metrics.db", "here")
+def notification_context(setup: AlertSetup) -> NotificationContext:
+    """The recipients of alerts."""
+    return NotificationContext({name: channel.groups for name, channel in setup.channels.items()}, "metrics.db", "here")
