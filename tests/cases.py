@@ -48,7 +48,7 @@ CASES = (
     Case(
         "The disk is full when the database is opened or created",
         "the same line; the file is not damaged",
-        ("acceptance/test_doctor_faults.py::test_a_disk_without_room_is_no_traceback", "torture:faults"),
+        ("acceptance/test_doctor_faults.py::test_free_space_is_reported", "torture:faults"),
     ),
     Case(
         "A write or fsync fails at a commit",
@@ -59,7 +59,7 @@ CASES = (
         "A SQLite with the WAL-reset defect",
         "checkpoints are made under the write lock, and `doctor` reports the version",
         (
-            "unit/test_doctor_storage.py::test_a_sqlite_that_is_not",
+            "unit/test_doctor_storage.py::test_a_sqlite_with_the_wal_reset_bug_is_recognised",
             "integration/test_concurrency.py::test_the_log_stays_small",
             "torture:recorders",
         ),
@@ -91,7 +91,7 @@ CASES = (
         "A reader hangs and holds the log",
         "writers continue, `doctor` names the reader, and the log shrinks again",
         (
-            "acceptance/test_doctor_faults.py::test_a_log_that_a_reader_holds_is_found",
+            "acceptance/test_doctor_faults.py::test_a_wal_held_by_a_reader_is_found",
             "integration/test_concurrency.py::test_a_reader_stops_no_writer_and_sees_its_own_moment",
         ),
     ),

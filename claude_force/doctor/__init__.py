@@ -1,3 +1,3 @@
-"""What is wrong with an installation, and what to do about it: checks that look, change nothing, and never fail."""
+"""The doctor: read-only checks of an installation. Each finding names its remedy."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The backups of a SQLite file."""
+"""Checks of the backups of a SQLite file."""
 
 from __future__ import annotations
 
@@ -6,57 +6,53 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from claude_force.clock import DAY_US, local_zone, to_datetime
+from claude_force.clock import DAY_US
 from claude_force.database.workspace import Workspace
 from claude_force.doctor.findings import Finding, note, ok
+from claude_force.doctor.text import format_minute
 from claude_force.formatting import quantity
 
-OLD_US = 7 * DAY_US
+MAXIMUM_AGE_US = 7 * DAY_US
 _BACK_UP = "claude-force db backup"
+_NAMES_SHOWN = 3
 
 
-def backups(workspace: Workspace, now_us: int) -> Iterator[Finding]:
-    """How old the newest backup is, of those that have their place beside the database."""
-    found = _backups(workspace)
-    folder = _folder(workspace)
-    if not found:
+def check_backups(workspace: Workspace, now_us: int) -> Iterator[Finding]:
+    """The age of the newest backup beside the database."""
+    folder, files = _folder(workspace), _backup_files(workspace)
+    if not files:
         yield note("backups", f"there is no backup in {folder}", _BACK_UP)
         return
-    newest_us = found[-1].stat().st_mtime_ns // 1000
-    days = (now_us - newest_us) // DAY_US
-    text = f"{quantity(len(found), 'backup')} in {folder}, the newest of {_minute(newest_us)}"
-    if now_us - newest_us > OLD_US:
-        yield note(
-            "backups", f"{text}, {days} days ago", f"{_BACK_UP}, or each day: claude-force scheduler start --detach"
-        )
+    newest_us = files[-1].stat().st_mtime_ns // 1000
+    age_us = now_us - newest_us
+    text = f"{quantity(len(files), 'backup')} in {folder}, the newest from {format_minute(newest_us)}"
+    if age_us > MAXIMUM_AGE_US:
+        remedy = f"{_BACK_UP}, or every day: claude-force scheduler start --detach"
+        yield note("backups", f"{text}, {age_us // DAY_US} days ago", remedy)
     else:
         yield ok("backups", text)
 
 
 def restore_command(workspace: Workspace) -> str | None:
-    """The command that restores the newest backup; None where there is none."""
-    found = [] if "://" in workspace.location else _backups(workspace)
-    return f"claude-force db restore {shlex.quote(str(found[-1]))}" if found else None
+    """The command that restores the newest backup; None if there is no backup."""
+    files = [] if "://" in workspace.location else _backup_files(workspace)
+    return f"claude-force db restore {shlex.quote(str(files[-1]))}" if files else None
+
+
+def check_left_behind(path: Path) -> Iterator[Finding]:
+    """Files that a restore or an upgrade kept beside the database. They take up space until someone removes them."""
+    files = sorted(path.parent.glob(f"{path.name}.replaced-*")) + sorted(path.parent.glob(f"{path.name}-*.left-*"))
+    if files:
+        names = ", ".join(file.name for file in files[:_NAMES_SHOWN])
+        more = " ..." if len(files) > _NAMES_SHOWN else ""
+        text = f"a restore kept these files beside the database: {names}{more}"
+        yield note("left-behind", text, "remove them when nobody needs them")
 
 
 def _folder(workspace: Workspace) -> Path:
     return workspace.data_folder / "backups"
 
 
-def _backups(workspace: Workspace) -> list[Path]:
+def _backup_files(workspace: Workspace) -> list[Path]:
     """The backups beside the database, the newest last."""
     return sorted(_folder(workspace).glob("*.db"), key=lambda path: path.stat().st_mtime_ns)
-
-
-def left_behind(path: Path) -> Iterator[Finding]:
-    """What a restore or an upgrade kept beside the database: it takes room for as long as somebody may want it."""
-    found = sorted(path.parent.glob(f"{path.name}.replaced-*")) + sorted(path.parent.glob(f"{path.name}-*.left-*"))
-    if found:
-        names = ", ".join(file.name for file in found[:3]) + (" ..." if len(found) > 3 else "")
-        yield note(
-            "left-behind", f"kept from a restore beside the database: {names}", "remove it when nobody misses it"
-        )
-
-
-def _minute(instant_us: int) -> str:
-    return f"{to_datetime(instant_us, local_zone()):%Y-%m-%d %H:%M}"

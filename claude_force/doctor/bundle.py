@@ -1,7 +1,7 @@
-"""A support bundle: what those who help need to know, in a file that may be sent.
+"""The support bundle: a zip file for people who help with an installation.
 
-It holds no secret and no name: every text passes a `Disguise`, and which other name is whose is kept nowhere. Nothing
-of an execution is in it but counts.
+It holds no secret and no name: every text passes an `Anonymizer`, whose mapping is not stored. Of executions it holds
+only counts.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from claude_force.alerts.rules import DEFAULTS
 from claude_force.clock import format_instant
 from claude_force.database import queries
 from claude_force.database.contract import Connection
-from claude_force.database.queries import Dimension, Filter, jobs
-from claude_force.database.queries import table_sizes as sizes
+from claude_force.database.queries import Dimension, Filter, jobs, table_sizes
 from claude_force.database.rows.jobs import JobRun
 from claude_force.database.workspace import Workspace
-from claude_force.doctor.anonymize import Disguise, definition, is_public_model
+from claude_force.doctor.anonymize import Anonymizer, anonymize_sql, is_public_model
 from claude_force.doctor.examine import Examination
+from claude_force.doctor.findings import Finding
 from claude_force.errors import ClaudeForceError, OutputError
 from claude_force.executions.origin import host_name
 from claude_force.exporters import settings as exporter_settings
@@ -45,15 +45,15 @@ from claude_force.scheduler.runs import SCHEDULER
 from claude_force.settings.home import user_folder
 
 LOG_BYTES = 128 * 1024
-"""Of the log of the scheduler the end is taken."""
+"""How much of the end of the scheduler's log is included."""
 
-RUNS = 5
-GROUPS = 100
+RUNS_PER_JOB = 5
+MAXIMUM_SERIES = 100
 _PACKAGES = (
     *("alembic", "apscheduler", "click", "genai-prices", "httpx2", "msgspec", "orjson", "rich", "sqlalchemy"),
     *("datadog", "elasticsearch", "opentelemetry-sdk", "prometheus-client", "psycopg"),
 )
-_DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
+_NAMED_DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
     ("agent", "agent_name"),
     ("project", "project"),
     ("workflow", "workflow_id"),
@@ -61,7 +61,7 @@ _DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
 
 
 class Part(NamedTuple):
-    """A file of a bundle: its name, what is in it in a few words, and its text."""
+    """One file of a bundle: its name, a short description, and its content."""
 
     name: str
     purpose: str
@@ -69,10 +69,10 @@ class Part(NamedTuple):
 
 
 def write_bundle(found: Examination, file: Path) -> list[Part]:
-    """Write what is known of a place to a new file that only its owner can read; what is in it. Raises OutputError."""
+    """Write a bundle to a new file with mode 0600, and return its parts. Raises OutputError."""
     if file.exists():
         raise OutputError(f"{file} exists already; nothing was written")
-    parts = parts_of(found)
+    parts = make_parts(found)
     try:
         with (
             replacing(file, 0o600) as descriptor,
@@ -86,41 +86,42 @@ def write_bundle(found: Examination, file: Path) -> list[Part]:
     return parts
 
 
-def parts_of(found: Examination) -> list[Part]:
-    """What a bundle holds. What cannot be read is said in its place."""
-    disguise = Disguise([*JOBS, *vars(builtins)])
-    _learn_machine(disguise, found)
+def make_parts(found: Examination) -> list[Part]:
+    """The parts of a bundle. A part that cannot be read holds the error instead."""
+    anonymizer = Anonymizer([*JOBS, *vars(builtins)])
+    _add_machine_names(anonymizer, found)
     parts = [Part("versions.json", "versions of programs, the system", _json(_versions()))]
     if found.workspace:
         workspace = found.workspace
-        if found.intake:
+        if found.sources:
             with suppress(ClaudeForceError):
-                _learn_names(disguise, workspace)
-            parts += _of_database(disguise, workspace)
+                _add_stored_names(anonymizer, workspace)
+            parts += _database_parts(anonymizer, workspace)
         parts += [
-            _part("settings.json", "settings, without secrets", disguise, lambda: _settings(disguise, workspace)),
-            Part(LOG_NAME, "the end of the scheduler's log", _log(disguise, workspace)),
+            _json_part("settings.json", "settings, without secrets", anonymizer, partial(_settings, workspace)),
+            Part(LOG_NAME, "the end of the scheduler's log", _log(anonymizer, workspace)),
         ]
-    findings = [
-        {
-            "id": finding.id,
-            "level": finding.level,
-            "text": disguise.text(finding.text),
-            "remedy": finding.remedy and disguise.text(finding.remedy),
-        }
-        for finding in found.findings
-    ]
-    parts.insert(0, Part("findings.json", "what the doctor found", _json(findings)))
-    return [Part("README.txt", "this list", _contents(parts)), *parts]
+    findings = [_finding(anonymizer, finding) for finding in found.findings]
+    parts.insert(0, Part("findings.json", "the findings of the doctor", _json(findings)))
+    return [Part("README.txt", "this list", _readme(parts)), *parts]
 
 
-def _contents(parts: Iterable[Part]) -> str:
+def _finding(anonymizer: Anonymizer, finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "level": finding.level,
+        "text": anonymizer.text(finding.text),
+        "remedy": finding.remedy and anonymizer.text(finding.remedy),
+    }
+
+
+def _readme(parts: Iterable[Part]) -> str:
     lines = [f"{part.name:<16}{part.purpose}" for part in parts]
     return (
-        "What claude-force knows of an installation, for those who help with it.\n\n"
+        "The state of a claude-force installation, for people who help with it.\n\n"
         + "\n".join(lines)
         + "\n\nNames are replaced (agent-1), and every word that is not claude-force's own is <hidden>.\n"
-        "No task, no answer, no secret is in it. Every file is text: look at it before you send it.\n"
+        "It holds no task, no answer and no secret. Every file is text: look at it before you send it.\n"
     )
 
 
@@ -128,56 +129,56 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def _part(name: str, purpose: str, disguise: Disguise, look: Callable[[], object]) -> Part:
-    """A part of JSON; what is wrong, where it cannot be had."""
+def _json_part(name: str, purpose: str, anonymizer: Anonymizer, read: Callable[[Anonymizer], object]) -> Part:
+    """A part from what `read` returns, or from the error that it raises."""
     try:
-        found = look()
+        found = read(anonymizer)
     except Exception as error:
-        found = {"problem": disguise.text(f"{type(error).__name__}: {error}")}
+        found = {"problem": anonymizer.text(f"{type(error).__name__}: {error}")}
     return Part(name, purpose, _json(found))
 
 
-def _learn_machine(disguise: Disguise, found: Examination) -> None:
-    """Learn the names that paths and this machine have."""
-    paths = [user_folder(), Path.cwd(), *found.waiting]
+def _add_machine_names(anonymizer: Anonymizer, found: Examination) -> None:
+    """Add the names of paths, settings, the user and this machine."""
+    paths = [user_folder(), Path.cwd(), *found.spool_files]
     if found.workspace:
-        paths += [found.workspace.home.folder, found.workspace.home.folder.parent, found.workspace.data_folder]
-        disguise.learn("database", [found.workspace.location, found.workspace.database.name])
-        settings = found.workspace.settings
-        disguise.learn("channel", settings.channels)
-        disguise.learn("rule", [name for name in settings.alerts if name not in DEFAULTS])
-        disguise.learn("model", [name for name in settings.prices if not is_public_model(name)])
-    disguise.learn("path", map(str, paths))
-    disguise.learn("host", [host_name() or ""])
+        home, settings = found.workspace.home, found.workspace.settings
+        paths += [home.folder, home.folder.parent, found.workspace.data_folder]
+        anonymizer.add_names("database", [found.workspace.location, found.workspace.database.name])
+        anonymizer.add_names("channel", settings.channels)
+        anonymizer.add_names("rule", [name for name in settings.alerts if name not in DEFAULTS])
+        anonymizer.add_names("model", [name for name in settings.prices if not is_public_model(name)])
+    anonymizer.add_names("path", map(str, paths))
+    anonymizer.add_names("host", [host_name() or ""])
     with suppress(KeyError, OSError):
-        disguise.learn("user", [getpass.getuser()])
+        anonymizer.add_names("user", [getpass.getuser()])
 
 
-def _learn_names(disguise: Disguise, workspace: Workspace) -> None:
-    """Learn the names that the database holds."""
+def _add_stored_names(anonymizer: Anonymizer, workspace: Workspace) -> None:
+    """Add the names that the database holds."""
     with workspace.database.read() as connection:
-        for kind, dimension in _DIMENSIONS:
-            disguise.learn(kind, queries.names(connection, dimension))
-        disguise.learn("model", [name for name in queries.names(connection, "model") if not is_public_model(name)])
-        disguise.learn(
-            "error", [found.error_type for found in queries.errors(connection, Filter()) if found.error_type]
-        )
-        disguise.learn("host", sizes.hosts(connection))
+        for kind, dimension in _NAMED_DIMENSIONS:
+            anonymizer.add_names(kind, queries.names(connection, dimension))
+        models = [name for name in queries.names(connection, "model") if not is_public_model(name)]
+        anonymizer.add_names("model", models)
+        errors = [group.error_type for group in queries.errors(connection, Filter()) if group.error_type]
+        anonymizer.add_names("error", errors)
+        anonymizer.add_names("host", table_sizes.hosts(connection))
 
 
-def _of_database(disguise: Disguise, workspace: Workspace) -> list[Part]:
-    def read(look: Callable[[Connection], object]) -> Callable[[], object]:
-        def looked() -> object:
+def _database_parts(anonymizer: Anonymizer, workspace: Workspace) -> list[Part]:
+    def part(name: str, purpose: str, query: Callable[[Connection, Anonymizer], object]) -> Part:
+        def read(anonymizer: Anonymizer) -> object:
             with workspace.database.read() as connection:
-                return look(connection)
+                return query(connection, anonymizer)
 
-        return looked
+        return _json_part(name, purpose, anonymizer, read)
 
     return [
-        _part("tables.json", "rows of each table", disguise, read(_tables)),
-        _part("series.json", "executions by agent, model and project", disguise, read(partial(_series, disguise))),
-        _part("jobs.json", "the last runs of each job", disguise, read(partial(_jobs, disguise))),
-        Part("schema.sql", "tables and indexes", _schema(disguise, workspace)),
+        part("tables.json", "rows of each table", _tables),
+        part("series.json", "executions by agent, model and project", _series),
+        part("jobs.json", "the last runs of each job", _jobs),
+        Part("schema.sql", "tables and indexes", _schema(anonymizer, workspace)),
     ]
 
 
@@ -196,75 +197,78 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _settings(disguise: Disguise, workspace: Workspace) -> object:
-    """The settings as they may be printed, and then without names."""
+def _settings(workspace: Workspace, anonymizer: Anonymizer) -> object:
+    """The settings without secrets and names."""
     settings = asdict(workspace.settings)
     shown = settings | {
         "channels": channel_settings.shown(settings["channels"]),
         "exporters": exporter_settings.shown(settings["exporters"]),
     }
-    watch = load_alert_setup(workspace)
-    return {"settings": disguise.value(shown), "rules": len(watch.rules), "channels": len(watch.channels)}
+    setup = load_alert_setup(workspace)
+    return {"settings": anonymizer.value(shown), "rules": len(setup.rules), "channels": len(setup.channels)}
 
 
-def _tables(connection: Connection) -> object:
-    reach = queries.time_range(connection)
+def _tables(connection: Connection, _: Anonymizer) -> object:
+    history = queries.time_range(connection)
     return {
-        "rows": sizes.rows_by_table(connection),
-        "rows_by_level": sizes.rollups_by_level(connection),
-        "first": reach and _moment(reach.first_us),
-        "last": reach and _moment(reach.last_us),
+        "rows": table_sizes.rows_by_table(connection),
+        "rows_by_level": table_sizes.rollups_by_level(connection),
+        "first": history and _format(history.first_us),
+        "last": history and _format(history.last_us),
     }
 
 
-def _series(disguise: Disguise, connection: Connection) -> object:
-    """How many executions those have that have the most."""
+def _series(connection: Connection, anonymizer: Anonymizer) -> object:
+    """The series with the most executions."""
     found = queries.totals_by(connection, Filter(), "agent_name", "model", "project")
-    most = sorted(found.items(), key=lambda item: -item[1].executions)[:GROUPS]
+    largest = sorted(found.items(), key=lambda item: -item[1].executions)[:MAXIMUM_SERIES]
     return [
         {
-            "agent": disguise.name("agent", agent or ""),
-            "model": disguise.model(model or ""),
-            "project": project and disguise.name("project", project),
+            "agent": anonymizer.alias("agent", agent or ""),
+            "model": anonymizer.model(model or ""),
+            "project": project and anonymizer.alias("project", project),
             "executions": totals.executions,
         }
-        for (agent, model, project), totals in most
+        for (agent, model, project), totals in largest
     ]
 
 
-def _jobs(disguise: Disguise, connection: Connection) -> object:
-    return {job: [_run(disguise, run) for run in jobs.runs(connection, job, 0)[:RUNS]] for job in (SCHEDULER, *JOBS)}
-
-
-def _run(disguise: Disguise, run: JobRun) -> object:
+def _jobs(connection: Connection, anonymizer: Anonymizer) -> object:
     return {
-        "host": disguise.name("host", run.host),
-        "started": _moment(run.started_us),
-        "finished": run.finished_us and _moment(run.finished_us),
-        "outcome": disguise.text(run.outcome),
-        "counts": disguise.value(json.loads(run.counts)),
-        "problem": run.problem and disguise.text(run.problem),
+        job: [_run(anonymizer, run) for run in jobs.runs(connection, job, 0)[:RUNS_PER_JOB]]
+        for job in (SCHEDULER, *JOBS)
     }
 
 
-def _schema(disguise: Disguise, workspace: Workspace) -> str:
+def _run(anonymizer: Anonymizer, run: JobRun) -> object:
+    return {
+        "host": anonymizer.alias("host", run.host),
+        "started": _format(run.started_us),
+        "finished": run.finished_us and _format(run.finished_us),
+        "outcome": anonymizer.text(run.outcome),
+        "counts": anonymizer.value(json.loads(run.counts)),
+        "problem": run.problem and anonymizer.text(run.problem),
+    }
+
+
+def _schema(anonymizer: Anonymizer, workspace: Workspace) -> str:
     try:
-        return "".join(f"{definition(sql)};\n" for sql in workspace.database.definition())
+        return "".join(f"{anonymize_sql(sql)};\n" for sql in workspace.database.definition())
     except ClaudeForceError as error:
-        return f"-- {disguise.text(str(error))}\n"
+        return f"-- {anonymizer.text(str(error))}\n"
 
 
-def _log(disguise: Disguise, workspace: Workspace) -> str:
+def _log(anonymizer: Anonymizer, workspace: Workspace) -> str:
     try:
         with (workspace.data_folder / LOG_NAME).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - LOG_BYTES, 0))
-            # Its first line may be cut.
+            # The first line may be cut off.
             lines = file.read().decode(errors="replace").splitlines()[1 if size > LOG_BYTES else 0 :]
     except OSError:
-        return "there is none\n"
-    return "".join(f"{disguise.text(line)}\n" for line in lines)
+        return "there is no log\n"
+    return "".join(f"{anonymizer.text(line)}\n" for line in lines)
 
 
-def _moment(instant_us: int) -> str:
+def _format(instant_us: int) -> str:
     return format_instant(instant_us, UTC)

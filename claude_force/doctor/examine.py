@@ -1,4 +1,4 @@
-"""Everything that is looked at, in one go. It never raises: what cannot be looked at is a finding."""
+"""Runs every check. Never raises: a check that fails is a finding."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from typing import Any, NamedTuple
 
 from claude_force.database.open import open_database
 from claude_force.database.workspace import Workspace
-from claude_force.doctor import backups as copies
-from claude_force.doctor import integrity as contents
-from claude_force.doctor import monitoring, storage
-from claude_force.doctor import settings as configuration
-from claude_force.doctor import sources as intake
+from claude_force.doctor import backups, integrity, monitoring, sources, storage
+from claude_force.doctor import settings as settings_checks
 from claude_force.doctor.findings import Finding, attempt, note, problem
-from claude_force.doctor.sources import Intake
+from claude_force.doctor.sources import SourceOverview
 from claude_force.errors import ClaudeForceError, SettingsError
 from claude_force.ingest.plan import spool_files
 from claude_force.ingest.spool import unsettled_file
@@ -24,19 +21,20 @@ from claude_force.settings.home import Home
 from claude_force.settings.location import DATABASE_VARIABLE, database_location
 
 Check = tuple[str, Callable[[], Iterable[Finding]]]
+"""The id of the finding if the check itself fails, and the check."""
 
-WATCHING = ("alerts", "scheduler", "outbox", "jobs", "exporters")
-"""The findings about the machine that watches."""
+MONITORING = ("alerts", "scheduler", "outbox", "jobs", "exporters")
+"""The findings about alerts, the scheduler and exporters."""
 
 
 class Examination(NamedTuple):
-    """What was found at a place (None where there cannot be one). `intake` is None where the database cannot be read;
-    `waiting` are the files in which executions wait."""
+    """All findings about one database. `workspace` is None if its location is unknown or invalid, `sources` is None if
+    the database cannot be read. `spool_files` hold executions that are not in the database yet."""
 
     workspace: Workspace | None
     findings: list[Finding]
-    intake: Intake | None
-    waiting: list[Path]
+    sources: SourceOverview | None
+    spool_files: list[Path]
 
     def of(self, level: str) -> list[Finding]:
         """The findings of a level."""
@@ -44,108 +42,109 @@ class Examination(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        watching = [finding for finding in self.findings if finding.id in WATCHING]
+        monitored = [finding for finding in self.findings if finding.id in MONITORING]
         return {
             "database": self.workspace and self.workspace.database.name,
             "findings": [finding.to_dict() for finding in self.findings],
-            "sources": [state.to_dict() for state in self.intake.states] if self.intake else [],
-            "folders": self.intake.folders if self.intake else [],
-            "waiting_files": [str(path) for path in self.waiting],
-            "reported_usages_waiting": self.intake.reported if self.intake else 0,
+            "sources": [state.to_dict() for state in self.sources.states] if self.sources else [],
+            "folders": self.sources.folders if self.sources else [],
+            "spool_files": [str(path) for path in self.spool_files],
+            "reported_usages_waiting": self.sources.reported_usages if self.sources else 0,
             "watching": {
-                "problems": [finding.text for finding in watching if finding.level == "problem"],
-                "remarks": [finding.text for finding in watching if finding.level == "note"],
+                "problems": [finding.text for finding in monitored if finding.level == "problem"],
+                "remarks": [finding.text for finding in monitored if finding.level == "note"],
             },
         }
 
 
 def examine(home: Home, location: str | None, now_us: int, *, is_full: bool) -> Examination:
-    """Look at the database that `location` or else the settings name, and at all that is around it. A full examination
-    reads every index, and adds up every sum."""
-    settings, findings = _settings_of(home)
+    """Check the database at `location` (None: the one in the settings) and everything around it. `is_full` also reads
+    every index and recomputes every sum."""
+    settings, findings = _load_settings(home)
     if settings is None and not (location or os.environ.get(DATABASE_VARIABLE)):
-        waiting = [path for path in [unsettled_file(home.metrics_folder)] if path.exists()]
-        unknown = note("database", "nothing else was looked at: which database is meant is not known")
-        return Examination(None, [*findings, unknown], None, waiting)
+        spooled = [path for path in [unsettled_file(home.metrics_folder)] if path.exists()]
+        unknown = note("database", "the database was not checked: without claude.json its location is unknown")
+        return Examination(None, [*findings, unknown], None, spooled)
     try:
         found = database_location(settings or Settings(), home, location)
         workspace = Workspace(home, settings or Settings(), found, open_database(found))
     except ClaudeForceError as error:
         return Examination(None, [*findings, problem("database", str(error))], None, [])
     if settings is not None:
-        findings += attempt("secrets", lambda: configuration.secrets(workspace))
-    return _examine(workspace, findings, now_us, is_full=is_full)
+        findings += attempt("secrets", lambda: settings_checks.check_secrets(workspace))
+    return _examine_workspace(workspace, findings, now_us, is_full=is_full)
 
 
-def _settings_of(home: Home) -> tuple[Settings | None, list[Finding]]:
-    """The settings, None where claude.json cannot be used; and what is wrong with them."""
+def _load_settings(home: Home) -> tuple[Settings | None, list[Finding]]:
+    """The settings, None if claude.json cannot be used; and the findings about them."""
     try:
         settings, _ = load_settings(home)
     except SettingsError as error:
-        return None, [problem("settings", str(error), "mend it; executions wait in a file meanwhile")]
-    return settings, attempt("settings", lambda: configuration.keys(home.settings_file))
+        return None, [problem("settings", str(error), "fix claude.json; executions are spooled until then")]
+    return settings, attempt("settings", lambda: settings_checks.check_keys(home.settings_file))
 
 
-def _examine(workspace: Workspace, findings: list[Finding], now_us: int, *, is_full: bool) -> Examination:
-    waiting = [path for path in spool_files(workspace) if path.exists()]
-    schema = attempt("schema", lambda: storage.schema(workspace))
-    findings += [*_run(_around(workspace, now_us)), *schema, *attempt("spool", lambda: intake.spool(waiting, now_us))]
+def _examine_workspace(workspace: Workspace, findings: list[Finding], now_us: int, *, is_full: bool) -> Examination:
+    spooled = [path for path in spool_files(workspace) if path.exists()]
+    schema = attempt("schema", lambda: storage.check_schema(workspace))
+    findings += _run(_file_checks(workspace, now_us))
+    findings += [*schema, *attempt("spool", lambda: sources.check_spool(spooled, now_us))]
     if any(finding.level == "problem" for finding in schema):
-        findings.append(note("database", "what is in the database was not looked at, since it cannot be read"))
-        return Examination(workspace, findings, None, waiting)
-    taken, of_sources = _intake(workspace)
-    findings += [*of_sources, *_run(_within(workspace, now_us, is_full=is_full))]
-    return Examination(workspace, findings, taken, waiting)
+        findings.append(note("database", "the contents were not checked, because the database cannot be read"))
+        return Examination(workspace, findings, None, spooled)
+    overview, of_sources = _examine_sources(workspace)
+    findings += [*of_sources, *_run(_database_checks(workspace, now_us, is_full=is_full))]
+    return Examination(workspace, findings, overview, spooled)
 
 
 def _run(checks: list[Check]) -> list[Finding]:
-    return [finding for name, check in checks for finding in attempt(name, check)]
+    return [finding for finding_id, check in checks for finding in attempt(finding_id, check)]
 
 
-def _around(workspace: Workspace, now_us: int) -> list[Check]:
-    """What can be looked at without reading the database."""
+def _file_checks(workspace: Workspace, now_us: int) -> list[Check]:
+    """Checks of the file and its disk, which do not open the database. A server has none."""
     if "://" in workspace.location:
         return []
     path = Path(workspace.location)
-    is_own = path.parent == workspace.home.metrics_folder
+    is_own_folder = path.parent == workspace.home.metrics_folder
     checks: list[Check] = [
-        ("file-system", lambda: storage.file_system(path)),
-        ("free-space", lambda: storage.free_space(path)),
-        ("permissions", lambda: storage.permissions(path, is_own_folder=is_own)),
+        ("file-system", lambda: storage.check_file_system(path)),
+        ("free-space", lambda: storage.check_free_space(path)),
+        ("permissions", lambda: storage.check_permissions(path, is_own_folder=is_own_folder)),
     ]
     if path.is_file():
         checks += [
-            ("wal-size", lambda: storage.log_size(path)),
-            ("backups", lambda: copies.backups(workspace, now_us)),
-            ("left-behind", lambda: copies.left_behind(path)),
+            ("wal-size", lambda: storage.check_wal_size(path)),
+            ("backups", lambda: backups.check_backups(workspace, now_us)),
+            ("left-behind", lambda: backups.check_left_behind(path)),
         ]
     return checks
 
 
-def _within(workspace: Workspace, now_us: int, *, is_full: bool) -> list[Check]:
-    """What is asked of a database that can be read; of one that is not there yet, what the settings say."""
+def _database_checks(workspace: Workspace, now_us: int, *, is_full: bool) -> list[Check]:
+    """Checks of a readable database. If it does not exist yet, only those of the engine and the settings."""
     database = workspace.database
     always: list[Check] = [
-        (f"{database.dialect}-version", lambda: storage.engine(database)),
-        ("alerts", lambda: monitoring.rules(workspace)),
-        ("exporters", lambda: monitoring.targets(workspace)),
+        (f"{database.dialect}-version", lambda: storage.check_version(database)),
+        ("alerts", lambda: monitoring.check_alerts(workspace)),
+        ("exporters", lambda: monitoring.check_targets(workspace)),
     ]
     if not database.exists():
         return always
     return [
         *always,
-        ("integrity", lambda: contents.integrity(workspace, is_full=is_full)),
-        ("roll-ups", lambda: contents.roll_ups(database, is_full=is_full)),
-        ("clock", lambda: contents.clock(database, now_us)),
-        ("outbox", lambda: monitoring.outbox(workspace, now_us)),
-        ("jobs", lambda: monitoring.jobs(workspace, now_us)),
-        ("exporters", lambda: monitoring.unpushed(workspace, now_us)),
+        ("integrity", lambda: integrity.check_pages(workspace, is_full=is_full)),
+        ("roll-ups", lambda: integrity.check_rollups(database, is_full=is_full)),
+        ("clock", lambda: integrity.check_clock(database, now_us)),
+        ("outbox", lambda: monitoring.check_outbox(workspace, now_us)),
+        ("jobs", lambda: monitoring.check_jobs(workspace, now_us)),
+        ("exporters", lambda: monitoring.check_export_queue(workspace, now_us)),
     ]
 
 
-def _intake(workspace: Workspace) -> tuple[Intake | None, list[Finding]]:
+def _examine_sources(workspace: Workspace) -> tuple[SourceOverview | None, list[Finding]]:
     try:
-        found = intake.intake_of(workspace.database)
+        found = sources.read_sources(workspace.database)
     except (ClaudeForceError, OSError) as error:
         return None, [problem("sources", str(error))]
-    return found, [*intake.sources(found), *intake.rejected(found, workspace.home.rejected_file)]
+    return found, [*sources.check_sources(found), *sources.check_rejected(found, workspace.home.rejected_file)]

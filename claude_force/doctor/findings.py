@@ -1,4 +1,4 @@
-"""What a check finds. A check that fails itself is a finding too: the doctor is asked when things are broken."""
+"""The result of a check. A check that fails is a finding too, because the doctor runs when things are broken."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any, Literal, NamedTuple
 from claude_force.errors import ClaudeForceError
 
 Level = Literal["ok", "note", "problem"]
-"""A problem needs somebody, a note is worth knowing, and the rest is as it should be."""
+"""A problem needs action; a note is worth knowing."""
+
+_ERROR_LENGTH = 300
 
 
 class Finding(NamedTuple):
-    """What was found. `id` is the same in every version, `text` says what there is, `remedy` what to do: a command
-    where there is one."""
+    """One result. `id` stays the same in every version. `remedy` is a command where there is one, None where nothing
+    has to be done."""
 
     id: str
     level: Level
@@ -25,32 +27,32 @@ class Finding(NamedTuple):
         return self._asdict()
 
 
-def ok(name: str, text: str) -> Finding:
-    """Something that is as it should be."""
-    return Finding(name, "ok", text)
+def ok(finding_id: str, text: str) -> Finding:
+    """A check that passed."""
+    return Finding(finding_id, "ok", text)
 
 
-def note(name: str, text: str, remedy: str | None = None) -> Finding:
-    """Something worth knowing."""
-    return Finding(name, "note", text, remedy)
+def note(finding_id: str, text: str, remedy: str | None = None) -> Finding:
+    """A fact worth knowing."""
+    return Finding(finding_id, "note", text, remedy)
 
 
-def problem(name: str, text: str, remedy: str | None = None) -> Finding:
-    """Something that needs somebody."""
-    return Finding(name, "problem", text, remedy)
+def problem(finding_id: str, text: str, remedy: str | None = None) -> Finding:
+    """Something that needs action."""
+    return Finding(finding_id, "problem", text, remedy)
 
 
-def attempt(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What a check finds; where it fails, what it had found, and that it failed."""
+def attempt(finding_id: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """The findings of a check. If the check raises, the findings up to then and one problem with the error."""
     found: list[Finding] = []
     try:
         found.extend(check())
     except ClaudeForceError as error:
-        found.append(problem(name, str(error)))
+        found.append(problem(finding_id, str(error)))
     except OSError as error:
-        found.append(problem(name, f"{error.filename or 'a file'}: {error.strerror}"))
+        found.append(problem(finding_id, f"{error.filename or 'a file'}: {error.strerror}"))
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        text = f"this could not be looked at: {said}"
-        found.append(problem(name, text, "report it, with what claude-force doctor --bundle writes"))
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:_ERROR_LENGTH]
+        remedy = "report it, and attach the file that claude-force doctor --bundle writes"
+        found.append(problem(finding_id, f"this check failed: {message}", remedy))
     return found

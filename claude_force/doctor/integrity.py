@@ -1,33 +1,34 @@
-"""What is in the database: whether it is whole, whether its sums agree, and whether it can be true."""
+"""Checks of what the database holds: pages and indexes, sums, and instants."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from claude_force.clock import SECOND_US, local_zone, to_datetime
+from claude_force.clock import SECOND_US
 from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import verify_rollups
 from claude_force.database.workspace import Workspace
 from claude_force.doctor.backups import restore_command
 from claude_force.doctor.findings import Finding, note, ok, problem
+from claude_force.doctor.text import format_minute
 
 CLOCK_TOLERANCE_US = 300 * SECOND_US
-"""Two machines may disagree on the time by so much."""
+"""The clocks of two machines may differ by this much."""
 
 
-def integrity(workspace: Workspace, *, is_full: bool) -> Iterator[Finding]:
-    """What the engine finds wrong with what is stored."""
+def check_pages(workspace: Workspace, *, is_full: bool) -> Iterator[Finding]:
+    """Damage that the engine's own check reports."""
     found = workspace.database.check_integrity(is_quick=not is_full)
     for line in found:
         yield problem("integrity", line, restore_command(workspace))
     if not found:
-        more = "" if is_full else "; indexes too with --full"
-        yield ok("integrity", f"every page is sound{more}")
+        text = "all pages and indexes are sound" if is_full else "all pages are sound; --full also reads the indexes"
+        yield ok("integrity", text)
 
 
-def roll_ups(database: Database, *, is_full: bool) -> Iterator[Finding]:
-    """Whether the sums that reports read are those of the executions: the number of all, or each of them."""
+def check_rollups(database: Database, *, is_full: bool) -> Iterator[Finding]:
+    """Whether the sums that reports read equal those of the executions: the number of executions, or every sum."""
     with database.read() as connection:
         if is_full:
             queries.read_every_column(connection)
@@ -35,21 +36,21 @@ def roll_ups(database: Database, *, is_full: bool) -> Iterator[Finding]:
     for line in found:
         what, _, remedy = line.partition(": ")
         yield problem("roll-ups", what, remedy)
-    if not found:
-        more = "to the last unit" if is_full else "in number; each of them with --full"
-        yield ok("roll-ups", f"the sums are those of the executions, {more}")
+    if not found and is_full:
+        yield ok("roll-ups", "every sum equals that of the executions, to the last unit")
+    elif not found:
+        yield ok("roll-ups", "the number of executions is right; --full also checks every sum")
 
 
-def clock(database: Database, now_us: int) -> Iterator[Finding]:
-    """Whether executions are from the future."""
+def check_clock(database: Database, now_us: int) -> Iterator[Finding]:
+    """Executions from the future."""
     with database.read() as connection:
-        reach = queries.time_range(connection)
-    if reach is not None and reach.last_us > now_us + CLOCK_TOLERANCE_US:
-        last = to_datetime(reach.last_us, local_zone())
-        yield note(
-            "clock",
-            f"there are executions of the future, until {last:%Y-%m-%d %H:%M}: a clock was wrong where they were "
-            "recorded, or is wrong here",
+        history = queries.time_range(connection)
+    if history is not None and history.last_us > now_us + CLOCK_TOLERANCE_US:
+        text = (
+            f"there are executions from the future, up to {format_minute(history.last_us)}: the clock was wrong where "
+            "they were recorded, or is wrong on this machine"
         )
+        yield note("clock", text)
     else:
         yield ok("clock", "no execution is from the future")

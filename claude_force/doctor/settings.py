@@ -1,4 +1,4 @@
-"""claude.json: whether it can be read, by whom, and whether all that it says means something."""
+"""Checks of claude.json: unknown keys, and secrets that others can read. `settings` itself validates the values."""
 
 from __future__ import annotations
 
@@ -19,34 +19,33 @@ from claude_force.settings.location import without_password
 _SECRET_NAME = re.compile(r"(token|secret|password|passwd|api_?key|routing_?key)$", re.IGNORECASE)
 
 
-def keys(file: Path) -> Iterator[Finding]:
-    """Keys of ours that do not exist."""
-    found = [key for name in read_file(file).get(SECTION, {}) if (key := f"{SECTION}.{name}") not in KEYS]
-    for key in found:
+def check_keys(file: Path) -> Iterator[Finding]:
+    """Unknown keys in our section."""
+    unknown = [key for name in read_file(file).get(SECTION, {}) if (key := f"{SECTION}.{name}") not in KEYS]
+    for key in unknown:
         yield note("settings", f"claude.json: {unknown_key(key)}", f"claude-force config unset {shlex.quote(key)}")
-    if not found:
-        yield ok("settings", f"{file} is understood" if file.exists() else "there is no claude.json: defaults hold")
+    if not unknown:
+        yield ok("settings", f"{file} is valid" if file.exists() else "there is no claude.json: the defaults apply")
 
 
-def secrets(workspace: Workspace) -> Iterator[Finding]:
-    """Whether others can read a secret in claude.json."""
+def check_secrets(workspace: Workspace) -> Iterator[Finding]:
+    """Whether other users can read a secret in claude.json."""
     file = workspace.home.settings_file
     if not file.exists():
         return
-    mode = file.stat().st_mode
-    holds_targets = bool(workspace.settings.channels or workspace.settings.exporters)
-    is_secret = _holds_secret(read_file(file))
-    close = f"chmod 600 {shlex.quote(str(file))}"
-    if mode & 0o077 and is_secret:
-        yield problem("secrets", f"{file} holds what may be a secret, and others can read it", close)
-    elif mode & 0o077 and holds_targets:
-        yield note("secrets", f"{file} says where alerts and figures go, and others can read it", close)
+    is_open = file.stat().st_mode & 0o077
+    has_targets = bool(workspace.settings.channels or workspace.settings.exporters)
+    remedy = f"chmod 600 {shlex.quote(str(file))}"
+    if is_open and _has_secret(read_file(file)):
+        yield problem("secrets", f"{file} seems to hold a secret, and other users can read it", remedy)
+    elif is_open and has_targets:
+        yield note("secrets", f"{file} names alert channels or exporters, and other users can read it", remedy)
     else:
-        yield ok("secrets", "no secret is where others can read it")
+        yield ok("secrets", "no secret can be read by other users")
 
 
-def _holds_secret(content: Mapping[str, Any]) -> bool:
-    """Whether something in claude.json, ours or another program's, is not to be shown."""
+def _has_secret(content: Mapping[str, Any]) -> bool:
+    """Whether claude.json holds a value that must not be shown, in our section or another program's."""
     section = content.get(SECTION)
     ours = section if isinstance(section, dict) else {}
     channels, exporters = (

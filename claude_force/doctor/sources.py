@@ -1,4 +1,4 @@
-"""What comes in: executions that wait, sources, and the lines of them that were left out."""
+"""Checks of what comes in: the spool, the sources, and their rejected lines."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_force.clock import DAY_US, local_zone, parse_instant, to_datetime
+from claude_force.clock import DAY_US, local_zone, parse_instant
 from claude_force.database.contract import Database
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.doctor.findings import Finding, note, ok, problem
+from claude_force.doctor.text import format_minute, format_waiting
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.formatting import quantity
@@ -23,69 +24,64 @@ from claude_force.settings.home import user_folder
 INGEST = "claude-force ingest"
 
 
-class Intake(NamedTuple):
-    """The sources of a database: their state, the folders of transcripts of this machine, and how many final figures of
-    sub-agents wait for the files of these."""
+class SourceOverview(NamedTuple):
+    """The sources of a database: their states, the transcript folders of this machine, and the number of final usages
+    of sub-agents whose transcripts were not read yet."""
 
     states: list[SourceState]
     folders: list[str]
-    reported: int
+    reported_usages: int
 
 
-def intake_of(database: Database) -> Intake:
-    """The sources as they are now. Raises DatabaseError."""
-    looking = SourceReport()
-    folders = transcripts.roots(os.environ, user_folder(), looking.add_problem)
-    found = transcripts.find(folders, looking.add_problem)
+def read_sources(database: Database) -> SourceOverview:
+    """The present state of the sources. Raises DatabaseError."""
+    report = SourceReport()
+    folders = transcripts.roots(os.environ, user_folder(), report.add_problem)
+    files = transcripts.find(folders, report.add_problem)
     with database.read() as connection:
-        cursors, reported = file_queries.cursors(connection), file_queries.reported(connection)
-    states = source_states(cursors, found, host_name() or "", looking.problems, CLAUDE_CODE)
-    return Intake(states, [str(folder) for folder in folders], reported)
+        cursors, reported_usages = file_queries.cursors(connection), file_queries.reported(connection)
+    states = source_states(cursors, files, host_name() or "", report.problems, CLAUDE_CODE)
+    return SourceOverview(states, [str(folder) for folder in folders], reported_usages)
 
 
-def sources(intake: Intake) -> Iterator[Finding]:
-    """What of the sources could not be read, and what is new in them."""
-    for state in intake.states:
+def check_sources(overview: SourceOverview) -> Iterator[Finding]:
+    """Sources that cannot be read, and sources with new lines."""
+    for state in overview.states:
         for path, what in state.problems:
             yield problem("sources", f"{path}: {what}")
-    unread = sum(state.unread for state in intake.states)
+    unread = sum(state.unread for state in overview.states)
     if unread:
-        yield note("sources", f"there is something new in {quantity(unread, 'file')}", INGEST)
-    elif not any(state.problems for state in intake.states):
-        number = sum(state.files for state in intake.states)
-        yield ok("sources", f"{quantity(number, 'file')} read to the end" if number else "no source was read yet")
+        yield note("sources", f"{quantity(unread, 'file')} {'has' if unread == 1 else 'have'} new lines", INGEST)
+    elif not any(state.problems for state in overview.states):
+        files = sum(state.files for state in overview.states)
+        yield ok("sources", f"{quantity(files, 'file')} read to the end" if files else "no source was read yet")
 
 
-def rejected(intake: Intake, rejected_file: Path) -> Iterator[Finding]:
-    """Lines of sources that no execution could be made of."""
-    number = sum(state.rejected for state in intake.states)
-    if number:
-        text = f"{quantity(number, 'line')} could not be taken in; the reason of each is in {rejected_file}"
-        yield note("rejected-lines", text, "mend its writer, and import the line again")
+def check_rejected(overview: SourceOverview, rejected_file: Path) -> Iterator[Finding]:
+    """Lines that are not valid executions."""
+    lines = sum(state.rejected for state in overview.states)
+    if lines:
+        text = f"{quantity(lines, 'line')} could not be imported; {rejected_file} has the reason for each"
+        yield note("rejected-lines", text, "fix the program that writes them, then import the lines again")
 
 
-def spool(waiting: Sequence[Path], now_us: int) -> Iterator[Finding]:
-    """Executions that the database could not take when they were recorded."""
-    for path in waiting:
-        number, since_us = _backlog(path)
-        since = f", the first of {to_datetime(since_us, local_zone()):%Y-%m-%d %H:%M}" if since_us else ""
-        say = problem if since_us and now_us - since_us > DAY_US else note
-        yield say("spool", f"{executions_wait(number)} in {path}{since}", INGEST)
-    if not waiting:
+def check_spool(spool_files: Sequence[Path], now_us: int) -> Iterator[Finding]:
+    """Recorded executions that are not in the database yet; a problem after a day."""
+    for path in spool_files:
+        executions, since_us = _count_spooled(path)
+        since = f", the first from {format_minute(since_us)}" if since_us else ""
+        finding = problem if since_us and now_us - since_us > DAY_US else note
+        yield finding("spool", f"{format_waiting(executions)} in {path}{since}", INGEST)
+    if not spool_files:
         yield ok("spool", "no execution waits to be stored")
 
 
-def executions_wait(number: int) -> str:
-    """That so many wait."""
-    return f"{quantity(number, 'execution')} wait{'s' if number == 1 else ''}"
-
-
-def _backlog(path: Path) -> tuple[int, int | None]:
-    """How many lines a file has, and the time of the first; None where it does not say."""
+def _count_spooled(path: Path) -> tuple[int, int | None]:
+    """The number of lines, and the instant of the first one; None if it has none that can be read."""
     with path.open("rb") as file:
         first = file.readline()
-        number = sum(1 for _ in file) + bool(first)
+        lines = sum(1 for _ in file) + bool(first)
     try:
-        return number, parse_instant(json.loads(first)["timestamp"], local_zone())
+        return lines, parse_instant(json.loads(first)["timestamp"], local_zone())
     except (ValueError, KeyError, TypeError):
-        return number, None
+        return lines, None

@@ -1,4 +1,4 @@
-"""The support bundle: what those who help need, and nothing that is anybody's own."""
+"""The support bundle holds no private name or secret."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tests.conftest import Run
 from tests.postgres import execute_sql
 
 MARK = "zqx"
-"""What every name, path and secret of these tests has in it; no word of the program has."""
+"""Part of every name, path and secret in these tests, and of no word of the program."""
 
 OF_OUR_WORDS = ("baseline archive", "nightly-import", "rejected", "Database Scheduler")
-"""Names of agents that are made of words which the program has too; as names they are not shown either."""
+"""Agent names made of the program's own words. As names they must not be shown either."""
 
 
 def marked(what: str) -> str:
-    """A name that is somebody's."""
+    """A private name."""
     return f"{MARK}-{what}"
 
 
 def fill(location: str) -> None:
-    """A database with a marked name wherever there can be one."""
+    """Fill a database with a marked name in every place for a name."""
     database = open_database(location)
     agents = [marked("agent"), f"{marked('agent')} two\n{MARK}", *OF_OUR_WORDS]
     Store(database).add(
@@ -78,7 +78,7 @@ def fill(location: str) -> None:
 
 
 def configure(home: Path, database: str | None) -> None:
-    """A claude.json with marks in it."""
+    """Write a claude.json with marks."""
     section: dict[str, Any] = {
         marked("key"): 1,
         "database": database,
@@ -102,14 +102,14 @@ def configure(home: Path, database: str | None) -> None:
 
 
 def contents(file: Path) -> dict[str, str]:
-    """The files of a bundle, and its own names as one of them."""
+    """The files of a bundle, and the list of their names."""
     with zipfile.ZipFile(file) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name).decode() for name in archive.namelist()} | {"names": str(archive.infolist())}
 
 
-def assert_nobodys(found: dict[str, str], home: Path) -> None:
-    """No file of a bundle holds a mark, a secret, a path of this machine, or an agent's name."""
+def assert_nothing_private(found: dict[str, str], home: Path) -> None:
+    """Check that no file holds a mark, a secret, a path of this machine or an agent's name."""
     for name, text in found.items():
         for secret in (MARK, MARK.upper(), "s3cr3t", str(home), home.parent.name, OF_OUR_WORDS[0], OF_OUR_WORDS[3]):
             assert secret not in text, f"{name}: {secret}"
@@ -117,7 +117,7 @@ def assert_nobodys(found: dict[str, str], home: Path) -> None:
 
 @pytest.fixture
 def marked_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home whose folders, files, variables and user have marks in their names."""
+    """A home with marks in the names of folders, files, variables and the user."""
     working = home / marked("folder") / f"My {MARK}"
     working.mkdir(parents=True)
     projects = home / ".claude" / "projects" / marked("project")
@@ -128,8 +128,8 @@ def marked_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def test_a_bundle_holds_nothing_that_is_anybodys(location: str, marked_home: Path, run: Run, tmp_path: Path) -> None:
-    """With marks in every name, path, secret, address and text that there can be, on both engines: none is in it."""
+def test_a_bundle_holds_nothing_private(location: str, marked_home: Path, run: Run, tmp_path: Path) -> None:
+    """Marks in every name, path, secret, address and text do not reach the bundle, on both engines."""
     is_file = "://" not in location
     if is_file:
         location = str(marked_home / f"{MARK} data" / f"{MARK}.db")
@@ -150,7 +150,7 @@ def test_a_bundle_holds_nothing_that_is_anybodys(location: str, marked_home: Pat
     done = run("doctor", "--bundle", tmp_path / "help.zip", "--full")
     assert done.returncode == 0, done.stderr
     found = contents(tmp_path / "help.zip")
-    assert_nobodys(found, marked_home)
+    assert_nothing_private(found, marked_home)
     assert "10.1.2.3" not in found["scheduler.log"]
     assert (tmp_path / "help.zip").stat().st_mode & 0o777 == 0o600
     series = json.loads(found["series.json"])
@@ -161,10 +161,8 @@ def test_a_bundle_holds_nothing_that_is_anybodys(location: str, marked_home: Pat
     assert json.loads(found["tables.json"])["rows"]["executions"] == len(series) == 7
 
 
-def test_a_schema_that_others_changed_is_shown_without_their_names(
-    location: str, marked_home: Path, run: Run, tmp_path: Path
-) -> None:
-    """A table and a column of somebody else."""
+def test_foreign_tables_and_columns_are_hidden(location: str, marked_home: Path, run: Run, tmp_path: Path) -> None:
+    """A foreign table and a foreign column are in schema.sql as <hidden>."""
     fill(location)
     for sql in (f"CREATE TABLE {MARK} (a INTEGER)", f"ALTER TABLE silences ADD COLUMN {MARK} TEXT DEFAULT '{MARK}'"):
         if "://" in location:
@@ -176,28 +174,28 @@ def test_a_schema_that_others_changed_is_shown_without_their_names(
             database.close()
     assert run("doctor", "--bundle", tmp_path / "help.zip", "--db", location).returncode == 0
     found = contents(tmp_path / "help.zip")
-    assert_nobodys(found, marked_home)
+    assert_nothing_private(found, marked_home)
     assert "alert_states" in found["schema.sql"]
     assert "<hidden>" in found["schema.sql"]
 
 
 def test_settings_are_shown_without_names(run: Run, home: Path, tmp_path: Path) -> None:
-    """Types, numbers and switches stay, so that it can be said what is wrong with them."""
+    """Types, numbers and switches stay, because they help to find an error."""
     channel = {"type": "slack", "webhook_url": f"https://hooks.example/{MARK}"}
     rules = {marked("rule"): {}, "no-data": {"threshold": 5}}
     section = {"channels": {marked("channel"): channel}, "alerts": rules, "backups_kept": 3}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     assert run("doctor", "--bundle", tmp_path / "help.zip").returncode == 0
     found = contents(tmp_path / "help.zip")
-    assert_nobodys(found, home)
+    assert_nothing_private(found, home)
     shown = json.loads(found["settings.json"])["settings"]
     assert shown["channels"] == {"channel-1": {"type": "slack", "webhook_url": "***"}}
     assert shown["alerts"] == {"rule-1": {}, "no-data": {"threshold": 5}}
     assert shown["backups_kept"] == 3
 
 
-def test_a_bundle_says_what_is_in_it(run: Run, home: Path) -> None:
-    """Its name has the date; the command and a file in it list the files."""
+def test_a_bundle_lists_its_files(run: Run, home: Path) -> None:
+    """The command and README.txt list the files. The file name has the date."""
     run("import", "-", input=a_line().decode())
     done = run("doctor", "--bundle")
     assert done.returncode == 0
@@ -214,7 +212,7 @@ def test_a_bundle_says_what_is_in_it(run: Run, home: Path) -> None:
 
 
 def test_no_file_is_overwritten(run: Run, home: Path) -> None:
-    """Least of all the database."""
+    """The command fails, and the old file stays."""
     (home / "there.zip").write_text("mine")
     done = run("doctor", "--bundle", "there.zip")
     assert (done.returncode, "exists already" in done.stderr) == (1, True)
@@ -222,5 +220,5 @@ def test_no_file_is_overwritten(run: Run, home: Path) -> None:
 
 
 def test_every_table_is_counted() -> None:
-    """The list of tables is that of the schema."""
+    """The list of tables matches the schema."""
     assert set(TABLES) == set(schema.metadata.tables)

@@ -1,4 +1,4 @@
-"""`claude-force doctor` and the faces of `claude-force ingest`: what is said, to whom, and with which exit code."""
+"""Messages and exit codes of `claude-force doctor` and `claude-force ingest`."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def projects(home: Path) -> Path:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command printed, as if it were one line."""
+    """The output of a command as one line."""
     return " ".join(done.stdout.split())
 
 
 def of_claude_code(shown: dict[str, Any]) -> Any:
-    """The state of the transcripts in what `doctor --json` prints."""
+    """The state of the transcripts in the output of `doctor --json`."""
     return next(state for state in shown["sources"] if state["source"] == "claude-code")
 
 
 def test_an_empty_home_is_told_what_to_do(run: Run) -> None:
-    """Nothing to read is no failure, and the next step is named."""
+    """It is no failure, and the next step is named."""
     done = run("ingest")
     assert done.returncode == 0
     assert "Nothing to read" in done.stdout
     assert "claude-force ingest PATH" in done.stdout
     doctor = run("doctor")
     assert doctor.returncode == 0
-    assert "Folder:      none is there" in doctor.stdout
+    assert "Folder:      none found" in doctor.stdout
 
 
-def test_a_pass_without_path_finds_the_transcripts(run: Run, projects: Path) -> None:
-    """The sample becomes 47 executions; again it becomes nothing."""
+def test_ingest_without_a_path_finds_the_transcripts(run: Run, projects: Path) -> None:
+    """The sample gives 47 executions, and nothing the second time."""
     first = json.loads(run("ingest", "--json").stdout)
     assert (first["added"], first["known"], first["changed"]) == (47, 8, 4)
     second = json.loads(run("ingest", "--json").stdout)
@@ -54,8 +54,8 @@ def test_a_pass_without_path_finds_the_transcripts(run: Run, projects: Path) -> 
     assert run("db", "check").returncode == 0
 
 
-def test_a_dry_run_says_the_same_and_changes_nothing(run: Run, projects: Path, home: Path) -> None:
-    """No database is made, and the pass after it finds everything new."""
+def test_a_dry_run_reports_the_same_and_changes_nothing(run: Run, projects: Path, home: Path) -> None:
+    """No database is created, and the next ingest still finds everything new."""
     dry = json.loads(run("ingest", "--dry-run", "--json").stdout)
     assert (dry["dry_run"], dry["added"], dry["known"]) == (True, 47, 8)
     assert not (home / ".claude" / "metrics").exists()
@@ -64,8 +64,8 @@ def test_a_dry_run_says_the_same_and_changes_nothing(run: Run, projects: Path, h
     assert (again["added"], again["unchanged"]) == (0, 8)
 
 
-def test_a_quiet_pass_says_only_what_is_wrong(run: Run, projects: Path) -> None:
-    """Nothing on a good day; a path and a reason on a bad one, and exit 1."""
+def test_a_quiet_ingest_prints_only_problems(run: Run, projects: Path) -> None:
+    """Nothing without problems; with one, its path, its reason and exit 1."""
     good = run("ingest", "--quiet")
     assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
     bad = projects / "-home-dev-shop" / "broken.jsonl"
@@ -76,8 +76,8 @@ def test_a_quiet_pass_says_only_what_is_wrong(run: Run, projects: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_doctor_tells_what_was_read_and_what_is_new(run: Run, projects: Path) -> None:
-    """Files, lines and the time of the last pass; then a file that grew, one that is gone, one that is not whole."""
+def test_the_doctor_reports_read_and_new_files(run: Run, projects: Path) -> None:
+    """Files, lines and the time of the last ingest; then a file that is gone and one with an unfinished line."""
     before = of_claude_code(json.loads(run("doctor", "--json").stdout))
     assert (before["files"], before["unread_files"], before["last_read_us"]) == (0, 8, None)
     run("ingest")
@@ -95,8 +95,8 @@ def test_the_doctor_tells_what_was_read_and_what_is_new(run: Run, projects: Path
     assert "Unfinished:  the last line of 1 file" in after.stdout
 
 
-def test_the_doctor_names_what_was_rejected_or_left_out(run: Run, projects: Path) -> None:
-    """Each with its reason; what was said in the lines is nowhere."""
+def test_the_doctor_names_rejected_and_skipped_lines(run: Run, projects: Path) -> None:
+    """Each has its reason. The text of the lines appears nowhere."""
     file = projects / "-home-dev-docs" / "odd.jsonl"
     synthetic = {
         "type": "assistant",
@@ -118,15 +118,15 @@ def test_the_doctor_names_what_was_rejected_or_left_out(run: Run, projects: Path
     assert len(rejected.splitlines()) == 2
 
 
-def test_the_doctor_names_a_folder_that_the_variable_names_in_vain(run: Run, tmp_path: Path) -> None:
-    """And fails, since something that is meant to be read is not."""
+def test_the_doctor_names_a_missing_folder_of_the_variable(run: Run, tmp_path: Path) -> None:
+    """It is a problem, because the folder was meant to be read."""
     done = run("doctor", env={"CLAUDE_CONFIG_DIR": str(tmp_path / "nowhere")})
     assert done.returncode == 1
     assert "nowhere/projects: not there, though CLAUDE_CONFIG_DIR names it" in said(done)
 
 
-def test_executions_that_wait_are_named_and_taken_in(run: Run, home: Path) -> None:
-    """The doctor names their file, and a pass brings them into the database."""
+def test_spooled_executions_are_named_and_ingested(run: Run, home: Path) -> None:
+    """The doctor names the spool file, and an ingest stores them."""
     run("import", EXAMPLES / "executions-guide.jsonl", "--db", "other.db")
     run("analytics", "export", "--format", "jsonl", "--output", "all.jsonl", "--db", "other.db")
     metrics = home / ".claude" / "metrics"
@@ -135,15 +135,15 @@ def test_executions_that_wait_are_named_and_taken_in(run: Run, home: Path) -> No
     (metrics / "metrics.db.spool.jsonl").write_text("".join(lines[:3]))
     waiting = said(run("doctor"))
     assert "3 executions wait in" in waiting
-    assert "metrics.db.spool.jsonl, the first of 20" in waiting
+    assert "metrics.db.spool.jsonl, the first from 20" in waiting
     assert "-> claude-force ingest" in waiting
     shown = json.loads(run("ingest", "--json").stdout)
     assert shown["sources"]["spool"]["added"] == 3
     assert "no execution waits to be stored" in said(run("doctor"))
 
 
-def test_a_file_that_is_something_else_is_named_and_not_read(run: Run, home: Path) -> None:
-    """One line for it; what is empty is nothing to complain about."""
+def test_a_file_of_another_kind_is_named_and_not_read(run: Run, home: Path) -> None:
+    """It has one line. An empty file is no problem."""
     (home / "notes.txt").write_text("Buy milk\nCall home\n" * 50)
     (home / "empty.jsonl").touch()
     done = run("ingest", home / "notes.txt", home / "empty.jsonl")
@@ -154,7 +154,7 @@ def test_a_file_that_is_something_else_is_named_and_not_read(run: Run, home: Pat
 
 
 def test_many_bad_lines_are_named_in_a_few(run: Run, projects: Path) -> None:
-    """The first three, and how many more; all of them are in the file of rejected lines."""
+    """The first three and the number of the rest. All are in rejected.jsonl."""
     (projects / "bad.jsonl").write_text('{"type": "user"}\n' + "bad\n" * 100)
     done = run("ingest", "--json")
     shown = json.loads(done.stdout)
@@ -166,7 +166,7 @@ def test_many_bad_lines_are_named_in_a_few(run: Run, projects: Path) -> None:
 
 
 def test_a_dry_run_counts_executions_too(run: Run, home: Path) -> None:
-    """And says what a person should hear about them, as the pass does: these costs are those of claude-force 1.3."""
+    """It also prints the same notes as the ingest: these costs were written by claude-force 1.3."""
     dry = run("ingest", EXAMPLES / "executions-1.3.jsonl", "--dry-run")
     done = run("ingest", EXAMPLES / "executions-1.3.jsonl")
     for output in (dry.stdout, done.stdout):
@@ -174,9 +174,8 @@ def test_a_dry_run_counts_executions_too(run: Run, home: Path) -> None:
         assert "3,000 costs far below list price, as claude-force 1.3 wrote them: claude-force db reprice" in output
 
 
-def test_what_nobody_heard_of_needs_somebody(run: Run, home: Path) -> None:
-    """A page that the service refused, a rule with an error and a job that failed are named with their reason; the
-    exit code is 1 until they are mended."""
+def test_undelivered_messages_and_failed_jobs_are_problems(run: Run, home: Path) -> None:
+    """A refused page, an invalid rule and a failed job are named with their reasons; the exit code is 1."""
     section = {
         "alerts": {"no-data": {"threshold": 1}, "typo": True},
         "channels": {"hook": {"type": "command", "command": ["/bin/sh", "-c", "echo refused; exit 64"]}},
@@ -197,8 +196,8 @@ def test_what_nobody_heard_of_needs_somebody(run: Run, home: Path) -> None:
     assert len(found["problems"]) == 3
 
 
-def test_a_push_that_nobody_wants_any_more_is_no_problem(run: Run, home: Path) -> None:
-    """It failed while claude.json had the exporter; now it has not."""
+def test_a_failed_push_of_a_removed_exporter_is_no_problem(run: Run, home: Path) -> None:
+    """The push failed while claude.json had the exporter; now the exporter is gone."""
     settings = home / ".claude" / "claude.json"
     settings.write_text(json.dumps({"performance": {"exporters": {"datadog": {"port": 0}}}}))
     run("scheduler", "run", "push-datadog")

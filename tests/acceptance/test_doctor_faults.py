@@ -1,4 +1,4 @@
-"""`claude-force doctor` where something is really wrong: it is found and named, with a remedy that works."""
+"""`claude-force doctor` finds real faults, and each remedy works."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ with open_database(sys.argv[1]).read() as connection:
     print("reading", flush=True)
     sys.stdin.readline()
 """
-"""A process that reads and does not come to an end."""
+"""A process with a read transaction that does not end."""
 
 
 @pytest.fixture
 def place(home: Path) -> Path:
-    """Where the database of the home is, with executions in it."""
+    """The path of the home's database, which holds executions."""
     path = home / ".claude" / "metrics" / "metrics.db"
     database = open_database(str(path))
     Store(database).add([an_execution(timestamp_us=NOON_US + step) for step in range(STORED)])
@@ -47,7 +47,7 @@ def place(home: Path) -> Path:
 
 
 def examined(run: Run, *arguments: str | Path, code: int) -> dict[str, list[dict[str, Any]]]:
-    """The findings of `doctor --json` by their id; the exit code is this one, and nothing is said on stderr."""
+    """The findings of `doctor --json` by id. Checks the exit code, and that stderr is empty."""
     done = run("doctor", "--json", *arguments)
     assert (done.returncode, done.stderr) == (code, ""), done.stdout
     found: dict[str, list[dict[str, Any]]] = {}
@@ -62,22 +62,22 @@ def level(found: dict[str, list[dict[str, Any]]], name: str) -> list[str]:
 
 
 def do(remedy: str) -> None:
-    """Run a remedy as it is shown."""
+    """Run a remedy exactly as shown."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(["sh", "-c", remedy], check=True, capture_output=True, env=environment)
 
 
-def test_a_home_with_nothing_is_in_order(run: Run, home: Path) -> None:
-    """There is nothing to mend, and nothing is created."""
+def test_an_empty_home_has_no_problems(run: Run, home: Path) -> None:
+    """No problem is found, and nothing is created."""
     done = run("doctor")
     assert done.returncode == 0
-    assert done.stdout.endswith("\nnothing to mend\n")
+    assert done.stdout.endswith("\nno problems found\n")
     assert "there is no database yet" in done.stdout
     assert list((home / ".claude").iterdir()) == []
 
 
-def test_a_sound_place_is_in_order(place: Path, run: Run) -> None:
-    """Each check says what it found; in full the sums are proven. Looking changes no byte."""
+def test_a_sound_database_has_no_problems(place: Path, run: Run) -> None:
+    """Every check passes; --full also checks every sum. The file is not changed."""
     run("db", "backup")
     before = place.read_bytes()
     for arguments in ((), ("--full",)):
@@ -90,10 +90,8 @@ def test_a_sound_place_is_in_order(place: Path, run: Run) -> None:
 
 
 @damaged
-def test_a_database_that_cannot_be_used_is_a_finding(
-    damage: Damage, complaint: str, place: Path, run: Run, home: Path
-) -> None:
-    """What is wrong with it stands first, and what is in it is not looked at; the file stays as it is."""
+def test_an_unusable_database_is_a_finding(damage: Damage, complaint: str, place: Path, run: Run, home: Path) -> None:
+    """The problem comes first, the contents are not checked, and the file is not changed."""
     content = place.read_bytes()
     place.unlink()
     damage(place, content)
@@ -102,15 +100,15 @@ def test_a_database_that_cannot_be_used_is_a_finding(
     assert (done.returncode, done.stderr) == (1, "")
     shown = " ".join(done.stdout.split())
     assert complaint.strip("`").replace("run `", "") in shown
-    assert shown.index("To mend") < shown.index("In order")
+    assert shown.index(" Problems ") < shown.index(" OK ")
     assert "Traceback" not in shown
-    assert "could not be looked at" not in shown
+    assert "this check failed" not in shown
     assert (place.read_bytes() if place.is_file() else None) == before
     assert run("doctor", "--bundle", "help.zip").returncode == 0
 
 
 def test_the_newest_backup_is_the_remedy_of_a_damaged_database(place: Path, run: Run) -> None:
-    """As a command that can be run as it stands, when its question is answered."""
+    """The remedy is a command that can be run as shown."""
     run("db", "backup")
     place.write_text("no database any more")
     (finding,) = examined(run, code=1)["schema"]
@@ -120,7 +118,7 @@ def test_the_newest_backup_is_the_remedy_of_a_damaged_database(place: Path, run:
 
 
 def test_a_page_that_was_overwritten_is_found(place: Path, run: Run) -> None:
-    """By the quick check too."""
+    """The quick check finds it too."""
     content = place.read_bytes()
     middle = len(content) // PAGE_BYTES // 2 * PAGE_BYTES
     place.write_bytes(content[:middle] + b"\xaa" * PAGE_BYTES + content[middle + PAGE_BYTES :])
@@ -133,10 +131,8 @@ def test_a_page_that_was_overwritten_is_found(place: Path, run: Run) -> None:
     ("DELETE FROM executions WHERE timestamp_us = (SELECT MIN(timestamp_us) FROM executions)", True),
     ("UPDATE rollups SET cost_nanousd = cost_nanousd + 1 WHERE level = 0", False),
 ])  # fmt: skip
-def test_sums_that_are_not_those_of_the_executions_are_found(
-    statement: str, is_quick: bool, location: str, run: Run
-) -> None:
-    """One execution too few at once, one unit with --full; on both engines. The remedy mends it."""
+def test_wrong_sums_are_found(statement: str, is_quick: bool, location: str, run: Run) -> None:
+    """The quick check finds a missing execution; --full finds one unit. The remedy repairs both, on both engines."""
     database = open_database(location)
     Store(database).add([an_execution(timestamp_us=NOON_US + step) for step in range(50)])
     Store(database).rebuild()
@@ -153,7 +149,7 @@ def test_sums_that_are_not_those_of_the_executions_are_found(
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o644, "note"), (0o640, "note"), (0o666, "problem")])
 def test_a_database_that_others_can_open_is_found(mode: int, expected: str, place: Path, run: Run) -> None:
-    """To read it is worth knowing, to write it is a problem; the remedy closes it."""
+    """Read access is a note, write access a problem. The remedy removes both."""
     place.chmod(mode)
     (finding,) = examined(run, code=int(expected == "problem"))["permissions"]
     assert (finding["level"], finding["remedy"]) == (expected, f"chmod 600 {place}")
@@ -163,7 +159,7 @@ def test_a_database_that_others_can_open_is_found(mode: int, expected: str, plac
 
 
 def test_a_folder_that_others_can_write_is_found(place: Path, run: Run, home: Path) -> None:
-    """They could put another database in the place; a folder of a project may be read, our own not."""
+    """They could replace the database. A project's folder may be readable, our own may not."""
     place.parent.chmod(0o755)
     assert level(examined(run, code=0), "permissions") == ["note"]
     folder = home / "with space"
@@ -180,7 +176,7 @@ def test_a_folder_that_others_can_write_is_found(place: Path, run: Run, home: Pa
 
 @pytest.fixture
 def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that reads from the database and does not come to an end."""
+    """A process with a read transaction that does not end."""
     with subprocess.Popen(
         [sys.executable, "-c", _READ, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -190,8 +186,8 @@ def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_log_that_a_reader_holds_is_found(reader: subprocess.Popen[str], place: Path, run: Run) -> None:
-    """With the process that holds it; when that is ended the remedy shortens the log."""
+def test_a_wal_held_by_a_reader_is_found(reader: subprocess.Popen[str], place: Path, run: Run) -> None:
+    """The finding names the process. After it ends, the remedy shortens the WAL."""
     database = open_database(str(place))
     while Path(f"{place}-wal").stat().st_size < 16 * 1024 * 1024:
         Store(database).add([an_execution(timestamp_us=NOON_US + step * DAY_US) for step in range(200)])
@@ -207,7 +203,7 @@ def test_a_log_that_a_reader_holds_is_found(reader: subprocess.Popen[str], place
 
 
 def test_executions_of_the_future_are_found(location: str, run: Run) -> None:
-    """A clock was wrong; on both engines."""
+    """They mean that a clock was wrong; on both engines."""
     database = open_database(location)
     Store(database).add([an_execution(timestamp_us=now_us() + 2 * DAY_US)])
     database.close()
@@ -215,7 +211,7 @@ def test_executions_of_the_future_are_found(location: str, run: Run) -> None:
 
 
 def test_a_backup_that_is_old_or_missing_is_found(place: Path, run: Run) -> None:
-    """None, one of today, one of a month ago."""
+    """No backup, one from today, and one from a month ago."""
     assert level(examined(run, code=0), "backups") == ["note"]
     do(examined(run, code=0)["backups"][0]["remedy"])
     assert level(examined(run, code=0), "backups") == ["ok"]
@@ -226,7 +222,7 @@ def test_a_backup_that_is_old_or_missing_is_found(place: Path, run: Run) -> None
 
 
 def test_executions_that_wait_are_counted(place: Path, run: Run) -> None:
-    """Those of today are worth knowing, those of last week need somebody; the remedy takes them in."""
+    """After a day they are a problem. The remedy ingests them."""
     spool = Path(f"{place}.spool.jsonl")
     run("analytics", "export", "--format", "jsonl", "--output", spool)
     (finding,) = examined(run, code=1)["spool"]
@@ -237,7 +233,7 @@ def test_executions_that_wait_are_counted(place: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("--full",)], ids=["", "full"])
 def test_a_server_is_examined(arguments: tuple[str, ...], postgres_url: str, run: Run) -> None:
-    """Its version, the schema and the sums; what is of files alone is not said."""
+    """Its version, schema and sums are checked; there are no findings about files."""
     run("import", EXAMPLES / "executions-guide.jsonl", "--db", postgres_url)
     found = examined(run, *arguments, "--db", postgres_url, code=0)
     assert {name: level(found, name) for name in ("postgresql-version", "schema", "integrity", "roll-ups", "jobs")} == {
@@ -247,8 +243,8 @@ def test_a_server_is_examined(arguments: tuple[str, ...], postgres_url: str, run
     assert not {"wal-size", "file-system", "permissions", "backups"} & set(found)
 
 
-def test_a_server_that_is_away_is_a_finding(run: Run) -> None:
-    """In one line, without its password."""
+def test_an_unreachable_server_is_a_finding(run: Run) -> None:
+    """It has one line, without the password."""
     done = run("doctor", "--db", "postgresql://me:s3cr3t@127.0.0.1:1/metrics")
     assert (done.returncode, done.stderr) == (1, "")
     assert "cannot reach" in done.stdout
@@ -257,14 +253,14 @@ def test_a_server_that_is_away_is_a_finding(run: Run) -> None:
 
 
 def test_a_server_with_an_older_schema_is_a_finding(postgres_url: str, run: Run) -> None:
-    """The remedy is the command."""
+    """The remedy is the upgrade command."""
     execute_sql(postgres_url, "UPDATE claude_force_version SET version_num = '0004'")
     (finding,) = examined(run, "--db", postgres_url, code=1)["schema"]
     assert finding["remedy"] == "claude-force db upgrade"
 
 
 def test_a_broken_claude_json_is_a_finding(place: Path, run: Run, home: Path) -> None:
-    """With its line; which database is meant is not known then, so none is looked at."""
+    """It names the line. No database is checked, because its location is unknown."""
     (home / ".claude" / "claude.json").write_text('{"performance": {\n"database": }}')
     found = examined(run, code=1)
     assert "line 2 column 13" in found["settings"][0]["text"]
@@ -276,27 +272,27 @@ def test_a_broken_claude_json_is_a_finding(place: Path, run: Run, home: Path) ->
 @pytest.mark.parametrize(
     "content", ["[]", "\\", '{"performance": []}', '{"performance": {"backups_kept": -1}}', "\xff"]
 )
-def test_settings_that_cannot_be_are_a_finding(content: str, run: Run, home: Path) -> None:
-    """Whatever the file holds."""
+def test_invalid_settings_are_a_finding(content: str, run: Run, home: Path) -> None:
+    """Each kind of invalid content is one problem."""
     (home / ".claude" / "claude.json").write_bytes(content.encode("latin-1"))
     assert level(examined(run, code=1), "settings") == ["problem"]
 
 
-def test_a_database_that_is_named_is_looked_at_without_settings(place: Path, run: Run, home: Path) -> None:
-    """Broken settings stand in the way of nothing else then."""
+def test_a_database_given_by_option_is_checked_without_settings(place: Path, run: Run, home: Path) -> None:
+    """Broken settings do not prevent the other checks then."""
     (home / ".claude" / "claude.json").write_text("{")
     found = examined(run, "--db", place, code=1)
     assert (level(found, "settings"), level(found, "integrity")) == (["problem"], ["ok"])
 
 
 @pytest.mark.parametrize("location", [":memory:", "mysql://host/name", "postgresql:/host/name", "http://host"])
-def test_a_location_that_cannot_be_is_a_finding(location: str, run: Run) -> None:
-    """In its own words."""
+def test_an_invalid_location_is_a_finding(location: str, run: Run) -> None:
+    """The finding has the message of the error."""
     assert level(examined(run, "--db", location, code=1), "database") == ["problem"]
 
 
-def test_settings_that_mean_nothing_are_found(place: Path, run: Run, home: Path) -> None:
-    """A key with a typing error, a job and a target that do not exist."""
+def test_unknown_settings_are_found(place: Path, run: Run, home: Path) -> None:
+    """A misspelt key, an unknown job and an unknown exporter."""
     section = {"backups_keep": 3, "schedule": {"ingestt": "5m"}, "exporters": {"prometheuss": {}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     found = examined(run, code=1)
@@ -318,7 +314,7 @@ def test_settings_that_mean_nothing_are_found(place: Path, run: Run, home: Path)
     ],
 )
 def test_a_secret_that_others_can_read_is_found(content: dict[str, Any], expected: str, run: Run, home: Path) -> None:
-    """Ours or another program's; it is not shown. Closed, it is in order."""
+    """Ours or another program's. The secret is not shown, and the remedy closes the file."""
     file = home / ".claude" / "claude.json"
     file.write_text(json.dumps(content))
     file.chmod(0o644)
@@ -333,8 +329,7 @@ def test_a_secret_that_others_can_read_is_found(content: dict[str, Any], expecte
 
 
 def test_the_report_fits_a_terminal(place: Path, run: Run, home: Path) -> None:
-    """80 columns, but for a path or command that is longer by itself; problems stand before the rest; hostile names
-    change no line."""
+    """Lines have at most 80 columns, except for long paths and commands. Hostile names add no line or escape."""
     section = {"alerts": {"evil\x1b]0;x\n": {}, "no-data": {"threshold": 1}}, "channels": {"a b": {"type": "telegram"}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     run("import", "-", input=a_line().decode() + "garbage\n")
@@ -342,32 +337,32 @@ def test_the_report_fits_a_terminal(place: Path, run: Run, home: Path) -> None:
     long = [line for line in done.stdout.splitlines() if len(line) > 80]
     assert [line for line in long if not (line.lstrip().startswith("->") or str(home) in line)] == []
     assert "\x1b" not in done.stdout
-    headings = [line for line in done.stdout.splitlines() if line in ("To mend", "To know", "In order")]
-    assert headings == ["To mend", "To know", "In order"]
+    headings = [line for line in done.stdout.splitlines() if line in ("Problems", "Notes", "OK")]
+    assert headings == ["Problems", "Notes", "OK"]
 
 
-def test_a_disk_without_room_is_no_traceback(place: Path, run: Run) -> None:
-    """Free space is said."""
+def test_free_space_is_reported(place: Path, run: Run) -> None:
+    """The finding names the free space of the disk."""
     assert "are free" in examined(run, code=0)["free-space"][0]["text"]
 
 
-def test_a_schema_of_which_something_is_missing_is_found(place: Path, run: Run) -> None:
-    """An index that somebody dropped."""
+def test_a_missing_index_is_found(place: Path, run: Run) -> None:
+    """The finding names the index that was dropped."""
     content = place.read_bytes()
     changed(place, content, "DROP INDEX ix_job_runs_job_started_us")
     (finding,) = examined(run, code=1)["integrity"]
     assert "ix_job_runs_job_started_us is missing" in finding["text"]
 
 
-def test_a_failed_look_is_a_finding(place: Path, run: Run, home: Path) -> None:
-    """A spool file that cannot be read is named, and the rest is looked at."""
+def test_a_failed_check_is_a_finding(place: Path, run: Run, home: Path) -> None:
+    """A spool file that cannot be read is named, and the other checks run."""
     Path(f"{place}.spool.jsonl").mkdir()
     found = examined(run, code=1)
     assert (level(found, "spool"), level(found, "roll-ups")) == (["problem"], ["ok"])
 
 
-def test_a_second_is_no_future(location: str, run: Run) -> None:
-    """Clocks of two machines may differ a little."""
+def test_a_small_clock_difference_is_tolerated(location: str, run: Run) -> None:
+    """The clocks of two machines may differ by a minute."""
     database = open_database(location)
     Store(database).add([an_execution(timestamp_us=now_us() + 60 * SECOND_US)])
     database.close()

@@ -6,7 +6,7 @@ import re
 
 from tests.conftest import ROOT
 
-_SAID = re.compile(r"\b(?:ok|note|problem|say)\(\s*\"([a-z-]+)\"")
+_FINDING = re.compile(r"\b(?:ok|note|problem|finding)\(\s*\"([a-z-]+)\"")
 _ROW = re.compile(r"^\| ((?:`[a-z-]+`(?:, )?)+) \|", re.MULTILINE)
 
 
@@ -15,4 +15,4 @@ def test_every_finding_is_explained() -> None:
     code = "".join(path.read_text() for path in (ROOT / "claude_force" / "doctor").glob("*.py"))
     page = (ROOT / "docs" / "reference" / "doctor.md").read_text()
     explained = {name for row in _ROW.findall(page) for name in re.findall("[a-z-]+", row)}
-    assert explained == set(_SAID.findall(code)) | {"sqlite-version", "postgresql-version"}
+    assert explained == set(_FINDING.findall(code)) | {"sqlite-version", "postgresql-version"}

@@ -1,4 +1,4 @@
-"""Facts about machines that the doctor reads: file systems, and versions of SQLite."""
+"""How the doctor identifies file systems and SQLite versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_force.doctor.storage import is_mended, mounted_at, mounts_in, mounts_listed
+from claude_force.doctor.storage import file_system_of, has_wal_reset_fix, parse_mount_output, parse_mountinfo
 
 MOUNTINFO = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -31,33 +31,33 @@ a line that is something else
     ],
 )
 def test_the_file_system_of_a_path(path: str, kind: str) -> None:
-    """That of the nearest mount point at or above it; of two at one point the later."""
-    assert mounted_at(Path(path), mounts_in(MOUNTINFO)) == kind
+    """The nearest mount point at or above the path decides; of two mounts on one point the later."""
+    assert file_system_of(Path(path), parse_mountinfo(MOUNTINFO)) == kind
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/Users/me/metrics.db", "apfs"), ("/Volumes/team on x/m.db", "smbfs")])
 def test_the_file_system_of_a_path_on_macos(path: str, kind: str) -> None:
-    """From what mount(8) lists there."""
+    """It is read from the output of mount(8)."""
     listed = (
         "/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)\n"
         "map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)\n"
         "//me@server/team on /Volumes/team on x (smbfs, nodev, nosuid, mounted by me)\n"
     )
-    assert mounted_at(Path(path), mounts_listed(listed)) == kind
+    assert file_system_of(Path(path), parse_mount_output(listed)) == kind
 
 
-def test_a_file_system_that_nobody_names_is_not_known() -> None:
-    """Where the system does not say."""
-    assert mounted_at(Path("/var/metrics.db"), []) is None
+def test_an_unlisted_file_system_is_unknown() -> None:
+    """The system lists no mounts."""
+    assert file_system_of(Path("/var/metrics.db"), []) is None
 
 
 @pytest.mark.parametrize("version", ["3.51.3", "3.52.0", "4.0.0", "3.50.7", "3.50.9", "3.44.6"])
-def test_a_sqlite_that_is_mended(version: str) -> None:
-    """From 3.51.3 on, and in the two older lines that got it."""
-    assert is_mended(f"SQLite {version}")
+def test_a_fixed_sqlite_is_recognised(version: str) -> None:
+    """3.51.3 and later, and the two older minor versions with the fix."""
+    assert has_wal_reset_fix(f"SQLite {version}")
 
 
 @pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.50.6", "3.44.5", "3.45.9", "3.49.7", "PostgreSQL 18.0"])
-def test_a_sqlite_that_is_not(version: str) -> None:
+def test_a_sqlite_with_the_wal_reset_bug_is_recognised(version: str) -> None:
     """Every other version."""
-    assert not is_mended(f"SQLite {version}")
+    assert not has_wal_reset_fix(f"SQLite {version}")

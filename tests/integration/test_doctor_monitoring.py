@@ -1,4 +1,4 @@
-"""What the doctor says of a scheduler and of what is pushed, at times that are given; on both engines."""
+"""The doctor's findings about jobs and exporters at given times, on both engines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.builders import NOON_US, an_execution
 
 @pytest.fixture
 def workspace(location: str, database: Database, home: Path) -> Workspace:
-    """A place whose database has an execution."""
+    """A workspace whose database has one execution."""
     Store(database).add([an_execution()])
     return replace(workspace_at(home_at(home / ".claude"), location)[0], database=database)
 
@@ -34,53 +34,53 @@ def levels(found: Iterable[Finding]) -> list[str]:
     return [finding.level for finding in found]
 
 
-def test_a_job_that_is_late_is_found(workspace: Workspace, location: str) -> None:
-    """While a scheduler runs, and its job should have begun more than an hour ago; without one nothing is late."""
+def test_a_late_job_is_found(workspace: Workspace, location: str) -> None:
+    """A job is late when a scheduler runs and the job was due more than an hour ago."""
     with workspace.database.write() as connection:
         for job in (SCHEDULER, "ingest", "alerts", "baseline", "archive", "maintenance"):
             run = new_run(job, NOON_US)
             jobs.begin(connection, run)
             if job != SCHEDULER:
                 jobs.finish(connection, run._replace(finished_us=NOON_US, outcome=OK))
-    assert levels(monitoring.jobs(workspace, NOON_US + 3 * HOUR_US)) == ["ok"]
+    assert levels(monitoring.check_jobs(workspace, NOON_US + 3 * HOUR_US)) == ["ok"]
     other = open_database(location)
     with other.try_exclusive(SCHEDULER):
-        assert levels(monitoring.jobs(workspace, NOON_US + HOUR_US // 2)) == ["ok"]
-        late = list(monitoring.jobs(workspace, NOON_US + 3 * HOUR_US))
+        assert levels(monitoring.check_jobs(workspace, NOON_US + HOUR_US // 2)) == ["ok"]
+        late = list(monitoring.check_jobs(workspace, NOON_US + 3 * HOUR_US))
     other.close()
     assert [finding.text.split()[2] for finding in late] == ["ingest", "alerts"]
     assert "is late by 3h00m" in late[0].text
 
 
 def test_a_job_that_failed_is_found_while_it_is_on(workspace: Workspace) -> None:
-    """What is off now is nobody's trouble any more."""
+    """A job that is switched off now is ignored."""
     with workspace.database.write() as connection:
         run = new_run("maintenance", NOON_US)
         jobs.begin(connection, run)
         jobs.finish(connection, run._replace(finished_us=NOON_US, outcome=FAILED, problem="x"))
-    (found,) = monitoring.jobs(workspace, NOON_US + 1)
+    (found,) = monitoring.check_jobs(workspace, NOON_US + 1)
     assert (found.level, found.text) == ("problem", "the job maintenance failed: x")
     off = replace(workspace, settings=replace(workspace.settings, schedule={"maintenance": "off"}))
-    assert levels(monitoring.jobs(off, NOON_US + 1)) == ["ok"]
+    assert levels(monitoring.check_jobs(off, NOON_US + 1)) == ["ok"]
 
 
-def test_a_target_that_has_not_had_all_for_a_day_is_found(workspace: Workspace) -> None:
-    """With how much waits, or that what was there before does; what is due is no longer than a day is in order."""
+def test_a_target_that_is_a_day_behind_is_found(workspace: Workspace) -> None:
+    """The finding says how many executions wait, or that the older history does. Less than a day is fine."""
     with workspace.database.write() as connection:
         connection.lock_rollups()
         apply_pending(connection)
         export_queue.register(connection, "datadog", "here", NOON_US, 0)
         export_queue.register(connection, "elasticsearch", "there", NOON_US, None)
-    assert levels(monitoring.unpushed(workspace, NOON_US + DAY_US // 2)) == []
-    found = list(monitoring.unpushed(workspace, NOON_US + 2 * DAY_US))
+    assert levels(monitoring.check_export_queue(workspace, NOON_US + DAY_US // 2)) == []
+    found = list(monitoring.check_export_queue(workspace, NOON_US + 2 * DAY_US))
     assert [finding.text.partition(" since")[0] for finding in found] == [
         "1 execution waits for datadog",
-        "what was there before it waits for elasticsearch",
+        "the older history waits for elasticsearch",
     ]
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:
-    """In one line, whatever it raises, after what was found before."""
+    """It has one line, and follows the findings made before the error."""
 
     def broken() -> Iterable[Finding]:
         yield ok("jobs", "one")
@@ -102,8 +102,8 @@ def test_a_check_that_breaks_is_a_finding() -> None:
     assert levels(attempt("jobs", broken)) == ["ok", "problem"]
 
 
-def test_a_schedule_that_cannot_be_is_a_finding(workspace: Workspace) -> None:
-    """With its own words."""
+def test_an_invalid_schedule_is_a_finding(workspace: Workspace) -> None:
+    """The finding has the message of the error."""
     broken = replace(workspace, settings=replace(workspace.settings, schedule={"ingest": 5}))
-    (finding,) = attempt("jobs", lambda: monitoring.jobs(broken, NOON_US))
+    (finding,) = attempt("jobs", lambda: monitoring.check_jobs(broken, NOON_US))
     assert "must be a length of time" in finding.text
