@@ -35,7 +35,6 @@ from claude_force.errors import ArchiveDamaged, ArchiveError, InvalidRecord
 from claude_force.executions.jsonl.codec import decode_line, encode_row
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
-from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, identity_text, to_row
 from claude_force.files import exclusive_lock, make_folder
 from claude_force.settings.location import without_password
@@ -279,7 +278,7 @@ def _sync_folder(folder: Path) -> None:
 def read_archive(file: Path) -> Iterator[ExecutionRow]:
     """The executions of an archive in their order, in constant memory. Raises ArchiveDamaged for anything that no
     archive holds: a file that is not whole, a line that is no execution with a uid, another order."""
-    quickly = FastDecoder(UTC, None, OccurrenceCounter(), reprice=False).read
+    quickly = FastDecoder(UTC, None, lambda _: 0, reprice=False).read
     number, before = 0, (-1, b"")
     try:
         with gzip.open(file) as packed:

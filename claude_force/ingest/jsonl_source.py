@@ -22,10 +22,10 @@ from claude_force.errors import InvalidRecord
 from claude_force.executions.jsonl.codec import DecodedLine, content_digest, decode_line
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
-from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.pricing import PriceTable, usage_of
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, content_identity, content_uid, to_row
 from claude_force.executions.rollups import Sums, sum_up
+from claude_force.ingest.occurrences import OccurrenceCounter
 from claude_force.ingest.rejects import Rejected
 
 _TOO_LOW = 100
@@ -80,7 +80,7 @@ class JsonlSource:
         """The batches of one file. `number` and `end` are the line number and offset at which the stream is, if not at
         its beginning. A read error becomes one Rejected for the rest of the file. Raises InputError if there is no room
         for the temporary file that large files without uids need."""
-        decode_fast = FastDecoder(self.zone, self.prices, self._occurrences, reprice=self.reprice).read
+        decode_fast = FastDecoder(self.zone, self.prices, self._occurrences.increment, reprice=self.reprice).read
         try:
             for chunk in read_chunks(stream, BATCH, number=number, offset=end):
                 number, end = chunk.number + len(chunk.raw), chunk.end
@@ -143,7 +143,7 @@ class JsonlSource:
 
     def _identity(self, decoded: DecodedLine) -> str:
         digest, instant = content_digest(decoded), decoded.fields["timestamp_us"]
-        return content_uid(instant, digest, self._occurrences.next(content_identity(instant, digest, 0)))
+        return content_uid(instant, digest, self._occurrences.increment(content_identity(instant, digest, 0)))
 
 
 def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:

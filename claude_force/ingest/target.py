@@ -54,7 +54,7 @@ class DryRun:
     """A target that stores nothing and counts what a store would add."""
 
     def __init__(self, database: Database) -> None:
-        from claude_force.executions.jsonl.occurrences import OccurrenceCounter
+        from claude_force.ingest.occurrences import OccurrenceCounter
 
         self._database = database
         self._added = OccurrenceCounter()
@@ -66,7 +66,7 @@ class DryRun:
     ) -> Added:
         """Count the executions that are neither stored nor were in an earlier call."""
         known = known_uids(self._database, [row[0] for row in rows])
-        new = sum(row[0] not in known and self._added.next(row[0]) == 0 for row in rows)
+        new = sum(row[0] not in known and self._added.increment(row[0]) == 0 for row in rows)
         return Added(new, len(rows) - new)
 
     def ingest(
@@ -89,7 +89,7 @@ class DryRun:
         with self._database.read() as connection:
             known = tombstones(connection, self._database, [row[0] for row in rows])
         found = [row for row in rows if row[0] in known and tombstone(row) == known[row[0]]]
-        return sum(self._restored.next(row[0]) == 0 for row in found)
+        return sum(self._restored.increment(row[0]) == 0 for row in found)
 
     def reprice(self, _rows: Sequence[ExecutionRow], /) -> int:
         """0: a dry run does not compare costs."""

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from claude_force.executions.jsonl.codec import ALL_COLUMNS
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES, Line, read_chunks
-from claude_force.executions.jsonl.occurrences import REMEMBERED, OccurrenceCounter
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, from_row
 from claude_force.ingest.jsonl_source import EXCERPT_BYTES, JsonlSource
+from claude_force.ingest.occurrences import REMEMBERED, OccurrenceCounter
 from claude_force.ingest.rejects import Rejected
 from tests.builders import a_line
 from tests.properties.strategies import ZONES, lines
@@ -281,7 +281,7 @@ USUAL = {
 @pytest.mark.parametrize("line", USUAL.values(), ids=USUAL)
 def test_a_usual_line_is_read_quickly_and_alike(line: bytes, reprice: bool) -> None:
     """The quick way takes it, and makes of it what the long way makes, to the last bit, costs and identity included."""
-    assert FastDecoder(UTC, PRICES, OccurrenceCounter(), reprice=reprice).read(line) is not None
+    assert FastDecoder(UTC, PRICES, OccurrenceCounter().increment, reprice=reprice).read(line) is not None
     (batch,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(line + slowly(line)))
     quick, slow = batch.rows
     assert (batch.rejected, batch.notes) == ([], {})
@@ -299,7 +299,7 @@ def test_what_is_read_quickly_is_read_alike(line: dict[str, Any], changes: dict[
     """Any line, with any values in any fields: what the quick way takes, the long way takes too, and alike; what it
     does not take it leaves to the long way."""
     content = json.dumps(line | changes).encode() + b"\n"
-    quick = FastDecoder(zone, PRICES, OccurrenceCounter(), reprice=False).read(content)
+    quick = FastDecoder(zone, PRICES, OccurrenceCounter().increment, reprice=False).read(content)
     (slow,) = JsonlSource(zone, PRICES).read(io.BytesIO(slowly(content)))
     if quick is not None:
         assert (slow.rows, slow.rejected, slow.notes, slow.cost_too_low) == ([quick], [], {}, 0)
@@ -324,11 +324,11 @@ def test_occurrences_are_counted_however_far_apart(order: str) -> None:
         identities += identities
     ordinals, seen = OccurrenceCounter(), Counter[bytes]()
     for identity in identities:
-        assert ordinals.next(identity) == seen[identity]
+        assert ordinals.increment(identity) == seen[identity]
         seen[identity] += 1
     assert len(ordinals._recent) <= 2 * REMEMBERED + 1
     ordinals.clear()
-    assert ordinals.next(identities[0]) == 0
+    assert ordinals.increment(identities[0]) == 0
     ordinals.clear()
 
 
@@ -336,7 +336,7 @@ def test_a_disk_that_is_full_when_all_is_read_is_no_error() -> None:
     """What was not written to the scratch file yet is not wanted any more."""
     ordinals = OccurrenceCounter()
     for number in range(2 * REMEMBERED + 1):
-        ordinals.next(number.to_bytes(16))
+        ordinals.increment(number.to_bytes(16))
     assert ordinals._written is not None
     ordinals._written.write(b"not written yet")
     os.dup2(os.open("/dev/full", os.O_WRONLY), ordinals._written.fileno())

@@ -7,6 +7,7 @@ slow path, which knows the reasons and notes: unknown fields, older field names,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import tzinfo
 from typing import Annotated, Any
 
@@ -14,7 +15,6 @@ import msgspec
 
 from claude_force.clock import parse_instant
 from claude_force.executions.jsonl.codec import digest_of
-from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.pricing import PriceTable, Usage
 from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
@@ -79,15 +79,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class FastDecoder:
-    """Decodes usual lines. The arguments are those of `JsonlSource`; `occurrences` counts equal lines."""
+    """Decodes usual lines. The arguments are those of `JsonlSource`; `next_ordinal` gives
+    the number of earlier equal lines."""
 
     def __init__(
-        self, zone: tzinfo, prices: PriceTable | None, occurrences: OccurrenceCounter, *, reprice: bool
+        self, zone: tzinfo, prices: PriceTable | None, next_ordinal: Callable[[bytes], int], *, reprice: bool
     ) -> None:
         self._zone = zone
         self._prices = prices
         self._reprice = reprice
-        self._occurrences = occurrences
+        self._next_ordinal = next_ordinal
 
     def read(self, data: bytes) -> ExecutionRow | None:
         """The row of a line; None for an unusual line."""
@@ -164,7 +165,7 @@ class FastDecoder:
             line.input_tokens = line.output_tokens = msgspec.UNSET
         digest = digest_of(_encode(line))
         identity = content_identity(timestamp_us, digest, 0)
-        ordinal = self._occurrences.next(identity)
+        ordinal = self._next_ordinal(identity)
         return content_identity(timestamp_us, digest, ordinal) if ordinal else identity
 
 
