@@ -8,13 +8,12 @@ loaded into a temporary table and looked up there.
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from contextlib import suppress
 from typing import IO
 
 from claude_force.database.sqlite.count_table import CountTable
-from claude_force.errors import InputError
+from claude_force.errors import DatabaseError, InputError
 
 REMEMBERED = 50_000
 """Identities kept in memory: when there are twice as many, the older half moves to the disk."""
@@ -65,7 +64,7 @@ class OccurrenceCounter:
                 self._written = tempfile.TemporaryFile()  # noqa: SIM115  (open until the end)
             # Each identity as often as it occurred.
             self._written.write(b"".join([identity * count for identity, count in older]))
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, DatabaseError) as error:
             raise _no_room(error) from error
 
     def _count_on_disk(self, identity: bytes) -> int:
@@ -73,7 +72,7 @@ class OccurrenceCounter:
             if self._table is None:
                 self._table = self._load_table()
             return self._table.get(identity)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, DatabaseError) as error:
             raise _no_room(error) from error
 
     def _load_table(self) -> CountTable:
