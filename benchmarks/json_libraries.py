@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from claude_force.clock import instant_formatter
 from claude_force.executions.jsonl.codec import columns_of, decode_line
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
-from claude_force.executions.jsonl.occurrences import OccurrenceCounter
 from claude_force.executions.record import ExecutionRow
+from claude_force.ingest.occurrences import OccurrenceCounter
 
 LINES = (Path(__file__).parent.parent / "examples" / "executions-guide.jsonl").read_bytes().splitlines()
 NUMBERS = (b"1", b"0.1", b"-0.0", b"1e-7", b"1e16", b"1.5e300", b"18446744073709551616")
@@ -59,7 +59,7 @@ def _measure(rows: Sequence[ExecutionRow], fast: FastDecoder) -> Iterable[tuple[
 
 
 def _main() -> None:
-    fast = FastDecoder(UTC, None, OccurrenceCounter(), reprice=False)
+    fast = FastDecoder(UTC, None, OccurrenceCounter().increment, reprice=False)
     rows = [row for row in map(fast.read, LINES) if row is not None]
     for name, figures in _measure(rows, fast):
         print(f"{name}: {', '.join(f'{figure:.2f} us' for figure in figures)}")
