@@ -30,7 +30,7 @@ def an_execution(**changes: Any) -> ExecutionMetrics:
     return ExecutionMetrics(**values)
 
 
-def a_notice(**changes: Any) -> Notification:
+def a_notification(**changes: Any) -> Notification:
     """An alert of the guide that begins, with the changes asked for."""
     values: dict[str, Any] = {
         "rule": "success-rate",

@@ -10,13 +10,14 @@ from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels
 from claude_force.alerts.evaluation import ONE_CHANNEL, Evaluation, NotificationContext, evaluate, judge
 from claude_force.alerts.notification import Notification
-from claude_force.alerts.rules import DEFAULTS, Rule, default_rule, load_rules, nearest, problem_of
+from claude_force.alerts.rules import DEFAULTS, Rule, default_rule, load_rules, problem_of
 from claude_force.clock import local_zone
 from claude_force.database.contract import Connection
 from claude_force.database.workspace import Workspace
 from claude_force.errors import SettingsError
 from claude_force.executions.origin import host_name
 from claude_force.network.outcome import Outcome
+from claude_force.settings.fields import nearest
 from claude_force.text import sanitize
 
 FROM_ENVIRONMENT = {
@@ -106,7 +107,7 @@ def _unknown_rule(setup: AlertSetup, name: str) -> str:
     if name in DEFAULTS:
         # Only the budgets are incomplete without claude.json.
         return f"{problem_of(name)}needs a threshold; see docs/reference/alert-rules.md"
-    return f"no alert rule {name}; {nearest(name, [*(rule.name for rule in setup.rules), *DEFAULTS])}"
+    return f"no alert rule {name}{nearest(name, [*(rule.name for rule in setup.rules), *DEFAULTS])}"
 
 
 def _refuse_unknown_channel(setup: AlertSetup, channel: str) -> None:

@@ -9,7 +9,7 @@ A rule with an error is reported, and the others run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -18,6 +18,8 @@ from claude_force.alerts.notification import Severity
 from claude_force.clock import HOUR_US, MINUTE_US, parse_span
 from claude_force.database.queries import Dimension
 from claude_force.executions.record import model_family
+from claude_force.settings.fields import nearest
+from claude_force.settings.values import value_problem
 from claude_force.text import for_terminal, kind_of
 
 Operator = Literal[">", ">=", "<", "<="]
@@ -87,13 +89,19 @@ class Invalid(Exception):
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Invalid(f"must be text, not {kind_of(value)}")
-    if not value:
+    text: str = _of_kind(value, str)
+    if not text:
         raise Invalid("must not be empty")
     # No engine stores these: every evaluation, of all rules, would fail.
-    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value):
-        raise Invalid(f"{value[:40]!a} holds a character that cannot be stored")
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
+        raise Invalid(f"{text[:40]!a} holds a character that cannot be stored")
+    return text
+
+
+def _of_kind(value: object, kind: type) -> Any:
+    problem = value_problem(value, kind)
+    if problem:
+        raise Invalid(problem)
     return value
 
 
@@ -135,12 +143,11 @@ def _compared_to(value: object) -> str | int:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Invalid(f"must be a number, not {kind_of(value)}")
-    # NaN is not between them either.
-    if not -_GREATEST < value < _GREATEST:
+    number = _of_kind(value, float)
+    # Also refuses NaN.
+    if not -_GREATEST < number < _GREATEST:
         raise Invalid(f"must be a number between -{_GREATEST:g} and {_GREATEST:g}")
-    return float(value)
+    return float(number)
 
 
 def _threshold(value: object) -> float:
@@ -157,9 +164,10 @@ def _threshold(value: object) -> float:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    count: int = _of_kind(value, int)
+    if count < 0:
         raise Invalid("must be a whole number, 0 or more")
-    return value
+    return count
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -179,22 +187,13 @@ def _one_of(*allowed: str) -> Callable[[object], Any]:
 def _metric(value: object) -> str:
     name = _text(value)
     if name not in METRICS:
-        raise Invalid(f"{name[:40]!a} does not exist; {nearest(name, METRICS)}")
+        raise Invalid(f"{name[:40]!a} does not exist{nearest(name[:40], METRICS)}")
     return name
 
 
 def _family(value: object) -> str:
     """The family in lower case. A model name gives its family."""
     return model_family(_text(value)).lower()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint after a name that does not exist: the nearest name that does, or all of them."""
-    from difflib import get_close_matches
-
-    there = list(known)
-    near = get_close_matches(name[:NAME_LIMIT], there, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
 
 
 def _objective(value: object) -> float:
@@ -320,7 +319,7 @@ def _rule(name: str, value: object) -> Rule | None:
     if value is False or value is None:
         return None
     if value is True and name not in DEFAULTS:
-        raise Invalid(f"is not a default rule; {nearest(name, DEFAULTS)}")
+        raise Invalid(f"is not a default rule{nearest(name, DEFAULTS)}")
     if value is not True and not isinstance(value, dict):
         raise Invalid(f"must be true, false or an object, not {kind_of(value)}")
     given = DEFAULTS.get(name, {}) | (value if isinstance(value, dict) else {})
@@ -332,7 +331,7 @@ def _checked(name: str, given: Mapping[str, object]) -> Rule:
     for key, value in given.items():
         field = _FIELDS.get(key)
         if field is None:
-            raise Invalid(f"there is no {key[:40]!a}; {nearest(key, _FIELDS)}")
+            raise Invalid(f"there is no {key[:40]!a}{nearest(key[:40], _FIELDS)}")
         try:
             values[field.name] = field.read(value)
         except Invalid as error:

@@ -257,11 +257,12 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
 
 
 def _refuse_unknown(workspace: Workspace, name: str) -> None:
-    from claude_force.alerts.rules import DEFAULTS, nearest
+    from claude_force.alerts.rules import DEFAULTS
+    from claude_force.settings.fields import nearest
 
     known = dict.fromkeys([*workspace.settings.alerts, *DEFAULTS])
     if name not in known:
-        raise SettingsError(f"no alert rule {name}; {nearest(name, known)}")
+        raise SettingsError(f"no alert rule {name}{nearest(name, known)}")
 
 
 @alerts.command()

@@ -18,7 +18,7 @@ from claude_force.database.rows.alerts import WAITING, Delivery
 from claude_force.database.writes import Store
 from claude_force.database.writes import alerts as alert_writes
 from claude_force.executions.record import fresh_uid
-from tests.builders import a_notice, an_execution
+from tests.builders import a_notification, an_execution
 from tests.conftest import Run
 from tests.counterparts import ScriptedServer, scripted, unused_port
 
@@ -188,7 +188,7 @@ def test_a_check_for_one_channel(run: Run, home: Path) -> None:
 
 def put_delivery(home: Path, channel: str) -> Delivery:
     """Put a delivery that is due now into the outbox."""
-    notification, now_us = a_notice(), clock.now_us()
+    notification, now_us = a_notification(), clock.now_us()
     waiting = Delivery(
         fresh_uid(now_us), "batch", channel, notification.episode, "trigger", notification.to_json(), WAITING, 0,
         now_us, now_us,

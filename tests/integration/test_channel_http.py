@@ -1,4 +1,4 @@
-"""One exchange over HTTP with a real server: what each answer and each fault means, and where nothing is sent."""
+"""One HTTP exchange with a real server: the outcome of each answer and each fault, and where nothing is sent."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("reply", "status", "problem"), ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_is_judged_by_its_status(reply: Reply, status: str, problem: str | None) -> None:
-    """2xx is delivered; 408, 425, 429 and 5xx may pass; all else stays. The service's own words are told, harmless."""
+def test_the_status_code_decides_the_outcome(reply: Reply, status: str, problem: str | None) -> None:
+    """2xx is delivered; 408, 425, 429 and 5xx are retried; anything else failed. The problem quotes the service,
+    sanitized."""
     with scripted([reply]) as server:
         outcome = exchange(Request("POST", Secret(server.url), b"{}"), PATIENCE).outcome
     assert (outcome.status, outcome.problem) == (status, problem)
@@ -45,7 +46,7 @@ def test_an_answer_is_judged_by_its_status(reply: Reply, status: str, problem: s
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    """It could lead anywhere. Nothing arrives there, and the problem says what to do."""
+    """It could lead anywhere. Nothing arrives there, and the problem names the remedy."""
     with scripted() as elsewhere, scripted([Reply(status, b"", {"Location": elsewhere.url})]) as server:
         outcome = exchange(Request("POST", Secret(server.url), b"{}"), PATIENCE).outcome
         assert elsewhere.requests == []
@@ -68,8 +69,8 @@ WAITS = {
 
 @pytest.mark.parametrize(("headers", "seconds"), WAITS.values(), ids=WAITS)
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_the_service_asks_for_is_told(status: int, headers: dict[str, str], seconds: float | None) -> None:
-    """Retry-After in seconds or as a date by the clock of the service, at most an hour."""
+def test_retry_after_is_returned(status: int, headers: dict[str, str], seconds: float | None) -> None:
+    """In seconds, or as a date by the clock of the service; at most an hour."""
     with scripted([Reply(status, b"", headers)]) as server:
         outcome = exchange(Request("POST", Secret(server.url)), PATIENCE).outcome
     assert (outcome.status, outcome.retry_after_s) == ("retry", seconds)
@@ -84,52 +85,52 @@ def test_what_the_service_asks_for_is_told(status: int, headers: dict[str, str],
         (RESET, PATIENCE, "the connection to 127.0.0.1 failed"),
     ],
 )
-def test_a_server_that_fails_is_tried_again(fault: str, patience: Patience, words: str) -> None:
-    """Silence, a byte now and then, a connection that is cut: none of it holds us up or says that it would stay so."""
+def test_a_broken_server_is_retried(fault: str, patience: Patience, words: str) -> None:
+    """Silence, a slow trickle of bytes, a cut connection: none of it blocks the sender, and none is permanent."""
     with scripted([fault]) as server:
         outcome = exchange(Request("POST", Secret(server.url), b"{}"), patience).outcome
     assert outcome.status == "retry"
     assert words in str(outcome.problem)
 
 
-def test_the_deadline_holds_under_tls_too(authority: Authority) -> None:
-    """The connection is taken away below the encryption."""
+def test_the_deadline_holds_under_tls(authority: Authority) -> None:
+    """The connection is closed below the encryption."""
     with scripted([DRIP], authority.context()) as server:
         request = Request("POST", Secret(server.url), b"{}", ca_file=authority.ca_file)
         outcome = exchange(request, Patience(30, 0.5)).outcome
     assert outcome == ("retry", "127.0.0.1 gave no complete answer within 0.5 seconds", None, None)
 
 
-def test_an_answer_that_breaks_off_is_delivered_by_its_status() -> None:
-    """The service had the message when it said so; to send it again would tell it twice."""
+def test_a_truncated_answer_counts_by_its_status() -> None:
+    """The service had the message when it answered; sending it again would duplicate it."""
     with scripted([Reply(200, b"half", {"Content-Length": "100"})]) as server:
         answer = exchange(Request("POST", Secret(server.url)), PATIENCE)
     assert (answer.outcome.status, answer.body) == ("delivered", b"half")
 
 
-def test_a_port_where_nobody_listens_is_tried_again() -> None:
+def test_a_closed_port_is_retried() -> None:
     """A service that restarts."""
     outcome = exchange(Request("POST", Secret(f"http://127.0.0.1:{unused_port()}/")), PATIENCE).outcome
     assert outcome.status == "retry"
     assert "the connection to 127.0.0.1 failed" in str(outcome.problem)
 
 
-def test_a_name_that_does_not_resolve_is_tried_again() -> None:
+def test_an_unresolved_name_is_retried() -> None:
     """A laptop without a network."""
     outcome = exchange(Request("POST", Secret("http://nowhere.invalid/")), PATIENCE).outcome
     assert outcome == ("retry", "the name nowhere.invalid could not be resolved", None, None)
 
 
-def test_an_answer_without_an_end_is_read_to_its_limit() -> None:
-    """The verdict is in its first line."""
+def test_an_endless_answer_is_read_up_to_the_limit() -> None:
+    """The outcome is in its first line."""
     with scripted([Reply(200, b"x" * 1000, fault=HUGE)]) as server:
         answer = exchange(Request("POST", Secret(server.url)), PATIENCE)
     assert answer.outcome.status == "delivered"
     assert len(answer.body) == ANSWER_LIMIT
 
 
-def test_a_certificate_of_a_known_authority_is_taken(authority: Authority) -> None:
-    """The `ca_file` of a team with an authority of its own."""
+def test_a_certificate_of_a_known_authority_is_accepted(authority: Authority) -> None:
+    """The `ca_file` of a team with its own authority."""
     with scripted(context=authority.context()) as server:
         request = Request("POST", Secret(server.url), b"{}", ca_file=authority.ca_file)
         assert exchange(request, PATIENCE).outcome.status == "delivered"
@@ -137,8 +138,8 @@ def test_a_certificate_of_a_known_authority_is_taken(authority: Authority) -> No
 
 
 @pytest.mark.parametrize("names", [(), ("elsewhere.example",)], ids=["unknown authority", "another name"])
-def test_a_certificate_that_is_not_trusted_ends_it(authority: Authority, names: tuple[str, ...]) -> None:
-    """Nothing is sent, and it would be no different the next time."""
+def test_an_untrusted_certificate_fails(authority: Authority, names: tuple[str, ...]) -> None:
+    """Nothing is sent, and a retry would not change it."""
     with scripted(context=authority.context(*names)) as server:
         request = Request("POST", Secret(server.url), ca_file=authority.ca_file if names else None)
         outcome = exchange(request, PATIENCE).outcome
@@ -147,7 +148,7 @@ def test_a_certificate_that_is_not_trusted_ends_it(authority: Authority, names: 
     assert "the certificate of 127.0.0.1 is not trusted" in str(outcome.problem)
 
 
-def test_tls_to_a_server_that_speaks_none_is_tried_again() -> None:
+def test_tls_to_a_plain_server_is_retried() -> None:
     """It may be a proxy that is just starting."""
     with scripted() as server:
         outcome = exchange(Request("POST", Secret(server.url.replace("http:", "https:"))), PATIENCE).outcome
@@ -156,20 +157,20 @@ def test_tls_to_a_server_that_speaks_none_is_tried_again() -> None:
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"])
 def test_link_local_addresses_get_nothing(host: str) -> None:
-    """That is where clouds serve the credentials of a machine."""
+    """Clouds serve the credentials of a machine there."""
     outcome = exchange(Request("POST", Secret(f"http://{host}/latest/meta-data")), PATIENCE).outcome
     assert outcome.status == "failed"
     assert "link-local" in str(outcome.problem)
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://" + "a" * 300 + "/", "nothing"])
-def test_what_is_no_address_fails(url: str) -> None:
+def test_an_invalid_address_fails(url: str) -> None:
     """As a permanent failure, not as an exception."""
     assert exchange(Request("POST", Secret(url)), PATIENCE).outcome.status == "failed"
 
 
-def test_nothing_of_the_environment_changes_the_way(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy is told the address, and no login of a .netrc file is sent."""
+def test_the_environment_changes_no_route(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy sees the address, and no login of a .netrc file is sent."""
     netrc = home / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password hunter2\n")
     netrc.chmod(0o600)
@@ -181,7 +182,7 @@ def test_nothing_of_the_environment_changes_the_way(home: Path, monkeypatch: pyt
         assert "authorization" not in server.requests[0].headers
 
 
-def test_a_login_in_the_url_is_sent_as_one() -> None:
+def test_a_login_in_the_url_is_sent() -> None:
     """As a browser would (RFC 7617)."""
     with scripted() as server:
         url = server.url.replace("//", "//me:p%40ss@")
@@ -189,8 +190,8 @@ def test_a_login_in_the_url_is_sent_as_one() -> None:
         assert server.requests[0].headers["authorization"] == "Basic bWU6cEBzcw=="
 
 
-def test_a_secret_that_comes_back_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    """A service that quotes the request, in words and in headers, does not get it into a problem or a log."""
+def test_a_quoted_secret_is_redacted(caplog: pytest.LogCaptureFixture) -> None:
+    """A service that quotes the request, in its text or headers, does not get it into a problem or a log."""
     caplog.set_level(logging.DEBUG)
     echo = b"no hook at /services/T0/B0/verysecrettoken for key r0uting"
     headers = {"Location": "https://127.0.0.1/services/T0/B0/verysecrettoken"}
@@ -204,8 +205,8 @@ def test_a_secret_that_comes_back_is_not_told(caplog: pytest.LogCaptureFixture) 
     assert exchange(Request("POST", Secret(f"{url}?x")), PATIENCE).outcome.status == "retry"
 
 
-def test_logs_of_others_are_not_held_back(caplog: pytest.LogCaptureFixture) -> None:
-    """The library's loggers are as they were after an exchange."""
+def test_other_loggers_are_unchanged(caplog: pytest.LogCaptureFixture) -> None:
+    """The loggers of the library are as they were after an exchange."""
     caplog.set_level(logging.DEBUG)
     with scripted() as server:
         exchange(Request("POST", Secret(server.url)), PATIENCE)

@@ -1,4 +1,4 @@
-"""Slack, PagerDuty and webhooks: what each service gets, as its own documentation and the guide have it."""
+"""Slack, PagerDuty and webhooks: what each service gets, as its documentation and the guide require."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from claude_force.alerts.channels.pagerduty import PagerDutyEvents, PagerDutyInc
 from claude_force.alerts.channels.slack import for_slack, message
 from claude_force.alerts.channels.webhook import Webhook
 from claude_force.network.secret import Secret
-from tests.builders import NOON_US, a_notice
+from tests.builders import NOON_US, a_notification
 from tests.conftest import ROOT
 from tests.counterparts import Reply, ScriptedServer, scripted
 
 
 def test_slack_gets_the_message_of_the_guide() -> None:
-    """Its heading, and for each alert a colour, a title, a text and the period as the footer."""
-    told = message([a_notice(labels={}, details={}), a_notice(title="High Latency", severity="warning")])
+    """A heading, and for each alert a colour, a title, a text and the period as footer."""
+    told = message([a_notification(labels={}, details={}), a_notification(title="High Latency", severity="warning")])
     assert told["text"] == "🚨 Claude Force Performance Alert"
     first, second = told["attachments"]
     assert {name: first[name] for name in ("color", "title", "text", "footer")} == {
@@ -39,21 +39,21 @@ def test_slack_gets_the_message_of_the_guide() -> None:
     ]
 
 
-def test_slack_is_told_that_it_is_over() -> None:
-    """In green, with words that say so, and with a heading of its own once all of them are."""
-    over = a_notice(action="resolve")
+def test_slack_gets_a_resolve() -> None:
+    """In green, with words that say so, and with another heading if all are resolved."""
+    over = a_notification(action="resolve")
     told = message([over])
     assert told["text"] == "✅ Claude Force Performance Alert Resolved"
     assert told["attachments"][0]["color"] == "good"
     assert told["attachments"][0]["title"] == "Resolved: Low Success Rate"
     assert told["attachments"][0]["text"].startswith("Resolved. Success rate")
-    assert message([over, a_notice()])["text"] == "🚨 Claude Force Performance Alert"
-    assert message([a_notice(action="repeat")])["attachments"][0]["title"] == "Ongoing: Low Success Rate"
+    assert message([over, a_notification()])["text"] == "🚨 Claude Force Performance Alert"
+    assert message([a_notification(action="repeat")])["attachments"][0]["title"] == "Ongoing: Low Success Rate"
 
 
 def test_slack_gets_no_more_than_it_shows() -> None:
-    """20 attachments, and how many more there are; texts of 3,000 characters with whole escapes."""
-    told = message([a_notice(details={str(number): "<" * 1000 for number in range(10)})] * 25)
+    """20 attachments and the number of further ones; texts of 3,000 characters with whole escapes."""
+    told = message([a_notification(details={str(number): "<" * 1000 for number in range(10)})] * 25)
     assert told["text"] == "🚨 Claude Force Performance Alert\nand 5 more"
     assert len(told["attachments"]) == 20
     text = told["attachments"][0]["text"]
@@ -73,7 +73,7 @@ def test_slack_gets_no_more_than_it_shows() -> None:
         ("python-expert", "python-expert"),
     ],
 )
-def test_slack_obeys_nothing_in_a_name(text: str, shown: str | None) -> None:
+def test_names_are_inert_on_slack(text: str, shown: str | None) -> None:
     """No mention, no link."""
     found = for_slack(text, 1000)
     assert "<" not in found
@@ -90,15 +90,15 @@ def test_slack_cuts_no_escape(limit: int) -> None:
 
 
 def an_events_channel(server: ScriptedServer) -> PagerDutyEvents:
-    """A channel to a server of a test."""
+    """A channel to the server of a test."""
     return PagerDutyEvents("pager", Secret("k" * 32), server.url)
 
 
 def test_pagerduty_gets_an_event() -> None:
-    """Of version 2 of its API; a repeat is a trigger again under the same key."""
+    """Of version 2 of its API; a repeat is a trigger with the same key."""
     with scripted([202]) as server:
         for action in ("trigger", "repeat"):
-            outcome = an_events_channel(server).send([a_notice(action=action)], "key", None)
+            outcome = an_events_channel(server).send([a_notification(action=action)], "key", None)
             assert outcome.status == "delivered"
         first, again = (request.json() for request in server.requests)
     assert first == again
@@ -130,17 +130,17 @@ def test_pagerduty_gets_an_event() -> None:
     }
 
 
-def test_pagerduty_is_told_that_it_is_over() -> None:
+def test_pagerduty_gets_a_resolve() -> None:
     """By the key alone."""
     with scripted([202]) as server:
-        an_events_channel(server).send([a_notice(action="resolve")], "key", None)
+        an_events_channel(server).send([a_notification(action="resolve")], "key", None)
         told = server.requests[0].json()
     assert told == {"routing_key": "k" * 32, "event_action": "resolve", "dedup_key": "0192-success-rate"}
 
 
-def test_pagerduty_gets_no_more_than_it_takes() -> None:
-    """A summary of 1,024 characters, a key of 255, and no details where they are over 512 KB."""
-    huge = a_notice(
+def test_pagerduty_gets_no_more_than_it_accepts() -> None:
+    """A summary of 1,024 characters, a key of 255, and no details if the event exceeds 512 KB."""
+    huge = a_notification(
         summary="漢" * 5000,
         episode="e" * 300,
         details={str(n): "漢" * 1000 for n in range(50)},
@@ -158,7 +158,7 @@ def test_pagerduty_gets_no_more_than_it_takes() -> None:
 
 
 def an_incidents_channel(server: ScriptedServer) -> PagerDutyIncidents:
-    """A channel to a server of a test."""
+    """A channel to the server of a test."""
     return PagerDutyIncidents("pager", Secret("key"), "PABC123", "me@example.com", server.url + "incidents")
 
 
@@ -175,9 +175,9 @@ IS_OVER = json_reply(400, {"error": {"message": "Arguments Caused Error", "error
 
 
 def test_pagerduty_gets_the_incident_of_the_guide() -> None:
-    """Its title, urgency and details, with the headers that the API asks for; the receipt is its id."""
+    """Its title, urgency and details, with the headers of the API; the receipt is its id."""
     with scripted([OPENED]) as server:
-        outcome = an_incidents_channel(server).send([a_notice()], "key", None)
+        outcome = an_incidents_channel(server).send([a_notification()], "key", None)
         (request,) = server.requests
     assert outcome == ("delivered", None, None, "Q1/2")
     assert (request.method, request.path) == ("POST", "/incidents")
@@ -198,42 +198,42 @@ def test_pagerduty_gets_the_incident_of_the_guide() -> None:
 
 
 @pytest.mark.parametrize("severity", ["error", "warning", "info"])
-def test_what_is_not_critical_wakes_nobody(severity: str) -> None:
-    """Low urgency."""
+def test_only_critical_is_urgent(severity: str) -> None:
+    """Anything else has low urgency."""
     with scripted([OPENED]) as server:
-        an_incidents_channel(server).send([a_notice(severity=severity)], "key", None)
+        an_incidents_channel(server).send([a_notification(severity=severity)], "key", None)
         assert server.requests[0].json()["incident"]["urgency"] == "low"
 
 
-def test_an_incident_that_is_open_is_delivered() -> None:
-    """PagerDuty refuses a second one with the same key, which is what the key is for; the receipt stays."""
+def test_an_open_incident_counts_as_delivered() -> None:
+    """PagerDuty refuses a second one with the same key; the receipt stays."""
     with scripted([IS_OPEN]) as server:
-        outcome = an_incidents_channel(server).send([a_notice(action="repeat")], "key", "Q1")
+        outcome = an_incidents_channel(server).send([a_notification(action="repeat")], "key", "Q1")
     assert outcome == ("delivered", None, None, "Q1")
 
 
-def test_another_refusal_of_an_incident_is_a_failure() -> None:
+def test_any_other_refusal_of_an_incident_fails() -> None:
     """With the words of the service."""
     refusal = json_reply(400, {"error": {"message": "Requester User Not Found", "code": 1008}})
     with scripted([refusal]) as server:
-        outcome = an_incidents_channel(server).send([a_notice()], "key", None)
+        outcome = an_incidents_channel(server).send([a_notification()], "key", None)
     assert (outcome.status, outcome.problem) == ("failed", "127.0.0.1 answered 400: Requester User Not Found")
 
 
 def test_an_incident_is_resolved_by_its_receipt() -> None:
-    """One request, whatever is in an id."""
+    """In one request, whatever characters the id has."""
     with scripted([200]) as server:
-        outcome = an_incidents_channel(server).send([a_notice(action="resolve")], "key", "Q1/2")
+        outcome = an_incidents_channel(server).send([a_notification(action="resolve")], "key", "Q1/2")
         (request,) = server.requests
     assert outcome.status == "delivered"
     assert (request.method, request.path) == ("PUT", "/incidents/Q1%2F2")
     assert request.json() == {"incident": {"type": "incident_reference", "status": "resolved"}}
 
 
-def test_an_incident_without_a_receipt_is_asked_for() -> None:
-    """By its key, among those that are open."""
+def test_an_incident_without_a_receipt_is_looked_up() -> None:
+    """By its key, among the open ones."""
     with scripted([json_reply(200, {"incidents": [{"id": "Q9"}]}), 200]) as server:
-        outcome = an_incidents_channel(server).send([a_notice(action="resolve")], "key", None)
+        outcome = an_incidents_channel(server).send([a_notification(action="resolve")], "key", None)
         first, second = server.requests
     assert outcome.status == "delivered"
     assert first.method == "GET"
@@ -244,31 +244,31 @@ def test_an_incident_without_a_receipt_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("content", [{"incidents": []}, {}, [], "x", {"incidents": [{"id": 5}]}])
-def test_an_incident_that_is_gone_needs_no_resolving(content: object) -> None:
-    """Somebody closed it; that is said."""
+def test_a_missing_incident_counts_as_resolved(content: object) -> None:
+    """Somebody closed it; the outcome says so."""
     with scripted([json_reply(200, content)]) as server:
-        outcome = an_incidents_channel(server).send([a_notice(action="resolve")], "key", None)
+        outcome = an_incidents_channel(server).send([a_notification(action="resolve")], "key", None)
         assert len(server.requests) == 1
-    assert outcome == ("delivered", "no open incident was left to resolve", None, None)
+    assert outcome == ("delivered", "there was no open incident to resolve", None, None)
 
 
-def test_an_incident_that_is_resolved_already_is_delivered() -> None:
-    """A retry after an answer that was lost."""
+def test_a_resolved_incident_counts_as_delivered() -> None:
+    """A retry after a lost answer."""
     with scripted([IS_OVER]) as server:
-        assert an_incidents_channel(server).send([a_notice(action="resolve")], "key", "Q1").status == "delivered"
+        assert an_incidents_channel(server).send([a_notification(action="resolve")], "key", "Q1").status == "delivered"
 
 
 @pytest.mark.parametrize("replies", [[503], [json_reply(200, {"incidents": [{"id": "Q9"}]}), 503]])
-def test_an_incident_that_cannot_be_resolved_now_is_tried_again(replies: list[Any]) -> None:
-    """Whichever of the two requests it is."""
+def test_a_failing_resolve_is_retried(replies: list[Any]) -> None:
+    """Whichever of the two requests fails."""
     with scripted(replies) as server:
-        assert an_incidents_channel(server).send([a_notice(action="resolve")], "key", None).status == "retry"
+        assert an_incidents_channel(server).send([a_notification(action="resolve")], "key", None).status == "retry"
 
 
 def test_a_webhook_gets_the_fields() -> None:
-    """Instants as text, numbers as numbers, under an id that is also a header."""
+    """Instants as text, numbers as numbers, with an id that is also a header."""
     with scripted() as server:
-        Webhook("hook", Secret(server.url), clock=lambda: NOON_US).send([a_notice()], "0192-key", None)
+        Webhook("hook", Secret(server.url), clock=lambda: NOON_US).send([a_notification()], "0192-key", None)
         (request,) = server.requests
     assert request.headers["claude-force-id"] == "0192-key"
     assert "claude-force-signature" not in request.headers
@@ -296,9 +296,11 @@ def test_a_webhook_gets_the_fields() -> None:
 
 
 def test_a_webhook_is_signed() -> None:
-    """HMAC-SHA256 over the timestamp and the body, here computed by hand (RFC 2104)."""
+    """HMAC-SHA256 over the timestamp and the body, computed by hand here (RFC 2104)."""
     with scripted() as server:
-        Webhook("hook", Secret(server.url), Secret("s3cret"), clock=lambda: NOON_US).send([a_notice()], "key", None)
+        Webhook("hook", Secret(server.url), Secret("s3cret"), clock=lambda: NOON_US).send(
+            [a_notification()], "key", None
+        )
         (request,) = server.requests
     timestamp = str(NOON_US // 1_000_000)
     assert request.headers["claude-force-timestamp"] == timestamp
@@ -309,14 +311,14 @@ def test_a_webhook_is_signed() -> None:
 
 
 def test_the_page_shows_how_a_signature_is_verified() -> None:
-    """The example in docs/how-to/alert-channels.md takes what is sent, and nothing that was changed or is old."""
+    """The example in docs/how-to/alert-channels.md accepts what is sent, and nothing that was changed or is old."""
     page = (ROOT / "docs" / "how-to" / "alert-channels.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)  # the example itself is what is tested
     verify = names["verify"]
     with scripted() as server:
-        Webhook("hook", Secret(server.url), Secret("s3cret")).send([a_notice()], "key", None)
+        Webhook("hook", Secret(server.url), Secret("s3cret")).send([a_notification()], "key", None)
         (request,) = server.requests
     headers = {"-".join(part.title() for part in name.split("-")): value for name, value in request.headers.items()}
     assert verify("s3cret", headers, request.body)

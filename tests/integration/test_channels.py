@@ -1,5 +1,5 @@
-"""The contract that every channel keeps: its verdicts, names that stay names, limits, secrets, and the same message in
-every attempt. Each channel is made from its configuration and talks to a real counterpart."""
+"""The contract that every channel keeps: its outcomes, inert names, limits, secrets, and the same message in every
+attempt. Each channel is made from its settings and talks to a real server or program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels, shown
 from claude_force.alerts.notification import Action, Notification, Severity
-from tests.builders import NOON_US, a_notice
+from tests.builders import NOON_US, a_notification
 from tests.counterparts import Authority, MailServer, Reply, ScriptedServer, mail_server, scripted
 
 HOSTILE = [
@@ -58,7 +58,7 @@ ECHO = " and ".join(SECRETS.values())
 
 
 class Arrived(NamedTuple):
-    """One message at the other side: all of it as a text, the words to be read, and what says that it is the same."""
+    """One received message: its raw text, the words that a person reads, and its identity."""
 
     raw: str
     words: list[str]
@@ -74,7 +74,7 @@ class Rig:
 
 
 def strings(found: object) -> list[str]:
-    """Every text in a JSON value, names as well."""
+    """Every text in a JSON value, keys included."""
     if isinstance(found, str):
         return [found]
     if isinstance(found, list):
@@ -85,7 +85,7 @@ def strings(found: object) -> list[str]:
 
 
 def make(config: dict[str, Any], folder: Path, **environment: str) -> Channel:
-    """The channel of a configuration, which has no problem."""
+    """The channel of these settings, which have no problem."""
     channels, problems = load_channels({"it": config}, SECRETS | {"PATH": "/usr/bin:/bin"} | environment, folder)
     assert problems == []
     return channels["it"]
@@ -144,7 +144,7 @@ def webhook(stack: ExitStack, folder: Path, verdict: str) -> Rig:
 
 
 def email(stack: ExitStack, folder: Path, verdict: str) -> Rig:
-    """A server for mail, with STARTTLS by an authority of its own and a login."""
+    """A mail server with STARTTLS by its own authority, and a login."""
     answers = {"delivered": {}, "retry": {"DATA": f"451 {ECHO}"}, "failed": {"DATA": f"554 {ECHO}"}}[verdict]
     authority = Authority(folder)
     server = stack.enter_context(mail_server(authority.context(), answers=answers, login=("me", SECRETS["PASSWORD"])))
@@ -178,7 +178,7 @@ class _Text(HTMLParser):
 
 
 def mail_of(server: MailServer) -> list[Arrived]:
-    """The messages that a server took; their headers are those that we write, and so are the tags."""
+    """The messages that a server took. Their headers and tags are only those that the channel writes."""
     found = []
     for message, addresses in server.messages:
         assert addresses == ["you@example.com"]
@@ -197,7 +197,7 @@ def mail_of(server: MailServer) -> list[Arrived]:
 
 
 def program(path: Path, verdict: str, exit_codes: dict[str, int]) -> Path:
-    """A program that keeps its arguments, its input and its variables, says too much, and exits as it should."""
+    """A program that records its arguments, input and variables, prints a secret URL, and exits as the verdict asks."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(
         f"#!{sys.executable} -I\nimport json, os, sys\n"
@@ -211,8 +211,8 @@ def program(path: Path, verdict: str, exit_codes: dict[str, int]) -> Path:
     return path
 
 
-def kept_of(path: Path) -> list[dict[str, Any]]:
-    """What `program` kept of each run."""
+def recorded_by(path: Path) -> list[dict[str, Any]]:
+    """What `program` recorded of each run."""
     file = path.with_suffix(".kept")
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -223,7 +223,7 @@ def command(stack: ExitStack, folder: Path, verdict: str) -> Rig:
 
     def arrived() -> list[Arrived]:
         found = []
-        for kept in kept_of(path):
+        for kept in recorded_by(path):
             assert kept["arguments"] == ["--first", "second argument"]
             words = [*strings(json.loads(kept["input"])), *kept["variables"].values()]
             found.append(Arrived(json.dumps(kept), words, kept["variables"]["CLAUDE_FORCE_ALERT_ID"] + kept["input"]))
@@ -233,12 +233,12 @@ def command(stack: ExitStack, folder: Path, verdict: str) -> Rig:
 
 
 def desktop(stack: ExitStack, folder: Path, verdict: str) -> Rig:
-    """A notify-send of our own, which is the first on the PATH."""
+    """A fake notify-send, first on the PATH."""
     path = program(folder / "bin" / "notify-send", verdict, {"delivered": 0, "retry": 1, "failed": 127})
 
     def arrived() -> list[Arrived]:
         found = []
-        for kept in kept_of(path):
+        for kept in recorded_by(path):
             name, _, end, title, body = kept["arguments"]
             assert (name, end) == ("--app-name=Claude Force", "--")
             found.append(Arrived(json.dumps(kept), [title, *body.splitlines()], json.dumps(kept["arguments"])))
@@ -248,7 +248,7 @@ def desktop(stack: ExitStack, folder: Path, verdict: str) -> Rig:
 
 
 def apprise(stack: ExitStack, folder: Path, verdict: str) -> Rig:
-    """Apprise's channel to a JSON server; one that it does not know is its failure that stays."""
+    """Apprise's channel to a JSON server. An unknown service is its permanent failure."""
     server = stack.enter_context(scripted([Reply(STATUSES[verdict], ECHO.encode())]))
     address = server.url.removeprefix("http://") + SECRETS["HOOK_PATH"]
     url = f"{'nosuchservice' if verdict == 'failed' else 'json'}://{address}"
@@ -284,23 +284,23 @@ Build = Callable[[ExitStack, Path, str], Rig]
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Ends the counterparts."""
+    """Stops the counterparts."""
     with ExitStack() as found:
         yield found
 
 
 def send_all(rig: Rig, notices: list[Notification]) -> set[str]:
-    """Send notices, in one message where the channel groups; gives the verdicts."""
+    """Send notifications, as one message if the channel groups; returns the statuses."""
     messages = [notices] if rig.channel.groups else [[notification] for notification in notices]
     return {rig.channel.send(message, f"key {number}", None).status for number, message in enumerate(messages)}
 
 
 @every_channel
 @pytest.mark.parametrize("verdict", ["delivered", "retry", "failed"])
-def test_every_channel_gives_each_verdict(build: Build, verdict: str, stack: ExitStack, tmp_path: Path) -> None:
-    """With a problem of one line unless it is delivered, and never more than 300 characters."""
+def test_every_channel_returns_each_status(build: Build, verdict: str, stack: ExitStack, tmp_path: Path) -> None:
+    """With a problem of one line and at most 300 characters, unless it is delivered."""
     rig = build(stack, tmp_path, verdict)
-    outcome = rig.channel.send([a_notice()], "key", None)
+    outcome = rig.channel.send([a_notification()], "key", None)
     assert outcome.status == verdict
     assert (outcome.problem is None) == (verdict == "delivered")
     assert (outcome.problem or "").isprintable()
@@ -309,13 +309,13 @@ def test_every_channel_gives_each_verdict(build: Build, verdict: str, stack: Exi
 
 @every_channel
 @pytest.mark.parametrize("verdict", ["delivered", "retry", "failed"])
-def test_no_channel_tells_a_secret(
+def test_no_channel_reveals_a_secret(
     build: Build, verdict: str, stack: ExitStack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not in a problem, though the other side quotes it, nor in a repr or a log, however much is logged."""
     caplog.set_level(logging.DEBUG)
     rig = build(stack, tmp_path, verdict)
-    outcome = rig.channel.send([a_notice()], "key", None)
+    outcome = rig.channel.send([a_notification()], "key", None)
     # The mail server of the test logs what it answers, in this process.
     logged = [record.getMessage() for record in caplog.records if record.name != "mail.log"]
     said = f"{outcome!r} {rig.channel!r} {rig.channel} {logged}"
@@ -325,10 +325,10 @@ def test_no_channel_tells_a_secret(
         assert "verysecrettoken" not in said
 
 
-def hostile_notices() -> list[Notification]:
-    """One for each hostile text, which stands wherever a name may, and one with all of them."""
+def hostile_notifications() -> list[Notification]:
+    """One for each hostile text, used wherever a name may be, and one with all of them."""
     each = [
-        a_notice(
+        a_notification(
             **dict.fromkeys(("rule", "title", "summary", "period", "store", "host", "episode"), text),
             labels={text: text},
             details={text or "x": text},
@@ -336,14 +336,14 @@ def hostile_notices() -> list[Notification]:
         )
         for text, action in zip(HOSTILE, list(get_args(Action)) * len(HOSTILE), strict=False)
     ]
-    return [*each, a_notice(labels=dict.fromkeys(HOSTILE, "x"), details={text: text for text in HOSTILE})]
+    return [*each, a_notification(labels=dict.fromkeys(HOSTILE, "x"), details={text: text for text in HOSTILE})]
 
 
 @every_channel
-def test_hostile_names_stay_names(build: Build, stack: ExitStack, tmp_path: Path) -> None:
-    """Everything is delivered, and nothing that arrives holds what a terminal or a reader would be led by."""
+def test_hostile_names_are_inert(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """Everything is delivered, and nothing that arrives can mislead a terminal or a reader."""
     rig = build(stack, tmp_path, "delivered")
-    assert send_all(rig, hostile_notices()) == {"delivered"}
+    assert send_all(rig, hostile_notifications()) == {"delivered"}
     arrived = rig.arrived()
     assert arrived
     for message in arrived:
@@ -356,11 +356,11 @@ def test_hostile_names_stay_names(build: Build, stack: ExitStack, tmp_path: Path
 
 
 @every_channel
-def test_over_long_notices_are_cut(build: Build, stack: ExitStack, tmp_path: Path) -> None:
-    """A thousand figures and texts of a million characters are delivered, as a message that a service takes."""
+def test_long_notifications_are_cut(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """A thousand figures and texts of a million characters are delivered, as a message that a service accepts."""
     rig = build(stack, tmp_path, "delivered")
     long = "<&>" * 300_000
-    notification = a_notice(
+    notification = a_notification(
         title=long,
         summary=long,
         period=long,
@@ -375,10 +375,10 @@ def test_over_long_notices_are_cut(build: Build, stack: ExitStack, tmp_path: Pat
 
 
 @every_channel
-def test_many_notices_are_one_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
-    """Where a channel groups: a thousand go out at once, and it is said how many are not shown."""
+def test_many_notifications_are_one_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """If a channel groups, a thousand are one message that says how many it does not show."""
     rig = build(stack, tmp_path, "delivered")
-    notices = [a_notice(episode=str(number), title=f"Alert {number}") for number in range(300)]
+    notices = [a_notification(episode=str(number), title=f"Alert {number}") for number in range(300)]
     if not rig.channel.groups:
         notices = notices[:1]
     assert send_all(rig, notices) == {"delivered"}
@@ -387,10 +387,14 @@ def test_many_notices_are_one_message(build: Build, stack: ExitStack, tmp_path: 
 
 
 @every_channel
-def test_an_attempt_again_is_the_same_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
-    """By the same key the other side knows it; by another key, or of another episode, it is another."""
+def test_a_retry_is_the_same_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """The other side recognises it by the same key; another key, or another episode, is another message."""
     rig = build(stack, tmp_path, "delivered")
-    for key, notification in (("a", a_notice()), ("a", a_notice()), ("b", a_notice(episode="other", title="Other"))):
+    for key, notification in (
+        ("a", a_notification()),
+        ("a", a_notification()),
+        ("b", a_notification(episode="other", title="Other")),
+    ):
         assert rig.channel.send([notification], key, None).status == "delivered"
     first, again, other = (message.identity for message in rig.arrived())
     assert first == again
@@ -398,13 +402,13 @@ def test_an_attempt_again_is_the_same_message(build: Build, stack: ExitStack, tm
 
 
 @every_channel
-def test_a_notice_with_nothing_in_it_is_told(build: Build, stack: ExitStack, tmp_path: Path) -> None:
-    """Without labels and details, with empty texts, and with figures that are not known or are no numbers."""
+def test_an_empty_notification_is_sent(build: Build, stack: ExitStack, tmp_path: Path) -> None:
+    """Without labels and details, with empty texts, and with figures that are unknown or not a number."""
     rig = build(stack, tmp_path, "delivered")
     notices = [
-        a_notice(labels={}, details={}),
-        a_notice(details={"a": None, "b": float("nan"), "c": float("inf"), "d": 0, "e": -1.5, "f": 10**30}),
-        a_notice(**dict.fromkeys(("rule", "title", "summary", "period", "store", "host", "episode"), "")),
+        a_notification(labels={}, details={}),
+        a_notification(details={"a": None, "b": float("nan"), "c": float("inf"), "d": 0, "e": -1.5, "f": 10**30}),
+        a_notification(**dict.fromkeys(("rule", "title", "summary", "period", "store", "host", "episode"), "")),
     ]
     assert send_all(rig, notices) == {"delivered"}
     assert all("NaN" not in message.raw and "Infinity" not in message.raw for message in rig.arrived())
@@ -412,14 +416,14 @@ def test_a_notice_with_nothing_in_it_is_told(build: Build, stack: ExitStack, tmp
 
 @every_channel
 @pytest.mark.parametrize("action", get_args(Action))
-def test_every_severity_and_action_is_told(build: Build, action: Action, stack: ExitStack, tmp_path: Path) -> None:
+def test_every_severity_and_action_is_sent(build: Build, action: Action, stack: ExitStack, tmp_path: Path) -> None:
     """None of them is an exception."""
     rig = build(stack, tmp_path, "delivered")
-    notices = [a_notice(severity=severity, action=action, at_us=NOON_US) for severity in get_args(Severity)]
+    notices = [a_notification(severity=severity, action=action, at_us=NOON_US) for severity in get_args(Severity)]
     assert send_all(rig, notices) == {"delivered"}
 
 
-def test_what_is_configured_is_shown_without_secrets() -> None:
+def test_settings_are_shown_without_secrets() -> None:
     """What `config list` prints of a channel of each type."""
     literal = {
         "slack": {"type": "slack", "webhook_url": "https://hooks.slack.com/services/T/B/literal-secret"},

@@ -25,7 +25,7 @@ from claude_force.database.open import open_database
 from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery
 from claude_force.database.writes import alerts as alert_writes
-from tests.builders import NOON_US, a_notice
+from tests.builders import NOON_US, a_notification
 from tests.counterparts import RESET, Reply, ScriptedServer, scripted
 from tests.profiles import scaled
 
@@ -44,7 +44,7 @@ def a_delivery(number: int, channel: str, action: Action = "trigger", **changes:
     }
     return Delivery(
         f"delivery-{number}", channel=channel, episode=episode, action=action,
-        notice=a_notice(episode=episode, action=action).to_json(), **values | changes,
+        notice=a_notification(episode=episode, action=action).to_json(), **values | changes,
     )  # fmt: skip
 
 
@@ -308,7 +308,7 @@ def test_a_failing_channel_does_not_delay_another(database: Database) -> None:
 
 def test_an_unreadable_notification_stops_no_other(database: Database) -> None:
     """What another version wrote is failed with the reason; the rest of its batch is sent."""
-    unknown = a_notice().to_json().replace('"host"', '"machine"')
+    unknown = a_notification().to_json().replace('"host"', '"machine"')
     with scripted() as server, scripted([202]) as other:
         put(
             database,
@@ -329,7 +329,7 @@ def test_an_unreadable_notification_stops_no_other(database: Database) -> None:
 
 def test_fields_of_a_later_version_are_ignored(database: Database) -> None:
     """A field that a later version added is ignored, and the message is sent."""
-    longer = json.dumps(json.loads(a_notice().to_json()) | {"runbook": "docs"})
+    longer = json.dumps(json.loads(a_notification().to_json()) | {"runbook": "docs"})
     with scripted() as server:
         put(database, replace(a_delivery(1, "slack"), notice=longer))
         deliver_until_quiet(database, slack(server), Clock())

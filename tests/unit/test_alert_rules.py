@@ -1,4 +1,5 @@
-"""Alert rules: ours have the guide's numbers, a person's own may be anything, and every mistake is one line."""
+"""Alert rules: the defaults have the guide's numbers, users' own rules may be anything, and every mistake is one
+line."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ CHANGE = OWN | {"threshold": "+50%", "compared_to": "7d"}
 
 
 def the_rule(name: str, value: object) -> Rule:
-    """The one rule of a configuration that is right."""
+    """The only rule of a valid configuration."""
     rules, problems = load_rules({name: value})
     assert problems == {}
     (rule,) = rules
@@ -52,7 +53,7 @@ def the_rule(name: str, value: object) -> Rule:
 
 
 def the_problem(name: str, value: object) -> str:
-    """What is wrong with a rule; a right one beside it loads all the same."""
+    """The problem of a rule; a valid rule beside it loads all the same."""
     rules, problems = load_rules({"before": OWN, name: value, "after": OWN})
     assert [rule.name for rule in rules] == ["before", "after"]
     assert list(problems) == [name]
@@ -60,8 +61,8 @@ def the_problem(name: str, value: object) -> str:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_rule_of_ours_has_the_numbers_of_the_guide(name: str) -> None:
-    """Switched on with true, or with nothing to change, a rule is as the guide says."""
+def test_a_default_rule_has_the_numbers_of_the_guide(name: str) -> None:
+    """Switched on with true, or with an empty object, a rule is as in the guide."""
     rule = the_rule(name, True)
     found = (rule.metric, rule.operator, rule.threshold, rule.window, rule.severity, rule.min_samples)
     assert (found, rule.channels) == (OURS[name], None)
@@ -70,28 +71,27 @@ def test_a_rule_of_ours_has_the_numbers_of_the_guide(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUDGETS)
 def test_a_budget_needs_a_threshold(name: str) -> None:
-    """Nobody but its owner knows a budget: without a threshold it is a problem that says so."""
+    """Only its owner knows a budget: without a threshold, it is a problem that says so."""
     rule = the_rule(name, {"threshold": 20})
     assert (rule.metric, rule.window, rule.threshold) == (*BUDGETS[name], 20)
     assert the_problem(name, True) == f"performance.alerts: {name}: needs a threshold (in US dollars)"
 
 
-def test_all_of_ours_are_told_of() -> None:
-    """There is no rule of ours beside those of these tables."""
+def test_these_are_all_default_rules() -> None:
+    """There is no default rule beside those of these tables."""
     assert DEFAULTS.keys() == OURS.keys() | BUDGETS.keys()
 
 
 def test_every_name_is_in_the_document() -> None:
-    """docs/reference/alert-rules.md has every rule of ours, every field and every metric."""
+    """docs/reference/alert-rules.md has every default rule, every field and every metric."""
     page = (ROOT / "docs" / "reference" / "alert-rules.md").read_text(encoding="utf-8")
     fields = [*re.findall(r"[a-z_]+(?=,|$)", the_problem("mine", OWN | {"zzzzzz": 1}).partition("there are: ")[2])]
     assert len(fields) == 20
     assert [name for name in (*DEFAULTS, *METRICS, *fields) if f"`{name}`" not in page] == []
 
 
-def test_comparisons_of_ours() -> None:
-    """The cost of an execution is held against the baseline, tokens against the week before, burn rates against two
-    windows."""
+def test_comparisons_of_the_default_rules() -> None:
+    """Cost per execution compares to the baseline, tokens to the week before, burn rates have two windows."""
     assert the_rule("cost-per-execution", True).compared_to == "baseline"
     assert the_rule("token-growth", True).compared_to == 7 * DAY_US
     assert the_rule("haiku-share", True).family == "haiku"
@@ -100,8 +100,8 @@ def test_comparisons_of_ours() -> None:
     assert (slow.objective, slow.short_window_us) == (95, 30 * MINUTE_US)
 
 
-def test_a_rule_of_ours_changed_in_part() -> None:
-    """What an object says is taken, the rest stays ours; null takes a field away, so that the general default goes."""
+def test_a_default_rule_with_changes() -> None:
+    """Given fields replace the defaults, others stay; null removes a field, so the general default applies."""
     rule = the_rule("success-rate", {"threshold": 99, "for": "5m", "min_samples": None, "group_by": "agent"})
     assert (rule.threshold, rule.for_us, rule.min_samples, rule.group_by) == (99, 5 * MINUTE_US, 1, "agent")
     assert (rule.metric, rule.window, rule.title) == ("success_rate", HOUR_US, "Low Success Rate")
@@ -109,12 +109,12 @@ def test_a_rule_of_ours_changed_in_part() -> None:
 
 @pytest.mark.parametrize("off", [False, None])
 def test_a_rule_that_is_off(off: object) -> None:
-    """False and null switch a rule off, and are no mistake, whatever its name."""
+    """False and null switch a rule off, whatever its name."""
     assert load_rules({"success-rate": off, "mine": off}) == ([], {})
 
 
-def test_a_rule_of_ones_own_with_every_field() -> None:
-    """Every field is taken; a name may stand for a list of names, and one named twice is named once."""
+def test_a_custom_rule_with_every_field() -> None:
+    """Every field is read; a name may replace a list of names, and duplicates are removed."""
     rule = the_rule(
         "mine",
         {
@@ -132,7 +132,7 @@ def test_a_rule_of_ones_own_with_every_field() -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_can_be_a_rule(metric: str) -> None:
-    """A rule of one's own may be on any metric, and has the title of the metric."""
+    """A custom rule may be on any metric, and has the title of the metric."""
     more: dict[str, dict[str, Any]] = {
         "burn_rate": {"objective": 90, "short_window": "5m"},
         "model_share": {"family": "opus"},
@@ -143,8 +143,8 @@ def test_every_metric_can_be_a_rule(metric: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["haiku", "Haiku", "claude-haiku-4-5"])
-def test_a_family_may_be_written_as_a_person_does(family: str) -> None:
-    """A family in capitals, or a model of it, is that family: otherwise a rule would fire of a typo."""
+def test_a_family_may_be_capitalized_or_a_model(family: str) -> None:
+    """It is the same family: otherwise a typo would make a rule fire."""
     assert the_rule("haiku-share", {"family": family}).family == "haiku"
 
 
@@ -256,8 +256,8 @@ def test_a_mistake_is_one_line_that_names_rule_field_and_remedy(change: dict[str
         ("success-rate", {"compared_to": "7d"}, "threshold is a change"),
     ],
 )
-def test_a_name_or_value_that_cannot_be(name: str, value: object, part: str) -> None:
-    """A rule that is no rule at all is one line too, whatever its name is made of."""
+def test_an_invalid_name_or_value(name: str, value: object, part: str) -> None:
+    """It is one line too, whatever the name is made of."""
     problem = the_problem(name, value)
     assert part in problem
     assert problem.isprintable()
@@ -288,8 +288,8 @@ _rules = st.one_of(
 
 
 @given(st.dictionaries(_names, _rules, max_size=4))
-def test_no_configuration_is_more_than_a_problem(configured: dict[str, Any]) -> None:
-    """Whatever JSON stands in claude.json, nothing is raised, and each name is a rule, or off, or has one problem."""
+def test_no_settings_raise(configured: dict[str, Any]) -> None:
+    """Whatever JSON is in claude.json, each name is a rule, or off, or has one problem."""
     rules, problems = load_rules(configured)
     off = [name for name, value in configured.items() if value is False or value is None]
     found = [*(rule.name for rule in rules), *problems]

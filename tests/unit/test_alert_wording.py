@@ -1,4 +1,4 @@
-"""Alerts in words: what a person reads who was woken by one."""
+"""The words of alerts, as a person reads them who was woken by one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def the_rule(name: str, value: Any = True) -> Rule:
     ],
 )
 def test_a_condition_in_words(name: str, value: object, condition: str) -> None:
-    """A rule reads as what it is."""
+    """A rule as a sentence."""
     assert wording.condition(the_rule(name, value)) == condition
 
 
@@ -56,8 +56,8 @@ def test_a_condition_in_words(name: str, value: object, condition: str) -> None:
         ({}, Reason.TOO_FEW, Reason.TOO_FEW),
     ],
 )
-def test_a_reason_names_no_length_of_time_that_a_rule_does_not_have(value: object, reason: Reason, said: str) -> None:
-    """`for` is in a reason only where the rule waits."""
+def test_a_reason_mentions_a_length_of_time_only_if_the_rule_has_one(value: object, reason: Reason, said: str) -> None:
+    """`for` is in a reason only if the rule waits."""
     assert wording.reason(reason, the_rule("success-rate", value)) == said
     assert wording.reason(reason, None) == reason
 
@@ -88,15 +88,15 @@ def test_a_reason_names_no_length_of_time_that_a_rule_does_not_have(value: objec
         ),
     ],
 )
-def test_a_sentence_with_the_figure(
+def test_a_summary(
     name: str, found: tuple[float | None, float | None], labels: dict[str, str], action: Action, summary: str
 ) -> None:
-    """What it came to, and what it is held against; at its end that it is back."""
+    """The value and its threshold; for a resolve, that it is back."""
     assert wording.summary(the_rule(name), Measurement(*found, 10), labels, action) == summary
 
 
-def test_figures_beside_the_sentence() -> None:
-    """Under the guide's names; what is not known says so, and nothing is made up."""
+def test_details() -> None:
+    """Under the guide's names; an unknown value says so."""
     totals = Totals(executions=8, successes=7, priced=8, cost_nanousd=12_340_000_000)
     found = wording.details(the_rule("success-rate"), Measurement(87.5, 95.0, 8, totals=totals))
     assert found == {

@@ -1,3 +1,3 @@
-"""Channels: how an alert is told by mail, Slack, PagerDuty, a webhook, a command."""
+"""Channels: send notifications by email, Slack, PagerDuty, webhook, command, desktop or apprise."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a channel is.
+"""The interface of a channel.
 
-A channel takes notices and answers with an `Outcome`: it never raises for what a network or a service does, and keeps
-nothing between two messages. Who calls it decides about the next attempt.
+A channel sends notifications and returns an `Outcome`. It never raises for what a network or a service does, keeps no
+state between messages, and never retries: that is the task of the outbox.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from claude_force.network.outcome import Outcome
 
 
 class Channel(Protocol):
-    """A way to tell. `groups` says whether several notices go out as one message."""
+    """A way to notify people."""
 
     @property
     def name(self) -> str:
-        """What claude.json calls it."""
+        """Its name in claude.json."""
 
     @property
     def kind(self) -> str:
@@ -26,8 +26,8 @@ class Channel(Protocol):
 
     @property
     def groups(self) -> bool:
-        """Whether `send` takes more than one notice."""
+        """Whether `send` takes several notifications as one message."""
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:
-        """One attempt. `key` is the same in every attempt at the same message; `receipt` is what an earlier outcome of
-        the same episode gave. Raises nothing for anything that the network or the service does."""
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:
+        """Make one attempt. `key` is the same in every attempt at a message. `receipt` is that of an earlier outcome of
+        the same episode."""

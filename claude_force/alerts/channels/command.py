@@ -1,7 +1,7 @@
-"""Programs of this machine as channels: a command of your own, the notifications of the desktop, and apprise.
+"""Channels that run a program: the user's own command, desktop notifications, and apprise.
 
-A program is started with a list of arguments, never through a shell, in a session of its own, so that all of it ends
-when its time is up. What it prints is read to 64 KiB and thrown away beyond.
+A program is started from a list of arguments, never through a shell, and in its own session, so that a timeout kills
+everything it started. Its output is read up to 64 KiB.
 """
 
 from __future__ import annotations
@@ -29,40 +29,29 @@ from claude_force.text import sanitize, truncate_pieces
 
 PROGRAM_TIMEOUT_S = 20.0
 OUTPUT_LIMIT = 64 * 1024
-"""Bytes of what a program prints that are read."""
+"""How many bytes of the output of a program are read."""
 
 _PERMANENT = (os.EX_USAGE, os.EX_CONFIG, 126, 127)
-"""Exit codes that would come again: wrong use, wrong configuration, not executable, not found (sysexits.h, POSIX)."""
+"""Exit codes that a retry would not change: usage, configuration, not executable, not found (sysexits.h, POSIX)."""
 
 _SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 _SECRET_LENGTH = 6
-"""A shorter value is a word or a number that happens to be called so."""
+"""A shorter value is taken for a word or a number, not for a secret."""
 
 BODY_LIMIT = 1_000
 TITLE_LIMIT = 200
 
 
 class Finished(NamedTuple):
-    """How a program ended: its exit code, or None where its time was up, and the last line that it printed."""
+    """How a program ended: its exit code (None: it was killed by the timeout) and the last line of its output."""
 
     code: int | None
-    said: str
+    last_line: str
 
 
-def run(command: Sequence[str], given: bytes, environment: Mapping[str, str], timeout_s: float) -> Finished:
-    """Run a program with bytes on its standard input. Raises OSError where it cannot be started."""
-    with tempfile.TemporaryFile() as given_file:
-        # A file, not a pipe: a program that does not read its input must not stop us.
-        given_file.write(given)
-        given_file.seek(0)
-        process = subprocess.Popen(  # noqa: S603  (a list of arguments that the user wrote, and no shell)
-            command,
-            stdin=given_file,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,
-        )
+def run(command: Sequence[str], stdin: bytes, environment: Mapping[str, str], timeout_s: float) -> Finished:
+    """Run a program with bytes on its standard input. Raises OSError if it cannot be started."""
+    process = _start(command, stdin, environment)
     assert process.stdout is not None
     output = bytearray()
     reader = threading.Thread(target=_drain, args=(process.stdout, output), daemon=True)
@@ -74,10 +63,25 @@ def run(command: Sequence[str], given: bytes, environment: Mapping[str, str], ti
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    # What it left running may hold its output open: that is not waited for.
+    # Do not wait long: a background process that it left may hold its output open.
     reader.join(1)
     lines = bytes(output).decode("utf-8", "replace").strip().splitlines()
     return Finished(code, lines[-1] if lines else "")
+
+
+def _start(command: Sequence[str], stdin: bytes, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with tempfile.TemporaryFile() as stdin_file:
+        # A file, not a pipe: a program that does not read its input must not block this one.
+        stdin_file.write(stdin)
+        stdin_file.seek(0)
+        return subprocess.Popen(  # noqa: S603  (a list of arguments that the user wrote, and no shell)
+            command,
+            stdin=stdin_file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+        )
 
 
 def _drain(stream: IO[bytes], output: bytearray) -> None:
@@ -88,7 +92,7 @@ def _drain(stream: IO[bytes], output: bytearray) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program of your own. It gets the message as JSON on its standard input, the same as a webhook does."""
+    """The user's own program. It gets the JSON of a webhook on its standard input."""
 
     kind: ClassVar[str] = "command"
     groups: ClassVar[bool] = True
@@ -98,30 +102,30 @@ class Command:
     environment: Mapping[str, str] = field(repr=False)
     timeout_s: float = PROGRAM_TIMEOUT_S
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
-        """Run it. Exit code 0 is delivered, 64, 78, 126 and 127 are failed, and all else is tried again."""
-        environment = {**self.environment, **_variables(notices, key)}
-        return _run_to_outcome(self.command, encode(notices, key), environment, self.timeout_s)
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Run it. Exit code 0 means delivered; 64, 78, 126 and 127 failed; anything else is retried."""
+        environment = {**self.environment, **_variables(notifications, key)}
+        return _run_to_outcome(self.command, encode(notifications, key), environment, self.timeout_s)
 
 
-def _variables(notices: Sequence[Notification], key: str) -> dict[str, str]:
-    """The message in a few words, for a program that reads no JSON."""
-    told = {
+def _variables(notifications: Sequence[Notification], key: str) -> dict[str, str]:
+    """The message as environment variables, for a program that reads no JSON."""
+    texts = {
         "ID": message_id(key),
-        "TEXT": f"{wording.ALERT} - {wording.subject(notices)}",
-        "COUNT": str(len(notices)),
-        "TITLE": wording.title(notices[0]),
-        "SUMMARY": wording.summary(notices[0]),
-        "PERIOD": sanitize(notices[0].period),
-        "SEVERITY": notices[0].severity,
-        "ACTION": notices[0].action,
+        "TEXT": f"{wording.ALERT} - {wording.subject(notifications)}",
+        "COUNT": str(len(notifications)),
+        "TITLE": wording.title(notifications[0]),
+        "SUMMARY": wording.summary(notifications[0]),
+        "PERIOD": sanitize(notifications[0].period),
+        "SEVERITY": notifications[0].severity,
+        "ACTION": notifications[0].action,
     }
-    return {f"CLAUDE_FORCE_ALERT_{name}": value for name, value in told.items()}
+    return {f"CLAUDE_FORCE_ALERT_{name}": value for name, value in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Desktop:
-    """The notifications of the desktop: `notify-send`, or `osascript` on macOS."""
+    """Desktop notifications by `notify-send`, or by `osascript` on macOS."""
 
     kind: ClassVar[str] = "desktop"
     groups: ClassVar[bool] = True
@@ -131,9 +135,9 @@ class Desktop:
     platform: str = sys.platform
     timeout_s: float = PROGRAM_TIMEOUT_S
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
-        """Show them as one notification."""
-        command = desktop_command(notices, self.platform)
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Show them as one desktop notification."""
+        command = desktop_command(notifications, self.platform)
         return _run_to_outcome(command, b"", self.environment, self.timeout_s)
 
 
@@ -142,19 +146,19 @@ _APPLESCRIPT = (
     "display notification (item 3 of argv) with title (item 2 of argv)",
     "end run",
 )
-"""The texts are arguments of the script, never part of it: nothing in them can end a string."""
+"""Texts are arguments of the script, not part of it, so nothing in them can end a string."""
 
 
-def desktop_command(notices: Sequence[Notification], platform: str) -> list[str]:
-    """The program of the platform and its arguments."""
-    lines = [f"{wording.title(notification)}: {wording.summary(notification)}" for notification in notices]
-    title, body = wording.heading(notices), "\n".join(lines)
+def desktop_command(notifications: Sequence[Notification], platform: str) -> list[str]:
+    """The command of the platform."""
+    lines = [f"{wording.title(notification)}: {wording.summary(notification)}" for notification in notifications]
+    title, body = wording.heading(notifications), "\n".join(lines)
     if platform == "darwin":
         script = [part for line in _APPLESCRIPT for part in ("-e", line)]
-        # A first argument that is no option, so that the next ones are not read as options either.
+        # The first argument is not an option, so osascript reads the next ones as arguments too.
         return ["osascript", *script, "claude-force", title, truncate_pieces(body, BODY_LIMIT)]
-    urgency = "critical" if any(_is_urgent(notification) for notification in notices) else "normal"
-    # notify-send resolves backslashes, and the desktop resolves markup.
+    urgency = "critical" if any(_is_urgent(notification) for notification in notifications) else "normal"
+    # notify-send interprets backslashes, and the desktop interprets markup.
     marked = truncate_pieces((escape(char, quote=False).replace("\\", "\\\\") for char in body), BODY_LIMIT)
     return ["notify-send", "--app-name=Claude Force", f"--urgency={urgency}", "--", title, marked]
 
@@ -167,13 +171,13 @@ _APPRISE = """
 import json, sys
 import apprise
 
-asked = json.load(sys.stdin)
-with apprise.LogCapture(level=30, fmt="%(message)s") as said:
-    told = apprise.Apprise()
-    is_known = told.add(asked["url"])
-    is_sent = is_known and told.notify(title=asked["title"], body=asked["body"], notify_type=asked["type"],
+message = json.load(sys.stdin)
+with apprise.LogCapture(level=30, fmt="%(message)s") as log:
+    service = apprise.Apprise()
+    is_known = service.add(message["url"])
+    is_sent = is_known and service.notify(title=message["title"], body=message["body"], notify_type=message["type"],
         body_format=apprise.NotifyFormat.TEXT, interpret_escapes=False)
-    lines = said.getvalue().strip().splitlines()
+    lines = log.getvalue().strip().splitlines()
 print(lines[-1] if lines else "apprise gave no reason")
 sys.exit(0 if is_sent else 1 if is_known else 78)
 """
@@ -181,10 +185,10 @@ sys.exit(0 if is_sent else 1 if is_known else 78)
 
 @dataclass(frozen=True, slots=True)
 class Apprise:
-    """Any of the services of apprise, by its URL.
+    """Any service of apprise, by its URL.
 
-    It runs in a process of its own: it has no limit of time that holds, and logs the addresses that it calls. Modules
-    of the working folder are not seen there (-P).
+    It runs in its own process, because apprise has no reliable timeout and logs the URLs that it calls. The process
+    does not import from the working folder (-P).
     """
 
     kind: ClassVar[str] = "apprise"
@@ -195,25 +199,25 @@ class Apprise:
     environment: Mapping[str, str] = field(repr=False)
     timeout_s: float = PROGRAM_TIMEOUT_S
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
-        """Hand them to apprise as one text. Its URL that it does not know is failed, all else is tried again."""
-        worst = "success" if wording.are_over(notices) else "warning"
-        if any(_is_urgent(notification) for notification in notices):
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Send them as one text. A URL that apprise does not know fails; any other problem is retried."""
+        worst = "success" if wording.are_resolved(notifications) else "warning"
+        if any(_is_urgent(notification) for notification in notifications):
             worst = "failure"
-        asked = {
+        message = {
             "url": self.url.reveal(),
-            "title": f"{wording.ALERT} - {wording.subject(notices)}",
-            "body": "\n".join(_body_lines(notices)),
+            "title": f"{wording.ALERT} - {wording.subject(notifications)}",
+            "body": "\n".join(_body_lines(notifications)),
             "type": worst,
         }
         command = (sys.executable, "-P", "-c", _APPRISE)
-        return _run_to_outcome(command, json.dumps(asked).encode(), self.environment, self.timeout_s, (self.url,))
+        return _run_to_outcome(command, json.dumps(message).encode(), self.environment, self.timeout_s, (self.url,))
 
 
-def _body_lines(notices: Sequence[Notification]) -> list[str]:
+def _body_lines(notifications: Sequence[Notification]) -> list[str]:
     return [
         line
-        for notification in notices
+        for notification in notifications
         for line in (
             f"{wording.title(notification)}: {wording.summary(notification)}",
             *wording.fact_lines(notification),
@@ -222,7 +226,7 @@ def _body_lines(notices: Sequence[Notification]) -> list[str]:
 
 
 def _secrets_of(environment: Mapping[str, str]) -> tuple[Secret, ...]:
-    """What a program may know, and say, by the names of its variables."""
+    """The secrets in the environment of a program, found by the names of the variables: its output may hold them."""
     return tuple(
         Secret(value)
         for name, value in environment.items()
@@ -232,20 +236,20 @@ def _secrets_of(environment: Mapping[str, str]) -> tuple[Secret, ...]:
 
 def _run_to_outcome(
     command: Sequence[str],
-    given: bytes,
+    stdin: bytes,
     environment: Mapping[str, str],
     timeout_s: float,
     secrets: tuple[Secret, ...] = (),
 ) -> Outcome:
     try:
-        code, said = run(command, given, environment, timeout_s)
+        code, last_line = run(command, stdin, environment, timeout_s)
     except OSError as error:
         return conclude("failed", f"{command[0]} cannot be run: {error.strerror}", secrets)
     if code == 0:
         return Outcome("delivered")
     if code is None:
-        return conclude("retry", f"{command[0]} did not end within {timeout_s:g} seconds and was stopped", secrets)
+        return conclude("retry", f"{command[0]} did not end within {timeout_s:g} seconds and was killed", secrets)
     secrets += _secrets_of(environment)
-    how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-    problem = f"{command[0]}: {how}" + (f": {said}" if said else "")
+    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    problem = f"{command[0]}: {how}" + (f": {last_line}" if last_line else "")
     return conclude("failed" if code in _PERMANENT else "retry", problem, secrets)

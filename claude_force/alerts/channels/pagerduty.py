@@ -1,8 +1,8 @@
-"""PagerDuty: events (version 2 of its Events API), or incidents of its REST API as the guide makes them.
+"""PagerDuty: events of the Events API v2, or incidents of the REST API as in the guide.
 
-Events are the better way: they take a repeat and a resolve by the same `dedup_key`, and are meant for monitoring. An
-incident needs its id to be resolved, which is the receipt of the message that made it; where that was lost the service
-is asked for the one that is open under the key.
+Events are preferred: they are meant for monitoring, and take a repeat and a resolve by the same `dedup_key`. Resolving
+an incident needs its id, which is the receipt of the message that opened it. If the receipt was lost, the service is
+asked for the incident that is open under the key.
 
 Formats and limits: developer.pagerduty.com, "Send an Alert Event", "Create an Incident", "Update an Incident".
 """
@@ -30,13 +30,13 @@ INCIDENTS_URL = "https://api.pagerduty.com/incidents"
 SUMMARY_LIMIT = 1_024
 KEY_LIMIT = 255
 BODY_LIMIT = 512_000
-"""512 KB, by the smaller of the two meanings."""
+"""512 KB of 1,000 bytes, the smaller of the two meanings."""
 SOURCE_LIMIT = 255
 
 
 @dataclass(frozen=True, slots=True)
 class PagerDutyEvents:
-    """A service of PagerDuty, by the routing key of its Events API v2 integration."""
+    """A PagerDuty service, by the routing key of its Events API v2 integration."""
 
     kind: ClassVar[str] = "pagerduty"
     groups: ClassVar[bool] = False
@@ -46,9 +46,10 @@ class PagerDutyEvents:
     url: str = EVENTS_URL
     patience: Patience = PATIENCE
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
-        """Trigger or resolve the alert of the one notice; its key is the episode: sent twice it is there once."""
-        (notification,) = notices
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Trigger or resolve the alert of the only notification. Its key is the episode, so PagerDuty merges
+        duplicates."""
+        (notification,) = notifications
         event = event_of(notification)
         event["routing_key"] = self.routing_key.reveal()
         body = json.dumps(event).encode()
@@ -80,7 +81,7 @@ def event_of(notification: Notification) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PagerDutyIncidents:
-    """A service of PagerDuty, by its id and a key of the REST API, in the name of a user: `from_address`."""
+    """A PagerDuty service, by its id and a key of the REST API. Acts as the user with `from_address`."""
 
     kind: ClassVar[str] = "pagerduty"
     groups: ClassVar[bool] = False
@@ -92,10 +93,10 @@ class PagerDutyIncidents:
     url: str = INCIDENTS_URL
     patience: Patience = PATIENCE
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
-        """Open or resolve the incident of the one notice. One that is open already, or resolved already, is delivered.
-        The receipt is the incident's id."""
-        (notification,) = notices
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Open or resolve the incident of the only notification. One that is already open or resolved counts as
+        delivered. The receipt is the id of the incident."""
+        (notification,) = notifications
         return (
             self._resolve(notification, receipt)
             if notification.action == "resolve"
@@ -121,7 +122,7 @@ class PagerDutyIncidents:
             found = _field(answer.json(), "incidents")
             receipt = _id_of(found[0]) if isinstance(found, list) and found else None
             if receipt is None:
-                return Outcome("delivered", "no open incident was left to resolve")
+                return Outcome("delivered", "there was no open incident to resolve")
         update = {"incident": {"type": "incident_reference", "status": "resolved"}}
         answer = self._ask("PUT", f"{self.url}/{quote(receipt, safe='')}", update)
         return Outcome("delivered") if _says(answer, "already resolved") else answer.outcome
@@ -138,7 +139,7 @@ class PagerDutyIncidents:
 
 
 def incident_of(notification: Notification, service_id: str) -> dict[str, Any]:
-    """The incident: urgency high for what is critical, low for all else."""
+    """The incident: its urgency is high for critical, else low."""
     return {
         "type": "incident",
         "title": _title(notification),
@@ -153,14 +154,14 @@ def incident_of(notification: Notification, service_id: str) -> dict[str, Any]:
 
 
 def dedup_key(episode: str) -> str:
-    """The episode; of one that is longer than PagerDuty takes, or not plain, a digest."""
+    """The episode, or a digest of it if PagerDuty would not accept it as a key."""
     if len(episode) <= KEY_LIMIT and episode.isascii() and episode.isprintable():
         return episode
     return sha256(episode.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def details_of(notification: Notification) -> dict[str, str | int | float | None]:
-    """The figures by name; numbers stay numbers."""
+    """The texts and figures by name; numbers stay numbers."""
     return {
         "title": sanitize(notification.title),
         "summary": sanitize(notification.summary),

@@ -1,7 +1,6 @@
-"""`performance.channels` of claude.json, and the channels that the environment alone makes.
+"""Channels from `performance.channels` of claude.json, and from environment variables alone.
 
-A secret stands in the environment (`"${NAME}"`) or in a file of its owner's alone (`"..._file"`), never in claude.json.
-A channel that cannot be used is a line that names the channel, the field and the remedy; the others are not touched.
+A problem is one line that names the channel, the field and the remedy. The other channels work all the same.
 """
 
 from __future__ import annotations
@@ -49,16 +48,16 @@ _FIELDS: dict[str, dict[str, str | None]] = {
     "slack": {"webhook_url": "SLACK_WEBHOOK_URL"},
     "webhook": {"url": None, "secret": "HOOK_SECRET", "ca_file": None},
 }
-"""The fields of each type; of a secret, the variable that a remedy names. A secret may also stand as `FIELD_file`."""
+"""The fields of each type. See `Known` for the values."""
 
 
 def load_channels(
     configured: Mapping[str, Any], environment: Mapping[str, str], folder: Path
 ) -> tuple[dict[str, Channel], list[str]]:
-    """Channels by name, and the problems of those that cannot be used: one line each, with channel, field and remedy.
+    """The usable channels by name, and the problems of the others, one line each.
 
-    `slack`, `pagerduty` and `email` are there by the environment alone where it is set for them and claude.json says
-    nothing of them. A relative `..._file` is relative to `folder`.
+    `slack`, `pagerduty` and `email` need no claude.json if their variables are set; an entry of that name replaces
+    them. A relative `..._file` is relative to `folder`.
     """
     channels: dict[str, Channel] = {}
     problems: list[str] = []
@@ -72,7 +71,7 @@ def load_channels(
 
 
 def problems_of(configured: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Problems:
-    """What is wrong with the channels of claude.json, whatever variables are set; a line names the channel."""
+    """The problems of channels in claude.json that do not depend on which variables are set."""
     found = Problems([], [])
     for name, given in configured.items():
         _, fields = _read(name, given, environment, folder)
@@ -83,7 +82,7 @@ def problems_of(configured: Mapping[str, Any], environment: Mapping[str, str], f
 
 
 def _read(name: str, given: object, environment: Mapping[str, str], folder: Path) -> tuple[Channel | None, Fields]:
-    """The channel, and its fields with what is wrong with them; with any problem the channel is of no use."""
+    """The channel, and its fields with their problems. If there are any, the channel must not be used."""
     kind = given.get("type") if isinstance(given, dict) else None
     fields = Fields(name, given, _known_of(kind) or _any_of(given), environment, folder)
     return _build(fields, kind), fields
@@ -94,7 +93,7 @@ def _named(name: str, problems: Sequence[str]) -> list[str]:
 
 
 def shown(configured: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as it may be printed: a secret, and whatever might be one, is ***; "${NAME}" stays."""
+    """The channels as they may be printed: a secret, and anything that may be one, is ***; "${NAME}" stays."""
     return {name: _shown_channel(given) for name, given in configured.items()}
 
 
@@ -105,18 +104,18 @@ def _shown_channel(given: object) -> object:
 
 
 def _known_of(kind: object) -> Known:
-    """The fields of a type; none where there is no such type."""
+    """The fields of a type; none for an unknown type."""
     return {"type": None, **_FIELDS[kind]} if isinstance(kind, str) and kind in _FIELDS else {}
 
 
 def _any_of(given: object) -> Known:
-    """The fields that are there: of what has no type nothing else is wrong."""
+    """The given fields: without a valid type, no field is a problem."""
     return dict.fromkeys(given) if isinstance(given, dict) else {}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What claude.json would say for the channels that the environment makes. A variable that other programs use too
-    (SMTP_HOST, PAGERDUTY_API_KEY) makes none by itself."""
+    """The channels that the environment defines, as claude.json would. A variable that other programs use too
+    (SMTP_HOST, PAGERDUTY_API_KEY) defines none by itself."""
     found: dict[str, dict[str, str]] = {}
     if environment.get("SLACK_WEBHOOK_URL"):
         found["slack"] = {"type": "slack", "webhook_url": "${SLACK_WEBHOOK_URL}"}
@@ -175,7 +174,7 @@ def _email(fields: Fields) -> Channel:
         fields.problem("security", f"{quoted(security)} does not exist{nearest(security, _PORTS)}")
     host = fields.text("host")
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}|", host):
-        fields.problem("host", "must be the name of a mail server alone, like smtp.example.com")
+        fields.problem("host", "must be just the name of a mail server, such as smtp.example.com")
     if security == "none" and not is_loopback(host):
         fields.problem("security", 'none is for a server on this machine; write "starttls" or "ssl"')
     sender, recipients = fields.text("from"), fields.texts("to")
@@ -214,13 +213,15 @@ def _command(fields: Fields) -> Channel | None:
     command = fields.given.get("command")
     if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
         fields.problem(
-            "command", 'must be a list of a program and its arguments, like ["/usr/bin/logger", "-t", "alerts"]'
+            "command", 'must be a list of a program and its arguments, such as ["/usr/bin/logger", "-t", "alerts"]'
         )
         return None
     if any(REFERENCE.search(part) for part in command):
-        fields.problem("command", "takes no ${...}: every user sees arguments; the program has the variables itself")
+        fields.problem(
+            "command", "takes no ${...}, because all users can see arguments; the program can read the variables itself"
+        )
     if any("\0" in part or not _is_encodable(part) for part in command):
-        fields.problem("command", "holds a character that no argument can have")
+        fields.problem("command", "holds a character that cannot be in an argument")
     elif shutil.which(command[0], path=fields.environment.get("PATH", os.defpath)) is None:
         fields.problem("command", f"{quoted(command[0])} is not a program that can be run; write its full path")
     return Command(fields.name, tuple(command), fields.environment)
@@ -257,7 +258,7 @@ _BUILDERS: dict[str, Callable[[Fields], Channel | None]] = {
 
 def _check_address(fields: Fields, field: str, address: str, form: re.Pattern[str]) -> None:
     if address and not form.fullmatch(address):
-        fields.problem(field, f"{quoted(address)} is not a mail address")
+        fields.problem(field, f"{quoted(address)} is not an email address")
 
 
 def _is_encodable(text: str) -> bool:

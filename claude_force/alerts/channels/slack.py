@@ -1,7 +1,7 @@
-"""Slack: an incoming webhook takes one message with an attachment for each alert.
+"""Slack: one message to an incoming webhook, with an attachment for each alert.
 
-Names stay names: & < > are escaped, so that nothing is a mention or a link (docs.slack.dev, "Formatting message text"),
-formatting is switched off, and an address that Slack would make a link of is interrupted by a space without width.
+Names cannot become mentions, links or formatting: & < > are escaped (docs.slack.dev, "Formatting message text"),
+formatting is off, and anything that Slack would turn into a link is broken by a zero-width space.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _INTERRUPTED = "\u200b"
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """A channel of Slack, by its incoming webhook."""
+    """A Slack channel, by its incoming webhook."""
 
     kind: ClassVar[str] = "slack"
     groups: ClassVar[bool] = True
@@ -41,19 +41,19 @@ class Slack:
     webhook_url: Secret
     patience: Patience = PATIENCE
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
-        """Post them as one message. Slack knows no key: a message sent twice is there twice."""
-        body = json.dumps(message(notices)).encode()
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+        """Post them as one message. Slack has no key for messages: a message sent twice appears twice."""
+        body = json.dumps(message(notifications)).encode()
         request = Request("POST", self.webhook_url, body, {"Content-Type": "application/json"})
         return exchange(request, self.patience).outcome
 
 
-def message(notices: Sequence[Notification]) -> dict[str, Any]:
-    """The message: the heading, and an attachment for each of the first 20 notices."""
-    more = len(notices) - ATTACHMENTS_LIMIT
+def message(notifications: Sequence[Notification]) -> dict[str, Any]:
+    """The message: a heading, and an attachment for each of the first 20 notifications."""
+    more = len(notifications) - ATTACHMENTS_LIMIT
     return {
-        "text": wording.heading(notices) + (f"\nand {more:,} more" if more > 0 else ""),
-        "attachments": [_attachment(notification) for notification in notices[:ATTACHMENTS_LIMIT]],
+        "text": wording.heading(notifications) + (f"\nand {more:,} more" if more > 0 else ""),
+        "attachments": [_attachment(notification) for notification in notifications[:ATTACHMENTS_LIMIT]],
         "mrkdwn": False,
         "parse": "none",
         "link_names": False,
@@ -75,6 +75,6 @@ def _attachment(notification: Notification) -> dict[str, Any]:
 
 
 def for_slack(text: str, limit: int) -> str:
-    """Lines that Slack shows as they are, of at most `limit` characters as Slack counts them; no escape is cut."""
+    """Text that Slack shows literally, of at most `limit` characters with escapes counted; no escape is cut."""
     inert = _LINK.sub(lambda found: found[0][0] + _INTERRUPTED + found[0][1:], text)
     return truncate_pieces((escape(char, quote=False) for char in inert), limit)

@@ -1,7 +1,7 @@
-"""A webhook of your own: the notices as JSON, signed, under an id that stays the same in every attempt.
+"""Webhook: the notifications as JSON, signed, with an id that is the same in every attempt.
 
-The signature is an HMAC-SHA256 over `timestamp.body`, so that neither can be changed, and an old message not sent again
-for a new one. The body of a message is the same bytes in every attempt.
+The signature is an HMAC-SHA256 over `timestamp.body`, so neither can be changed, and an old message cannot be replayed
+as a new one. The body has the same bytes in every attempt.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from claude_force.network.outcome import Outcome
 from claude_force.network.secret import Secret
 from claude_force.text import sanitize
 
-NOTICES_LIMIT = 100
+NOTIFICATIONS_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A program of your own behind a URL; signed where there is a secret."""
+    """The user's own service behind a URL. Messages are signed if there is a secret."""
 
     kind: ClassVar[str] = "webhook"
     groups: ClassVar[bool] = True
@@ -38,9 +38,9 @@ class Webhook:
     patience: Patience = PATIENCE
     clock: Callable[[], int] = now_us
 
-    def send(self, notices: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
+    def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Post them as one message."""
-        body = encode(notices, key)
+        body = encode(notifications, key)
         timestamp = str(self.clock() // SECOND_US)
         headers = {
             "Content-Type": "application/json",
@@ -61,7 +61,7 @@ def sign(secret: Secret, timestamp: str, body: bytes) -> str:
 
 
 def message_id(key: str) -> str:
-    """The key as a header can hold it: as it is, or a digest of one that is long or not plain."""
+    """The key, or a digest of it if a header could not hold it."""
     from hashlib import sha256
 
     if 0 < len(key) <= 128 and key.isascii() and key.isprintable() and " " not in key:
@@ -69,19 +69,19 @@ def message_id(key: str) -> str:
     return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def encode(notices: Sequence[Notification], key: str) -> bytes:
-    """The message as JSON: its id, its words, and every notice with its fields."""
-    return json.dumps(message(notices, key), ensure_ascii=False, allow_nan=False).encode()
+def encode(notifications: Sequence[Notification], key: str) -> bytes:
+    """The message as JSON."""
+    return json.dumps(message(notifications, key), ensure_ascii=False, allow_nan=False).encode()
 
 
-def message(notices: Sequence[Notification], key: str) -> dict[str, Any]:
-    """What a program gets: the fields of the notices, with instants as ISO 8601 and texts as one line each."""
+def message(notifications: Sequence[Notification], key: str) -> dict[str, Any]:
+    """The message of a webhook or command. Instants are ISO 8601, texts are sanitized to one line."""
     return {
         "version": 1,
         "id": message_id(key),
-        "text": f"{wording.ALERT} - {wording.subject(notices)}",
-        "count": len(notices),
-        "notices": [_fields(notification) for notification in notices[:NOTICES_LIMIT]],
+        "text": f"{wording.ALERT} - {wording.subject(notifications)}",
+        "count": len(notifications),
+        "notices": [_fields(notification) for notification in notifications[:NOTIFICATIONS_LIMIT]],
     }
 
 

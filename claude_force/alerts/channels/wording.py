@@ -1,4 +1,4 @@
-"""The words of a notice that all channels share, and their length.
+"""The texts of a notification that all channels share, and their length.
 
 Every text of a notification passes `sanitize` first: one line of visible characters, without control characters, line
 breaks, direction overrides or lone surrogates. What else a channel interprets, that channel escapes itself.
@@ -18,45 +18,45 @@ from claude_force.text import sanitize
 ALERT = "Claude Force Performance Alert"
 
 FACTS_LIMIT = 50
-"""How many labels and details of one notice are told."""
+"""How many labels and details of one notification are shown."""
 
 
 def title(notification: Notification) -> str:
-    """The title, with a word before it when it does not begin: "Ongoing: ", "Resolved: "."""
+    """The title; that of a repeat begins with "Ongoing: ", that of a resolve with "Resolved: "."""
     before = {"trigger": "", "repeat": "Ongoing: ", "resolve": "Resolved: "}[notification.action]
     return sanitize(before + notification.title)
 
 
 def summary(notification: Notification) -> str:
-    """The sentence with the figure; one that is over says so."""
+    """The sentence with the value; that of a resolve begins with "Resolved. "."""
     return sanitize(f"Resolved. {notification.summary}" if notification.action == "resolve" else notification.summary)
 
 
-def heading(notices: Sequence[Notification]) -> str:
-    """What the message is: an alert, or that all in it is over."""
-    return f"✅ {ALERT} Resolved" if are_over(notices) else f"🚨 {ALERT}"
+def heading(notifications: Sequence[Notification]) -> str:
+    """The heading of a message: an alert, or resolved if all its notifications are."""
+    return f"✅ {ALERT} Resolved" if are_resolved(notifications) else f"🚨 {ALERT}"
 
 
-def are_over(notices: Sequence[Notification]) -> bool:
-    """Whether every one of them is resolved."""
-    return all(notification.action == "resolve" for notification in notices)
+def are_resolved(notifications: Sequence[Notification]) -> bool:
+    """Whether all of them are resolves."""
+    return all(notification.action == "resolve" for notification in notifications)
 
 
-def subject(notices: Sequence[Notification]) -> str:
-    """All notices in a few words: the title of the only one, or how many there are."""
-    if len(notices) == 1:
-        return title(notices[0])
-    over = sum(notification.action == "resolve" for notification in notices)
-    if over == len(notices):
-        return f"{over:,} resolved"
-    return quantity(len(notices) - over, "issue") + (f", {over:,} resolved" if over else "")
+def subject(notifications: Sequence[Notification]) -> str:
+    """The notifications in a few words: the title of the only one, or their number."""
+    if len(notifications) == 1:
+        return title(notifications[0])
+    resolved = sum(notification.action == "resolve" for notification in notifications)
+    if resolved == len(notifications):
+        return f"{resolved:,} resolved"
+    return quantity(len(notifications) - resolved, "issue") + (f", {resolved:,} resolved" if resolved else "")
 
 
 def facts(notification: Notification) -> list[tuple[str, str]]:
-    """Of what, and the further figures, by name; what is not known is a dash."""
+    """The labels and details by name; an unknown value is a dash."""
     pairs = [*notification.labels.items(), *notification.details.items()]
-    told = [(sanitize(name), _value(value)) for name, value in islice(pairs, FACTS_LIMIT)]
-    return [*told, ("", f"and {len(pairs) - FACTS_LIMIT:,} more")] if len(pairs) > FACTS_LIMIT else told
+    shown = [(sanitize(name), _value(value)) for name, value in islice(pairs, FACTS_LIMIT)]
+    return [*shown, ("", f"and {len(pairs) - FACTS_LIMIT:,} more")] if len(pairs) > FACTS_LIMIT else shown
 
 
 def fact_lines(notification: Notification) -> list[str]:
@@ -65,22 +65,22 @@ def fact_lines(notification: Notification) -> list[str]:
 
 
 def values(pairs: Mapping[str, str | int | float | None]) -> dict[str, str | int | float | None]:
-    """Labels or details as JSON has them: numbers stay numbers, and what is no number (NaN) is not known."""
+    """Labels or details for JSON: numbers stay numbers; NaN and infinity become null."""
     return {sanitize(name): _json_value(value) for name, value in islice(pairs.items(), FACTS_LIMIT)}
 
 
 def moment(instant_us: int) -> str:
-    """An instant as every reader of a message understands it, wherever they are."""
+    """An instant in UTC, because readers may be anywhere."""
     return f"{_datetime(instant_us):%Y-%m-%d %H:%M} UTC"
 
 
 def iso(instant_us: int) -> str:
-    """An instant as programs read it."""
+    """An instant as ISO 8601."""
     return _datetime(instant_us).isoformat().replace("+00:00", "Z")
 
 
 def origin(notification: Notification) -> str:
-    """Which database, and which machine noticed."""
+    """The database, and the machine that evaluated."""
     return f"{sanitize(notification.store)} on {sanitize(notification.host)}"
 
 

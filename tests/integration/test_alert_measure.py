@@ -1,4 +1,4 @@
-"""What an alert measures, held against a second opinion: plain Python over the executions, from the definitions."""
+"""What an alert measures, compared to a second implementation: plain Python over the executions."""
 
 from __future__ import annotations
 
@@ -73,8 +73,7 @@ SCOPES: tuple[Config, ...] = (
 
 
 def a_history(seed: int, now_us: int, count: int = 250, days: int = 50) -> Records:
-    """Executions before and a little after an instant, the most of them lately; some of them untimed, unmetered or
-    without a price."""
+    """Executions before and shortly after an instant, most of them recent; some without duration, usage or price."""
     chance = random.Random(seed)
     found = []
     for _ in range(count):
@@ -105,7 +104,7 @@ def midnight(day: datetime, zone: tzinfo) -> int:
 
 
 def period_of(window: str, now_us: int, zone: tzinfo) -> tuple[int, int]:
-    """The first instant of a window, and that of the day or month after it."""
+    """The start and the end of a window; for a day or month, the end of the calendar period."""
     now = datetime.fromtimestamp(now_us // 1_000_000, zone)
     if window == "day":
         return midnight(now, zone), midnight(now.replace(tzinfo=None) + timedelta(days=1), zone)
@@ -121,12 +120,12 @@ def between(records: Records, start_us: int, end_us: int) -> Records:
 
 
 def names_of(given: object) -> list[object]:
-    """A name or several."""
+    """One name or several, as a list."""
     return given if isinstance(given, list) else [given]
 
 
 def chosen_by(rule: Config, records: Records) -> Records:
-    """Those that a rule is about."""
+    """The executions that a rule is about."""
     fields = {"agent": "agent_name", "model": "model", "project": "project", "source": "source"}
     for key, field in fields.items():
         if key in rule:
@@ -135,7 +134,7 @@ def chosen_by(rule: Config, records: Records) -> Records:
 
 
 def groups_of(rule: Config, records: Records) -> dict[str | None, Records]:
-    """By name of the group; all under None where a rule is not grouped."""
+    """Executions by group; all under None if the rule has no group_by."""
     if "group_by" not in rule:
         return {None: records}
     field = {"agent": "agent_name", "model": "model", "project": "project"}[rule["group_by"]]
@@ -146,7 +145,7 @@ def groups_of(rule: Config, records: Records) -> dict[str | None, Records]:
 
 
 def mean(numbers: Iterable[float]) -> float | None:
-    """Of nothing there is none."""
+    """The mean; None of nothing."""
     found = list(numbers)
     return sum(found) / len(found) if found else None
 
@@ -157,7 +156,7 @@ def rank(durations: list[int], percent: int) -> float | None:
 
 
 def cost(records: Records) -> float | None:
-    """US dollars; not known where there are some and none has a price."""
+    """US dollars; unknown if there are executions and none has a price."""
     known = [record.cost_nanousd for record in records if record.cost_nanousd is not None]
     return sum(known) / 1e9 if known or not records else None
 
@@ -168,12 +167,12 @@ def success(records: Records) -> float | None:
 
 
 def durations(records: Records) -> list[int]:
-    """Those that are known."""
+    """The known durations."""
     return [record.duration_us for record in records if record.duration_us is not None]
 
 
 def metered(records: Records) -> Records:
-    """Those whose usage is known."""
+    """Executions whose usage is known."""
     return [record for record in records if record.input_tokens is not None]
 
 
@@ -198,7 +197,7 @@ SIMPLE: dict[str, Callable[[Records], float | None]] = {
 
 
 def values_of(rule: Config, everything: Records, now_us: int, zone: tzinfo) -> dict[str | None, float | None]:
-    """What a rule comes to, by group."""
+    """The value of a rule, by group."""
     records = chosen_by(rule, everything)
     start_us, end_us = period_of(rule["window"], now_us, zone)
     groups = groups_of(rule, between(records, start_us, now_us))
@@ -226,14 +225,14 @@ def values_of(rule: Config, everything: Records, now_us: int, zone: tzinfo) -> d
 
 
 def burn(long: Records, short: Records, allowed: float) -> float | None:
-    """How many times the budget: the lesser of both windows; a short one without executions is none."""
+    """How many times the budget: the lower of both windows; a short window without executions counts as 0."""
     whole = success(long)
     now = success(short)
     return None if whole is None else min((100 - whole) / allowed, 0 if now is None else (100 - now) / allowed)
 
 
 def load(config: Config) -> Rule:
-    """A rule that is right."""
+    """A valid rule."""
     given = {"operator": ">", "threshold": 1, "min_samples": 0} | config
     (rule,), problems = load_rules({"mine": given})
     assert problems == {}
@@ -241,7 +240,7 @@ def load(config: Config) -> Rule:
 
 
 def measured(database: Database, config: Config, now_us: int, zone: tzinfo = UTC) -> dict[str | None, Measurement]:
-    """What the package says."""
+    """What the package measures."""
     with database.read() as connection:
         return measure(connection, load(config), now_us, zone)
 
@@ -252,7 +251,7 @@ def answers(found: dict[str | None, Measurement]) -> dict[str | None, Answer]:
 
 
 def assert_alike(found: dict[str | None, Answer], wanted: dict[str | None, Answer], what: object, rel: float) -> None:
-    """The same groups with the same answers, but for the last digits of a float."""
+    """The same groups with the same values, up to the precision of floats."""
     assert found.keys() == wanted.keys(), what
     for name, answer in wanted.items():
         for given, right in zip(found[name], answer, strict=True):
@@ -260,8 +259,9 @@ def assert_alike(found: dict[str | None, Answer], wanted: dict[str | None, Answe
 
 
 @pytest.mark.parametrize("moment", ["a day of 25 hours", *thorough(*list(MOMENTS)[1:])])
-def test_every_metric_is_what_the_executions_come_to(moment: str, database: Database) -> None:
-    """Each metric, grouped and not, with filters and over every kind of window, agrees with the second opinion."""
+def test_every_metric_agrees_with_the_executions(moment: str, database: Database) -> None:
+    """Each metric, grouped and not, with filters and over every kind of window, agrees with the second
+    implementation."""
     at, zone_name = MOMENTS[moment]
     now_us, zone = utc(at), ZoneInfo(zone_name)
     history = a_history(len(moment), now_us)
@@ -276,8 +276,8 @@ def test_every_metric_is_what_the_executions_come_to(moment: str, database: Data
 
 @pytest.mark.parametrize("earlier", ["1d", "7d", "30d"])
 def test_an_earlier_window(earlier: str, database: Database) -> None:
-    """A comparison is against the same rule over the window that ended so much earlier; of a group that had nothing
-    then, or 0, nothing can be told."""
+    """A comparison is to the same rule over the window that ended earlier. A group that had nothing or 0 then is
+    unknown."""
     now_us = utc("2025-11-15T10:00:00")
     history = a_history(5, now_us, 400)
     refill(database, history)
@@ -319,7 +319,7 @@ BASELINE_KEYS = (
     ids=str,
 )
 def test_a_baseline(scope: Config, chosen: Filter, database: Database) -> None:
-    """A rule is held against the baseline of just the executions that it is about, and against no other."""
+    """A rule is compared to the baseline of exactly its executions, and to no other."""
     now_us = utc("2025-11-15T10:00:00")
     history = a_history(6, now_us, 400)
     refill(database, history)
@@ -346,7 +346,7 @@ def test_a_baseline(scope: Config, chosen: Filter, database: Database) -> None:
 
 
 def test_a_share_against_a_baseline(database: Database) -> None:
-    """Of a family that the baseline does not know there was none, and nothing to compare with."""
+    """A family that is not in the baseline has nothing to compare with."""
     now_us = utc("2025-11-15T10:00:00")
     history = a_history(7, now_us)
     refill(database, history)
@@ -367,8 +367,8 @@ def test_a_share_against_a_baseline(database: Database) -> None:
     assert (nothing.limit, nothing.lack) == (None, Reason.NO_REFERENCE)
 
 
-def test_a_baseline_that_there_is_not(database: Database) -> None:
-    """It is said that there is nothing to compare with."""
+def test_a_missing_baseline(database: Database) -> None:
+    """There is nothing to compare with."""
     now_us = utc("2025-11-15T10:00:00")
     refill(database, a_history(8, now_us))
     config = {"metric": "success_rate", "window": "1d", "threshold": "+50%", "compared_to": "baseline:none"}
@@ -378,7 +378,7 @@ def test_a_baseline_that_there_is_not(database: Database) -> None:
 
 @pytest.mark.parametrize("scope", SCOPES[:6], ids=str)
 def test_silence(scope: Config, database: Database) -> None:
-    """The hours since the last execution that the rule is about, however long ago, not counting what is to come."""
+    """The hours since the last execution of the rule, however long ago, ignoring future ones."""
     now_us = utc("2025-11-15T10:00:00")
     history = [record for record in a_history(9, now_us, 60) if not now_us - DAY_US <= record.timestamp_us < now_us]
     refill(database, history)
@@ -388,8 +388,8 @@ def test_silence(scope: Config, database: Database) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=str)
-def test_nothing_at_all(metric: Config, database: Database) -> None:
-    """Sums of nothing are 0; a rate of nothing is not known, and neither is well. No group is measured."""
+def test_no_executions(metric: Config, database: Database) -> None:
+    """A sum of nothing is 0; a rate of nothing is unknown, not ok. No group is measured."""
     (found,) = measured(database, metric, utc("2025-11-15T10:00:00")).values()
     is_sum = metric["metric"] in ("total_cost", "total_executions", "failed_executions", "cost_forecast")
     assert found.value == (0 if is_sum else None)
@@ -398,8 +398,8 @@ def test_nothing_at_all(metric: Config, database: Database) -> None:
     assert measured(database, metric | {"group_by": "agent"}, utc("2025-11-15T10:00:00")) == {}
 
 
-def test_costs_that_are_not_known(database: Database) -> None:
-    """Of executions none of which has a price a cost is not known, and not 0; of some, it is that of those."""
+def test_unknown_costs(database: Database) -> None:
+    """If no execution has a price, a cost is unknown, not 0; if some have one, it is theirs."""
     now_us = utc("2025-11-15T10:00:00")
     costs = ("total_cost", "avg_cost_per_execution", "cost_forecast")
     Store(database).add([an_execution(timestamp_us=now_us - 1, cost_nanousd=None)])
@@ -412,7 +412,7 @@ def test_costs_that_are_not_known(database: Database) -> None:
 
 
 def test_too_few_samples(database: Database) -> None:
-    """A rate of fewer than `min_samples` executions is not known; a sum is, of how few soever."""
+    """A rate of fewer than `min_samples` executions is unknown; a sum is always known."""
     now_us = utc("2025-11-15T10:00:00")
     Store(database).add([an_execution(timestamp_us=now_us - 1) for _ in range(4)])
     for metric, least, known in (("success_rate", 4, True), ("success_rate", 5, False), ("total_cost", 5, True)):
@@ -423,7 +423,7 @@ def test_too_few_samples(database: Database) -> None:
 
 
 def test_archived_executions_still_count(database: Database, tmp_path: Path) -> None:
-    """What was archived is in every sum and average, to the last digit; percentiles are at most 1 % away."""
+    """Archived executions are in every sum and average, to the last digit; percentiles are at most 1 % away."""
     now_us = utc("2025-11-15T00:00:00")
     history = a_history(10, now_us, 300)
     refill(database, history)
@@ -440,7 +440,7 @@ def test_archived_executions_still_count(database: Database, tmp_path: Path) -> 
 
 
 def test_silence_after_everything_was_archived(database: Database, tmp_path: Path) -> None:
-    """The last execution is told from the archives, to its hour: a silence that long is no lack of data."""
+    """The last execution is read from the archives, to its hour: a long silence is not a lack of data."""
     now_us = utc("2025-11-15T10:00:00")
     Store(database).add([an_execution(timestamp_us=now_us - 40 * DAY_US, agent_name=name) for name in "ab"])
     Store(database).add([an_execution(timestamp_us=now_us - 50 * DAY_US, agent_name="c")])
@@ -451,7 +451,7 @@ def test_silence_after_everything_was_archived(database: Database, tmp_path: Pat
 
 
 @pytest.mark.parametrize("scope", SCOPES[:6], ids=str)
-def test_an_alert_says_what_the_summary_says(scope: Config, database: Database) -> None:
+def test_an_alert_agrees_with_the_summary(scope: Config, database: Database) -> None:
     """Over one period, an alert and `analytics summary --json` have the same figures under the same names."""
     now_us = utc("2025-11-15T10:07:00")
     refill(database, a_history(11, now_us))
@@ -472,8 +472,7 @@ def test_an_alert_says_what_the_summary_says(scope: Config, database: Database) 
 
 
 def test_many_groups(database: Database) -> None:
-    """Of more groups than an evaluation takes, those with the most executions are told apart, and their comparisons
-    are not cut short."""
+    """Beyond the limit of groups, those with the most executions are measured, and their comparisons are complete."""
     now_us = utc("2025-11-15T10:00:00")
     many = [an_execution(timestamp_us=now_us - 1, agent_name=f"{number:04}") for number in range(600)]
     more = [an_execution(timestamp_us=now_us - 1, agent_name="0599") for _ in range(3)]

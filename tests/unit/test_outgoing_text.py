@@ -1,4 +1,4 @@
-"""Texts that leave: cut without breaking anything, and without the secrets in them."""
+"""Texts that are sent or shown: sanitized, cut between pieces, and without secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from claude_force.text import for_terminal, sanitize, truncate_pieces
 
 @given(st.lists(st.text(min_size=1, max_size=5)), st.integers(1, 30))
 def test_a_text_is_cut_between_its_pieces(pieces: list[str], limit: int) -> None:
-    """It is whole where there is room, and else as many whole pieces as there is room for, and an ellipsis."""
+    """It is whole if it fits; else as many whole pieces as fit, and an ellipsis."""
     found = truncate_pieces(pieces, limit)
     whole = "".join(pieces)
     assert len(found) <= limit
@@ -27,7 +27,7 @@ def test_a_text_is_cut_between_its_pieces(pieces: list[str], limit: int) -> None
 
 
 @given(st.text(), st.integers(1, 50))
-def test_a_plain_text_is_one_line_of_what_can_be_seen(text: str, limit: int) -> None:
+def test_a_sanitized_text_is_one_visible_line(text: str, limit: int) -> None:
     """Whatever it was."""
     found = sanitize(text, limit)
     assert found.isprintable()
@@ -37,8 +37,8 @@ def test_a_plain_text_is_one_line_of_what_can_be_seen(text: str, limit: int) -> 
 
 
 @given(st.text("abcXYZ019", min_size=1), st.text(), st.text())
-def test_a_secret_is_taken_out_of_any_text(value: str, before: str, after: str) -> None:
-    """Wherever it stands, and however often."""
+def test_a_secret_is_redacted_in_any_text(value: str, before: str, after: str) -> None:
+    """Wherever it is, and however often."""
     assert value not in redact(before + value + after + value, [Secret(value)])
 
 
@@ -57,13 +57,13 @@ URLS = {
 
 
 @pytest.mark.parametrize(("text", "shown"), URLS.values(), ids=URLS)
-def test_a_url_is_no_more_than_its_host(text: str, shown: str) -> None:
+def test_a_url_is_reduced_to_its_host(text: str, shown: str) -> None:
     """Login, path, query and fragment may be credentials."""
     assert redact(text) == shown
 
 
 def test_a_part_of_a_secret_url_is_a_secret_too() -> None:
-    """A service that says which path it does not know."""
+    """A service may quote the path that it does not know."""
     url = Secret("https://hooks.slack.com/services/T0AAAAAAA/B0BBBBBBB/token+token?key=0123456789")
     for text in ("/services/T0AAAAAAA/B0BBBBBBB/token+token", "no token+token here", "0123456789", "token%2Btoken"):
         shown = redact(text, [url])
@@ -74,14 +74,14 @@ def test_a_part_of_a_secret_url_is_a_secret_too() -> None:
 
 
 def test_a_login_in_a_url_is_a_secret_and_its_host_is_not() -> None:
-    """But for a scheme whose host may be a token."""
+    """Except for schemes whose host may be a token."""
     url = Secret("https://somebody:l0ngpassword@alerts.example.com/")
     assert redact("alerts.example.com: l0ngpassword of somebody", [url]) == "alerts.example.com: *** of ***"
     assert redact("sent to T0KENT0KEN", [Secret("slack://T0KENT0KEN/x")]) == "sent to ***"
 
 
-def test_a_secret_shows_itself_nowhere() -> None:
-    """In no way that Python has to show a value, and it cannot be written."""
+def test_a_secret_is_never_shown() -> None:
+    """In no way that Python has to show a value, and it cannot be serialized."""
     secret = Secret("hunter2")
     shown = [
         repr(secret),

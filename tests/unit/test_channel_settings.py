@@ -1,4 +1,4 @@
-"""Channels from claude.json and the environment: what makes one, and the one line that is said where nothing does."""
+"""Channels from claude.json and the environment: what defines one, and the one line for each problem."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     ),
     "a name with the address of a user": (
         REST | {"from": "Me <a@example.com>"},
-        ['from "Me <a@example.com>" is not a mail address'],
+        ['from "Me <a@example.com>" is not an email address'],
     ),
     "mail without anything": ({"type": "email"}, ["host is missing", "from is missing", "to is missing"]),
     "mail in the clear": (
@@ -147,13 +147,13 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     "another security": (MAIL | {"security": "tls"}, ['security "tls" does not exist; there are: starttls, ssl, none']),
     "a URL as the host": (
         MAIL | {"host": "smtp://me:secret@smtp.example.com"},
-        ["host must be the name of a mail server alone, like smtp.example.com"],
+        ["host must be just the name of a mail server, such as smtp.example.com"],
     ),
     "a port out of range": (MAIL | {"port": 70000}, ["port must be a whole number from 1 to 65535, not 70000"]),
     "a port in words": (MAIL | {"port": "smtp"}, ["port must be a whole number from 1 to 65535, not text"]),
     "a port that is a truth": (MAIL | {"port": True}, ["port must be a whole number from 1 to 65535, not true"]),
     "no addresses": (MAIL | {"to": []}, ["to is empty"]),
-    "an address that is none": (MAIL | {"to": ["nobody"]}, ['to "nobody" is not a mail address']),
+    "an address that is none": (MAIL | {"to": ["nobody"]}, ['to "nobody" is not an email address']),
     "an address with a header in it": (
         MAIL | {"to": ["a@b.example\r\nBcc: c@d.example"]},
         ["to holds a line break or another invisible character; remove it"],
@@ -163,7 +163,7 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     "a number for a text": (MAIL | {"host": 5}, ["host must be text, not a number"]),
     "a command line": (
         {"type": "command", "command": "logger -t x"},
-        ['command must be a list of a program and its arguments, like ["/usr/bin/logger", "-t", "alerts"]'],
+        ['command must be a list of a program and its arguments, such as ["/usr/bin/logger", "-t", "alerts"]'],
     ),
     "a program that is not there": (
         {"type": "command", "command": ["/nowhere/logger"]},
@@ -171,18 +171,18 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
     ),
     "a secret as an argument": (
         {"type": "command", "command": ["/bin/echo", "${KEY}"]},
-        ["command takes no ${...}: every user sees arguments; the program has the variables itself"],
+        ["command takes no ${...}, because all users can see arguments; the program can read the variables itself"],
     ),
     "half a character as an argument": (
         {"type": "command", "command": ["/bin/echo", "\ud800"]},
-        ["command holds a character that no argument can have"],
+        ["command holds a character that cannot be in an argument"],
     ),
 }
 
 
 @pytest.mark.parametrize(("given_", "problems"), PROBLEMS.values(), ids=PROBLEMS)
-def test_what_is_wrong_is_said_with_its_remedy(given_: Any, problems: list[str], tmp_path: Path) -> None:
-    """A line for each, with the channel and the field; the channel beside it works all the same."""
+def test_each_problem_has_its_remedy(given_: Any, problems: list[str], tmp_path: Path) -> None:
+    """One line for each, with the channel and the field; the other channel works all the same."""
     configured = {"bad": given_, "good": {"type": "slack", "webhook_url": "${SLACK_URL}"}}
     channels, found = load_channels(configured, ENVIRONMENT, tmp_path)
     assert found == [f"bad: {problem}" for problem in problems]
@@ -192,7 +192,7 @@ def test_what_is_wrong_is_said_with_its_remedy(given_: Any, problems: list[str],
     assert "me:secret" not in said
 
 
-def test_a_variable_may_stand_inside_a_value(tmp_path: Path) -> None:
+def test_a_variable_may_be_part_of_a_value(tmp_path: Path) -> None:
     """In every text."""
     given_ = {"type": "webhook", "url": "https://${USER}:${KEY}@a.example/${KEY}"}
     channels, problems = load_channels({"hook": given_}, {"USER": "me", "KEY": "k3y"}, tmp_path)
@@ -202,8 +202,8 @@ def test_a_variable_may_stand_inside_a_value(tmp_path: Path) -> None:
     assert hook.url.reveal() == "https://me:k3y@a.example/k3y"
 
 
-def test_a_secret_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
-    """Relative to the folder, without the line end that an editor leaves."""
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    """Relative to the folder, without a trailing line break."""
     file = tmp_path / "hook"
     file.write_text(f"{SLACK_URL}\n")
     file.chmod(0o600)
@@ -225,8 +225,8 @@ FILES = {
 
 
 @pytest.mark.parametrize(("content", "mode", "words"), FILES.values(), ids=FILES)
-def test_a_file_that_holds_no_secret_is_refused(content: bytes, mode: int, words: str, tmp_path: Path) -> None:
-    """One that others can read is none; the remedy is a command."""
+def test_an_unsafe_secret_file_is_refused(content: bytes, mode: int, words: str, tmp_path: Path) -> None:
+    """Such as one that others can read; the remedy is a command."""
     file = tmp_path / "key"
     file.write_bytes(content)
     file.chmod(mode)
@@ -234,8 +234,8 @@ def test_a_file_that_holds_no_secret_is_refused(content: bytes, mode: int, words
     assert problems == [f"pager: routing_key_file {file} {words.format(path=file)}"]
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """Nothing, a folder, and a pipe that nobody writes into."""
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    """Not a missing one, a folder, or a pipe that nobody writes to."""
     os.mkfifo(tmp_path / "pipe", 0o600)
     (tmp_path / "folder").mkdir(mode=0o700)
     for name, words in (
@@ -247,8 +247,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         assert problems == [f"pager: routing_key_file {tmp_path / name}{words}"]
 
 
-def test_an_authority_must_be_one(tmp_path: Path, authority: Authority) -> None:
-    """A `ca_file` that is missing, or holds no certificate."""
+def test_a_ca_file_must_hold_certificates(tmp_path: Path, authority: Authority) -> None:
+    """One that is missing, or holds none, is a problem."""
     (tmp_path / "text").write_text("no certificate")
     for name, words in (
         ("none", "No such file or directory"),
@@ -260,8 +260,8 @@ def test_an_authority_must_be_one(tmp_path: Path, authority: Authority) -> None:
     assert (list(channels), problems) == (["mail"], [])
 
 
-def test_the_environment_alone_makes_three_channels(tmp_path: Path) -> None:
-    """By the variables that the guide's scripts have, or what is usual."""
+def test_the_environment_alone_defines_three_channels(tmp_path: Path) -> None:
+    """By the variables of the guide's scripts, or the usual ones."""
     environment = {
         "SLACK_WEBHOOK_URL": SLACK_URL,
         "PAGERDUTY_ROUTING_KEY": "k3y",
@@ -282,8 +282,8 @@ def test_the_environment_alone_makes_three_channels(tmp_path: Path) -> None:
     assert isinstance(channels["pagerduty"], PagerDutyEvents)
 
 
-def test_the_rest_api_is_made_by_the_environment(tmp_path: Path) -> None:
-    """By its three variables; one that is missing is named."""
+def test_the_environment_defines_the_rest_api(tmp_path: Path) -> None:
+    """By its three variables; a missing one is named."""
     environment = {"PAGERDUTY_API_KEY": "k3y", "PAGERDUTY_SERVICE_ID": "P1", "PAGERDUTY_FROM": "a@example.com"}
     channels, problems = load_channels({}, environment, tmp_path)
     assert problems == []
@@ -294,14 +294,14 @@ def test_the_rest_api_is_made_by_the_environment(tmp_path: Path) -> None:
     ]
 
 
-def test_variables_of_other_programs_make_no_channel(tmp_path: Path) -> None:
-    """A mail server or a PagerDuty key that is there for something else is no problem of ours."""
+def test_variables_of_other_programs_define_no_channel(tmp_path: Path) -> None:
+    """A mail server or a PagerDuty key that is set for something else is no problem."""
     environment = {"SMTP_HOST": "smtp.example.com", "SMTP_PASSWORD": "p", "PAGERDUTY_API_KEY": "k3y"}
     assert load_channels({}, environment, tmp_path) == ({}, [])
 
 
-def test_what_claude_json_says_comes_before_the_environment(tmp_path: Path) -> None:
-    """Also where it is broken: the other channel would be a surprise."""
+def test_claude_json_overrides_the_environment(tmp_path: Path) -> None:
+    """Also if its channel has an error: the other one would be a surprise."""
     environment = {"SLACK_WEBHOOK_URL": SLACK_URL, "OTHER": SLACK_URL + "-other"}
     channels, _ = load_channels({"slack": {"type": "slack", "webhook_url": "${OTHER}"}}, environment, tmp_path)
     slack = channels["slack"]
@@ -310,8 +310,8 @@ def test_what_claude_json_says_comes_before_the_environment(tmp_path: Path) -> N
     assert load_channels({"slack": {"type": "slack"}}, environment, tmp_path) == ({}, ["slack: webhook_url is missing"])
 
 
-def test_the_blocks_of_the_page_are_channels(tmp_path: Path) -> None:
-    """Every configuration in docs/how-to/alert-channels.md works once its variables and files exist."""
+def test_the_examples_of_the_page_are_channels(tmp_path: Path) -> None:
+    """Every example in docs/how-to/alert-channels.md works once its variables and files exist."""
     page = (ROOT / "docs" / "how-to" / "alert-channels.md").read_text(encoding="utf-8")
     (tmp_path / "smtp-password").write_text("p4ss")
     (tmp_path / "smtp-password").chmod(0o600)
@@ -346,8 +346,8 @@ CHANNEL = st.builds(
 
 
 @given(st.dictionaries(st.text(), CHANNEL | JSON, max_size=3))
-def test_no_configuration_is_an_exception(configured: dict[str, Any]) -> None:
-    """Whatever JSON there is, it is channels and lines that can be printed, and every name is one or the other."""
+def test_no_settings_raise(configured: dict[str, Any]) -> None:
+    """Whatever JSON there is, every name is either a channel or has printable problems."""
     channels, problems = load_channels(configured, {"PATH": "/usr/bin:/bin"}, Path("/nonexistent"))
     assert all(problem.isprintable() for problem in problems)
     assert set(channels) <= set(configured)
