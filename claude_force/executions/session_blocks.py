@@ -84,8 +84,8 @@ class Block:
 
 
 def certain_start(hours: Iterable[int], since: int, length: int) -> int | None:
-    """The first hour that starts a block, whatever came before `since`; None if that is certain of no hour. `hours` are
-    all hours with executions from `since` on, ascending."""
+    """The first hour that certainly starts a block, without knowing the hours before `since`; None if there is none.
+    `hours` are all hours with executions from `since` on, ascending."""
     before = since - 1
     for hour in hours:
         if hour - before >= length:

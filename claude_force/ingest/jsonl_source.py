@@ -94,7 +94,7 @@ class JsonlSource:
                 yield batch
         except READ_ERRORS as error:
             self.is_broken_off = True
-            reason = f"the file cannot be read on from here: {error}"
+            reason = f"the rest of the file cannot be read: {error}"
             yield Batch(rejected=[Rejected(number, end, reason, b"")], position=position())
         finally:
             self._occurrences.clear()

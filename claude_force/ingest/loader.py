@@ -52,8 +52,7 @@ class Loader:
         return self.report
 
     def load_batch(self, path: str, batch: Batch, cursor: Cursor) -> None:
-        """Store one batch of a file that is read on later, and how far it was read. Raises DatabaseError or
-        InputError."""
+        """Store one batch of a growing file, and how far it was read. Raises DatabaseError or InputError."""
         # First, because lines before the cursor are never read again.
         self._reject(path, batch)
         self._store(batch, cursor)

@@ -7,7 +7,7 @@
 | it was renamed, and a new file took its name | the rest of the renamed file, then all of the new one |
 
 A file continues the one that was read if its first bytes, and the bytes before the position that was reached, are the
-same. Its inode decides nothing, because file systems reuse inodes at once.
+same. Its inode decides nothing, because file systems reuse inodes.
 
 Only whole lines are read. Text after the last newline is left for the next time, unless it is a whole JSON object. If a
 file is rewritten while it is read, the bytes may be of both versions: `Tail.advance` raises, and the next pass reads

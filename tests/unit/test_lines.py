@@ -221,7 +221,7 @@ def test_a_gzip_that_is_cut_off_ends_in_one_reason(cut: int) -> None:
     ]
     zipped = io.BytesIO(gzip.compress(b"".join(lines))[:-cut])
     before, (last,) = parse(gzip.GzipFile(fileobj=zipped))  # type: ignore[arg-type]
-    assert last.reason.startswith("the file cannot be read on from here")
+    assert last.reason.startswith("the rest of the file cannot be read")
     assert last.line == len(before) + 1
     assert last.offset == sum(map(len, lines[: len(before)]))
 

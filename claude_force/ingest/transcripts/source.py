@@ -84,7 +84,7 @@ class TranscriptSource:
                 yield batch
             yield TranscriptBatch(tail.finish())
         except READ_ERRORS as error:
-            yield TranscriptBatch(replace(tail.cursor, problem=f"cannot be read on: {error}"))
+            yield TranscriptBatch(replace(tail.cursor, problem=f"the rest of the file cannot be read: {error}"))
 
     def _batch(self, reader: ResponseReader, chunk: Chunk, cursor: Cursor) -> TranscriptBatch:
         batch = TranscriptBatch(cursor, lines=len(chunk.raw))
