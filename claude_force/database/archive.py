@@ -1,12 +1,14 @@
-"""Archives: old executions leave the database for files, month by month of UTC, and no total of any report changes.
+"""Archives: old executions move from the database to files, one for each month (UTC). No total of any report changes.
 
-The order is what keeps them: everything of a month is written to a temporary file, synced, read again from the disk
-and compared with what was written; then the file takes its name; then those executions are deleted, in bounded
-transactions, that the file was found to hold exactly as they are stored. Killed at any point, every execution is in the
-database, or in the file and known to be archived; the next run goes on.
+The order of the steps makes this safe:
 
-An archive is a file of the JSONL bridge, packed: `claude-force import` brings it back. The same executions give the
-same bytes.
+1. Write the whole month to a temporary file and sync it.
+2. Read it again from the disk, and compare it with what was written.
+3. Rename the file to its name.
+4. Read the file, and delete the executions that are stored exactly as it has them, in bounded transactions.
+
+If it is killed at any point, every execution is in the database, or in the file and listed as archived; the next run
+continues. An archive is gzipped JSONL that `claude-force import` reads. The same executions give the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any, NamedTuple
 from zlib import error as ZlibError  # noqa: N812  (the name of a class)
 
 from claude_force.clock import HOUR_US, instant_formatter
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter, MonthToArchive
 from claude_force.database.writes import Store
@@ -41,22 +43,22 @@ from claude_force.settings.location import without_password
 from claude_force.windows import Window
 
 AT_ONCE = 5000
-"""Executions that are deleted in one transaction: who records meanwhile waits for no more than these."""
+"""Executions deleted in one transaction. A recorder waits for one such transaction at most."""
 
 SUFFIX = ".jsonl.gz"
 _PACKED = 6
-"""How hard gzip tries. The hardest saves 5 % more, in twice the time."""
+"""gzip's compression level. The highest saves 5 % more, in twice the time."""
 
 _LINES_AT_ONCE = 1000
 _BLOCK_BYTES = 1024 * 1024
 _TEMPORARY = re.compile(r"\.\d{4}-\d\d\.jsonl\.gz\.tmp")
 _INSTANT = column("timestamp_us")
-_place_of = itemgetter(0, 1)
+_order_of = itemgetter(0, 1)
 
 
 class MonthArchive(NamedTuple):
-    """What is to be archived, or was, of a month: its name, how many executions, and the file. `size` is that of the
-    file in bytes, None where there is none yet."""
+    """A month that was archived or, in a preview, would be. `size` is the size of the file in bytes, None if it does
+    not exist yet."""
 
     month: str
     executions: int
@@ -70,8 +72,8 @@ class MonthArchive(NamedTuple):
 
 @dataclass(slots=True)
 class ArchiveReport:
-    """What became of the executions before an instant, the oldest month first. `problems` say, a line each, of which
-    months nothing was deleted, and why."""
+    """The result of archiving the executions before an instant, oldest month first. `problems` has a line for each
+    month of which nothing was deleted."""
 
     until_us: int
     months: list[MonthArchive] = field(default_factory=list)
@@ -79,25 +81,25 @@ class ArchiveReport:
 
     @property
     def executions(self) -> int:
-        """How many of all months."""
+        """The number of executions of all months."""
         return sum(month.executions for month in self.months)
 
 
 class _Written(NamedTuple):
-    """What a file is to hold: how many bytes of lines, and their digest."""
+    """The content of a file: the size of its lines in bytes, and their digest."""
 
     size: int
     digest: bytes
 
 
 Item = tuple[int, bytes, bytes]
-"""Instant, uid and line of an execution; archives are in the order of these."""
+"""Instant, uid and line of an execution. Archives are sorted by these."""
 
 
 def archive_folder(location: str, metrics_folder: Path) -> Path:
-    """Where the archives of the database at `location` are: beside the file, for a server in the metrics folder. Each
-    database has a folder of its own, whatever its password is, so that they never mix."""
-    if os.path.isabs(location):  # noqa: PTH117  (a location may be no path at all)
+    """The folder of the archives of a database: beside a SQLite file, for a server in the metrics folder. Each database
+    has its own folder; a new password does not change it."""
+    if os.path.isabs(location):  # noqa: PTH117  (a location may be a URL)
         path = Path(location)
         return path.parent / ("archive" if path.name == "metrics.db" else f"{path.name}.archive")
     shown = without_password(location)
@@ -106,12 +108,13 @@ def archive_folder(location: str, metrics_folder: Path) -> Path:
 
 
 def limit_of(now_us: int, older_than_us: int) -> int:
-    """The instant before which executions are older than an age: a full hour, so that no hour is divided."""
+    """The instant before which executions are older than an age, rounded down to an hour, so that no hour is
+    divided."""
     return max(now_us - older_than_us, 0) // HOUR_US * HOUR_US
 
 
 def preview(database: Database, folder: Path, now_us: int, older_than_us: int) -> ArchiveReport:
-    """What archiving would move. Changes nothing."""
+    """What `archive_once` would archive. Changes nothing."""
     report = ArchiveReport(limit_of(now_us, older_than_us))
     for month in _months(database, report.until_us):
         file = folder / f"{month.name}{SUFFIX}"
@@ -121,16 +124,16 @@ def preview(database: Database, folder: Path, now_us: int, older_than_us: int) -
 
 def _months(database: Database, until_us: int) -> list[MonthToArchive]:
     with database.read() as connection:
-        return list(query.months_before(connection, until_us))
+        return list(queries.months_before(connection, until_us))
 
 
 def archive_once(
     database: Database, folder: Path, now_us: int, older_than_us: int, progress: Progress | None = None
 ) -> ArchiveReport:
-    """Archive the executions that are older than an age; what was archived.
+    """Archive the executions that are older than an age.
 
-    A month whose archive is damaged is left as it is, and told in the report. Raises ArchiveError where another run is
-    at work in the folder or a file cannot be written, and DatabaseError; doing it again is safe.
+    A month whose archive is damaged stays as it is and becomes a problem in the report. Raises ArchiveError if another
+    run is archiving into the folder or a file cannot be written, and DatabaseError. Repeating it is safe.
     """
     report = ArchiveReport(limit_of(now_us, older_than_us))
     if not _months(database, report.until_us):
@@ -139,7 +142,7 @@ def archive_once(
         for leftover in folder.iterdir():
             if _TEMPORARY.fullmatch(leftover.name):
                 leftover.unlink()
-        # Looked at again: another run may have been faster.
+        # Asked again under the lock: another run may have archived them.
         for month in _months(database, report.until_us):
             file = folder / f"{month.name}{SUFFIX}"
             try:
@@ -152,16 +155,16 @@ def archive_once(
 
 
 def _delete_month(database: Database, file: Path, window: Window, now_us: int, progress: Progress | None) -> int:
-    """Delete what is stored of a window exactly as the file has it; how many executions."""
+    """Delete the executions of a window that are stored exactly as the file has them; returns how many."""
     store, deleted = Store(database), 0
     for rows in _batches(read_archive(file), AT_ONCE):
-        # Most of a large archive may be from an earlier run, and nobody need wait while that is found out.
+        # Most of a large archive may be from an earlier run: a read finds that out without locking others out.
         with database.read() as connection:
-            stored = query.stored_uids(connection, database, [row[0] for row in rows], window)
-        found = store.archive([row for row in rows if row[0] in stored], now_us)
-        deleted += found
+            stored = queries.stored_uids(connection, database, [row[0] for row in rows], window)
+        count = store.archive([row for row in rows if row[0] in stored], now_us)
+        deleted += count
         if progress is not None:
-            progress(found)
+            progress(count)
     return deleted
 
 
@@ -171,7 +174,7 @@ def _size_of(file: Path) -> int | None:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """A lock on the folder, which is made where it is missing. Raises ArchiveError where another has it."""
+    """Create the folder if necessary, and hold its lock. Raises ArchiveError if another process holds it."""
     try:
         make_folder(folder)
         _sync_folder(folder.parent)
@@ -185,10 +188,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _write_month(database: Database, file: Path, window: Window, progress: Progress | None) -> bool:
-    """Let the file hold what it held and everything that is stored of a window, and make sure of it. False where that
-    is nothing, since others have deleted it; then there is no file."""
+    """Write the stored executions of a window and the present content of the file to the file, and verify it. Returns
+    False, and writes no file, if there are none: another process may have deleted them."""
     temporary = file.with_name(f".{file.name}.tmp")
-    items = merge(_stored(database, window, progress), _kept(database, file, window), key=_place_of)
+    items = merge(_stored(database, window, progress), _archived(database, file, window), key=_order_of)
     try:
         written = _write(temporary, items)
         if not written.size:
@@ -206,37 +209,37 @@ def _write_month(database: Database, file: Path, window: Window, progress: Progr
 
 def _stored(database: Database, window: Window, progress: Progress | None) -> Iterator[Item]:
     format_time = instant_formatter(UTC)
-    for rows in _batches(query.iterate_rows(database, Filter(window)), query.PAGE):
+    for rows in _batches(queries.iterate_rows(database, Filter(window)), queries.PAGE):
         for row in rows:
             yield row[_INSTANT], row[0], encode_row(row, format_time)
         if progress is not None:
             progress(len(rows))
 
 
-def _kept(database: Database, file: Path, window: Window) -> Iterator[Item]:
-    """What the file holds already, but for what is stored: that is newer."""
+def _archived(database: Database, file: Path, window: Window) -> Iterator[Item]:
+    """The executions of the file that are not stored; a stored one is newer."""
     if not file.exists():
         return
     format_time = instant_formatter(UTC)
-    for rows in _batches(read_archive(file), query.PAGE):
+    for rows in _batches(read_archive(file), queries.PAGE):
         with database.read() as connection:
-            stored = query.stored_uids(connection, database, [row[0] for row in rows], window)
+            stored = queries.stored_uids(connection, database, [row[0] for row in rows], window)
         for row in rows:
             if row[0] not in stored:
                 yield row[_INSTANT], row[0], encode_row(row, format_time)
 
 
 def _write(path: Path, items: Iterable[Item]) -> _Written:
-    """Write lines, each place once, and sync them. Without a name or a time in it, so that the same lines are the same
-    file."""
+    """Write the lines, one for each instant and uid, and sync the file. gzip's header gets no name and no time, so that
+    the same lines give the same file."""
     digest, size = hashlib.blake2b(), 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with (
         open(descriptor, "wb") as raw,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_PACKED, fileobj=raw, mtime=0) as packed,
     ):
-        # One that was brought back while the archive was read is in both; what is stored comes first.
-        rest = (next(same)[2] for _, same in groupby(items, _place_of))
+        # An execution that was restored while the archive was read is in both; the stored one comes first.
+        rest = (next(same)[2] for _, same in groupby(items, _order_of))
         while lines := b"".join(islice(rest, _LINES_AT_ONCE)):
             digest.update(lines)
             size += packed.write(lines)
@@ -248,13 +251,13 @@ def _write(path: Path, items: Iterable[Item]) -> _Written:
 
 
 def _drop_from_memory(descriptor: int) -> None:
-    """So that what is read again comes from the disk, where the system can be told so."""
+    """Drop the file from the page cache, if the system can, so that it is read again from the disk."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _verify(path: Path, written: _Written) -> None:
-    """Raise ArchiveError unless the file gives back what was written."""
+    """Raise ArchiveError unless the file contains what was written."""
     digest, size = hashlib.blake2b(), 0
     try:
         with gzip.open(path) as packed:
@@ -276,16 +279,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_archive(file: Path) -> Iterator[ExecutionRow]:
-    """The executions of an archive in their order, in constant memory. Raises ArchiveDamaged for anything that no
-    archive holds: a file that is not whole, a line that is no execution with a uid, another order."""
-    quickly = FastDecoder(UTC, None, lambda _: 0, reprice=False).read
+    """The executions of an archive in their order, in constant memory. Raises ArchiveDamaged for a file that is not
+    complete, a line that is no execution with a uid, or lines out of order."""
+    decode_fast = FastDecoder(UTC, None, lambda _: 0, reprice=False).read
     number, before = 0, (-1, b"")
     try:
         with gzip.open(file) as packed:
-            for chunk in read_chunks(packed, query.PAGE):
+            for chunk in read_chunks(packed, queries.PAGE):
                 for data in chunk.raw:
                     number += 1
-                    row = quickly(data) or _slowly(data)
+                    row = decode_fast(data) or _decode(data)
                     if (row[_INSTANT], row[0]) <= before or identity_text(row[0]).encode() not in data:
                         raise InvalidRecord("", "not an execution of its own, or not in order")
                     before = row[_INSTANT], row[0]
@@ -298,8 +301,8 @@ def read_archive(file: Path) -> Iterator[ExecutionRow]:
         raise _damaged(file, str(error)) from error
 
 
-def _slowly(data: bytes) -> ExecutionRow:
-    """The row of a line that is not usual. Raises InvalidRecord, also where it holds more than an execution has."""
+def _decode(data: bytes) -> ExecutionRow:
+    """The row of an unusual line. Raises InvalidRecord, also for a line with further fields."""
     draft = decode_line(data, UTC)
     if draft.extras or "uid" not in draft.fields:
         raise InvalidRecord("", "not as claude-force writes it")
@@ -315,5 +318,5 @@ def _damaged(file: Path, reason: str) -> ArchiveDamaged:
 
 def _batches(rows: Iterable[ExecutionRow], size: int) -> Iterator[list[ExecutionRow]]:
     rest = iter(rows)
-    while found := list(islice(rest, size)):
-        yield found
+    while batch := list(islice(rest, size)):
+        yield batch

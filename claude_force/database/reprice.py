@@ -1,7 +1,7 @@
-"""Stored costs at today's prices: what would change, and the change itself.
+"""Repricing: stored costs by the prices that are known today.
 
-An execution costs what its model cost on its own day, by the prices that are known today. One whose model has no price,
-or whose usage is not known, stays as it is. What every cost was before is kept (see `Store.reprice`).
+An execution costs what its model cost on its own day. One whose model has no price, or whose usage is unknown, is not
+changed. The cost from before the first repricing is kept (see `Store.reprice`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from claude_force.database import queries as query
+from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
@@ -20,7 +20,7 @@ from claude_force.executions.pricing import Costs, PriceTable, Usage
 from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
 
 BATCH = 2000
-"""Executions in one transaction: who records meanwhile waits for no more than these."""
+"""Executions in one transaction. A recorder waits for one such transaction at most."""
 
 _COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
 _priced_by = getter(
@@ -33,9 +33,9 @@ _MODEL, _INPUT_TOKENS = columns("model", "input_tokens")
 
 @dataclass(slots=True)
 class Change:
-    """What changes for the executions of one model. Sums in nano-dollars: of the cost as it was before any repricing,
-    as it is, and as it will be. The first two are None where none of them has one. `reference_only` are those whose
-    cost stays, and whose reference cost changes."""
+    """What changes for the executions of one model. The sums are in nano-dollars: `recorded` is the cost before any
+    repricing, `cost` the stored one, `repriced` the new one; the first two are None if no execution has one.
+    `reference_only` counts executions whose reference cost changes while their cost stays."""
 
     executions: int = 0
     reference_only: int = 0
@@ -45,16 +45,16 @@ class Change:
 
     @property
     def difference_nanousd(self) -> int:
-        """What the change adds to the sum of all costs."""
+        """The change of the sum of all costs."""
         return self.repriced_nanousd - (self.cost_nanousd or 0)
 
-    def take(self, row: ExecutionRow, cost_nanousd: int) -> None:
-        """Count an execution that will cost this."""
+    def add(self, row: ExecutionRow, cost_nanousd: int) -> None:
+        """Add an execution and its new cost."""
         cost, recorded, basis = _recorded_of(row)
         self.merge(Change(1, int(cost == cost_nanousd), cost if basis is None else recorded, cost, cost_nanousd))
 
     def merge(self, other: Change) -> None:
-        """Add another."""
+        """Add another change."""
         self.executions += other.executions
         self.reference_only += other.reference_only
         self.recorded_nanousd = _sum(self.recorded_nanousd, other.recorded_nanousd)
@@ -75,8 +75,8 @@ class Change:
 
 @dataclass(slots=True)
 class Preview:
-    """What repricing would change, by model, those that change the most first. `executions` were looked at; `unpriced`
-    are the models without a known price, and how many executions they have."""
+    """What repricing would change, by model, the largest change first. `executions` is the number of executions
+    examined; `unpriced` counts them by model for the models without a known price."""
 
     price_version: str
     executions: int = 0
@@ -104,28 +104,28 @@ class Preview:
         }
 
 
-def preview(database: Database, prices: PriceTable, chosen: Filter) -> Preview:
-    """What repricing the chosen executions would change. Changes nothing."""
-    found = Preview(prices.version)
-    for row in query.iterate_rows(database, chosen):
-        found.executions += 1
+def preview(database: Database, prices: PriceTable, filters: Filter) -> Preview:
+    """What repricing the matching executions would change. Changes nothing."""
+    result = Preview(prices.version)
+    for row in queries.iterate_rows(database, filters):
+        result.executions += 1
         if row[_INPUT_TOKENS] is None:
             continue
         costs = _costs_today(row, prices)
         if costs[0] is None:
-            # What took no tokens (a request that was refused) costs nothing at any price.
+            # Without tokens (a refused request) the cost is 0 at any price.
             if row[_COSTS][0] != 0:
-                found.unpriced[row[_MODEL]] += 1
+                result.unpriced[row[_MODEL]] += 1
         elif costs[:2] != row[_COSTS][:2]:
-            found.models.setdefault(row[_MODEL], Change()).take(row, costs[0])
-    found.models = dict(sorted(found.models.items(), key=lambda item: (-abs(item[1].difference_nanousd), item[0])))
-    return found
+            result.models.setdefault(row[_MODEL], Change()).add(row, costs[0])
+    result.models = dict(sorted(result.models.items(), key=lambda item: (-abs(item[1].difference_nanousd), item[0])))
+    return result
 
 
-def apply(store: Store, prices: PriceTable, chosen: Filter, progress: Progress | None = None) -> int:
-    """Reprice the chosen executions; how many changed. Each batch is a transaction, and doing it again is safe."""
+def apply(store: Store, prices: PriceTable, filters: Filter, progress: Progress | None = None) -> int:
+    """Reprice the matching executions; returns how many changed. Each batch is a transaction; repeating it is safe."""
     changed = 0
-    repriced = _repriced(store.database, prices, chosen)
+    repriced = _repriced(store.database, prices, filters)
     while rows := list(islice(repriced, BATCH)):
         changed += store.reprice(rows)
         if progress is not None:
@@ -133,9 +133,9 @@ def apply(store: Store, prices: PriceTable, chosen: Filter, progress: Progress |
     return changed
 
 
-def _repriced(database: Database, prices: PriceTable, chosen: Filter) -> Iterator[ExecutionRow]:
+def _repriced(database: Database, prices: PriceTable, filters: Filter) -> Iterator[ExecutionRow]:
     """The rows that change, with their new costs."""
-    for row in query.iterate_rows(database, chosen):
+    for row in queries.iterate_rows(database, filters):
         if row[_INPUT_TOKENS] is None:
             continue
         costs = _costs_today(row, prices)
@@ -144,7 +144,7 @@ def _repriced(database: Database, prices: PriceTable, chosen: Filter) -> Iterato
 
 
 def _costs_today(row: ExecutionRow, prices: PriceTable) -> Costs:
-    """The costs of a row by the prices that are known today, of its own day."""
+    """The costs of a row by today's price table, for its own day."""
     model, instant, tier, searches, *tokens = _priced_by(row)
     return prices.complete(model, Usage(*tokens), instant, (None, None, None), tier, searches)
 

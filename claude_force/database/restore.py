@@ -1,10 +1,10 @@
-"""Putting a backup in the place of a SQLite file.
+"""Restoring a SQLite file from a backup.
 
-The file stays, and what is in it is replaced in one transaction of SQLite, so that it is whole whenever this is killed.
-(Renaming another file into the place was tried: a process that had opened the old one in that very moment went on with
-the log of the new one, and damaged it.) That is done only where nobody else has the database open: in WAL mode whoever
-has holds a lock on it, even while he does nothing. A file that SQLite cannot read is overwritten under the same locks,
-its first page last. What was there is kept in a file beside it.
+The file stays, and one SQLite transaction replaces its content, so that it is whole if this process is killed.
+(Renaming a new file over it does not work: a process that opened the old file at that moment went on with the log of
+the new one, and damaged it.) No other process may have the database open; in WAL mode an open connection holds a lock
+even when idle. A file that SQLite cannot read is overwritten under the same locks, its first page last. The old content
+is kept in a file beside it.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _HEADER_BYTES = 100
 """The header of a SQLite file (https://sqlite.org/fileformat2.html)."""
 
 _LOCKS_AT, _LOCKS = 0x40000000, 512
-"""Where in a file the bytes are that SQLite locks, and how many (PENDING_BYTE in its source, src/os.h)."""
+"""The position of the bytes that SQLite locks in a file, and how many (PENDING_BYTE in its source, src/os.h)."""
 
 
 class Restored(NamedTuple):
-    """What a restore did: where the database is that was replaced (None where there was none), the revision of the new
-    one, and whether the program needs a newer one."""
+    """What a restore did: the file that holds the replaced database (None if there was none), the revision of the
+    restored one, and whether this program needs a newer revision."""
 
     kept: Path | None
     revision: str
@@ -62,8 +62,8 @@ class Restored(NamedTuple):
 
 
 def restorable(database: Database, backup: Path) -> str:
-    """The schema revision of a backup that can take the place of a database. Raises DatabaseError for a database on a
-    server, DatabaseMissing, NotADatabase, DatabaseCorrupt, and SchemaTooNew for a backup of a newer program."""
+    """The schema revision of a backup that `restore` accepts. Raises DatabaseError for a database on a server,
+    DatabaseMissing, NotADatabase, DatabaseCorrupt, and SchemaTooNew for a backup of a newer program."""
     if not isinstance(database, SqliteDatabase):
         raise DatabaseError(
             f"{database.name} is on a server: use pg_restore --clean --if-exists --dbname={database.name} {backup}"
@@ -81,19 +81,19 @@ def restorable(database: Database, backup: Path) -> str:
 
 
 def restore(database: Database, backup: Path, stamp: str, progress: Progress | None = None) -> Restored:
-    """Put what is in a backup in the place of a database, once the backup was checked; what was there is kept beside
-    it, under a name that ends in `stamp`. Raises what `restorable` does, DatabaseBusy where another process has the
-    database open, and DatabaseError; then it is as it was, but for a file that could not be read anyway."""
+    """Verify a backup and replace a database by it; the old one is kept beside it, under a name that ends in `stamp`.
+    Raises what `restorable` raises, DatabaseBusy if another process has the database open, and DatabaseError; then the
+    database is unchanged, unless SQLite could not read it before."""
     revision = restorable(database, backup)
     assert isinstance(database, SqliteDatabase)
-    # Of a link the file: the log of SQLite stands beside that.
+    # Follow symlinks: the log lies beside the real file.
     path = database.path.resolve()
     database.close()
     temporary = path.with_name(f".{path.name}.restore.tmp")
     try:
         make_folder(path.parent)
         with folder_lock(path.parent):
-            # Of a restore that was killed.
+            # A restore that was killed may have left it.
             remove_with_log(temporary)
             try:
                 kept = _restore(path, backup, temporary, stamp, progress)
@@ -105,9 +105,9 @@ def restore(database: Database, backup: Path, stamp: str, progress: Progress | N
 
 
 def _restore(path: Path, backup: Path, temporary: Path, stamp: str, progress: Progress | None) -> Path | None:
-    """Restore what is there, or is not, in its own way; where it is kept."""
+    """Restore over a readable file, an unreadable one, or none; returns the file that keeps the old content."""
     kept = free_name(path.with_name(f"{path.name}.replaced-{stamp}"))
-    raw = _sole_connection(path) if path.exists() else None
+    raw = _exclusive_connection(path) if path.exists() else None
     if raw is not None:
         try:
             _replace_content(raw, path, backup, temporary, kept, progress)
@@ -128,7 +128,7 @@ def _restore(path: Path, backup: Path, temporary: Path, stamp: str, progress: Pr
 def _replace_content(
     raw: sqlite3.Connection, path: Path, backup: Path, temporary: Path, kept: Path, progress: Progress | None
 ) -> None:
-    """Replace what is in a database, in one transaction of a connection that has it for itself."""
+    """Replace the content of a database in one transaction of an exclusive connection."""
     with opened(backup) as source:
         if source.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             raise DatabaseCorrupt(f"{backup} is damaged: nothing was changed; restore another one")
@@ -138,7 +138,7 @@ def _replace_content(
         except BaseException:
             kept.unlink()
             raise
-    # A failure costs nothing but a longer log.
+    # A failure is harmless: the log stays longer.
     with suppress(sqlite3.Error):
         raw.execute("PRAGMA journal_mode=WAL")
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -147,7 +147,7 @@ def _replace_content(
 def _replace_unreadable(path: Path, new: Path, kept: Path) -> None:
     """Write a database over a file that SQLite cannot read."""
     with _locked(path) as descriptor:
-        # By this descriptor alone: closing another one of the same file would give up the locks.
+        # With this descriptor only: closing another one of the same file would release the locks.
         with open(descriptor, "rb", closefd=False) as old, open(os.open(kept, _NEW_FILE, 0o600), "wb") as copy:
             shutil.copyfileobj(old, copy)
         put_aside_log(path)
@@ -155,7 +155,7 @@ def _replace_unreadable(path: Path, new: Path, kept: Path) -> None:
 
 
 def _keep(raw: sqlite3.Connection, temporary: Path, kept: Path) -> None:
-    """Copy a database as it is, damaged or not, to a file that only its owner can read."""
+    """Copy a database, damaged or not, to a file that only its owner can read."""
     create_empty(temporary)
     with closing(temporary) as copy:
         copy_pages(raw, copy, temporary)
@@ -163,20 +163,20 @@ def _keep(raw: sqlite3.Connection, temporary: Path, kept: Path) -> None:
     os.link(temporary, kept)
 
 
-def _sole_connection(path: Path) -> sqlite3.Connection | None:
-    """A connection that has a database for itself alone until it is closed; None where SQLite cannot read it. Raises
-    DatabaseBusy where another process has it open, DatabaseError where it is none of ours."""
+def _exclusive_connection(path: Path) -> sqlite3.Connection | None:
+    """A connection that locks others out until it is closed; None if SQLite cannot read the file. Raises DatabaseBusy
+    if another process has it open, DatabaseError if it is not ours."""
     if path.stat().st_size == 0:
-        # SQLite would take it for new, and delete the log.
+        # SQLite would treat it as a new database, and delete the log.
         return None
     try:
         raw = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
         try:
             raw.execute("PRAGMA locking_mode=EXCLUSIVE")
-            # What is damaged is not taken for another program's.
+            # Fails for a damaged file, which must not count as another program's.
             raw.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
             _refuse_other_programs(raw, path)
-            # In exclusive mode a lock once taken stays.
+            # In exclusive mode a lock stays until the connection is closed.
             raw.execute("BEGIN EXCLUSIVE")
             raw.execute("COMMIT")
         except BaseException:
@@ -197,13 +197,13 @@ def _refuse_other_programs(raw: sqlite3.Connection, path: Path) -> None:
     try:
         refuse_foreign(raw, path)
     except NotADatabase as error:
-        # Not one that is read as damage: it is sound, and somebody's.
+        # Not NotADatabase, which the caller treats as damage: the file is sound and belongs to another program.
         raise DatabaseError(str(error)) from None
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """A file that SQLite cannot read, with all locks that SQLite could take. Raises DatabaseBusy."""
+    """A descriptor of a file that SQLite cannot read, with every lock that SQLite could take. Raises DatabaseBusy."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         try:
@@ -216,7 +216,7 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 def _overwrite(descriptor: int, new: Path) -> None:
-    """Write a database over a file; until the last step it is none, so that no half of it is ever read."""
+    """Write a database over a file. The header comes last, so that an unfinished file is never read as a database."""
     os.pwrite(descriptor, bytes(_HEADER_BYTES), 0)
     with new.open("rb") as source, open(descriptor, "r+b", closefd=False) as file:
         header = source.read(_HEADER_BYTES)

@@ -1,3 +1,3 @@
-"""What the rows of small tables are in Python."""
+"""Rows of the small tables, as Python values."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Alerts, their transitions and what is to be said of them, as rows: the fields are the columns, in their order."""
+"""Alerts, their transitions, deliveries and silences, as rows. The fields are the columns, in their order."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 DeliveryStatus = Literal["waiting", "delivered", "failed", "skipped"]
-"""What becomes of a delivery. A failed one will not be tried again; a skipped one has nothing to end, since the
-beginning of its episode was never delivered."""
+"""The status of a delivery. A failed one is not tried again. A resolve is skipped if the start of its episode was never
+delivered."""
 
 WAITING: DeliveryStatus = "waiting"
 DELIVERED: DeliveryStatus = "delivered"
@@ -17,8 +17,8 @@ SKIPPED: DeliveryStatus = "skipped"
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """Where an alert stands. `labels` is a JSON object of names; what the rest means is said in `alerts.decision`:
-    `state` is the value of one, `reason` the name, so that its words may change."""
+    """The state of an alert, see `alerts.decision`. `labels` is a JSON object of names; `state` is the value of a
+    State, `reason` the name of a Reason, so that its text may change."""
 
     fingerprint: str
     rule: str
@@ -56,9 +56,10 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What is to be said about one alert on one channel. What has one `batch` goes out as one message. Not before
-    `due_us`; a sender moves that ahead before it sends, so that no other one sends meanwhile, and whoever is killed is
-    followed by another. `receipt` is what the service asks for to end it; `problem` what was wrong the last time."""
+    """One notification of an alert on one channel. Those of one `batch` are sent as one message, not before `due_us`.
+
+    A sender moves `due_us` into the future before it sends: no other one sends meanwhile, and if it is killed another
+    one takes over. `receipt` is what the service needs to resolve it; `problem` is the last error."""
 
     delivery_id: str
     batch: str
@@ -77,7 +78,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Of a rule nobody is to hear until then."""
+    """A rule without notifications until an instant."""
 
     name: str
     until_us: int

@@ -1,4 +1,4 @@
-"""Baselines as rows: what they are of, and what is kept of it."""
+"""Baselines as rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class BaselineHead:
-    """What a baseline is of: the executions of [start, end) of an agent, of a model, of both, or ("" and "") of all.
-    `is_automatic` is of those that a job makes and removes."""
+    """What a baseline describes: the executions in [start, end) of an agent, of a model, of both, or ("" and "") of
+    all. `is_automatic` marks those that a job makes and removes."""
 
     name: str
     agent_name: str
@@ -24,6 +24,6 @@ class BaselineHead:
 
 @dataclass(frozen=True, slots=True)
 class Baseline(BaselineHead):
-    """A baseline. `snapshot` has the keys of the guide's baseline, and those of `baselines.snapshots`."""
+    """A baseline. `snapshot` has the keys that `analytics.baselines.snapshots` describes."""
 
     snapshot: Mapping[str, Any]

@@ -1,8 +1,8 @@
-"""How far a file was read, kept in the transaction that stores what was read from it.
+"""How far a file was read, stored in the transaction that stores what was read from it.
 
-A file is known by its path and by what it begins with; device and inode alone are not enough, since file systems give
-them again at once. It goes on where it was read to as long as its beginning and the bytes before that place are the
-same; else it is another one, which is read from its beginning.
+A file is identified by its path and its first bytes; device and inode alone are not enough, since file systems reuse
+them at once. Reading continues at the stored position if the first bytes and the bytes before the position are
+unchanged. Otherwise it is another file, which is read from its start.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """One file of a source on one host. `position` is where the next line begins; `head` and `tail` are hashes of the
-    first bytes and of those before the position. `lines`, `responses` and `rejected` count what was read from it since
-    it was this file; `skipped` counts by reason, as JSON; `state` is what its reader must remember. `problem` says why
-    it could not be read to its end the last time; None where it could."""
+    """One file of a source on one host.
+
+    `position` is the offset of the next line; `head` and `tail` are hashes of the first bytes and of those before the
+    position. `lines`, `responses` and `rejected` count what was read since it is this file; `skipped` counts by reason,
+    as JSON; `state` belongs to its reader. `problem` says why it could not be read to its end; None if it was."""
 
     host: str
     path: str

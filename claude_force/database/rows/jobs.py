@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 
 class JobRun(NamedTuple):
-    """One run of a job of the scheduler. `finished_us` is None while it runs, or when nobody lived to write it down;
-    `counts` is a JSON object of what was done; `problem` what went wrong."""
+    """One run of a job of the scheduler. `finished_us` is None while it runs, or if its process was killed; `counts` is
+    a JSON object of what was done; `problem` is the error."""
 
     run_id: str
     job: str
