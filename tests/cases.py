@@ -74,7 +74,7 @@ CASES = (
         "refused by name and never changed",
         (
             "acceptance/test_bad_databases.py::test_a_command_says_what_is_wrong_with_a_database",
-            "integration/test_spool.py::test_an_unusable_file_is_left_alone_and_the_execution_waits",
+            "integration/test_spool.py::test_an_unusable_database_file_is_not_changed",
             "acceptance/test_restore.py::test_another_programs_database_is_never_replaced",
         ),
     ),
@@ -171,7 +171,7 @@ CASES = (
         "rejected with the name of the field",
         (
             "acceptance/test_bad_lines.py::test_every_field_refuses_what_it_cannot_hold",
-            "unit/test_record.py::test_a_count_has_a_floor_and_a_ceiling",
+            "unit/test_record.py::test_a_count_has_a_minimum_and_a_maximum",
         ),
     ),
     Case(

@@ -1,4 +1,4 @@
-"""A long file is read by a second process: with the same result, and whatever happens to it is said."""
+"""A long file is read by a second process, with the same result. Its failures are errors here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.profiles import sqlite_when_quick
 
 @pytest.fixture
 def long_file(tmp_path: Path) -> Path:
-    """A file that is long enough for a second process: equal lines, other lines, and bad ones."""
+    """A file that is long enough for a second process, with equal, different and bad lines."""
     path = tmp_path / "long.jsonl"
     line, other, bad = a_line(), a_line(workflow_name="w", more=1), b"{bad\n"
     path.write_bytes((line * 40 + other * 9 + bad) * (SHORT_BYTES // (len(line) * 40) + 1))
@@ -35,44 +35,44 @@ def long_file(tmp_path: Path) -> Path:
 
 
 def in_this_process(path: Path) -> list[Batch]:
-    """What the file holds, read here."""
+    """The batches of the file, read in this process."""
     with path.open("rb") as stream:
         return list(JsonlSource(UTC).read(stream, stream.tell))
 
 
-def test_the_second_process_reads_the_same(long_file: Path) -> None:
-    """Rows, sums, notes, rejected lines and positions are those of reading in this process, and it is gone after."""
+def test_the_second_process_gives_the_same_batches(long_file: Path) -> None:
+    """The same rows, sums, notes, rejected lines and positions as this process. It does not outlive the reading."""
     with open_input(str(long_file)) as source:
         found = list(read_batches(source, JsonlSource(UTC)))
     assert found == in_this_process(long_file)
     assert multiprocessing.active_children() == []
 
 
-def wait_until_it_waits(pid: int) -> None:
-    """Until a process sleeps, in the middle of a message that the pipe does not hold."""
+def wait_until_asleep(pid: int) -> None:
+    """Wait until a process sleeps, in the middle of a message that does not fit into the pipe."""
     deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
         assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("in_the_middle", [False, True])
-def test_a_reader_that_is_killed_is_said(in_the_middle: bool, long_file: Path) -> None:
-    """Its end is an error in one line, also in the middle of a message, and what it had read before is there."""
+def test_a_killed_reader_is_an_error(in_the_middle: bool, long_file: Path) -> None:
+    """In one line, also in the middle of a message. The batches before that are there."""
     with open_input(str(long_file)) as source:
         batches = read_batches(source, JsonlSource(UTC))
         first = next(batches)
         (reader,) = multiprocessing.active_children()
         assert reader.pid is not None
         if in_the_middle:
-            wait_until_it_waits(reader.pid)
+            wait_until_asleep(reader.pid)
         os.kill(reader.pid, signal.SIGKILL)
         with pytest.raises(InputError, match=r"ended unexpectedly \(-9\)"):
             list(batches)
     assert first.rows == in_this_process(long_file)[0].rows
 
 
-def test_a_reader_does_not_outlive_who_stops_listening(long_file: Path) -> None:
-    """An import that ends in the middle leaves no process behind."""
+def test_the_reader_ends_with_the_import(long_file: Path) -> None:
+    """An import that stops early leaves no process behind."""
     with open_input(str(long_file)) as source:
         batches: Iterator[Batch] = read_batches(source, JsonlSource(UTC))
         assert len(list(islice(batches, 1))) == 1
@@ -82,7 +82,7 @@ def test_a_reader_does_not_outlive_who_stops_listening(long_file: Path) -> None:
 
 @sqlite_when_quick
 def test_a_long_import_counts_every_line(run: Run, long_file: Path, location: str) -> None:
-    """By the installed program, twice: every line is added once, a duplicate, or rejected with its place."""
+    """Every line is added once, a duplicate, or rejected, also in a second import."""
     lines = long_file.read_bytes().splitlines()
     bad = sum(line == b"{bad" for line in lines)
     first = run("import", long_file, "--json", "--db", location)
@@ -115,8 +115,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("moment", ["before", "after_in_parent"])
-def test_an_interrupt_in_the_middle_of_the_fork_is_one(moment: str, long_file: Path) -> None:
-    """Ctrl-C while the second process is made ends the import, and leaves no lock held and no process behind."""
+def test_an_interrupt_during_the_fork_is_not_lost(moment: str, long_file: Path) -> None:
+    """Ctrl-C while the second process starts ends the import, and leaves no lock and no process behind."""
     command = [sys.executable, "-c", _INTERRUPTED, str(long_file), moment]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")

@@ -35,19 +35,19 @@ from tests.postgres import database_uri, execute_sql
 NO_SERVER = "postgresql://nobody@127.0.0.1:1/metrics"
 
 
-def lines_waiting(folder: Path) -> list[Path]:
-    """The files under a folder in which executions wait."""
+def spool_files(folder: Path) -> list[Path]:
+    """The spool files below a folder."""
     return sorted(folder.rglob("*spool*.jsonl"))
 
 
 def agents(location: str) -> list[str]:
-    """The agents of what is stored, sorted."""
+    """The agents of the stored executions, sorted."""
     with closing(open_database(location)) as database:
         return sorted(record.agent_name for record in queries.iterate(database, Filter()))
 
 
 def record_quietly(location: str, *names: str) -> None:
-    """Record executions with a tracker of their own, without its warning."""
+    """Record executions with a new tracker, without its warning."""
     with warnings.catch_warnings(), PerformanceTracker(database=location) as tracker:
         warnings.simplefilter("ignore")
         for name in names:
@@ -87,11 +87,9 @@ _UNUSABLE = [an_older_schema, a_newer_schema, a_text_file, an_empty_file, a_fore
 
 
 @pytest.mark.parametrize("spoil", _UNUSABLE)
-def test_an_unusable_file_is_left_alone_and_the_execution_waits(
-    spoil: Callable[[Path], None], tmp_path: Path, home: Path
-) -> None:
-    """One warning, however many executions; each waits in one private file; when the obstacle is gone, the next
-    execution brings all of them in, as they were."""
+def test_an_unusable_database_file_is_not_changed(spoil: Callable[[Path], None], tmp_path: Path, home: Path) -> None:
+    """Executions go to one private spool file, with one warning. Once the database is usable, the next execution stores
+    all of them unchanged."""
     path = tmp_path / "metrics.db"
     spoil(path)
     before = None if path.is_dir() else path.read_bytes()
@@ -100,7 +98,7 @@ def test_an_unusable_file_is_left_alone_and_the_execution_waits(
         waiting = [tracker.record_execution(name, "t", model="m", input_tokens=1, output_tokens=2) for name in "abc"]
     assert len(said) == 1
     assert str(path) in str(said[0].message)
-    (file,) = lines_waiting(tmp_path)
+    (file,) = spool_files(tmp_path)
     assert len(file.read_bytes().splitlines()) == 3
     assert file.stat().st_mode & 0o777 == 0o600
     assert (None if path.is_dir() else path.read_bytes()) == before
@@ -108,12 +106,12 @@ def test_an_unusable_file_is_left_alone_and_the_execution_waits(
     path.rename(tmp_path / "aside")
     waiting.append(tracker.record_execution("d"))
     assert sorted(tracker.get_all_metrics(), key=lambda found: found.agent_name) == waiting
-    assert lines_waiting(tmp_path) == []
+    assert spool_files(tmp_path) == []
     tracker.close()
 
 
-def test_a_locked_file_is_waited_for_and_then_spooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another program that keeps the write lock past the timeout does not stop the host; afterwards nothing is missing.
+def test_an_execution_is_spooled_if_the_database_stays_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that holds the write lock past the timeout does not stop the host, and no execution is missing.
     Reading goes on meanwhile, and writing without a tracker says what is wrong."""
     path = tmp_path / "metrics.db"
     record_quietly(str(path), "before")
@@ -130,18 +128,18 @@ def test_a_locked_file_is_waited_for_and_then_spooled(tmp_path: Path, monkeypatc
     tracker.record_execution("after")
     tracker.close()
     assert agents(str(path)) == ["after", "before", "meanwhile"]
-    assert lines_waiting(tmp_path) == []
+    assert spool_files(tmp_path) == []
 
 
 @pytest.mark.parametrize("location", [NO_SERVER, "mysql://me@box/metrics", "postgresql://", "x" * 300])
-def test_a_place_that_cannot_be_reached(location: str, home: Path) -> None:
-    """No server, no such kind of database, no such path: the host goes on, the execution waits in its home."""
+def test_an_unreachable_database(location: str, home: Path) -> None:
+    """No server, an unknown kind of database, an impossible path: the execution is spooled in the home folder."""
     with PerformanceTracker(database=location) as tracker:
         with pytest.warns(RuntimeWarning, match="executions wait in"):
             tracker.record_execution("a")
         with pytest.raises(ClaudeForceError):
             tracker.get_all_metrics()
-    (file,) = lines_waiting(home)
+    (file,) = spool_files(home)
     assert json.loads(file.read_text())["agent_name"] == "a"
 
 
@@ -153,8 +151,8 @@ def later_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[
     execute_sql(postgres_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-def test_a_server_that_comes_later(later_url: str, postgres_server: str, home: Path) -> None:
-    """What waited for a server is in it after the first execution that it takes."""
+def test_a_server_that_starts_later(later_url: str, postgres_server: str, home: Path) -> None:
+    """The first execution that the server stores brings the spooled ones with it."""
     with PerformanceTracker(database=later_url) as tracker:
         with pytest.warns(RuntimeWarning, match="executions wait in"):
             tracker.record_execution("early")
@@ -162,11 +160,11 @@ def test_a_server_that_comes_later(later_url: str, postgres_server: str, home: P
         execute_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE template_at_head")
         tracker.record_execution("later")
         assert sorted(found.agent_name for found in tracker.iter_metrics()) == ["early", "later"]
-    assert lines_waiting(home) == []
+    assert spool_files(home) == []
 
 
-def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
-    """Where recording waits in silence, questions are answered with the error and its remedy."""
+def test_queries_raise_the_error(tmp_path: Path) -> None:
+    """With its remedy, where recording spools."""
     an_older_schema(tmp_path / "metrics.db")
     tracker = PerformanceTracker(database=str(tmp_path / "metrics.db"))
     for ask in (tracker.get_all_metrics, tracker.get_summary, tracker.get_trends, tracker.get_cost_breakdown):
@@ -174,8 +172,8 @@ def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
             ask()
 
 
-def test_import_brings_in_what_waits(run: Run, home: Path) -> None:
-    """`claude-force import` without a file, after the upgrade that the warning asked for; again, it finds nothing."""
+def test_import_without_a_file_drains_the_spool(run: Run, home: Path) -> None:
+    """After the upgrade that the warning asked for."""
     path = home / ".claude" / "metrics" / "metrics.db"
     path.parent.mkdir()
     an_older_schema(path)
@@ -185,11 +183,11 @@ def test_import_brings_in_what_waits(run: Run, home: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert (json.loads(done.stdout)["added"], json.loads(done.stdout)["rejected"]) == (2, 0)
     assert agents(str(path)) == ["a", "b"]
-    assert lines_waiting(home) == []
+    assert spool_files(home) == []
 
 
-def test_what_waits_for_one_database_does_not_go_into_another(tmp_path: Path, home: Path, run: Run) -> None:
-    """Executions that wait for a server, or for a file, stay where they are while other databases are in use."""
+def test_each_database_has_its_own_spool(tmp_path: Path, home: Path, run: Run) -> None:
+    """Executions that are spooled for one database do not go into another."""
     spoiled = tmp_path / "spoiled.db"
     a_text_file(spoiled)
     record_quietly(NO_SERVER, "for the server")
@@ -203,68 +201,68 @@ def test_what_waits_for_one_database_does_not_go_into_another(tmp_path: Path, ho
     run("import")
     assert agents(str(home / ".claude" / "metrics" / "metrics.db")) == ["local"]
     assert agents(str(tmp_path / "other.db")) == ["other"]
-    assert len(lines_waiting(tmp_path)) == 2
+    assert len(spool_files(tmp_path)) == 2
 
 
-def test_a_half_written_line_costs_nothing_but_itself(tmp_path: Path, home: Path) -> None:
-    """A line that a crash cut off is kept among the rejected lines; the executions before and after it come in."""
+def test_a_half_written_line_is_rejected_alone(tmp_path: Path, home: Path) -> None:
+    """A line that a crash cut off goes to the rejected lines; the executions before and after it are stored."""
     path = tmp_path / "metrics.db"
     a_text_file(path)
     record_quietly(str(path), "before")
-    (file,) = lines_waiting(tmp_path)
+    (file,) = spool_files(tmp_path)
     with file.open("ab") as stream:
         stream.write(b'{"timestamp": "2025-11-14T10:30')
     record_quietly(str(path), "after")
     path.unlink()
     record_quietly(str(path), "now")
     assert agents(str(path)) == ["after", "before", "now"]
-    assert lines_waiting(tmp_path) == []
+    assert spool_files(tmp_path) == []
     (rejected,) = home.rglob("rejected.jsonl")
     assert "2025-11-14T10:30" in rejected.read_text()
     assert (rejected.stat().st_mode & 0o777, rejected.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_bringing_in_twice_adds_once(tmp_path: Path, home: Path) -> None:
-    """Killed between the commit and the removal of the file, the same lines come again without harm."""
+def test_draining_twice_adds_once(tmp_path: Path, home: Path) -> None:
+    """If a process is killed after the commit and before the file is deleted, the next drain adds nothing."""
     path = tmp_path / "metrics.db"
     a_text_file(path)
     record_quietly(str(path), "a", "b")
-    (file,) = lines_waiting(tmp_path)
+    (file,) = spool_files(tmp_path)
     shutil.copy(file, tmp_path / "copy")
     path.unlink()
     record_quietly(str(path), "c")
     shutil.copy(tmp_path / "copy", file)
     record_quietly(str(path), "d")
     assert agents(str(path)) == ["a", "b", "c", "d"]
-    assert lines_waiting(tmp_path) == []
+    assert spool_files(tmp_path) == []
 
 
-def test_where_the_folder_cannot_be_written_the_state_folder_is_used(home: Path, tmp_path: Path) -> None:
-    """XDG_STATE_HOME or ~/.local/state: private, and found again when the database can be made."""
+def test_the_state_folder_is_used_if_the_other_is_read_only(home: Path, tmp_path: Path) -> None:
+    """The file in ~/.local/state is private, and is drained once the database can be created."""
     blocked = tmp_path / "blocked"
     blocked.touch()
     location = str(blocked / "metrics.db")
     record_quietly(location, "a")
-    (file,) = lines_waiting(tmp_path)
+    (file,) = spool_files(tmp_path)
     assert file.parent == home / ".local" / "state" / "claude-force"
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     blocked.unlink()
     record_quietly(location, "b")
     assert agents(location) == ["a", "b"]
-    assert lines_waiting(tmp_path) == []
+    assert spool_files(tmp_path) == []
 
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that cannot be made, since a file has its name; the state folder cannot be made either."""
+    """A folder that cannot be created, because a file has its name; nor can the state folder."""
     blocked = tmp_path / "blocked"
     blocked.touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
     return blocked
 
 
-def test_where_nothing_can_be_written_executions_are_kept_in_memory(nowhere: Path) -> None:
-    """The warning says so; the next execution that the database takes brings them in."""
+def test_executions_stay_in_memory_if_no_file_can_be_written(nowhere: Path) -> None:
+    """The warning says so. The next execution that the database stores brings them with it."""
     location = str(nowhere / "metrics.db")
     with PerformanceTracker(database=location) as tracker:
         with pytest.warns(RuntimeWarning, match="kept in memory") as said:
@@ -275,8 +273,8 @@ def test_where_nothing_can_be_written_executions_are_kept_in_memory(nowhere: Pat
     assert agents(location) == ["a", "b", "c", "d"]
 
 
-def test_closing_stores_what_is_kept_in_memory(nowhere: Path) -> None:
-    """Whoever closes the tracker loses nothing."""
+def test_closing_stores_executions_in_memory(nowhere: Path) -> None:
+    """Closing the tracker loses nothing."""
     location = str(nowhere / "metrics.db")
     tracker = PerformanceTracker(database=location)
     with pytest.warns(RuntimeWarning, match="kept in memory"):
@@ -286,8 +284,8 @@ def test_closing_stores_what_is_kept_in_memory(nowhere: Path) -> None:
     assert agents(location) == ["a"]
 
 
-def test_threads_bring_in_what_is_kept_in_memory_once(nowhere: Path) -> None:
-    """When the database comes back under many threads, each execution that waited is stored, and stored once."""
+def test_threads_store_executions_in_memory_once(nowhere: Path) -> None:
+    """When the database is back and many threads record, each execution is stored exactly once."""
     location = str(nowhere / "metrics.db")
     tracker = PerformanceTracker(database=location)
     with pytest.warns(RuntimeWarning, match="kept in memory"):
@@ -321,8 +319,8 @@ for number in range(100):
 """
 
 
-def test_processes_spool_at_once(tmp_path: Path) -> None:
-    """Lines of several processes do not mix: all of them come in."""
+def test_processes_append_to_one_spool(tmp_path: Path) -> None:
+    """Their lines do not mix: all executions are stored."""
     path = tmp_path / "metrics.db"
     a_text_file(path)
     names = ["a", "b", "c", "d"]
@@ -333,8 +331,8 @@ def test_processes_spool_at_once(tmp_path: Path) -> None:
     assert agents(str(path)) == sorted([f"{name}-{number}" for name in names for number in range(100)] + ["last"])
 
 
-def test_spooling_while_others_bring_in(tmp_path: Path) -> None:
-    """A file that is emptied while others append to it loses none of their lines."""
+def test_draining_while_others_append(tmp_path: Path) -> None:
+    """Draining a file while others append to it loses none of their lines."""
     location = str(tmp_path / "metrics.db")
     files = (tmp_path / "spool.jsonl", tmp_path / "other.jsonl")
     writers = [
@@ -355,8 +353,8 @@ def test_spooling_while_others_bring_in(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.jsonl")) == []
 
 
-def test_an_upgrade_lets_a_running_tracker_go_on(tmp_path: Path) -> None:
-    """A tracker that met an old schema uses the upgraded one, without being made again."""
+def test_a_running_tracker_uses_an_upgraded_database(tmp_path: Path) -> None:
+    """A tracker that found an old schema stores executions after the upgrade."""
     path = tmp_path / "metrics.db"
     an_older_schema(path)
     with PerformanceTracker(database=str(path)) as tracker:
@@ -368,7 +366,7 @@ def test_an_upgrade_lets_a_running_tracker_go_on(tmp_path: Path) -> None:
 
 
 def test_files_and_folders_are_private(home: Path) -> None:
-    """Whatever the umask, what we make is for its owner alone: the folders, the database and the files beside it."""
+    """With any umask, folders, the database and the files beside it are readable by their owner only."""
     shutil.rmtree(home / ".claude")
     before = os.umask(0)
     try:

@@ -1,4 +1,4 @@
-"""The bridge: a line of JSON to a record and back, without loss, and the identity of lines that bring none."""
+"""Executions as lines of JSON, and the uids of lines that have none."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ UID = "019a81ea-e083-7c55-8f02-3a1f0d9c4b11"
 
 
 def read(line: bytes, zone: tzinfo = UTC) -> ExecutionMetrics:
-    """The record of a line that brings its uid."""
+    """The record of a line with a uid."""
     return ExecutionMetrics(**decode_line(line, zone).fields)
 
 
 def fields_of(zone: tzinfo = UTC, **changes: Any) -> dict[str, Any]:
-    """The fields that the guide's line, with changes, is decoded to."""
+    """The decoded fields of the guide's line, with changes."""
     return decode_line(a_line(**changes), zone).fields
 
 
@@ -73,8 +73,8 @@ def refusal_of(**changes: Any) -> InvalidRecord:
         *({"agent_name": name, "workflow_id": name, "error_type": name} for name in HOSTILE_NAMES),
     ],
 )
-def test_a_record_survives_the_way_through_a_line(changes: dict[str, Any], zone: tzinfo) -> None:
-    """decode_line after encode_line is the same record, in any zone, and encoding it again gives the same bytes."""
+def test_encoding_and_decoding_are_inverse(changes: dict[str, Any], zone: tzinfo) -> None:
+    """A record that is encoded and decoded is the same in any zone; encoding it again gives the same bytes."""
     record = an_execution(**changes)
     line = encode_line(record, zone)
     assert read(line) == record
@@ -84,8 +84,8 @@ def test_a_record_survives_the_way_through_a_line(changes: dict[str, Any], zone:
 
 
 @pytest.mark.parametrize("instant", [1_761_438_600_000_000, 1_761_442_200_000_000])
-def test_both_passes_of_a_repeated_hour_survive(instant: int) -> None:
-    """02:30 in Berlin on the day that the clocks go back is two instants, told apart by the offset of the line."""
+def test_a_repeated_hour_keeps_its_offset(instant: int) -> None:
+    """02:30 in Berlin, on the day that clocks go back, is two instants. Both survive encoding and decoding."""
     record = an_execution(timestamp_us=instant)
     line = encode_line(record, BERLIN)
     assert b"T02:30:00" in line
@@ -116,8 +116,8 @@ TIMES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), TIMES.values(), ids=TIMES)
-def test_a_timestamp_is_read_by_the_rules_of_its_zone(text: str, expected: str) -> None:
-    """Naive times are read in the zone given (here Berlin), others in their own offset; finer digits are rounded."""
+def test_a_timestamp_without_an_offset_is_in_the_given_zone(text: str, expected: str) -> None:
+    """Here Berlin. Other timestamps are in their own offset, and digits below a microsecond are rounded."""
     record = an_execution(timestamp_us=fields_of(BERLIN, timestamp=text)["timestamp_us"])
     assert json.loads(encode_line(record, UTC))["timestamp"] == expected
 
@@ -146,8 +146,8 @@ def test_a_timestamp_is_read_by_the_rules_of_its_zone(text: str, expected: str) 
         "x" * 5000,
     ],
 )
-def test_what_is_no_instant_is_refused_with_a_short_reason(text: str) -> None:
-    """No date, no such day, no such hour, too early, too late: the field is named and the reason fits a line."""
+def test_an_invalid_timestamp_is_rejected_with_a_short_reason(text: str) -> None:
+    """No date, an impossible day or hour, too early, too late: the reason names the field and fits a line."""
     error = refusal_of(timestamp=text)
     assert error.field == "timestamp"
     assert len(str(error)) < 150
@@ -159,7 +159,7 @@ def test_what_is_no_instant_is_refused_with_a_short_reason(text: str) -> None:
      ("0.0004", 0), ("0.0005", 0), ("0.0015", 2), ("0.0025", 2), ("0.1", 100), ("1234.567", 1_234_567)],
 )  # fmt: skip
 def test_milliseconds_become_microseconds(number: str, duration_us: int | None) -> None:
-    """However a number is spelled, it is rounded half to even to a whole microsecond; null stays unknown."""
+    """Numbers in any notation are rounded half to even to a whole microsecond; null stays unknown."""
     line = a_line(execution_time_ms="NUMBER").replace(b'"NUMBER"', number.encode())
     assert decode_line(line, UTC).fields["duration_us"] == duration_us
 
@@ -167,56 +167,56 @@ def test_milliseconds_become_microseconds(number: str, duration_us: int | None) 
 @pytest.mark.parametrize("field", ["input_tokens", "output_tokens", "cache_read_tokens", "workflow_position"])
 @pytest.mark.parametrize("number", [b"1234.0", b"1.234e3"])
 def test_a_float_without_a_fraction_is_a_whole_number(field: str, number: bytes) -> None:
-    """Other programs write 1234.0 for 1234: tables with missing values do."""
+    """Some programs write 1234.0 for 1234."""
     line = a_line(**{field: "NUMBER"}, uid=UID, total_tokens=...).replace(b'"NUMBER"', number)
     assert getattr(read(line), field) == 1234
 
 
 @pytest.mark.parametrize("field", ["execution_time_ms", "estimated_cost", "reference_cost", "input_tokens"])
 @pytest.mark.parametrize("value", [-1e-12, -1, -1e300])
-def test_a_negative_number_is_refused_however_small(field: str, value: float) -> None:
-    """Rounding never makes a negative number acceptable."""
+def test_a_negative_number_is_rejected_however_small(field: str, value: float) -> None:
+    """Rounding to 0 does not make it valid."""
     with pytest.raises(InvalidRecord, match=field):
         read(a_line(**{field: value}, uid=UID))
 
 
-def test_the_names_of_older_programs_are_read() -> None:
-    """workflow_name and duration_ms are taken for workflow_id and execution_time_ms; the newer name wins."""
-    draft = decode_line(a_line(workflow_name="old", duration_ms=5, execution_time_ms=...), UTC)
-    assert (draft.fields["workflow_id"], draft.fields["duration_us"]) == ("old", 5000)
-    assert draft.aliases == {"workflow_name", "duration_ms"}
+def test_older_field_names_are_read() -> None:
+    """workflow_name means workflow_id, and duration_ms means execution_time_ms; the newer name wins."""
+    decoded = decode_line(a_line(workflow_name="old", duration_ms=5, execution_time_ms=...), UTC)
+    assert (decoded.fields["workflow_id"], decoded.fields["duration_us"]) == ("old", 5000)
+    assert decoded.aliases == {"workflow_name", "duration_ms"}
     both = fields_of(workflow_name="old", workflow_id="new", duration_ms=1, execution_time_ms=2)
     assert (both["workflow_id"], both["duration_us"]) == ("new", 2000)
     assert fields_of(workflow_name="old", workflow_id=None)["workflow_id"] == "old"
 
 
-def test_unknown_fields_are_noted_and_kept_out() -> None:
-    """What no record holds is named in a note, sorted and cut to a bounded length, and is no field."""
-    draft = decode_line(a_line(zeta=1, **{"a" * 500: 2}), UTC)
-    assert set(draft.extras) == {"zeta", "a" * 500}
-    assert draft.notes == (f"field not known, left out: {'a' * 60}", "field not known, left out: zeta")
-    assert "zeta" not in draft.fields
+def test_unknown_fields_are_named_in_notes() -> None:
+    """They are sorted and cut to a limited length, and are not in `fields`."""
+    decoded = decode_line(a_line(zeta=1, **{"a" * 500: 2}), UTC)
+    assert set(decoded.extras) == {"zeta", "a" * 500}
+    assert decoded.notes == (f"field not known, left out: {'a' * 60}", "field not known, left out: zeta")
+    assert "zeta" not in decoded.fields
 
 
 @pytest.mark.parametrize("total", [1800, 0, -5, "1801", [1801], {}, 1e300])
-def test_a_total_that_is_not_the_sum_is_said_and_not_used(total: object) -> None:
-    """total_tokens is computed; one that says otherwise is worth a note, of whatever kind it is."""
+def test_a_wrong_total_is_noted_and_not_used(total: object) -> None:
+    """total_tokens is computed. A different value, of any type, becomes a note."""
     notes = decode_line(a_line(total_tokens=total), UTC).notes
     assert notes == ("total_tokens is not the sum of the token kinds; the sum is used",)
 
 
 @pytest.mark.parametrize("field", ["input_tokens", "output_tokens", "cache_read_tokens", "cache_write_1h_tokens"])
 @pytest.mark.parametrize("value", ["12", [1], {"a": 1}])
-def test_a_wrong_kind_of_tokens_is_a_reason_also_beside_a_total(field: str, value: object) -> None:
-    """Tokens that are no number raise InvalidRecord by their name, and nothing else, when the total is compared."""
+def test_tokens_that_are_not_numbers_are_rejected(field: str, value: object) -> None:
+    """Comparing them with total_tokens raises nothing but InvalidRecord with their name."""
     with pytest.raises(InvalidRecord, match=field):
         read(a_line(**{field: value}, total_tokens=1801, uid=UID))
 
 
 @pytest.mark.parametrize("field", ["agent_name", "extra", "model", "project"])
 @pytest.mark.parametrize("depth", [200, 300, 1000])
-def test_no_depth_breaks_the_identity(field: str, depth: int) -> None:
-    """A deep value, in a field that we know or not, is taken or is an InvalidRecord, and nothing else."""
+def test_deep_values_are_accepted_or_rejected(field: str, depth: int) -> None:
+    """In known and unknown fields, they raise nothing but InvalidRecord."""
     deep = b"[" * depth + b"]" * depth
     line = a_line(**{field: "DEEP"}).replace(b'"DEEP"', deep)
     with suppress(InvalidRecord):
@@ -240,8 +240,8 @@ SAME: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("change", SAME.values(), ids=SAME)
-def test_spelling_does_not_change_the_identity(change: Callable[[bytes], bytes]) -> None:
-    """A line that says the same in another spelling is the same execution."""
+def test_notation_does_not_change_the_uid(change: Callable[[bytes], bytes]) -> None:
+    """The same content in another notation is the same execution."""
     line = a_line(extra=7).strip()
     changed = change(line)
     assert changed != line
@@ -254,13 +254,13 @@ def test_spelling_does_not_change_the_identity(change: Callable[[bytes], bytes])
      {"input_tokens": 1}, {"estimated_cost": 1}, {"estimated_cost": None}, {"workflow_id": "a"},
      {"project": "a"}, {"error_type": "a"}, {"source": "elsewhere"}],
 )  # fmt: skip
-def test_content_changes_the_identity(changes: dict[str, Any]) -> None:
-    """Any other content, also of a field that we do not know, is another execution."""
+def test_content_changes_the_uid(changes: dict[str, Any]) -> None:
+    """Different content, also in an unknown field, is another execution."""
     others: list[dict[str, Any]] = [{}, {"extra": 3}, {"extra": "1"}, {"run_id": "a"}, {"host": "a"}]
     assert digest_of(**changes) not in [digest_of(**other) for other in others]
 
 
-def test_the_identity_of_the_guides_line_never_changes() -> None:
-    """The digest of a known line is written down here: files imported by older versions must stay duplicates."""
+def test_the_content_digest_never_changes() -> None:
+    """This is the digest of the guide's line in every version: a file that an older version imported adds nothing."""
     assert NOON_US == 1_762_000_000_000_000
     assert digest_of().hex() == "7689e0e09d645004757777c542c62879"

@@ -1,4 +1,4 @@
-"""Bytes to lines, and lines to records or reasons: nothing is lost, nothing is raised, whatever the bytes are."""
+"""From bytes to lines, and from lines to executions or rejected lines. Nothing is lost or raised for any bytes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lines_of(content: bytes, limit: int = LINE_LIMIT_BYTES) -> list[Line]:
 
 
 def parse(content: bytes | BinaryIO) -> tuple[list[ExecutionMetrics], list[Rejected]]:
-    """The executions of a file, and the lines that are none."""
+    """The executions and the rejected lines of a file."""
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     batches = list(JsonlSource(UTC).read(stream))
     rows = [row for batch in batches for row in batch.rows]
@@ -46,12 +46,12 @@ def parse(content: bytes | BinaryIO) -> tuple[list[ExecutionMetrics], list[Rejec
 
 
 def uids_of(content: bytes) -> list[str]:
-    """The identities of the lines that are taken."""
+    """The uids of the executions."""
     return [execution.uid for execution in parse(content)[0]]
 
 
-def test_a_line_knows_where_it_stands() -> None:
-    """Number, offset, end and completeness, counted over blank lines; the content has no line end."""
+def test_a_line_has_its_number_and_offset() -> None:
+    """And its end, and whether it is complete; blank lines count. Its data has no line end."""
     content = b"one\n\n  two \r\nthree"
     assert [(line.number, line.offset, line.end, line.data, line.complete) for line in lines_of(content)] == [
         (1, 0, 4, b"one", True),
@@ -61,19 +61,19 @@ def test_a_line_knows_where_it_stands() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\r\n\r\n", b" \t\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
-def test_nothing_has_no_lines(content: bytes) -> None:
-    """Neither an empty file nor blank lines nor a lone byte order mark is a line."""
+def test_an_empty_file_has_no_lines(content: bytes) -> None:
+    """Nor do blank lines, or a byte order mark alone."""
     assert lines_of(content) == []
 
 
-def test_only_the_first_byte_order_mark_is_left_out() -> None:
-    """A mark at the start of the file is no content; anywhere else it is."""
+def test_only_the_first_byte_order_mark_is_removed() -> None:
+    """At the start of the file it is no content; anywhere else it is."""
     assert [line.data for line in lines_of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n")] == [b"a", b"\xef\xbb\xbfb"]
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"])
 def test_only_a_newline_ends_a_line(separator: str) -> None:
-    """What text methods take for a line end is content."""
+    """Other line ends of str.splitlines are content."""
     content = f"a{separator}b\n".encode()
     assert [line.data for line in lines_of(content)] == [content.strip(b"\n")]
 
@@ -84,7 +84,7 @@ def test_only_a_newline_ends_a_line(separator: str) -> None:
 @pytest.mark.parametrize("first", [b"", b"first\n"])
 @pytest.mark.parametrize("last", [b"", b"\n", b"\nlast\n"])
 def test_a_line_over_the_limit_is_skipped_to_its_end(size: int, too_long: bool, first: bytes, last: bytes) -> None:
-    """With a limit of 16 bytes, line end included: the beginning is kept, and the next line is found where it is."""
+    """With a limit of 16 bytes, line end included: its beginning is kept, and the next line has the right offset."""
     content = first + b"x" * size + last
     found = next(line for line in lines_of(content, 16) if line.data.startswith(b"x"))
     assert found.too_long == too_long
@@ -98,7 +98,7 @@ def test_a_line_over_the_limit_is_skipped_to_its_end(size: int, too_long: bool, 
 
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"  ", b"\0", b"\xff", b"xxxxxxxx"])), st.integers(1, 9))
 def test_every_line_that_is_not_blank_is_found(parts: list[bytes], limit: int) -> None:
-    """Of any bytes, with any limit, the lines are those that a split at newlines gives, at the same offsets."""
+    """For any bytes and any limit, the lines and offsets are those of a split at newlines."""
     content = b"".join(parts)
     expected, offset = set(), 0
     for number, piece in enumerate(content.split(b"\n"), 1):
@@ -155,8 +155,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED)
-def test_a_bad_line_has_a_reason_and_a_place(line: bytes, reason: str) -> None:
-    """A line that is no execution is one Rejected, at its offset, between the records of its neighbours."""
+def test_a_rejected_line_has_a_reason_and_an_offset(line: bytes, reason: str) -> None:
+    """A line that is not an execution is one Rejected; the lines before and after it are executions."""
     taken, (refused,) = parse(GOOD + line + GOOD)
     assert [execution.agent_name for execution in taken] == ["good", "good"]
     assert (refused.line, refused.offset) == (2, len(GOOD))
@@ -176,23 +176,23 @@ JSON_VALUES = st.recursive(
 @given(
     st.dictionaries(st.sampled_from([*ALL_COLUMNS, "workflow_name", "duration_ms", "extra"]), JSON_VALUES, max_size=4)
 )
-def test_any_values_make_a_record_or_a_reason(changes: dict[str, Any]) -> None:
-    """Whatever stands in the fields of a line, it is taken or rejected; nothing is raised and no neighbour is lost."""
+def test_any_values_are_accepted_or_rejected(changes: dict[str, Any]) -> None:
+    """Whatever a field holds, its line is an execution or rejected. Nothing is raised, and no other line is lost."""
     taken, refused = parse(GOOD + a_line(**changes) + GOOD)
     assert len(taken) + len(refused) == 3
     assert (taken[0].agent_name, taken[-1].agent_name) == ("good", "good")
 
 
 @given(st.binary().filter(lambda content: content.strip(b" \t\r\n") != b"" and b"\n" not in content))
-def test_any_bytes_make_a_record_or_a_reason(content: bytes) -> None:
-    """Whatever bytes stand in a line, its neighbours are taken."""
+def test_any_bytes_are_accepted_or_rejected(content: bytes) -> None:
+    """Whatever bytes a line holds, the lines before and after it are executions."""
     taken, refused = parse(GOOD + content + b"\n" + GOOD)
     assert len(taken) + len(refused) == 3
     assert (taken[0].agent_name, taken[-1].agent_name) == ("good", "good")
 
 
-def test_equal_lines_are_as_many_executions() -> None:
-    """Two equal lines of a file are two; the same file read again gives the same identities, in any order of lines."""
+def test_two_equal_lines_are_two_executions() -> None:
+    """The same file read again gives the same uids, in any order of its lines."""
     other = a_line(agent_name="other")
     first = uids_of(GOOD + GOOD + other)
     assert len(set(first)) == 3
@@ -201,21 +201,21 @@ def test_equal_lines_are_as_many_executions() -> None:
     assert uids_of(GOOD) == first[:1]
 
 
-def test_one_source_reads_each_file_from_the_start() -> None:
-    """The second file that one source reads has the identities that it has on its own."""
+def test_a_source_counts_equal_lines_anew_for_each_file() -> None:
+    """The second file that it reads has the same uids as on its own."""
     source = JsonlSource(UTC)
     read = [[row[0] for batch in source.read(io.BytesIO(GOOD)) for row in batch.rows] for _ in range(2)]
     assert read[0] == read[1]
 
 
-def test_a_rejected_line_does_not_change_the_identity_of_the_others() -> None:
-    """Bad lines between equal lines count for nothing."""
+def test_a_rejected_line_does_not_change_other_uids() -> None:
+    """A bad line between equal lines does not count."""
     assert uids_of(GOOD + b"bad\n" + GOOD) == uids_of(GOOD + GOOD)
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
-def test_a_gzip_that_is_cut_off_ends_in_one_reason(cut: int) -> None:
-    """Wherever a compressed file ends too early, the lines before are taken and the last item says so."""
+def test_a_truncated_gzip_ends_in_one_rejected_line(cut: int) -> None:
+    """Wherever it is truncated, the lines before that are executions."""
     lines = [
         json.dumps({**json.loads(a_line()), "run_id": f"{number * 7919:x}"}).encode() + b"\n" for number in range(50)
     ]
@@ -226,8 +226,8 @@ def test_a_gzip_that_is_cut_off_ends_in_one_reason(cut: int) -> None:
     assert last.offset == sum(map(len, lines[: len(before)]))
 
 
-def test_what_stands_before_an_unreadable_line_is_taken() -> None:
-    """A file that breaks off within a line over the limit: the lines before it are there, and the place is right."""
+def test_lines_before_a_read_error_are_read() -> None:
+    """Also if it comes within a line over the limit; the rejected line has the right number and offset."""
 
     class Broken(io.BytesIO):
         def readline(self, size: int | None = -1, /) -> bytes:
@@ -240,8 +240,8 @@ def test_what_stands_before_an_unreadable_line_is_taken() -> None:
     assert (last.line, last.offset) == (101, 100 * len(GOOD))
 
 
-def test_a_line_over_the_limit_is_none_however_it_begins() -> None:
-    """A whole object, then spaces beyond the limit, then anything: it is one line, and it is refused."""
+def test_a_line_over_the_limit_is_rejected() -> None:
+    """Also if it begins with a whole object, followed by spaces."""
     long = GOOD.rstrip() + b" " * LINE_LIMIT_BYTES + a_line()
     taken, (refused,) = parse(GOOD + long + GOOD)
     assert [len(taken), refused.line, refused.offset] == [2, 2, len(GOOD)]
@@ -249,11 +249,11 @@ def test_a_line_over_the_limit_is_none_however_it_begins() -> None:
     assert uids_of(GOOD + long + GOOD) == uids_of(GOOD + GOOD)
 
 
-# The quick way
+# The fast path
 
 
-def slowly(line: bytes) -> bytes:
-    """The same line with a field more that says nothing, which is enough to be unusual."""
+def on_the_slow_path(line: bytes) -> bytes:
+    """The same line with an unknown null field, which the fast path leaves to the slow path."""
     return line.rstrip()[:-1] + b', "nothing": null}\n'
 
 
@@ -279,15 +279,15 @@ USUAL = {
 
 @pytest.mark.parametrize("reprice", [False, True])
 @pytest.mark.parametrize("line", USUAL.values(), ids=USUAL)
-def test_a_usual_line_is_read_quickly_and_alike(line: bytes, reprice: bool) -> None:
-    """The quick way takes it, and makes of it what the long way makes, to the last bit, costs and identity included."""
+def test_the_fast_path_gives_the_row_of_the_slow_path(line: bytes, reprice: bool) -> None:
+    """A usual line takes the fast path, with the same row to the last bit, costs and uid included."""
     assert FastDecoder(UTC, PRICES, OccurrenceCounter().increment, reprice=reprice).read(line) is not None
-    (batch,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(line + slowly(line)))
-    quick, slow = batch.rows
+    (batch,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(line + on_the_slow_path(line)))
+    fast, slow = batch.rows
     assert (batch.rejected, batch.notes) == ([], {})
-    assert quick[1:] == slow[1:]
-    (alone,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(slowly(line)))
-    assert alone.rows[0][0] == quick[0]
+    assert fast[1:] == slow[1:]
+    (alone,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(on_the_slow_path(line)))
+    assert alone.rows[0][0] == fast[0]
 
 
 @given(
@@ -295,14 +295,15 @@ def test_a_usual_line_is_read_quickly_and_alike(line: bytes, reprice: bool) -> N
     changes=st.dictionaries(st.sampled_from([*ALL_COLUMNS, "workflow_name", "duration_ms"]), JSON_VALUES, max_size=2),
     zone=st.sampled_from(ZONES).map(ZoneInfo),
 )
-def test_what_is_read_quickly_is_read_alike(line: dict[str, Any], changes: dict[str, Any], zone: ZoneInfo) -> None:
-    """Any line, with any values in any fields: what the quick way takes, the long way takes too, and alike; what it
-    does not take it leaves to the long way."""
+def test_the_fast_path_gives_the_row_of_the_slow_path_for_any_values(
+    line: dict[str, Any], changes: dict[str, Any], zone: ZoneInfo
+) -> None:
+    """Whatever the fields hold: if the fast path accepts a line, the slow path does too, with the same row."""
     content = json.dumps(line | changes).encode() + b"\n"
-    quick = FastDecoder(zone, PRICES, OccurrenceCounter().increment, reprice=False).read(content)
-    (slow,) = JsonlSource(zone, PRICES).read(io.BytesIO(slowly(content)))
-    if quick is not None:
-        assert (slow.rows, slow.rejected, slow.notes, slow.cost_too_low) == ([quick], [], {}, 0)
+    fast = FastDecoder(zone, PRICES, OccurrenceCounter().increment, reprice=False).read(content)
+    (slow,) = JsonlSource(zone, PRICES).read(io.BytesIO(on_the_slow_path(content)))
+    if fast is not None:
+        assert (slow.rows, slow.rejected, slow.notes, slow.cost_too_low) == ([fast], [], {}, 0)
 
 
 # OccurrenceCounter
@@ -310,8 +311,8 @@ def test_what_is_read_quickly_is_read_alike(line: dict[str, Any], changes: dict[
 
 @pytest.mark.parametrize("order", ["of time", "shuffled", "twice over", "of time, with a late one"])
 def test_occurrences_are_counted_however_far_apart(order: str) -> None:
-    """More identities than are kept in memory, some of them several times: each gets the ordinals 0, 1, 2 ..., whatever
-    the order, and the memory is bounded."""
+    """Also if there are more identities than are kept in memory. Each gets the ordinals 0, 1, 2 ... in any order of
+    lines, and memory is bounded."""
     chance = random.Random(3)
     identities = [(number // 3 * 3 if number % 9 == 0 else number).to_bytes(16) for number in range(4 * REMEMBERED)]
     identities += (
@@ -322,22 +323,22 @@ def test_occurrences_are_counted_however_far_apart(order: str) -> None:
         chance.shuffle(identities)
     if order == "twice over":
         identities += identities
-    ordinals, seen = OccurrenceCounter(), Counter[bytes]()
+    counter, seen = OccurrenceCounter(), Counter[bytes]()
     for identity in identities:
-        assert ordinals.increment(identity) == seen[identity]
+        assert counter.increment(identity) == seen[identity]
         seen[identity] += 1
-    assert len(ordinals._recent) <= 2 * REMEMBERED + 1
-    ordinals.clear()
-    assert ordinals.increment(identities[0]) == 0
-    ordinals.clear()
+    assert len(counter._recent) <= 2 * REMEMBERED + 1
+    counter.clear()
+    assert counter.increment(identities[0]) == 0
+    counter.clear()
 
 
 def test_a_disk_that_is_full_when_all_is_read_is_no_error() -> None:
-    """What was not written to the scratch file yet is not wanted any more."""
-    ordinals = OccurrenceCounter()
+    """What was not written to the temporary file yet is not needed any more."""
+    counter = OccurrenceCounter()
     for number in range(2 * REMEMBERED + 1):
-        ordinals.increment(number.to_bytes(16))
-    assert ordinals._written is not None
-    ordinals._written.write(b"not written yet")
-    os.dup2(os.open("/dev/full", os.O_WRONLY), ordinals._written.fileno())
-    ordinals.clear()
+        counter.increment(number.to_bytes(16))
+    assert counter._written is not None
+    counter._written.write(b"not written yet")
+    os.dup2(os.open("/dev/full", os.O_WRONLY), counter._written.fileno())
+    counter.clear()

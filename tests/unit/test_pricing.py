@@ -1,4 +1,4 @@
-"""Costs: the list price of the day, to the nano-dollar, as the maintained price data computes it."""
+"""Costs: the list price of the day, to the nano-dollar, as the price package computes it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PROMPTS = (99_999, 100_000, 100_001, 199_999, 200_000, 200_001)
 
 @pytest.fixture(scope="module")
 def prices() -> PriceTable:
-    """The table, against Sonnet."""
+    """The table, with Sonnet as reference."""
     return PriceTable(REFERENCE)
 
 
@@ -68,7 +68,7 @@ def usages(draw: st.DrawFn) -> Usage:
 
 
 def list_price(model: str, usage: Usage, instant_us: int) -> int:
-    """Nano-dollars by the price data's own calculation, whose `input_tokens` include what was cached."""
+    """Nano-dollars as the price package computes them; its `input_tokens` include cached tokens."""
     found = genai_prices.calc_price(
         genai_prices.Usage(
             input_tokens=usage.prompt_tokens,
@@ -88,22 +88,22 @@ def list_price(model: str, usage: Usage, instant_us: int) -> int:
 @given(usage=usages(), moment=moments)
 @settings(max_examples=scaled(15))
 def test_a_cost_is_the_list_price(prices: PriceTable, model: str, usage: Usage, moment: int) -> None:
-    """Every Claude model, any mix of tokens, before and after a price changed: equal to the nano-dollar."""
+    """For every Claude model and any mix of tokens, before and after price changes."""
     assert prices.cost(model, usage, moment) == list_price(model, usage, moment)
 
 
 @pytest.mark.parametrize("model", OTHERS)
 @given(usage=usages(), moment=moments)
 @settings(max_examples=scaled(15))
-def test_a_model_of_another_maker_costs_its_list_price_too(
+def test_a_model_of_another_maker_costs_its_list_price(
     prices: PriceTable, model: str, usage: Usage, moment: int
 ) -> None:
-    """Where another maker's model has a price it is the right one, at every hour of the day."""
+    """At every hour of the day."""
     assert prices.cost(model, usage, moment) == list_price(model, usage, moment)
 
 
-def test_a_price_that_depends_on_the_hour_is_that_of_the_hour(prices: PriceTable) -> None:
-    """DeepSeek is cheaper at some hours: two requests on one day can cost differently, whichever was priced first."""
+def test_a_price_may_depend_on_the_hour(prices: PriceTable) -> None:
+    """DeepSeek is cheaper at some hours: two requests on one day may cost differently, in any order."""
     usage = Usage(1_000_000, 1_000_000)
     midnight = (datetime(2025, 4, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
     hours = [midnight + hour * 3_600_000_000 for hour in range(24)]
@@ -116,7 +116,7 @@ def test_a_price_that_depends_on_the_hour_is_that_of_the_hour(prices: PriceTable
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("moment", [CHANGE - 1, CHANGE])
 def test_every_kind_of_token_has_its_price(prices: PriceTable, model: str, kind: int, moment: int) -> None:
-    """One kind at a time, at both sides of every tier and of the day of a change."""
+    """Each kind alone, on both sides of every tier limit and of a price change."""
     for count in (1, *PROMPTS):
         usage = of_one_kind(kind, count)
         cost = prices.cost(model, usage, moment)
@@ -137,7 +137,7 @@ def test_every_kind_of_token_has_its_price(prices: PriceTable, model: str, kind:
     ],
 )
 def test_prices_that_were_published(prices: PriceTable, model: str, usage: Usage, expected: int) -> None:
-    """Worked out by hand from the published prices of November 2025, in nano-dollars."""
+    """Computed by hand from the published prices of November 2025, in nano-dollars."""
     assert prices.cost(model, usage, NOVEMBER_2025) == expected
 
 
@@ -156,7 +156,7 @@ def test_no_tokens_cost_nothing(prices: PriceTable) -> None:
 
 @given(model=st.sampled_from((*MODELS, *OTHERS[:4], "unknown")), usage=usages(), moment=moments)
 def test_the_reference_cost_is_sonnets(prices: PriceTable, model: str, usage: Usage, moment: int) -> None:
-    """The same tokens on the reference model; a model of its family, of any version, is its own reference."""
+    """The same tokens on Sonnet. Any Sonnet, of any version, is its own reference."""
     expected = prices.cost(model if "sonnet" in model else REFERENCE, usage, moment)
     assert expected is not None
     assert prices.reference_cost(model, usage, moment) == expected
@@ -172,7 +172,7 @@ def test_another_reference_can_be_chosen() -> None:
 
 
 def test_the_version_names_the_data(prices: PriceTable) -> None:
-    """What goes with every cost is the version of the price package."""
+    """Every cost has the version of the price package."""
     assert prices.version == genai_prices.__version__
 
 
@@ -264,7 +264,7 @@ def by_model(table: dict[tuple[str, ...], str]) -> list[tuple[str, str]]:
 
 
 def nanodollars(row: str, kind: int, count: int) -> int:
-    """What tokens of a kind cost by a typed row."""
+    """What tokens of a kind cost by a row that was typed in."""
     return int(Decimal(row.split()[kind]) * 1000 * count)
 
 
@@ -281,27 +281,27 @@ def test_every_published_price(prices: PriceTable, model: str, row: str, kind: i
     [(pair[0], tier, pair[1]) for tier, table in (("fast", FAST), ("batch", BATCH)) for pair in by_model(table)],
 )
 def test_every_published_price_of_a_tier(prices: PriceTable, model: str, tier: str, row: str, kind: int) -> None:
-    """Fast mode is double where there is a price for it, batches are half; other models keep their standard price."""
+    """Fast mode costs double if the model has a price for it, a batch half; other models keep their standard price."""
     assert prices.cost(model, of_one_kind(kind, 8000), AUTUMN_2026, tier) == nanodollars(row, kind, 8000)
 
 
 @pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-4-5", "claude-haiku-5-5"])
 @pytest.mark.parametrize("tier", ["priority", "flex", "a word of ours"])
 def test_an_unlisted_tier_costs_the_standard_price(prices: PriceTable, model: str, tier: str) -> None:
-    """No Claude model has a list price for any other word."""
+    """No Claude model has a list price for another tier."""
     usage = Usage(1000, 1000, 1000, 1000, 1000)
     assert prices.cost(model, usage, AUTUMN_2026, tier) == prices.cost(model, usage, AUTUMN_2026)
 
 
-def test_a_tier_is_not_remembered_for_another(prices: PriceTable) -> None:
-    """The same model on the same day, in one tier after the other."""
+def test_the_price_of_a_tier_is_not_used_for_another(prices: PriceTable) -> None:
+    """Although prices are cached: the same model on the same day, in one tier after the other."""
     tiers = (None, "fast", "batch", None, "fast")
     costs = [prices.cost("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, tier) for tier in tiers]
     assert costs == [4_000_000, 8_000_000, 2_000_000, 4_000_000, 8_000_000]
 
 
-def test_the_batch_price_begins_with_its_day(prices: PriceTable) -> None:
-    """A batch of 2026-10-13 costs the standard price of the data, one of the next day half."""
+def test_the_batch_price_starts_on_its_day(prices: PriceTable) -> None:
+    """A batch on 2026-10-13 costs the standard price, a batch on the next day half of it."""
     begin = (datetime(2026, 10, 14, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
     assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin - 1, "batch") == 4_000_000
     assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin, "batch") == 2_000_000
@@ -314,7 +314,7 @@ def test_the_batch_price_begins_with_its_day(prices: PriceTable) -> None:
 def test_a_long_prompt_has_its_own_prices(
     prices: PriceTable, model: str, limit: int, short: str, long: str, moment: int
 ) -> None:
-    """One token more than the limit, of any kind that is sent, and every token of the request costs more."""
+    """One prompt token above the limit, of any kind, makes every token of the request cost more."""
     for kind in (0, 2, 3, 4):
         assert prices.cost(model, of_one_kind(kind, limit), moment) == nanodollars(short, kind, limit)
         assert prices.cost(model, of_one_kind(kind, limit + 1), moment) == nanodollars(long, kind, limit + 1)
@@ -372,7 +372,7 @@ def test_two_models_lost_their_long_prices(prices: PriceTable, model: str, limit
     ],
 )
 def test_every_way_to_name_a_model(prices: PriceTable, model: str, dollars: str) -> None:
-    """The price of a million tokens of input, whoever sells the model and however its name is written."""
+    """A million input tokens have this price, for every seller and notation of the name."""
     assert prices.cost(model, Usage(1000, 0), AUTUMN_2026) == nanodollars(dollars, 0, 1000)
 
 
@@ -398,7 +398,7 @@ def test_every_way_to_name_a_model(prices: PriceTable, model: str, dollars: str)
     ],
 )
 def test_an_invented_claude_has_no_price(prices: PriceTable, model: str) -> None:
-    """Not even where its name begins like that of another, or holds one."""
+    """Also if its name begins with, or contains, the name of a model."""
     assert prices.cost(model, Usage(1000, 1000), AUTUMN_2026) is None
 
 
@@ -414,7 +414,7 @@ def test_an_invented_claude_has_no_price(prices: PriceTable, model: str) -> None
     ],
 )
 def test_the_family_in_every_way_to_name_a_model(model: str, family: str) -> None:
-    """Whoever sells it, a Sonnet is a Sonnet."""
+    """For every seller."""
     assert model_family(model) == family
 
 
@@ -430,12 +430,12 @@ def test_the_family_in_every_way_to_name_a_model(model: str, family: str) -> Non
     ],
 )
 def test_a_web_search_costs_a_cent(prices: PriceTable, model: str, expected: int | None) -> None:
-    """10 dollars a thousand beside the tokens; the cost is not known where nobody says what the search cost."""
+    """$10 per thousand, in addition to the tokens. If the price of a search is not known, neither is the cost."""
     assert prices.cost(model, Usage(1000, 0), AUTUMN_2026, searches=1) == expected
 
 
-def test_a_batch_halves_no_search(prices: PriceTable) -> None:
-    """The tokens cost half in a batch, and in the reference too; a search costs what it always does."""
+def test_a_batch_does_not_halve_the_price_of_searches(prices: PriceTable) -> None:
+    """Only the tokens cost half, also on the reference model."""
     asked = ("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, "batch", 3)
     assert (prices.cost(*asked), prices.reference_cost(*asked)) == (32_000_000, 31_500_000)
 
@@ -457,15 +457,15 @@ def test_an_override_comes_first() -> None:
     assert ours.cost("house-model", Usage(0, 0), AUTUMN_2026, searches=1) == 10_000_000
 
 
-def test_a_kind_without_an_override_is_what_it_is_part_of() -> None:
-    """Cached tokens cost what input costs, a cache write for an hour what one for five minutes does."""
+def test_an_override_without_cache_prices_uses_the_general_ones() -> None:
+    """Cached tokens cost as much as input, a one-hour cache write as much as one for five minutes."""
     ours = PriceTable(REFERENCE, {"a": ModelPrice(2, 4), "b": ModelPrice(2, 4, cache_write_5m=3)})
     assert ours.cost("a", Usage(1, 10, 100, 1000, 10_000), NOVEMBER_2025) == 2000 * 11_101 + 40_000
     assert ours.cost("b", Usage(1, 10, 100, 1000, 10_000), NOVEMBER_2025) == 2000 * 101 + 40_000 + 3000 * 11_000
 
 
-def test_an_override_of_the_reference_moves_the_reference_cost() -> None:
-    """What others are compared with costs what the settings say."""
+def test_an_override_of_the_reference_model_changes_reference_costs() -> None:
+    """Other models are compared with the price in the settings."""
     ours = PriceTable(REFERENCE, {REFERENCE: OURS})
     assert ours.reference_cost("claude-haiku-4-5", Usage(1000, 0), AUTUMN_2026) == 1_500_000
     assert ours.complete("claude-haiku-4-5", Usage(1000, 0), AUTUMN_2026, (None, None, None))[2] == ours.version
@@ -487,7 +487,7 @@ def test_an_override_of_the_reference_moves_the_reference_cost() -> None:
     ],
 )
 def test_a_wrong_price_is_one_line(home: Path, value: object, said: str) -> None:
-    """It names the file, the model and the key, and what would be right."""
+    """The message names the file, the model and the key, and says what is valid."""
     path = home / ".claude" / "claude.json"
     path.write_text(json.dumps({"performance": {"prices": value}}))
     with pytest.raises(SettingsError) as caught:

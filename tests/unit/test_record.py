@@ -1,4 +1,4 @@
-"""The record: what it takes, what it refuses and by which name, and what follows from its fields."""
+"""The record: which values are valid, what its errors name, and its computed properties."""
 
 from __future__ import annotations
 
@@ -63,36 +63,36 @@ def refusal(**changes: Any) -> InvalidRecord:
         (["a"], "expected text"),
     ],
 )
-def test_text_that_no_engine_can_hold_is_refused(field: str, value: object, reason: str) -> None:
-    """A name that is empty, too long, not text, or holds NUL or half a surrogate pair is refused by its field."""
+def test_text_that_a_database_cannot_store_is_rejected(field: str, value: object, reason: str) -> None:
+    """Empty, too long, not text, with NUL or a lone surrogate: the error names the field."""
     error = refusal(**{field: value})
     assert error.field == field
     assert reason in error.reason
 
 
 @pytest.mark.parametrize("field", REQUIRED_NAMES)
-def test_a_name_that_is_needed_cannot_be_none(field: str) -> None:
-    """Agent, model and source are always known."""
+def test_a_required_name_cannot_be_none(field: str) -> None:
+    """Agent, model and source are required."""
     assert refusal(**{field: None}).field == field
 
 
 @pytest.mark.parametrize("field", OPTIONAL_NAMES)
-def test_a_name_that_is_not_needed_may_be_none(field: str) -> None:
-    """What nobody said stays None."""
+def test_an_optional_name_may_be_none(field: str) -> None:
+    """It stays None."""
     assert getattr(an_execution(**{field: None}), field) is None
 
 
 @pytest.mark.parametrize(
     "name", ["x" * 200, "漢" * 200, "🙂" * 200, " ", "a\nb", "\x1b[31m", "\u202e", "=1+1", "e\u0301"]
 )
-def test_odd_text_is_kept_as_it_is(name: str) -> None:
-    """A name is never changed: what is shown is made harmless where it is shown."""
+def test_unusual_text_is_kept_unchanged(name: str) -> None:
+    """A record never changes a name; text is made safe where it is shown."""
     assert an_execution(agent_name=name).agent_name == name
 
 
 @pytest.mark.parametrize(("field", "label", "limit"), [(field, *rest) for field, rest in COUNTS.items()])
-def test_a_count_has_a_floor_and_a_ceiling(field: str, label: str, limit: int) -> None:
-    """0 and the limit are taken, one below and one above are not; the error has the name of the record format."""
+def test_a_count_has_a_minimum_and_a_maximum(field: str, label: str, limit: int) -> None:
+    """0 and the limit are valid, values outside are not. The error has the public name of the field."""
     assert getattr(an_execution(**{field: 0}), field) == 0
     assert getattr(an_execution(**{field: limit}), field) == limit
     assert (refusal(**{field: -1}).field, refusal(**{field: -1}).reason) == (label, "is negative")
@@ -109,34 +109,34 @@ def test_a_count_has_a_floor_and_a_ceiling(field: str, label: str, limit: int) -
     ids=lambda value: type(value).__name__,
 )
 def test_a_count_is_a_whole_number(field: str, value: object) -> None:
-    """A float, a bool or text is no count, not even a whole one, and no size of number breaks the message."""
+    """A float, a bool or text is rejected, and a number of any size has a readable error."""
     error = refusal(**{field: value})
     assert error.field == COUNTS[field][0]
     assert len(str(error)) < 200
 
 
 @pytest.mark.parametrize("field", ["cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"])
-def test_cached_tokens_are_never_unknown(field: str) -> None:
-    """Whoever knows nothing of a cache has read nothing from it: 0, not None."""
+def test_cached_tokens_are_never_none(field: str) -> None:
+    """Without a cache they are 0."""
     assert refusal(**{field: None}).field == field
 
 
 @pytest.mark.parametrize("known", ["input_tokens", "output_tokens"])
-def test_half_a_usage_is_refused(known: str) -> None:
-    """Tokens in and tokens out are known both or neither."""
+def test_half_a_usage_is_rejected(known: str) -> None:
+    """input_tokens and output_tokens are known both or neither."""
     assert "both or neither" in refusal(**({"input_tokens": None, "output_tokens": None} | {known: 1})).reason
 
 
 @pytest.mark.parametrize("instant", [-1, LATEST_US, 10**30, 1.5, None, True, "2025-11-14"])
 def test_an_instant_lies_between_1970_and_2099(instant: object) -> None:
-    """An instant is whole microseconds in the years that are taken."""
+    """It is a whole number of microseconds."""
     with pytest.raises(InvalidRecord, match="timestamp"):
         ExecutionMetrics(**as_mapping(an_execution()) | {"timestamp_us": instant})
 
 
 @pytest.mark.parametrize("success", [None, 0, 1, "true", "", []])
 def test_success_is_true_or_false(success: object) -> None:
-    """Nothing but a bool says whether it succeeded."""
+    """Only a bool is valid."""
     assert refusal(success=success).field == "success"
 
 
@@ -154,27 +154,27 @@ def test_success_is_true_or_false(success: object) -> None:
         "٠19a81ea-e083-7c55-8f02-3a1f0d9c4b11",
     ],
 )
-def test_a_uid_is_written_in_one_way(uid: object) -> None:
-    """One identity has one spelling, so that equal ones are found equal."""
+def test_a_uid_has_one_notation(uid: object) -> None:
+    """So equal uids are always equal as text."""
     assert refusal(uid=uid).field == "uid"
 
 
-def test_an_invalid_record_is_an_error_of_ours_and_a_value_error() -> None:
-    """Hosts catch ValueError, faces catch ClaudeForceError."""
+def test_an_invalid_record_is_also_a_value_error() -> None:
+    """Programs that record catch ValueError; our commands catch ClaudeForceError."""
     assert isinstance(refusal(agent_name=""), ClaudeForceError)
     assert isinstance(refusal(agent_name=""), ValueError)
     assert str(refusal(agent_name="")) == "agent_name: is empty"
 
 
 def test_a_record_cannot_be_changed() -> None:
-    """What was checked stays as it was checked."""
+    """So it stays valid."""
     record = an_execution()
     with pytest.raises(AttributeError):
         record.agent_name = ""  # type: ignore[misc]
 
 
-def test_totals_and_units_follow_from_the_fields() -> None:
-    """Milliseconds are whole where they can be, dollars are exact, and the total counts every kind of token."""
+def test_totals_and_units_are_computed() -> None:
+    """Milliseconds are whole if possible, dollars are exact, and the total counts every kind of token."""
     record = an_execution(
         duration_us=3_456_789,
         input_tokens=1,
@@ -190,8 +190,8 @@ def test_totals_and_units_follow_from_the_fields() -> None:
     assert (record.total_tokens, record.estimated_cost, record.workflow_name) == (54_321, 1e-9, "flow")
 
 
-def test_what_is_not_known_is_none_and_never_zero() -> None:
-    """No usage has no total, no timing has no milliseconds, no price has no cost."""
+def test_an_unknown_value_is_none_and_never_zero() -> None:
+    """Without a usage there is no total, without a duration no milliseconds, without a price no cost."""
     record = an_execution(
         duration_us=None, input_tokens=None, output_tokens=None, cost_nanousd=None, reference_cost_nanousd=None
     )
@@ -200,14 +200,14 @@ def test_what_is_not_known_is_none_and_never_zero() -> None:
 
 
 @pytest.mark.parametrize("nanousd", [1, 999, 123_456_789, COST_LIMIT_NANOUSD - 1, 4_000_000 * 10**9 - 1])
-def test_dollars_give_back_the_same_nano_dollars(nanousd: int) -> None:
-    """Up to four million dollars no nano-dollar is lost on the way to a float and back."""
+def test_dollars_convert_back_to_the_same_nano_dollars(nanousd: int) -> None:
+    """Up to four million dollars, no nano-dollar is lost."""
     assert round((dollars(nanousd) or 0) * 10**9) == nanousd
 
 
 @pytest.mark.parametrize("instant", [0, NOON_US, LATEST_US - 1])
-def test_a_fresh_uid_is_a_uuid_of_its_instant(instant: int) -> None:
-    """Version 7, the RFC's variant, the milliseconds in front; two of one instant differ."""
+def test_a_fresh_uid_is_a_version_7_uuid(instant: int) -> None:
+    """It begins with the milliseconds; two uids of one instant differ."""
     uid = fresh_uid(instant)
     assert (UUID(uid).version, UUID(uid).int >> 80) == (7, instant // 1000)
     assert UUID(uid).variant == "specified in RFC 4122"
@@ -216,8 +216,8 @@ def test_a_fresh_uid_is_a_uuid_of_its_instant(instant: int) -> None:
     assert an_execution(timestamp_us=instant, uid=uid).uid == uid
 
 
-def test_a_content_uid_depends_on_content_ordinal_and_instant_alone() -> None:
-    """The same line has the same identity everywhere; the second of two equal lines has another."""
+def test_a_content_uid_depends_on_instant_content_and_ordinal() -> None:
+    """The same line has the same uid everywhere; the second of two equal lines has another."""
     uid = content_uid(NOON_US, b"digest", 0)
     assert uid == content_uid(NOON_US, b"digest", 0)
     others = {
@@ -230,7 +230,7 @@ def test_a_content_uid_depends_on_content_ordinal_and_instant_alone() -> None:
 
 
 def test_uids_sort_by_time() -> None:
-    """A later execution has a larger uid, in text and in bytes, so that new rows go to the end of the index."""
+    """As text and as bytes, so that new rows go to the end of the index."""
     uids = [fresh_uid(NOON_US + 1000 * step) for step in range(50)]
     assert sorted(uids) == uids
     assert sorted(map(identity_bytes, uids)) == [identity_bytes(uid) for uid in uids]
@@ -253,13 +253,13 @@ def test_uids_sort_by_time() -> None:
         ("unknown", "unknown"),
     ],
 )
-def test_a_family_is_found_wherever_it_stands(model: str, family: str) -> None:
-    """Old and new names, of every cloud, belong to their family; other models are their own."""
+def test_a_family_is_found_anywhere_in_a_name(model: str, family: str) -> None:
+    """In old and new names of every cloud. Another model is its own family."""
     assert model_family(model) == family
 
 
-def test_a_task_hash_is_that_of_claude_force_1_3() -> None:
-    """Eight digits of the MD5, also of text with half a surrogate pair."""
+def test_a_task_hash_is_the_same_as_in_claude_force_1_3() -> None:
+    """Eight digits of the MD5, also for text with a lone surrogate."""
     assert task_hash("Review the code") == "dde0b150"
     assert len(task_hash("a\ud800")) == 8
 
