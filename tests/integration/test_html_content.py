@@ -292,7 +292,7 @@ def test_alerts_are_current_ones_and_changes_in_the_period(workspace: Workspace)
     content = read_content(workspace, PageRequest(Filter(window), None, None, 1.15, UTC, NOON_US + 12 * DAY_US))
     assert [event.samples for event in content.alerts.events] == [3, 2, 1]
     (_, now), (_, events) = part_of(content, "alerts").tables
-    assert [row[:2] for row in now.rows] == [["failing", "firing"]]
+    assert [row[:2] for row in now.rows] == [["failing", "FIRING"]]
     assert events.rows[0] == ["2025-11-01 15:26", "success-rate", "firing", "80", "breached for long enough"]
     whole = read_content(workspace, a_request())
     assert len(whole.alerts.events) == MOST_EVENTS

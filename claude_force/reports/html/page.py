@@ -28,7 +28,7 @@ from claude_force.text import for_html
 from claude_force.windows import heading_of
 
 _CLASSES = {"name": " class=wide", "text": " class=t"}
-_ALARMING = frozenset((REGRESSED, State.FIRING.value))
+_ALARMING = frozenset((REGRESSED, State.FIRING.upper()))
 _SOURCE_MAP = "\n//# sourceMappingURL="
 
 

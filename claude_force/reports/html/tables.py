@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from claude_force import clock
-from claude_force.alerts import wording
-from claude_force.alerts.decision import State
 from claude_force.analytics.baselines import Check
 from claude_force.analytics.fields import TITLES
 from claude_force.analytics.labels import project_labels
 from claude_force.analytics.report_types import Breakdown, Errors
-from claude_force.executions.record import UNKNOWN
 from claude_force.executions.totals import Group, Totals
 from claude_force.formatting import NONE, compact, count, duration, money, percent, quantity
 from claude_force.reports.columns import Column
-from claude_force.reports.html.content import MOST_EVENTS, Alerts, Content, sum_groups
+from claude_force.reports.html.content import MOST_EVENTS, Content, sum_groups
+from claude_force.reports.layouts.alerts import alerts_table, events_table
+from claude_force.reports.layouts.analytics import error_cells
+from claude_force.reports.layouts.baselines import result_cells
 from claude_force.reports.render import Table
 
 MOST_ROWS = 20
 """Rows of a table of names. All others are one more row."""
-
-_ORDER = (State.FIRING, State.PENDING, State.NO_DATA, State.RESOLVED, State.OK)
 
 
 class Part(NamedTuple):
@@ -87,16 +84,7 @@ def _errors(report: Errors) -> Part:
     columns = [Column("Error", "name"), Column("Failures"), Column("Share"), Column("Agents"),
                Column("Last seen", "text")]  # fmt: skip
     listed, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
-    rows = [
-        [
-            group.error_type or f"({UNKNOWN})",
-            count(group.failures),
-            percent(100 * group.failures / failures),
-            count(group.agents),
-            clock.to_datetime(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
-        ]
-        for group in listed
-    ]
+    rows = [error_cells(group, report) for group in listed]
     remarks = [f"{quantity(failures, 'execution')} of {count(report.totals.executions)} failed."]
     if rest:
         others = sum(group.failures for group in rest)
@@ -110,17 +98,7 @@ def _errors(report: Errors) -> Part:
 def _check(found: Check) -> Part:
     columns = [Column("Metric", "text"), Column("Baseline"), Column("Now"), Column("Change"),
                Column("Verdict", "text"), Column("Why", "name")]  # fmt: skip
-    rows = [
-        [
-            finding.title,
-            finding.shown(finding.baseline),
-            finding.shown(finding.current),
-            finding.shown_change(),
-            finding.verdict,
-            finding.why,
-        ]
-        for finding in found.results
-    ]
+    rows = [[*result_cells(result), result.verdict, result.why] for result in found.results]
     period = f" ({found.baseline_period})" if found.baseline_period else ""
     filters = "; ".join(f"{kind} {', '.join(names)}" for kind, names in found.filters.items())
     only = [f"Only {filters}."] if filters else []
@@ -135,44 +113,16 @@ def alerts_part(content: Content) -> Part:
         return Part("alerts", "Alerts", [], ["No alert rule is switched on."])
     firing = f"{quantity(len(found.now.firing), 'alert')} firing" if found.now.firing else "No alert is firing"
     remarks = [f"{firing} at the time of this page. Alerts cover the whole store."]
-    tables = [("Now", _now(found))] if found.now.alerts else []
+    tables = []
+    if found.now.alerts:
+        table = alerts_table(found.now.alerts)
+        tables.append(("Now", table._replace(rows=table.rows[:MOST_EVENTS])))
     if len(found.now.alerts) > MOST_EVENTS:
         remarks.append(f"{MOST_EVENTS} of {count(len(found.now.alerts))} alerts are shown, firing ones first.")
     if found.events:
-        tables.append(("In the period", _events(content)))
+        tables.append(("In the period", events_table(found.events, found.setup.rules, content.zone)))
     else:
         remarks.append("No alert changed in the period.")
     if len(found.events) == MOST_EVENTS:
         remarks.append(f"Only the newest {MOST_EVENTS} changes are shown.")
     return Part("alerts", "Alerts", tables, remarks)
-
-
-def _now(found: Alerts) -> Table:
-    columns = [Column("Alert", "name"), Column("State", "text"), Column("Now"), Column("Fires at", "text"),
-               Column("Over", "text")]  # fmt: skip
-    ordered = sorted(found.now.alerts, key=lambda alert: _ORDER.index(alert.status.state))
-    rows = [
-        [
-            wording.name(alert.name, alert.labels),
-            alert.status.state.value,
-            wording.value(alert.measurement, alert.rule),
-            wording.threshold(alert.rule) if alert.rule else "(removed)",
-            wording.period(alert.rule).removeprefix("Last ").lower() if alert.rule else NONE,
-        ]
-        for alert in ordered[:MOST_EVENTS]
-    ]
-    return Table(columns, rows)
-
-
-def _events(content: Content) -> Table:
-    columns = [Column("When", "text"), Column("Alert", "name"), Column("Became", "text"), Column("At"),
-               Column("Reason", "text")]  # fmt: skip
-    known = {rule.name: rule for rule in content.alerts.setup.rules}
-    rows = [
-        [
-            clock.to_datetime(event.at_us, content.zone).strftime("%Y-%m-%d %H:%M"),
-            *wording.transition(event, known.get(wording.rule_of(event))),
-        ]
-        for event in content.alerts.events
-    ]
-    return Table(columns, rows)

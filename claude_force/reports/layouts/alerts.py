@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any
 
 from claude_force import clock
@@ -102,12 +103,7 @@ def alert_line(alert: Alert) -> str:
 
 def list_page(found: Evaluation, channels: Sequence[str], silences: Mapping[str, Silence]) -> Page:
     """Every alert, firing ones first, then the silences and the channels."""
-    ordered = sorted(found.alerts, key=lambda alert: _ORDER.index(alert.status.state))
-    columns = [
-        Column("Alert", "name", 20), Column("State", "text"), Column("Now"), Column("Fires at", "name", 16),
-        Column("Over", "text"),
-    ]  # fmt: skip
-    page = Page("Alerts", [Table(columns, [_list_row(alert) for alert in ordered])] if ordered else [])
+    page = Page("Alerts", [alerts_table(found.alerts)] if found.alerts else [])
     if silences:
         lines = [line for silence in silences.values() for line in wrap_lines(f"{silence.name} {_until(silence)}")]
         page.parts.append(Section("Silenced", lines))
@@ -116,6 +112,16 @@ def list_page(found: Evaluation, channels: Sequence[str], silences: Mapping[str,
 
 
 _NO_CHANNEL = "No channel: nobody is notified (see docs/how-to/alert-channels.md)"
+
+
+def alerts_table(alerts: Sequence[Alert]) -> Table:
+    """The alerts, firing ones first."""
+    ordered = sorted(alerts, key=lambda alert: _ORDER.index(alert.status.state))
+    columns = [
+        Column("Alert", "name", 20), Column("State", "text"), Column("Now"), Column("Fires at", "name", 16),
+        Column("Over", "text"),
+    ]  # fmt: skip
+    return Table(columns, [_list_row(alert) for alert in ordered])
 
 
 def _list_row(alert: Alert) -> list[str]:
@@ -135,16 +141,27 @@ def _until(silence: Silence) -> str:
 
 def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: int, rules: Sequence[Rule]) -> Page:
     """Transitions, then failed deliveries. Values have a unit if the rule is still among `rules`."""
-    known = {rule.name: rule for rule in rules}
     page = Page(f"Alerts (Last {quantity(days, 'day')})")
     if events:
-        columns = [Column("When", "text"), Column("Alert", "name"), Column("Became", "text"), Column("At"),
-                   Column("Reason", "name")]  # fmt: skip
-        rows = [[_time(event.at_us), *wording.transition(event, known.get(wording.rule_of(event)))] for event in events]
-        page.parts.append(Table(columns, rows))
+        page.parts.append(events_table(events, rules, clock.local_zone()))
     if failed:
         page.parts.append(Section("Could not be delivered", [line for item in failed for line in _failure(item)]))
     return page
+
+
+def events_table(events: Sequence[EventRow], rules: Sequence[Rule], zone: tzinfo) -> Table:
+    """Transitions, with the unit of a value if its rule is among `rules`."""
+    known = {rule.name: rule for rule in rules}
+    columns = [Column("When", "text"), Column("Alert", "name"), Column("Became", "text"), Column("At"),
+               Column("Reason", "name")]  # fmt: skip
+    rows = [
+        [
+            f"{clock.to_datetime(event.at_us, zone):%Y-%m-%d %H:%M}",
+            *wording.transition(event, known.get(wording.rule_of(event))),
+        ]
+        for event in events
+    ]
+    return Table(columns, rows)
 
 
 def _failure(delivery: Delivery) -> list[str]:

@@ -10,7 +10,7 @@ from claude_force.analytics.labels import project_labels, workflow_labels
 from claude_force.analytics.report_types import STABLE_PERCENT, Breakdown, Costs, Errors, Summary, Trends
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import NANOUSD, UNKNOWN, model_family
-from claude_force.executions.totals import Bucket, Group, Totals
+from claude_force.executions.totals import Bucket, ErrorGroup, Group, Totals
 from claude_force.formatting import NONE, compact, count, duration, milliseconds, money, percent, quantity, unit_cost
 from claude_force.reports.columns import Column, cell_width, cut
 from claude_force.reports.layouts.base import Layout
@@ -337,17 +337,21 @@ def _errors_page(report: Errors) -> Page:
         Column("Last Seen", "text"),
     ]
     largest = report.groups[0].failures
-    rows = [
-        [
-            group.error_type or f"({UNKNOWN})",
-            count(group.failures),
-            percent(100 * group.failures / totals.failures),
-            bar(group.failures, largest),
-            count(group.agents),
-            clock.to_datetime(group.last_us, report.zone).strftime("%Y-%m-%d %H:%M"),
-        ]
-        for group in report.groups
-    ]
+    rows = []
+    for group in report.groups:
+        name, failures, share, *rest = error_cells(group, report)
+        rows.append([name, failures, share, bar(group.failures, largest), *rest])
     page.parts.append(Table(columns, rows))
     page.parts.extend(_cut_note(len(report.groups), report.count))
     return page
+
+
+def error_cells(group: ErrorGroup, report: Errors) -> list[str]:
+    """An error type: its name, the failures, their share, the agents, and the last failure."""
+    return [
+        group.error_type or f"({UNKNOWN})",
+        count(group.failures),
+        percent(100 * group.failures / report.totals.failures),
+        count(group.agents),
+        f"{clock.to_datetime(group.last_us, report.zone):%Y-%m-%d %H:%M}",
+    ]

@@ -85,7 +85,7 @@ def check_page(found: Check, *, is_wrapped: bool) -> Page:
     """Metrics, verdicts and reasons, then the conclusion that the guide's script prints."""
     page = Page(f"Regression Check ({heading_of(found.period)})", [Section(None, _subject_lines(found))])
     columns = [Column("Metric", "text"), Column("Baseline"), Column("Current"), Column("Change")]
-    rows = [[*_cells(result), result.verdict] for result in found.results]
+    rows = [[*result_cells(result), result.verdict] for result in found.results]
     page.parts.append(Table([*columns, Column("Verdict", "text")], rows))
     why = [f"{result.title}: {result.why}" for result in found.results]
     if is_wrapped:
@@ -106,7 +106,8 @@ def _baseline_line(found: Check) -> str:
     return f"Baseline: {found.origin}{f' ({found.baseline_period})' if found.baseline_period else ''}"
 
 
-def _cells(result: MetricResult) -> list[str]:
+def result_cells(result: MetricResult) -> list[str]:
+    """A metric: its title, the value of the baseline, the current value, and the change."""
     return [
         result.title,
         result.shown(result.baseline),
@@ -120,13 +121,13 @@ def _conclusion(found: Check) -> list[Section]:
 
 
 def _degradation(result: MetricResult) -> Section:
-    title, before, now, change = _cells(result)
+    title, before, now, change = result_cells(result)
     lines = [f"  {title}:", f"    Baseline: {before}", f"    Current: {now}", f"    Degradation: {change.lstrip('+-')}"]
     return Section(None, lines)
 
 
 def _sentence(result: MetricResult) -> str:
-    _, before, now, change = _cells(result)
+    _, before, now, change = result_cells(result)
     return f"baseline {before}, current {now} ({change}): {result.why}"
 
 
