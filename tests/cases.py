@@ -218,11 +218,11 @@ CASES = (
         "recording does not wait, nothing is left out, Elasticsearch has nothing twice, no secret is shown",
         (
             "properties/test_pushes.py::test_elasticsearch_has_what_the_store_has",
-            "acceptance/test_push_once.py::test_elasticsearch_killed_before_the_answer_is_noted",
+            "acceptance/test_push_once.py::test_elasticsearch_killed_before_the_acknowledgement",
             "acceptance/test_push_once.py::test_datadog_killed_at_a_datagram",
-            "acceptance/test_push_once.py::test_a_target_that_hangs_delays_nothing_else",
-            "acceptance/test_push_once.py::test_a_secret_is_nowhere",
-            "integration/test_prometheus.py::test_a_gateway_that_does_not_take_it_is_named_in_one_line",
+            "acceptance/test_push_once.py::test_a_hanging_receiver_delays_nothing_else",
+            "acceptance/test_push_once.py::test_a_secret_is_never_shown_or_stored",
+            "integration/test_prometheus.py::test_a_gateway_that_fails_is_one_line",
         ),
     ),
 )

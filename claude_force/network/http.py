@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -108,6 +108,27 @@ def _send(
 ) -> tuple[int, httpx2.Headers, bytes]:
     import httpx2
 
+    timeout = httpx2.Timeout(patience.step_s).as_dict()
+    url = request.url.reveal()
+    refuse_link_local(request.host)
+    message = httpx2.Request(
+        request.method,
+        url,
+        headers={"User-Agent": "claude-force", "Accept-Encoding": "identity", **_login(url), **request.headers},
+        content=request.body,
+        extensions={"timeout": timeout, "trace": _observer(deadline)},
+    )
+    with quiet_loggers(*_LOGGERS), httpx2.HTTPTransport(verify=_context(request)) as transport:
+        response = transport.handle_request(message)
+        try:
+            return response.status_code, response.headers, _read(response, answer_limit)
+        finally:
+            response.close()
+
+
+def _observer(deadline: Deadline) -> Callable[[str, Mapping[str, Any]], None]:
+    """A trace function that checks each new connection, and gives its socket to the deadline."""
+
     def observe(event: str, info: Mapping[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             stream = info["return_value"]
@@ -119,22 +140,7 @@ def _send(
                 stream.close()
                 raise
 
-    timeout = httpx2.Timeout(patience.step_s).as_dict()
-    url = request.url.reveal()
-    refuse_link_local(request.host)
-    message = httpx2.Request(
-        request.method,
-        url,
-        headers={"User-Agent": "claude-force", "Accept-Encoding": "identity", **_login(url), **request.headers},
-        content=request.body,
-        extensions={"timeout": timeout, "trace": observe},
-    )
-    with quiet_loggers(*_LOGGERS), httpx2.HTTPTransport(verify=_context(request)) as transport:
-        response = transport.handle_request(message)
-        try:
-            return response.status_code, response.headers, _read(response, answer_limit)
-        finally:
-            response.close()
+    return observe
 
 
 def _context(request: Request) -> ssl.SSLContext:

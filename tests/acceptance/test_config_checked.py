@@ -1,5 +1,5 @@
-"""`config`, channels and exporters: a secret is neither taken into claude.json nor printed, and what else is wrong with
-what is set is said at once."""
+"""`config` with channels and exporters: no secret gets into claude.json or is printed, and other problems are reported
+when a value is set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = {
 
 @pytest.mark.parametrize("command", ["config list", "config list --json", "config get performance.channels"])
 def test_a_secret_in_the_file_is_not_printed(command: str, home: Path, run: Run) -> None:
-    """Neither as text nor as JSON; what is no secret is."""
+    """Neither as text nor as JSON; everything else is printed."""
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"channels": CHANNELS}}))
     done = run(*command.split(), env={"SMTP_USER": "somebody"})
     assert (done.returncode, done.stderr) == (0, "")
@@ -47,8 +47,8 @@ SECRETS = {
 
 @pytest.mark.parametrize("case", SECRETS)
 def test_a_secret_is_refused(case: str, home: Path, run: Run) -> None:
-    """Before anything is written, with where it belongs; the screen does not show it either. It makes no difference
-    that a variable stands in for it now."""
+    """Before anything is written, with the remedy, and without printing it. A variable that overrides it makes no
+    difference."""
     value, said = SECRETS[case]
     done = run(
         "config",
@@ -101,8 +101,9 @@ WRONG: dict[str, tuple[object, list[str]]] = {
 
 
 @pytest.mark.parametrize("part", WRONG)
-def test_what_is_wrong_is_a_warning_and_is_set(part: str, home: Path, run: Run) -> None:
-    """A line for each; none for a variable that is not set, since it may be set where the scheduler runs."""
+def test_other_problems_are_warnings(part: str, home: Path, run: Run) -> None:
+    """The value is set, with one line for each problem. A variable that is not set is no problem: it may be set where
+    the scheduler runs."""
     value, expected = WRONG[part]
     done = run("config", "set", f"performance.{part}", json.dumps(value))
     assert done.returncode == 0
@@ -122,12 +123,12 @@ GOOD = {
 
 
 @pytest.mark.parametrize("part", GOOD)
-def test_nothing_is_said_of_what_is_right(part: str, run: Run) -> None:
-    """Also where it needs variables that are not set here."""
+def test_a_correct_value_prints_no_warning(part: str, run: Run) -> None:
+    """Also if it needs variables that are not set here."""
     done = run("config", "set", f"performance.{part}", json.dumps(GOOD[part]))
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_channels_are_shown_as_none(run: Run) -> None:
-    """As every other default."""
+def test_without_channels_the_default_is_shown(run: Run) -> None:
+    """As for every other setting."""
     assert "performance.channels = {}  (default)" in run("config", "list").stdout.splitlines()

@@ -1,4 +1,4 @@
-"""`push datadog` and `push elasticsearch` as they are typed: what they print, and that a kill loses nothing."""
+"""`push datadog` and `push elasticsearch` on the command line: their output, and that a kill loses nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = "key-4c1f0a9be2"
 
 
 def record(store: Store, count: int) -> set[str]:
-    """Have some executions of just now, each with an input of its own; their uids."""
+    """Store executions of just now, each with a different input. Returns their uids."""
     at_us = now_us()
     added = [an_execution(timestamp_us=at_us - number, input_tokens=number) for number in range(count)]
     store.add(added)
@@ -42,7 +42,7 @@ def configure(home: Path, **exporters: object) -> None:
 
 
 def run_until_killed(arguments: list[str], home: Path, pids: list[int]) -> int:
-    """Run the program, whose pid somebody waits for who kills it; how it ended."""
+    """Run the program, give its pid to the one who kills it, and return its exit code."""
     command = [str(PROGRAM), *arguments]
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         pids.append(process.pid)
@@ -51,12 +51,13 @@ def run_until_killed(arguments: list[str], home: Path, pids: list[int]) -> int:
 
 
 def kill(pids: list[int]) -> None:
-    """Kill the program that was started last, once it is known which it is."""
+    """Kill the program that was started last, once its pid is known."""
     os.kill(eventually(lambda: pids)[-1], signal.SIGKILL)
 
 
-def test_datadog_in_words(store: Store, location: str, run: Run) -> None:
-    """The line of the guide, with where it went and that nobody confirmed it; then there is nothing to send."""
+def test_the_output_of_datadog(store: Store, location: str, run: Run) -> None:
+    """The line of the guide, the destination, and that the Agent does not confirm; the second push has nothing to
+    send."""
     record(store, 3)
     with agent() as listener:
         first, second = (run("push", "datadog", "--port", str(listener.port), "--db", location) for _ in range(2))
@@ -67,8 +68,8 @@ def test_datadog_in_words(store: Store, location: str, run: Run) -> None:
     assert len(listener.metrics()) == 12
 
 
-def test_elasticsearch_in_words(store: Store, location: str, run: Run) -> None:
-    """The line of the guide, with where it went; then there is nothing to send."""
+def test_the_output_of_elasticsearch(store: Store, location: str, run: Run) -> None:
+    """The line of the guide and the destination; the second push has nothing to send."""
     added = record(store, 3)
     with elastic() as server:
         first, second = (run("push", "elasticsearch", "--url", server.url, "--db", location) for _ in range(2))
@@ -80,8 +81,8 @@ def test_elasticsearch_in_words(store: Store, location: str, run: Run) -> None:
 
 
 @pytest.mark.parametrize("kind", ["datadog", "elasticsearch"])
-def test_a_dry_run_sends_and_notes_nothing(kind: str, store: Store, location: str, run: Run) -> None:
-    """It says how many are due, also where nobody listens, again and again."""
+def test_a_dry_run_changes_nothing(kind: str, store: Store, location: str, run: Run) -> None:
+    """It prints how many executions are due, also if nobody listens, and again the next time."""
     record(store, 3)
     for _ in range(2):
         done = run("push", kind, "--dry-run", "--db", location)
@@ -93,7 +94,7 @@ def test_a_dry_run_sends_and_notes_nothing(kind: str, store: Store, location: st
 
 
 def test_json_has_the_counts(store: Store, location: str, run: Run) -> None:
-    """For programs: where it went, how many, and what should be known."""
+    """For programs: destination, counts and remarks."""
     record(store, 2)
     with agent() as listener:
         done = run("push", "datadog", "--port", str(listener.port), "--json", "--db", location)
@@ -102,8 +103,8 @@ def test_json_has_the_counts(store: Store, location: str, run: Run) -> None:
     }  # fmt: skip
 
 
-def test_forget_begins_anew(store: Store, location: str, run: Run) -> None:
-    """What was sent is sent again; where nothing was, that is said."""
+def test_forget_starts_over(store: Store, location: str, run: Run) -> None:
+    """Everything is sent again. If nothing was pushed, the command says so."""
     added = record(store, 2)
     nothing = run("push", "elasticsearch", "--forget", "--db", location)
     assert (nothing.returncode, nothing.stdout) == (0, "Nothing was pushed to elasticsearch from this database\n")
@@ -117,7 +118,7 @@ def test_forget_begins_anew(store: Store, location: str, run: Run) -> None:
 
 
 def test_forget_creates_no_database(run: Run, tmp_path: Path) -> None:
-    """Where there is none there is nothing to forget."""
+    """Without a database there is nothing to forget."""
     path = tmp_path / "none.db"
     done = run("push", "datadog", "--forget", "--json", "--db", path)
     assert (done.returncode, json.loads(done.stdout), path.exists()) == (0, {"forgotten": False}, False)
@@ -134,7 +135,7 @@ def test_forget_creates_no_database(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, run: Run) -> None:
-    """One line, and no database."""
+    """One line, and no database is created."""
     done = run("push", *arguments)
     assert done.returncode in (1, 2)
     assert said in done.stderr
@@ -142,8 +143,8 @@ def test_wrong_usage(arguments: list[str], said: str, run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_options_stand_before_the_settings(store: Store, location: str, run: Run, home: Path) -> None:
-    """Of two places that claude.json could name, a command names the other."""
+def test_options_override_the_settings(store: Store, location: str, run: Run, home: Path) -> None:
+    """An option for one kind of address replaces the other kind in claude.json."""
     record(store, 1)
     configure(home, datadog={"socket": "/nowhere/agent.sock"})
     done = run("push", "datadog", "--db", location)
@@ -167,7 +168,7 @@ def test_options_stand_before_the_settings(store: Store, location: str, run: Run
     ],
 )
 def test_the_programs_of_the_guide(script: str, begins: str, store: Store, location: str, home: Path) -> None:
-    """Under the names of the guide, with what claude.json and the environment say."""
+    """The scripts named in the guide use claude.json and the environment."""
     record(store, 1)
     with agent() as listener, elastic() as server:
         environment = {"CLAUDE_FORCE_DB": location, "DD_DOGSTATSD_PORT": str(listener.port)}
@@ -184,8 +185,8 @@ def test_the_programs_of_the_guide(script: str, begins: str, store: Store, locat
     assert bool(server.documents) == (script == "import_to_elasticsearch.py")
 
 
-def test_a_first_push_shows_how_far_it_is(store: Store, location: str, home: Path) -> None:
-    """On a terminal: history may take a while."""
+def test_a_first_push_shows_its_progress(store: Store, location: str, home: Path) -> None:
+    """On a terminal, because the first push may take a while."""
     record(store, 1200)
     with elastic() as server:
         leader, follower = pty.openpty()
@@ -201,7 +202,7 @@ def test_a_first_push_shows_how_far_it_is(store: Store, location: str, home: Pat
 
 @pytest.mark.parametrize("number", [20, *thorough(1, 60)])
 def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, home: Path) -> None:
-    """Each execution arrives, on a socket that loses nothing; of the batch in hand what was sent may come once more."""
+    """Every execution arrives; at most one batch is sent twice."""
     record(store, 1000)
     pids: list[int] = []
     with agent(home / "agent.sock", lambda count: kill(pids) if count == number else None) as listener:
@@ -216,10 +217,10 @@ def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, 
 
 
 @pytest.mark.parametrize("number", [2, *thorough(1, 3)])
-def test_elasticsearch_killed_before_the_answer_is_noted(
+def test_elasticsearch_killed_before_the_acknowledgement(
     number: int, store: Store, location: str, home: Path, run: Run
 ) -> None:
-    """The batch is there, and is sent again: Elasticsearch knows it, and nothing is there twice."""
+    """The batch is sent again; Elasticsearch knows its documents and duplicates none."""
     added = record(store, 2400)
     pids: list[int] = []
     with elastic() as server:
@@ -234,8 +235,8 @@ def test_elasticsearch_killed_before_the_answer_is_noted(
 
 
 @pytest.mark.parametrize("login", [{"api_key": "${KEY}"}, {"username": "elastic", "password": "${KEY}"}], ids=str)
-def test_a_secret_is_nowhere(login: dict[str, str], run: Run, home: Path) -> None:
-    """Not in what is printed, on success, on every kind of failure and by `config list`, nor in any file."""
+def test_a_secret_is_never_shown_or_stored(login: dict[str, str], run: Run, home: Path) -> None:
+    """Not printed on success, on any failure or by `config list`, and not in any file."""
     environment = {"KEY": SECRET}
     error = {"error": {"type": "boom", "reason": f"no {SECRET}"}}
     run("import", ROOT / "examples" / "executions-guide.jsonl")
@@ -260,8 +261,8 @@ def test_a_secret_is_nowhere(login: dict[str, str], run: Run, home: Path) -> Non
     assert SECRET.encode() not in written
 
 
-def test_a_target_that_hangs_delays_nothing_else(database: Database, location: str, home: Path, store: Store) -> None:
-    """While a push waits for its answer, executions are recorded and the other jobs of the scheduler are done."""
+def test_a_hanging_receiver_delays_nothing_else(database: Database, location: str, home: Path, store: Store) -> None:
+    """While a push waits for its answer, executions are recorded and the other jobs of the scheduler run."""
     record(store, 3)
     others = ("ingest", "alerts", "baseline", "archive", "maintenance")
     with elastic() as server:

@@ -1,4 +1,4 @@
-"""`claude-force push otlp`, and the job of the scheduler that does the same."""
+"""`claude-force push otlp`, and the scheduler's job that does the same."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def stored(store: Store) -> Store:
 
 
 @pytest.mark.usefixtures("stored")
-def test_the_command_says_what_it_did(location: str, run: Run) -> None:
-    """In one line, or as JSON."""
+def test_the_output(location: str, run: Run) -> None:
+    """One line, or JSON."""
     with scripted() as server:
         done = run("push", "otlp", "--endpoint", server.url, "--db", location)
         as_json = run("push", "otlp", "--endpoint", server.url, "--db", location, "--json")
@@ -37,17 +37,17 @@ def test_the_command_says_what_it_did(location: str, run: Run) -> None:
 
 @pytest.mark.usefixtures("stored")
 def test_a_receiver_that_refuses_is_one_line(location: str, run: Run) -> None:
-    """On stderr, with exit code 1 and nothing of the libraries beside it."""
+    """On stderr, with exit code 1, and no output of libraries."""
     with scripted([Reply(403, b"")]) as server:
         done = run("push", "otlp", "--db", location, env={"OTEL_EXPORTER_OTLP_ENDPOINT": server.url})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: OpenTelemetry: 127.0.0.1 answered 403\n"
 
 
-def test_the_scheduler_pushes_to_what_claude_json_names(
+def test_the_scheduler_runs_the_configured_exporter(
     database: Database, stored: Store, location: str, home: Path
 ) -> None:
-    """The job push-otlp runs, and what it sent stands in its run."""
+    """The job push-otlp runs, and its run has the counts."""
     with scripted() as server:
         section = {"exporters": {"otlp": {"endpoint": server.url}}}
         (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
@@ -59,8 +59,10 @@ def test_the_scheduler_pushes_to_what_claude_json_names(
     assert sent.resource_metrics[0].scope_metrics[0].metrics
 
 
-def test_a_job_whose_receiver_is_away_says_so(database: Database, stored: Store, location: str, home: Path) -> None:
-    """Its run has failed, with the reason; the scheduler goes on."""
+def test_a_job_whose_receiver_is_down_fails_with_the_reason(
+    database: Database, stored: Store, location: str, home: Path
+) -> None:
+    """The scheduler continues."""
     section = {"exporters": {"otlp": {"endpoint": f"http://127.0.0.1:{unused_port()}"}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     with scheduler(location, home) as process:

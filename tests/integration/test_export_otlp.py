@@ -1,5 +1,4 @@
-"""Metrics to a receiver of OTLP: what arrives is what the store holds, and what goes wrong is one line without a
-secret."""
+"""Metrics over OTLP: the receiver gets what the store holds, and every failure is one line without a secret."""
 
 from __future__ import annotations
 
@@ -57,14 +56,14 @@ def push(
     patience: Patience = PATIENCE,
     **fields: Any,
 ) -> PushResult:
-    """Push to an endpoint, as claude.json describes it."""
+    """Push to an endpoint, with the fields of a claude.json."""
     found = load_exporter("otlp", {"otlp": {"endpoint": endpoint, **fields}}, {}, environment, Path())
     assert isinstance(found, OtlpExporter)
     return replace(found, patience=patience).push(database, lambda: LATER_US)
 
 
 def decoded(request: Received) -> ExportMetricsServiceRequest:
-    """What a request holds."""
+    """The message in a request."""
     assert (request.method, request.path) == ("POST", "/v1/metrics")
     assert request.headers["content-type"] == "application/x-protobuf"
     found: ExportMetricsServiceRequest = ExportMetricsServiceRequest.FromString(request.body)
@@ -72,14 +71,14 @@ def decoded(request: Received) -> ExportMetricsServiceRequest:
 
 
 def metrics_of(request: Received) -> list[Metric]:
-    """The metrics of the one resource and scope."""
+    """The metrics of the only resource and scope."""
     (resource,) = decoded(request).resource_metrics
     (scope,) = resource.scope_metrics
     return list(scope.metrics)
 
 
 def points_of(request: Received) -> Points:
-    """The data points of a request; no series is there twice."""
+    """The data points of a request, each series once."""
     found = [
         ((metric.name, frozenset((item.key, item.value.string_value) for item in point.attributes)), point)
         for metric in metrics_of(request)
@@ -90,7 +89,7 @@ def points_of(request: Received) -> Points:
 
 
 def of(agent: str, model: str = "claude-3-5-haiku-20241022", **more: str) -> frozenset[tuple[str, str]]:
-    """The attributes of an agent with a model of Anthropic's; `error_type` and `gen_ai_token_type` are further ones."""
+    """The attributes of an agent with a Claude model; `error_type` and `token_type` add one more."""
     named = {
         "gen_ai.operation.name": "chat",
         "gen_ai.agent.name": agent,
@@ -102,7 +101,7 @@ def of(agent: str, model: str = "claude-3-5-haiku-20241022", **more: str) -> fro
 
 
 def received(database: Database, **fields: Any) -> Points:
-    """What arrives of a push."""
+    """The data points that a push sends."""
     with scripted() as server:
         push(database, server.url, **fields)
         (request,) = server.requests
@@ -128,8 +127,8 @@ def history() -> Iterator[ExecutionMetrics]:
         )
 
 
-def test_sums_are_those_of_the_store(database: Database, store: Store) -> None:
-    """Executions, tokens and cost, by agent and model; what failed is marked."""
+def test_sums_equal_the_store(database: Database, store: Store) -> None:
+    """Executions, tokens and cost by agent and model; failures are marked."""
     store.add(history())
     found = received(database)
     with database.read() as connection:
@@ -154,8 +153,8 @@ def test_sums_are_those_of_the_store(database: Database, store: Store) -> None:
             assert ("claude_force.cost", of(*labels)) not in found
 
 
-def test_every_bucket_of_the_durations_is_exact(database: Database, store: Store) -> None:
-    """A bucket holds as many executions as lie above the bound before it and not above its own."""
+def test_every_duration_bucket_is_exact(database: Database, store: Store) -> None:
+    """A bucket counts the executions above the previous bound and not above its own."""
     executions = list(history())
     store.add(executions)
     found = received(database)
@@ -176,7 +175,7 @@ def test_every_bucket_of_the_durations_is_exact(database: Database, store: Store
 
 
 def test_a_duration_at_a_bound_is_in_its_bucket(database: Database, store: Store) -> None:
-    """And one that is a microsecond longer in the next; the bounds are at most 1 % from those of the conventions."""
+    """One microsecond longer is in the next. The bounds differ from those of the conventions by at most 1 %."""
     store.add([an_execution()])
     point = received(database)[DURATION, of("python-expert")]
     recommended = [0.01 * 2**step for step in range(14)]
@@ -187,7 +186,7 @@ def test_a_duration_at_a_bound_is_in_its_bucket(database: Database, store: Store
 
 
 def test_metrics_are_cumulative_since_the_first_execution(database: Database, store: Store) -> None:
-    """With the units that docs/how-to/otlp.md names, from a resource that is the same at every push."""
+    """They have the units of docs/how-to/otlp.md, and the same resource at every push."""
     store.add([an_execution(timestamp_us=NOON_US + 5), an_execution()])
     with scripted() as server:
         push(database, server.url)
@@ -215,8 +214,8 @@ def test_metrics_are_cumulative_since_the_first_execution(database: Database, st
     assert set(named) == {"service.name", "service.version", "service.instance.id", "host.name"}
 
 
-def test_the_same_pushed_twice_is_the_same(database: Database, store: Store) -> None:
-    """Byte for byte: a receiver that got both has counted nothing twice."""
+def test_pushing_twice_sends_the_same_bytes(database: Database, store: Store) -> None:
+    """A receiver that got both counts nothing twice."""
     store.add(history())
     with scripted() as server:
         said = [push(database, server.url) for _ in range(2)]
@@ -226,8 +225,8 @@ def test_the_same_pushed_twice_is_the_same(database: Database, store: Store) -> 
     assert said[0].counts == {"executions": 400, "points": len(points_of(one))}
 
 
-def test_archiving_changes_nothing_that_is_pushed(database: Database, store: Store, tmp_path: Path) -> None:
-    """Neither a figure nor the beginning."""
+def test_archiving_changes_no_point(database: Database, store: Store, tmp_path: Path) -> None:
+    """Neither a value nor the start time."""
     store.add(history())
     with scripted() as server:
         push(database, server.url)
@@ -237,8 +236,8 @@ def test_archiving_changes_nothing_that_is_pushed(database: Database, store: Sto
     assert points_of(before) == points_of(after)
 
 
-def test_what_is_not_known_is_absent(database: Database, store: Store) -> None:
-    """No 0 stands for a duration, a usage or a cost that nobody knows, nor a name for one."""
+def test_unknown_values_have_no_point(database: Database, store: Store) -> None:
+    """An unknown duration, usage or cost is not 0, and an unknown name is no attribute."""
     unknown = {"duration_us": None, "input_tokens": None, "output_tokens": None, "cost_nanousd": None}
     store.add([an_execution(model=UNKNOWN, **unknown), an_execution(model="gpt-5", **unknown)])
     found = received(database)
@@ -253,7 +252,7 @@ def test_what_is_not_known_is_absent(database: Database, store: Store) -> None:
 
 
 def test_an_empty_store_is_pushed_too(database: Database) -> None:
-    """There is nothing in it; that the receiver is there can be seen."""
+    """The request has no points; the push still shows whether the receiver works."""
     with scripted() as server:
         pushed = push(database, server.url)
         assert points_of(server.requests[0]) == {}
@@ -263,8 +262,8 @@ def test_an_empty_store_is_pushed_too(database: Database) -> None:
 HOSTILE = ["a\nb", "\x1b[31mred", "<script>alert(1)</script>", "\u202egnp.exe", 'q"\\{}=,', "n" * 200, "é" * 200]
 
 
-def test_hostile_names_are_inert(database: Database, store: Store) -> None:
-    """One line of what can be seen, of bounded length, and no execution is lost on the way."""
+def test_hostile_names_are_sanitized(database: Database, store: Store) -> None:
+    """Attributes are one line of visible characters of limited length, and no execution is lost."""
     store.add(an_execution(agent_name=name, model=name) for name in HOSTILE)
     found = received(database)
     values = {value for _, attributes in found for _, value in attributes}
@@ -273,16 +272,15 @@ def test_hostile_names_are_inert(database: Database, store: Store) -> None:
 
 
 def test_names_that_look_alike_are_one_series(database: Database, store: Store) -> None:
-    """A line break and how it is written: both are counted, under one label."""
+    """Names that sanitize to the same label are added up under it."""
     store.add([an_execution(agent_name="a\nb"), an_execution(agent_name="a\\nb")])
     found = received(database)
     assert found["claude_force.executions", of("a\\nb")].as_int == 2
     assert found[DURATION, of("a\\nb")].count == 2
 
 
-def test_series_are_bounded_and_no_sum_falls(database: Database, store: Store) -> None:
-    """The first hundred agents and fifty models keep their names, later ones share one, and whoever has a name keeps
-    it."""
+def test_cardinality_is_limited_and_no_sum_falls(database: Database, store: Store) -> None:
+    """The first hundred agents and fifty models keep their names forever; later ones share one label."""
     before: Points = {}
     for batch in range(4):
         store.add(
@@ -321,8 +319,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("reply", "said"), FAULTS.values(), ids=FAULTS)
-def test_a_receiver_that_does_not_take_it_is_one_line(database: Database, reply: Any, said: str) -> None:
-    """A PushError that says what happened. One that hangs is told by whichever limit comes first."""
+def test_a_failed_push_is_one_line(database: Database, reply: Any, said: str) -> None:
+    """A PushError says what happened. For a hanging receiver, the timeout that comes first decides."""
     with scripted([reply]) as server, pytest.raises(PushError) as caught:
         push(database, server.url, patience=SHORT)
     assert str(caught.value).startswith(f"OpenTelemetry: {said}")
@@ -335,21 +333,21 @@ def test_a_host_that_cannot_be_called_is_one_line(database: Database) -> None:
         push(database, "http://*.example.com", patience=SHORT)
 
 
-def test_a_compression_that_does_not_exist_is_one_line(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the variable and the values that it may have."""
+def test_an_unknown_compression_is_one_line(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable and its possible values."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
     with pytest.raises(PushError, match=r"OTEL_EXPORTER_OTLP_COMPRESSION must be none, gzip or deflate, not 'zip'"):
         push(database, "http://127.0.0.1:9")
 
 
 def test_a_receiver_that_is_down_is_one_line(database: Database) -> None:
-    """It is said that nobody listens."""
+    """The error says that nobody listens on the port."""
     with pytest.raises(PushError, match=r"the connection to 127.0.0.1 failed: nobody listens on port [0-9]+$"):
         push(database, f"http://127.0.0.1:{unused_port()}", patience=SHORT)
 
 
-def test_nothing_arrives_where_a_redirect_leads(database: Database) -> None:
-    """Neither the figures nor the headers."""
+def test_a_redirect_is_not_followed(database: Database) -> None:
+    """Neither metrics nor headers go to its address."""
     with scripted() as elsewhere, scripted([Reply(308, b"", {"Location": elsewhere.url})]) as server:
         with pytest.raises(PushError):
             push(database, server.url, headers="${KEY}", environment={"KEY": f"api-key={TOKEN}"})
@@ -357,8 +355,8 @@ def test_nothing_arrives_where_a_redirect_leads(database: Database) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_receiver_that_is_busy_is_asked_again(database: Database, status: int) -> None:
-    """After the pause that the receiver asks for, with the same points."""
+def test_a_busy_receiver_is_asked_again(database: Database, status: int) -> None:
+    """After the pause that it asks for, with the same points."""
     with scripted([Reply(status, b"", {"Retry-After": "0"}), 200]) as server:
         push(database, server.url)
         first, second = server.requests
@@ -366,13 +364,13 @@ def test_a_receiver_that_is_busy_is_asked_again(database: Database, status: int)
 
 
 def partial(rejected: int, said: str) -> Reply:
-    """An answer of a receiver that did not take everything."""
+    """An answer of a receiver that rejected some points."""
     success = ExportMetricsPartialSuccess(rejected_data_points=rejected, error_message=said)
     return Reply(200, ExportMetricsServiceResponse(partial_success=success).SerializeToString())
 
 
 def test_rejected_points_are_an_error(database: Database) -> None:
-    """With how many there are and why."""
+    """The error has their number and the reason."""
     with scripted([partial(7, "too old")]) as server:
         with pytest.raises(PushError, match=r"^OpenTelemetry: 127.0.0.1 rejected 7 data points: too old$"):
             push(database, server.url)
@@ -380,15 +378,15 @@ def test_rejected_points_are_an_error(database: Database) -> None:
 
 
 def test_a_warning_is_a_remark(database: Database) -> None:
-    """Everything was taken; what the receiver says is told."""
+    """The receiver took everything; its warning becomes a remark."""
     with scripted([partial(0, "use a\nnewer name")]) as server:
         assert push(database, server.url).remarks == ("127.0.0.1 warns: use a\\nnewer name",)
 
 
-def test_no_secret_is_ever_said(
+def test_no_secret_is_shown(
     database: Database, store: Store, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither in an error that quotes the request nor in a log of any level, and nothing is printed."""
+    """Not in an error that quotes the request, not in a log of any level, and nothing is printed."""
     caplog.set_level(logging.DEBUG)
     store.add([an_execution()])
     bearer = TOKEN[::-1]
@@ -404,16 +402,18 @@ def test_no_secret_is_ever_said(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_answer_is_asked_for_as_it_is_read(database: Database) -> None:
-    """Not compressed, whatever the libraries on the way would take; and it is said who asks."""
+def test_the_request_headers(database: Database) -> None:
+    """The answer is requested uncompressed, and the user agent is claude-force."""
     with scripted() as server:
         push(database, server.url)
         headers = server.requests[0].headers
     assert (headers["accept-encoding"], headers["user-agent"]) == ("identity", "claude-force")
 
 
-def test_the_environment_does_not_divert_it(database: Database, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of the environment is used, and no login of a .netrc file."""
+def test_the_environment_does_not_divert_a_push(
+    database: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No proxy of the environment and no login of a .netrc file is used."""
     netrc = home / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     netrc.chmod(0o600)
@@ -425,7 +425,7 @@ def test_the_environment_does_not_divert_it(database: Database, home: Path, monk
         assert "authorization" not in server.requests[0].headers
 
 
-def test_it_is_compressed_where_the_environment_says_so(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_compression(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the standard variable."""
     with scripted() as server:
         push(database, server.url)
@@ -437,7 +437,7 @@ def test_it_is_compressed_where_the_environment_says_so(database: Database, monk
 
 
 def test_a_certificate_is_verified(database: Database, authority: Authority) -> None:
-    """With those of this machine, or with the ca_file as well."""
+    """With the certificates of this machine, plus those in `ca_file`."""
     with scripted(context=authority.context()) as server:
         with pytest.raises(PushError, match=r"the certificate of 127.0.0.1 is not trusted"):
             push(database, server.url)
@@ -447,7 +447,7 @@ def test_a_certificate_is_verified(database: Database, authority: Authority) -> 
 
 
 def asked_at(server: ScriptedServer, database: Database, **arguments: Any) -> tuple[str, str | None]:
-    """The path and the API key that a push came with."""
+    """The path and the API key of a push."""
     values: dict[str, Any] = {"configured": {}, "given": {}, "environment": {}} | arguments
     found = load_exporter("otlp", {"otlp": values["configured"]}, values["given"], values["environment"], Path())
     found.push(database, lambda: LATER_US)
@@ -455,9 +455,9 @@ def asked_at(server: ScriptedServer, database: Database, **arguments: Any) -> tu
     return request.path, request.headers.get("api-key")
 
 
-def test_a_flag_stands_before_the_environment_and_that_before_the_file(database: Database, tmp_path: Path) -> None:
-    """For the endpoint and the headers, by the standard variables; that of metrics alone stands before that of all
-    signals, and is taken as it is."""
+def test_options_override_variables_and_variables_override_claude_json(database: Database, tmp_path: Path) -> None:
+    """For endpoint and headers, by the standard variables. Those of metrics override those of all signals, and their
+    endpoint is used unchanged."""
     file = tmp_path / "headers"
     file.write_text("api-key=of-file\n")
     file.chmod(0o600)
@@ -497,8 +497,8 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(("fields", "said"), PROBLEMS.values(), ids=PROBLEMS)
-def test_what_is_wrong_with_the_settings_is_said(fields: dict[str, Any], said: str) -> None:
-    """In one line that names the field, without the secret."""
+def test_a_wrong_setting_is_one_line(fields: dict[str, Any], said: str) -> None:
+    """It names the field and does not show the secret."""
     environment = {"KEY": TOKEN.replace("=", ""), "BREAK": f"a={TOKEN}%0D%0AHost:x", "GOOD": f"a={TOKEN}"}
     with pytest.raises(SettingsError) as caught:
         load_exporter("otlp", {"otlp": fields}, {}, environment, Path())
@@ -507,7 +507,7 @@ def test_what_is_wrong_with_the_settings_is_said(fields: dict[str, Any], said: s
 
 
 def test_secrets_are_not_shown() -> None:
-    """Neither by `config` nor by the target itself."""
+    """Neither by `config` nor by the repr of the exporter."""
     configured = {"otlp": {"endpoint": "https://me:pass@example.com/x", "headers": TOKEN}}
     assert shown(configured) == {"otlp": {"endpoint": "https://example.com/***", "headers": "***"}}
     fields = {"endpoint": "https://example.com", "headers": "${KEY}"}
@@ -530,8 +530,8 @@ except MissingExtra as missing:
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.proto"])
-def test_without_the_extra_the_install_line_is_said(missing: str, tmp_path: Path) -> None:
-    """Also where another part of OpenTelemetry is installed."""
+def test_without_the_extra_the_error_has_the_install_command(missing: str, tmp_path: Path) -> None:
+    """Also if another part of OpenTelemetry is installed."""
     command = [sys.executable, "-c", _WITHOUT, missing, str(tmp_path / "metrics.db")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout == ("opentelemetry.proto is not installed: pip install 'claude-force[otel]'\n")

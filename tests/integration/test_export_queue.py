@@ -1,4 +1,4 @@
-"""The feed of a target: each execution once, whenever it comes in, and nothing left out."""
+"""The export queue: each execution is sent once, whenever it arrives, and none is skipped."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _COST = column("cost_nanousd")
 
 
 def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
-    """Some executions, a second apart."""
+    """Executions, a second apart."""
     return [an_execution(timestamp_us=start_us + place * SECOND_US) for place in range(count)]
 
 
 def uids(records: Sequence[ExecutionMetrics]) -> list[bytes]:
-    """Their identities."""
+    """The uids of executions, as bytes."""
     return [identity_bytes(record.uid) for record in records]
 
 
 def drain(database: Database, since_us: int | None = None, size: int = 50, destination: str = "here") -> list[bytes]:
-    """Push all that is due; the uids in the order in which they were sent."""
+    """Send everything that is due. Returns the uids in the order sent."""
     sent: list[bytes] = []
     with open_queue(database, "test", destination, lambda: NOW_US, since_us) as queue:
         for batch in queue.batches(size):
@@ -52,7 +52,8 @@ def changes(queue: ExportQueue) -> list[tuple[bytes, bool, bool]]:
 @pytest.mark.parametrize("before", [3, 240])
 @pytest.mark.parametrize("after", [3, 240])
 def test_each_execution_is_sent_once(database: Database, store: Store, before: int, after: int) -> None:
-    """What there was, then what came later, whether it was counted at once or waited to be; and then nothing."""
+    """Stored before the first push or after it, counted at once or pending: each is sent once, and then nothing is
+    due."""
     old, new = executions(before), executions(after, NOON_US + 1000 * SECOND_US)
     store.add(old)
     assert sorted(drain(database)) == sorted(uids(old))
@@ -61,8 +62,8 @@ def test_each_execution_is_sent_once(database: Database, store: Store, before: i
     assert drain(database) == []
 
 
-def test_what_comes_in_late_is_sent(database: Database, store: Store) -> None:
-    """An execution of an hour ago that is read only now was passed by no place that is kept."""
+def test_late_executions_are_sent(database: Database, store: Store) -> None:
+    """An execution with an earlier timestamp than those sent is queued like any other."""
     store.add(executions(10))
     drain(database)
     late = executions(120, NOON_US - HOUR_US)
@@ -70,8 +71,8 @@ def test_what_comes_in_late_is_sent(database: Database, store: Store) -> None:
     assert sorted(drain(database)) == sorted(uids(late))
 
 
-def test_a_target_may_begin_with_what_is_recent(database: Database, store: Store) -> None:
-    """What is older than its beginning is not sent, whatever comes later is."""
+def test_an_exporter_may_start_with_recent_executions(database: Database, store: Store) -> None:
+    """Executions before its start are not sent; all that arrive later are, whatever their timestamp."""
     recorded = executions(10)
     store.add(recorded)
     assert sorted(drain(database, since_us=NOON_US + 6 * SECOND_US)) == sorted(uids(recorded[6:]))
@@ -81,8 +82,8 @@ def test_a_target_may_begin_with_what_is_recent(database: Database, store: Store
 
 
 @pytest.mark.parametrize("count", [5, 240])
-def test_what_is_not_settled_is_sent_again(database: Database, store: Store, count: int) -> None:
-    """A push that ends between sending and noting it sends that batch once more, and goes on where it was."""
+def test_an_unacknowledged_batch_is_sent_again(database: Database, store: Store, count: int) -> None:
+    """A push that ends between sending and acknowledging sends that batch once more, and continues from there."""
     recorded = executions(count)
     store.add(recorded)
     with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
@@ -91,8 +92,8 @@ def test_what_is_not_settled_is_sent_again(database: Database, store: Store, cou
     assert sorted(drain(database)) == sorted(uids(recorded))
 
 
-def test_history_goes_on_where_it_was(database: Database, store: Store) -> None:
-    """Pages that were settled are not sent again by the next push."""
+def test_the_backfill_continues_where_it_stopped(database: Database, store: Store) -> None:
+    """The next push does not send acknowledged pages again."""
     recorded = executions(240)
     store.add(recorded)
     with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
@@ -102,8 +103,8 @@ def test_history_goes_on_where_it_was(database: Database, store: Store) -> None:
 
 
 @pytest.mark.parametrize("is_backfill", [True, False])
-def test_what_a_target_could_not_take_waits(database: Database, store: Store, is_backfill: bool) -> None:
-    """Of a batch that was partly taken only the rest is sent again."""
+def test_executions_that_were_not_taken_are_requeued(database: Database, store: Store, is_backfill: bool) -> None:
+    """Of a batch that was partly taken, only the rest is sent again."""
     if not is_backfill:
         drain(database)
     recorded = executions(5)
@@ -115,8 +116,8 @@ def test_what_a_target_could_not_take_waits(database: Database, store: Store, is
     assert drain(database) == kept
 
 
-def test_a_change_is_sent_as_one(database: Database, store: Store) -> None:
-    """An execution that changed after it was sent is due again, told apart from new ones."""
+def test_a_changed_execution_is_sent_again(database: Database, store: Store) -> None:
+    """It is due as a change, not as a new execution."""
     record = an_execution()
     store.add([record])
     drain(database)
@@ -127,8 +128,8 @@ def test_a_change_is_sent_as_one(database: Database, store: Store) -> None:
         assert changes(queue) == [(row[0], False, True)]
 
 
-def test_a_change_while_it_is_sent_is_not_lost(database: Database, store: Store) -> None:
-    """What changes between being read and being settled is due again, as a change."""
+def test_a_change_during_a_push_is_not_lost(database: Database, store: Store) -> None:
+    """A change between reading and acknowledging is due again, as a change."""
     drain(database)
     record = an_execution()
     store.add([record])
@@ -142,8 +143,8 @@ def test_a_change_while_it_is_sent_is_not_lost(database: Database, store: Store)
         assert changes(queue) == [(row[0], False, True)]
 
 
-def test_a_usage_that_is_not_final_waits_for_a_while(database: Database, store: Store) -> None:
-    """It is sent when it is ten minutes old, and not before."""
+def test_provisional_usage_is_held(database: Database, store: Store) -> None:
+    """It is sent when it is ten minutes old, not before."""
     drain(database)
     young = an_execution(timestamp_us=NOW_US - HELD_US + 1, usage_basis=PROVISIONAL)
     old = an_execution(timestamp_us=NOW_US - HELD_US, usage_basis=PROVISIONAL)
@@ -153,8 +154,8 @@ def test_a_usage_that_is_not_final_waits_for_a_while(database: Database, store: 
         assert export_queries.count_queued(connection, "test") == 1
 
 
-def test_what_was_deleted_meanwhile_is_counted(database: Database, store: Store) -> None:
-    """An execution that is gone before it was sent is taken off, and said."""
+def test_deleted_executions_leave_the_queue(database: Database, store: Store) -> None:
+    """An execution that is deleted before it was sent is removed from the queue and counted."""
     drain(database)
     store.add(executions(3))
     with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
@@ -166,8 +167,8 @@ def test_what_was_deleted_meanwhile_is_counted(database: Database, store: Store)
 
 
 @pytest.mark.parametrize("count", [3, 240])
-def test_what_waits_is_not_archived(database: Database, store: Store, count: int) -> None:
-    """An execution that a target is still to get stays, of what is new and of history; then it goes."""
+def test_unsent_executions_are_not_archived(database: Database, store: Store, count: int) -> None:
+    """Queued executions and those of the backfill stay until they are sent."""
     store.add(executions(count))
     with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
         first = next(queue.batches(2))
@@ -179,14 +180,14 @@ def test_what_waits_is_not_archived(database: Database, store: Store, count: int
 
 
 def store_rows(database: Database) -> list[ExecutionMetrics]:
-    """Everything that is stored."""
+    """All stored executions."""
     from claude_force.database.queries import Filter, iterate
 
     return list(iterate(database, Filter()))
 
 
 def test_rows_that_a_rebuild_counts_are_sent(database: Database, store: Store) -> None:
-    """Making the roll-ups anew passes no execution by that was not counted yet."""
+    """A rebuild of the roll-ups queues the executions that were still pending."""
     drain(database)
     recorded = executions(5)
     store.add(recorded)
@@ -194,8 +195,8 @@ def test_rows_that_a_rebuild_counts_are_sent(database: Database, store: Store) -
     assert sorted(drain(database)) == sorted(uids(recorded))
 
 
-def test_another_destination_begins_anew(database: Database, store: Store) -> None:
-    """What one place has, another has not."""
+def test_another_destination_starts_over(database: Database, store: Store) -> None:
+    """A new destination gets everything, whatever the old one has."""
     recorded = executions(5)
     store.add(recorded)
     drain(database)
@@ -203,7 +204,7 @@ def test_another_destination_begins_anew(database: Database, store: Store) -> No
 
 
 def drain_unfinished(database: Database, pages: int) -> list[bytes]:
-    """Push some pages of two, and end there; the uids in the order in which they were sent."""
+    """Send some pages of two, then stop. Returns the uids in the order sent."""
     sent: list[bytes] = []
     with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
         for _, batch in zip(range(pages), queue.batches(2), strict=False):
@@ -213,8 +214,10 @@ def drain_unfinished(database: Database, pages: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("start_us", [NOON_US - HOUR_US, NOON_US + 3 * SECOND_US + 1, NOON_US + HOUR_US])
-def test_what_comes_in_while_history_is_sent_is_sent_once(database: Database, store: Store, start_us: int) -> None:
-    """Whether it is behind the place that was reached, or ahead of it, where history comes to it as well."""
+def test_executions_that_arrive_during_a_backfill_are_sent_once(
+    database: Database, store: Store, start_us: int
+) -> None:
+    """Behind the position of the backfill or ahead of it, where the backfill reaches them too."""
     old, new = executions(9), executions(120, start_us)
     store.add(old)
     sent = drain_unfinished(database, 2)
@@ -225,8 +228,8 @@ def test_what_comes_in_while_history_is_sent_is_sent_once(database: Database, st
     assert drain(database) == []
 
 
-def test_what_comes_in_ahead_during_a_push_is_sent_once(database: Database, store: Store) -> None:
-    """What the walk through history comes to does not wait for the next push any more."""
+def test_executions_that_arrive_during_a_push_are_sent_once(database: Database, store: Store) -> None:
+    """The backfill removes those that it sends from the queue."""
     old, new = executions(6), executions(120, NOON_US + HOUR_US)
     store.add(old)
     sent: list[bytes] = []
@@ -240,8 +243,8 @@ def test_what_comes_in_ahead_during_a_push_is_sent_once(database: Database, stor
     assert sorted(sent) == sorted(uids(old + new))
 
 
-def test_what_changed_ahead_of_history_replaces_what_may_be_there(database: Database, store: Store) -> None:
-    """A page that was sent, but not noted, and whose execution changed since, is sent as a change."""
+def test_a_change_ahead_of_the_backfill_is_sent_as_a_change(database: Database, store: Store) -> None:
+    """A page was sent but not acknowledged, and an execution in it changed: the receiver must replace it."""
     record = an_execution()
     store.add([record])
     with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
@@ -258,7 +261,8 @@ def test_what_changed_ahead_of_history_replaces_what_may_be_there(database: Data
 
 @pytest.mark.parametrize("since_us", [None, NOON_US + 4 * SECOND_US])
 def test_how_many_are_due(database: Database, store: Store, since_us: int | None) -> None:
-    """Before the beginning, in the middle of history, and with what came in since; at another place all are."""
+    """Before the first push, in the middle of the backfill, and with later arrivals; at another destination all are
+    due."""
 
     def due(destination: str = "here") -> int:
         return count_due(database, "test", destination, since_us)
@@ -277,8 +281,8 @@ def test_how_many_are_due(database: Database, store: Store, since_us: int | None
     assert due("there") == (16 if since_us is None else 8)
 
 
-def test_only_one_push_is_at_work(database: Database, store: Store) -> None:
-    """A second one is refused in words, and works when the first is over."""
+def test_only_one_push_runs_at_a_time(database: Database, store: Store) -> None:
+    """A second push is refused with a message, and works once the first has ended."""
     store.add(executions(2))
     with (
         open_queue(database, "test", "here", lambda: NOW_US, None),
@@ -289,8 +293,8 @@ def test_only_one_push_is_at_work(database: Database, store: Store) -> None:
     assert len(drain(database)) == 2
 
 
-def test_a_target_that_is_forgotten_leaves_nothing(database: Database, store: Store) -> None:
-    """Nothing waits for it any more, and the next push begins anew."""
+def test_forgetting_empties_the_queue(database: Database, store: Store) -> None:
+    """Nothing stays queued, and the next push starts over."""
     drain(database)
     recorded = executions(120)
     store.add(recorded)
@@ -301,8 +305,8 @@ def test_a_target_that_is_forgotten_leaves_nothing(database: Database, store: St
     assert sorted(drain(database)) == sorted(uids(recorded))
 
 
-def test_a_change_of_what_history_sent_uncounted_is_not_lost(database: Database, store: Store) -> None:
-    """An execution that comes in during a push and changes before it is counted is sent as it is in the end."""
+def test_a_change_before_counting_is_not_lost(database: Database, store: Store) -> None:
+    """An execution that arrives during a push and changes before it is counted is sent in its final form."""
     store.add(executions(3))
     late = an_execution(timestamp_us=NOW_US - HOUR_US // 2, usage_basis=PROVISIONAL)
     there: dict[bytes, object] = {}
@@ -329,8 +333,9 @@ def test_a_change_of_what_history_sent_uncounted_is_not_lost(database: Database,
     assert there[before[0]] == 7
 
 
-def test_what_came_in_as_a_target_began_is_sent_once(database: Database, store: Store) -> None:
-    """On a server an execution may come in just before it: it is queued when it is counted, and not twice."""
+def test_executions_that_arrive_at_the_start_are_sent_once(database: Database, store: Store) -> None:
+    """On a server an execution may arrive just before an exporter starts: it is queued when it is counted, not
+    twice."""
     store.add(recorded := executions(3))
     with database.write() as connection:
         connection.lock_rollups()
@@ -346,15 +351,15 @@ def test_what_came_in_as_a_target_began_is_sent_once(database: Database, store: 
 
 
 @pytest.mark.parametrize("ahead_us", [HELD_US, 70 * 366 * DAY_US])
-def test_a_usage_of_the_future_does_not_wait(database: Database, store: Store, ahead_us: int) -> None:
-    """A clock that was set back, or a wrong time in a file, holds nothing for longer than anything else."""
+def test_provisional_usage_in_the_future_is_not_held(database: Database, store: Store, ahead_us: int) -> None:
+    """A wrong clock or a wrong timestamp in a file holds nothing back."""
     drain(database)
     store.add([future := an_execution(timestamp_us=NOW_US + ahead_us, usage_basis=PROVISIONAL)])
     assert drain(database) == uids([future])
 
 
-def test_nothing_is_forgotten_under_a_push(database: Database, store: Store) -> None:
-    """It would note what the target has of what nobody knows any more, and leave executions that wait for ever."""
+def test_forgetting_is_refused_during_a_push(database: Database, store: Store) -> None:
+    """It would leave queue entries that nobody removes."""
     store.add(executions(3))
     with (
         open_queue(database, "test", "here", lambda: NOW_US, None),

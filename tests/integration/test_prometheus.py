@@ -1,4 +1,4 @@
-"""What Prometheus is told: the figures of the reports, in a bounded number of series, whatever names are."""
+"""Metrics for Prometheus: the figures of the reports, with limited cardinality and sanitized names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ USAGES: tuple[dict[str, Any], ...] = ({}, {"input_tokens": 7}, {"input_tokens": 
 
 
 def a_history(count: int = 600) -> list[ExecutionMetrics]:
-    """Executions of three days up to noon, of which not everything is known."""
+    """Executions of three days up to noon, with some unknown values."""
     draw = random.Random(7)
     return [
         an_execution(
@@ -67,8 +67,8 @@ def a_history(count: int = 600) -> list[ExecutionMetrics]:
     ]
 
 
-def told(database: Database, window_us: int = DAY_US) -> Samples:
-    """What is told at noon, as a Prometheus reads it."""
+def scraped(database: Database, window_us: int = DAY_US) -> Samples:
+    """The metrics at noon, as Prometheus parses them."""
     return samples_of(encode(read_exposition(database, NOON_US, window_us)).decode())
 
 
@@ -79,17 +79,17 @@ def groups(database: Database, chosen: Filter, dimension: Any = "agent_name") ->
 
 
 def known(values: dict[tuple[str, ...], float | None]) -> dict[tuple[str, ...], Any]:
-    """Those that are known."""
+    """The figures that are known."""
     return {names: pytest.approx(value, rel=1e-12) for names, value in values.items() if value is not None}
 
 
-def test_the_gauges_of_the_window_are_the_figures_of_the_reports(database: Database, store: Store) -> None:
-    """The guide's four names and the ratio, for each agent; what is not known has no sample."""
+def test_gauges_equal_the_reports(database: Database, store: Store) -> None:
+    """The guide's four names and the ratio, for each agent; unknown values have no sample."""
     history = a_history()
     history.append(an_execution(timestamp_us=NOON_US - 1, agent_name="no-usage", input_tokens=None, output_tokens=None))
     history.append(an_execution(timestamp_us=NOON_US - 1, agent_name="untimed", duration_us=None, cost_nanousd=None))
     store.add(history)
-    samples, by_agent = told(database), groups(database, Filter(Window(NOON_US - DAY_US, NOON_US)))
+    samples, by_agent = scraped(database), groups(database, Filter(Window(NOON_US - DAY_US, NOON_US)))
     assert len(by_agent) == 8
     assert of(samples, "claude_force_execution_time_ms", "agent_name", "model") == known(
         {(agent, "all"): sums.average_ms for agent, sums in by_agent.items()}
@@ -110,12 +110,12 @@ def test_the_gauges_of_the_window_are_the_figures_of_the_reports(database: Datab
     assert all(sums.success_rate == pytest.approx(100 * ratios[agent,]) for agent, sums in by_agent.items())
 
 
-def test_the_counters_are_the_totals_of_all_history(database: Database, store: Store) -> None:
-    """By agent and model; they do not move when executions are archived."""
+def test_counters_equal_the_totals_of_all_history(database: Database, store: Store) -> None:
+    """By agent and model."""
     history = a_history()
     store.add(history[:400])
     store.add(history[400:])
-    samples = told(database)
+    samples = scraped(database)
     everything, by_model = analytics.summary(database, Filter()).totals, groups(database, Filter(), "model")
     executions = of(samples, "claude_force_executions_total", "agent_name", "model", "status")
     assert sum(executions.values()) == everything.executions == 600
@@ -135,20 +135,20 @@ def test_the_counters_are_the_totals_of_all_history(database: Database, store: S
     )
 
 
-def test_archiving_moves_no_counter(database: Database, store: Store, tmp_path: Path) -> None:
-    """What accumulates is the same before and after, to the last unit."""
+def test_archiving_changes_no_counter(database: Database, store: Store, tmp_path: Path) -> None:
+    """All cumulative values are exactly the same before and after."""
     store.add(a_history())
-    before = told(database)
+    before = scraped(database)
     archive_once(database, tmp_path / "archive", NOON_US, DAY_US)
-    after = told(database)
+    after = scraped(database)
     totals = {key: value for key, value in before.items() if "_total" in key[0] or "duration_seconds" in key[0]}
     assert len(totals) > 100
     assert {key: after[key] for key in totals} == totals
 
 
-def test_what_may_still_change_is_not_counted_yet(database: Database, store: Store) -> None:
-    """A response of a transcript may go on, and then leaves its bucket: gauges tell it at once, counters when it is
-    settled. What a program recorded is as it is."""
+def test_counters_wait_for_stable_responses(database: Database, store: Store) -> None:
+    """A response in a transcript may continue and would move to another bucket: gauges include it at once, counters
+    once it is stable. Executions of programs count at once."""
     store.add(
         [
             an_execution(timestamp_us=NOON_US - MINUTE_US, source=CLAUDE_CODE, agent_name="transcript"),
@@ -156,7 +156,10 @@ def test_what_may_still_change_is_not_counted_yet(database: Database, store: Sto
             an_execution(timestamp_us=NOON_US - MINUTE_US),
         ]
     )
-    now, later = told(database), samples_of(encode(read_exposition(database, NOON_US + 5 * MINUTE_US, DAY_US)).decode())
+    now, later = (
+        scraped(database),
+        samples_of(encode(read_exposition(database, NOON_US + 5 * MINUTE_US, DAY_US)).decode()),
+    )
     count, agent = "claude_force_execution_duration_seconds_count", "agent_name"
     assert of(now, "claude_force_success_rate", agent) == {("transcript",): 100, ("python-expert",): 100}
     assert of(now, count, agent) == {("python-expert",): 2}
@@ -167,19 +170,19 @@ def test_what_may_still_change_is_not_counted_yet(database: Database, store: Sto
 
 
 def test_the_histogram_counts_exactly(database: Database, store: Store) -> None:
-    """Each bucket holds the executions that took at most its bound, also one that took just so long; sums are exact."""
+    """A bucket counts the executions up to its bound, inclusive; sums are exact."""
     bounds = [round(bound_s * SECOND_US) for bound_s in duration_bounds_s()]
     at_bounds = [
         an_execution(duration_us=us, timestamp_us=NOON_US - 9) for bound in bounds for us in (bound, bound + 1)
     ]
     history = [*a_history(), *at_bounds]
     store.add(history)
-    found = of(told(database), "claude_force_execution_duration_seconds_bucket", "agent_name", "model", "le")
+    found = of(scraped(database), "claude_force_execution_duration_seconds_bucket", "agent_name", "model", "le")
     durations = [one.duration_us for one in history if one.duration_us is not None]
     for text in (*map(repr, duration_bounds_s()), "+Inf"):
         counted = sum(number for (_, _, le), number in found.items() if le == text)
         assert counted == sum(us <= float(text) * SECOND_US + 0.5 for us in durations), text
-    samples = told(database)
+    samples = scraped(database)
     sums = of(samples, "claude_force_execution_duration_seconds_sum", "agent_name", "model")
     assert sum(sums.values()) == pytest.approx(sum(durations) / SECOND_US, rel=1e-12)
     counts = of(samples, "claude_force_execution_duration_seconds_count", "agent_name", "model")
@@ -188,23 +191,23 @@ def test_the_histogram_counts_exactly(database: Database, store: Store) -> None:
     assert duration_bounds_s() == pytest.approx(wished, rel=0.01)
 
 
-def test_nothing_is_told_of_an_empty_store(database: Database) -> None:
-    """But the program itself."""
-    assert {name for name, _ in told(database)} == {"claude_force_build_info"}
+def test_an_empty_store_has_only_build_info(database: Database) -> None:
+    """No other family has a sample."""
+    assert {name for name, _ in scraped(database)} == {"claude_force_build_info"}
 
 
 def test_hostile_names_are_read_back_as_one_line(database: Database, store: Store) -> None:
-    """Names with line ends, quotes or escapes, or as long as can be, are told without harm, and cut."""
+    """Names with line breaks, quotes, escapes or great length are sanitized and cut."""
     store.add([an_execution(agent_name=name, model=name, timestamp_us=NOON_US - 1) for name in HOSTILE])
-    samples = told(database)
+    samples = scraped(database)
     agents = {names[0] for names in of(samples, "claude_force_success_rate", "agent_name")}
     assert len(agents) == len(HOSTILE)
     assert all(name.isprintable() and len(name) <= 100 for name in agents)
     assert {"new\\nline", 'a "quoted" \\ back\\slash\\n', "\\x1b[31mred\\x1b[0m", "\\u202eevil"} <= agents
 
 
-def test_names_that_are_alike_once_cut_are_one_series(database: Database, store: Store) -> None:
-    """A label may not be there twice: their sums are added, and averages are of all of them."""
+def test_names_with_the_same_label_are_one_series(database: Database, store: Store) -> None:
+    """Their sums are added, and averages cover all of them."""
     names = ["n" * 150 + ending for ending in "abc"]
     store.add(
         [
@@ -212,19 +215,19 @@ def test_names_that_are_alike_once_cut_are_one_series(database: Database, store:
             for place, name in enumerate(names)
         ]
     )
-    samples = told(database)
+    samples = scraped(database)
     assert of(samples, "claude_force_execution_time_ms", "model") == {("all",): 1.0}
     assert of(samples, "claude_force_executions_total", "status") == {("success",): 2.0, ("failure",): 1.0}
     assert of(samples, "claude_force_execution_duration_seconds_count", "model").popitem()[1] == 3
 
 
-def test_those_who_came_first_keep_their_names_and_no_sum_is_lost(database: Database, store: Store) -> None:
-    """Beyond the limit agents and models are counted as one. What has a name keeps it, however busy others become, and
-    no counter ever falls."""
+def test_first_names_keep_their_labels_and_no_sum_is_lost(database: Database, store: Store) -> None:
+    """Agents and models beyond the limit share a label. A name keeps its label however busy others become, and no
+    counter falls."""
     first = [f"first-{number:03}" for number in range(AGENTS)]
     for name in first:
         store.add([an_execution(agent_name=name, timestamp_us=NOON_US - 2 * HOUR_US)])
-    before = told(database, HOUR_US)
+    before = scraped(database, HOUR_US)
     late = [f"a-late-{number}" for number in range(20)]
     store.add(
         [
@@ -246,46 +249,47 @@ def test_those_who_came_first_keep_their_names_and_no_sum_is_lost(database: Data
     assert [remark.split(" after")[0] for remark in found.remarks] == ["20 agents", "11 models"]
 
 
-def test_the_busiest_have_gauges_and_the_rest_is_averaged_as_one(database: Database, store: Store) -> None:
-    """`other` is the average over the executions of all of them, not over their averages."""
+def test_the_busiest_agents_have_gauges(database: Database, store: Store) -> None:
+    """`other` is the average over all remaining executions, not over the averages of their agents."""
     just_now = {"timestamp_us": NOON_US - 1}
     for number in range(AGENTS):
         store.add([an_execution(agent_name=f"busy-{number:03}", **just_now) for _ in range(4)])
     store.add([an_execution(agent_name="slow", duration_us=9_000_000, success=False, **just_now) for _ in range(3)])
     store.add([an_execution(agent_name="quick", duration_us=1_000_000, **just_now)])
-    samples = told(database)
+    samples = scraped(database)
     assert of(samples, "claude_force_execution_time_ms", "agent_name")["other",] == 7000
     assert of(samples, "claude_force_success_rate", "agent_name")["other",] == 25
     assert len(of(samples, "claude_force_success_rate", "agent_name")) == AGENTS + 1
 
 
 def an_alert(place: int, state: str, labels: dict[str, str | None]) -> AlertRow:
-    """Where an alert stands."""
+    """The state of an alert."""
     return AlertRow(f"{place:016x}", "r" * 10_000, json.dumps(labels), "critical", state, "WELL", 0, 0)
 
 
-def test_alerts_are_told_as_numbers(database: Database, store: Store) -> None:
-    """Each by its rule and group; one that could not be measured is not told, and of too many the worst is."""
+def test_alert_states_are_numbers(database: Database, store: Store) -> None:
+    """By rule and group. An alert without a measurement has no sample; of too many groups, the worst states are
+    kept."""
     rows = [
         an_alert(1, "ok", {}), an_alert(2, "pending", {"agent": "a\nb"}), an_alert(3, "firing", {"agent": None}),
         an_alert(4, "no data", {"agent": "c"}), an_alert(5, "resolved", {"agent": "d"}),
     ]  # fmt: skip
     with database.write() as connection:
         alert_store.save_alerts(connection, rows)
-    found = of(told(database), "claude_force_alert_state", "rule", "severity", "grouped_by", "group")
+    found = of(scraped(database), "claude_force_alert_state", "rule", "severity", "grouped_by", "group")
     assert {names[0] for names in found} == {"r" * 99 + "…"}
     assert {names[2:]: level for names, level in found.items()} == {
         ("", ""): 0, ("agent", "a\\nb"): 1, ("agent", "unknown"): 2, ("agent", "d"): 0,
     }  # fmt: skip
     with database.write() as connection:
         alert_store.save_alerts(connection, [an_alert(n, "firing", {"agent": f"n{n}"}) for n in range(10, 300)])
-    found = of(told(database), "claude_force_alert_state", "group")
+    found = of(scraped(database), "claude_force_alert_state", "group")
     assert len(found) == ALERTS_KEPT + 2
     assert found["other",] == 2
 
 
-def test_every_state_of_an_alert_has_its_number_but_no_data() -> None:
-    """The states of the alerts, which lie above, are those that are known here."""
+def test_every_alert_state_with_data_has_a_number() -> None:
+    """The states here are those of the alerts, which are in a higher layer."""
     assert set(State) - set(ALERT_LEVELS) == {State.NO_DATA}
     assert set(ALERT_LEVELS) < set(State)
 
@@ -298,7 +302,7 @@ def target(folder: Path, **given: Any) -> PrometheusExporter:
 
 
 def impatient(found: PrometheusExporter) -> PrometheusExporter:
-    """The same target, which waits for nobody."""
+    """The same exporter, with a short timeout."""
     assert isinstance(found.to, Group)
     return replace(found, to=replace(found.to, patience=SOON))
 
@@ -320,27 +324,27 @@ GROUPS = {
 
 @pytest.mark.parametrize(("job", "instance", "path"), GROUPS.values(), ids=GROUPS)
 def test_a_push_replaces_its_group(database: Database, home: Path, job: str, instance: str, path: str) -> None:
-    """With PUT, to the path that the gateway has for the job and the instance, as the text format."""
+    """With PUT, to the path of job and instance, in the text format."""
     with scripted() as server:
         pushed = push(database, home, gateway=server.url, job=job, instance=instance)
         target(home, gateway=server.url, job=job, instance=instance).delete()
     asked, deleted = server.requests
     assert (asked.method, asked.path, asked.headers["content-type"]) == ("PUT", path, CONTENT_TYPE)
-    assert samples_of(asked.body.decode()) == told(database)
+    assert samples_of(asked.body.decode()) == scraped(database)
     assert (deleted.method, deleted.path, deleted.body) == ("DELETE", path, b"")
     assert pushed.message == "Metrics exported to Prometheus"
     assert pushed.counts == {"series": 1}
 
 
-def test_a_gateway_without_a_scheme_is_one_over_http(database: Database, home: Path) -> None:
-    """As it stands in programs that use prometheus_client."""
+def test_a_gateway_without_a_scheme_uses_http(database: Database, home: Path) -> None:
+    """prometheus_client accepts such addresses."""
     with scripted() as server:
         push(database, home, gateway=server.url.removeprefix("http://"))
         assert len(server.requests) == 1
 
 
-def test_a_series_that_is_counted_is_a_line(database: Database, store: Store, home: Path) -> None:
-    """What a push says it told is what arrived."""
+def test_the_number_of_series_is_right(database: Database, store: Store, home: Path) -> None:
+    """It is the number of lines that arrive."""
     store.add(a_history())
     with scripted() as server:
         pushed = push(database, home, gateway=server.url)
@@ -360,10 +364,8 @@ FAULTS: dict[str, tuple[int | str | Reply, str]] = {
 
 
 @pytest.mark.parametrize(("reply", "said"), FAULTS.values(), ids=FAULTS)
-def test_a_gateway_that_does_not_take_it_is_named_in_one_line(
-    database: Database, home: Path, reply: int | str | Reply, said: str
-) -> None:
-    """With its reason, and without the password; the next push is as good as any."""
+def test_a_gateway_that_fails_is_one_line(database: Database, home: Path, reply: int | str | Reply, said: str) -> None:
+    """With the reason and without the password; the next push works."""
     with scripted([reply, 200]) as server:
         gateway = server.url.replace("://", "://user:pa55word-of-mine@")
         first = target(home, gateway=gateway)
@@ -375,8 +377,8 @@ def test_a_gateway_that_does_not_take_it_is_named_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_gateway_that_is_away_is_named(run: Run) -> None:
-    """The command exits 1 with one line that names it."""
+def test_a_gateway_that_is_down_is_one_line(run: Run) -> None:
+    """The command exits with 1, and the line names the gateway."""
     done = run("push", "prometheus", "--gateway", f"http://127.0.0.1:{unused_port()}")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: the Pushgateway did not take it: the connection to 127.0.0.1 failed")
@@ -384,7 +386,7 @@ def test_a_gateway_that_is_away_is_named(run: Run) -> None:
 
 
 def test_a_file_for_the_node_exporter(run: Run, home: Path) -> None:
-    """It is whole, can be read by others whatever the umask, and is deleted when asked."""
+    """It is complete, readable by others whatever the umask, and deleted on request."""
     (home / "one.jsonl").write_bytes(a_line())
     run("import", "one.jsonl")
     done = run("push", "prometheus", "--textfile", "out.prom", umask=0o077)
@@ -397,14 +399,14 @@ def test_a_file_for_the_node_exporter(run: Run, home: Path) -> None:
         ("failure",): 0,
     }
     assert [path.name for path in home.iterdir() if ".tmp" in path.name] == []
-    told_json = json.loads(run("push", "prometheus", "--textfile", "out.prom", "--json").stdout)
-    assert told_json == {"destination": str(file), "series": len(samples_of(file.read_text())), "remarks": []}
+    printed = json.loads(run("push", "prometheus", "--textfile", "out.prom", "--json").stdout)
+    assert printed == {"destination": str(file), "series": len(samples_of(file.read_text())), "remarks": []}
     assert run("push", "prometheus", "--textfile", "out.prom", "--delete").returncode == 0
     assert not file.exists()
 
 
 def test_only_a_file_is_replaced(run: Run, home: Path) -> None:
-    """A link leads to the file; a pipe, a device, and links in a circle stay what they are, in one line each."""
+    """A symlink is followed. A pipe, a device and a circle of symlinks stay unchanged, with one line each."""
     (home / "file.prom").touch()
     (home / "link.prom").symlink_to("file.prom")
     assert run("push", "prometheus", "--textfile", "link.prom").returncode == 0
@@ -443,20 +445,20 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("given", "said"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_configuration_is_said(home: Path, given: dict[str, Any], said: str) -> None:
-    """In one line that names the field."""
+def test_a_wrong_setting_is_one_line(home: Path, given: dict[str, Any], said: str) -> None:
+    """It names the field."""
     with pytest.raises(SettingsError, match=said):
         target(home, **given)
 
 
 def test_a_file_that_cannot_be_written_is_named(database: Database, home: Path) -> None:
-    """With the reason; nothing is left beside it."""
+    """With the reason; no temporary file is left."""
     with pytest.raises(ClaudeForceError, match=r"x\.prom cannot be written: No such file"):
         push(database, home, textfile=str(home / "nowhere" / "x.prom"))
 
 
-def test_the_command_stands_before_the_settings(run: Run, home: Path) -> None:
-    """A place that is given takes that of claude.json, of whichever kind; what is not given comes from there."""
+def test_options_override_the_settings(run: Run, home: Path) -> None:
+    """A destination from an option replaces both kinds in claude.json; all other fields come from there."""
     with scripted() as server:
         section = {"exporters": {"prometheus": {"textfile": "of-settings.prom", "job": "ours", "instance": "i"}}}
         (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
@@ -466,7 +468,7 @@ def test_the_command_stands_before_the_settings(run: Run, home: Path) -> None:
     assert (home / ".claude" / "of-settings.prom").exists()
 
 
-def test_freshness_is_told(database: Database, store: Store) -> None:
-    """When the newest execution was, in seconds."""
+def test_the_time_of_the_newest_execution(database: Database, store: Store) -> None:
+    """In seconds since the epoch."""
     store.add([an_execution(timestamp_us=NOON_US - 1), an_execution(timestamp_us=NOON_US - HOUR_US)])
-    assert told(database)["claude_force_last_execution_timestamp_seconds", frozenset()] == (NOON_US - 1) / SECOND_US
+    assert scraped(database)["claude_force_last_execution_timestamp_seconds", frozenset()] == (NOON_US - 1) / SECOND_US

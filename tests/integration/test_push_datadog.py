@@ -1,4 +1,4 @@
-"""Executions to a DataDog Agent: each once, nothing that is not known, nothing that would lie about its time."""
+"""Executions to a DataDog Agent: each once, unknown values never, and no sample at a wrong time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COST = column("cost_nanousd")
 
 
 def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
-    """Some executions, a tenth of a second apart, each with an input of its own."""
+    """Executions, a tenth of a second apart, each with a different input."""
     tenth_us = SECOND_US // 10
     return [an_execution(timestamp_us=start_us + place * tenth_us, input_tokens=place) for place in range(count)]
 
@@ -43,12 +43,12 @@ def push(listener: Listener, database: Database, now_us: int = NOW_US, **changes
 
 
 def inputs(listener: Listener) -> list[float]:
-    """The values of the input tokens that were sent."""
+    """The input tokens that were sent."""
     return [metric.value for metric in listener.metrics() if metric.name == "claude_force.tokens.input"]
 
 
 def test_the_metrics_and_tags_of_the_guide(database: Database, store: Store) -> None:
-    """Four histograms of an execution, and an event of one that failed, with the tags of the guide."""
+    """Four histograms for an execution, and an event for a failure, with the tags of the guide."""
     store.add([an_execution(), an_execution(success=False, duration_us=1500, agent_name="code-reviewer")])
     with agent() as listener:
         pushed = push(listener, database)
@@ -72,8 +72,8 @@ def test_the_metrics_and_tags_of_the_guide(database: Database, store: Store) -> 
     assert pushed.counts == {"sent": 2, "too_old": 0, "changed": 0, "gone": 0}
 
 
-def test_what_is_not_known_is_not_sent(database: Database, store: Store) -> None:
-    """No duration, no cost and no usage are no metric; a cost of nothing is one."""
+def test_unknown_values_are_not_sent(database: Database, store: Store) -> None:
+    """Without a duration, a cost or a usage there is no sample; a cost of 0 is one."""
     unknown = {"duration_us": None, "cost_nanousd": None, "input_tokens": None, "output_tokens": None}
     store.add([an_execution(**unknown), an_execution(**unknown | {"cost_nanousd": 0})])
     with agent() as listener:
@@ -83,7 +83,7 @@ def test_what_is_not_known_is_not_sent(database: Database, store: Store) -> None
 
 @pytest.mark.parametrize("is_socket", [False, True], ids=["udp", "socket"])
 def test_each_execution_once(database: Database, store: Store, tmp_path: Path, is_socket: bool) -> None:
-    """Over several pushes, of many and of none, also what comes in late."""
+    """Over several pushes, with many executions or none, and with late arrivals."""
     with agent(tmp_path / "agent.sock" if is_socket else None) as listener:
         store.add(executions(130))
         push(listener, database)
@@ -95,8 +95,8 @@ def test_each_execution_once(database: Database, store: Store, tmp_path: Path, i
     assert Counter(inputs(listener)) == Counter([*map(float, range(130)), *map(float, range(20))])
 
 
-def test_it_begins_with_the_last_minutes(database: Database, store: Store) -> None:
-    """What is older than the first window when the first push is made is never sent."""
+def test_the_first_push_sends_the_last_minutes(database: Database, store: Store) -> None:
+    """Executions older than the first window are never sent."""
     store.add(executions(3, NOW_US - 301 * SECOND_US) + executions(2, NOW_US - 299 * SECOND_US))
     with agent() as listener:
         assert push(listener, database).counts == {"sent": 2, "too_old": 0, "changed": 0, "gone": 0}
@@ -104,8 +104,8 @@ def test_it_begins_with_the_last_minutes(database: Database, store: Store) -> No
     assert inputs(listener) == [0.0, 1.0]
 
 
-def test_what_is_too_old_is_not_sent_as_of_now(database: Database, store: Store) -> None:
-    """A history that is imported today is no spike of today; what was not sent is said."""
+def test_old_executions_are_not_sent(database: Database, store: Store) -> None:
+    """An imported history would count as of now; a remark says how many were left out."""
     with agent() as listener:
         push(listener, database)
         store.add(executions(3, NOW_US - DAY_US - 1 * SECOND_US) + executions(2, NOW_US - DAY_US + SECOND_US))
@@ -117,7 +117,7 @@ def test_what_is_too_old_is_not_sent_as_of_now(database: Database, store: Store)
 
 
 def test_a_change_is_not_sent_again(database: Database, store: Store) -> None:
-    """A histogram cannot take back what it has."""
+    """A histogram cannot take back a sample."""
     record = an_execution()
     store.add([record])
     with agent() as listener:
@@ -135,7 +135,7 @@ HOSTILE = ["=1+1,a|b#c:d@e", "\n\r\t\x1b[31m|#x:y\n_e{1,1}:a|b", "\u202e<script>
 
 
 def test_hostile_names_are_harmless_and_within_limits(database: Database, store: Store) -> None:
-    """None of them ends a tag, a field or a line; no tag and no datagram is too long, in bytes."""
+    """No name ends a tag, a field or a line, and no tag or datagram is too long, in bytes."""
     store.add([an_execution(agent_name=name, model=name, success=False) for name in HOSTILE])
     with agent() as listener:
         assert push(listener, database).counts["sent"] == len(HOSTILE)
@@ -149,8 +149,8 @@ def test_hostile_names_are_harmless_and_within_limits(database: Database, store:
     }  # fmt: skip
 
 
-def test_agents_are_bounded(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After so many names of a push there is only `other`, so that a name of each execution costs no fortune."""
+def test_the_number_of_agent_tags_is_limited(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names after the first so many of a push are tagged `other`."""
     monkeypatch.setattr(export, "NAMES_LIMIT", 3)
     store.add([an_execution(agent_name=f"agent-{number}", timestamp_us=NOON_US + number) for number in range(9)])
     with agent() as listener:
@@ -160,7 +160,7 @@ def test_agents_are_bounded(database: Database, store: Store, monkeypatch: pytes
     assert "agent:other" in tags
 
 
-def test_nothing_of_the_environment(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_adds_nothing(database: Database, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """No tag, container, telemetry or thread that the official client would add for these variables."""
     for name in ("DATADOG_TAGS", "DD_ENV", "DD_SERVICE", "DD_VERSION", "DD_ENTITY_ID", "DD_EXTERNAL_ENV"):
         monkeypatch.setenv(name, "a:b")
@@ -186,7 +186,7 @@ def test_lines_share_datagrams(database: Database, store: Store) -> None:
 
 @pytest.mark.parametrize("is_socket", [False, True], ids=["udp", "socket"])
 def test_many_executions_are_paced(database: Database, store: Store, tmp_path: Path, is_socket: bool) -> None:
-    """Over UDP there is a pause after each batch but the last; a socket makes the sender wait by itself."""
+    """Over UDP there is a pause after each batch except the last; a Unix socket needs none."""
     store.add(executions(130))
     waits: list[float] = []
     with agent(tmp_path / "agent.sock" if is_socket else None) as listener:
@@ -199,7 +199,7 @@ def test_many_executions_are_paced(database: Database, store: Store, tmp_path: P
     [([], []), ([10], [1]), ([4, 5], [2]), ([4, 6], [1, 1]), ([3, 3, 2, 10, 1], [3, 1, 1]), ([10, 10], [1, 1])],
 )
 def test_packing(lengths: list[int], found: list[int]) -> None:
-    """Lines fill a datagram, newlines counted, up to the limit and not beyond."""
+    """Datagrams are filled up to the limit, newlines included."""
     lines = [b"x" * length for length in lengths]
     datagrams = [datagram.split(b"\n") for datagram in pack(lines, 10)]
     assert [len(together) for together in datagrams] == found
@@ -221,17 +221,17 @@ def test_lines_are_those_of_the_official_client(monkeypatch: pytest.MonkeyPatch)
 
 
 def refused(database: Database, found: Agent) -> str:
-    """What is said of a push that must fail, and that leaves everything due."""
-    target = DatadogExporter(found)
+    """The message of a push that must fail. Everything stays due."""
+    exporter = DatadogExporter(found)
     with pytest.raises(PushError) as raised:
-        target.push(database, lambda: NOW_US)
-    assert target.count_due(database, lambda: NOW_US) > 0
+        exporter.push(database, lambda: NOW_US)
+    assert exporter.count_due(database, lambda: NOW_US) > 0
     assert str(raised.value).isprintable()
     return str(raised.value)
 
 
 def test_nobody_listens(database: Database, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
-    """What the system reports is an error of one line, nothing is taken for sent, and nothing else is printed."""
+    """The error of the system becomes one line, nothing counts as sent, and nothing else is printed."""
     store.add(executions(1))
     found = Agent("127.0.0.1", unused_port())
     assert refused(database, found) == (
@@ -243,7 +243,7 @@ def test_nobody_listens(database: Database, store: Store, capfd: pytest.CaptureF
 
 
 def test_no_such_socket(database: Database, store: Store, tmp_path: Path) -> None:
-    """A socket that is not there, that nobody reads, or that is a file."""
+    """A socket that is missing, unread, or has too long a path."""
     store.add(executions(1))
     assert "No such file" in refused(database, Agent("", path=str(tmp_path / "none.sock")))
     with agent(tmp_path / "left.sock"):
@@ -253,7 +253,7 @@ def test_no_such_socket(database: Database, store: Store, tmp_path: Path) -> Non
 
 
 def test_a_host_without_address(database: Database, store: Store) -> None:
-    """A name that does not exist, or that can be none."""
+    """A name that does not exist, or that no host can have."""
     store.add(executions(1))
     for host in ("agent.invalid", "a" * 70 + ".invalid", ".."):
         assert "could not be resolved" in refused(database, Agent(host))
@@ -262,7 +262,7 @@ def test_a_host_without_address(database: Database, store: Store) -> None:
 def test_an_agent_that_does_not_read(
     database: Database, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A socket that is full ends the push after its patience: nothing of the batch is taken for sent."""
+    """A full socket ends the push after the timeout; nothing of the batch counts as sent."""
     monkeypatch.setattr(dogstatsd, "TIMEOUT_S", 0.1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "full.sock"))
@@ -271,22 +271,22 @@ def test_an_agent_that_does_not_read(
     assert "it does not read what was sent before" in said
 
 
-def the_target(environment: dict[str, str] | None = None, **stated: Any) -> DatadogExporter:
-    """The target of a claude.json."""
+def the_exporter(environment: dict[str, str] | None = None, **stated: Any) -> DatadogExporter:
+    """The exporter for a claude.json."""
     found = load_exporter("datadog", {"datadog": stated}, {}, environment or {}, Path("/home/.claude"))
     assert isinstance(found, DatadogExporter)
     return found
 
 
 def test_what_is_not_configured_has_a_default() -> None:
-    """The Agent of this machine, or what the environment says; a day, and five minutes."""
+    """The Agent on this machine, or the one in the environment; a day, and five minutes."""
     environment = {"DD_AGENT_HOST": "agent", "DD_DOGSTATSD_PORT": "9125"}
-    assert the_target() == DatadogExporter(Agent("localhost", 8125), DAY_US, 300 * SECOND_US)
-    assert the_target(environment).agent == Agent("agent", 9125)
-    assert the_target(environment, host="h", port=1).agent == Agent("h", 1)
-    assert the_target(socket="unix:///run/a.sock").destination == "/run/a.sock"
-    assert the_target(socket="a.sock").destination == "/home/.claude/a.sock"
-    assert the_target(max_age="2h", first_window="1h").max_age_us == 2 * HOUR_US
+    assert the_exporter() == DatadogExporter(Agent("localhost", 8125), DAY_US, 300 * SECOND_US)
+    assert the_exporter(environment).agent == Agent("agent", 9125)
+    assert the_exporter(environment, host="h", port=1).agent == Agent("h", 1)
+    assert the_exporter(socket="unix:///run/a.sock").destination == "/run/a.sock"
+    assert the_exporter(socket="a.sock").destination == "/home/.claude/a.sock"
+    assert the_exporter(max_age="2h", first_window="1h").max_age_us == 2 * HOUR_US
 
 
 @pytest.mark.parametrize(
@@ -300,8 +300,8 @@ def test_what_is_not_configured_has_a_default() -> None:
         ({"tags": []}, "there is no field tags"),
     ],
 )
-def test_what_is_wrong_is_said(stated: dict[str, Any], said: str) -> None:
-    """In one line with the field."""
+def test_a_wrong_setting_is_one_line(stated: dict[str, Any], said: str) -> None:
+    """It names the field."""
     with pytest.raises(SettingsError) as raised:
-        the_target(**stated)
+        the_exporter(**stated)
     assert said in str(raised.value)

@@ -1,4 +1,4 @@
-"""Laws of pushes: whatever goes wrong and whatever comes in, Elasticsearch has in the end what the store has."""
+"""Laws of pushes: whatever fails and whatever arrives, in the end Elasticsearch has what the store has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.properties.strategies import on_both_engines, refill
 
 @dataclass(frozen=True)
 class Add:
-    """So many executions come in, an hour before or after noon, or at it."""
+    """So many executions arrive, an hour before noon, at noon, or an hour after."""
 
     count: int
     hours: int
@@ -35,14 +35,14 @@ class Add:
 
 @dataclass(frozen=True)
 class Reprice:
-    """An execution, as a share of them all, gets another cost."""
+    """One execution, chosen by its share of all, gets another cost."""
 
     share: float
 
 
 @dataclass(frozen=True)
 class Push:
-    """A push, while this goes wrong with its requests."""
+    """A push whose requests meet these faults."""
 
     faults: tuple[Fault | None, ...]
 
@@ -61,26 +61,26 @@ stories = st.lists(steps, min_size=3, max_size=12)
 
 
 def push(database: Database, server: FakeElasticsearch, faults: tuple[Fault | None, ...], folder: Path) -> bool:
-    """One push of five at once; whether nothing was left over."""
+    """Push five at a time. Returns whether nothing is due afterwards."""
     server.faults = [fault or Each((201,)) for fault in faults]
-    target = ElasticsearchExporter(
+    exporter = ElasticsearchExporter(
         Server(server.url, patience=Patience(5.0, 5.0)), "metrics", folder / "r.jsonl", wait=lambda _: None, at_once=5
     )
     try:
-        target.push(database, lambda: NOON_US + DAY_US)
+        exporter.push(database, lambda: NOON_US + DAY_US)
     except PushError:
         return False
-    return target.count_due(database, lambda: NOON_US + DAY_US) == 0
+    return exporter.count_due(database, lambda: NOON_US + DAY_US) == 0
 
 
 def add(store: Store, step: Add, number: int) -> None:
-    """Have some executions."""
+    """Store some executions."""
     at_us = NOON_US + step.hours * 3600 * SECOND_US + number
     store.add([an_execution(timestamp_us=at_us + place * SECOND_US) for place in range(step.count)])
 
 
 def reprice(store: Store, executions: list[ExecutionMetrics], step: Reprice, number: int) -> None:
-    """Let one cost something else."""
+    """Change the cost of one execution."""
     if executions:
         record = executions[int(len(executions) * step.share)]
         row = list(to_row(record))
@@ -91,7 +91,7 @@ def reprice(store: Store, executions: list[ExecutionMetrics], step: Reprice, num
 @settings(on_both_engines, max_examples=scaled(12))
 @given(story=stories)
 def test_elasticsearch_has_what_the_store_has(database: Database, story: list[object]) -> None:
-    """Each execution once, with the cost that it has now."""
+    """Each execution is one document, with its current cost."""
     refill(database, [])
     forget(database, "elasticsearch")
     store = Store(database)
