@@ -1,11 +1,10 @@
-"""A DataDog Agent that listens on UDP or on a Unix socket, and reads strictly what it gets.
+"""A fake DataDog Agent on UDP or on a Unix socket, which parses strictly.
 
     with agent() as listener:
-        ...                     # what is under test sends to listener.port
+        ...                     # the code under test sends to listener.port
         listener.metrics(), listener.events()
 
-Reading follows the description of the protocol (docs.datadoghq.com, datagram format) without any tolerance: what is not
-a whole metric or event of version 1.0 fails the test.
+Anything that is not a complete metric or event of version 1.0 of the datagram format (docs.datadoghq.com) fails the test.
 """
 
 from __future__ import annotations
@@ -107,7 +106,8 @@ def _tags(text: str) -> tuple[str, ...]:
 
 @contextmanager
 def agent(path: Path | None = None, on_datagram: Callable[[int], None] = lambda _: None) -> Iterator[Listener]:
-    """An Agent on a port of this machine, or on a socket; when the block ends it has taken all that was sent."""
+    """An Agent on a port of this machine, or on a Unix socket. After the block it has received everything that was
+    sent."""
     receiver = socket.socket(socket.AF_UNIX if path else socket.AF_INET, socket.SOCK_DGRAM)
     with receiver:
         receiver.bind(str(path) if path else ("127.0.0.1", 0))

@@ -1,15 +1,21 @@
-"""An Elasticsearch that keeps documents by their id, and does with requests what a test wants.
+"""A fake Elasticsearch that keeps documents by their id, with faults on request.
 
     with elastic() as server:
-        server.faults = [Status(500), Cut()]    # of the next bulk requests; then all is well
-        ...                                     # what is under test sends to server.url
+        server.faults = [Status(500), Cut()]    # for the next bulk requests; later ones succeed
+        ...                                     # the code under test sends to server.url
     assert server.documents == {...}
 
-It speaks as much of the protocol as a push needs, and is strict about it: it demands JSON, an
-index that was created, `create` on a data stream, whole lines; it says that it is Elasticsearch. A fault is HANG,
-a `Status` for the request as a whole, `Cut` (some documents are taken, and the connection is cut), or `Each` (a status
-for documents one by one, by a pattern that repeats; those with a 2xx are taken). `on_bulk` is called with the number of
-a bulk request when its documents were taken, before it is answered.
+It implements what a push needs of the protocol, strictly: JSON with its media types, an index that was created, `create`
+on a data stream, complete lines. Its answers name the product.
+
+| fault | effect |
+|---|---|
+| HANG | no answer |
+| `Status` | a status for the whole request |
+| `Cut` | a share of the documents is taken, then the connection is cut |
+| `Each` | a status for each document, by a repeating pattern; documents with a 2xx are taken |
+
+`on_bulk` is called with the number of a bulk request after its documents are taken and before the answer.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from tests.counterparts import HANG, LocalServer, serving
 
 @dataclass(frozen=True)
 class Status:
-    """An answer to the whole request, without doing anything."""
+    """An answer to the whole request; no document is taken."""
 
     status: int
     error: Mapping[str, Any] = field(default_factory=dict)
@@ -39,7 +45,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Cut:
-    """This share of the documents is taken, and the connection is cut before anybody is told."""
+    """This share of the documents is taken, and the connection is cut before the answer."""
 
     share: float = 0.5
 
@@ -57,7 +63,7 @@ Fault = str | Status | Cut | Each
 
 
 class FakeElasticsearch(LocalServer):
-    """What `elastic` gives: the `documents` by id, what was created, and what was asked."""
+    """The server: its `documents` by id, what was created, and what was requested."""
 
     def __init__(self) -> None:
         super().__init__(_Handler)
@@ -205,6 +211,6 @@ def refusal(status: int, kind: str = "security_exception", reason: str = "no") -
 
 @contextmanager
 def elastic() -> Iterator[FakeElasticsearch]:
-    """An Elasticsearch of the test, empty and well."""
+    """An empty Elasticsearch that works."""
     with serving(FakeElasticsearch()) as server:
         yield server

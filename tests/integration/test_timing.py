@@ -1,4 +1,4 @@
-"""Timing a call: as a block, as a decorator, in threads and tasks. What is measured is never disturbed."""
+"""Timing a call: as a block, as a decorator, in threads and tasks. The call is never disturbed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def tracker(tmp_path: Path) -> Iterator[PerformanceTracker]:
 
 
 def the_one(tracker: PerformanceTracker) -> ExecutionMetrics:
-    """The only execution that is stored."""
+    """The only stored execution."""
     (found,) = tracker.get_all_metrics()
     return found
 
 
 def tokens_of(metrics: ExecutionMetrics) -> tuple[int | None, ...]:
-    """The kinds of tokens: input, output, cache read, cache write for 5 minutes and for 1 hour."""
+    """The tokens: input, output, cache read, cache write for five minutes and for an hour."""
     return (
         metrics.input_tokens,
         metrics.output_tokens,
@@ -43,13 +43,13 @@ def tokens_of(metrics: ExecutionMetrics) -> tuple[int | None, ...]:
 
 
 def a_message(**usage: object) -> SimpleNamespace:
-    """A response as the Anthropic library gives it: attributes all the way down."""
+    """A response as the Anthropic library returns it, with attributes."""
     values = {"input_tokens": 10, "output_tokens": 5} | usage
     return SimpleNamespace(model=HAIKU, usage=SimpleNamespace(**values))
 
 
 def test_a_block_is_timed_and_recorded(tracker: PerformanceTracker) -> None:
-    """Everything that was said about the call is in its record, and the time that it took."""
+    """The record has the arguments of `track`, the model set in the block, and the duration."""
     with tracker.track("a", "a task", model="m", workflow_id="flow", workflow_position=2, run_id="r") as tracked:
         tracked.model = "better"
     found = the_one(tracker)
@@ -106,10 +106,10 @@ _USAGES: list[tuple[object, tuple[int | None, ...]]] = [
 
 
 @pytest.mark.parametrize(("response", "tokens"), _USAGES, ids=range(len(_USAGES)))
-def test_usage_is_taken_from_what_an_api_gives(
+def test_usage_is_read_from_a_response(
     response: object, tokens: tuple[int | None, ...], tracker: PerformanceTracker
 ) -> None:
-    """An object, a mapping, or the usage itself; cache writes by their lifetime; what cannot be read is not known."""
+    """From an object, a mapping, or the usage itself; cache writes by lifetime; what cannot be read is unknown."""
     with tracker.track("a") as tracked:
         tracked.take_usage(response)
     assert tokens_of(the_one(tracker)) == tokens
@@ -128,17 +128,18 @@ def test_usage_is_taken_from_what_an_api_gives(
         ({"service_tier": "\0"}, None),
     ],
 )
-def test_the_tier_is_taken_from_what_an_api_gives(
+def test_the_service_tier_is_read_from_a_response(
     tracker: PerformanceTracker, usage: dict[str, object], tier: str | None
 ) -> None:
-    """How the request was served, where that is not the standard; what is no name is left out."""
+    """Any tier but the standard one; a value that cannot be a name is ignored."""
     with tracker.track("a") as tracked:
         tracked.take_usage(a_message(**usage))
     assert the_one(tracker).service_tier == tier
 
 
 def test_web_searches_are_counted(tracker: PerformanceTracker) -> None:
-    """Those of every response; a count that cannot be is none. A response without a tier leaves the one before."""
+    """Those of all responses are added; an invalid count is ignored. A response without a tier keeps the earlier
+    one."""
     with tracker.track("a") as tracked:
         tracked.take_usage(a_message(server_tool_use={"web_search_requests": 2}, speed="fast"))
         tracked.take_usage(a_message(server_tool_use=SimpleNamespace(web_search_requests=1)))
@@ -148,7 +149,7 @@ def test_web_searches_are_counted(tracker: PerformanceTracker) -> None:
 
 
 def test_usage_adds_up(tracker: PerformanceTracker) -> None:
-    """A block with several responses has the tokens of all of them and the model of the last, and is priced."""
+    """A block with several responses has the tokens of all, the model of the last, and a cost."""
     with tracker.track("a") as tracked:
         tracked.take_usage(a_message())
         tracked.take_usage(a_message(input_tokens=90, cache_read_input_tokens=1))
@@ -159,7 +160,7 @@ def test_usage_adds_up(tracker: PerformanceTracker) -> None:
 
 @pytest.mark.parametrize("kind", [TimeoutError, KeyboardInterrupt, asyncio.CancelledError, SystemExit])
 def test_an_exception_is_recorded_and_passes_through(kind: type[BaseException], tracker: PerformanceTracker) -> None:
-    """The same exception arrives at the caller; its type is in the record, beside the usage up to there."""
+    """The caller gets the same exception; the record has its type and the usage up to it."""
     error = kind("no")
 
     def fail() -> None:
@@ -175,7 +176,7 @@ def test_an_exception_is_recorded_and_passes_through(kind: type[BaseException], 
 
 
 def test_a_cancelled_task_is_recorded(tracker: PerformanceTracker) -> None:
-    """Cancelling a task inside its block records CancelledError, and the task is cancelled all the same."""
+    """The record has CancelledError, and the task is still cancelled."""
 
     async def wait(reached: asyncio.Event) -> None:
         async with tracker.track("a"):
@@ -195,7 +196,7 @@ def test_a_cancelled_task_is_recorded(tracker: PerformanceTracker) -> None:
 
 
 def test_an_asynchronous_block(tracker: PerformanceTracker) -> None:
-    """`async with` gives the same object and records the same."""
+    """`async with` gives the same object and the same record."""
 
     async def work() -> None:
         async with tracker.track("a", model="m") as tracked:
@@ -207,7 +208,7 @@ def test_an_asynchronous_block(tracker: PerformanceTracker) -> None:
 
 
 def test_a_function_is_tracked_at_each_call(tracker: PerformanceTracker) -> None:
-    """Its result, name and signature stay; the usage is taken from what it returns, the task is its name."""
+    """It keeps result, name and signature. The usage comes from its result, the task from its name."""
 
     @tracker.track("a")
     def ask(question: str, *, times: int = 1) -> SimpleNamespace:
@@ -225,7 +226,7 @@ def test_a_function_is_tracked_at_each_call(tracker: PerformanceTracker) -> None
 
 
 def test_a_function_that_fails(tracker: PerformanceTracker) -> None:
-    """What it raises is recorded by its type and passes through; the next call is recorded for itself."""
+    """The exception is recorded by its type and passes through; the next call has a record of its own."""
 
     @tracker.track("a")
     def divide(by: int) -> float:
@@ -238,7 +239,7 @@ def test_a_function_that_fails(tracker: PerformanceTracker) -> None:
 
 
 def test_a_coroutine_function_is_tracked_until_it_is_done(tracker: PerformanceTracker) -> None:
-    """It stays a coroutine function; what it raises while it is awaited is recorded."""
+    """It stays a coroutine function, and an exception while it is awaited is recorded."""
 
     @tracker.track("a", workflow_id="flow")
     async def ask(fail: bool) -> SimpleNamespace:
@@ -257,7 +258,7 @@ def test_a_coroutine_function_is_tracked_until_it_is_done(tracker: PerformanceTr
 
 
 class _Asker:
-    """A class with a method to track, that can itself be called."""
+    """A class with a method to track, whose instances can be called too."""
 
     def ask(self, tokens: int) -> dict[str, int]:
         """A usage."""
@@ -270,16 +271,14 @@ class _Asker:
 @pytest.mark.parametrize(
     "function", [_Asker().ask, _Asker(), functools.partial(_Asker().ask), functools.partial(_Asker.ask, _Asker())]
 )
-def test_whatever_can_be_called_can_be_tracked(
-    function: Callable[[int], dict[str, int]], tracker: PerformanceTracker
-) -> None:
-    """Bound methods, objects that can be called and partial functions."""
+def test_any_callable_can_be_tracked(function: Callable[[int], dict[str, int]], tracker: PerformanceTracker) -> None:
+    """Bound methods, callable objects and partial functions."""
     assert tracker.track("a")(function)(3)["input_tokens"] == 3
     assert the_one(tracker).input_tokens == 3
 
 
 def test_a_generator_is_refused(tracker: PerformanceTracker) -> None:
-    """Its work is not done when it returns; the message says what to do instead."""
+    """Its work is not done when it returns; the message has the remedy."""
 
     def numbers() -> Iterator[int]:
         yield 1
@@ -295,7 +294,8 @@ def test_a_generator_is_refused(tracker: PerformanceTracker) -> None:
 
 
 def test_one_tracking_is_not_used_twice_at_once(tracker: PerformanceTracker) -> None:
-    """The second use is refused, and the first is recorded with its own time; one after the other is fine."""
+    """A second use at the same time is refused, and the first is recorded with its own time. One after the other
+    works."""
     tracking = tracker.track("a")
     with tracking:
         pass
@@ -305,7 +305,7 @@ def test_one_tracking_is_not_used_twice_at_once(tracker: PerformanceTracker) -> 
 
 
 def test_a_decorated_function_is_called_from_many_threads(tracker: PerformanceTracker) -> None:
-    """Calls that overlap, also of a function that calls itself, are recorded each for itself."""
+    """Overlapping calls, recursive ones too, each have a record of their own."""
     together = threading.Barrier(16)
 
     @tracker.track("a")
@@ -328,8 +328,8 @@ def test_a_decorated_function_is_called_from_many_threads(tracker: PerformanceTr
     assert len(tracker.get_metrics_by_agent("b")) == 4
 
 
-def test_a_value_that_cannot_be_does_not_fail_the_call(tracker: PerformanceTracker) -> None:
-    """An agent without a name cannot be recorded: the block's result stands, a warning says what was left out."""
+def test_an_invalid_value_does_not_fail_the_call(tracker: PerformanceTracker) -> None:
+    """An agent without a name cannot be recorded: the block keeps its result, and a warning names the field."""
     with pytest.warns(RuntimeWarning, match="not recorded: agent_name"), tracker.track(""):
         done = True
     assert done
@@ -337,7 +337,7 @@ def test_a_value_that_cannot_be_does_not_fail_the_call(tracker: PerformanceTrack
 
 
 def test_a_long_error_name_does_not_lose_the_execution(tracker: PerformanceTracker) -> None:
-    """The name of an exception's type is cut where it is longer than the store keeps."""
+    """The name of an exception type is cut to what a record holds."""
     kind = type("E" * 300, (Exception,), {})
     with pytest.raises(kind), tracker.track("a"):
         raise kind

@@ -1,4 +1,4 @@
-"""The recording API: what the guide's programs and those of claude-force 1.3 call, on both engines."""
+"""The recording API, as the programs of the guide and of claude-force 1.3 use it, on both engines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HAIKU, SONNET = "claude-3-5-haiku-20241022", "claude-sonnet-4-5"
 
 
 def ago(**span: float) -> datetime:
-    """A moment in the past."""
+    """An instant in the past."""
     return datetime.now(UTC) - timedelta(**span)
 
 
@@ -44,7 +44,7 @@ def tracker(location: str) -> Iterator[PerformanceTracker]:
 
 @pytest.fixture
 def busy(tracker: PerformanceTracker) -> PerformanceTracker:
-    """A tracker with four executions of two agents: 2, 25 and 50 hours old, and 40 days."""
+    """A tracker with four executions of two agents: 2, 25 and 50 hours old, and 40 days old."""
     usage: dict[str, Any] = {"input_tokens": 100, "output_tokens": 50}
     tracker.record_execution("ann", "t", True, 1000, HAIKU, timestamp=ago(hours=2), estimated_cost=0.5, **usage)
     tracker.record_execution("bob", "t", False, 3000, SONNET, timestamp=ago(hours=25), estimated_cost=1.5, **usage)
@@ -53,8 +53,8 @@ def busy(tracker: PerformanceTracker) -> PerformanceTracker:
     return tracker
 
 
-def test_what_is_recorded_comes_back(tracker: PerformanceTracker) -> None:
-    """The record that the call returns is the one that is stored, whatever of it was given."""
+def test_a_recorded_execution_is_stored_unchanged(tracker: PerformanceTracker) -> None:
+    """The returned record is the stored one, whichever arguments were given."""
     recorded = [
         tracker.record_execution("a", timestamp=ago(seconds=3)),
         tracker.record_execution(
@@ -97,15 +97,15 @@ def test_what_is_recorded_comes_back(tracker: PerformanceTracker) -> None:
     assert positional.estimated_cost is None
 
 
-def test_a_cost_that_is_given_is_kept(tracker: PerformanceTracker) -> None:
-    """Own prices win over the list; no price table is named for them."""
+def test_a_given_cost_is_kept(tracker: PerformanceTracker) -> None:
+    """It takes precedence over the list price, and no price table is named."""
     found = tracker.record_execution("a", model=HAIKU, input_tokens=1, output_tokens=1, estimated_cost=0.25)
     assert (found.estimated_cost, found.price_version) == (0.25, None)
     assert found.reference_cost is not None
 
 
 def test_recording_the_same_execution_again_changes_nothing(tracker: PerformanceTracker) -> None:
-    """A uid of one's own makes a retry harmless."""
+    """With a uid of its own, a retry is harmless."""
     uid = tracker.record_execution("a").uid
     tracker.record_execution("b", uid=uid)
     assert [found.agent_name for found in tracker.get_all_metrics()] == ["a"]
@@ -154,8 +154,8 @@ _WRONG: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("field", "arguments"), _WRONG, ids=[f"{name}-{index}" for index, (name, _) in enumerate(_WRONG)]
 )
-def test_an_argument_that_cannot_be_is_refused(field: str, arguments: dict[str, Any], tmp_path: Path) -> None:
-    """InvalidRecord, which is a ValueError, names the field; nothing is stored."""
+def test_an_invalid_argument_is_refused(field: str, arguments: dict[str, Any], tmp_path: Path) -> None:
+    """InvalidRecord, a ValueError, names the field; nothing is stored."""
     tracker = PerformanceTracker(database=str(tmp_path / "metrics.db"))
     with pytest.raises(InvalidRecord) as caught:
         tracker.record_execution(**{"agent_name": "a"} | arguments)
@@ -164,8 +164,8 @@ def test_an_argument_that_cannot_be_is_refused(field: str, arguments: dict[str, 
     assert tracker.get_all_metrics() == []
 
 
-def test_the_questions_of_the_guide(busy: PerformanceTracker) -> None:
-    """All executions, those since a moment, and those of one agent, each oldest first."""
+def test_the_queries_of_the_guide(busy: PerformanceTracker) -> None:
+    """All executions, those since an instant, and those of one agent, each oldest first."""
     assert [metrics.execution_time_ms for metrics in busy.get_all_metrics()] == [6000, 2000, 3000, 1000]
     assert [metrics.execution_time_ms for metrics in busy.get_metrics_since(ago(days=7))] == [2000, 3000, 1000]
     assert [metrics.execution_time_ms for metrics in busy.get_metrics_by_agent("ann")] == [6000, 2000, 1000]
@@ -187,7 +187,7 @@ def test_the_questions_of_the_guide(busy: PerformanceTracker) -> None:
 def test_the_summary_has_the_keys_of_the_baseline(
     period: dict[str, int], label: str, executions: int, cost: float, busy: PerformanceTracker
 ) -> None:
-    """In the guide's order, over the days or hours asked for; rates in percent."""
+    """In the guide's order, for the given days or hours; rates in percent."""
     found = busy.get_summary(**period)
     assert list(found)[: len(BASELINE_KEYS)] == BASELINE_KEYS
     assert (found["period"], found["total_executions"], found["total_cost"]) == (label, executions, cost)
@@ -211,7 +211,7 @@ def test_positional_hours_as_in_1_3(busy: PerformanceTracker) -> None:
 
 
 def test_agents_and_costs(busy: PerformanceTracker) -> None:
-    """By agent, of one agent or of all, and what was spent by agent, by model and in total."""
+    """Statistics of one agent or of all, and the cost by agent, by model and in total."""
     stats = busy.get_agent_stats()
     assert list(stats) == ["ann", "bob"]
     assert stats["ann"] == {
@@ -232,7 +232,7 @@ def test_agents_and_costs(busy: PerformanceTracker) -> None:
 
 @pytest.mark.parametrize("interval_hours", [1, 6, 24, 168])
 def test_trends_are_parallel_lists(interval_hours: int, busy: PerformanceTracker) -> None:
-    """Whatever the interval, every execution is in one of them, in order of time."""
+    """For any interval, every execution is in exactly one, in order of time."""
     found = busy.get_trends(interval_hours)
     assert set(found) == {"timestamps", "executions", "costs", "success_rates"}
     assert len({len(values) for values in found.values()}) == 1
@@ -243,14 +243,14 @@ def test_trends_are_parallel_lists(interval_hours: int, busy: PerformanceTracker
 
 
 @pytest.mark.parametrize("interval_hours", [0, -24])
-def test_an_interval_that_cannot_be_is_refused(interval_hours: int, busy: PerformanceTracker) -> None:
-    """A ValueError that says so, not an arithmetic one."""
+def test_an_invalid_interval_is_refused(interval_hours: int, busy: PerformanceTracker) -> None:
+    """A ValueError with the reason, not an arithmetic error."""
     with pytest.raises(ValueError, match="interval"):
         busy.get_trends(interval_hours)
 
 
 def test_exports(busy: PerformanceTracker, tmp_path: Path) -> None:
-    """CSV has the guide's columns, JSON the reports and the executions; missing folders are made."""
+    """CSV has the guide's columns, JSON the reports and the executions; missing folders are created."""
     busy.export_csv(tmp_path / "new" / "metrics.csv")
     with (tmp_path / "new" / "metrics.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -263,8 +263,8 @@ def test_exports(busy: PerformanceTracker, tmp_path: Path) -> None:
     assert document["agent_stats"] == busy.get_agent_stats()
 
 
-def test_clearing_deletes_what_is_older(busy: PerformanceTracker) -> None:
-    """And says how many there were; the default is thirty days; a negative age is refused."""
+def test_clearing_deletes_old_executions(busy: PerformanceTracker) -> None:
+    """It returns their number; the default is thirty days; a negative age is refused."""
     with pytest.raises(ValueError, match="negative"):
         busy.clear_old_metrics(-1)
     assert busy.clear_old_metrics() == 1
@@ -273,7 +273,7 @@ def test_clearing_deletes_what_is_older(busy: PerformanceTracker) -> None:
 
 
 def test_an_empty_store_answers(tracker: PerformanceTracker, tmp_path: Path) -> None:
-    """Every question has an answer before the first execution, and asking creates nothing."""
+    """Every query works before the first execution, and creates nothing."""
     assert tracker.get_all_metrics() == []
     assert tracker.get_summary(days=7)["total_executions"] == 0
     assert tracker.get_summary()["success_rate"] is None
@@ -300,7 +300,7 @@ def test_an_empty_store_answers(tracker: PerformanceTracker, tmp_path: Path) -> 
     ],
 )
 def test_where_a_tracker_keeps_its_executions(make: Callable[[], PerformanceTracker], data: str, home: Path) -> None:
-    """Every way to make one that the guide and claude-force 1.3 know; nothing is created before the first record."""
+    """Every way of opening one that the guide and claude-force 1.3 have; nothing is created before the first record."""
     before = sorted(home.rglob("*"))
     with make() as tracker:
         assert sorted(home.rglob("*")) == before
@@ -309,7 +309,7 @@ def test_where_a_tracker_keeps_its_executions(make: Callable[[], PerformanceTrac
 
 
 def test_the_nearest_claude_folder_is_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a folder below a project, its `.claude` is found; the one in the home folder is left alone."""
+    """In a folder below a project, the project's `.claude` is used, not the one in the home folder."""
     (home / "project" / ".claude").mkdir(parents=True)
     (home / "project" / "src").mkdir()
     monkeypatch.chdir(home / "project" / "src")
@@ -319,7 +319,7 @@ def test_the_nearest_claude_folder_is_used(home: Path, monkeypatch: pytest.Monke
 
 
 def test_a_tracker_without_persistence_leaves_nothing(home: Path) -> None:
-    """Its executions are its own, and gone with it."""
+    """Its executions are private, and deleted with it."""
     with PerformanceTracker(enable_persistence=False) as tracker:
         tracker.record_execution("a")
         assert [metrics.agent_name for metrics in tracker.get_all_metrics()] == ["a"]
@@ -329,7 +329,7 @@ def test_a_tracker_without_persistence_leaves_nothing(home: Path) -> None:
 
 
 def test_a_tracker_can_be_used_after_it_was_closed(tracker: PerformanceTracker) -> None:
-    """Closing lets go of the database; the next call opens it again."""
+    """Closing closes the database; the next call opens it again."""
     tracker.record_execution("a")
     tracker.close()
     tracker.record_execution("b")
@@ -343,7 +343,7 @@ def configure(home: Path, **settings: object) -> None:
 
 
 def test_tracking_can_be_switched_off(home: Path) -> None:
-    """The caller still gets what the execution came to, but nothing is stored and no file is made."""
+    """The caller still gets the record, but nothing is stored and no file is created."""
     configure(home, tracking_enabled=False)
     with PerformanceTracker() as tracker:
         found = tracker.record_execution("a", model=HAIKU, input_tokens=1000, output_tokens=10)
@@ -353,7 +353,7 @@ def test_tracking_can_be_switched_off(home: Path) -> None:
 
 
 def test_costs_can_be_switched_off(home: Path) -> None:
-    """No execution gets a cost, not even one that is given."""
+    """No execution gets a cost, not even a given one."""
     configure(home, cost_tracking=False)
     with PerformanceTracker() as tracker:
         tracker.record_execution("a", model=HAIKU, input_tokens=1000, output_tokens=10)
@@ -362,7 +362,7 @@ def test_costs_can_be_switched_off(home: Path) -> None:
 
 
 def test_each_execution_can_be_logged(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With detailed_logging the logger `claude_force` gets the whole record; without, it hears nothing."""
+    """With detailed_logging, the logger `claude_force` gets the whole record; without it, nothing."""
     caplog.set_level(logging.DEBUG, "claude_force")
     with PerformanceTracker() as tracker:
         tracker.record_execution("quiet")
@@ -377,7 +377,8 @@ def test_each_execution_can_be_logged(home: Path, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("content", ["{", '{"performance": {"tracking_enabled": "yes"}}', '{"performance": []}', "[]"])
 def test_broken_settings_do_not_stop_recording(content: str, home: Path) -> None:
-    """They may name another database: a warning names the file, and the execution waits until it can be read again."""
+    """They may name another database: a warning names the file, and the execution is spooled until the file can be
+    read."""
     settings = home / ".claude" / "claude.json"
     settings.write_text(content, encoding="utf-8")
     with PerformanceTracker() as tracker:
@@ -394,8 +395,8 @@ def test_broken_settings_do_not_stop_recording(content: str, home: Path) -> None
 
 
 @pytest.mark.parametrize("elsewhere", [{"enable_persistence": False}, {"database": "other.db"}])
-def test_what_waits_for_the_settings_goes_nowhere_else(elsewhere: dict[str, Any], home: Path) -> None:
-    """A tracker with a database of its own does not take executions that wait for the one of the settings."""
+def test_executions_spooled_for_broken_settings_stay(elsewhere: dict[str, Any], home: Path) -> None:
+    """A tracker with an explicit database does not take them."""
     settings = home / ".claude" / "claude.json"
     settings.write_text("{", encoding="utf-8")
     with PerformanceTracker() as tracker, pytest.warns(RuntimeWarning):
@@ -410,7 +411,7 @@ def test_what_waits_for_the_settings_goes_nowhere_else(elsewhere: dict[str, Any]
 
 
 def test_a_strict_host_is_not_failed_by_a_warning(home: Path) -> None:
-    """Where warnings are errors, what is wrong is logged instead."""
+    """If the host turns warnings into errors, the message is logged instead."""
     (home / ".claude" / "claude.json").write_text("{", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -428,7 +429,7 @@ print(PerformanceTracker().record_execution("a", timestamp=datetime(2025, 7, 1, 
 
 
 def test_a_naive_timestamp_is_local_time(home: Path) -> None:
-    """With the offset that the zone of the machine had on that day."""
+    """With the offset that the local zone had on that day."""
     command = [sys.executable, "-c", _NAIVE]
     environment = os.environ | {"TZ": "Europe/Berlin"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)

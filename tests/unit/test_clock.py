@@ -1,4 +1,4 @@
-"""Instants, windows and zones: the door where text becomes an integer, and the face where it becomes text again."""
+"""Instants, windows and zones: parsing text to integers, and formatting them as text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ any_instant = st.integers(EARLIEST_US, LATEST_US - 1)
 
 
 def utc(text: str) -> int:
-    """The instant of a UTC time, by arithmetic of the standard library."""
+    """The instant of a UTC time, by the standard library."""
     return (datetime.fromisoformat(text).replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
@@ -73,9 +73,9 @@ def utc(text: str) -> int:
         ("2025-10-05T02:15:00", LORD_HOWE, "2025-10-04T15:45:00"),
     ],
 )
-def test_text_is_an_instant(text: str, zone: tzinfo, expected: str) -> None:
-    """An offset is obeyed; without one the time is read in the zone: the first of two where the clock goes back, and
-    by the offset before the change where it skips."""
+def test_text_is_parsed_to_an_instant(text: str, zone: tzinfo, expected: str) -> None:
+    """With an offset, or in the given zone: the first of two if the clock goes back, and by the offset before the
+    change if it skips."""
     assert parse_instant(text, zone) == utc(expected)
 
 
@@ -96,13 +96,13 @@ def test_text_is_an_instant(text: str, zone: tzinfo, expected: str) -> None:
 )
 @pytest.mark.parametrize("shape", ["2025-12-31T23:59:59.{}Z", "2025-12-31T23:59:59,{}+00:00", "20251231T235959.{}Z"])
 def test_digits_beyond_the_microsecond_round_half_to_even(shape: str, digits: str, expected_us: int) -> None:
-    """More than six digits are rounded, up into the next year where they must, in the short form of ISO 8601 too."""
+    """More than six digits are rounded, into the next year if need be, also in the short form of ISO 8601."""
     assert parse_instant(shape.format(digits), UTC) == utc("2025-12-31T23:59:59") + expected_us
 
 
 @given(digits=st.text("0123456789", min_size=1, max_size=18))
 def test_rounding_is_decimal_rounding(digits: str) -> None:
-    """Whatever the digits of the second: decimal arithmetic gives the same microsecond."""
+    """Decimal arithmetic gives the same microsecond for any digits."""
     expected = int((Decimal(f"0.{digits}") * SECOND_US).to_integral_value(ROUND_HALF_EVEN))
     assert parse_instant(f"2025-11-14T10:30:45.{digits}Z", UTC) == utc("2025-11-14T10:30:45") + expected
 
@@ -133,8 +133,8 @@ def test_rounding_is_decimal_rounding(digits: str) -> None:
     ],
 )
 @pytest.mark.parametrize("zone", [UTC, ZoneInfo("Pacific/Kiritimati"), ZoneInfo("Pacific/Niue")])
-def test_what_is_no_instant_says_why(text: str, reason: str, zone: tzinfo) -> None:
-    """A date alone, a year that nobody lived in and nonsense are refused with a short reason, in every zone."""
+def test_an_invalid_instant_is_refused_with_the_reason(text: str, reason: str, zone: tzinfo) -> None:
+    """A date alone, a year out of range, and nonsense, in every zone."""
     with pytest.raises(ValueError, match=reason) as refused:
         parse_instant(text, zone)
     assert len(str(refused.value)) < 150
@@ -142,12 +142,12 @@ def test_what_is_no_instant_says_why(text: str, reason: str, zone: tzinfo) -> No
 
 @given(instant=any_instant, zone=any_zone, other=any_zone)
 def test_text_and_instant_are_one_to_one(instant: int, zone: ZoneInfo, other: ZoneInfo) -> None:
-    """What is formatted in one zone is read back in any other, also in the hour that occurs twice."""
+    """Text that is formatted in one zone parses to the same instant in any other, also in a repeated hour."""
     assert parse_instant(format_instant(instant, zone), other) == instant
 
 
 @given(instant=any_instant, zone=any_zone)
-def test_a_moment_is_its_instant(instant: int, zone: ZoneInfo) -> None:
+def test_a_datetime_round_trips(instant: int, zone: ZoneInfo) -> None:
     """The datetime of an instant gives the instant back, in every zone and on both sides of a fold."""
     moment = to_datetime(instant, zone)
     assert moment.tzinfo is zone
@@ -155,8 +155,8 @@ def test_a_moment_is_its_instant(instant: int, zone: ZoneInfo) -> None:
     assert moment.astimezone(UTC) == EPOCH + timedelta(microseconds=instant)
 
 
-def test_a_fold_says_which_of_two_instants() -> None:
-    """A naive datetime in a repeated hour is the first occurrence, or the second where its fold says so."""
+def test_a_fold_selects_one_of_two_instants() -> None:
+    """In a repeated hour a naive datetime is the first occurrence, or the second if its fold is 1."""
     twice = datetime(2025, 11, 2, 1, 30)  # noqa: DTZ001  (a naive time is the case)
     assert to_instant(twice, NEW_YORK) == utc("2025-11-02T05:30:00")
     assert to_instant(twice.replace(fold=1), NEW_YORK) == utc("2025-11-02T06:30:00")
@@ -170,8 +170,8 @@ def test_a_fold_says_which_of_two_instants() -> None:
         (ZoneInfo("Asia/Kolkata"), "2025-11-01T17:56:40.000000+05:30"),
     ],
 )
-def test_an_instant_is_shown_with_its_offset(zone: tzinfo, expected: str) -> None:
-    """Six digits and the offset, always."""
+def test_an_instant_is_formatted_with_its_offset(zone: tzinfo, expected: str) -> None:
+    """Always with six decimals and the offset."""
     assert format_instant(NOON, zone) == expected
 
 
@@ -179,9 +179,8 @@ def test_an_instant_is_shown_with_its_offset(zone: tzinfo, expected: str) -> Non
 
 
 @given(zone=any_zone, start=any_instant, days=st.integers(0, 2000), places=st.lists(st.floats(0, 1), max_size=40))
-def test_offset_spans_are_what_the_zone_says(zone: ZoneInfo, start: int, days: int, places: list[float]) -> None:
-    """The offset of any instant by the spans is the zone's own, for every zone that there is; each span but the last
-    ends exactly where the offset changes."""
+def test_offset_spans_agree_with_the_zone(zone: ZoneInfo, start: int, days: int, places: list[float]) -> None:
+    """For every zone, any instant has the offset of its span, and each span but the last ends exactly at a change."""
     end = min(start + days * DAY_US, LATEST_US - 1)
     spans = offset_spans(zone, start, end)
     untils = [until for until, _ in spans]
@@ -194,7 +193,7 @@ def test_offset_spans_are_what_the_zone_says(zone: ZoneInfo, start: int, days: i
 
 
 def offset_at(zone: tzinfo, instant_us: int) -> int:
-    """The offset from UTC in microseconds, as the zone says."""
+    """The UTC offset of a zone, in microseconds."""
     offset = (EPOCH + timedelta(microseconds=instant_us)).astimezone(zone).utcoffset()
     assert offset is not None
     return offset // timedelta(microseconds=1)
@@ -219,13 +218,13 @@ def offset_at(zone: tzinfo, instant_us: int) -> int:
     ],
 )
 def test_a_zone_has_many_names(name: str, hours: float) -> None:
-    """An IANA name, UTC, or an offset in any usual spelling; here on the 1st of November 2025."""
+    """An IANA name, UTC, or an offset in any usual spelling; here on 1 November 2025."""
     assert to_datetime(NOON, zone_of(name)).utcoffset() == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("name", [None, "local", "LOCAL"])
 def test_no_zone_is_local_time(name: str | None) -> None:
-    """Where none is named, the zone of the machine counts."""
+    """Without a name, the zone of the machine is used."""
     assert zone_of(name) is local_zone()
 
 
@@ -238,7 +237,7 @@ def test_no_zone_is_local_time(name: str | None) -> None:
     ],
 )  # fmt: skip
 def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
-    """Not a traceback but one line, with examples of what to give."""
+    """One line with examples, not a traceback."""
     with pytest.raises(InvalidWindow, match="give an IANA name such as Europe/Berlin") as refused:
         zone_of(name)
     assert refused.value.exit_code == 2
@@ -249,8 +248,8 @@ def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
     zone=st.sampled_from(("UTC", "America/New_York", "America/Havana", "Asia/Beirut", "Africa/Cairo", "Asia/Kolkata",
                           "America/Nuuk", "Australia/Lord_Howe", "Pacific/Kiritimati", "Africa/Casablanca")),
 )  # fmt: skip
-def test_a_day_begins_at_its_first_instant(day: date, zone: str) -> None:
-    """Midnight has the day's date and the microsecond before has not, also where a clock change skips midnight."""
+def test_a_day_starts_at_its_first_instant(day: date, zone: str) -> None:
+    """It has the day's date, and the microsecond before has not, also where a clock change skips midnight."""
     midnight = start_of_day(day, ZoneInfo(zone))
     assert to_datetime(midnight, ZoneInfo(zone)).date() == day
     assert to_datetime(midnight - 1, ZoneInfo(zone)).date() == day - timedelta(days=1)
@@ -274,7 +273,7 @@ def test_a_day_begins_at_its_first_instant(day: date, zone: str) -> None:
     ],
 )
 def test_dates_are_whole_days_of_the_zone(start: str, end: str, zone: tzinfo, first: str, after: str) -> None:
-    """A date begins at local midnight; as an end it includes its whole day, of 23, 24 or 25 hours; a time of day is
+    """A date starts at local midnight; as an end it includes its whole day, of 23, 24 or 25 hours. A time of day is
     exact."""
     assert dated_window(start, end, zone) == Window(utc(first), utc(after), f"{start} to {end}")
 
@@ -288,7 +287,7 @@ def test_dates_are_whole_days_of_the_zone(start: str, end: str, zone: tzinfo, fi
     ],
 )
 def test_a_window_may_be_open(start: str | None, end: str | None, expected: Window) -> None:
-    """A side that is not given does not restrict, and the label says so."""
+    """A missing side is no limit, and the label says so."""
     assert dated_window(start, end, UTC) == expected
 
 
@@ -306,8 +305,8 @@ def test_a_window_may_be_open(start: str | None, end: str | None, expected: Wind
         ("", None, "--start : give a date such as"),
     ],
 )
-def test_a_window_that_cannot_be_is_refused(start: str | None, end: str | None, message: str) -> None:
-    """The message names the option and what to give; the exit code is that of wrong usage."""
+def test_an_invalid_window_is_refused(start: str | None, end: str | None, message: str) -> None:
+    """The message names the option and a valid value; the exit code is that of wrong usage."""
     with pytest.raises(InvalidWindow, match=message) as refused:
         dated_window(start, end, ZoneInfo("Pacific/Kiritimati"))
     assert refused.value.exit_code == 2
@@ -324,12 +323,12 @@ def test_a_window_that_cannot_be_is_refused(start: str | None, end: str | None, 
     ],
 )
 def test_the_last_days_end_now(days: int, hours: int, length: int, label: str) -> None:
-    """A rolling period of exactly that length, with a label that a person would say."""
+    """A rolling period of exactly that length, with a readable label."""
     assert last_window(NOON, days=days, hours=hours) == Window(NOON - length, NOON, label)
 
 
-def test_the_last_hundred_years_begin_with_time() -> None:
-    """A period longer than time itself begins where instants do."""
+def test_a_very_long_period_starts_at_the_epoch() -> None:
+    """A period that would start before the first instant starts there."""
     assert last_window(NOON, days=36_500).start_us == EARLIEST_US
 
 
@@ -338,7 +337,7 @@ def test_the_last_hundred_years_begin_with_time() -> None:
     some=st.lists(st.one_of(instants, st.integers(0, LATEST_US - 1)), max_size=5),
 )
 def test_many_instants_are_formatted_like_one(zone: ZoneInfo, some: list[int]) -> None:
-    """What is remembered of an hour changes no text, also where the offset changes within the hour."""
+    """The cache of hours changes no text, also if the offset changes within the hour."""
     quickly = instant_formatter(zone)
     for instant in (*some, *some[::-1]):
         for near in (instant, instant - instant % HOUR_US, instant - instant % HOUR_US + HOUR_US - 1):
@@ -357,14 +356,14 @@ def test_many_instants_are_formatted_like_one(zone: ZoneInfo, some: list[int]) -
         ("61s", 61, "61 seconds"),
     ],
 )
-def test_a_length_of_time_is_read_and_said(text: str, seconds: int, name: str) -> None:
-    """A number and a unit, and back in the largest unit that it is whole in."""
+def test_a_length_of_time_is_parsed_and_named(text: str, seconds: int, name: str) -> None:
+    """A number and a unit, and the name in the largest unit that divides it."""
     assert parse_span(text) == seconds * 1_000_000
     assert span_name(seconds * 1_000_000) == name
 
 
 @pytest.mark.parametrize("text", ["", "5", "h", "-1h", "1.5h", "1 hour", "1H", "9999999s", "1h30m", "\u0663h"])
-def test_what_is_no_length_of_time_is_refused(text: str) -> None:
-    """Anything else is an error that names the forms there are."""
+def test_an_invalid_length_of_time_is_refused(text: str) -> None:
+    """The error lists the valid forms."""
     with pytest.raises(ValueError, match="such as 30s, 15m, 1h, 7d or 2w"):
         parse_span(text)

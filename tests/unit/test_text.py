@@ -1,4 +1,4 @@
-"""Text from outside is made harmless for the place where it is shown, and is otherwise left alone."""
+"""Text from outside is sanitized for the place that shows it, and otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ DANGEROUS = {
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_plain_text_reaches_the_terminal_unchanged(text: str) -> None:
-    """Letters of every script, emoji, punctuation and backslashes are shown as they are."""
+    """Letters of every script, emoji, punctuation and backslashes."""
     assert for_terminal(text) == text
 
 
 @pytest.mark.parametrize(("text", "shown"), DANGEROUS.values(), ids=DANGEROUS)
-def test_what_a_terminal_would_obey_is_spelled_out(text: str, shown: str) -> None:
-    """Control characters, escape sequences, and what is invisible or turns the direction become visible escapes."""
+def test_control_characters_are_replaced_for_a_terminal(text: str, shown: str) -> None:
+    """Control characters, escape sequences, invisible characters and direction overrides become visible escapes."""
     assert for_terminal(text) == shown
 
 
 @given(st.text())
 def test_no_text_controls_a_terminal(text: str) -> None:
-    """Of any text, what is shown is one line without control or format characters, and showing it again is the same."""
+    """Any text becomes one line without control or format characters, and sanitizing again changes nothing."""
     shown = for_terminal(text)
     assert not {character for character in shown if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")}
     assert shown.splitlines() in ([shown], [])
@@ -83,19 +83,19 @@ def test_no_text_controls_a_terminal(text: str) -> None:
     ],
 )
 def test_a_formula_becomes_text_in_a_spreadsheet(text: str) -> None:
-    """A cell that would be run gets an apostrophe in front, also behind blanks."""
+    """A cell that a spreadsheet would run gets a leading apostrophe, also behind blanks."""
     assert for_csv(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["python-expert", "a=b", "1-2", "", "'=1", "mail@example.org", "é", "漢字"])
 def test_other_cells_stay_as_they_are(text: str) -> None:
-    """A cell without a formula is not touched."""
+    """A cell without a formula is unchanged."""
     assert for_csv(text) == text
 
 
 @given(st.text())
 def test_a_cell_survives_a_csv_file(text: str) -> None:
-    """Whatever is in a name, also a lone carriage return, its line reads back as one row with one cell for it."""
+    """Any name, also one with a lone carriage return, is read back as one cell in one row."""
     line = csv_line([text, "end"])
     assert list(csv.reader(io.StringIO(line, newline=""))) == [[for_csv(text), "end"]]
 
@@ -121,13 +121,13 @@ def test_a_cell_survives_a_csv_file(text: str) -> None:
     ],
 )
 def test_markdown_is_shown_not_obeyed(text: str, shown: str) -> None:
-    """Nothing in a name ends a table cell, starts markup, or mentions a channel."""
+    """No character of a name ends a table cell, starts markup, or mentions a channel."""
     assert for_markdown(text) == shown
 
 
 @given(st.text())
 def test_a_markdown_cell_stays_one_cell(text: str) -> None:
-    """Every vertical bar has an odd number of backslashes before it, and there is no line end."""
+    """Every vertical bar has an odd number of backslashes before it, and there is no line break."""
     shown = for_markdown(text)
     assert "\n" not in shown
     for place in (index for index, character in enumerate(shown) if character == "|"):
@@ -149,12 +149,12 @@ def test_a_markdown_cell_stays_one_cell(text: str) -> None:
     ],
 )
 def test_html_is_shown_not_obeyed(text: str, shown: str) -> None:
-    """Nothing in a name is a tag, ends an attribute or turns the direction."""
+    """No character of a name is a tag, ends an attribute or changes the direction."""
     assert for_html(text) == shown
 
 
 @given(st.text())
 def test_a_page_shows_a_text_as_a_terminal_does(text: str) -> None:
-    """Whatever it is, a browser reads back what can be seen of it, and no markup."""
+    """A browser reads back the visible form of any text, and no markup."""
     assert not set("<>\"'") & set(for_html(text))
     assert html.unescape(for_html(text)) == for_terminal(text)
