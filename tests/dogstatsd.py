@@ -4,7 +4,8 @@
         ...                     # the code under test sends to listener.port
         listener.metrics(), listener.events()
 
-Anything that is not a complete metric or event of version 1.0 of the datagram format (docs.datadoghq.com) fails the test.
+Anything that is not a complete metric or event of version 1.0 of the datagram format (docs.datadoghq.com) fails the
+test.
 """
 
 from __future__ import annotations

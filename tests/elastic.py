@@ -5,8 +5,8 @@
         ...                                     # the code under test sends to server.url
     assert server.documents == {...}
 
-It implements what a push needs of the protocol, strictly: JSON with its media types, an index that was created, `create`
-on a data stream, complete lines. Its answers name the product.
+It implements what a push needs of the protocol, strictly: JSON with its media types, an index that was created,
+`create` on a data stream, complete lines. Its answers name the product.
 
 | fault | effect |
 |---|---|
