@@ -439,8 +439,8 @@ def test_hostile_names_as_labels(harness: Harness) -> None:
     found = harness.evaluate(NOON_US + 1, mine=rule)
     assert sorted(alert.labels["agent"] or "" for alert in found.firing) == sorted(HOSTILE)
     assert sorted(json.loads(row.labels)["agent"] for row in harness.rows) == sorted(HOSTILE)
-    notices = [Notification.from_json(delivery.notice) for delivery in harness.waiting if delivery.channel == "b"]
-    assert sorted(notification.labels["agent"] for notification in notices) == sorted(HOSTILE)
+    notifications = [Notification.from_json(delivery.notice) for delivery in harness.waiting if delivery.channel == "b"]
+    assert sorted(notification.labels["agent"] for notification in notifications) == sorted(HOSTILE)
     harness.deliver(NOON_US + 1)
     harness.evaluate(NOON_US + 2 * HOUR_US, mine=rule)
     assert len(harness.queued) == 2 * len(HOSTILE)

@@ -31,7 +31,7 @@ from tests.properties.strategies import refill, utc
 Config = dict[str, Any]
 Records = list[ExecutionMetrics]
 Answer = tuple[float | None, float | None]
-"""A value and what it is held against."""
+"""A value and its limit."""
 
 MODELS = {
     "claude-3-5-haiku-20241022": "haiku", "claude-haiku-4-5": "haiku", "claude-sonnet-4-5": "sonnet",
@@ -461,14 +461,14 @@ def test_an_alert_agrees_with_the_summary(scope: Config, database: Database) -> 
         window, names.get("agent", ()), names.get("model", ()), (), names.get("project", ()), names.get("source", ())
     )
     if scope == {"agent": "nobody"}:
-        said = analytics.summary(database, Filter(Window(0, 1))).to_dict()
+        summary = analytics.summary(database, Filter(Window(0, 1))).to_dict()
     else:
-        said = analytics.summary(database, chosen).to_dict()
+        summary = analytics.summary(database, chosen).to_dict()
     for metric in SIMPLE:
         found = measured(database, {"metric": metric, "window": "3d"} | scope, now_us)[None]
-        if metric in said:
-            assert said[metric] == (None if found.value is None else pytest.approx(found.value)), metric
-    assert {"success_rate", "p95_latency_ms", "total_cost", "avg_cost_per_execution"} <= said.keys()
+        if metric in summary:
+            assert summary[metric] == (None if found.value is None else pytest.approx(found.value)), metric
+    assert {"success_rate", "p95_latency_ms", "total_cost", "avg_cost_per_execution"} <= summary.keys()
 
 
 def test_many_groups(database: Database) -> None:

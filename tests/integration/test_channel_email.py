@@ -167,9 +167,9 @@ def test_a_retry_is_the_same_message_and_a_resolve_refers_to_its_trigger() -> No
 
 def test_several_alerts_are_counted_in_the_subject() -> None:
     """The firing and the resolved ones."""
-    notices = [a_notification(), a_notification(episode="2"), a_notification(episode="3", action="resolve")]
-    assert compose(notices, "k", ME, [YOU])["Subject"] == "Claude Force Performance Alert - 2 issues, 1 resolved"
-    assert compose(notices[2:] * 2, "k", ME, [YOU])["Subject"] == "Claude Force Performance Alert - 2 resolved"
+    notifications = [a_notification(), a_notification(episode="2"), a_notification(episode="3", action="resolve")]
+    assert compose(notifications, "k", ME, [YOU])["Subject"] == "Claude Force Performance Alert - 2 issues, 1 resolved"
+    assert compose(notifications[2:] * 2, "k", ME, [YOU])["Subject"] == "Claude Force Performance Alert - 2 resolved"
 
 
 def test_no_context_verifies_nothing() -> None:

@@ -199,9 +199,9 @@ def test_a_quoted_secret_is_redacted(caplog: pytest.LogCaptureFixture) -> None:
         url = f"{server.url}services/T0/B0/verysecrettoken"
         for _ in range(2):
             request = Request("POST", Secret(url), secrets=(Secret("r0uting"),))
-            said = f"{exchange(request, PATIENCE).outcome!r} {request!r} {caplog.text}"
-            assert "verysecrettoken" not in said
-            assert "r0uting" not in said
+            text = f"{exchange(request, PATIENCE).outcome!r} {request!r} {caplog.text}"
+            assert "verysecrettoken" not in text
+            assert "r0uting" not in text
     assert exchange(Request("POST", Secret(f"{url}?x")), PATIENCE).outcome.status == "retry"
 
 

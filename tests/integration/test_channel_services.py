@@ -21,9 +21,9 @@ from tests.counterparts import Reply, ScriptedServer, scripted
 
 def test_slack_gets_the_message_of_the_guide() -> None:
     """A heading, and for each alert a colour, a title, a text and the period as footer."""
-    told = message([a_notification(labels={}, details={}), a_notification(title="High Latency", severity="warning")])
-    assert told["text"] == "🚨 Claude Force Performance Alert"
-    first, second = told["attachments"]
+    sent = message([a_notification(labels={}, details={}), a_notification(title="High Latency", severity="warning")])
+    assert sent["text"] == "🚨 Claude Force Performance Alert"
+    first, second = sent["attachments"]
     assert {name: first[name] for name in ("color", "title", "text", "footer")} == {
         "color": "danger",
         "title": "Low Success Rate",
@@ -41,22 +41,22 @@ def test_slack_gets_the_message_of_the_guide() -> None:
 
 def test_slack_gets_a_resolve() -> None:
     """In green, with words that say so, and with another heading if all are resolved."""
-    over = a_notification(action="resolve")
-    told = message([over])
-    assert told["text"] == "✅ Claude Force Performance Alert Resolved"
-    assert told["attachments"][0]["color"] == "good"
-    assert told["attachments"][0]["title"] == "Resolved: Low Success Rate"
-    assert told["attachments"][0]["text"].startswith("Resolved. Success rate")
-    assert message([over, a_notification()])["text"] == "🚨 Claude Force Performance Alert"
+    resolved = a_notification(action="resolve")
+    sent = message([resolved])
+    assert sent["text"] == "✅ Claude Force Performance Alert Resolved"
+    assert sent["attachments"][0]["color"] == "good"
+    assert sent["attachments"][0]["title"] == "Resolved: Low Success Rate"
+    assert sent["attachments"][0]["text"].startswith("Resolved. Success rate")
+    assert message([resolved, a_notification()])["text"] == "🚨 Claude Force Performance Alert"
     assert message([a_notification(action="repeat")])["attachments"][0]["title"] == "Ongoing: Low Success Rate"
 
 
 def test_slack_gets_no_more_than_it_shows() -> None:
     """20 attachments and the number of further ones; texts of 3,000 characters with whole escapes."""
-    told = message([a_notification(details={str(number): "<" * 1000 for number in range(10)})] * 25)
-    assert told["text"] == "🚨 Claude Force Performance Alert\nand 5 more"
-    assert len(told["attachments"]) == 20
-    text = told["attachments"][0]["text"]
+    sent = message([a_notification(details={str(number): "<" * 1000 for number in range(10)})] * 25)
+    assert sent["text"] == "🚨 Claude Force Performance Alert\nand 5 more"
+    assert len(sent["attachments"]) == 20
+    text = sent["attachments"][0]["text"]
     assert 2990 < len(text) <= 3000
     assert text.endswith("&lt;…")
 
@@ -134,8 +134,8 @@ def test_pagerduty_gets_a_resolve() -> None:
     """By the key alone."""
     with scripted([202]) as server:
         an_events_channel(server).send([a_notification(action="resolve")], "key", None)
-        told = server.requests[0].json()
-    assert told == {"routing_key": "k" * 32, "event_action": "resolve", "dedup_key": "0192-success-rate"}
+        sent = server.requests[0].json()
+    assert sent == {"routing_key": "k" * 32, "event_action": "resolve", "dedup_key": "0192-success-rate"}
 
 
 def test_pagerduty_gets_no_more_than_it_accepts() -> None:
@@ -149,12 +149,12 @@ def test_pagerduty_gets_no_more_than_it_accepts() -> None:
     with scripted([202]) as server:
         an_events_channel(server).send([huge], "key", None)
         (request,) = server.requests
-    told = request.json()
-    assert len(told["payload"]["summary"]) == 1024
-    assert len(told["dedup_key"]) == 64
+    sent = request.json()
+    assert len(sent["payload"]["summary"]) == 1024
+    assert len(sent["dedup_key"]) == 64
     assert len(request.body) <= 512_000
-    assert "custom_details" not in told["payload"]
-    assert told["payload"]["summary"].endswith("…")
+    assert "custom_details" not in sent["payload"]
+    assert sent["payload"]["summary"].endswith("…")
 
 
 def an_incidents_channel(server: ScriptedServer) -> PagerDutyIncidents:
@@ -272,11 +272,11 @@ def test_a_webhook_gets_the_fields() -> None:
         (request,) = server.requests
     assert request.headers["claude-force-id"] == "0192-key"
     assert "claude-force-signature" not in request.headers
-    told = request.json()
-    assert told["id"] == "0192-key"
-    assert told["count"] == 1
-    assert told["text"] == "Claude Force Performance Alert - Low Success Rate"
-    assert told["notices"] == [
+    sent = request.json()
+    assert sent["id"] == "0192-key"
+    assert sent["count"] == 1
+    assert sent["text"] == "Claude Force Performance Alert - Low Success Rate"
+    assert sent["notices"] == [
         {
             "rule": "success-rate",
             "title": "Low Success Rate",

@@ -289,9 +289,9 @@ def stack() -> Iterator[ExitStack]:
         yield found
 
 
-def send_all(rig: Rig, notices: list[Notification]) -> set[str]:
+def send_all(rig: Rig, notifications: list[Notification]) -> set[str]:
     """Send notifications, as one message if the channel groups; returns the statuses."""
-    messages = [notices] if rig.channel.groups else [[notification] for notification in notices]
+    messages = [notifications] if rig.channel.groups else [[notification] for notification in notifications]
     return {rig.channel.send(message, f"key {number}", None).status for number, message in enumerate(messages)}
 
 
@@ -318,11 +318,11 @@ def test_no_channel_reveals_a_secret(
     outcome = rig.channel.send([a_notification()], "key", None)
     # The mail server of the test logs what it answers, in this process.
     logged = [record.getMessage() for record in caplog.records if record.name != "mail.log"]
-    said = f"{outcome!r} {rig.channel!r} {rig.channel} {logged}"
-    assert [name for name in OWN[build.__name__] if SECRETS[name] in said] == []
-    assert "secret/path" not in said
+    text = f"{outcome!r} {rig.channel!r} {rig.channel} {logged}"
+    assert [name for name in OWN[build.__name__] if SECRETS[name] in text] == []
+    assert "secret/path" not in text
     if "HOOK_PATH" in OWN[build.__name__]:
-        assert "verysecrettoken" not in said
+        assert "verysecrettoken" not in text
 
 
 def hostile_notifications() -> list[Notification]:
@@ -378,10 +378,10 @@ def test_long_notifications_are_cut(build: Build, stack: ExitStack, tmp_path: Pa
 def test_many_notifications_are_one_message(build: Build, stack: ExitStack, tmp_path: Path) -> None:
     """If a channel groups, a thousand are one message that says how many it does not show."""
     rig = build(stack, tmp_path, "delivered")
-    notices = [a_notification(episode=str(number), title=f"Alert {number}") for number in range(300)]
+    notifications = [a_notification(episode=str(number), title=f"Alert {number}") for number in range(300)]
     if not rig.channel.groups:
-        notices = notices[:1]
-    assert send_all(rig, notices) == {"delivered"}
+        notifications = notifications[:1]
+    assert send_all(rig, notifications) == {"delivered"}
     (message,) = rig.arrived()
     assert len(message.raw.encode()) < 1_000_000
 
@@ -405,12 +405,12 @@ def test_a_retry_is_the_same_message(build: Build, stack: ExitStack, tmp_path: P
 def test_an_empty_notification_is_sent(build: Build, stack: ExitStack, tmp_path: Path) -> None:
     """Without labels and details, with empty texts, and with figures that are unknown or not a number."""
     rig = build(stack, tmp_path, "delivered")
-    notices = [
+    notifications = [
         a_notification(labels={}, details={}),
         a_notification(details={"a": None, "b": float("nan"), "c": float("inf"), "d": 0, "e": -1.5, "f": 10**30}),
         a_notification(**dict.fromkeys(("rule", "title", "summary", "period", "store", "host", "episode"), "")),
     ]
-    assert send_all(rig, notices) == {"delivered"}
+    assert send_all(rig, notifications) == {"delivered"}
     assert all("NaN" not in message.raw and "Infinity" not in message.raw for message in rig.arrived())
 
 
@@ -419,8 +419,8 @@ def test_an_empty_notification_is_sent(build: Build, stack: ExitStack, tmp_path:
 def test_every_severity_and_action_is_sent(build: Build, action: Action, stack: ExitStack, tmp_path: Path) -> None:
     """None of them is an exception."""
     rig = build(stack, tmp_path, "delivered")
-    notices = [a_notification(severity=severity, action=action, at_us=NOON_US) for severity in get_args(Severity)]
-    assert send_all(rig, notices) == {"delivered"}
+    notifications = [a_notification(severity=severity, action=action, at_us=NOON_US) for severity in get_args(Severity)]
+    assert send_all(rig, notifications) == {"delivered"}
 
 
 def test_settings_are_shown_without_secrets() -> None:
@@ -438,9 +438,9 @@ def test_settings_are_shown_without_secrets() -> None:
         "list": {"type": ["literal-secret"], "url": ["literal-secret"]},
         "mailfile": {"type": "email", "password_file": "smtp-password", "security": "ssl"},
     }
-    told = shown(literal)
-    assert "literal-secret" not in json.dumps(told)
-    assert told["mail"] == {"type": "email", "host": "a", "password": "***", "to": ["a@b.example"], "port": 587}
-    assert told["hook"] == {"type": "webhook", "url": "https://a.example/***", "secret": "${HOOK}"}
-    assert told["cmd"] == {"type": "command", "command": ["curl", "***", "***"]}
-    assert told["mailfile"] == literal["mailfile"]
+    sent = shown(literal)
+    assert "literal-secret" not in json.dumps(sent)
+    assert sent["mail"] == {"type": "email", "host": "a", "password": "***", "to": ["a@b.example"], "port": 587}
+    assert sent["hook"] == {"type": "webhook", "url": "https://a.example/***", "secret": "${HOOK}"}
+    assert sent["cmd"] == {"type": "command", "command": ["curl", "***", "***"]}
+    assert sent["mailfile"] == literal["mailfile"]

@@ -47,7 +47,7 @@ def test_a_condition_in_words(name: str, value: object, condition: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "reason", "said"),
+    ("value", "reason", "shown"),
     [
         ({}, Reason.BEGAN, "beyond its threshold"),
         ({"for": "5m"}, Reason.BEGAN, Reason.BEGAN),
@@ -56,9 +56,9 @@ def test_a_condition_in_words(name: str, value: object, condition: str) -> None:
         ({}, Reason.TOO_FEW, Reason.TOO_FEW),
     ],
 )
-def test_a_reason_mentions_a_length_of_time_only_if_the_rule_has_one(value: object, reason: Reason, said: str) -> None:
+def test_a_reason_mentions_a_length_of_time_only_if_the_rule_has_one(value: object, reason: Reason, shown: str) -> None:
     """`for` is in a reason only if the rule waits."""
-    assert wording.reason(reason, the_rule("success-rate", value)) == said
+    assert wording.reason(reason, the_rule("success-rate", value)) == shown
     assert wording.reason(reason, None) == reason
 
 

@@ -180,22 +180,22 @@ PROBLEMS: dict[str, tuple[Any, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("given_", "problems"), PROBLEMS.values(), ids=PROBLEMS)
-def test_each_problem_has_its_remedy(given_: Any, problems: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("settings", "problems"), PROBLEMS.values(), ids=PROBLEMS)
+def test_each_problem_has_its_remedy(settings: Any, problems: list[str], tmp_path: Path) -> None:
     """One line for each, with the channel and the field; the other channel works all the same."""
-    configured = {"bad": given_, "good": {"type": "slack", "webhook_url": "${SLACK_URL}"}}
+    configured = {"bad": settings, "good": {"type": "slack", "webhook_url": "${SLACK_URL}"}}
     channels, found = load_channels(configured, ENVIRONMENT, tmp_path)
     assert found == [f"bad: {problem}" for problem in problems]
     assert list(channels) == ["good"]
-    said = " ".join(found)
-    assert "literal" not in said.replace("literal-", "")
-    assert "me:secret" not in said
+    text = " ".join(found)
+    assert "literal" not in text.replace("literal-", "")
+    assert "me:secret" not in text
 
 
 def test_a_variable_may_be_part_of_a_value(tmp_path: Path) -> None:
     """In every text."""
-    given_ = {"type": "webhook", "url": "https://${USER}:${KEY}@a.example/${KEY}"}
-    channels, problems = load_channels({"hook": given_}, {"USER": "me", "KEY": "k3y"}, tmp_path)
+    settings = {"type": "webhook", "url": "https://${USER}:${KEY}@a.example/${KEY}"}
+    channels, problems = load_channels({"hook": settings}, {"USER": "me", "KEY": "k3y"}, tmp_path)
     assert problems == []
     hook = channels["hook"]
     assert isinstance(hook, Webhook)
