@@ -50,9 +50,9 @@ def watch(space: Workspace, database: Path, minutes: float) -> tuple[float, int,
         peak = _peak_bytes(process.pid)
         start = os.times().elapsed
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
-        if process.returncode != 0 or "ERROR" in said:
-            raise Failed(f"the scheduler ended with {process.returncode}: {said.strip()[-300:]}")
+        _, stderr = process.communicate(timeout=30)
+        if process.returncode != 0 or "ERROR" in stderr:
+            raise Failed(f"the scheduler ended with {process.returncode}: {stderr.strip()[-300:]}")
         return taken, peak, os.times().elapsed - start
     finally:
         process.kill()

@@ -78,12 +78,12 @@ def document(results: Sequence[Result], bench: Bench) -> str:
         parts += ["## PostgreSQL", _postgres(bench.postgres())]
     if others:
         rows = [(item.measure.title, _side(item, "ours"), _side(item, "other"), _others_ratio(item)) for item in others]
-        said = (
+        history = (
             f"`analytics summary --json` of all time on {short(bench.middle)} executions, and others that sum the same"
         )
         parts += [
             "## Other ways to the same figures",
-            f"{said} history, whole processes by turns. The first of them gives no percentiles. No bar.",
+            f"{history} history, whole processes by turns. The first of them gives no percentiles. No bar.",
             _table(("way", "theirs", "ours", "theirs to ours"), rows),
         ]
     parts += ["## Method", _method(bench), "## Repeat", _REPEAT]

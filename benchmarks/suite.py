@@ -189,8 +189,8 @@ class Bench:
 
         sides: tuple[tuple[Figure, str], ...] = (("wall_s", "wall"), ("cpu_s", "CPU"), ("peak_bytes", "peak memory"))
         for command, name in OTHERS.items():
-            for figure, said in sides:
-                yield Measure("others", f"{name}, {said}", functools.partial(against, command, figure))
+            for figure, what in sides:
+                yield Measure("others", f"{name}, {what}", functools.partial(against, command, figure))
 
     def _other(self, command: str) -> list[list[Usage]]:
         source = self.space.lines(self.middle)

@@ -61,13 +61,13 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         Figure("kills of an archiving run", found["kills of archive"], at_least=KILLS // 4),
         Figure("kills of an import that restores", found["kills of restore"], at_least=KILLS // 4),
         Figure("kills between the first transaction and the last", found["kills amid"], at_least=KILLS // 8),
-        Figure("archives that were whole in the end", found["archived"], at_least=1),
-        Figure("databases that were whole in the end", found["restored"], at_least=1),
+        Figure("complete archives at the end", found["archived"], at_least=1),
+        Figure("complete databases at the end", found["restored"], at_least=1),
         Figure("lost", found["lost"], at_most=0),
         Figure("duplicates", found["duplicates"], at_most=0),
         Figure("totals that changed", found["changed"], at_most=0),
         Figure("databases whose sums differ", found["differing"], at_most=0),
-        Figure("ends that were none", found["unfinished"], at_most=0),
+        Figure("runs that ended incomplete", found["unfinished"], at_most=0),
         Figure("runs that failed", found["failures"], at_most=0),
     ]
 

@@ -70,17 +70,17 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         Figure("chaos runs", found["runs"], at_least=RUNS),
         Figure("senders that died", found["kills"], at_least=2 * RUNS),
         Figure("of these killed as processes", found["killed as processes"], at_least=RUNS // 4),
-        Figure("of these with a message in hand", found["killed with a message in hand"], at_least=RUNS // 4),
+        Figure("of these with a message in delivery", found["killed with a message in hand"], at_least=RUNS // 4),
         Figure("episodes", found["episodes"], at_least=RUNS),
-        Figure("messages that services took", found["heard"]),
-        Figure("answers that were no yes", found["faults"]),
+        Figure("messages that services accepted", found["accepted"]),
+        Figure("failed requests", found["faults"]),
         Figure("refused for good, and named by doctor", found["refused"]),
         Figure("pages lost", found["lost"], at_most=0),
-        Figure("ends lost", found["ends lost"], at_most=0),
-        Figure("ends before their beginning", found["early"], at_most=0),
-        Figure("keys that are of no episode of their agent", found["wrong keys"], at_most=0),
+        Figure("resolutions lost", found["ends lost"], at_most=0),
+        Figure("resolutions before their alert", found["early"], at_most=0),
+        Figure("keys of no episode of their agent", found["wrong keys"], at_most=0),
         Figure("failures that doctor does not name", found["unnamed"], at_most=0),
-        Figure("runs that never came to rest", found["restless"], at_most=0),
+        Figure("runs that never settled", found["restless"], at_most=0),
         Figure("senders that failed", found["failures"], at_most=0),
     ]
 
@@ -235,7 +235,7 @@ class _Story:
         self._found["wrong keys"] += sum(
             item.key not in owners or (item.agent != "" and owners[item.key] != item.agent) for item in keyed
         )
-        self._found["heard"] += sum(map(len, accepted.values()))
+        self._found["accepted"] += sum(map(len, accepted.values()))
         self._found["faults"] += self._services.faults()
         self._ask_doctor()
 

@@ -42,8 +42,8 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         Figure("damaged databases", found["damaged"], at_most=0),
         Figure("tries that lost something acknowledged", found["lost"], at_most=0),
         Figure("tries that doubled something", found["doubled"], at_most=0),
-        Figure("ends without a word, or with a traceback", found["undefined ends"], at_most=0),
-        Figure("next runs that did not work", found["stuck"], at_most=0),
+        Figure("ends without a message, or with a traceback", found["undefined ends"], at_most=0),
+        Figure("next runs that failed", found["stuck"], at_most=0),
         Figure("temporary files left behind", found["left behind"], at_most=0),
     ]
 

@@ -83,7 +83,7 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         Figure("unexpected exceptions", found["exceptions"], at_most=0),
         Figure("lines neither accepted nor refused", found["unaccounted"], at_most=0),
         Figure("refused without a reason", found["unreasoned"], at_most=0),
-        Figure("whole lines that are not there", found["good lost"], at_most=0),
+        Figure("sound lines that are missing", found["good lost"], at_most=0),
         Figure("executions accepted and not stored", found["unstored"], at_most=0),
         Figure("files on both engines", found["files on both engines"], at_least=1),
         Figure("files that the engines hold differently", found["differing"], at_most=0),

@@ -74,11 +74,11 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         Figure("kills of the program", found["kills of program"], at_least=1),
         Figure("executions", found["rows"]),
         Figure("rotations", found["faults"], at_least=KILLS // 4),
-        Figure("lines taken away before they were read", found["gone"]),
+        Figure("lines removed before they were read", found["gone"]),
         Figure("missing", found["missing"], at_most=0),
-        Figure("called read and not stored after a kill", found["unread"], at_most=0),
+        Figure("marked as read but not stored after a kill", found["unread"], at_most=0),
         Figure("duplicates", found["duplicates"], at_most=0),
-        Figure("passes that failed", found["failures"], at_most=0),
+        Figure("ingests that failed", found["failures"], at_most=0),
         Figure("databases whose sums differ", found["differing"], at_most=0),
     ]
 

@@ -57,7 +57,7 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         return RecorderRound(folder / str(number), is_obstructed=number % 4 == 0)
 
     rounds = _rounds(start, effort, KILLS, ACKNOWLEDGED)
-    spooled = Figure("put into the spool", _sum(rounds, "spooled"), at_least=KILLS)
+    spooled = Figure("spooled", _sum(rounds, "spooled"), at_least=KILLS)
     return [*_figures(rounds, KILLS, ACKNOWLEDGED), spooled]
 
 

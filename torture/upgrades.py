@@ -64,14 +64,14 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         for case, meeting in zip(places, meet([case.location for case in places]), strict=True):
             found += Counter({"rounds": 1, "failed": meeting["failed"], "not one": int(meeting["migrated"] != 1)})
             found += kept(case)
-        say(f"  {found['rounds']:,} meetings of six")
+        say(f"  {found['rounds']:,} rounds of six")
     return [
         Figure("upgrades ended after a statement", found["statements"], at_least=STATEMENTS),
         Figure("left a trace", found["traces"], at_most=0),
-        Figure("did not succeed when begun again", found["stuck"], at_most=0),
-        Figure("meetings of six upgrades", found["rounds"], at_least=ROUNDS),
-        Figure("failed at a meeting", found["failed"], at_most=0),
-        Figure("meetings at which not exactly one migrated", found["not one"], at_most=0),
+        Figure("did not succeed when repeated", found["stuck"], at_most=0),
+        Figure("rounds of six concurrent upgrades", found["rounds"], at_least=ROUNDS),
+        Figure("failed in a round", found["failed"], at_most=0),
+        Figure("rounds without exactly one migration", found["not one"], at_most=0),
         Figure("executions lost or doubled by an upgrade", found["lost"], at_most=0),
         Figure("damaged databases", found["damaged"], at_most=0),
     ]

@@ -40,13 +40,13 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         Figure("calls of 8 processes at once", len(times), at_least=WRITERS * CALLS),
         Figure("reports and checkpoints meanwhile", len(snapshots), at_least=100),
         Figure("processes that failed", failures, at_most=0),
-        Figure("executions put aside", waiting(path.parent), at_most=0),
+        Figure("executions spooled", waiting(path.parent), at_most=0),
         Figure("executions lost or doubled", sum(differs), at_most=0),
-        Figure("reports that were not of one moment", snapshots.count(0), at_most=0),
+        Figure("inconsistent reports", snapshots.count(0), at_most=0),
         Figure("damaged databases", len(damage(str(path))), at_most=0),
-        Figure("half of the calls took at most, ms", _at(times, 0.5)),
-        Figure("99 of 100 calls took at most, ms", _at(times, 0.99)),
-        Figure("the longest call took, ms", _at(times, 1.0)),
+        Figure("median call, ms", _at(times, 0.5)),
+        Figure("99th percentile of calls, ms", _at(times, 0.99)),
+        Figure("longest call, ms", _at(times, 1.0)),
     ]
 
 

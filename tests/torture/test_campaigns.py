@@ -1,4 +1,4 @@
-"""Campaigns in a short form: what was promised holds in each of them, on every run of the tests."""
+"""Short campaigns: the promises hold in each of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SHARES = {
     "recorders": 0.01, "server": 0.05, "faults": 0.05, "filling": 0.05, "writers": 0.05, "upgrades": 0.02,
     "ingesting": 0.05, "fuzzing": 0.002, "delivering": 0.005, "archiving": 0.05,
 }  # fmt: skip
-"""How much of a campaign is done here: a few seconds of it."""
+"""The share of each campaign that is run here: a few seconds."""
 
 
 @pytest.mark.thorough
 @pytest.mark.torture
 @pytest.mark.parametrize("name", CAMPAIGNS)
 def test_a_campaign_finds_nothing(name: str, tmp_path: Path) -> None:
-    """No figure of a short campaign is over its bar."""
+    """No figure of a short campaign exceeds its bound."""
     effort = Effort(share=SHARES[name])
     try:
         figures = campaign_of(name)(tmp_path, effort)
@@ -32,7 +32,7 @@ def test_a_campaign_finds_nothing(name: str, tmp_path: Path) -> None:
 
 
 def test_the_page_has_a_place_for_the_figures() -> None:
-    """The marks between which `scripts/torture --write` writes are there, once each, in their order."""
+    """The page has both marks for `scripts/torture --write` once, in order."""
     page = PAGE.read_text()
     assert (page.count(BEGIN), page.count(END)) == (1, 1)
     assert page.index(BEGIN) < page.index(END)

@@ -1,4 +1,4 @@
-"""What campaigns compare with can be wrong: whatever is lost, doubled, damaged or said badly is noticed."""
+"""Campaigns notice lost, duplicated and damaged executions, and bad messages."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from torture.run import BEGIN, END, Outcome, with_figures
 from torture.steps import STEPS
 
 
-def test_what_is_lost_doubled_or_strange_is_counted() -> None:
-    """Each is counted for itself, each time that it is there too often."""
+def test_lost_doubled_and_strange_executions_are_counted() -> None:
+    """Each kind is counted separately; a duplicate counts each time."""
     assert difference(Counter(a=1, b=3, c=1), ["a", "b", "d"]) == Difference(lost=1, doubled=2, strange=1)
     assert difference(Counter(a=1), ["a"]) == Difference()
 
 
-def test_stored_executions_are_known_by_their_runs(tmp_path: Path) -> None:
-    """Two with the same run are found twice, whatever their uids are."""
+def test_stored_executions_are_counted_by_their_runs(tmp_path: Path) -> None:
+    """Two executions with the same run count as two, although their uids differ."""
     location = str(tmp_path / "metrics.db")
     with closing(open_database(location)) as database:
         Store(database).add([an_execution(run_id="a"), an_execution(run_id="a"), an_execution(run_id="b")])
@@ -42,8 +42,8 @@ def test_stored_executions_are_known_by_their_runs(tmp_path: Path) -> None:
         "DROP INDEX ix_executions_timestamp_us_uid_series_id_duration_us",
     ],
 )
-def test_damage_is_seen(harm: str, tmp_path: Path) -> None:
-    """A row that is gone, a sum that is wrong, an index that is not there."""
+def test_damage_is_found(harm: str, tmp_path: Path) -> None:
+    """A missing row, a wrong sum and a missing index are damage."""
     location = str(tmp_path / "metrics.db")
     with closing(open_database(location)) as database:
         store = Store(database)
@@ -56,7 +56,7 @@ def test_damage_is_seen(harm: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
-    """Also where it cannot even be opened."""
+    """Even if it cannot be opened."""
     path = tmp_path / "metrics.db"
     path.write_bytes(b"dear diary " * 1000)
     assert damage(str(path))
@@ -66,21 +66,21 @@ def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
 
 
 def test_an_older_database_is_no_damage(tmp_path: Path) -> None:
-    """Its pages are checked, not the sums that it does not have."""
+    """Its pages are checked, but not its sums, because it has none."""
     location = str(tmp_path / "metrics.db")
     a_labelled_history(location, 3)
     assert damage(location) == []
 
 
-def test_what_waits_is_counted(tmp_path: Path) -> None:
-    """A line each, in every spool file of a folder."""
+def test_spooled_executions_are_counted(tmp_path: Path) -> None:
+    """Each line in each spool file of a folder counts."""
     (tmp_path / "metrics.db.spool.jsonl").write_text("{}\n{}\n")
     (tmp_path / "spool-1.jsonl").write_text("{}\n")
     assert waiting(tmp_path) == 3
 
 
 @pytest.mark.parametrize(
-    ("step", "code", "said", "expected"),
+    ("step", "code", "stderr", "expected"),
     [
         ("import", 0, "", True),
         ("import", 1, "error: the disk is full\n", True),
@@ -93,18 +93,18 @@ def test_what_waits_is_counted(tmp_path: Path) -> None:
         ("record", 1, "error: the disk is full\n", False),
     ],
 )
-def test_an_end_is_defined_or_not(step: str, code: int, said: str, expected: bool) -> None:
-    """A command ends well or says in a line of ours why not; a host that records ends well."""
-    assert is_defined(STEPS[step], End(code, said, 1)) is expected
+def test_an_end_is_defined_or_not(step: str, code: int, stderr: str, expected: bool) -> None:
+    """A command ends with 0 or with a one-line error; a recording host ends with 0."""
+    assert is_defined(STEPS[step], End(code, stderr, 1)) is expected
 
 
 def test_a_fault_is_named() -> None:
-    """By its error, its call, and whether it stays."""
+    """Its name has the error, the call, and whether it is permanent."""
     assert str(Fault(3, errno.ENOSPC, is_permanent=True)) == "ENOSPC at call 3 and after"
 
 
 def test_a_part_of_a_campaign_need_not_do_as_much() -> None:
-    """What has to be many is asked of the whole; what must not be, of every part."""
+    """Minimums hold for the whole campaign, maximums for every part."""
     many, none = Figure("kills", 10, at_least=1000), Figure("lost", 1, at_most=0)
     assert many.problem(Effort(share=0.1)) is None
     assert many.problem(Effort()) == "kills: 10, at least 1,000 required"
@@ -112,8 +112,8 @@ def test_a_part_of_a_campaign_need_not_do_as_much() -> None:
 
 
 def test_figures_stand_between_the_marks() -> None:
-    """Those of one campaign take the place of what was there of it; the rest of the page stays. What could not be
-    run is said to be so."""
+    """New figures of a campaign replace its old ones; the rest of the page stays. A campaign that could not run is
+    marked."""
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     faults = Outcome("faults", [], 0.1, "no compiler")
     recorders = Outcome("recorders", [Figure("kills", 1000, at_least=1000), Figure("ms", 1.234)], 12.3)
