@@ -44,10 +44,10 @@ def _without_result(_: bytes, entry: Entry) -> bool:
 
 
 def _without_null(_: bytes, entry: Entry) -> bool:
-    places = ((entry, ("cwd", "costUSD", "version", "sessionId", "isApiErrorMessage")), (_usage(entry), ("speed",)))
-    nulls = [(place, name) for place, names in places for name in names if place.get(name, "") is None]
-    for place, name in nulls:
-        del place[name]
+    owners = ((entry, ("cwd", "costUSD", "version", "sessionId", "isApiErrorMessage")), (_usage(entry), ("speed",)))
+    nulls = [(owner, name) for owner, names in owners for name in names if owner.get(name, "") is None]
+    for owner, name in nulls:
+        del owner[name]
     return bool(nulls)
 
 

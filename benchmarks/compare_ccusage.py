@@ -119,10 +119,10 @@ class Programs:
             ("costs", report(self.space, database, "costs")["by_model"], "model", 1),
             ("by-model", report(self.space, database, "by-model")["models"], "model", 1),
         )
-        for name, rows, key, place in reports:
+        for name, rows, key, position in reports:
             sums: defaultdict[str, Tokens] = defaultdict(Tokens)
             for cell, tokens in cells.items():
-                sums[cell[place]].add(tokens)
+                sums[cell[position]].add(tokens)
             if {row[key]: tokens_of(row) for row in rows if row["executions"]} != sums:
                 yield f"`{name}` differs from `trends` of each model"
 
@@ -191,12 +191,12 @@ def _read_without(programs: Programs, unit: str, projects: Path, reasons: Sequen
 # The report
 
 
-def _side_by_side(read: Comparison, place: int, name: str) -> str:
+def _side_by_side(read: Comparison, position: int, name: str) -> str:
     """Both by day or by model: one number if they agree, else ours and theirs."""
     sums: dict[str, list[Counts]] = {}
     for number, cells in enumerate((read.ours, read.theirs)):
         for cell, counts in cells.items():
-            pair = sums.setdefault(cell[place], [NOTHING, NOTHING])
+            pair = sums.setdefault(cell[position], [NOTHING, NOTHING])
             pair[number] = pair[number].plus(counts)
     sums = dict(sorted(sums.items())) | {"all": [total(read.ours.values()), total(read.theirs.values())]}
     rows = [

@@ -42,12 +42,12 @@ class Taken(NamedTuple):
 def rows(count: int) -> list[ExecutionRow]:
     """Executions of twenty agents, a second apart."""
     found = []
-    for place in range(count):
-        at_us = START_US + place * 1_000_000
+    for number in range(count):
+        at_us = START_US + number * 1_000_000
         found.append(
             to_row(
                 ExecutionMetrics(
-                    uid=fresh_uid(at_us), timestamp_us=at_us, agent_name=f"agent-{place % 20}", success=True,
+                    uid=fresh_uid(at_us), timestamp_us=at_us, agent_name=f"agent-{number % 20}", success=True,
                     model="claude-haiku-4-5", duration_us=3_000_000, input_tokens=900, output_tokens=300,
                     cost_nanousd=2_400_000,
                 )

@@ -66,8 +66,8 @@ def stored(location: str) -> Counter[str]:
 
 def archived(folder: Path) -> Counter[str]:
     """The count of each `run_id` in the archives of a folder."""
-    place = column("run_id")
-    return Counter(row[place] for file in sorted(folder.glob("*.jsonl.gz")) for row in read_archive(file))
+    run_id = column("run_id")
+    return Counter(row[run_id] for file in sorted(folder.glob("*.jsonl.gz")) for row in read_archive(file))
 
 
 def waiting(folder: Path) -> int:

@@ -85,10 +85,10 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
     for number in range(effort.of(ROUNDS, least=2)):
         # Every other disk is too small to create a database.
         size = chance.randint(64 * _KIB, 512 * _KIB) if number % 2 else chance.randint(2 * _MIB, 4 * _MIB)
-        place = folder / str(number)
-        (place / "disk").mkdir(parents=True)
-        with small_disk(place / "disk", size) as limit:
-            found += fill(Disk(place, limit))
+        here = folder / str(number)
+        (here / "disk").mkdir(parents=True)
+        with small_disk(here / "disk", size) as limit:
+            found += fill(Disk(here, limit))
     say(f"  {found['rounds']:,} disks, {found['mounted']:,} of them a file system")
     return [
         Figure("disks filled", found["rounds"], at_least=ROUNDS),
@@ -105,19 +105,21 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
 
 
 @contextmanager
-def small_disk(place: Path, size: int) -> Iterator[int | None]:
+def small_disk(mount_point: Path, size: int) -> Iterator[int | None]:
     """Mount a file system with `size` free bytes and a mebibyte in use; or yield the maximum file size."""
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size + _MIB}", "none", str(place)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size + _MIB}", "none", str(mount_point)],
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         yield size
         return
     try:
-        (place / "ballast").write_bytes(bytes(_MIB))
+        (mount_point / "ballast").write_bytes(bytes(_MIB))
         yield None
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", str(mount_point)], check=True)
 
 
 def fill(disk: Disk) -> Counter[str]:

@@ -128,12 +128,12 @@ class RecorderRound:
                 if self.is_obstructed and number == kills // 2:
                     self.spooled = waiting(self.path.parent)
                     self._mark(HEAD)
-                place = chance.randrange(len(processes))
-                self._let_work(place, processes[place % LINES])
+                index = chance.randrange(len(processes))
+                self._let_work(index, processes[index % LINES])
                 time.sleep(chance.random() * LONGEST_LIFE_S)
-                self._kill(processes[place])
-                processes[place].close()
-                processes[place] = self._start(place)
+                self._kill(processes[index])
+                processes[index].close()
+                processes[index] = self._start(index)
             for process in processes:
                 self._kill(process)
 
@@ -142,9 +142,9 @@ class RecorderRound:
         with closing(sqlite3.connect(self.path)) as raw, raw:
             raw.execute(f"UPDATE {VERSION_TABLE} SET version_num = ?", (revision,))
 
-    def _start(self, place: int) -> ForkServerProcess:
-        work, name = (checkpoint, "") if place == _CHECKPOINTER else (record, str(self._file(place)))
-        process = fork_context().Process(target=work, args=(str(self.folder), self.location, place, name), daemon=True)
+    def _start(self, index: int) -> ForkServerProcess:
+        work, name = (checkpoint, "") if index == _CHECKPOINTER else (record, str(self._file(index)))
+        process = fork_context().Process(target=work, args=(str(self.folder), self.location, index, name), daemon=True)
         process.start()
         return process
 
@@ -157,9 +157,9 @@ class RecorderRound:
             return self._file(line).stat().st_size
         return 0
 
-    def _let_work(self, place: int, recorder: ForkServerProcess) -> None:
+    def _let_work(self, index: int, recorder: ForkServerProcess) -> None:
         """Wait until a line has recorded one more execution: an earlier kill would test nothing."""
-        line = place % LINES
+        line = index % LINES
         before, ends = self._acknowledged(line), time.monotonic() + PATIENCE_S
         while self._acknowledged(line) == before and recorder.is_alive() and time.monotonic() < ends:
             time.sleep(0.001)
@@ -212,7 +212,7 @@ class RecorderRound:
 @contextmanager
 def _all_processes(start: Callable[[int], ForkServerProcess]) -> Iterator[list[ForkServerProcess]]:
     """The processes of a round. Those in the list at the end of the block are killed."""
-    processes = [start(place) for place in range(LINES + 1)]
+    processes = [start(index) for index in range(LINES + 1)]
     try:
         yield processes
     finally:

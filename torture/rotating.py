@@ -112,11 +112,11 @@ class ExecutionsFile:
 
     def _cut(self, stored: Counter[str]) -> None:
         """Truncate after any line, but not between two equal ones."""
-        place = self.chance.randrange(len(self._lines)) if self._lines else 0
-        while place > 0 and self._lines[place].run_id == self._lines[place - 1].run_id:
-            place -= 1
-        os.truncate(self.path, self._lines[place - 1].end if place else 0)
-        self._remove_lines(place, stored)
+        index = self.chance.randrange(len(self._lines)) if self._lines else 0
+        while index > 0 and self._lines[index].run_id == self._lines[index - 1].run_id:
+            index -= 1
+        os.truncate(self.path, self._lines[index - 1].end if index else 0)
+        self._remove_lines(index, stored)
 
     def _replace(self, stored: Counter[str]) -> None:
         """Remove and create the file at once, which gives it the same inode on most file systems."""
@@ -126,7 +126,7 @@ class ExecutionsFile:
         self.faults["the same inode again"] += self.path.stat().st_ino == inode
         self._remove_lines(0, stored)
 
-    def _remove_lines(self, place: int, stored: Counter[str]) -> None:
-        away = Counter(line.run_id for line in self._lines[place:])
-        self._lines = self._lines[:place]
+    def _remove_lines(self, index: int, stored: Counter[str]) -> None:
+        away = Counter(line.run_id for line in self._lines[index:])
+        self._lines = self._lines[:index]
         self.gone += away - stored

@@ -202,7 +202,7 @@ def test_a_bundle_lists_its_files(run: Run, home: Path) -> None:
     (file,) = home.glob("claude-force-support-20*.zip")
     found = contents(file)
     assert done.stdout.startswith(f"written: {file.name}\n")
-    assert "look at it before you send it" in done.stdout
+    assert "look at them before you send it" in done.stdout
     for name in set(found) - {"names", "README.txt"}:
         assert name in found["README.txt"]
         assert name in done.stdout

@@ -37,7 +37,7 @@ with open_database(sys.argv[1]).read() as connection:
 
 
 @pytest.fixture
-def place(home: Path) -> Path:
+def database_path(home: Path) -> Path:
     """The path of the home's database, which holds executions."""
     path = home / ".claude" / "metrics" / "metrics.db"
     database = open_database(str(path))
@@ -76,26 +76,28 @@ def test_an_empty_home_has_no_problems(run: Run, home: Path) -> None:
     assert list((home / ".claude").iterdir()) == []
 
 
-def test_a_sound_database_has_no_problems(place: Path, run: Run) -> None:
+def test_a_sound_database_has_no_problems(database_path: Path, run: Run) -> None:
     """Every check passes; --full also checks every sum. The file is not changed."""
     run("db", "backup")
-    before = place.read_bytes()
+    before = database_path.read_bytes()
     for arguments in ((), ("--full",)):
         found = examined(run, *arguments, code=0)
         for name in ("schema", "sqlite-version", "integrity", "roll-ups", "permissions", "wal-size", "backups", "jobs"):
             assert level(found, name) == ["ok"], name
         assert found["sqlite-version"][0]["text"].startswith(f"SQLite {sqlite3.sqlite_version}")
     assert "to the last unit" in found["roll-ups"][0]["text"]
-    assert place.read_bytes() == before
+    assert database_path.read_bytes() == before
 
 
 @damaged
-def test_an_unusable_database_is_a_finding(damage: Damage, complaint: str, place: Path, run: Run, home: Path) -> None:
+def test_an_unusable_database_is_a_finding(
+    damage: Damage, complaint: str, database_path: Path, run: Run, home: Path
+) -> None:
     """The problem comes first, the contents are not checked, and the file is not changed."""
-    content = place.read_bytes()
-    place.unlink()
-    damage(place, content)
-    before = place.read_bytes() if place.is_file() else None
+    content = database_path.read_bytes()
+    database_path.unlink()
+    damage(database_path, content)
+    before = database_path.read_bytes() if database_path.is_file() else None
     done = run("doctor")
     assert (done.returncode, done.stderr) == (1, "")
     shown = " ".join(done.stdout.split())
@@ -103,25 +105,25 @@ def test_an_unusable_database_is_a_finding(damage: Damage, complaint: str, place
     assert shown.index(" Problems ") < shown.index(" OK ")
     assert "Traceback" not in shown
     assert "this check failed" not in shown
-    assert (place.read_bytes() if place.is_file() else None) == before
+    assert (database_path.read_bytes() if database_path.is_file() else None) == before
     assert run("doctor", "--bundle", "help.zip").returncode == 0
 
 
-def test_the_newest_backup_is_the_remedy_of_a_damaged_database(place: Path, run: Run) -> None:
+def test_the_newest_backup_is_the_remedy_of_a_damaged_database(database_path: Path, run: Run) -> None:
     """The remedy is a command that can be run as shown."""
     run("db", "backup")
-    place.write_text("no database any more")
+    database_path.write_text("no database any more")
     (finding,) = examined(run, code=1)["schema"]
     assert finding["remedy"].startswith("claude-force db restore /")
     do(f"{finding['remedy']} --yes")
     assert level(examined(run, code=0), "integrity") == ["ok"]
 
 
-def test_a_page_that_was_overwritten_is_found(place: Path, run: Run) -> None:
+def test_a_page_that_was_overwritten_is_found(database_path: Path, run: Run) -> None:
     """The quick check finds it too."""
-    content = place.read_bytes()
+    content = database_path.read_bytes()
     middle = len(content) // PAGE_BYTES // 2 * PAGE_BYTES
-    place.write_bytes(content[:middle] + b"\xaa" * PAGE_BYTES + content[middle + PAGE_BYTES :])
+    database_path.write_bytes(content[:middle] + b"\xaa" * PAGE_BYTES + content[middle + PAGE_BYTES :])
     for arguments in ((), ("--full",)):
         found = examined(run, *arguments, code=1)
         assert "problem" in level(found, "integrity") + level(found, "schema")
@@ -148,19 +150,19 @@ def test_wrong_sums_are_found(statement: str, is_quick: bool, location: str, run
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o644, "note"), (0o640, "note"), (0o666, "problem")])
-def test_a_database_that_others_can_open_is_found(mode: int, expected: str, place: Path, run: Run) -> None:
+def test_a_database_that_others_can_open_is_found(mode: int, expected: str, database_path: Path, run: Run) -> None:
     """Read access is a note, write access a problem. The remedy removes both."""
-    place.chmod(mode)
+    database_path.chmod(mode)
     (finding,) = examined(run, code=int(expected == "problem"))["permissions"]
-    assert (finding["level"], finding["remedy"]) == (expected, f"chmod 600 {place}")
+    assert (finding["level"], finding["remedy"]) == (expected, f"chmod 600 {database_path}")
     do(finding["remedy"])
-    assert place.stat().st_mode & 0o777 == 0o600
+    assert database_path.stat().st_mode & 0o777 == 0o600
     assert level(examined(run, code=0), "permissions") == ["ok"]
 
 
-def test_a_folder_that_others_can_write_is_found(place: Path, run: Run, home: Path) -> None:
+def test_a_folder_that_others_can_write_is_found(database_path: Path, run: Run, home: Path) -> None:
     """They could replace the database. A project's folder may be readable, our own may not."""
-    place.parent.chmod(0o755)
+    database_path.parent.chmod(0o755)
     assert level(examined(run, code=0), "permissions") == ["note"]
     folder = home / "with space"
     folder.mkdir(mode=0o755)
@@ -175,10 +177,10 @@ def test_a_folder_that_others_can_write_is_found(place: Path, run: Run, home: Pa
 
 
 @pytest.fixture
-def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
+def reader(database_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process with a read transaction that does not end."""
     with subprocess.Popen(
-        [sys.executable, "-c", _READ, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _READ, str(database_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == "reading\n"
@@ -186,10 +188,10 @@ def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_wal_held_by_a_reader_is_found(reader: subprocess.Popen[str], place: Path, run: Run) -> None:
+def test_a_wal_held_by_a_reader_is_found(reader: subprocess.Popen[str], database_path: Path, run: Run) -> None:
     """The finding names the process. After it ends, the remedy shortens the WAL."""
-    database = open_database(str(place))
-    while Path(f"{place}-wal").stat().st_size < 16 * 1024 * 1024:
+    database = open_database(str(database_path))
+    while Path(f"{database_path}-wal").stat().st_size < 16 * 1024 * 1024:
         Store(database).add([an_execution(timestamp_us=NOON_US + step * DAY_US) for step in range(200)])
     database.close()
     (finding,) = examined(run, code=1)["wal-size"]
@@ -210,20 +212,20 @@ def test_executions_of_the_future_are_found(location: str, run: Run) -> None:
     assert level(examined(run, "--db", location, code=0), "clock") == ["note"]
 
 
-def test_a_backup_that_is_old_or_missing_is_found(place: Path, run: Run) -> None:
+def test_a_backup_that_is_old_or_missing_is_found(database_path: Path, run: Run) -> None:
     """No backup, one from today, and one from a month ago."""
     assert level(examined(run, code=0), "backups") == ["note"]
     do(examined(run, code=0)["backups"][0]["remedy"])
     assert level(examined(run, code=0), "backups") == ["ok"]
-    (backup,) = (place.parent / "backups").iterdir()
+    (backup,) = (database_path.parent / "backups").iterdir()
     os.utime(backup, (time.time() - 30 * 86_400, time.time() - 30 * 86_400))
     (finding,) = examined(run, code=0)["backups"]
     assert (finding["level"], "30 days ago" in finding["text"]) == ("note", True)
 
 
-def test_executions_that_wait_are_counted(place: Path, run: Run) -> None:
+def test_executions_that_wait_are_counted(database_path: Path, run: Run) -> None:
     """After a day they are a problem. The remedy ingests them."""
-    spool = Path(f"{place}.spool.jsonl")
+    spool = Path(f"{database_path}.spool.jsonl")
     run("analytics", "export", "--format", "jsonl", "--output", spool)
     (finding,) = examined(run, code=1)["spool"]
     assert (finding["level"], f"{STORED:,} executions wait" in finding["text"]) == ("problem", True)
@@ -259,7 +261,7 @@ def test_a_server_with_an_older_schema_is_a_finding(postgres_url: str, run: Run)
     assert finding["remedy"] == "claude-force db upgrade"
 
 
-def test_a_broken_claude_json_is_a_finding(place: Path, run: Run, home: Path) -> None:
+def test_a_broken_claude_json_is_a_finding(database_path: Path, run: Run, home: Path) -> None:
     """It names the line. No database is checked, because its location is unknown."""
     (home / ".claude" / "claude.json").write_text('{"performance": {\n"database": }}')
     found = examined(run, code=1)
@@ -278,10 +280,10 @@ def test_invalid_settings_are_a_finding(content: str, run: Run, home: Path) -> N
     assert level(examined(run, code=1), "settings") == ["problem"]
 
 
-def test_a_database_given_by_option_is_checked_without_settings(place: Path, run: Run, home: Path) -> None:
+def test_a_database_given_by_option_is_checked_without_settings(database_path: Path, run: Run, home: Path) -> None:
     """Broken settings do not prevent the other checks then."""
     (home / ".claude" / "claude.json").write_text("{")
-    found = examined(run, "--db", place, code=1)
+    found = examined(run, "--db", database_path, code=1)
     assert (level(found, "settings"), level(found, "integrity")) == (["problem"], ["ok"])
 
 
@@ -291,7 +293,7 @@ def test_an_invalid_location_is_a_finding(location: str, run: Run) -> None:
     assert level(examined(run, "--db", location, code=1), "database") == ["problem"]
 
 
-def test_unknown_settings_are_found(place: Path, run: Run, home: Path) -> None:
+def test_unknown_settings_are_found(database_path: Path, run: Run, home: Path) -> None:
     """A misspelt key, an unknown job and an unknown exporter."""
     section = {"backups_keep": 3, "schedule": {"ingestt": "5m"}, "exporters": {"prometheuss": {}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
@@ -328,7 +330,7 @@ def test_a_secret_that_others_can_read_is_found(content: dict[str, Any], expecte
     assert [finding["level"] for finding in again if finding["id"] == "secrets"] == ["ok"]
 
 
-def test_the_report_fits_a_terminal(place: Path, run: Run, home: Path) -> None:
+def test_the_report_fits_a_terminal(database_path: Path, run: Run, home: Path) -> None:
     """Lines have at most 80 columns, except for long paths and commands. Hostile names add no line or escape."""
     section = {"alerts": {"evil\x1b]0;x\n": {}, "no-data": {"threshold": 1}}, "channels": {"a b": {"type": "telegram"}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
@@ -341,22 +343,22 @@ def test_the_report_fits_a_terminal(place: Path, run: Run, home: Path) -> None:
     assert headings == ["Problems", "Notes", "OK"]
 
 
-def test_free_space_is_reported(place: Path, run: Run) -> None:
+def test_free_space_is_reported(database_path: Path, run: Run) -> None:
     """The finding names the free space of the disk."""
     assert "are free" in examined(run, code=0)["free-space"][0]["text"]
 
 
-def test_a_missing_index_is_found(place: Path, run: Run) -> None:
+def test_a_missing_index_is_found(database_path: Path, run: Run) -> None:
     """The finding names the index that was dropped."""
-    content = place.read_bytes()
-    changed(place, content, "DROP INDEX ix_job_runs_job_started_us")
+    content = database_path.read_bytes()
+    changed(database_path, content, "DROP INDEX ix_job_runs_job_started_us")
     (finding,) = examined(run, code=1)["integrity"]
     assert "ix_job_runs_job_started_us is missing" in finding["text"]
 
 
-def test_a_failed_check_is_a_finding(place: Path, run: Run, home: Path) -> None:
+def test_a_failed_check_is_a_finding(database_path: Path, run: Run, home: Path) -> None:
     """A spool file that cannot be read is named, and the other checks run."""
-    Path(f"{place}.spool.jsonl").mkdir()
+    Path(f"{database_path}.spool.jsonl").mkdir()
     found = examined(run, code=1)
     assert (level(found, "spool"), level(found, "roll-ups")) == (["problem"], ["ok"])
 
