@@ -17,7 +17,7 @@ from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from tests import profiles
 from tests.counterparts import Authority
-from tests.fork_server import ForkServer
+from tests.fork_server import FROZEN, ForkServer
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, new_folder, remove_server, shared_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,14 +83,17 @@ def fork_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def run(home: Path, fork_server: ForkServer | None) -> Run:
-    """Runs the installed program in the home folder; gives its exit code, stdout and stderr. Local time is UTC."""
+    """Runs the installed program in the home folder; gives its exit code, stdout and stderr. Local time is UTC; `at` is
+    the time when it starts (default: now)."""
 
-    def call(*arguments: str | Path, env: dict[str, str] | None = None, **options: Any) -> Any:
+    def call(*arguments: str | Path, env: dict[str, str] | None = None, at: str | None = None, **options: Any) -> Any:
         environment = os.environ | {"TZ": "UTC"} | (env or {})
         if fork_server and fork_server.can_run(env or {}, options):
-            return fork_server.run(list(map(str, arguments)), environment, **options)
+            return fork_server.run(list(map(str, arguments)), environment, at=at, **options)
         defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
-        command = [str(PROGRAM), *map(str, arguments)]
+        program = [str(PROGRAM)] if at is None else [sys.executable, "-c", FROZEN, at]
+        environment |= {} if at is None else {"PYTHONPATH": str(ROOT)}
+        command = [*program, *map(str, arguments)]
         return subprocess.run(command, env=environment, check=False, **defaults | options)
 
     return call

@@ -26,9 +26,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from freezegun import freeze_time
+
 ROOT = Path(__file__).resolve().parent.parent
 _REQUEST_BYTES = 1 << 17
 _OPTIONS = {"input", "text", "cwd", "timeout"}
+
+FROZEN = """
+import sys
+from tests.fork_server import freeze
+from claude_force.cli.root import main
+
+freeze(sys.argv.pop(1))
+main()
+"""
+"""The program at another time, where each run starts an interpreter. Its first argument is the time."""
+
+
+def freeze(at: str) -> None:
+    """Set the clock of this process; it goes on from there."""
+    freeze_time(at, tick=True).start()
 
 
 class ForkServer:
@@ -61,9 +78,11 @@ class ForkServer:
         text: bool = True,
         cwd: str | Path | None = None,
         timeout: float = 120,
+        at: str | None = None,
     ) -> subprocess.CompletedProcess[Any]:
-        """As `subprocess.run` with these options, with the output captured."""
-        request = {"arguments": arguments, "env": env, "cwd": str(cwd or Path.cwd()), "umask": _umask()}
+        """As `subprocess.run` with these options, with the output captured. `at` is the time when the program starts;
+        None is now."""
+        request = {"arguments": arguments, "env": env, "cwd": str(cwd or Path.cwd()), "umask": _umask(), "at": at}
         with ExitStack() as stack:
             given = stack.enter_context(_given(input))
             out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
@@ -186,6 +205,8 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.umask(request["umask"])
     os.chdir(request["cwd"])
     sys.argv[:] = ["claude-force", *request["arguments"]]
+    if request["at"]:
+        freeze(request["at"])
     code = 0
     try:
         main()
@@ -210,6 +231,9 @@ def _leave(code: int) -> NoReturn:
 
 if __name__ == "__main__":
     _import_everything()
+    # The first time it looks through all modules; what it finds is kept.
+    with freeze_time(tick=True):
+        pass
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as listener:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from claude_force.clock import HOUR_US, MINUTE_US, now_us
+from claude_force.clock import HOUR_US, MINUTE_US, parse_instant
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics
@@ -270,21 +271,22 @@ def test_blocks_count_claude_code_by_default(run: Run, home: Path) -> None:
 
 def test_the_active_block_has_a_rate_and_a_projection(run: Run, home: Path) -> None:
     """It also has the elapsed and remaining time. --active shows it alone."""
-    now = now_us()
+    at = "2025-11-14T12:40:00+00:00"
+    now = parse_instant(at, UTC)
     store(
         home, a_response(timestamp_us=now - 10 * HOUR_US), a_response(timestamp_us=now - 30 * MINUTE_US), a_response()
     )
-    shown = run("analytics", "blocks", "--recent").stdout
-    assert all(word in shown for word in ("Active Block:", "Elapsed: ", " left", " active "))
+    shown = run("analytics", "blocks", "--recent", at=at).stdout
+    assert all(text in shown for text in ("Active Block:", "Elapsed: 40m", "4h 19m left", " active "))
     assert "Projected" not in shown
     store(home, a_response(timestamp_us=now - 5 * MINUTE_US))
-    shown = run("analytics", "blocks", "--active").stdout
+    shown = run("analytics", "blocks", "--active", at=at).stdout
     assert "Burn Rate: 2,088 tokens/min, $0.02/hour" in shown
     assert "Projected: " in shown
-    (block,) = as_json(run, "blocks", "--active")["blocks"]
+    (block,) = json.loads(run("analytics", "blocks", "--active", "--json", at=at).stdout)["blocks"]
     assert (block["isActive"], block["entries"]) == (True, 2)
     assert block["burnRate"]["tokensPerMinute"] == pytest.approx(52_202 / 25)
-    assert block["projection"]["totalTokens"] > block["totalTokens"]
+    assert block["projection"]["totalTokens"] == pytest.approx(52_202 + 52_202 / 25 * 260, rel=1e-3)
 
 
 def test_a_period_does_not_change_its_blocks(run: Run, home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.clock import DAY_US, HOUR_US, MINUTE_US, now_us, start_of_day, to_datetime, zone_of
+from claude_force.clock import DAY_US, HOUR_US, MINUTE_US, parse_instant
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from claude_force.executions.session_blocks import Block
@@ -46,6 +47,7 @@ BLOCK = Block(
     ("m",),
     TimeRange(NOON_US, NOON_US + 2 * HOUR_US),
 )
+NOON = "2025-11-14T12:00:00+00:00"
 NOW_US = NOON_US + 135 * MINUTE_US
 
 
@@ -97,14 +99,13 @@ def test_no_input_breaks_the_line(given: dict[str, Any]) -> None:
 def database_file(home: Path) -> Path:
     """The default database with executions of now, yesterday and last week, of two sessions and two sources."""
     path = home / ".claude" / "metrics" / "metrics.db"
-    now = now_us()
-    midnight = start_of_day(to_datetime(now, zone_of("UTC")).date(), zone_of("UTC"))
+    now = parse_instant(NOON, UTC)
     mine = {"source": "claude-code", "workflow_id": SESSION, "cost_nanousd": 10**9}
     database = open_database(str(path))
     Store(database).add(
         [
             an_execution(timestamp_us=now - MINUTE_US // 2, **mine),
-            an_execution(timestamp_us=midnight - DAY_US, **mine),
+            an_execution(timestamp_us=now - DAY_US, **mine),
             an_execution(timestamp_us=now - 8 * DAY_US, **mine),
             an_execution(timestamp_us=now, **mine | {"workflow_id": "another"}),
             an_execution(timestamp_us=now, cost_nanousd=10**12),
@@ -116,12 +117,9 @@ def database_file(home: Path) -> Path:
 
 def test_costs_come_from_the_store(database_file: Path, run: Run) -> None:
     """The session is looked up for seven days. Day and block cover all sessions of Claude Code and nothing else."""
-    done = run("statusline", input=json.dumps({"session_id": SESSION}))
+    done = run("statusline", input=json.dumps({"session_id": SESSION}), at=NOON)
     assert (done.returncode, done.stderr) == (0, "")
-    parts = done.stdout.rstrip("\n").removeprefix("Claude | ").split(" / ")
-    assert parts[0] == "$2.00 session"
-    assert parts[1] in ("$2.00 today", "$1.00 today")
-    assert parts[2].startswith("$2.00 block (")
+    assert done.stdout == "Claude | $2.00 session / $2.00 today / $2.00 block (3h 59m left)\n"
 
 
 def test_the_session_cost_of_claude_code_wins(database_file: Path, run: Run) -> None:
