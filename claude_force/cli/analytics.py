@@ -14,7 +14,15 @@ from claude_force.analytics import reports
 from claude_force.analytics.groups import SORT_KEYS, SortKey
 from claude_force.analytics.names import known_names
 from claude_force.analytics.reports import INTERVALS
-from claude_force.cli.options import filter_options, format_option, output_option, refuse_database, report_options, show
+from claude_force.cli.options import (
+    filter_options,
+    format_option,
+    json_format_option,
+    output_option,
+    refuse_database,
+    report_options,
+    show,
+)
 from claude_force.database import queries
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
@@ -243,7 +251,7 @@ def _block_period(window: Window, recent: bool, active: bool, now_us: int) -> Wi
 @analytics.command()
 @filter_options
 @format_option("csv", "json", "jsonl")
-@click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
+@json_format_option
 @click.option("--pretty", is_flag=True, help="Indent the JSON.")
 @click.option("--all-columns", is_flag=True, help="CSV: all columns, not only the usual twelve.")
 @output_option

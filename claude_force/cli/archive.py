@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_workspace, progress_bar
+from claude_force.cli.options import database_option, find_workspace, json_option, progress_bar
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.text import for_terminal
 
@@ -41,7 +41,7 @@ class Age(click.ParamType[int]):
     help="Days (90d), weeks (12w) or hours (36h).",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be archived; change nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @database_option
 def archive(older_than_us: int, dry_run: bool, as_json: bool, location: str | None) -> None:
     """Move old executions to compressed files, one for each month.

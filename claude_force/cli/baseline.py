@@ -19,6 +19,8 @@ from claude_force.cli.options import (
     filter_options,
     find_workspace,
     format_option,
+    json_format_option,
+    json_option,
     output_option,
     refuse_database,
     timezone_option,
@@ -41,7 +43,6 @@ THRESHOLD = 1.15
 """The default of --threshold."""
 
 complete_baselines = complete_from(baseline_queries.names)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 name_argument = click.argument("name", metavar="NAME", shell_complete=complete_baselines)
 agent_option = click.option("--agent", metavar="NAME", help="Only the snapshot of this agent.")
 model_option = click.option("--model", metavar="NAME", help="Only the snapshot of this model.")
@@ -211,7 +212,7 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
 )  # fmt: skip
 @filter_options
 @format_option("table", "json", "markdown", "junit", "github")
-@click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
+@json_format_option
 @output_option
 def check(
     request: Request, wanted: str | None, threshold: float, form: str | None, as_json: bool, output: Path | None

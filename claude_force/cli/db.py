@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock, windows
-from claude_force.cli.options import database_option, find_workspace, progress_bar, timezone_option
+from claude_force.cli.options import (
+    database_option,
+    find_workspace,
+    json_option,
+    progress_bar,
+    time_stamp,
+    timezone_option,
+)
 from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.database.revisions import HEAD
@@ -19,10 +26,9 @@ from claude_force.errors import DatabaseMissing, InvalidWindow
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
+    from claude_force.database.contract import Database
     from claude_force.database.reprice import Preview
     from claude_force.executions.pricing import PriceTable
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -100,17 +106,8 @@ def check(as_json: bool, location: str | None) -> None:
     Example:
       claude-force db check
     """
-    from claude_force.database.queries import verify_rollups
-
     database = find_workspace(location).database
-    found = database.revision()
-    problems = database.check_integrity() if found else [f"there is no database at {database.name}"]
-    if found == HEAD and not problems:
-        with database.read() as connection:
-            queries.read_every_column(connection)
-            problems += verify_rollups.differences(connection)
-    if found not in (HEAD, None):
-        problems.append(f"schema {found}, this program needs {HEAD}: claude-force db upgrade")
+    problems = _find_problems(database)
     if as_json:
         click.echo(json.dumps({"database": database.name, "ok": not problems, "problems": problems}, indent=2))
     else:
@@ -118,6 +115,22 @@ def check(as_json: bool, location: str | None) -> None:
             click.echo(f"{database.name}: {line}")
     if problems:
         sys.exit(1)
+
+
+def _find_problems(database: Database) -> list[str]:
+    from claude_force.database.queries import verify_rollups
+
+    revision = database.revision()
+    if not revision:
+        return [f"there is no database at {database.name}"]
+    problems = database.check_integrity()
+    if revision != HEAD:
+        return [*problems, f"schema {revision}, this program needs {HEAD}: claude-force db upgrade"]
+    if not problems:
+        with database.read() as connection:
+            queries.read_every_column(connection)
+            problems = verify_rollups.differences(connection)
+    return problems
 
 
 @db.command()
@@ -247,7 +260,7 @@ def backup(target: Path | None, location: str | None) -> None:
     """
     workspace = find_workspace(location)
     if target is None:
-        target = workspace.data_folder / "backups" / f"metrics-{_stamp()}.db"
+        target = workspace.data_folder / "backups" / f"metrics-{time_stamp()}.db"
     with progress_bar(_bytes_of(workspace.location), "Copying") as advance:
         workspace.database.backup(target.absolute(), advance)
     click.echo(str(target))
@@ -292,17 +305,12 @@ def _restore(workspace: Workspace, source: Path) -> None:
         if not is_free:
             raise SchedulerError(f"the scheduler uses {workspace.database.name}: claude-force scheduler stop")
         with progress_bar(_bytes_of(str(source)), "Copying") as advance:
-            done = restore(workspace.database, source, _stamp(), advance)
+            done = restore(workspace.database, source, time_stamp(), advance)
     click.echo(f"restored {workspace.database.name}")
     if done.kept:
         click.echo(f"the previous database: {done.kept}")
     if done.is_outdated:
         click.echo(f"its schema is {done.revision}, this program needs {HEAD}: claude-force db upgrade")
-
-
-def _stamp() -> str:
-    """The current time for a file name."""
-    return clock.to_datetime(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
 
 
 def _bytes_of(location: str) -> int:

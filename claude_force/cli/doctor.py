@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, refuse_empty_location
+from claude_force.cli.options import database_option, json_option, refuse_empty_location, time_stamp
 from claude_force.settings.home import find_home
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--full", "is_full", is_flag=True, help="Also read every index and check every total. Slower.")
 @click.option("--bundle", is_flag=False, flag_value="", metavar="[FILE.zip]", help="Write a file for a bug report.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @database_option
 def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | None) -> None:
     """Find problems and show how to solve them.
@@ -55,8 +55,7 @@ def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | Non
 def _write_bundle(found: Examination, name: str) -> None:
     from claude_force.doctor.bundle import write_bundle
 
-    stamp = clock.to_datetime(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
-    file = Path(name or f"claude-force-support-{stamp}.zip")
+    file = Path(name or f"claude-force-support-{time_stamp()}.zip")
     parts = write_bundle(found, file.absolute())
     click.echo(f"written: {file}\n")
     for part in parts:

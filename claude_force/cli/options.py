@@ -108,6 +108,11 @@ def _complete(dimension: Dimension) -> Completer:
     return complete_from(lambda connection: queries.names(connection, dimension))
 
 
+def time_stamp() -> str:
+    """The current local time for the name of a file: 20260131-235959."""
+    return clock.to_datetime(clock.now_us(), clock.local_zone()).strftime("%Y%m%d-%H%M%S")
+
+
 def database_option(function: F) -> F:
     """Add `--db`."""
     return click.option("--db", "location", metavar="PATH|URL", help=f"Use this database.  [env: {DATABASE_VARIABLE}]")(
@@ -129,6 +134,8 @@ def format_option(*formats: str) -> Callable[[F], F]:
     return click.option("--format", "form", type=click.Choice(formats), metavar="FORMAT", help=text)
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_format_option = click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 output_option = click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write to a file; its suffix chooses the format.",
@@ -164,7 +171,7 @@ _FILTERS = (
 
 _OUTPUTS = (
     format_option("table", "json", "csv", "markdown"),
-    click.option("--json", "as_json", is_flag=True, help="Same as --format json."),
+    json_format_option,
     output_option,
 )
 
