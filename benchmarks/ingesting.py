@@ -165,7 +165,7 @@ def _main() -> None:
     except Failed as error:
         sys.exit(f"error: {error}")
     is_full = sum(counts.responses for counts in read_agents(truth_file(projects)).values()) >= FULL.responses
-    print(table(("figure", "measured", "bar", "verdict"), [held.row(is_full=is_full) for held in found]))
+    print(table(("measure", "value", "limit", "verdict"), [held.row(is_full=is_full) for held in found]))
     print(*errors, f"Figures: {len(errors)} wrong." if errors else "Figures: all as they should be.", sep="\n")
     sys.exit(1 if errors else 0)
 

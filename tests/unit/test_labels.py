@@ -1,4 +1,4 @@
-"""Names that a person recognises."""
+"""Short labels of projects and workflows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.builders import NOON_US
 SESSION = "1b2c3d4e-0000-4000-8000-000000000001"
 
 
-def test_a_project_is_called_by_its_folder() -> None:
-    """As much of the end of its path as no other one has: one folder mostly, two where two are called so."""
+def test_a_project_has_its_folder_as_label() -> None:
+    """The shortest unique end of its path: mostly one folder, two if two projects have the same folder name."""
     paths = ["/home/ada/work/app", "/home/ada/play/app", "/srv/site", r"C:\code\tool"]
     assert project_labels(paths) == {
         "/home/ada/work/app": "work/app",
@@ -27,21 +27,21 @@ def test_a_project_is_called_by_its_folder() -> None:
     }
 
 
-def test_a_path_that_others_end_with_is_shown_whole() -> None:
-    """No tail of it is its own; and what is no path stays as it is."""
+def test_a_path_that_others_end_with_keeps_its_whole_path() -> None:
+    """No end of it is unique. A name that is not a path stays unchanged."""
     assert project_labels(["/app", "/work/app", "/"]) == {"/app": "/app", "/work/app": "work/app", "/": "/"}
 
 
 @given(st.sets(st.lists(st.sampled_from("abc"), max_size=5).map(lambda steps: "/" + "/".join(steps))))
-def test_no_two_projects_are_called_alike(paths: set[str]) -> None:
-    """Whatever the paths are."""
+def test_labels_are_unique(paths: set[str]) -> None:
+    """For any set of paths."""
     labels = project_labels(paths)
     assert set(labels) == paths
     assert len(set(labels.values())) == len(paths)
 
 
-def test_a_session_is_called_by_its_beginning_and_folder() -> None:
-    """In the zone of the report; other workflows keep their names."""
+def test_a_session_has_its_start_and_folder_as_label() -> None:
+    """The start is in the zone of the report. Other workflows have no label."""
     began = {
         SESSION: WorkflowStart(NOON_US, "/home/ada/app", "claude-code"),
         "bug-fix": WorkflowStart(NOON_US, "/home/ada/app", "tracker"),
@@ -51,14 +51,14 @@ def test_a_session_is_called_by_its_beginning_and_folder() -> None:
 
 
 def test_a_session_without_a_folder_has_none() -> None:
-    """No trailing space, no "unknown"."""
+    """The label has no trailing space and no "unknown"."""
     assert workflow_labels({SESSION: WorkflowStart(NOON_US, None, "claude-code")}, UTC) == {
         SESSION: "2025-11-01 12:26 1b2c3d4e"
     }
 
 
 def test_names_are_listed_as_far_as_they_fit() -> None:
-    """At least one, and how many more there are."""
+    """At least one name, and the number of the rest."""
     assert join_names(["one", "two"], 80) == "one, two"
     assert join_names(["one", "two", "three"], 14) == "one and 2 more"
     assert join_names(["one", "two", "three", "four"], 20) == "one, two and 2 more"
