@@ -17,7 +17,7 @@ from claude_force.database.workspace import Workspace
 from claude_force.errors import SettingsError
 from claude_force.executions.origin import host_name
 from claude_force.network.outcome import Outcome
-from claude_force.settings.fields import nearest
+from claude_force.settings.values import nearest
 from claude_force.text import sanitize
 
 FROM_ENVIRONMENT = {

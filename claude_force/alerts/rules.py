@@ -18,8 +18,7 @@ from claude_force.alerts.notification import Severity
 from claude_force.clock import HOUR_US, MINUTE_US, parse_span
 from claude_force.database.queries import Dimension
 from claude_force.executions.record import model_family
-from claude_force.settings.fields import nearest
-from claude_force.settings.values import value_problem
+from claude_force.settings.values import nearest, value_problem
 from claude_force.text import for_terminal, kind_of
 
 Operator = Literal[">", ">=", "<", "<="]

@@ -258,7 +258,7 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
 
 def _refuse_unknown(workspace: Workspace, name: str) -> None:
     from claude_force.alerts.rules import DEFAULTS
-    from claude_force.settings.fields import nearest
+    from claude_force.settings.values import nearest
 
     known = dict.fromkeys([*workspace.settings.alerts, *DEFAULTS])
     if name not in known:

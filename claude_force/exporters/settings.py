@@ -15,7 +15,8 @@ from typing import Any, cast
 
 from claude_force.errors import SettingsError
 from claude_force.exporters.base import Exporter
-from claude_force.settings.fields import Fields, Problems, nearest, shown_object
+from claude_force.settings.fields import Fields, Problems, shown_object
+from claude_force.settings.values import nearest
 
 KINDS = ("prometheus", "datadog", "elasticsearch", "otlp")
 """The kinds of exporters; each is a folder of this package."""

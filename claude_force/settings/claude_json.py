@@ -16,7 +16,7 @@ from typing import Any
 from claude_force.errors import SettingsError
 from claude_force.files import make_folder, replacing
 from claude_force.settings.home import Home, expand
-from claude_force.settings.values import KIND_NAMES, value_problem
+from claude_force.settings.values import KIND_NAMES, nearest, value_problem
 
 SECTION = "performance"
 DEFAULT_METRICS_FILE = ".claude/metrics/executions.jsonl"
@@ -162,11 +162,8 @@ def _price(what: str, found: object) -> ModelPrice:
 
 
 def unknown_key(key: str) -> str:
-    """The message for a key that does not exist: with the nearest that does, or with all of them."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, KEYS, n=1)
-    return f"no setting {key}" + (f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(KEYS)}")
+    """The message for a key that does not exist."""
+    return f"no setting {key}{nearest(key, KEYS)}"
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -11,14 +11,13 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from claude_force.network.connection import Refused, is_loopback, refuse_link_local, tls_context
 from claude_force.network.secret import HIDDEN, Secret, redact_urls
-from claude_force.settings.values import value_problem
+from claude_force.settings.values import nearest, value_problem
 from claude_force.text import kind_of, sanitize
 
 SECRET_FILE_LIMIT = 16 * 1024
@@ -253,9 +252,3 @@ def file_fields(fields: Mapping[str, str | None]) -> Iterable[str]:
 def quoted(value: object) -> str:
     """A value as a message quotes it."""
     return f'"{sanitize(value, 60)}"' if isinstance(value, str) else f"({kind_of(value)})"
-
-
-def nearest(given: object, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or all."""
-    near = get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(known)}"

@@ -1,9 +1,11 @@
-"""Checks of single values in claude.json: of our keys, of prices, and of the fields of exporters and channels.
+"""Checks of single values and names in claude.json: our keys, prices, and the fields of exporters and channels.
 
 A check names the kind of value that it wants and the kind that it found, as in "must be text, not a number".
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from claude_force.text import kind_of
 
@@ -34,3 +36,12 @@ def value_problem(value: object, kind: type, bounds: Bounds | None = None) -> st
 
 def _range(bounds: Bounds | None) -> str:
     return f" from {bounds[0]} to {bounds[1]}" if bounds else ""
+
+
+def nearest(given: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or all."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(given, names, n=1) if isinstance(given, str) else []
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(names)}"
