@@ -1,12 +1,11 @@
-/* Draws the charts of the page from its JSON, in the colours of its style, on paper in those for paper. The text of a
-   value is taken from the table beside the chart. A figure that is drawn says so (data-drawn), and the page, when all
-   are (data-ready). */
+/* Draws the charts from the JSON of the page, in the colours of the current theme. Tooltips take their text from the
+   table below the chart. Tests wait for data-drawn on a figure and data-ready on the page. */
 "use strict";
 (() => {
   const root = document.documentElement;
   const data = JSON.parse(document.getElementById("data").textContent);
   const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
-  /* As many digits as the largest of an axis needs. */
+  /* As many digits as the largest value of the axis needs. */
   const dollars = (value, top) =>
     top >= 1000 ? compact.format(value) : value.toFixed(top < 0.05 ? 4 : top < 20 ? 2 : 0);
   const units = {
@@ -19,7 +18,7 @@
   };
   const dashes = { low: [], middle: [6, 3], high: [2, 2] };
   const colors = new Map();
-  /* A colour of the style, looked up when something is drawn: the theme may change. */
+  /* A colour of the style sheet. It is looked up when a chart is drawn, because the theme may change. */
   const color = (name) => () => {
     if (!colors.has(name)) colors.set(name, getComputedStyle(root).getPropertyValue(`--${name}`).trim());
     return colors.get(name);
@@ -38,7 +37,7 @@
     borderWidth: chart.kind === "line" ? 2 : 0,
     borderDash: dashes[one.tone] ?? [],
     tension: 0,
-    /* A point that has no neighbour would not be seen in a line. */
+    /* A point without neighbours would be invisible in a line. */
     pointRadius: ({ dataIndex: at }) => ((values[at - 1] ?? values[at + 1] ?? null) === null ? 2.5 : 0),
     pointHitRadius: 6,
     barPercentage: 1,
@@ -46,7 +45,7 @@
     inflateAmount: 0,
   });
 
-  /* The names of series as the library gives them; a line keeps its dashes. */
+  /* The default legend, with the dashes of each line. */
   const legend = (chart) => (drawn) =>
     Chart.defaults.plugins.legend.labels
       .generateLabels(drawn)
@@ -121,7 +120,7 @@
   root.dataset.script = "";
   const all = data.charts.map(draw);
 
-  /* Widths and heights on paper, whatever the window is: all charts are on the first page, be it A4 or Letter. */
+  /* Widths and heights on paper. They do not depend on the window: all charts fit the first page of A4 and Letter. */
   const paper = { cost: [640, 115], success: [300, 165], mix: [300, 165] };
   const repaint = (pixelRatio, sizeOf) => {
     colors.clear();
