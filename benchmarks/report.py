@@ -78,10 +78,13 @@ def document(results: Sequence[Result], bench: Bench) -> str:
         parts += ["## PostgreSQL", _postgres(bench.postgres())]
     if others:
         rows = [(item.measure.title, _side(item, "ours"), _side(item, "other"), _others_ratio(item)) for item in others]
+        text = (
+            f"`analytics summary --json` over all time on {short(bench.middle)} executions, and other programs over the "
+            "same history, whole processes by turns. The first program gives no percentiles. No limits."
+        )
         parts += [
             "## Other programs for the same summary",
-            f"`analytics summary --json` over all time on {short(bench.middle)} executions, and other programs over the "
-            "same history, whole processes by turns. The first program gives no percentiles. No limits.",
+            text,
             _table(("program", "theirs", "ours", "theirs / ours"), rows),
         ]
     parts += ["## Method", _method(bench), "## Repeat", _REPEAT]
