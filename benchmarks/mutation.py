@@ -27,7 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.common import ROOT, say
 
 GUARDS: dict[str, tuple[str, ...]] = {
-    "claude_force/executions/deduplication.py": ("unit/test_deduplication.py", "integration/test_intake.py"),
+    "claude_force/executions/deduplication.py": (
+        "unit/test_deduplication.py", "unit/test_ingest_passes.py", "unit/test_transcript_responses.py",
+        "integration/test_intake.py",
+    ),
     "claude_force/executions/export.py": ("unit/test_text.py", "properties/test_laws.py"),
     "claude_force/executions/histogram.py": ("properties/test_rollups.py", "unit/test_significance.py"),
     "claude_force/executions/intervals.py": ("properties/test_rollups.py", "properties/test_oracle.py"),

@@ -79,8 +79,8 @@ def document(results: Sequence[Result], bench: Bench) -> str:
     if others:
         rows = [(item.measure.title, _side(item, "ours"), _side(item, "other"), _others_ratio(item)) for item in others]
         text = (
-            f"`analytics summary --json` over all time on {short(bench.middle)} executions, and other programs over the "
-            "same history, whole processes by turns. The first program gives no percentiles. No limits."
+            f"`analytics summary --json` over all time on {short(bench.middle)} executions, and other programs over "
+            "the same history, whole processes by turns. The first program gives no percentiles. No limits."
         )
         parts += [
             "## Other programs for the same summary",
