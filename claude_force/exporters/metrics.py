@@ -14,11 +14,9 @@ Nothing here depends on the text format or on the library of Prometheus.
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
@@ -32,9 +30,9 @@ from claude_force.database.queries import jobs as job_query
 from claude_force.database.revisions import HEAD
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.database.writes.jobs import OK
-from claude_force.executions.histogram import bin_lows
 from claude_force.executions.record import CLAUDE_CODE, UNKNOWN
 from claude_force.executions.totals import Totals
+from claude_force.exporters.buckets import bounds_s, bucket_counts
 from claude_force.exporters.labels import (
     AGENTS,
     MODELS,
@@ -232,39 +230,22 @@ def _tokens(sums: Totals) -> dict[str, int]:
     }
 
 
-@cache
-def _bounds() -> tuple[int, ...]:
-    """The bins that start just above the bounds: the nearest to the desired bounds, so that no bin lies on both sides
-    of a bound and counts are exact."""
-    return tuple(_nearest_bin(round(bound_s * SECOND_US)) for bound_s in _DESIRED_BOUNDS_S)
-
-
-def _nearest_bin(bound_us: int) -> int:
-    lows = bin_lows()
-    above = bisect_right(lows, bound_us)
-    return min((above - 1, above), key=lambda number: abs(lows[number] - bound_us))
-
-
 def duration_bounds_s() -> tuple[float, ...]:
     """The bounds of the histogram of durations, in seconds, each inclusive."""
-    return tuple((bin_lows()[first] - 1) / SECOND_US for first in _bounds())
+    return bounds_s(_DESIRED_BOUNDS_S)
 
 
 def _durations(history: Mapping[Names, Totals], times: Mapping[Names, Counter[int]]) -> Histogram:
     found = (
-        Distribution(names, _cumulated(bins), history[names].duration_us / SECOND_US) for names, bins in times.items()
+        Distribution(
+            names, tuple(accumulate(bucket_counts(bins, _DESIRED_BOUNDS_S))), history[names].duration_us / SECOND_US
+        )
+        for names, bins in times.items()
     )
     return Histogram(
         "claude_force_execution_duration_seconds", "Durations of the executions.", ("agent_name", "model"),
         tuple(found),
     )  # fmt: skip
-
-
-def _cumulated(bins: Counter[int]) -> tuple[int, ...]:
-    counts = [0] * (len(_bounds()) + 1)
-    for number, count in bins.items():
-        counts[bisect_right(_bounds(), number)] += count
-    return tuple(accumulate(counts))
 
 
 def _state(connection: Connection) -> Iterator[Family]:

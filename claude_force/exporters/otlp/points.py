@@ -9,10 +9,8 @@ Names follow the conventions for generative AI wherever the store can fill them 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -33,9 +31,9 @@ from claude_force.clock import SECOND_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
-from claude_force.executions.histogram import bin_lows, bin_of
 from claude_force.executions.record import UNKNOWN, dollars
 from claude_force.executions.totals import Totals
+from claude_force.exporters.buckets import bounds_s, bucket_counts
 from claude_force.exporters.labels import AGENTS, MODELS, Labels, limit_cardinality, overflow_count
 
 Attributes = dict[str, str]
@@ -179,28 +177,12 @@ def _distribution(
     attributes: Attributes, counts: Counter[int], duration_us: int, period: _Period
 ) -> HistogramDataPoint:
     """A histogram of durations, without `min` and `max`, which the store does not know."""
-    edges, lows = _edges(), bin_lows()
-    buckets = [0] * (len(edges) + 1)
-    for number, count in counts.items():
-        buckets[bisect_right(edges, number)] += count
     return HistogramDataPoint(
         attributes=_key_values(attributes),
         start_time_unix_nano=period.start_ns,
         time_unix_nano=period.end_ns,
         count=counts.total(),
         sum=duration_us / SECOND_US,
-        bucket_counts=buckets,
-        # A bucket includes its upper bound: the last microsecond of the bin before the edge.
-        explicit_bounds=[(lows[edge] - 1) / SECOND_US for edge in edges],
+        bucket_counts=bucket_counts(counts, _CONVENTIONAL_BOUNDS_S),
+        explicit_bounds=bounds_s(_CONVENTIONAL_BOUNDS_S),
     )
-
-
-@cache
-def _edges() -> tuple[int, ...]:
-    """The bin at which each bucket starts: the nearest to the recommended bound, so that every count is exact."""
-    lows, edges = bin_lows(), []
-    for bound_s in _CONVENTIONAL_BOUNDS_S:
-        bound_us = round(bound_s * SECOND_US)
-        number = bin_of(bound_us)
-        edges.append(min(number, number + 1, key=lambda edge: abs(lows[edge] - 1 - bound_us)))
-    return tuple(edges)
