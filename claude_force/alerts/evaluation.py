@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
@@ -70,12 +70,11 @@ class Alert:
         return {title: UNKNOWN if name is None else name for title, name in self.labels.items()}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Every alert that was evaluated, and how many deliveries were put into the outbox."""
+    """Every alert that was evaluated."""
 
-    alerts: list[Alert] = field(default_factory=list)
-    deliveries: int = 0
+    alerts: list[Alert]
 
     @property
     def firing(self) -> list[Alert]:
@@ -105,7 +104,7 @@ def evaluate(
         with database.write() as connection:
             # PostgreSQL runs writers side by side.
             connection.lock_rollups()
-            found.deliveries = _save(connection, changed, context, now_us)
+            _save(connection, changed, context, now_us)
     return found
 
 
@@ -163,7 +162,7 @@ def _judge_rule(
     left = dict(rows)
     for label, measurement in measured.items():
         labels = _labels(rule, label)
-        row = left.pop(fingerprint_of(rule.name, labels), None)
+        row = left.pop(_fingerprint(rule.name, labels), None)
         yield _decide(rule, labels, measurement, row, now_us, muted)
     for row in left.values():
         labels = json.loads(row.labels)
@@ -178,7 +177,7 @@ def _labels(rule: Rule, label: Label) -> dict[str, str | None]:
     return {} if rule.group_by is None else {rule.group_by: label}
 
 
-def fingerprint_of(name: str, labels: Mapping[str, str | None]) -> str:
+def _fingerprint(name: str, labels: Mapping[str, str | None]) -> str:
     """The key of an alert: sixteen hex digits made from its rule and labels."""
     return hashlib.blake2b(json.dumps([name, labels], sort_keys=True).encode(), digest_size=8).hexdigest()
 
@@ -191,7 +190,7 @@ def _decide(
     now_us: int,
     muted: Reason | None,
 ) -> Alert:
-    fingerprint = fingerprint_of(rule.name, labels)
+    fingerprint = _fingerprint(rule.name, labels)
     before = _status_of(row)
     decision = decide(rule, measurement, before, now_us, episode=f"{fingerprint}-{now_us}", muted=muted)
     return Alert(fingerprint, rule.name, rule, labels, rule.severity, measurement, before, decision)
@@ -214,9 +213,8 @@ def _status_of(row: AlertRow | None) -> Status:
     )  # fmt: skip
 
 
-def _save(connection: Connection, changed: Sequence[Alert], context: NotificationContext, now_us: int) -> int:
-    """Save alerts, their transitions and their notifications, except of alerts that another process changed meanwhile.
-    Returns the number of deliveries."""
+def _save(connection: Connection, changed: Sequence[Alert], context: NotificationContext, now_us: int) -> None:
+    """Save alerts, their transitions and deliveries, except of alerts that another process changed meanwhile."""
     current = {row.fingerprint: _status_of(row) for row in alert_queries.alerts(connection)}
     alerts = [alert for alert in changed if current.get(alert.fingerprint, Status()) == alert.before]
     sent = {alert.fingerprint: _sent(connection, alert) for alert in alerts if alert.decision.action}
@@ -224,9 +222,7 @@ def _save(connection: Connection, changed: Sequence[Alert], context: Notificatio
     alert_writes.save_alerts(connection, [_row_of(alert, now_us) for alert in alerts if alert.status != alert.before])
     alert_writes.add_events(connection, [_event_of(alert, now_us) for alert in alerts if alert.has_transitioned])
     alert_writes.forget_alerts(connection, [alert.fingerprint for alert in alerts if alert.is_gone])
-    deliveries = list(_deliveries(alerts, sent, context, now_us))
-    alert_writes.add_deliveries(connection, deliveries)
-    return len(deliveries)
+    alert_writes.add_deliveries(connection, _deliveries(alerts, sent, context, now_us))
 
 
 Sent = Mapping[str, Sequence[Delivery]]
@@ -288,19 +284,19 @@ def _notification(alert: Alert, sent: Sequence[Delivery], context: NotificationC
         last = _last_notification(alert, sent, context, now_us)
         return replace(last, action=action, summary=f"{last.title}: the rule was removed", at_us=now_us, details={})
     return Notification(
-        rule.name,
-        rule.title,
-        wording.summary(rule, alert.measurement, alert.shown_labels, action),
-        wording.period(rule),
-        rule.severity,
-        action,
-        alert.shown_labels,
-        wording.details(rule, alert.measurement),
-        status.episode,
-        began_us_of(status.episode),
-        now_us,
-        context.store,
-        context.host,
+        rule=rule.name,
+        title=rule.title,
+        summary=wording.summary(rule, alert.measurement, alert.shown_labels, action),
+        period=wording.period(rule),
+        severity=rule.severity,
+        action=action,
+        labels=alert.shown_labels,
+        details=wording.details(rule, alert.measurement),
+        episode=status.episode,
+        began_us=_began_us(status.episode),
+        at_us=now_us,
+        store=context.store,
+        host=context.host,
     )
 
 
@@ -314,12 +310,13 @@ def _last_notification(
     episode = alert.status.episode or ""
     severity: Any = alert.severity
     return Notification(
-        alert.name, alert.name, "", "", severity, "resolve", alert.shown_labels, {}, episode, began_us_of(episode),
-        now_us, context.store, context.host,
+        rule=alert.name, title=alert.name, summary="", period="", severity=severity, action="resolve",
+        labels=alert.shown_labels, details={}, episode=episode, began_us=_began_us(episode), at_us=now_us,
+        store=context.store, host=context.host,
     )  # fmt: skip
 
 
-def began_us_of(episode: str) -> int:
+def _began_us(episode: str) -> int:
     """When an episode began, which is part of its name."""
     return int(episode.rpartition("-")[2])
 
@@ -327,15 +324,17 @@ def began_us_of(episode: str) -> int:
 def _row_of(alert: Alert, now_us: int) -> AlertRow:
     status, measured = alert.status, alert.measurement
     return AlertRow(
-        alert.fingerprint, alert.name, json.dumps(alert.labels), alert.severity, status.state, status.reason.name,
-        status.since_us, now_us, status.breached_us, status.cleared_us, status.notified_us, status.episode,
-        measured.value, measured.samples,
+        fingerprint=alert.fingerprint, rule=alert.name, labels=json.dumps(alert.labels), severity=alert.severity,
+        state=status.state, reason=status.reason.name, since_us=status.since_us, evaluated_us=now_us,
+        breached_us=status.breached_us, cleared_us=status.cleared_us, notified_us=status.notified_us,
+        episode=status.episode, value=measured.value, samples=measured.samples,
     )  # fmt: skip
 
 
 def _event_of(alert: Alert, now_us: int) -> EventRow:
     status, measured = alert.status, alert.measurement
     return EventRow(
-        fresh_uid(now_us), now_us, alert.fingerprint, alert.name, json.dumps(alert.labels), alert.severity,
-        alert.before.state, status.state, status.reason.name, status.episode, measured.value, measured.samples,
+        event_id=fresh_uid(now_us), at_us=now_us, fingerprint=alert.fingerprint, rule=alert.name,
+        labels=json.dumps(alert.labels), severity=alert.severity, before=alert.before.state, after=status.state,
+        reason=status.reason.name, episode=status.episode, value=measured.value, samples=measured.samples,
     )  # fmt: skip

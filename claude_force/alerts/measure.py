@@ -65,7 +65,7 @@ def measure(
 
 def measured_nothing(rule: Rule) -> Measurement:
     """The measurement of a group that has no executions in the window."""
-    value = Value(0.0, 0) if rule.what.is_sum else Value(None, 0)
+    value = Value(0.0, 0) if rule.metric_info.is_sum else Value(None, 0)
     limit = Value(rule.threshold, 0) if rule.compared_to is None else Value(None, 0, Reason.NO_REFERENCE)
     return _measurement(rule, value, limit, Totals())
 
@@ -166,7 +166,7 @@ def _of_group(chosen: Filter, group_by: str, name: Label) -> Filter | None:
 
 def _measurement(rule: Rule, value: Value, limit: Value, totals: Totals) -> Measurement:
     """The measurement of a value and its limit; unknown if either has too few samples."""
-    least = 0 if rule.what.is_sum else rule.min_samples
+    least = 0 if rule.metric_info.is_sum else rule.min_samples
     if value.value is None or value.samples < least:
         lack = value.lack if value.value is None else Reason.TOO_FEW
         return Measurement(None, None, value.samples, lack, None, totals)

@@ -66,7 +66,7 @@ class Rule:
     short_window_us: int | None = None
 
     @property
-    def what(self) -> Metric:
+    def metric_info(self) -> Metric:
         """The metric that it measures."""
         return METRICS[self.metric]
 
@@ -381,7 +381,7 @@ def _check_together(rule: Rule) -> None:
             if (getattr(rule, name) is not None) != (rule.metric == metric):
                 missing = rule.metric == metric
                 raise Invalid(f"{metric} needs {written[name]}" if missing else f"{written[name]} is only for {metric}")
-    if rule.group_by and not rule.what.groups:
+    if rule.group_by and not rule.metric_info.groups:
         raise Invalid(f"{rule.metric} cannot be grouped")
     if rule.metric == "cost_forecast" and not isinstance(rule.window, str):
         raise Invalid("cost_forecast needs the window day or month")

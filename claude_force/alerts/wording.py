@@ -56,7 +56,7 @@ def kept_reason(kept: str) -> str:
 
 def transition(event: EventRow, rule: Rule | None) -> tuple[str, str, str, str]:
     """A transition as four texts: alert, new state, value, reason. The value has no unit if the rule is gone."""
-    show = rule.what.show if rule else "{:,.4g}".format
+    show = rule.metric_info.show if rule else "{:,.4g}".format
     value = formatting.NONE if event.value is None else show(event.value)
     return name(event.rule, event.labels), event.after, value, reason(kept_reason(event.reason), rule)
 
@@ -68,16 +68,16 @@ def rule_of(event: EventRow) -> str:
 
 def value(measured: Measurement, rule: Rule | None) -> str:
     """The measured value with its unit; a dash if it is unknown."""
-    return formatting.NONE if measured.value is None or rule is None else rule.what.show(measured.value)
+    return formatting.NONE if measured.value is None or rule is None else rule.metric_info.show(measured.value)
 
 
 def _noun(rule: Rule) -> str:
-    return f"{rule.what.noun} {rule.family}" if rule.family else rule.what.noun
+    return f"{rule.metric_info.noun} {rule.family}" if rule.family else rule.metric_info.noun
 
 
 def _limit(rule: Rule) -> str:
     if rule.compared_to is None:
-        return rule.what.show(rule.threshold)
+        return rule.metric_info.show(rule.threshold)
     change = f"{rule.threshold:+g}%"
     if isinstance(rule.compared_to, int):
         return f"{change} of {span_name(rule.compared_to)} before"
@@ -90,8 +90,8 @@ def summary(rule: Rule, measured: Measurement, labels: Mapping[str, str], action
     of = "".join(f" of {title} {name}" for title, name in labels.items())
     if measured.value is None:
         return f"{_noun(rule)}{of} is no longer measured"
-    value = rule.what.show(measured.value)
-    limit = None if measured.limit is None else rule.what.show(measured.limit)
+    value = rule.metric_info.show(measured.value)
+    limit = None if measured.limit is None else rule.metric_info.show(measured.limit)
     against = "" if limit is None else f" (threshold {limit})"
     if action == "resolve":
         return f"{_noun(rule)}{of} is back at {value}{against}"
@@ -111,7 +111,7 @@ def details(rule: Rule, measured: Measurement) -> dict[str, str | int | float | 
     return {
         "rule": rule.name,
         "condition": condition(rule),
-        **{name: rule.what.show(value) for name, value in shown.items() if value is not None},
+        **{name: rule.metric_info.show(value) for name, value in shown.items() if value is not None},
         "success_rate": UNKNOWN if totals.success_rate is None else formatting.percent(totals.success_rate),
         "total_executions": totals.executions,
         "failed_executions": totals.failures,

@@ -203,7 +203,7 @@ _NEXT_STEPS = {"trigger": "notify", "repeat": "notify again", "resolve": "notify
 def _explained(alert: Alert) -> Section:
     measured, status = alert.measurement, alert.status
     assert alert.rule is not None
-    show = alert.rule.what.show
+    show = alert.rule.metric_info.show
     limit = "" if measured.limit is None else f", threshold {show(measured.limit)}"
     lines = [
         f"State: {status.state}" + (f" since {_time(status.since_us)}" if status.since_us else ""),
