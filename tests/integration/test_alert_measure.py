@@ -25,7 +25,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.windows import Window
 from tests.builders import an_execution
-from tests.profiles import thorough
+from tests.profiles import sqlite_when_quick, thorough
 from tests.properties.strategies import refill, utc
 
 Config = dict[str, Any]
@@ -259,6 +259,7 @@ def assert_alike(found: dict[str | None, Answer], wanted: dict[str | None, Answe
 
 
 @pytest.mark.parametrize("moment", ["a day of 25 hours", *thorough(*list(MOMENTS)[1:])])
+@sqlite_when_quick
 def test_every_metric_agrees_with_the_executions(moment: str, database: Database) -> None:
     """Each metric, grouped and not, with filters and over every kind of window, agrees with the second
     implementation."""
@@ -318,6 +319,7 @@ BASELINE_KEYS = (
     ],
     ids=str,
 )
+@sqlite_when_quick
 def test_a_baseline(scope: Config, chosen: Filter, database: Database) -> None:
     """A rule is compared to the baseline of exactly its executions, and to no other."""
     now_us = utc("2025-11-15T10:00:00")
@@ -422,6 +424,7 @@ def test_too_few_samples(database: Database) -> None:
         assert found.lack is (None if known else Reason.TOO_FEW)
 
 
+@sqlite_when_quick
 def test_archived_executions_still_count(database: Database, tmp_path: Path) -> None:
     """Archived executions are in every sum and average, to the last digit; percentiles are at most 1 % away."""
     now_us = utc("2025-11-15T00:00:00")
@@ -439,6 +442,7 @@ def test_archived_executions_still_count(database: Database, tmp_path: Path) -> 
                 assert_alike(found, right, config, 0.011 if is_rank else 1e-9)
 
 
+@sqlite_when_quick
 def test_silence_after_everything_was_archived(database: Database, tmp_path: Path) -> None:
     """The last execution is read from the archives, to its hour: a long silence is not a lack of data."""
     now_us = utc("2025-11-15T10:00:00")
@@ -451,6 +455,7 @@ def test_silence_after_everything_was_archived(database: Database, tmp_path: Pat
 
 
 @pytest.mark.parametrize("scope", SCOPES[:6], ids=str)
+@sqlite_when_quick
 def test_an_alert_agrees_with_the_summary(scope: Config, database: Database) -> None:
     """Over one period, an alert and `analytics summary --json` have the same figures under the same names."""
     now_us = utc("2025-11-15T10:07:00")
@@ -471,6 +476,7 @@ def test_an_alert_agrees_with_the_summary(scope: Config, database: Database) -> 
     assert {"success_rate", "p95_latency_ms", "total_cost", "avg_cost_per_execution"} <= summary.keys()
 
 
+@sqlite_when_quick
 def test_many_groups(database: Database) -> None:
     """Beyond the limit of groups, those with the most executions are measured, and their comparisons are complete."""
     now_us = utc("2025-11-15T10:00:00")
