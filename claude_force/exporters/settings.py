@@ -44,9 +44,7 @@ def problems_of(configured: Mapping[str, Any], environment: Mapping[str, str], f
     found = Problems([], unknown_kinds(configured))
     for kind in filter(configured.__contains__, KINDS):
         _, fields = _read(kind, configured[kind], environment, folder)
-        secrets, others = fields.lasting()
-        found.secrets.extend(_named(kind, secrets))
-        found.others.extend(_named(kind, others))
+        found.add(f"{_SECTION}: {kind}", fields.lasting())
     return found
 
 
@@ -67,10 +65,6 @@ def _with_source(kind: str, problem: str, given: Mapping[str, Any]) -> str:
     if given.get(field) is not None:
         return f"--{field.replace('_', '-')} {what}"
     return f"{_SECTION}: {kind}: {problem}"
-
-
-def _named(kind: str, problems: Sequence[str]) -> list[str]:
-    return [f"{_SECTION}: {kind}: {problem}" for problem in problems]
 
 
 def _from_environment(environment: Mapping[str, str], variables: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -37,6 +37,11 @@ class Problems(NamedTuple):
     secrets: list[str]
     others: list[str]
 
+    def add(self, where: str, found: Problems) -> None:
+        """Add the problems of a part; each line starts with `where`."""
+        self.secrets.extend(f"{where}: {problem}" for problem in found.secrets)
+        self.others.extend(f"{where}: {problem}" for problem in found.others)
+
 
 class Fields:
     """The fields of the object `name`. A relative `..._file` is relative to `folder`."""

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -65,7 +65,7 @@ def load_channels(
     for name, given in {**_from_environment(environment), **configured}.items():
         channel, fields = _read(name, given, environment, folder)
         if fields.problems or channel is None:
-            problems.extend(_named(name, fields.problems))
+            problems.extend(f"{sanitize(name)}: {problem}" for problem in fields.problems)
         else:
             channels[name] = channel
     return channels, problems
@@ -76,9 +76,7 @@ def problems_of(configured: Mapping[str, Any], environment: Mapping[str, str], f
     found = Problems([], [])
     for name, given in configured.items():
         _, fields = _read(name, given, environment, folder)
-        secrets, others = fields.lasting()
-        found.secrets.extend(_named(name, secrets))
-        found.others.extend(_named(name, others))
+        found.add(sanitize(name), fields.lasting())
     return found
 
 
@@ -87,10 +85,6 @@ def _read(name: str, given: object, environment: Mapping[str, str], folder: Path
     kind = given.get("type") if isinstance(given, dict) else None
     fields = Fields(name, given, _known_of(kind) or _any_of(given), environment, folder)
     return _build(fields, kind), fields
-
-
-def _named(name: str, problems: Sequence[str]) -> list[str]:
-    return [f"{sanitize(name)}: {problem}" for problem in problems]
 
 
 def shown(configured: Mapping[str, Any]) -> dict[str, Any]:
