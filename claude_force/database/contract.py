@@ -9,7 +9,7 @@ to the errors of this program.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,6 +57,10 @@ class Connection(ABC):
     @abstractmethod
     def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
         """Every row of a query. A sum may arrive as Decimal."""
+
+    @abstractmethod
+    def stream(self, sql: str, parameters: Parameters = ...) -> Iterator[Row]:
+        """The rows of a query one after the other, in constant memory."""
 
     def fetch_once(self, sql: str) -> list[Row]:
         """`fetch` for a query that several parts of a report ask: within a snapshot its answer cannot change, so the

@@ -111,6 +111,11 @@ class ServerConnection(Connection):
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         return [tuple(row) for row in self._raw.execute(_statement(sql), dict(parameters))]
 
+    def stream(self, sql: str, parameters: Parameters = {}) -> Iterator[Row]:
+        options = {"stream_results": True}
+        with self._raw.execute(_statement(sql), dict(parameters), execution_options=options) as result:
+            yield from map(tuple, result)
+
 
 class ServerDatabase(Database):
     """A database on a PostgreSQL server."""

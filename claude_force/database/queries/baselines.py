@@ -7,6 +7,7 @@ names under `filters`, and it is used only for a check with exactly the same fil
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.filter import LABELLED, Dimension, Filter, rows_from
 from claude_force.database.rows.baselines import Baseline, BaselineHead
-from claude_force.executions.histogram import bin_of
+from claude_force.executions.histogram import bin_lows
 
 Filters = Mapping[str, list[str]]
 """The names that a baseline is restricted to, by kind: agent, model, project, workflow, source."""
@@ -91,16 +92,17 @@ def names(connection: Connection) -> list[str]:
 
 def costs_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[str | None, Counter[int]]:
     """How many matching executions have a cost in each bin (that of `histogram.bin_of` for micro-dollars), by the names
-    of a dimension; without one it is all of them, under None. Unknown costs are left out.
+    of a dimension that makes a series; without one it is all of them, under None. Unknown costs are left out.
 
-    The database groups the rows by micro-dollar, so Python bins each distinct cost once."""
+    Reads every matching row, in constant memory: roll-ups have no bins of costs, and SQL cannot compute one."""
     name = LABELLED[dimensions[0]] if dimensions else "NULL"
-    tables, condition, parameters = rows_from(filters, bool(dimensions), "cost_nanousd IS NOT NULL")
-    rows = connection.fetch(
-        f"SELECT {name}, cost_nanousd / {_NANOUSD_IN_MICROUSD}, COUNT(*) FROM {tables}{condition} GROUP BY 1, 2",
-        parameters,
-    )
+    names: dict[int, str | None] = dict(connection.fetch(f"SELECT series_id, {name} FROM series"))
+    lows = [low * _NANOUSD_IN_MICROUSD for low in bin_lows()]
+    tables, condition, parameters = rows_from(filters, False, "cost_nanousd IS NOT NULL")
+    rows = connection.stream(f"SELECT executions.series_id, cost_nanousd FROM {tables}{condition}", parameters)
+    # `bin_of` of each cost, written out: there is one for every execution.
+    counts = Counter((series, bisect_right(lows, cost)) for series, cost in rows)
     bins: dict[str | None, Counter[int]] = {}
-    for group, cost_microusd, count in rows:
-        bins.setdefault(group, Counter())[bin_of(cost_microusd)] += count
+    for (series, following), count in counts.items():
+        bins.setdefault(names[series], Counter())[following - 1] += count
     return bins

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -76,6 +76,9 @@ class SqliteConnection(Connection):
 
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         return self._raw.execute(sql, parameters).fetchall()
+
+    def stream(self, sql: str, parameters: Parameters = {}) -> Iterator[Row]:
+        return self._raw.execute(sql, parameters)
 
 
 @lru_cache(maxsize=32)
