@@ -127,7 +127,7 @@ def _database_checks(workspace: Workspace, now_us: int, *, is_full: bool) -> lis
     always: list[Check] = [
         (f"{database.dialect}-version", lambda: storage.check_version(database)),
         ("alerts", lambda: monitoring.check_alerts(workspace)),
-        ("exporters", lambda: monitoring.check_targets(workspace)),
+        ("exporters", lambda: monitoring.check_exporters(workspace)),
     ]
     if not database.exists():
         return always

@@ -90,23 +90,23 @@ def check_jobs(workspace: Workspace, now_us: int) -> Iterator[Finding]:
         yield ok("jobs", f"no job failed; {state}")
 
 
-def check_targets(workspace: Workspace) -> Iterator[Finding]:
-    """Exporter targets that do not exist, or have an error in their settings."""
+def check_exporters(workspace: Workspace) -> Iterator[Finding]:
+    """Exporters that do not exist, or have an error in their settings."""
     configured = workspace.settings.exporters
     for line in unknown_kinds(configured):
         yield problem("exporters", line)
     for kind in KINDS:
         if kind in configured:
-            yield from attempt("exporters", partial(_check_target, kind, workspace))
+            yield from attempt("exporters", partial(_check_exporter, kind, workspace))
 
 
-def _check_target(kind: str, workspace: Workspace) -> list[Finding]:
+def _check_exporter(kind: str, workspace: Workspace) -> list[Finding]:
     load_exporter(kind, workspace.settings.exporters, {}, os.environ, workspace.home.folder)
     return [ok("exporters", f"the settings of {kind} are valid")]
 
 
 def check_export_queue(workspace: Workspace, now_us: int) -> Iterator[Finding]:
-    """Targets that are more than a day behind. Their queue is kept until they catch up."""
+    """Exporters that are more than a day behind. Their queue is kept until they catch up."""
     with workspace.database.read() as connection:
         for state in export_queries.exporters(connection, workspace.database):
             since_us = state.pushed_us or state.began_us
