@@ -110,7 +110,7 @@ def alerts_part(content: Content) -> Part:
     """The current alerts, and their changes in the period."""
     found = content.alerts
     if not (found.setup.rules or found.now.alerts or found.events):
-        return Part("alerts", "Alerts", [], ["No alert rule is switched on."])
+        return Part("alerts", "Alerts", [], ["No alert rule is on."])
     firing = f"{quantity(len(found.now.firing), 'alert')} firing" if found.now.firing else "No alert is firing"
     remarks = [f"{firing} at the time of this page. Alerts cover the whole store."]
     tables = []
