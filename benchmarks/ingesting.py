@@ -110,10 +110,10 @@ def reported_cells(space: Workspace, database: Path) -> dict[tuple[str, str], To
     return {(row["date"], model): tokens_of(row) for row, model in rows if row["executions"]}
 
 
-def wrong(name: str, found: Mapping[K, Tokens], true: Mapping[K, Tokens]) -> list[str]:
+def find_differences(name: str, found: Mapping[K, Tokens], true: Mapping[K, Tokens]) -> list[str]:
     """A line for each difference."""
     return [
-        f"{name} {key}: {found.get(key)}, should be {true.get(key)}"
+        f"{name} {key}: {found.get(key)}, expected {true.get(key)}"
         for key in sorted(found.keys() | true.keys(), key=str)
         if found.get(key) != true.get(key)
     ]
@@ -123,12 +123,15 @@ def check(space: Workspace, database: Path, truth: Path) -> list[str]:
     """The differences between the reports and the truth."""
     cells, agents = read_cells(truth), read_agents(truth)
     by_agent = {row["agent"]: tokens_of(row) for row in report(space, database, "by-agent")["agents"]}
-    found = [*wrong("day and model", reported_cells(space, database), cells), *wrong("agent", by_agent, agents)]
+    found = [
+        *find_differences("day and model", reported_cells(space, database), cells),
+        *find_differences("agent", by_agent, agents),
+    ]
     rows, true_rows = (
         report(space, database, "costs")["total_executions"],
         sum(counts.responses for counts in cells.values()),
     )
-    return found if rows == true_rows else [f"executions: {rows:,}, should be {true_rows:,}", *found]
+    return found if rows == true_rows else [f"executions: {rows:,}, expected {true_rows:,}", *found]
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -150,9 +153,9 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help=f"1/{QUICK} of the size, to try the program.")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="Runs of each; medians count. Default: 3.")
-    parser.add_argument("--projects", type=Path, metavar="FOLDER", help="What transcripts.py made before, instead.")
+    parser.add_argument("--projects", type=Path, metavar="FOLDER", help="Transcripts that transcripts.py made before.")
     parser.add_argument(
-        "--folder", type=Path, metavar="FOLDER", help="Where temporary files go. Default: the system's."
+        "--folder", type=Path, metavar="FOLDER", help="For temporary files. Default: that of the system."
     )
     options = parser.parse_args()
     try:
@@ -161,12 +164,13 @@ def _main() -> None:
             projects = (options.projects or make(space, QUICK if options.quick else 1)).resolve()
             found, database = measure(space, projects, options.repeat)
             say("comparing with the truth")
-            errors = check(space, database, truth_file(projects))
+            truth = truth_file(projects)
+            errors = check(space, database, truth)
+            is_full = sum(counts.responses for counts in read_agents(truth).values()) >= FULL.responses
     except Failed as error:
         sys.exit(f"error: {error}")
-    is_full = sum(counts.responses for counts in read_agents(truth_file(projects)).values()) >= FULL.responses
     print(table(("measure", "value", "limit", "verdict"), [held.row(is_full=is_full) for held in found]))
-    print(*errors, f"Figures: {len(errors)} wrong." if errors else "Figures: all as they should be.", sep="\n")
+    print(*errors, f"{len(errors)} wrong counts." if errors else "All counts equal the truth.", sep="\n")
     sys.exit(1 if errors else 0)
 
 
