@@ -23,8 +23,8 @@ def main() -> None:
     """Time both ways, each in its own database."""
     together = p50_us(counted_at_once=rows.DIRECT_ROLLUP_ROWS)
     each = p50_us(counted_at_once=1)
-    print(f"put on the list of those to be counted: {together:.0f} µs")
-    print(f"added to every sum that it belongs to: {each:.0f} µs, {each / together:.1f} times")
+    print(f"rolled up later: {together:.0f} µs")
+    print(f"rolled up at once: {each:.0f} µs, {each / together:.1f} times")
 
 
 def p50_us(counted_at_once: int) -> float:

@@ -109,7 +109,7 @@ def measure(count: int, repeat: int) -> dict[str, float]:
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200_000, help="Executions in batches (200,000).")
-    parser.add_argument("--repeat", type=int, default=5, help="Runs of each way (5).")
+    parser.add_argument("--repeat", type=int, default=5, help="Runs with and without an exporter (5).")
     options = parser.parse_args()
     print(json.dumps(measure(options.count, options.repeat), indent=2))
 

@@ -195,7 +195,7 @@ _COMMANDS: dict[str, Callable[..., object]] = {
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=_COMMANDS)
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="What is read, then what is written.")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="The input, then the output.")
     options = parser.parse_args()
     found = _COMMANDS[options.command](*options.files)
     if found is not None:

@@ -25,7 +25,7 @@ from claude_force.alerts.rules import DEFAULTS
 SEED = 42
 EXECUTIONS = 1_000_000
 FIRST_S = 60
-CPU_BAR, MEMORY_BAR = 0.01, 80e6
+CPU_LIMIT, MEMORY_LIMIT = 0.01, 80e6
 
 
 def configure(home: Path) -> None:
@@ -79,21 +79,23 @@ def _peak_bytes(pid: int) -> int:
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--executions", type=int, default=EXECUTIONS, metavar="N", help="Default: 1 million.")
-    parser.add_argument("--minutes", type=float, default=5, metavar="N", help="Measure so long. Default: 5.")
+    parser.add_argument(
+        "--minutes", type=float, default=5, metavar="N", help="Duration of the measurement. Default: 5."
+    )
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="claude-force-idling-") as folder:
             end = (datetime.now(UTC) - timedelta(days=1)).date()
             space = Workspace(Path(folder).resolve(), SEED, end)
             database = space.database(options.executions)
-            say(f"watching for {options.minutes:g} minutes")
+            say(f"measuring for {options.minutes:g} minutes")
             cpu, peak, stopping_s = watch(space, database, options.minutes)
     except Failed as error:
         sys.exit(f"error: {error}")
     print(f"{options.executions:,} executions")
-    print(f"CPU: {cpu:.2%} of a core (bar: under {CPU_BAR:.0%})")
-    print(f"Peak memory: {peak / 1e6:.0f} MB (bar: under {MEMORY_BAR / 1e6:.0f} MB)")
-    print(f"Stopped in {stopping_s:.1f} s (bar: 10 s)")
+    print(f"CPU: {cpu:.2%} of a core (limit: under {CPU_LIMIT:.0%})")
+    print(f"Peak memory: {peak / 1e6:.0f} MB (limit: under {MEMORY_LIMIT / 1e6:.0f} MB)")
+    print(f"Stopped in {stopping_s:.1f} s (limit: 10 s)")
 
 
 if __name__ == "__main__":

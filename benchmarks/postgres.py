@@ -158,7 +158,7 @@ def scans_of(plans: str) -> list[str]:
 
 def _show(found: dict[str, Any]) -> None:
     print(f"{found['lines']:,} lines imported in {found['import_s']:.1f} s")
-    print(f"analytics summary --json, all time: {found['summary_s'] * 1000:.0f} ms, and it read")
+    print(f"analytics summary --json, all time: {found['summary_s'] * 1000:.0f} ms. It read:")
     for name, reads in found["reads"].items():
         print(f"  {name}: {reads['rows']:,} rows in {reads['scans']:,} scans")
     rows = found["reads"]["executions"]["rows"]
@@ -167,7 +167,7 @@ def _show(found: dict[str, Any]) -> None:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, metavar="FILE", help="What generate.py wrote.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="A history that generate.py wrote.")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="Default: 5.")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -50,17 +50,17 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sizes = ",".join(map(str, SIZES))
     parser.add_argument("--sizes", type=_sizes, metavar="N,N,N", help=f"Executions, three sizes. Default: {sizes}.")
-    parser.add_argument("--quick", action="store_true", help="Small sizes, to try the programs; writes no results.")
+    parser.add_argument("--quick", action="store_true", help="Small sizes, to try the programs. Writes no results.")
     parser.add_argument(
         "--only",
         nargs="+",
         choices=GROUPS,
         default=GROUPS,
         metavar="GROUP",
-        help=f"Of {', '.join(GROUPS)}; writes no results.",
+        help=f"Of {', '.join(GROUPS)}. Writes no results.",
     )
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="Runs of each side. Default: 5.")
-    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="Where the data is kept.")
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="The folder of the data.")
     parser.add_argument("--seed", type=int, default=generate.SEED, metavar="N", help=f"Default: {generate.SEED}.")
     parser.add_argument(
         "--end", type=date.fromisoformat, metavar="DATE", help="The last day of the data. Default: today."
