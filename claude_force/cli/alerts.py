@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_workspace
+from claude_force.cli.options import database_option, find_workspace, json_option
 from claude_force.errors import ClaudeForceError, SettingsError
 from claude_force.text import for_terminal
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from claude_force.alerts.evaluation import Evaluation
     from claude_force.alerts.outbox import Sent
     from claude_force.database.workspace import Workspace
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _complete_rules(context: click.Context, _: click.Parameter, typed: str) -> list[str]:

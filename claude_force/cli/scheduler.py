@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_workspace
+from claude_force.cli.options import database_option, find_workspace, json_option
 from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.text import for_terminal
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from claude_force.database.rows.jobs import JobRun
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _complete_jobs(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
