@@ -89,6 +89,7 @@ def call(folder: Path, *command: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.thorough
 def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
     """Migrations, their template, the schema of a new file and the mark of a typed package; no tests, no docs."""
     with zipfile.ZipFile(wheel) as archive:
@@ -112,6 +113,7 @@ def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
         assert line in described.splitlines()
 
 
+@pytest.mark.thorough
 def test_the_installed_program_is_the_one_that_runs(installed: Path, home: Path) -> None:
     """Module, migrations and command are those of the new environment, not those of the source tree."""
     code = (
@@ -124,6 +126,7 @@ def test_the_installed_program_is_the_one_that_runs(installed: Path, home: Path)
     assert call(home, installed / "python", "-m", "claude_force", "--version") == "claude-force, version 2.2.0\n"
 
 
+@pytest.mark.thorough
 def test_from_a_line_to_a_summary(installed: Path, home: Path) -> None:
     """Import into a database that does not exist yet, then the report."""
     (home / "lines.jsonl").write_bytes(a_line())
@@ -132,6 +135,7 @@ def test_from_a_line_to_a_summary(installed: Path, home: Path) -> None:
     assert (home / ".claude" / "metrics" / "metrics.db").exists()
 
 
+@pytest.mark.thorough
 def test_a_page_without_the_source(installed: Path, home: Path) -> None:
     """Style, script and chart library come from the wheel."""
     (home / "lines.jsonl").write_bytes(a_line())
@@ -141,6 +145,7 @@ def test_a_page_without_the_source(installed: Path, home: Path) -> None:
     assert "prefers-color-scheme" in page
 
 
+@pytest.mark.thorough
 def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Path) -> None:
     """A new database and an old one: the migrations run from the wheel."""
     old = an_old_file(tmp_path / "old.db")
@@ -153,6 +158,7 @@ def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Pat
     assert names == {"claude_force_version", "keepsake", *metadata.tables}
 
 
+@pytest.mark.thorough
 def test_recording_without_the_source(installed: Path, home: Path) -> None:
     """The Python API works from the wheel, and priced."""
     code = (

@@ -38,6 +38,7 @@ def shell_lines() -> list[str]:
     return [line for line in lines if line.startswith("claude-force")]
 
 
+@pytest.mark.thorough
 def test_generated_files_are_up_to_date() -> None:
     """The command reference, the schema of a new database and every console block are what the code gives."""
     done = subprocess.run(
@@ -53,6 +54,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert [target for target in targets if not target.exists()] == []
 
 
+@pytest.mark.thorough
 def test_every_shell_line_works(tmp_path: Path) -> None:
     """The commands of the `sh` blocks succeed in a home with a database, in the order of the pages."""
     home = tmp_path / "reader"
@@ -126,6 +128,7 @@ def test_the_example_line_is_a_record(tmp_path: Path) -> None:
     assert list(exported.items())[:13] == list(json.loads(example).items())
 
 
+@pytest.mark.thorough
 def test_the_demo_runs_twice() -> None:
     """scripts/demo shows four reports, and shows the same ones when it runs again."""
     outputs = [

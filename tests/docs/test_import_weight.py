@@ -15,6 +15,7 @@ import pytest
 from claude_force.cli.root import cli
 from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.conftest import ROOT
+from tests.profiles import thorough
 
 HTTP_CLIENTS = {
     "httpx",
@@ -78,6 +79,11 @@ def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[t
             yield from walk(found, (*path, name))
 
 
+def is_top(path: tuple[str, ...]) -> bool:
+    """Whether a command stands in the help of the program, or is the program."""
+    return len(path) <= 1
+
+
 COMMANDS = dict(walk(cli))
 REPORTS = [path for path in COMMANDS if path[:1] == ("analytics",) and len(path) == 2]
 every_command = pytest.mark.parametrize("path", COMMANDS, ids=lambda path: "-".join(path) or "claude-force")
@@ -93,7 +99,11 @@ def history(home: Path) -> Path:
     return home
 
 
-@every_command
+@pytest.mark.parametrize(
+    "path",
+    [*filter(is_top, COMMANDS), *thorough(*(path for path in COMMANDS if not is_top(path)))],
+    ids=lambda path: "-".join(path) or "claude-force",
+)
 def test_help_loads_nothing_heavy(path: tuple[str, ...]) -> None:
     """No database, no scheduler, no price table, no HTTP client, and no rich."""
     assert loaded_by_command(*path, "--help") & (HEAVY | {"rich", "sqlite3"}) == set()

@@ -35,6 +35,7 @@ from claude_force.executions.totals import TOTALS
 from tests.builders import NOON_US, an_execution
 from tests.conftest import PROGRAM, ROOT, Run
 from tests.histories import a_labelled_history, an_old_file, connected
+from tests.profiles import thorough
 
 NEXT = "next"
 _REVISION = f"""
@@ -250,6 +251,7 @@ def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
         assert database.check_integrity() == []
 
 
+@pytest.mark.parametrize("empty_location", ["sqlite", *thorough("postgresql")], indirect=True)
 def test_making_the_roll_ups_can_be_killed(empty_location: str) -> None:
     """Killed after any of its statements the upgrade left a whole revision, and then it succeeds."""
     executions = a_labelled_history(empty_location, 20)
