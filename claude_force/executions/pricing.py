@@ -124,13 +124,16 @@ class _ModelRates:
 
     def cost(self, usage: Usage, searches: int) -> int | None:
         """Nano-dollars of a request; None if it made searches whose price is not known."""
-        prompt = usage.prompt_tokens
-        rates = self.base if prompt <= self.base_limit else _Rates(*(_tier(rate, prompt) for rate in self.tiers))
-        cost: int | Decimal = usage.input_tokens * rates.input + usage.output_tokens * rates.output
-        if prompt != usage.input_tokens:
-            cost += usage.cache_read_tokens * rates.cache_read
-            cost += usage.cache_write_5m_tokens * rates.cache_write_5m
-            cost += usage.cache_write_1h_tokens * rates.cache_write_1h
+        # Unpacked once: this runs for every line of an import.
+        input_tokens, output_tokens, cache_read, cache_write_5m, cache_write_1h = usage
+        cached = cache_read + cache_write_5m + cache_write_1h
+        rates = self.base
+        if input_tokens + cached > self.base_limit:
+            rates = _Rates(*(_tier(rate, usage.prompt_tokens) for rate in self.tiers))
+        cost: int | Decimal = input_tokens * rates.input + output_tokens * rates.output
+        if cached:
+            cost += cache_read * rates.cache_read
+            cost += cache_write_5m * rates.cache_write_5m + cache_write_1h * rates.cache_write_1h
         if searches:
             if self.search is None:
                 return None

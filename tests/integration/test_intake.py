@@ -1,4 +1,4 @@
-"""Sightings of responses in the store, on both engines: which execution each is of, and roll-ups that follow."""
+"""Observations of responses in the store, on both engines: which execution each is of, and roll-ups that follow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def key(name: str) -> bytes:
 
 
 def seen(name: str, *, record: ExecutionMetrics | None = None, **options: Any) -> Observation:
-    """A sighting of the response that is known by a name."""
+    """An observation of the response with this identity."""
     return Observation(to_row(record or an_execution()), (key(name),), **options)
 
 
@@ -46,7 +46,7 @@ def all_of(database: Database) -> list[ExecutionMetrics]:
 
 
 def test_an_identity_is_one_execution(store: Store, database: Database) -> None:
-    """Within one call and in a later one, whatever uid a sighting brings."""
+    """Within one call and in a later one, whatever uid an observation brings."""
     assert store.ingest([seen("a"), seen("a"), seen("b")], []) == IngestResult(2, 1, 0)
     assert store.ingest([seen("a"), seen("c")], []) == IngestResult(1, 1, 0)
     assert len(all_of(database)) == 3

@@ -1,4 +1,4 @@
-"""Laws that hold for every history, on both engines: identity, additivity, the lossless bridge."""
+"""Laws that hold for every history, on both engines: identity, additivity, lossless JSONL."""
 
 from __future__ import annotations
 
@@ -343,7 +343,7 @@ def test_a_change_compares_whole_intervals(database: Database) -> None:
     assert change(Window(noon, noon + 2 * DAY_US), noon + 9 * DAY_US) is None
 
 
-# The bridge
+# JSONL
 
 
 @given(

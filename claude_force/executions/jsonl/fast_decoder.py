@@ -99,10 +99,15 @@ class FastDecoder:
             timestamp_us = parse_instant(line.timestamp, self._zone)
         except (msgspec.MsgspecError, ValueError):
             return None
-        usage = _usage(line)
-        milliseconds = line.execution_time_ms
-        if usage is None or not (milliseconds is None or 0 <= milliseconds * 1000 <= DURATION_LIMIT_US):
+        usage, milliseconds = _usage(line), line.execution_time_ms
+        if usage is None or not (line.uid is None or UID.fullmatch(line.uid)):
             return None
+        if milliseconds is not None and not 0 <= milliseconds * 1000 <= DURATION_LIMIT_US:
+            return None
+        return self._row(line, usage, timestamp_us)
+
+    def _row(self, line: _Line, usage: Usage, timestamp_us: int) -> ExecutionRow:
+        milliseconds = line.execution_time_ms
         duration_us = None if milliseconds is None else round(milliseconds * 1000)
         cost = None if line.estimated_cost is None else round(line.estimated_cost * NANOUSD)
         reference = None if line.reference_cost is None else round(line.reference_cost * NANOUSD)
@@ -110,14 +115,11 @@ class FastDecoder:
         source = line.source or "jsonl"
         # Before `_identity`, which overwrites the line with its content.
         input_tokens, output_tokens, version = line.input_tokens, line.output_tokens, line.price_version
-        tier, searches = line.service_tier, line.web_searches or 0
-        has_uid = line.uid is not None
+        tier, searches, has_uid = line.service_tier, line.web_searches or 0, line.uid is not None
         if line.uid is None:
             identity = self._identity(line, timestamp_us, source, duration_us, cost, reference, recorded)
-        elif UID.fullmatch(line.uid):
-            identity = identity_bytes(line.uid)
         else:
-            return None
+            identity = identity_bytes(line.uid)
         if self._prices is not None and input_tokens is not None and (not has_uid or self._reprice):
             cost, reference, version = self._prices.complete(
                 line.model, usage, timestamp_us, (cost, reference, version), tier, searches, replace=self._reprice
