@@ -26,15 +26,12 @@ from claude_force.cli.options import (
     timezone_option,
 )
 from claude_force.database.queries import baselines as baseline_queries
-from claude_force.errors import BaselineError
 from claude_force.reports.layouts.base import Request
 from claude_force.text import for_terminal
 from claude_force.windows import ALL_TIME
 
 if TYPE_CHECKING:
     from claude_force.analytics.baselines import Check
-    from claude_force.database.contract import Connection
-    from claude_force.database.rows.baselines import Baseline
 
 _SUFFIXES = {".json": "json", ".md": "markdown", ".xml": "junit", ".txt": "table"}
 _DAYS = 30
@@ -150,24 +147,21 @@ def show(
     Example:
       claude-force baseline show 2026-11-24 --json --output baseline.json
     """
+    from claude_force.analytics.baselines.snapshots import find_snapshot, head_dict
     from claude_force.output import open_output, write_json
 
     workspace, zone = find_workspace(location), clock.zone_of(zone_name)
     refuse_database(output, workspace)
     with workspace.database.read() as connection:
-        found = _choose_one(_find(connection, name, agent, model))
+        found = find_snapshot(connection, name, agent, model)
     chosen_format = choose_format(None, output, _SUFFIXES, as_json=as_json)
     with open_output(output) as file:
         if chosen_format == "json":
-            from claude_force.analytics.baselines.snapshots import head_dict
-
             write_json({**found.snapshot, **head_dict(found, zone)}, file)
         else:
-            from claude_force.reports.layouts.baselines import baseline_page
-            from claude_force.reports.render import write_markdown, write_page
+            from claude_force.reports.layouts.baselines import write_baseline
 
-            write = write_markdown if chosen_format == "markdown" else write_page
-            write(baseline_page(found, zone), file)
+            write_baseline(found, chosen_format, zone, file)
     if output:
         click.echo(f"written to {output}", err=True)
 
@@ -187,13 +181,13 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
     Example:
       claude-force baseline delete release-2.1 --dry-run
     """
-    from claude_force.analytics.baselines.snapshots import subject
+    from claude_force.analytics.baselines.snapshots import find_snapshots, subject
     from claude_force.database.writes import baselines as baseline_writes
     from claude_force.formatting import quantity
 
     database = find_workspace(location).database
     with database.read() as connection:
-        found = _find(connection, name, agent, model)
+        found = find_snapshots(connection, name, agent, model)
     what = f"the snapshot of {for_terminal(subject(found[0]))}" if len(found) == 1 else quantity(len(found), "snapshot")
     if not dry_run:
         with database.write() as connection:
@@ -261,26 +255,3 @@ def _write(found: Check, request: Request, form: str, output: Path | None) -> No
             write_check(found, form, file)
     if output:
         click.echo(f"written to {output}", err=True)
-
-
-def _find(connection: Connection, name: str, agent: str | None, model: str | None) -> list[Baseline]:
-    """The snapshots of a name, restricted to an agent or a model. Raises BaselineError if there is none."""
-    from claude_force.analytics.baselines.snapshots import find_named, subject
-
-    found = find_named(connection, name)
-    chosen = [one for one in found if agent in (None, one.agent_name) and model in (None, one.model)]
-    if not chosen:
-        subjects = "; ".join(subject(one) for one in found[:5])
-        raise BaselineError(for_terminal(f"baseline {name} has no such snapshot; it has: {subjects}"))
-    return chosen
-
-
-def _choose_one(found: list[Baseline]) -> Baseline:
-    """The only snapshot, or that of all executions. Raises BaselineError if neither exists."""
-    general = [one for one in found if not (one.agent_name or one.model)]
-    if len(found) > 1 and not general:
-        from claude_force.analytics.baselines.snapshots import subject
-
-        subjects = "; ".join(subject(one) for one in found[:5])
-        raise BaselineError(for_terminal(f"baseline {found[0].name} has: {subjects}; choose with --agent or --model"))
-    return (general or found)[0]

@@ -193,6 +193,28 @@ def find_named(connection: Connection, name: str) -> list[Baseline]:
     return found
 
 
+def find_snapshots(connection: Connection, name: str, agent: str | None, model: str | None) -> list[Baseline]:
+    """The baselines of a name, restricted to an agent or a model if given. Raises BaselineError if there is none."""
+    found = find_named(connection, name)
+    chosen = [one for one in found if agent in (None, one.agent_name) and model in (None, one.model)]
+    if not chosen:
+        raise BaselineError(for_terminal(f"baseline {name} has no such snapshot; it has: {_subjects(found)}"))
+    return chosen
+
+
+def find_snapshot(connection: Connection, name: str, agent: str | None, model: str | None) -> Baseline:
+    """The only one of `find_snapshots`, or that of all executions. Raises BaselineError if neither exists."""
+    found = find_snapshots(connection, name, agent, model)
+    general = [one for one in found if not (one.agent_name or one.model)]
+    if len(found) > 1 and not general:
+        raise BaselineError(for_terminal(f"baseline {name} has: {_subjects(found)}; choose with --agent or --model"))
+    return (general or found)[0]
+
+
+def _subjects(found: list[Baseline]) -> str:
+    return "; ".join(subject(one) for one in found[:5])
+
+
 def subject(baseline: BaselineHead) -> str:
     """The executions that a baseline covers, in words: "agent a, model b"."""
     parts = [f"{title} {name}" for title, name in (("agent", baseline.agent_name), ("model", baseline.model)) if name]

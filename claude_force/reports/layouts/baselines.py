@@ -69,6 +69,12 @@ def baseline_page(found: Baseline, zone: tzinfo) -> Page:
     return Page(f"Baseline {found.name}", [Section(None, lines), Section("Model Distribution", models)])
 
 
+def write_baseline(found: Baseline, form: str, zone: tzinfo, file: TextIO) -> None:
+    """Write a baseline as a page or as Markdown."""
+    write = write_markdown if form == "markdown" else write_page
+    write(baseline_page(found, zone), file)
+
+
 def write_check(found: Check, form: str, file: TextIO) -> None:
     """Write a check as a page, Markdown, JUnit XML or GitHub Actions annotations."""
     if form == "junit":
