@@ -29,7 +29,7 @@ from benchmarks.common import ROOT, say
 GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/deduplication.py": (
         "unit/test_deduplication.py", "unit/test_ingest_passes.py", "unit/test_transcript_responses.py",
-        "integration/test_intake.py",
+        "integration/test_ingestion.py",
     ),
     "claude_force/executions/export.py": ("unit/test_text.py", "properties/test_laws.py"),
     "claude_force/executions/histogram.py": ("properties/test_rollups.py", "unit/test_significance.py"),
@@ -39,19 +39,19 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/origin.py": ("integration/test_tracker.py",),
     "claude_force/executions/pricing.py": ("unit/test_pricing.py", "integration/test_repricing.py"),
     "claude_force/executions/record.py": ("unit/test_record.py", "unit/test_codec.py", "integration/test_tracker.py"),
-    "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_counting.py"),
+    "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_rollup_races.py"),
     "claude_force/executions/session_blocks.py": ("unit/test_blocks.py", "properties/test_session_blocks.py"),
     "claude_force/executions/totals.py": ("integration/test_store.py", "properties/test_oracle.py"),
     "claude_force/database/writes/alerts.py": ("integration/test_alert_evaluation.py", "integration/test_outbox.py"),
     "claude_force/database/writes/archives.py": ("properties/test_archives.py",),
     "claude_force/database/writes/baselines.py": ("integration/test_baselines.py",),
     "claude_force/database/writes/export_queue.py": ("integration/test_export_queue.py",),
-    "claude_force/database/writes/ingestion.py": ("integration/test_intake.py", "unit/test_ingest_passes.py"),
+    "claude_force/database/writes/ingestion.py": ("integration/test_ingestion.py", "unit/test_ingest_passes.py"),
     "claude_force/database/writes/jobs.py": ("integration/test_doctor_monitoring.py",),
-    "claude_force/database/writes/": ("integration/test_store.py", "integration/test_counting.py"),
+    "claude_force/database/writes/": ("integration/test_store.py", "integration/test_rollup_races.py"),
     "claude_force/ingest/transcripts/": (
         "unit/test_transcript_entries.py", "unit/test_transcript_responses.py", "unit/test_transcript_source.py",
-        "unit/test_transcript_locate.py", "unit/test_ingest_passes.py", "integration/test_intake.py",
+        "unit/test_transcript_locate.py", "unit/test_ingest_passes.py", "integration/test_ingestion.py",
     ),
     "claude_force/alerts/decision.py": ("properties/test_alert_decision.py", "integration/test_alert_evaluation.py"),
 }  # fmt: skip

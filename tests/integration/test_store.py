@@ -15,7 +15,7 @@ from tests.builders import NOON_US, an_execution
 
 
 def test_a_record_comes_back_as_it_was(store: Store, database: Database) -> None:
-    """Every field survives the way through the database."""
+    """Every field comes back from the database as it was."""
     record = an_execution(
         cache_read_tokens=1,
         cache_write_5m_tokens=2,
@@ -70,7 +70,7 @@ def test_repricing_changes_only_costs_that_differ(store: Store, database: Databa
 
 
 def test_deleting_a_window_keeps_its_end(store: Store, database: Database) -> None:
-    """A window is half-open: what is exactly at its end stays."""
+    """A window is half-open: an execution exactly at its end stays."""
     old, edge = an_execution(timestamp_us=NOON_US - 1), an_execution(timestamp_us=NOON_US)
     store.add([old, edge])
     assert store.delete(Window(None, NOON_US)) == 1

@@ -17,7 +17,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.export_queue import not_sent
-from claude_force.database.writes.executions import put_back
+from claude_force.database.writes.executions import reinsert_rows
 from claude_force.database.writes.rollups import add_finest, apply_pending
 from claude_force.executions.record import ExecutionRow, getter
 from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
@@ -96,7 +96,7 @@ def restore_rows(
     back = list(wanted.values())
     for condition, part in uid_batches(list(map(database.encode_uid, wanted))):
         connection.execute(f"DELETE FROM archived WHERE {condition}", part)
-    put_back(connection, database, back)
+    reinsert_rows(connection, database, back)
     add_finest(connection, negated(sum_up(back)), ARCHIVED, ARCHIVED)
     first_us, last_us = min(map(_instant_of, back)), max(map(_instant_of, back))
     for table, place, counted, size_us in _SUMS:

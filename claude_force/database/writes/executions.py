@@ -23,7 +23,9 @@ _INSTANT = column("timestamp_us")
 _REVISE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _FIELDS)} WHERE uid = :uid"
 
 
-def put_rows(connection: Connection, database: Database, rows: Sequence[ExecutionRow], sums: Sums | None = None) -> int:
+def insert_rows(
+    connection: Connection, database: Database, rows: Sequence[ExecutionRow], sums: Sums | None = None
+) -> int:
     """Insert the rows whose uid is neither stored nor archived; returns how many. DIRECT_ROLLUP_ROWS or more are rolled
     up at once, which needs the roll-up lock; fewer become pending. `sums` are those of the rows, if the caller has
     them."""
@@ -38,7 +40,7 @@ def put_rows(connection: Connection, database: Database, rows: Sequence[Executio
     return len(new)
 
 
-def put_back(connection: Connection, database: Database, rows: Sequence[ExecutionRow]) -> None:
+def reinsert_rows(connection: Connection, database: Database, rows: Sequence[ExecutionRow]) -> None:
     """Insert rows that the roll-ups contain already and whose uids are not stored."""
     stored = _to_store(connection, database, rows, None)
     connection.insert_all(f"executions ({', '.join(_COLUMNS)})", stored, "ON CONFLICT DO NOTHING")

@@ -15,7 +15,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
-from claude_force.database.writes.executions import put_rows, revise_rows
+from claude_force.database.writes.executions import insert_rows, revise_rows
 from claude_force.executions.deduplication import (
     REPORTED_FIELDS,
     EntityResolver,
@@ -64,7 +64,7 @@ def ingest(
         resolver.match(observation)
     changed = _revise(connection, database, resolver.seen_again)
     rows = list(resolver.new_rows.values())
-    added = put_rows(connection, database, rows) if rows else 0
+    added = insert_rows(connection, database, rows) if rows else 0
     encode = database.encode_uid
     connection.insert_all(
         "identities (identity, uid)",

@@ -22,7 +22,7 @@ from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.filter import where, within
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes.archives import archive_rows, forget, restore_rows, tombstone
-from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, put_rows
+from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, insert_rows
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
 from claude_force.database.writes.rollups import add_to_rollups, apply_pending, rebuild
@@ -83,7 +83,7 @@ class Store:
             if len(rows) >= DIRECT_ROLLUP_ROWS:
                 # First, so that a transaction that waits for this lock holds no other.
                 connection.lock_rollups()
-            added = put_rows(connection, self.database, rows, sums) if rows else 0
+            added = insert_rows(connection, self.database, rows, sums) if rows else 0
             if cursor is not None:
                 save_cursors(connection, [cursor])
             if 0 < added < DIRECT_ROLLUP_ROWS:

@@ -1,4 +1,4 @@
-"""Observations of responses in the store, on both engines: which execution each is of, and roll-ups that follow."""
+"""Storing observations of responses, on both engines: which execution each belongs to, and its roll-ups."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def a_cursor(**changes: Any) -> Cursor:
 
 
 def all_of(database: Database) -> list[ExecutionMetrics]:
-    """Every execution, once the roll-ups are proven from them."""
+    """Every execution, after a check that the roll-ups equal them."""
     with database.read() as connection:
         assert verify_rollups.differences(connection) == []
     return list(queries.iterate(database, Filter()))
 
 
 def test_an_identity_is_one_execution(store: Store, database: Database) -> None:
-    """Within one call and in a later one, whatever uid an observation brings."""
+    """Within one call and in a later one, whatever uid the observation has."""
     assert store.ingest([seen("a"), seen("a"), seen("b")], []) == IngestResult(2, 1, 0)
     assert store.ingest([seen("a"), seen("c")], []) == IngestResult(1, 1, 0)
     assert len(all_of(database)) == 3
 
 
 def test_one_known_identity_is_enough(store: Store, database: Database) -> None:
-    """The others become known with it."""
+    """The other identities are then known, too."""
     row = to_row(an_execution())
     store.ingest([Observation(row, (key("a"), key("b")))], [])
     assert store.ingest([Observation(row, (key("x"), key("b")))], []) == IngestResult(0, 1, 0)
@@ -62,7 +62,7 @@ def test_one_known_identity_is_enough(store: Store, database: Database) -> None:
 
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Database, counted: bool) -> None:
-    """Also when it ends on another day then, and whether or not it was counted yet."""
+    """Also if it then ends on another day, and whether or not it was rolled up already."""
     others = [seen(f"other {number}") for number in range(DIRECT_ROLLUP_ROWS if counted else 1)]
     late_us = (NOON_US // DAY_US + 1) * DAY_US - 10
     before = an_execution(
@@ -83,7 +83,7 @@ def test_a_usage_that_grows_changes_row_and_roll_ups(store: Store, database: Dat
     assert store.ingest([seen("a", record=after, from_us=late_us + 20)], []) == IngestResult(0, 1, 0)
 
 
-def test_many_changes_keep_the_roll_ups_true(store: Store, database: Database) -> None:
+def test_many_changes_keep_the_roll_ups_equal_to_the_rows(store: Store, database: Database) -> None:
     """A month of provisional usages that become final in one call, failures among them."""
     before = [
         an_execution(
@@ -102,8 +102,8 @@ def test_many_changes_keep_the_roll_ups_true(store: Store, database: Database) -
     assert {record.output_tokens for record in all_of(database)} == {70}
 
 
-def test_of_a_replay_the_main_conversation_tells_the_truth(store: Store, database: Database) -> None:
-    """It has no identity in common with the original, only its message in its session; either may come first."""
+def test_the_main_conversation_wins_over_its_replay(store: Store, database: Database) -> None:
+    """It shares no identity with the original, only the message within the session; either may come first."""
     main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
     side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
     original, replay = an_execution(output_tokens=10), an_execution(output_tokens=99, agent_name="x")
@@ -117,7 +117,7 @@ def test_of_a_replay_the_main_conversation_tells_the_truth(store: Store, databas
 
 
 def test_an_original_that_comes_later_replaces_what_was_not_final(store: Store, database: Database) -> None:
-    """A replay that was stored first keeps its name; its figure becomes that of the main conversation."""
+    """A replay that was stored first keeps its uid; its usage becomes that of the main conversation."""
     replay = an_execution(output_tokens=3, usage_basis=PROVISIONAL, agent_name="x")
     store.ingest([seen("r", record=replay, side=key("side"), other_side=key("main"), is_sidechain=True)], [])
     original = an_execution(output_tokens=300)
@@ -128,20 +128,20 @@ def test_an_original_that_comes_later_replaces_what_was_not_final(store: Store, 
 
 @pytest.mark.parametrize("basis", [None, PROVISIONAL])
 def test_the_order_of_copies_does_not_matter(store: Store, database: Database, basis: str | None) -> None:
-    """Of copies that are as new, the largest usage counts."""
+    """Of copies that are equally new, the largest usage counts."""
     store.ingest([seen("a", record=an_execution(output_tokens=count, usage_basis=basis)) for count in (5, 50, 7)], [])
     assert [record.output_tokens for record in all_of(database)] == [50]
 
 
-def test_a_higher_bound_is_a_better_one(store: Store, database: Database) -> None:
-    """Of a usage that is not final, the largest placeholder counts, in whatever pass it is seen."""
+def test_the_largest_provisional_usage_counts(store: Store, database: Database) -> None:
+    """Of provisional usages the largest counts, in whichever pass it is read."""
     for count in (5, 50, 7):
         store.ingest([seen("a", record=an_execution(output_tokens=count, usage_basis=PROVISIONAL))], [])
     assert [record.output_tokens for record in all_of(database)] == [50]
 
 
-def test_a_message_that_several_responses_share_tells_nothing(store: Store, database: Database) -> None:
-    """Behind a gateway that repeats message ids, responses of a sub-agent are no replays."""
+def test_a_message_that_several_responses_share_identifies_none(store: Store, database: Database) -> None:
+    """Behind a gateway that repeats message ids, responses of a sub-agent do not count as replays."""
     main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
     side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
     store.ingest([seen("m1", **main), seen("m2", **main)], [])
@@ -158,7 +158,7 @@ def test_what_was_deleted_is_not_added_again(store: Store, database: Database) -
 
 
 def test_cursors_are_kept_with_the_rows(store: Store, database: Database) -> None:
-    """The last one of a file counts; files of other hosts are their own."""
+    """The last cursor of a file counts; files of other hosts are separate."""
     here, there = a_cursor(inode=2**62, problem="gone", skipped='{"x": 1}'), a_cursor(host="other")
     store.ingest([seen("a")], [a_cursor(position=1), here, there])
     store.add_rows([to_row(an_execution())], None, a_cursor(path="/q"))
@@ -183,7 +183,7 @@ def a_report(**changes: Any) -> ReportedUsage:
 
 
 def test_a_report_waits_for_its_response(store: Store, database: Database) -> None:
-    """It is taken when the response is there, once, whichever of two records told it."""
+    """It is applied once, when the response is stored, whichever of two records reported it."""
     store.ingest([], [], [a_report(), a_report(basis="task_notification", prompt_tokens=None, output_tokens=None)])
     assert store.apply_reported_usage(priced, {"a1"}, NOON_US) == 0
     first = an_execution(run_id="a1", timestamp_us=NOON_US - 10, output_tokens=2, usage_basis=PROVISIONAL)
@@ -200,7 +200,7 @@ def test_a_report_waits_for_its_response(store: Store, database: Database) -> No
         assert file_queries.reported(connection) == 0
 
 
-def test_a_report_that_nothing_answers_is_forgotten(store: Store, database: Database) -> None:
+def test_a_report_without_a_response_is_deleted(store: Store, database: Database) -> None:
     """After two days."""
     store.ingest([], [], [a_report()])
     store.apply_reported_usage(priced, {"a1"}, NOON_US + 2 * DAY_US + 2000)

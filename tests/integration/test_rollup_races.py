@@ -1,4 +1,4 @@
-"""On a server others add at any moment: whatever changes the roll-ups, they stay what the rows come to."""
+"""Roll-ups stay equal to the rows while other transactions add executions at any moment, as on a server."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tests.builders import NOON_US, an_execution
 from tests.profiles import sparse
 
 
-class MeddledConnection(ServerConnection):
-    """Lets another one act after a given number of statements."""
+class InterruptedConnection(ServerConnection):
+    """Runs a function after a given number of statements."""
 
     left: int
-    meddle: Callable[[], object]
+    interrupt: Callable[[], object]
 
     def _count(self) -> None:
         self.left -= 1
         if self.left == 0:
-            self.meddle()
+            self.interrupt()
 
     def execute(self, sql: str, parameters: Parameters = {}) -> int:
         found = super().execute(sql, parameters)
@@ -59,24 +59,24 @@ class MeddledConnection(ServerConnection):
         return found
 
 
-class MeddledDatabase(ServerDatabase):
-    """A database in whose next transaction another one acts after some statements. `reached` tells whether it did."""
+class InterruptedDatabase(ServerDatabase):
+    """A database whose next transaction runs a function after some statements. `reached` says whether it did."""
 
     after: int
-    meddle: Callable[[], object]
+    interrupt: Callable[[], object]
     reached: bool
 
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:
         with super().write() as plain:
-            connection = MeddledConnection(plain._raw)
-            connection.left, connection.meddle = self.after, self.meddle
+            connection = InterruptedConnection(plain._raw)
+            connection.left, connection.interrupt = self.after, self.interrupt
             yield connection
         self.reached = connection.left <= 0
 
 
 def a_day(number: int) -> list[ExecutionMetrics]:
-    """More executions of one day than are left to wait."""
+    """More executions of one day than may become pending."""
     start = NOON_US + number * DAY_US
     return [an_execution(timestamp_us=start + place * 1000, cost_nanousd=7) for place in range(DIRECT_ROLLUP_ROWS)]
 
@@ -96,16 +96,16 @@ _CHANGES: dict[str, Callable[[Store], object]] = {
 
 
 @pytest.mark.parametrize("change", _CHANGES)
-def test_one_more_at_any_moment(change: str, postgres_url: str) -> None:
+def test_an_execution_recorded_at_any_moment_is_counted_once(change: str, postgres_url: str) -> None:
     """Another process records an execution after the first statement of a change of the roll-ups, after the second, and
-    so on: they are what the rows come to, each time, and after the next count too."""
+    so on. Each time the roll-ups equal the rows, also after the next pending rows are applied."""
     for after in sparse(range(1, 100)):
-        with closing(MeddledDatabase(postgres_url)) as database, closing(open_database(postgres_url)) as other:
+        with closing(InterruptedDatabase(postgres_url)) as database, closing(open_database(postgres_url)) as other:
             plain = Store(other)
             plain.delete(Window())
             plain.add(OLD)
             plain.add(WAITING)
-            database.after, database.meddle = after, partial(plain.add, [LATE])
+            database.after, database.interrupt = after, partial(plain.add, [LATE])
             _CHANGES[change](Store(database))
             with other.read() as connection:
                 assert verify_rollups.differences(connection) == [], after
@@ -121,7 +121,7 @@ def test_one_more_at_any_moment(change: str, postgres_url: str) -> None:
 
 
 def test_two_imports_of_the_same_rows_do_not_lock_each_other(postgres_url: str) -> None:
-    """In whatever order two processes bring the same executions, each is stored once and both succeed."""
+    """Two processes add the same executions in different orders: each is stored once, and both succeed."""
     rows = [to_row(an_execution(timestamp_us=NOON_US + place)) for place in range(1500)]
     with closing(open_database(postgres_url)) as database:
         failures: list[Exception] = []
@@ -147,7 +147,7 @@ def test_two_imports_of_the_same_rows_do_not_lock_each_other(postgres_url: str) 
 
 
 def test_recording_does_not_wait_for_an_import(postgres_url: str) -> None:
-    """While another has the turn, executions go on being recorded although many wait to be counted."""
+    """While another transaction holds the roll-up lock, executions are still recorded, even with many pending."""
     with closing(open_database(postgres_url)) as database, closing(open_database(postgres_url)) as other:
         store = Store(database)
         with other.write() as importing:
@@ -165,8 +165,8 @@ def test_recording_does_not_wait_for_an_import(postgres_url: str) -> None:
             assert verify_rollups.differences(connection) == []
 
 
-def test_of_equal_identities_the_first_is_stored_and_counted(store: Store) -> None:
-    """Two different executions with one uid, among many: what is reported is what is stored."""
+def test_the_first_of_equal_uids_is_stored(store: Store) -> None:
+    """Two different executions with one uid, among many: the result names those that are stored."""
     first = an_execution(agent_name="first", cost_nanousd=1)
     second = replace(first, agent_name="second", cost_nanousd=5)
     store.add([*a_day(0), first, second])
