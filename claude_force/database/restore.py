@@ -72,12 +72,12 @@ def restorable(database: Database, backup: Path) -> str:
         raise DatabaseMissing(f"there is no backup {backup}")
     if database.path.exists() and database.path.samefile(backup):
         raise DatabaseError(f"{backup} is the database itself; name a backup of it")
-    found = SqliteDatabase(backup).revision()
-    if found is None:
+    revision = SqliteDatabase(backup).revision()
+    if revision is None:
         raise NotADatabase(f"{backup} holds no schema; it is no backup of claude-force")
-    if found not in REVISIONS:
-        refuse_other_schema(str(backup), found)
-    return found
+    if revision not in REVISIONS:
+        refuse_other_schema(str(backup), revision)
+    return revision
 
 
 def restore(database: Database, backup: Path, stamp: str, progress: Progress | None = None) -> Restored:
@@ -170,18 +170,7 @@ def _exclusive_connection(path: Path) -> sqlite3.Connection | None:
         # SQLite would treat it as a new database, and delete the log.
         return None
     try:
-        raw = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
-        try:
-            raw.execute("PRAGMA locking_mode=EXCLUSIVE")
-            # Fails for a damaged file, which must not count as another program's.
-            raw.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
-            _refuse_other_programs(raw, path)
-            # In exclusive mode a lock stays until the connection is closed.
-            raw.execute("BEGIN EXCLUSIVE")
-            raw.execute("COMMIT")
-        except BaseException:
-            raw.close()
-            raise
+        return _locked_connection(path)
     except sqlite3.Error as error:
         match translate(error, path):
             case DatabaseCorrupt() | NotADatabase():
@@ -190,6 +179,21 @@ def _exclusive_connection(path: Path) -> sqlite3.Connection | None:
                 raise _in_use(path) from None
             case other:
                 raise other from error
+
+
+def _locked_connection(path: Path) -> sqlite3.Connection:
+    raw = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
+    try:
+        raw.execute("PRAGMA locking_mode=EXCLUSIVE")
+        # Fails for a damaged file, which must not count as another program's.
+        raw.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
+        _refuse_other_programs(raw, path)
+        # In exclusive mode a lock stays until the connection is closed.
+        raw.execute("BEGIN EXCLUSIVE")
+        raw.execute("COMMIT")
+    except BaseException:
+        raw.close()
+        raise
     return raw
 
 

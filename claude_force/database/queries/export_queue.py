@@ -36,9 +36,9 @@ def exporter(connection: Connection, database: Database, kind: str) -> ExporterS
 
 
 def _state(database: Database, row: Row) -> ExporterState:
-    found = ExporterState(*row)
-    uid = found.backfilled_uid
-    return found if uid is None else found._replace(backfilled_uid=database.decode_uid(uid))
+    state = ExporterState(*row)
+    uid = state.backfilled_uid
+    return state if uid is None else state._replace(backfilled_uid=database.decode_uid(uid))
 
 
 def queued_page(
@@ -52,17 +52,17 @@ def queued_page(
         parameters,
     )
     rows = {row[0]: row for row in database.decode_rows(rows_of(connection, [entry[0] for entry in queued]))}
-    found = [(database.decode_uid(uid), changes, is_sent) for uid, changes, is_sent in queued]
-    return [QueueEntry(uid, changes, bool(is_sent), rows.get(uid)) for uid, changes, is_sent in found]
+    entries = [(database.decode_uid(uid), changes, bool(is_sent)) for uid, changes, is_sent in queued]
+    return [QueueEntry(*entry, rows.get(entry[0])) for entry in entries]
 
 
 def queued_among(connection: Connection, database: Database, kind: str, uids: Sequence[Any]) -> list[QueueEntry]:
     """The entries of those executions that are queued, without their rows. `uids` are as the engine stores them."""
-    found: list[Row] = []
+    entries: list[Row] = []
     for condition, part in uid_batches(uids):
         sql = f"SELECT uid, changes, is_sent FROM export_queue WHERE kind = :kind AND {condition}"
-        found += connection.fetch(sql, part | {"kind": kind})
-    return [QueueEntry(database.decode_uid(uid), changes, bool(is_sent)) for uid, changes, is_sent in found]
+        entries += connection.fetch(sql, part | {"kind": kind})
+    return [QueueEntry(database.decode_uid(uid), changes, bool(is_sent)) for uid, changes, is_sent in entries]
 
 
 def count_since(connection: Connection, since_us: int | None) -> int:
@@ -92,12 +92,12 @@ def count_queued(connection: Connection, kind: str) -> int:
 def not_sent(connection: Connection, rows: Sequence[ExecutionRow]) -> set[Any]:
     """The uids of those rows that some exporter still has to send. Rows and result have uids as the engine stores
     them."""
-    found: set[Any] = set()
+    uids: set[Any] = set()
     for condition, part in uid_batches([row[0] for row in rows]):
         # The condition on the kind lets the primary key (kind, uid) answer; without it the whole queue is read.
         sql = f"SELECT uid FROM export_queue WHERE kind IN (SELECT kind FROM exporters) AND {condition}"
-        found.update(row[0] for row in connection.fetch(sql, part))
+        uids.update(row[0] for row in connection.fetch(sql, part))
     backfills = connection.fetch("SELECT walked_us, walked_uid FROM exporters WHERE has_history = 1")
     for at_us, uid in backfills:
-        found.update(row[0] for row in rows if at_us is None or (row[_INSTANT], row[0]) > (at_us, uid))
-    return found
+        uids.update(row[0] for row in rows if at_us is None or (row[_INSTANT], row[0]) > (at_us, uid))
+    return uids
