@@ -180,10 +180,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         _sync_folder(folder.parent)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise ArchiveError(f"{folder} cannot be made or opened: {error.strerror}; nothing was archived") from error
+        raise ArchiveError(f"{folder} cannot be created or opened: {error.strerror}; nothing was archived") from error
     with exclusive_lock(descriptor, wait=False) as is_held:
         if not is_held:
-            raise ArchiveError(f"another run is archiving into {folder}; nothing was done, wait for it to end")
+            raise ArchiveError(f"another run is archiving into {folder}; nothing was done: wait until it has ended")
         yield
 
 
@@ -267,7 +267,7 @@ def _verify(path: Path, written: _Written) -> None:
     except (EOFError, ZlibError, gzip.BadGzipFile) as error:
         raise ArchiveError(f"{path} cannot be read again ({error}); nothing of it was deleted") from error
     if written != _Written(size, digest.digest()):
-        raise ArchiveError(f"{path} does not give back what was written; check the disk, nothing of it was deleted")
+        raise ArchiveError(f"{path} does not contain what was written; nothing of it was deleted: check the disk")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -290,7 +290,7 @@ def read_archive(file: Path) -> Iterator[ExecutionRow]:
                     number += 1
                     row = decode_fast(data) or _decode(data)
                     if (row[_INSTANT], row[0]) <= before or identity_text(row[0]).encode() not in data:
-                        raise InvalidRecord("", "not an execution of its own, or not in order")
+                        raise InvalidRecord("", "an execution without its own uid, or out of order")
                     before = row[_INSTANT], row[0]
                     yield row
         if not number:
@@ -311,7 +311,7 @@ def _decode(data: bytes) -> ExecutionRow:
 
 def _damaged(file: Path, reason: str) -> ArchiveDamaged:
     return ArchiveDamaged(
-        f"{file} is not an archive that can be added to ({reason}); nothing of its month was deleted: move it away, "
+        f"{file} cannot be used as an archive ({reason}); nothing of its month was deleted: move it away, "
         "or put back a copy"
     )
 

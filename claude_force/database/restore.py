@@ -235,4 +235,6 @@ def _overwrite(descriptor: int, new: Path) -> None:
 
 def _in_use(path: Path) -> DatabaseBusy:
     by = ", ".join(processes_with_file_open(path))
-    return DatabaseBusy(f"{path} is in use{f' by {by}' if by else ''}; nothing was changed. End that, and try again")
+    return DatabaseBusy(
+        f"{path} is in use{f' by {by}' if by else ''}; nothing was changed: close what uses it, and try again"
+    )

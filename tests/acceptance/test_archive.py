@@ -292,7 +292,7 @@ def test_a_damaged_archive_stops_its_month_alone(
     january.write_bytes(damaged)
     done = run("archive")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-    assert f"error: {january} is not an archive that can be added to" in done.stderr
+    assert f"error: {january} cannot be used as an archive" in done.stderr
     assert "2025-02.jsonl.gz" in done.stdout
     assert january.read_bytes() == damaged
     assert sorted(path.name for path in january.parent.iterdir()) == ["2025-01.jsonl.gz", "2025-02.jsonl.gz"]

@@ -101,7 +101,7 @@ def iterate_rows(database: Database, filters: Filter) -> Iterator[ExecutionRow]:
         with database.read() as connection:
             rows = page(connection, filters, after, PAGE)
         if rows and not EARLIEST_US <= rows[0][1] <= rows[-1][1] < LATEST_US:
-            raise DatabaseCorrupt(f"{database.name} holds a row that no claude-force wrote; restore a backup")
+            raise DatabaseCorrupt(f"{database.name} holds an invalid row; restore a backup")
         yield from database.decode_rows(rows)
         if len(rows) < PAGE:
             return
@@ -119,6 +119,5 @@ def _record_of(database: Database, row: ExecutionRow) -> ExecutionMetrics:
         return from_row(row)
     except InvalidRecord as error:
         raise DatabaseCorrupt(
-            f"{database.name} holds a row that no claude-force wrote ({identity_text(row[0])}: {error}); "
-            "restore a backup"
+            f"{database.name} holds an invalid row ({identity_text(row[0])}: {error}); restore a backup"
         ) from error

@@ -52,12 +52,12 @@ def differences(connection: Connection) -> list[str]:
     ]
     lost = f"SELECT COUNT(*) FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE {IS_PENDING})"
     if connection.fetch(lost)[0][0]:
-        problems.append("the list of executions to count names some that are not there: claude-force db rebuild")
+        problems.append("the list of pending executions names some that do not exist: claude-force db rebuild")
     strays = f"SELECT COUNT(*) FROM executions WHERE NOT EXISTS (SELECT 1 FROM series WHERE {IS_OF_SERIES})"
     if connection.fetch(strays)[0][0]:
-        problems.append("there are executions of a series that is not there: restore a backup")
+        problems.append("some executions have a series that does not exist: restore a backup")
     archives = _archives_differing(connection)
-    return problems + [f"archived executions do not agree ({what}): restore a backup" for what in archives]
+    return problems + [f"the figures of archived executions differ ({what}): restore a backup" for what in archives]
 
 
 def count_differences(connection: Connection) -> list[str]:
@@ -70,7 +70,7 @@ def count_differences(connection: Connection) -> list[str]:
     counted = "SELECT COUNT(*) - (SELECT COUNT(*) FROM uncounted) FROM executions"
     if connection.fetch(summed)[0][0] == connection.fetch(counted)[0][0]:
         return []
-    return ["roll-ups differ from the executions (number of all): claude-force db rebuild"]
+    return ["roll-ups differ from the executions (total number): claude-force db rebuild"]
 
 
 def _differing(connection: Connection) -> Iterator[str]:
@@ -166,12 +166,12 @@ def _archives_differing(connection: Connection) -> Iterator[str]:
     of_hours = f"SELECT bucket, SUM(executions) FROM rollups WHERE {_ARCHIVED} GROUP BY 1"
     of_list = f"SELECT digest / {1 << DIGEST_BITS}, COUNT(*) FROM archived GROUP BY 1"
     if _differ(connection, of_hours, of_list):
-        yield "their sums and the list of them"
+        yield "sums and list"
     months: Counter[str] = Counter()
     for hour, executions in connection.fetch(of_hours):
         months[month_of(hour * HOUR_US)[0]] += int(executions)
     if dict(connection.fetch("SELECT month, executions FROM archives")) != months:
-        yield "their sums and the months"
+        yield "sums and months"
     twice = "SELECT COUNT(*) FROM archived WHERE EXISTS (SELECT 1 FROM executions WHERE executions.uid = archived.uid)"
     if connection.fetch(twice)[0][0]:
-        yield "some are stored too"
+        yield "some are also stored"

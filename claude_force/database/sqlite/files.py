@@ -92,7 +92,7 @@ def verify(raw: sqlite3.Connection, path: Path) -> None:
 def refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:
     """Raise NotADatabase for a file that is not ours."""
     if path.stat().st_size == 0:
-        raise NotADatabase(f"{path} is empty (0 bytes): restore a backup, or move it away to start anew")
+        raise NotADatabase(f"{path} is empty (0 bytes): restore a backup, or move it away to start with a new one")
     if raw.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise NotADatabase(f"{path} is a database of another program; name another file with --db")
 
@@ -112,7 +112,7 @@ def missing_objects(raw: sqlite3.Connection) -> list[str]:
     """A line for each table or index of the head revision that the database lacks or defines differently."""
     with empty_database() as expected:
         missing = _objects(expected) - _objects(raw)
-    return [f"the {kind} {name} is missing or not as it was made" for kind, name, _ in sorted(missing)]
+    return [f"the {kind} {name} is missing or was changed" for kind, name, _ in sorted(missing)]
 
 
 def _objects(raw: sqlite3.Connection) -> set[tuple[str, str, str]]:
