@@ -1,11 +1,12 @@
-"""Tables fitted to a width: columns with a rank are dropped first, then names are cut. A number is never cut."""
+"""Tables fitted to a width: columns with a rank are dropped first, then names are cut. A number is never cut.
+
+rich is imported when a table is drawn: the HTML page has columns too, and needs no rich.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
-
-from rich.cells import cell_len, set_cell_size
 
 from claude_force.text import for_terminal
 
@@ -38,7 +39,9 @@ def fit_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], availabl
     """Fit a table into `available` cells. It is wider only if the columns that cannot be dropped or cut need more."""
     cells = [[for_terminal(cell) for cell in row] for row in rows]
     title_lines = [column.title.split("\n") for column in columns]
-    natural = [max(map(cell_len, [*lines, *(row[index] for row in cells)])) for index, lines in enumerate(title_lines)]
+    natural = [
+        max(map(cell_width, [*lines, *(row[index] for row in cells)])) for index, lines in enumerate(title_lines)
+    ]
     widths = _fit_widths(columns, natural, available, gap)
     height = max(map(len, title_lines), default=0)
     titles = list(zip(*([""] * (height - len(lines)) + lines for lines in title_lines), strict=True))
@@ -75,15 +78,19 @@ def _align(columns: Sequence[Column], rows: Iterable[Sequence[str]], widths: dic
 
 def _pad(text: str, column: Column, width: int) -> str:
     short = cut(text, width)
-    padding = " " * (width - cell_len(short))
+    padding = " " * (width - cell_width(short))
     return padding + short if column.kind == "number" else short + padding
 
 
 def cut(text: str, width: int) -> str:
     """Text in at most `width` terminal cells. It ends with an ellipsis if it was cut."""
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+    from rich.cells import set_cell_size
+
+    return text if cell_width(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def cell_width(text: str) -> int:
     """The terminal cells that text takes. A wide character takes two."""
+    from rich.cells import cell_len
+
     return cell_len(text)
