@@ -54,11 +54,11 @@ def due(connection: Connection, now_us: int, furthest_us: int) -> list[Delivery]
     names = ", ".join(DELIVERY_FIELDS)
     rows = connection.fetch(
         f"SELECT {names} FROM (SELECT {names}, ROW_NUMBER() OVER (PARTITION BY channel ORDER BY created_us, "
-        f"delivery_id) AS place FROM deliveries WHERE status = '{WAITING}' AND (due_us <= :now_us "
+        f"delivery_id) AS number FROM deliveries WHERE status = '{WAITING}' AND (due_us <= :now_us "
         "OR due_us > :furthest_us OR (attempts = 0 AND created_us > :now_us)) AND (action <> 'resolve' "
         "OR NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE earlier.episode = deliveries.episode "
         "AND earlier.channel = deliveries.channel AND earlier.action <> 'resolve' "
-        f"AND earlier.status = '{WAITING}'))) AS waiting WHERE place <= {_AT_ONCE} ORDER BY created_us, delivery_id",
+        f"AND earlier.status = '{WAITING}'))) AS waiting WHERE number <= {_AT_ONCE} ORDER BY created_us, delivery_id",
         {"now_us": now_us, "furthest_us": furthest_us},
     )
     return [Delivery(*row) for row in rows]

@@ -99,9 +99,9 @@ def restore_rows(
     reinsert_rows(connection, database, back)
     add_finest(connection, negated(sum_up(back)), ARCHIVED, ARCHIVED)
     first_us, last_us = min(map(_instant_of, back)), max(map(_instant_of, back))
-    for table, place, counted, size_us in _SUMS:
+    for table, condition, counted, size_us in _SUMS:
         connection.execute(
-            f"DELETE FROM {table} WHERE {place} AND {counted} = 0 AND {_SPAN}",
+            f"DELETE FROM {table} WHERE {condition} AND {counted} = 0 AND {_SPAN}",
             {"first": first_us // size_us, "end": last_us // size_us + 1},
         )
     _tighten(connection, _by_month(back))
@@ -117,9 +117,9 @@ def forget(connection: Connection, window: Window) -> int:
     count = int(connection.fetch(f"SELECT COALESCE(SUM(executions), 0) {_OF_MONTH}", hours)[0][0])
     if not count:
         return 0
-    for table, place, _, size_us in _SUMS:
+    for table, condition, _, size_us in _SUMS:
         span = {"first": first * DAY_US // size_us, "end": end * DAY_US // size_us}
-        connection.execute(f"DELETE FROM {table} WHERE {place} AND {_SPAN}", span)
+        connection.execute(f"DELETE FROM {table} WHERE {condition} AND {_SPAN}", span)
     connection.execute(
         "DELETE FROM archived WHERE digest >= :first AND digest < :end",
         {name: hour << DIGEST_BITS for name, hour in hours.items()},

@@ -107,9 +107,10 @@ class Store:
     def apply_reported_usage(
         self, price: Callable[[ExecutionRow], ExecutionRow], runs: Collection[str], now_us: int
     ) -> int:
-        """Take the usages that were reported of responses whose own was never final; how many there were. `price`
-        makes an execution with another usage what it costs; `runs` are those whose own files were read after the
-        reports. Reports that nothing is known for yet are kept."""
+        """Give executions the usage that was reported for them, where their own was never final; returns how many.
+
+        `price` returns an execution with the cost of its usage; `runs` are those whose own files were read after the
+        reports. A report stays until its response is stored, or it is too old."""
         with self.database.write() as connection:
             connection.lock_rollups()
             return apply_reported_usage(connection, price, runs, now_us)
