@@ -127,15 +127,8 @@ def breakdown_layout(report: Breakdown) -> Layout:
 
 def _breakdown_page(report: Breakdown) -> Page:
     title = TITLES[report.dimension].capitalize()
-    columns = [
-        Column(title, "name", _SESSION_WIDTH) if report.dimension == "workflow_id" else Column(title, "name"),
-        Column("Executions"),
-        Column("Success\nRate"),
-        Column("Avg\nTime"),
-        Column("P95\nTime"),
-        Column("Total\nCost"),
-        Column("Avg Tokens\nin / out"),
-    ]
+    first = Column(title, "name", _SESSION_WIDTH) if report.dimension == "workflow_id" else Column(title, "name")
+    titles = ("Executions", "Success\nRate", "Avg\nTime", "P95\nTime", "Total\nCost", "Avg Tokens\nin / out")
     labels = _labels(report)
     rows = [
         [
@@ -149,7 +142,9 @@ def _breakdown_page(report: Breakdown) -> Page:
         ]
         for group in report.groups
     ]
-    page = Page(f"{title} Performance Breakdown ({heading_of(report.period)})", [Table(columns, rows)])
+    page = Page(
+        f"{title} Performance Breakdown ({heading_of(report.period)})", [Table([first, *map(Column, titles)], rows)]
+    )
     page.parts.extend(_cut_note(len(report.groups), report.count))
     page.parts.extend([] if report.is_exact else [Section(None, ["P95 within 1%"])])
     page.parts.extend(notes(report.totals, report.unpriced_models))
@@ -228,10 +223,7 @@ def _kind_lines(totals: Totals) -> list[str]:
 def _cost_table(title: str, rows: list[tuple[str, Totals]], grand_total: Totals) -> Table:
     columns = [
         Column(title, "name"),
-        Column("Executions"),
-        Column("Total Cost"),
-        Column("Avg Cost"),
-        Column("Share"),
+        *map(Column, ("Executions", "Total Cost", "Avg Cost", "Share")),
         Column("", "bar"),
     ]
     largest = max((totals.cost_nanousd for _, totals in rows), default=0)
@@ -273,14 +265,8 @@ def trends_layout(report: Trends) -> Layout:
 
 
 def _trends_page(report: Trends) -> Page:
-    columns = [
-        Column(_INTERVAL_TITLES[report.interval], "text"),
-        Column("Executions"),
-        Column("", "bar"),
-        Column("Avg Time"),
-        Column("Success Rate"),
-        Column("Cost"),
-    ]
+    first = Column(_INTERVAL_TITLES[report.interval], "text")
+    columns = [first, Column("Executions"), Column("", "bar"), *map(Column, ("Avg Time", "Success Rate", "Cost"))]
     largest = max(bucket.totals.executions for bucket in report.buckets)
     rows = [_trend_row(bucket, largest) for bucket in report.buckets]
     page = Page(f"Performance Trends ({report.interval.capitalize()})", [Table(columns, rows)])
@@ -329,13 +315,9 @@ def _errors_page(report: Errors) -> Page:
     if not report.groups:
         return page
     columns = [
-        Column("Error", "name"),
-        Column("Failures"),
-        Column("Share"),
-        Column("", "bar"),
-        Column("Agents"),
+        Column("Error", "name"), Column("Failures"), Column("Share"), Column("", "bar"), Column("Agents"),
         Column("Last Seen", "text"),
-    ]
+    ]  # fmt: skip
     largest = report.groups[0].failures
     rows = []
     for group in report.groups:

@@ -18,13 +18,9 @@ from claude_force.reports.render import Page, Section, Table
 from claude_force.windows import heading_of
 
 _COLUMNS = (
-    Column("Block", "text"),
-    Column("", "text"),
-    Column("Executions"),
-    Column("Tokens"),
-    Column("Cost"),
+    Column("Block", "text"), Column("", "text"), Column("Executions"), Column("Tokens"), Column("Cost"),
     Column("Models", "name", len("haiku, opus, sonnet")),
-)
+)  # fmt: skip
 
 
 def blocks_layout(report: SessionBlocks, request: Request, only_active: bool) -> Layout:
