@@ -18,7 +18,7 @@ from claude_force.database.writes import Store
 from tests import profiles
 from tests.counterparts import Authority
 from tests.fork_server import FROZEN, ForkServer
-from tests.postgres import TEMPLATE_AT_HEAD, new_database, new_folder, remove_server, shared_server
+from tests.postgres import TEMPLATE_AT_HEAD, new_database, new_folder, shared_server
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -28,6 +28,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 _SERVER_FOLDER = "PYTEST_SERVER_FOLDER"
 """Names, for all processes of a run, the folder of their PostgreSQL server."""
+
+_SERVER_KEEPER = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,13 +41,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the number of examples, before the modules of tests are imported."""
     profiles.load("thorough" if config.getoption("thorough") else "quick")
     if not hasattr(config, "workerinput"):
-        os.environ[_SERVER_FOLDER] = str(new_folder())
+        folder = new_folder()
+        os.environ[_SERVER_FOLDER] = str(folder)
+        # Ends the server of the run also when the run is killed.
+        command = [sys.executable, "-m", "tests.postgres", str(folder)]
+        config.stash[_SERVER_KEEPER] = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
+        )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server of the run, after all of its processes."""
     if not hasattr(config, "workerinput"):
-        remove_server(Path(os.environ[_SERVER_FOLDER]))
+        config.stash[_SERVER_KEEPER].communicate()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

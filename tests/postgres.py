@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -104,3 +105,9 @@ def execute_sql(uri: str, sql: str) -> None:
 def database_uri(admin: str, name: str) -> str:
     """The URI of another database of the same server."""
     return admin.replace("/postgres?", f"/{name}?")
+
+
+if __name__ == "__main__":
+    # Whoever started this process has ended when its pipe to here has.
+    sys.stdin.read()
+    remove_server(Path(sys.argv[1]))
