@@ -66,6 +66,7 @@ NO_ENTRY = "not an entry of a transcript"
 """Reasons for skipping a line."""
 
 _LONGEST_UUID = 64
+_NOTIFICATION = NOTIFICATION.encode()
 
 
 @dataclass(slots=True)
@@ -283,7 +284,7 @@ class ResponseReader:
             result = task_result_of(entry.tool_use_result)
             if result is not None and instant is not None:
                 self.reports += from_result(result, instant)
-        elif entry.message is not None and NOTIFICATION.encode() in bytes(entry.message.content):
+        elif entry.message is not None and _NOTIFICATION in bytes(entry.message.content):
             self._read_notification(text_of(blocks_of(entry.message.content)), instant)
 
     def _read_notification(self, text: str | None, instant: int | None) -> None:
