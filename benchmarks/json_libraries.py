@@ -22,7 +22,7 @@ from claude_force.clock import instant_formatter
 from claude_force.executions.jsonl.codec import columns_of, decode_line
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.record import ExecutionRow
-from claude_force.ingest.occurrences import OccurrenceCounter
+from claude_force.ingest.equal_lines import OccurrenceCounter
 
 LINES = (Path(__file__).parent.parent / "examples" / "executions-guide.jsonl").read_bytes().splitlines()
 NUMBERS = (b"1", b"0.1", b"-0.0", b"1e-7", b"1e16", b"1.5e300", b"18446744073709551616")

@@ -20,7 +20,7 @@ from claude_force.database.queries import Filter
 from claude_force.database.queries.baselines import newest
 from claude_force.executions.record import NANOUSD, model_family
 from claude_force.executions.totals import Percentiles, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 FORECAST_FROM_US = 7 * DAY_US
 """A forecast uses the rate of this long before now."""

@@ -8,8 +8,8 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from claude_force import clock
-from claude_force.analytics.fields import token_kinds
 from claude_force.analytics.groups import unpriced_models
+from claude_force.analytics.json_fields import token_kinds
 from claude_force.analytics.names import known_names
 from claude_force.clock import HOUR_US
 from claude_force.database import queries
@@ -19,7 +19,7 @@ from claude_force.executions import session_blocks as blocks
 from claude_force.executions.record import CLAUDE_CODE, dollars
 from claude_force.executions.session_blocks import Block
 from claude_force.executions.totals import Archived, Group, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claude_force.analytics.fields import TITLES
+from claude_force.analytics.json_fields import TITLES
 from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Dimension, Filter

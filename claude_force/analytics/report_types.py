@@ -7,8 +7,8 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from claude_force import clock
-from claude_force.analytics.fields import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
 from claude_force.analytics.groups import unpriced_models
+from claude_force.analytics.json_fields import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import model_family

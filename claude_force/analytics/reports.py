@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import tzinfo
 from typing import get_args
 
-from claude_force import clock, windows
+from claude_force import clock, time_windows
 from claude_force.analytics.groups import SortKey, groups_by, sort_groups, sum_groups, unpriced_models
 from claude_force.analytics.names import known_names
 from claude_force.analytics.report_types import Breakdown, Change, Costs, Errors, Summary, Trends
@@ -141,7 +141,7 @@ def _unpriced_models(connection: Connection, chosen: Filter, total: Totals) -> l
 
 
 def _change(
-    buckets: list[Bucket], window: windows.Window, history: TimeRange | None, now_us: int | None
+    buckets: list[Bucket], window: time_windows.Window, history: TimeRange | None, now_us: int | None
 ) -> Change | None:
     """The change between the first and the last whole interval. An interval is whole if it is over, and starts neither
     before the window nor before the history. Intervals without executions are skipped."""

@@ -28,7 +28,7 @@ from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
 from claude_force.reports.layouts.base import Layout, Request, archived_lines
 from claude_force.text import for_terminal
-from claude_force.windows import ALL_TIME, Window, last_window
+from claude_force.time_windows import ALL_TIME, Window, last_window
 
 _LIMIT = click.IntRange(1)
 _RECENT_DAYS = 3

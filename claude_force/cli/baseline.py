@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from claude_force import clock, windows
+from claude_force import clock, time_windows
 from claude_force.cli.options import (
     choose_format,
     complete_from,
@@ -28,7 +28,7 @@ from claude_force.cli.options import (
 from claude_force.database.queries import baselines as baseline_queries
 from claude_force.reports.layouts.base import Request
 from claude_force.text import for_terminal
-from claude_force.windows import ALL_TIME
+from claude_force.time_windows import ALL_TIME
 
 if TYPE_CHECKING:
     from claude_force.analytics.baselines import Check
@@ -86,7 +86,7 @@ def _default_period(request: Request, days: int) -> Request:
     """The request. Without a period it gets the last `days` days."""
     if request.chosen.window != ALL_TIME:
         return request
-    return replace(request, chosen=replace(request.chosen, window=windows.last_window(request.now_us, days=days)))
+    return replace(request, chosen=replace(request.chosen, window=time_windows.last_window(request.now_us, days=days)))
 
 
 @baseline.command("list")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from claude_force import clock, windows
+from claude_force import clock, time_windows
 from claude_force.cli.options import (
     database_option,
     find_workspace,
@@ -209,10 +209,10 @@ def reprice(
         _exit_unconfirmed()
 
 
-def _since(since: str | None, zone_name: str | None) -> windows.Window:
+def _since(since: str | None, zone_name: str | None) -> time_windows.Window:
     zone = clock.zone_of(zone_name)
     try:
-        return windows.ALL_TIME if since is None else windows.dated_window(since, None, zone)
+        return time_windows.ALL_TIME if since is None else time_windows.dated_window(since, None, zone)
     except InvalidWindow as error:
         # The message names the option of the reports.
         raise InvalidWindow(str(error).replace("--start", "--since", 1)) from None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from claude_force.database.contract import Connection
 
-from claude_force import clock, windows
+from claude_force import clock, time_windows
 from claude_force.database import queries
 from claude_force.database.queries import Dimension, Filter
 from claude_force.database.workspace import Workspace, workspace_at
@@ -28,7 +28,7 @@ from claude_force.reports.layouts.base import Layout, Report, Request, write_rep
 from claude_force.settings.home import find_home
 from claude_force.settings.location import DATABASE_VARIABLE
 from claude_force.text import for_terminal
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -237,5 +237,5 @@ def _window(
     if days or hours:
         if start is not None or end is not None:
             raise click.UsageError("--days and --hours cannot be combined with --start and --end")
-        return windows.last_window(now_us, days=days or 0, hours=hours or 0)
-    return windows.ALL_TIME if start is None and end is None else windows.dated_window(start, end, zone)
+        return time_windows.last_window(now_us, days=days or 0, hours=hours or 0)
+    return time_windows.ALL_TIME if start is None and end is None else time_windows.dated_window(start, end, zone)

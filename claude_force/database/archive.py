@@ -40,7 +40,7 @@ from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, identity_text, to_row
 from claude_force.files import exclusive_lock, make_folder
 from claude_force.settings.location import without_password
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 AT_ONCE = 5000
 """Executions deleted in one transaction. A recorder waits for one such transaction at most."""

@@ -33,7 +33,7 @@ from claude_force.database.sqlite.files import (
     refuse_foreign,
     remove_with_log,
 )
-from claude_force.database.sqlite.open_by import processes_with_file_open
+from claude_force.database.sqlite.open_files import processes_with_file_open
 from claude_force.errors import (
     DatabaseBusy,
     DatabaseCorrupt,

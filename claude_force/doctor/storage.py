@@ -14,7 +14,7 @@ from pathlib import Path
 from claude_force.database.contract import Database
 from claude_force.database.revisions import HEAD, REVISIONS
 from claude_force.database.sqlite.database import CHECKPOINT_BYTES
-from claude_force.database.sqlite.open_by import processes_with_file_open
+from claude_force.database.sqlite.open_files import processes_with_file_open
 from claude_force.database.workspace import Workspace
 from claude_force.doctor.backups import restore_command
 from claude_force.doctor.findings import Finding, note, ok, problem

@@ -25,7 +25,7 @@ from claude_force.clock import DAY_US, HOUR_US
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, columns, getter
 from claude_force.executions.totals import TOTALS
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 V = TypeVar("V")
 

@@ -43,7 +43,7 @@ from claude_force.exporters.labels import (
     sum_by_label,
 )
 from claude_force.formatting import quantity
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 ALERTS_KEPT = 100
 """The number of alerts that get a series of their own."""

@@ -25,7 +25,7 @@ from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRO
 from claude_force.executions.pricing import PriceTable, usage_of
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, content_identity, content_uid, to_row
 from claude_force.executions.rollups import Sums, sum_up
-from claude_force.ingest.occurrences import OccurrenceCounter
+from claude_force.ingest.equal_lines import OccurrenceCounter
 from claude_force.ingest.rejects import Rejected
 
 _TOO_LOW = 100

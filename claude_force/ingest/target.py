@@ -54,7 +54,7 @@ class DryRun:
     """A target that stores nothing and counts what a store would add."""
 
     def __init__(self, database: Database) -> None:
-        from claude_force.ingest.occurrences import OccurrenceCounter
+        from claude_force.ingest.equal_lines import OccurrenceCounter
 
         self._database = database
         self._added = OccurrenceCounter()

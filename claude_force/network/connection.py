@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from claude_force.network.outcome import Outcome, conclude
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 
 
 @dataclass(frozen=True, slots=True)

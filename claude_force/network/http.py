@@ -23,7 +23,7 @@ from claude_force.clock import SECOND_US, now_us
 from claude_force.network.connection import Deadline, Patience, Refused, explain, refuse_link_local, tls_context
 from claude_force.network.outcome import Outcome, conclude
 from claude_force.network.quiet_logging import quiet_loggers
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.text import sanitize
 
 if TYPE_CHECKING:

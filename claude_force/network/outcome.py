@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from claude_force.network.secret import Secret, redact
+from claude_force.network.redaction import Secret, redact
 from claude_force.text import sanitize
 
 Status = Literal["delivered", "retry", "failed"]

@@ -38,7 +38,7 @@ from claude_force.settings.claude_json import Settings, load_settings
 from claude_force.settings.home import Home, find_home, home_at
 from claude_force.settings.location import DATABASE_VARIABLE, database_location
 from claude_force.text import kind_of
-from claude_force.windows import ALL_TIME, Window, heading_of, last_window
+from claude_force.time_windows import ALL_TIME, Window, heading_of, last_window
 
 __all__ = ["ExecutionMetrics", "PerformanceTracker", "get_tracker"]
 

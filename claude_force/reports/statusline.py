@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from claude_force import clock, windows
+from claude_force import clock, time_windows
 from claude_force.analytics.blocks import active_block, of_claude_code
 from claude_force.clock import MINUTE_US
 from claude_force.database import queries
@@ -20,7 +20,7 @@ from claude_force.database.queries import Filter
 from claude_force.executions.session_blocks import Block
 from claude_force.formatting import count, hours_minutes, money
 from claude_force.text import for_terminal
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 _SESSION_DAYS = 7
 """How far back the cost of a session is looked up. All of history would take too long after every answer."""
@@ -44,7 +44,7 @@ def read_costs(database: Database, session: Any, zone: tzinfo, now_us: int) -> S
     with database.read() as connection:
         session_cost = None
         if _sent_cost(session) is None and isinstance(session_id, str):
-            week = windows.last_window(now_us, days=_SESSION_DAYS)
+            week = time_windows.last_window(now_us, days=_SESSION_DAYS)
             totals = queries.totals(connection, Filter(week, workflows=(session_id,)))
             session_cost = totals.cost if totals.executions else None
         today_cost = queries.totals(connection, today).cost

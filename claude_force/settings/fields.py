@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from claude_force.network.connection import Refused, is_loopback, refuse_link_local, tls_context
-from claude_force.network.secret import HIDDEN, Secret, redact_urls
+from claude_force.network.redaction import HIDDEN, Secret, redact_urls
 from claude_force.settings.values import nearest, value_problem
 from claude_force.text import kind_of, sanitize
 

@@ -24,7 +24,7 @@ from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
 from claude_force.errors import ArchiveError
 from claude_force.executions.record import ExecutionMetrics, fresh_uid, to_row
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import a_line, an_execution
 from tests.conftest import EXAMPLES, ROOT, Run
 

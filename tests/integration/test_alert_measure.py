@@ -23,7 +23,7 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import an_execution
 from tests.profiles import sqlite_when_quick, thorough
 from tests.properties.strategies import refill, utc

@@ -25,7 +25,7 @@ from claude_force.database.writes import baselines as kept
 from claude_force.errors import BaselineError, UnknownName
 from claude_force.executions.histogram import bin_lows, bins_of
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + 40 * DAY_US

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from claude_force.alerts.channels.command import Apprise, Command, Desktop, desktop_command
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from tests.builders import a_notification
 from tests.counterparts import HANG, scripted
 

@@ -11,7 +11,7 @@ import pytest
 
 from claude_force.alerts.channels.email import Email, compose
 from claude_force.network.connection import Patience
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from tests.builders import NOON_US, a_notification
 from tests.counterparts import Authority, dripping_port, mail_server, unused_port
 

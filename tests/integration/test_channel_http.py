@@ -9,7 +9,7 @@ import pytest
 
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import ANSWER_LIMIT, RETRY_AFTER_LIMIT_S, Request, exchange
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from tests.counterparts import DRIP, HANG, HUGE, RESET, Authority, Reply, scripted, unused_port
 
 ANSWERS = {

@@ -13,7 +13,7 @@ import pytest
 from claude_force.alerts.channels.pagerduty import PagerDutyEvents, PagerDutyIncidents
 from claude_force.alerts.channels.slack import for_slack, message
 from claude_force.alerts.channels.webhook import Webhook
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from tests.builders import NOON_US, a_notification
 from tests.conftest import ROOT
 from tests.counterparts import Reply, ScriptedServer, scripted

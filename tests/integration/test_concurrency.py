@@ -25,7 +25,7 @@ from claude_force.database.sqlite.database import CHECKPOINT_BYTES
 from claude_force.database.writes import Store
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.performance_tracker.tracker import PerformanceTracker
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
 

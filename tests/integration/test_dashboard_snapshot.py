@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from claude_force.analytics import reports as analytics
-from claude_force.analytics.fields import latencies
 from claude_force.analytics.groups import sort_groups
+from claude_force.analytics.json_fields import latencies
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database import queries
 from claude_force.database.contract import Database
@@ -21,7 +21,7 @@ from claude_force.errors import SchemaOutdated
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import Totals
 from claude_force.reports.dashboard.snapshot import RECENT_LIMIT, SPANS, Span, read_snapshot, window_of
-from claude_force.windows import Window, last_window
+from claude_force.time_windows import Window, last_window
 from tests.builders import NOON_US, an_execution
 
 WINDOWS: dict[Span, Window] = {

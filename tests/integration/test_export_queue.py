@@ -15,7 +15,7 @@ from claude_force.database.writes.executions import revise_rows
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, column, identity_bytes, to_row
 from claude_force.exporters.base import PushError
 from claude_force.exporters.queue import HELD_US, ExportQueue, count_due, forget, open_queue
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + HOUR_US

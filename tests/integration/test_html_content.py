@@ -34,7 +34,7 @@ from claude_force.reports.html.content import MOST_EVENTS, MOST_MODELS, Content,
 from claude_force.reports.html.tables import MOST_ROWS, Part, parts
 from claude_force.settings.claude_json import Settings
 from claude_force.settings.home import find_home
-from claude_force.windows import ALL_TIME, Window
+from claude_force.time_windows import ALL_TIME, Window
 from tests.builders import NOON_US, an_execution
 
 NOW_US = NOON_US + 40 * DAY_US

@@ -30,7 +30,7 @@ from claude_force.exporters.prometheus.push import Group, PrometheusExporter
 from claude_force.exporters.prometheus.text_format import CONTENT_TYPE, encode
 from claude_force.exporters.settings import load_exporter
 from claude_force.network.connection import Patience
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import Run
 from tests.counterparts import HANG, RESET, Reply, scripted, unused_port

@@ -20,7 +20,7 @@ from claude_force.exporters.elasticsearch.push import PAUSES_S, ElasticsearchExp
 from claude_force.exporters.elasticsearch.server import Login, Server
 from claude_force.exporters.settings import load_exporter
 from claude_force.network.connection import Patience
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from tests.builders import NOON_US, a_line, an_execution
 from tests.conftest import Run
 from tests.counterparts import DRIP, HANG, Authority, Reply, scripted, unused_port

@@ -23,7 +23,7 @@ from claude_force.database.sqlite.database import SqliteDatabase, _identity
 from claude_force.database.writes import PENDING_CHECK_EVERY, Store, export_queue
 from claude_force.executions.record import identity_bytes
 from claude_force.executions.session_blocks import LENGTH
-from claude_force.windows import ALL_TIME, Window
+from claude_force.time_windows import ALL_TIME, Window
 from tests.builders import NOON_US, an_execution
 
 INDEX = "ix_executions_timestamp_us_uid_series_id_duration_us"

@@ -15,7 +15,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.pricing import OVERRIDDEN, PriceTable
 from claude_force.executions.record import COST_GIVEN, COST_NONE, ExecutionMetrics
 from claude_force.settings.claude_json import ModelPrice
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 
 LIST = PriceTable("claude-sonnet-4-5")

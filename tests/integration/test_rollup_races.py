@@ -18,7 +18,7 @@ from claude_force.database.postgres import ServerConnection, ServerDatabase
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY, PENDING_LIMIT, Store
 from claude_force.executions.record import ExecutionMetrics, to_row
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.profiles import sparse
 

@@ -14,7 +14,7 @@ from claude_force.database.contract import Database, Readable, Snapshot
 from claude_force.database.queries import Filter, time_range
 from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.writes import Store
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 
 PERIOD = Filter(Window(NOON_US, NOON_US + 2 * DAY_US))

@@ -10,7 +10,7 @@ from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.executions.record import COST_GIVEN, to_row
 from claude_force.executions.totals import Added
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 
 

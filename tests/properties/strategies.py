@@ -22,7 +22,7 @@ from claude_force.executions.record import (
     from_row,
 )
 from claude_force.ingest.jsonl_source import JsonlSource
-from claude_force.windows import ALL_TIME
+from claude_force.time_windows import ALL_TIME
 
 Line = dict[str, Any]
 

@@ -27,7 +27,7 @@ from claude_force.executions.intervals import Interval
 from claude_force.executions.jsonl.codec import encode_row, row_digest
 from claude_force.executions.record import ExecutionMetrics, column, content_uid, identity_bytes, to_row
 from claude_force.executions.totals import Totals
-from claude_force.windows import ALL_TIME, Window
+from claude_force.time_windows import ALL_TIME, Window
 from tests.profiles import scaled
 from tests.properties.strategies import instants, on_both_engines, records, refill
 

@@ -19,7 +19,7 @@ from claude_force.database.writes import Store
 from claude_force.database.writes import baselines as kept
 from claude_force.executions.histogram import bins_of
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
 from tests.properties.strategies import on_both_engines, records, refill

@@ -17,7 +17,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.jsonl.codec import ALL_COLUMNS
 from claude_force.ingest.jsonl_source import JsonlSource
 from claude_force.ingest.loader import Loader
-from claude_force.windows import ALL_TIME
+from claude_force.time_windows import ALL_TIME
 from tests.builders import NOON_US, a_line
 from tests.properties.strategies import on_both_engines
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.analytics import reports as analytics
-from claude_force.analytics.fields import TITLES
+from claude_force.analytics.json_fields import TITLES
 from claude_force.clock import DAY_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Database
@@ -28,7 +28,7 @@ from claude_force.executions.intervals import Interval
 from claude_force.executions.jsonl.codec import decode_line, encode_line
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import Added, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import a_line, an_execution
 from tests.conftest import EXAMPLES, Run
 from tests.profiles import scaled

@@ -21,7 +21,7 @@ from claude_force.analytics.groups import SortKey
 from claude_force.database.contract import Database
 from claude_force.database.queries import Dimension, Filter
 from claude_force.executions.intervals import Interval
-from claude_force.windows import dated_window
+from claude_force.time_windows import dated_window
 from tests.conftest import EXAMPLES, Run
 from tests.profiles import scaled, thorough
 from tests.properties.oracle import Oracle

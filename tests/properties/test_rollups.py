@@ -23,7 +23,7 @@ from claude_force.executions.intervals import Interval
 from claude_force.executions.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, to_row
 from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_windows, plan_buckets, sum_up
 from claude_force.executions.totals import Percentiles, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
 from tests.properties.strategies import instants, on_both_engines, records, refill, utc

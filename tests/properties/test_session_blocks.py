@@ -14,7 +14,7 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import TimeRange, WorkflowStart
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
 from tests.properties.strategies import SOURCES, on_both_engines, refill

@@ -30,7 +30,7 @@ from claude_force.clock import (
     zone_of,
 )
 from claude_force.errors import InvalidWindow
-from claude_force.windows import ALL_TIME, Window, dated_window, last_window
+from claude_force.time_windows import ALL_TIME, Window, dated_window, last_window
 from tests.properties.strategies import ZONES, instants
 
 NEW_YORK = ZoneInfo("America/New_York")

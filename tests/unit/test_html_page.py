@@ -22,7 +22,7 @@ from claude_force.database.writes import Store
 from claude_force.reports.html.content import PageRequest, interval_for, read_content
 from claude_force.reports.html.page import render_page
 from claude_force.settings.home import find_home
-from claude_force.windows import ALL_TIME
+from claude_force.time_windows import ALL_TIME
 from tests.browser import by_id, parse, text_of
 from tests.builders import NOON_US, an_execution
 

@@ -21,8 +21,8 @@ from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES, Line, read_chunks
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, from_row
+from claude_force.ingest.equal_lines import REMEMBERED, OccurrenceCounter
 from claude_force.ingest.jsonl_source import EXCERPT_BYTES, JsonlSource
-from claude_force.ingest.occurrences import REMEMBERED, OccurrenceCounter
 from claude_force.ingest.rejects import Rejected
 from tests.builders import a_line
 from tests.properties.strategies import ZONES, lines

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.network.secret import Secret, redact
+from claude_force.network.redaction import Secret, redact
 from claude_force.text import for_terminal, sanitize, truncate_pieces
 
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import IO, ClassVar, NamedTuple
 
-from claude_force.alerts.channels import wording
+from claude_force.alerts.channels import message_parts
 from claude_force.alerts.channels.webhook import encode, message_id
 from claude_force.alerts.notification import Notification
 from claude_force.network.outcome import Outcome, conclude
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.text import sanitize, truncate_pieces
 
 PROGRAM_TIMEOUT_S = 20.0
@@ -112,10 +112,10 @@ def _variables(notifications: Sequence[Notification], key: str) -> dict[str, str
     """The message as environment variables, for a program that reads no JSON."""
     texts = {
         "ID": message_id(key),
-        "TEXT": f"{wording.ALERT} - {wording.subject(notifications)}",
+        "TEXT": f"{message_parts.ALERT} - {message_parts.subject(notifications)}",
         "COUNT": str(len(notifications)),
-        "TITLE": wording.title(notifications[0]),
-        "SUMMARY": wording.summary(notifications[0]),
+        "TITLE": message_parts.title(notifications[0]),
+        "SUMMARY": message_parts.summary(notifications[0]),
         "PERIOD": sanitize(notifications[0].period),
         "SEVERITY": notifications[0].severity,
         "ACTION": notifications[0].action,
@@ -151,8 +151,10 @@ _APPLESCRIPT = (
 
 def desktop_command(notifications: Sequence[Notification], platform: str) -> list[str]:
     """The command of the platform."""
-    lines = [f"{wording.title(notification)}: {wording.summary(notification)}" for notification in notifications]
-    title, body = wording.heading(notifications), "\n".join(lines)
+    lines = [
+        f"{message_parts.title(notification)}: {message_parts.summary(notification)}" for notification in notifications
+    ]
+    title, body = message_parts.heading(notifications), "\n".join(lines)
     if platform == "darwin":
         script = [part for line in _APPLESCRIPT for part in ("-e", line)]
         # The first argument is not an option, so osascript reads the next ones as arguments too.
@@ -201,12 +203,12 @@ class Apprise:
 
     def send(self, notifications: Sequence[Notification], key: str, receipt: str | None) -> Outcome:  # noqa: ARG002
         """Send them as one text. A URL that apprise does not know fails; any other problem is retried."""
-        worst = "success" if wording.are_resolved(notifications) else "warning"
+        worst = "success" if message_parts.are_resolved(notifications) else "warning"
         if any(_is_urgent(notification) for notification in notifications):
             worst = "failure"
         message = {
             "url": self.url.reveal(),
-            "title": f"{wording.ALERT} - {wording.subject(notifications)}",
+            "title": f"{message_parts.ALERT} - {message_parts.subject(notifications)}",
             "body": "\n".join(_body_lines(notifications)),
             "type": worst,
         }
@@ -219,8 +221,8 @@ def _body_lines(notifications: Sequence[Notification]) -> list[str]:
         line
         for notification in notifications
         for line in (
-            f"{wording.title(notification)}: {wording.summary(notification)}",
-            *wording.fact_lines(notification),
+            f"{message_parts.title(notification)}: {message_parts.summary(notification)}",
+            *message_parts.fact_lines(notification),
         )
     ]
 

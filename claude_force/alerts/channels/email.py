@@ -15,11 +15,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from claude_force.alerts.channels import wording
+from claude_force.alerts.channels import message_parts
 from claude_force.alerts.notification import Notification
 from claude_force.network.connection import PATIENCE, Deadline, Patience, explain, tls_context
 from claude_force.network.outcome import Outcome, Status, conclude
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.text import sanitize
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def compose(
     message = EmailMessage(policy=SMTP)
     message["From"] = from_address
     message["To"] = ", ".join(to_addresses)
-    message["Subject"] = sanitize(f"{wording.ALERT} - {wording.subject(notifications)}", SUBJECT_LIMIT)
+    message["Subject"] = sanitize(f"{message_parts.ALERT} - {message_parts.subject(notifications)}", SUBJECT_LIMIT)
     message["Date"] = formatdate(max(notification.at_us for notification in notifications) / 1e6, usegmt=True)
     message["Message-ID"] = _identity(key, from_address)
     episodes = dict.fromkeys(notification.episode for notification in notifications[:REFERENCES_LIMIT])
@@ -189,10 +189,13 @@ def _text_lines(notifications: Sequence[Notification]) -> Iterator[str]:
         yield from (line, "")
         for notification in group:
             mark = "✅" if notification.action == "resolve" else "⚠️"
-            title, summary = wording.title(notification), wording.summary(notification)
+            title, summary = message_parts.title(notification), message_parts.summary(notification)
             yield f"{mark} {title}: {summary} ({sanitize(notification.period)})"
-            yield from (f"   {fact}" for fact in wording.fact_lines(notification))
-            yield from (f"   began {wording.moment(notification.began_us)}, {wording.origin(notification)}", "")
+            yield from (f"   {fact}" for fact in message_parts.fact_lines(notification))
+            yield from (
+                f"   began {message_parts.moment(notification.began_us)}, {message_parts.origin(notification)}",
+                "",
+            )
     if len(notifications) > NOTIFICATIONS_LIMIT:
         yield f"and {len(notifications) - NOTIFICATIONS_LIMIT:,} more"
 
@@ -210,9 +213,9 @@ def _html_lines(notifications: Sequence[Notification]) -> Iterator[str]:
 
 def _html_notification(notification: Notification) -> Iterator[str]:
     colour = _COLOURS["info"] if notification.action == "resolve" else _COLOURS[notification.severity]
-    yield f'<h3 style="color: {colour}">{escape(wording.title(notification))}</h3>'
-    yield f"<p>{escape(wording.summary(notification))} ({escape(sanitize(notification.period))})</p>"
-    if facts := wording.facts(notification):
+    yield f'<h3 style="color: {colour}">{escape(message_parts.title(notification))}</h3>'
+    yield f"<p>{escape(message_parts.summary(notification))} ({escape(sanitize(notification.period))})</p>"
+    if facts := message_parts.facts(notification):
         rows = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts)
         yield f'<table cellpadding="4">{"".join(rows)}</table>'
-    yield f"<p>began {wording.moment(notification.began_us)}, {escape(wording.origin(notification))}</p>"
+    yield f"<p>began {message_parts.moment(notification.began_us)}, {escape(message_parts.origin(notification))}</p>"

@@ -16,12 +16,12 @@ from hashlib import sha256
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from claude_force.alerts.channels import wording
+from claude_force.alerts.channels import message_parts
 from claude_force.alerts.notification import Notification
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Answer, Request, exchange
 from claude_force.network.outcome import Outcome
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.text import sanitize
 
 EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
@@ -74,7 +74,7 @@ def event_of(notification: Notification) -> dict[str, Any]:
         "group": sanitize(notification.store, SOURCE_LIMIT),
         "class": sanitize(notification.rule, SOURCE_LIMIT),
         "custom_details": details_of(notification),
-        "timestamp": wording.iso(notification.at_us),
+        "timestamp": message_parts.iso(notification.at_us),
     }
     return {"event_action": "trigger", **event, "client": "Claude Force", "payload": payload}
 
@@ -166,10 +166,10 @@ def details_of(notification: Notification) -> dict[str, str | int | float | None
         "title": sanitize(notification.title),
         "summary": sanitize(notification.summary),
         "period": sanitize(notification.period),
-        "began": wording.iso(notification.began_us),
+        "began": message_parts.iso(notification.began_us),
         "store": sanitize(notification.store),
-        **wording.values(notification.labels),
-        **wording.values(notification.details),
+        **message_parts.values(notification.labels),
+        **message_parts.values(notification.details),
     }
 
 

@@ -21,7 +21,7 @@ from claude_force.alerts.channels.pagerduty import EVENTS_URL, INCIDENTS_URL, Pa
 from claude_force.alerts.channels.slack import Slack
 from claude_force.alerts.channels.webhook import Webhook
 from claude_force.network.connection import is_loopback
-from claude_force.network.secret import HIDDEN, Secret
+from claude_force.network.redaction import HIDDEN, Secret
 from claude_force.settings.fields import REFERENCE, Fields, Known, Problems, quoted, shown_object
 from claude_force.settings.values import nearest
 from claude_force.text import sanitize

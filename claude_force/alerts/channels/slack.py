@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar
 
-from claude_force.alerts.channels import wording
+from claude_force.alerts.channels import message_parts
 from claude_force.alerts.notification import Notification
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
 from claude_force.network.outcome import Outcome
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.text import sanitize, truncate_pieces
 
 ATTACHMENTS_LIMIT = 20
@@ -52,7 +52,7 @@ def message(notifications: Sequence[Notification]) -> dict[str, Any]:
     """The message: a heading, and an attachment for each of the first 20 notifications."""
     more = len(notifications) - ATTACHMENTS_LIMIT
     return {
-        "text": wording.heading(notifications) + (f"\nand {more:,} more" if more > 0 else ""),
+        "text": message_parts.heading(notifications) + (f"\nand {more:,} more" if more > 0 else ""),
         "attachments": [_attachment(notification) for notification in notifications[:ATTACHMENTS_LIMIT]],
         "mrkdwn": False,
         "parse": "none",
@@ -65,10 +65,14 @@ def message(notifications: Sequence[Notification]) -> dict[str, Any]:
 def _attachment(notification: Notification) -> dict[str, Any]:
     return {
         "color": "good" if notification.action == "resolve" else _COLOURS[notification.severity],
-        "title": for_slack(wording.title(notification), TITLE_LIMIT),
-        "text": for_slack("\n".join([wording.summary(notification), *wording.fact_lines(notification)]), TEXT_LIMIT),
+        "title": for_slack(message_parts.title(notification), TITLE_LIMIT),
+        "text": for_slack(
+            "\n".join([message_parts.summary(notification), *message_parts.fact_lines(notification)]), TEXT_LIMIT
+        ),
         "footer": for_slack(sanitize(notification.period), TITLE_LIMIT),
-        "fallback": for_slack(f"{wording.title(notification)}: {wording.summary(notification)}", TEXT_LIMIT),
+        "fallback": for_slack(
+            f"{message_parts.title(notification)}: {message_parts.summary(notification)}", TEXT_LIMIT
+        ),
         "ts": notification.at_us // 1_000_000,
         "mrkdwn_in": [],
     }

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from claude_force.alerts.channels import wording
+from claude_force.alerts.channels import message_parts
 from claude_force.alerts.notification import Notification
 from claude_force.clock import SECOND_US, now_us
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
 from claude_force.network.outcome import Outcome
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.text import sanitize
 
 NOTIFICATIONS_LIMIT = 100
@@ -79,7 +79,7 @@ def message(notifications: Sequence[Notification], key: str) -> dict[str, Any]:
     return {
         "version": 1,
         "id": message_id(key),
-        "text": f"{wording.ALERT} - {wording.subject(notifications)}",
+        "text": f"{message_parts.ALERT} - {message_parts.subject(notifications)}",
         "count": len(notifications),
         "notices": [_fields(notification) for notification in notifications[:NOTIFICATIONS_LIMIT]],
     }
@@ -89,8 +89,8 @@ def _fields(notification: Notification) -> dict[str, Any]:
     named = ("rule", "title", "summary", "period", "severity", "action", "episode", "store", "host")
     return {
         **{name: sanitize(getattr(notification, name)) for name in named},
-        "labels": wording.values(notification.labels),
-        "details": wording.values(notification.details),
-        "began_at": wording.iso(notification.began_us),
-        "at": wording.iso(notification.at_us),
+        "labels": message_parts.values(notification.labels),
+        "details": message_parts.values(notification.details),
+        "began_at": message_parts.iso(notification.began_us),
+        "at": message_parts.iso(notification.at_us),
     }

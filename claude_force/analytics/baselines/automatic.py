@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, tzinfo
 from typing import NamedTuple
 
-from claude_force import clock, windows
+from claude_force import clock, time_windows
 from claude_force.analytics.baselines.snapshots import AUTOMATIC_PREFIX, MINIMUM_SAMPLES, Snapshot, measure
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Database
@@ -47,7 +47,7 @@ def create_automatic(database: Database, now_us: int, zone: tzinfo = UTC) -> Aut
 
 
 def _take_snapshots(connection: Connection, name: str, now_us: int) -> list[Baseline]:
-    window = windows.last_window(now_us, days=DAYS)
+    window = time_windows.last_window(now_us, days=DAYS)
     assert window.start_us is not None
     assert window.end_us is not None
     made = []

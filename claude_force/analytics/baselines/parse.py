@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from claude_force.analytics.fields import TITLES
+from claude_force.analytics.json_fields import TITLES
 from claude_force.errors import BaselineError
 from claude_force.executions.histogram import bin_lows
 from claude_force.text import for_terminal

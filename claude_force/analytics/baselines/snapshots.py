@@ -15,7 +15,7 @@ from datetime import tzinfo
 from typing import Any
 
 from claude_force import clock
-from claude_force.analytics.fields import TITLES
+from claude_force.analytics.json_fields import TITLES
 from claude_force.analytics.names import known_names
 from claude_force.analytics.report_types import Summary
 from claude_force.database import queries
@@ -28,7 +28,7 @@ from claude_force.errors import BaselineError
 from claude_force.executions.record import NAME_LIMIT
 from claude_force.executions.totals import Archived, Group, Percentiles, Totals
 from claude_force.text import for_terminal
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 MINIMUM_SAMPLES = 30
 """With fewer executions nothing is compared: their averages vary too much."""

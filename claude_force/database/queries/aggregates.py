@@ -17,7 +17,7 @@ from claude_force.database.queries.filter import IS_PENDING, PENDING, Dimension,
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 COUNT_OF = {
     "executions": "COUNT(*)",

@@ -12,7 +12,7 @@ from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.filter import SERIES_NAMES, Dimension, Filter, where
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES
 from claude_force.executions.totals import Archived
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 
 class MonthToArchive(NamedTuple):

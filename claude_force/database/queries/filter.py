@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from claude_force.executions.record import FIELDS
-from claude_force.windows import ALL_TIME, Window
+from claude_force.time_windows import ALL_TIME, Window
 
 Dimension = Literal["agent_name", "model", "workflow_id", "project", "source"]
 """What a breakdown can be by."""

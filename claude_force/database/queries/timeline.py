@@ -18,7 +18,7 @@ from claude_force.database.queries.aggregates import (
 from claude_force.database.queries.filter import IS_OF_SERIES, SERIES, SERIES_NAMES, Filter, rows_from, where
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import TimeRange, Totals, WorkflowStart
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 _WINDOWS_AT_ONCE = 100
 """Selects in one statement; SQLite allows 500."""

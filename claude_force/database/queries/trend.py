@@ -22,7 +22,7 @@ from claude_force.executions import intervals
 from claude_force.executions.intervals import SHIFT_US, Interval, Spans
 from claude_force.executions.rollups import ALL_SERIES, DAY, EACH_SERIES, HOUR, LEVELS_US, RollupPlan, merged_windows
 from claude_force.executions.totals import Bucket, TimeRange, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 _WINDOWS_AT_ONCE = 100
 """Periods in one statement; SQLite allows 500 selects in one."""

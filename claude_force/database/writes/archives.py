@@ -21,7 +21,7 @@ from claude_force.database.writes.executions import reinsert_rows
 from claude_force.database.writes.rollups import add_finest, apply_pending
 from claude_force.executions.record import ExecutionRow, getter
 from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 _instant_of = getter("timestamp_us")
 _SPAN = "bucket >= :first AND bucket < :end"

@@ -11,7 +11,7 @@ from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import add_to_rollups, rebuild, series_ids
 from claude_force.executions.record import FIELDS, ExecutionRow, column, getter
 from claude_force.executions.rollups import LABELS, Sums, index_series, merged_windows, sum_up
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 DIRECT_ROLLUP_ROWS = 100
 """A transaction with so many new rows rolls them up itself; fewer become pending."""

@@ -29,7 +29,7 @@ from claude_force.executions.rollups import (
     sum_up,
 )
 from claude_force.executions.totals import TOTALS
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 _SERIES_ID = f"SELECT series_id FROM series WHERE {' AND '.join(f'{name} = :{name}' for name in LABELS)}"
 _NEW_SERIES = f"""

@@ -38,7 +38,7 @@ from claude_force.executions.record import (
 )
 from claude_force.executions.rollups import Sums, sum_up
 from claude_force.executions.totals import Added
-from claude_force.windows import ALL_TIME, Window
+from claude_force.time_windows import ALL_TIME, Window
 
 PENDING_LIMIT = 1000
 """With so many pending rows, the next transaction that checks rolls them all up."""

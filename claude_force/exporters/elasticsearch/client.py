@@ -14,7 +14,7 @@ from claude_force.exporters.base import PushError
 from claude_force.exporters.elasticsearch.server import Server
 from claude_force.network.http import Answer, Request, exchange
 from claude_force.network.outcome import conclude
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 
 ANSWER_LIMIT = 16 * 1024 * 1024
 """The longest answer, in bytes: that to a bulk request has an entry for each document."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from claude_force.network.connection import Patience
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.settings.fields import Fields, Known
 
 FIELDS: Known = {

@@ -20,7 +20,7 @@ from claude_force.database.contract import Database, Progress
 from claude_force.executions.origin import host_name
 from claude_force.exporters.base import PushError, PushResult, require
 from claude_force.network.connection import Patience
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 from claude_force.settings.fields import Fields, Known
 from claude_force.text import sanitize
 

@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from claude_force.network.connection import Patience
 from claude_force.network.http import Answer, Request, exchange
 from claude_force.network.outcome import Outcome, conclude
-from claude_force.network.secret import Secret
+from claude_force.network.redaction import Secret
 
 COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 

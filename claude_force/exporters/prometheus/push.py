@@ -20,7 +20,7 @@ from claude_force.exporters.metrics import read_exposition
 from claude_force.files import replacing
 from claude_force.network.connection import PATIENCE, Patience
 from claude_force.network.http import Request, exchange
-from claude_force.network.secret import Secret, redact_urls
+from claude_force.network.redaction import Secret, redact_urls
 from claude_force.settings.fields import Fields, Known
 
 FIELDS: Known = dict.fromkeys(("gateway", "textfile", "job", "instance", "window"))

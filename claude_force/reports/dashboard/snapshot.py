@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from claude_force import windows
+from claude_force import time_windows
 from claude_force.alerts.decision import State
 from claude_force.analytics.groups import SortKey, unpriced_models
 from claude_force.clock import HOUR_US
@@ -20,7 +20,7 @@ from claude_force.database.queries.alerts import alerts
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import Group, Percentiles, TimeRange, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 Span = Literal["1h", "24h", "7d"]
 SPANS: tuple[Span, ...] = get_args(Span)
@@ -79,9 +79,9 @@ class DashboardSnapshot:
 def window_of(span: Span, now_us: int) -> Window:
     """The period of a span that ends now."""
     lengths: dict[Span, Window] = {
-        "1h": windows.last_window(now_us, hours=1),
-        "24h": windows.last_window(now_us, hours=24),
-        "7d": windows.last_window(now_us, days=7),
+        "1h": time_windows.last_window(now_us, hours=1),
+        "24h": time_windows.last_window(now_us, hours=24),
+        "7d": time_windows.last_window(now_us, days=7),
     }
     return lengths[span]
 

@@ -24,7 +24,7 @@ from claude_force.database.workspace import Workspace
 from claude_force.errors import InvalidWindow, NoBaseline
 from claude_force.executions.intervals import Interval, without_gaps
 from claude_force.executions.totals import Bucket, Group, Percentiles, Totals
-from claude_force.windows import Window
+from claude_force.time_windows import Window
 
 MOST_INTERVALS = 1000
 """A chart cannot show more, and long tables make browsers slow."""

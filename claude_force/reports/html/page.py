@@ -16,7 +16,7 @@ from typing import Any
 from claude_force import __version__
 from claude_force.alerts.decision import State
 from claude_force.analytics.baselines.rules import REGRESSED
-from claude_force.analytics.fields import TITLES, latencies, savings
+from claude_force.analytics.json_fields import TITLES, latencies, savings
 from claude_force.clock import to_datetime
 from claude_force.executions.record import model_family
 from claude_force.formatting import compact, count, duration, money, percent, unit_cost
@@ -25,7 +25,7 @@ from claude_force.reports.html.charts import Chart, charts, labels, unit_of
 from claude_force.reports.html.content import Content, Timeline
 from claude_force.reports.html.tables import Part, alerts_part, parts
 from claude_force.text import for_html
-from claude_force.windows import heading_of
+from claude_force.time_windows import heading_of
 
 _CLASSES = {"name": " class=wide", "text": " class=t"}
 _ALARMING = frozenset((REGRESSED, State.FIRING.upper()))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from claude_force.analytics.baselines import Check
-from claude_force.analytics.fields import TITLES
+from claude_force.analytics.json_fields import TITLES
 from claude_force.analytics.labels import project_labels
 from claude_force.analytics.report_types import Breakdown, Errors
 from claude_force.executions.totals import Group, Totals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from claude_force import clock
-from claude_force.analytics.fields import TITLES, bucket_dict, cost_dict
+from claude_force.analytics.json_fields import TITLES, bucket_dict, cost_dict
 from claude_force.analytics.labels import project_labels, workflow_labels
 from claude_force.analytics.report_types import STABLE_PERCENT, Breakdown, Costs, Errors, Summary, Trends
 from claude_force.executions.intervals import Interval
@@ -17,7 +17,7 @@ from claude_force.reports.layouts.base import Layout
 from claude_force.reports.layouts.notes import notes
 from claude_force.reports.render import Page, Section, Table, bar
 from claude_force.text import for_terminal
-from claude_force.windows import heading_of
+from claude_force.time_windows import heading_of
 
 TOP_AGENTS = 5
 _NAME_WIDTH = 32

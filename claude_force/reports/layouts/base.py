@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from claude_force import clock
-from claude_force.analytics.fields import TITLES
+from claude_force.analytics.json_fields import TITLES
 from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.database.workspace import Workspace

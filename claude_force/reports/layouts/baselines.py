@@ -16,7 +16,7 @@ from claude_force.formatting import count, milliseconds, money, percent, quantit
 from claude_force.reports.columns import Column
 from claude_force.reports.render import Page, Section, Table, wrap_lines, write_markdown, write_page
 from claude_force.text import for_terminal, for_workflow_command, for_workflow_property
-from claude_force.windows import heading_of
+from claude_force.time_windows import heading_of
 
 _SENTENCES: dict[Verdict, str] = {
     OK: "✅ No performance regressions detected",

@@ -15,7 +15,7 @@ from claude_force.reports.columns import Column
 from claude_force.reports.layouts.base import INGEST, Layout, Request, explain_empty
 from claude_force.reports.layouts.notes import notes
 from claude_force.reports.render import Page, Section, Table
-from claude_force.windows import heading_of
+from claude_force.time_windows import heading_of
 
 _COLUMNS = (
     Column("Block", "text"), Column("", "text"), Column("Executions"), Column("Tokens"), Column("Cost"),
