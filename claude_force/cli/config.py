@@ -100,7 +100,7 @@ def _problems_of(key: str, value: Value, home: Home) -> Problems | None:
         from claude_force.alerts.rules import load_rules
 
         return Problems([], list(load_rules(value)[1].values()))
-    from claude_force.scheduler.runs import problems_of
+    from claude_force.scheduler.schedule import problems_of
 
     return Problems([], problems_of(value))
 

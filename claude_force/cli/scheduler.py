@@ -200,7 +200,7 @@ def jobs(as_json: bool, location: str | None) -> None:
     from claude_force.reports.columns import Column
     from claude_force.reports.render import Page, Table, write_page
     from claude_force.scheduler.jobs import JOBS
-    from claude_force.scheduler.runs import intervals
+    from claude_force.scheduler.schedule import intervals
 
     every = intervals(find_workspace(location))
     rows = [

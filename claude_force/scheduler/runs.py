@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from claude_force.clock import Now, parse_span
+from claude_force.clock import Now
 from claude_force.database.contract import Database
 from claude_force.database.rows.jobs import JobRun
 from claude_force.database.workspace import Workspace
 from claude_force.database.writes import jobs as job_writes
-from claude_force.errors import ClaudeForceError, DatabaseError, SettingsError
+from claude_force.errors import ClaudeForceError, DatabaseError
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import fresh_uid
-from claude_force.scheduler.jobs import JOBS, Job
+from claude_force.scheduler.jobs import Job
 from claude_force.text import for_terminal
 
 logger = logging.getLogger("claude_force.scheduler")
@@ -27,8 +26,6 @@ SCHEDULER = "scheduler"
 """The job name of the scheduler's own run: its process, and since when it runs."""
 
 PROBLEM_LIMIT = 500
-OFF = "off"
-_SECTION = "performance.schedule"
 
 FindWorkspace = Callable[[], Workspace]
 """Returns the workspace with its current settings."""
@@ -82,34 +79,3 @@ def _log(job: str, outcome: str, counts: str, problem: str | None) -> None:
         logger.info("%s: ok again", job)
     logger.debug("%s: %s %s", job, outcome, counts)
     _logged[job] = problem
-
-
-def intervals(workspace: Workspace) -> dict[str, int | None]:
-    """The interval of each job in microseconds; None if it is off. Raises SettingsError."""
-    settings = workspace.settings
-    problems = problems_of(settings.schedule)
-    if problems:
-        raise SettingsError("; ".join(problems))
-    found: dict[str, int | None] = {name: job.every_us for name, job in JOBS.items()}
-    found |= {name: _interval(value) for name, value in settings.schedule.items()}
-    without_target = {name for name, job in JOBS.items() if job.exporter and job.exporter not in settings.exporters}
-    return found | dict.fromkeys(without_target)
-
-
-def problems_of(schedule: Mapping[str, Any]) -> list[str]:
-    """The errors in `performance.schedule` of claude.json, one line each."""
-    found = []
-    for name, value in schedule.items():
-        if name not in JOBS:
-            found.append(f"{_SECTION}: there is no job {name}; there are: {', '.join(JOBS)}")
-        elif value != OFF and not _interval(value):
-            found.append(f'{_SECTION}: {name} must be a length of time such as "30s" or "24h", or "off"')
-    return found
-
-
-def _interval(value: object) -> int | None:
-    """Microseconds; None for "off", and for anything that is not a length of time."""
-    try:
-        return parse_span(value) if isinstance(value, str) and value != OFF else None
-    except ValueError:
-        return None

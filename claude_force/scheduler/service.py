@@ -31,7 +31,8 @@ from claude_force.errors import ClaudeForceError, DatabaseError, SchedulerError
 from claude_force.scheduler.http_endpoint import serve_metrics
 from claude_force.scheduler.jobs import JOBS, import_modules
 from claude_force.scheduler.process import running_scheduler
-from claude_force.scheduler.runs import SCHEDULER, FindWorkspace, intervals, new_run, run_job
+from claude_force.scheduler.runs import SCHEDULER, FindWorkspace, new_run, run_job
+from claude_force.scheduler.schedule import intervals
 
 logger = logging.getLogger("claude_force.scheduler")
 

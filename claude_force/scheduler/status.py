@@ -14,7 +14,7 @@ from claude_force.database.workspace import Workspace
 from claude_force.database.writes.jobs import FAILED, INTERRUPTED
 from claude_force.scheduler.jobs import configured_jobs
 from claude_force.scheduler.process import is_running, running_scheduler
-from claude_force.scheduler.runs import intervals
+from claude_force.scheduler.schedule import intervals
 
 FAILURES_SINCE_US = DAY_US
 """How far back failures are counted."""
