@@ -59,7 +59,7 @@ def cli() -> None:
 
     \b
     Example:
-      claude-force ingest                      # store the transcripts of Claude Code
+      claude-force ingest                      # read Claude Code's transcripts
       claude-force analytics summary --days 7  # see the last week
       claude-force COMMAND --help              # read about a command
     """
