@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m\n' "$*" >&2; else echo "==> $*" >&2; fi; }
 
 find_python() {
-    for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do
+    for name in "${PYTHON:-}" python3.14 python3.13 python3.12 python3.11 python3 python; do
         if [ -n "$name" ] && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$name"
             return
