@@ -57,13 +57,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked thorough, unless it was asked for."""
+    """Leave out what only a thorough run tries, unless it was asked for."""
     if config.getoption("thorough"):
         return
-    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    left_out = [item for item in items if _is_thorough(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        items[:] = [item for item in items if not _is_thorough(item)]
+
+
+def _is_thorough(item: pytest.Item) -> bool:
+    """What is marked, and the installed program on PostgreSQL: integration and property tests run on both engines."""
+    if item.get_closest_marker("thorough"):
+        return True
+    parameters = getattr(item, "callspec", None)
+    is_on_a_server = parameters is not None and parameters.params.get("location") == "postgresql"
+    return is_on_a_server and item.path.parent.name == "acceptance"
 
 
 @pytest.fixture(autouse=True)

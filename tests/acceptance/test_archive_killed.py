@@ -21,6 +21,8 @@ from tests.archives import archived_lines, stored_lines
 from tests.builders import an_execution
 from tests.profiles import scaled, thorough
 
+pytestmark = pytest.mark.thorough
+
 JANUARY_US = 1_735_689_600_000_000
 LATER_US = JANUARY_US + 400 * DAY_US
 AT_ONCE = scaled(5000)

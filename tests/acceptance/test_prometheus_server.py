@@ -26,6 +26,8 @@ from tests.daemons import eventually, scheduler
 from tests.dashboards import expressions, filled
 from tests.monitoring import Prometheus, fetch, of, program, prometheus, pushgateway, samples_of
 
+pytestmark = pytest.mark.thorough
+
 MODELS = ("claude-3-5-haiku-20241022", "claude-3-5-sonnet-20241022")
 EXCUSED = {
     "claude_force_execution_time_ms metric names should not contain abbreviated units",
