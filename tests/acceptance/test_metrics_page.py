@@ -29,7 +29,6 @@ from tests.conftest import Run
 from tests.counterparts import HANG, scripted, unused_port
 from tests.daemons import eventually, is_up, last, scheduler
 from tests.monitoring import fetch, of, samples_of
-from tests.profiles import sqlite_when_quick
 
 Page = Callable[..., tuple[int, str, str]]
 
@@ -56,7 +55,6 @@ def served(location: str, home: Path, **section: Any) -> Iterator[Page]:
         workspace.database.close()
 
 
-@sqlite_when_quick
 def test_metrics_show_the_current_store(location: str, home: Path, database: Database) -> None:
     """In the text format; each request reads the store again."""
     write = Store(database)
@@ -143,7 +141,6 @@ def test_a_port_in_use_is_logged(home: Path, tmp_path: Path, caplog: pytest.LogC
             assert (served.counts, served.problem) == ({}, caplog.messages[0])
 
 
-@sqlite_when_quick
 def test_a_scheduler_without_its_port_reports_it(database: Database, location: str, home: Path, run: Run) -> None:
     """In its status and to the doctor, as long as it runs; its jobs run all the same."""
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -203,7 +200,6 @@ def test_health_is_that_of_the_jobs(
     assert set(found["jobs"]) == own - {"archive"}
 
 
-@sqlite_when_quick
 def test_the_scheduler_serves_until_it_stops(database: Database, location: str, home: Path, run: Run) -> None:
     """From its start to its stop, which waits for no client; the status shows the address."""
     port = unused_port()

@@ -23,7 +23,7 @@ from tests.counterparts import HANG, unused_port
 from tests.daemons import eventually, last, scheduler
 from tests.dogstatsd import agent
 from tests.elastic import Fault, Status, elastic, refusal
-from tests.profiles import sqlite_when_quick, thorough
+from tests.profiles import thorough
 
 SECRET = "key-4c1f0a9be2"
 
@@ -55,7 +55,6 @@ def kill(pids: list[int]) -> None:
     os.kill(eventually(lambda: pids)[-1], signal.SIGKILL)
 
 
-@sqlite_when_quick
 def test_the_output_of_datadog(store: Store, location: str, run: Run) -> None:
     """The line of the guide, the destination, and that the Agent does not confirm; the second push has nothing to
     send."""
@@ -69,7 +68,6 @@ def test_the_output_of_datadog(store: Store, location: str, run: Run) -> None:
     assert len(listener.metrics()) == 12
 
 
-@sqlite_when_quick
 def test_the_output_of_elasticsearch(store: Store, location: str, run: Run) -> None:
     """The line of the guide and the destination; the second push has nothing to send."""
     added = record(store, 3)
@@ -83,7 +81,6 @@ def test_the_output_of_elasticsearch(store: Store, location: str, run: Run) -> N
 
 
 @pytest.mark.parametrize("kind", ["datadog", "elasticsearch"])
-@sqlite_when_quick
 def test_a_dry_run_changes_nothing(kind: str, store: Store, location: str, run: Run) -> None:
     """It prints how many executions are due, also if nobody listens, and again the next time."""
     record(store, 3)
@@ -96,7 +93,6 @@ def test_a_dry_run_changes_nothing(kind: str, store: Store, location: str, run: 
     assert json.loads(done.stdout)["due"] == 3
 
 
-@sqlite_when_quick
 def test_json_has_the_counts(store: Store, location: str, run: Run) -> None:
     """For programs: destination, counts and remarks."""
     record(store, 2)
@@ -107,7 +103,6 @@ def test_json_has_the_counts(store: Store, location: str, run: Run) -> None:
     }  # fmt: skip
 
 
-@sqlite_when_quick
 def test_forget_starts_over(store: Store, location: str, run: Run) -> None:
     """Everything is sent again. If nothing was pushed, the command says so."""
     added = record(store, 2)
@@ -148,7 +143,6 @@ def test_wrong_usage(arguments: list[str], said: str, run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
-@sqlite_when_quick
 def test_options_override_the_settings(store: Store, location: str, run: Run, home: Path) -> None:
     """An option for one kind of address replaces the other kind in claude.json."""
     record(store, 1)
@@ -173,7 +167,6 @@ def test_options_override_the_settings(store: Store, location: str, run: Run, ho
         ("import_to_elasticsearch.py", "✅ Imported 1 metrics"),
     ],
 )
-@sqlite_when_quick
 def test_the_programs_of_the_guide(script: str, begins: str, store: Store, location: str, home: Path) -> None:
     """The scripts named in the guide use claude.json and the environment."""
     record(store, 1)
@@ -192,7 +185,6 @@ def test_the_programs_of_the_guide(script: str, begins: str, store: Store, locat
     assert bool(server.documents) == (script == "import_to_elasticsearch.py")
 
 
-@sqlite_when_quick
 def test_a_first_push_shows_its_progress(store: Store, location: str, home: Path) -> None:
     """On a terminal, because the first push may take a while."""
     record(store, 1200)
@@ -209,7 +201,6 @@ def test_a_first_push_shows_its_progress(store: Store, location: str, home: Path
 
 
 @pytest.mark.parametrize("number", [20, *thorough(1, 60)])
-@sqlite_when_quick
 def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, home: Path) -> None:
     """Every execution arrives; at most one batch is sent twice."""
     record(store, 1000)
@@ -226,7 +217,6 @@ def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, 
 
 
 @pytest.mark.parametrize("number", [2, *thorough(1, 3)])
-@sqlite_when_quick
 def test_elasticsearch_killed_before_the_acknowledgement(
     number: int, store: Store, location: str, home: Path, run: Run
 ) -> None:
@@ -271,7 +261,6 @@ def test_a_secret_is_never_shown_or_stored(login: dict[str, str], run: Run, home
     assert SECRET.encode() not in written
 
 
-@sqlite_when_quick
 def test_a_hanging_receiver_delays_nothing_else(database: Database, location: str, home: Path, store: Store) -> None:
     """While a push waits for its answer, executions are recorded and the other jobs of the scheduler run."""
     record(store, 3)

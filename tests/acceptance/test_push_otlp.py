@@ -14,7 +14,6 @@ from tests.builders import an_execution
 from tests.conftest import Run
 from tests.counterparts import Reply, scripted, unused_port
 from tests.daemons import eventually, last, scheduler
-from tests.profiles import sqlite_when_quick
 
 
 @pytest.fixture
@@ -25,7 +24,6 @@ def stored(store: Store) -> Store:
 
 
 @pytest.mark.usefixtures("stored")
-@sqlite_when_quick
 def test_the_output(location: str, run: Run) -> None:
     """One line, or JSON."""
     with scripted() as server:
@@ -38,7 +36,6 @@ def test_the_output(location: str, run: Run) -> None:
 
 
 @pytest.mark.usefixtures("stored")
-@sqlite_when_quick
 def test_a_receiver_that_refuses_is_one_line(location: str, run: Run) -> None:
     """On stderr, with exit code 1, and no output of libraries."""
     with scripted([Reply(403, b"")]) as server:
@@ -47,7 +44,6 @@ def test_a_receiver_that_refuses_is_one_line(location: str, run: Run) -> None:
     assert done.stderr == "error: OpenTelemetry: 127.0.0.1 answered 403\n"
 
 
-@sqlite_when_quick
 def test_the_scheduler_runs_the_configured_exporter(
     database: Database, stored: Store, location: str, home: Path
 ) -> None:
@@ -63,7 +59,6 @@ def test_the_scheduler_runs_the_configured_exporter(
     assert sent.resource_metrics[0].scope_metrics[0].metrics
 
 
-@sqlite_when_quick
 def test_a_job_whose_receiver_is_down_fails_with_the_reason(
     database: Database, stored: Store, location: str, home: Path
 ) -> None:

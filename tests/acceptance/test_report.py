@@ -25,7 +25,6 @@ from tests.acceptance.test_bad_usage import HOSTILE, assert_misused
 from tests.browser import by_id, open_page, parse, print_page, rows_of, text_of
 from tests.builders import NOON_US, an_execution
 from tests.conftest import EXAMPLES, PROGRAM, Run
-from tests.profiles import sqlite_when_quick
 
 GUIDE = EXAMPLES / "executions-guide.jsonl"
 FIGURES = {
@@ -111,7 +110,6 @@ def summary_of(run: Run, *arguments: str | Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "arguments", [(), ("--agent", "agent-1"), ("--start", "2025-11-03", "--end", "2025-11-04", "--timezone", "+05:30")]
 )
-@sqlite_when_quick
 def test_the_tiles_equal_the_summary(arguments: tuple[str, ...], location: str, run: Run) -> None:
     """They do on both engines and with every filter, to the last digit."""
     fill(location, *a_week())
@@ -121,7 +119,6 @@ def test_the_tiles_equal_the_summary(arguments: tuple[str, ...], location: str, 
     assert by_id(document, "cost_savings").get("value") == str(said["cost_savings"]["percent"])
 
 
-@sqlite_when_quick
 def test_the_tables_equal_the_other_reports(location: str, run: Run) -> None:
     """Agents, models and errors equal their reports, and days equal the trend."""
     fill(location, *a_week())

@@ -9,7 +9,6 @@ import pytest
 
 from claude_force.executions.record import task_hash
 from tests.conftest import Run
-from tests.profiles import sqlite_when_quick
 from tests.transcripts import (
     AGENT,
     CWD,
@@ -70,7 +69,6 @@ def test_fields_of_a_main_conversation(run: Run, projects: Path) -> None:
     assert rows[0]["timestamp"].startswith(moment(8)[:-1])
 
 
-@sqlite_when_quick
 def test_a_prompt_of_blocks_has_the_hash_of_its_text(passes: Passes, tmp_path: Path) -> None:
     """A prompt may be a list of blocks; without a promptId its uuid names the run."""
     talk = Talk()
@@ -82,7 +80,6 @@ def test_a_prompt_of_blocks_has_the_hash_of_its_text(passes: Passes, tmp_path: P
     assert (row["task_hash"], row["run_id"]) == (task_hash("Please look."), line["uuid"])
 
 
-@sqlite_when_quick
 def test_a_compaction_begins_no_prompt(passes: Passes, tmp_path: Path) -> None:
     """A summary and a remark of Claude Code itself stand where a prompt would; the run goes on."""
     talk = Talk()
@@ -108,14 +105,12 @@ def names_of_agents(passes: Passes, folder: Path) -> set[tuple[str, str, str, st
     }
 
 
-@sqlite_when_quick
 def test_an_agent_is_named_by_its_lines(passes: Passes, tmp_path: Path) -> None:
     """`attributionAgent`."""
     put(agent_file(tmp_path, AGENT), agent_talk(attribution="code-reviewer").lines)
     assert names_of_agents(passes, tmp_path) == {("code-reviewer", SESSION, AGENT, task_hash("Look at the valves."))}
 
 
-@sqlite_when_quick
 def test_an_agent_is_named_by_the_file_beside_its_own(passes: Passes, tmp_path: Path) -> None:
     """`agent-<id>.meta.json`."""
     path = put(agent_file(tmp_path, AGENT), agent_talk().lines)
@@ -125,7 +120,6 @@ def test_an_agent_is_named_by_the_file_beside_its_own(passes: Passes, tmp_path: 
 
 
 @pytest.mark.parametrize("by", ["prompt", "agent id"])
-@sqlite_when_quick
 def test_an_agent_is_named_by_the_call_that_started_it(by: str, passes: Passes, tmp_path: Path) -> None:
     """The Task call in the parent's transcript: by its prompt, and by the id in its result where the sub-agent's own
     prompt was put in other words."""
@@ -148,7 +142,6 @@ def test_an_agent_that_an_agent_started_is_named(lite: Passes, tmp_path: Path) -
     assert {row["agent_name"] for row in lite.rows()} == {"Explore", "Plan"}
 
 
-@sqlite_when_quick
 def test_an_agent_of_which_nothing_tells_is_no_main_conversation(passes: Passes, tmp_path: Path) -> None:
     """Its responses are not those of `main`."""
     put(agent_file(tmp_path, AGENT), agent_talk().lines)
@@ -156,14 +149,12 @@ def test_an_agent_of_which_nothing_tells_is_no_main_conversation(passes: Passes,
     assert found[1:] == (SESSION, AGENT, task_hash("Look at the valves."))
 
 
-@sqlite_when_quick
 def test_an_agent_of_a_workflow_run(passes: Passes, tmp_path: Path) -> None:
     """Its workflow is the run, not the session."""
     put(agent_file(tmp_path, AGENT, workflow="wf_7"), agent_talk(attribution="Explore").lines)
     assert names_of_agents(passes, tmp_path) == {("Explore", "wf_7", AGENT, task_hash("Look at the valves."))}
 
 
-@sqlite_when_quick
 def test_an_old_side_chain_within_its_session(passes: Passes, tmp_path: Path) -> None:
     """Older versions wrote a sub-agent into the file of its session, without an agent's id."""
     prompt = "Look at the valves."
@@ -230,7 +221,6 @@ def test_what_claude_code_wrote_itself_is_left_out_and_counted(run: Run, project
     assert "3 left out" in run("ingest", projects, "--db", "other.db").stdout
 
 
-@sqlite_when_quick
 def test_lines_of_other_kinds_are_no_executions(passes: Passes, tmp_path: Path) -> None:
     """Summaries, attachments, snapshots and whatever a later version may add are passed over without a word."""
     talk = Talk()
@@ -243,7 +233,6 @@ def test_lines_of_other_kinds_are_no_executions(passes: Passes, tmp_path: Path) 
     assert (passes.over(tmp_path).problems, len(passes.rows())) == ([], 1)
 
 
-@sqlite_when_quick
 def test_fast_mode_and_searches_are_noted(passes: Passes, tmp_path: Path) -> None:
     """`speed` and `server_tool_use` change the price, so they are kept."""
     talk = Talk()
