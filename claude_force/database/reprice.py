@@ -16,7 +16,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
-from claude_force.executions.pricing import Costs, PriceTable, Usage
+from claude_force.executions.pricing import Costs, Modifiers, PriceTable, Usage
 from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
 
 BATCH = 2000
@@ -146,7 +146,7 @@ def _repriced(database: Database, prices: PriceTable, filters: Filter) -> Iterat
 def _costs_today(row: ExecutionRow, prices: PriceTable) -> Costs:
     """The costs of a row by today's price table, for its own day."""
     model, instant, tier, searches, *tokens = _priced_by(row)
-    return prices.complete(model, Usage(*tokens), instant, (None, None, None), tier, searches)
+    return prices.complete(model, Usage(*tokens), instant, (None, None, None), Modifiers(tier), searches)
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

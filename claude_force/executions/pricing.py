@@ -81,8 +81,29 @@ class Usage(NamedTuple):
         return self.input_tokens + self.cache_read_tokens + cache_writes
 
 
+class Modifiers(NamedTuple):
+    """What changes a price beside the model, the kind of token and the day. None is what has the list price.
+
+    `tier` is a `service_tier`; `geo` is the data residency as the API says it; `provider` is "bedrock" or "vertex",
+    where the message id says so.
+    """
+
+    tier: str | None = None
+    geo: str | None = None
+    provider: str | None = None
+
+
+STANDARD = Modifiers()
+"""A request at the list price."""
+
+
 Costs = tuple[int | None, int | None, str | None]
 """Cost and reference cost in nano-dollars, and the version of the prices that the cost is computed from."""
+
+
+def modifiers_of(record: ExecutionMetrics) -> Modifiers:
+    """What changes the price of a record."""
+    return STANDARD if record.service_tier is None else Modifiers(record.service_tier)
 
 
 def usage_of(record: ExecutionMetrics) -> Usage:
@@ -141,6 +162,9 @@ class _ModelRates:
         return round(cost)
 
 
+_Key = tuple[str, Modifiers, int]
+"""What rates are cached by: model, modifiers, and number of the period."""
+
 _NOT_CACHED = _ModelRates(_Rates(0, 0, 0, 0, 0), _Rates(0, 0, 0, 0, 0), 0, None)
 
 
@@ -162,7 +186,7 @@ class PriceTable:
         self._overrides = overrides or {}
         self._references: dict[str, str] = {}
         self._periods_us: dict[str, int] = {}
-        self._rates: dict[tuple[str, str | None, int], _ModelRates | None] = {}
+        self._rates: dict[_Key, _ModelRates | None] = {}
 
     @cached_property
     def version(self) -> str:
@@ -172,19 +196,19 @@ class PriceTable:
         return version("genai-prices")
 
     def cost(
-        self, model: str, usage: Usage, timestamp_us: int, tier: str | None = None, searches: int = 0
+        self, model: str, usage: Usage, timestamp_us: int, modifiers: Modifiers = STANDARD, searches: int = 0
     ) -> int | None:
         """Nano-dollars of a request at the prices of its day; None if the model has no known price."""
-        key = (model, tier, timestamp_us // (self._periods_us.get(model) or self._period_us(model)))
+        key = (model, modifiers, timestamp_us // (self._periods_us.get(model) or self._period_us(model)))
         rates = self._rates.get(key, _NOT_CACHED)
         if rates is _NOT_CACHED:
             rates = self._look_up(key)
         return None if rates is None else rates.cost(usage, searches)
 
     def reference_cost(
-        self, model: str, usage: Usage, timestamp_us: int, tier: str | None = None, searches: int = 0
+        self, model: str, usage: Usage, timestamp_us: int, modifiers: Modifiers = STANDARD, searches: int = 0
     ) -> int | None:
-        """Nano-dollars of the same request on the reference model, in the same tier.
+        """Nano-dollars of the same request on the reference model, with the same modifiers.
 
         A model of the reference's family is its own reference: Sonnet saves nothing against Sonnet, and a batch saves
         nothing by being one.
@@ -195,7 +219,7 @@ class PriceTable:
             if len(self._references) >= _CACHED_RATES:
                 self._references.clear()
             reference = self._references[model] = model if is_same_family else self._reference_model
-        return self.cost(reference, usage, timestamp_us, tier, searches)
+        return self.cost(reference, usage, timestamp_us, modifiers, searches)
 
     def complete(
         self,
@@ -203,7 +227,7 @@ class PriceTable:
         usage: Usage,
         timestamp_us: int,
         costs: Costs,
-        tier: str | None = None,
+        modifiers: Modifiers = STANDARD,
         searches: int = 0,
         *,
         replace: bool = False,
@@ -214,9 +238,9 @@ class PriceTable:
         """
         cost, reference, version = costs
         if reference is None or replace:
-            reference = self.reference_cost(model, usage, timestamp_us, tier, searches)
+            reference = self.reference_cost(model, usage, timestamp_us, modifiers, searches)
         if cost is None or replace:
-            listed = self.cost(model, usage, timestamp_us, tier, searches)
+            listed = self.cost(model, usage, timestamp_us, modifiers, searches)
             if listed is not None:
                 cost, version = listed, OVERRIDDEN if model in self._overrides else self.version
         return cost, reference, version
@@ -226,9 +250,9 @@ class PriceTable:
         if record.input_tokens is None:
             return record
         costs = (record.cost_nanousd, record.reference_cost_nanousd, record.price_version)
-        tier, searches = record.service_tier, record.web_searches
+        modifiers, searches = modifiers_of(record), record.web_searches
         found = self.complete(
-            record.model, usage_of(record), record.timestamp_us, costs, tier, searches, replace=replace
+            record.model, usage_of(record), record.timestamp_us, costs, modifiers, searches, replace=replace
         )
         return record if found == costs else with_costs(record, *found)
 
@@ -237,15 +261,15 @@ class PriceTable:
         period_us = self._periods_us[model] = DAY_US if "claude" in model.lower() else HOUR_US // 4
         return period_us
 
-    def _look_up(self, key: tuple[str, str | None, int]) -> _ModelRates | None:
+    def _look_up(self, key: _Key) -> _ModelRates | None:
         if len(self._rates) >= _CACHED_RATES:
             self._rates.clear()
             self._periods_us.clear()
-        model, tier, period = key
+        model, modifiers, period = key
         if model in self._overrides:
             rates: _ModelRates | None = _override_rates(self._overrides[model])
         else:
-            rates = _list_rates(model, tier, to_datetime(period * self._period_us(model), UTC))
+            rates = _list_rates(model, modifiers.tier, to_datetime(period * self._period_us(model), UTC))
         self._rates[key] = rates
         return rates
 

@@ -13,7 +13,7 @@ from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import ingestion as queries
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import Store
-from claude_force.executions.pricing import Costs, PriceTable, Usage
+from claude_force.executions.pricing import Costs, Modifiers, PriceTable, Usage
 from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, column, columns
 from claude_force.ingest import spool
 from claude_force.ingest.find_files import FoundFile
@@ -91,6 +91,6 @@ def _priced(row: ExecutionRow, prices: PriceTable | None) -> ExecutionRow:
     """The row with the costs of its tokens; without costs if there are no prices."""
     costs: Costs = (None, None, None)
     if prices is not None:
-        usage = Usage(*row[_TOKENS])
-        costs = prices.complete(row[_MODEL], usage, row[_TIMESTAMP], costs, tier=row[_TIER], searches=row[_SEARCHES])
+        usage, modifiers = Usage(*row[_TOKENS]), Modifiers(row[_TIER])
+        costs = prices.complete(row[_MODEL], usage, row[_TIMESTAMP], costs, modifiers, row[_SEARCHES])
     return (*row[: _COSTS.start], *costs, *row[_COSTS.stop :])

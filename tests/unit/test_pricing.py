@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.errors import SettingsError
-from claude_force.executions.pricing import OVERRIDDEN, PriceTable, Usage
+from claude_force.executions.pricing import OVERRIDDEN, Modifiers, PriceTable, Usage
 from claude_force.executions.record import COST_LIMIT_NANOUSD, SEARCHES_LIMIT, TOKENS_LIMIT, model_family
 from claude_force.settings.claude_json import PRICE_LIMIT, ModelPrice, load_settings
 from claude_force.settings.home import find_home
@@ -183,7 +183,7 @@ def test_no_model_costs_more_than_a_record_can_hold() -> None:
     dearest = PriceTable(REFERENCE, {"ours": ModelPrice(*[PRICE_LIMIT] * 5)})
     names = {model.id for provider in providers for model in provider.models} | {"ours"}
     costs = {
-        (name, tier): dearest.cost(name, most, AUTUMN_2026, tier, searches) or 0
+        (name, tier): dearest.cost(name, most, AUTUMN_2026, Modifiers(tier), searches) or 0
         for name in names
         for tier in (None, "fast")
         for searches in (0, SEARCHES_LIMIT)
@@ -282,7 +282,7 @@ def test_every_published_price(prices: PriceTable, model: str, row: str, kind: i
 )
 def test_every_published_price_of_a_tier(prices: PriceTable, model: str, tier: str, row: str, kind: int) -> None:
     """Fast mode costs double if the model has a price for it, a batch half; other models keep their standard price."""
-    assert prices.cost(model, of_one_kind(kind, 8000), AUTUMN_2026, tier) == nanodollars(row, kind, 8000)
+    assert prices.cost(model, of_one_kind(kind, 8000), AUTUMN_2026, Modifiers(tier)) == nanodollars(row, kind, 8000)
 
 
 @pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-4-5", "claude-haiku-5-5"])
@@ -290,21 +290,21 @@ def test_every_published_price_of_a_tier(prices: PriceTable, model: str, tier: s
 def test_an_unlisted_tier_costs_the_standard_price(prices: PriceTable, model: str, tier: str) -> None:
     """No Claude model has a list price for another tier."""
     usage = Usage(1000, 1000, 1000, 1000, 1000)
-    assert prices.cost(model, usage, AUTUMN_2026, tier) == prices.cost(model, usage, AUTUMN_2026)
+    assert prices.cost(model, usage, AUTUMN_2026, Modifiers(tier)) == prices.cost(model, usage, AUTUMN_2026)
 
 
 def test_the_price_of_a_tier_is_not_used_for_another(prices: PriceTable) -> None:
     """Although prices are cached: the same model on the same day, in one tier after the other."""
     tiers = (None, "fast", "batch", None, "fast")
-    costs = [prices.cost("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, tier) for tier in tiers]
+    costs = [prices.cost("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, Modifiers(tier)) for tier in tiers]
     assert costs == [4_000_000, 8_000_000, 2_000_000, 4_000_000, 8_000_000]
 
 
 def test_the_batch_price_starts_on_its_day(prices: PriceTable) -> None:
     """A batch on 2026-10-13 costs the standard price, a batch on the next day half of it."""
     begin = (datetime(2026, 10, 14, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
-    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin - 1, "batch") == 4_000_000
-    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin, "batch") == 2_000_000
+    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin - 1, Modifiers("batch")) == 4_000_000
+    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin, Modifiers("batch")) == 2_000_000
 
 
 @pytest.mark.parametrize(
@@ -436,7 +436,7 @@ def test_a_web_search_costs_a_cent(prices: PriceTable, model: str, expected: int
 
 def test_a_batch_does_not_halve_the_price_of_searches(prices: PriceTable) -> None:
     """Only the tokens cost half, also on the reference model."""
-    asked = ("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, "batch", 3)
+    asked = ("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, Modifiers("batch"), 3)
     assert (prices.cost(*asked), prices.reference_cost(*asked)) == (32_000_000, 31_500_000)
 
 
@@ -451,7 +451,11 @@ def test_an_override_comes_first() -> None:
     cost = 450_000_000 + 7_500_000 + 150_000 + 1_875_000 + 3_000_000
     for model in ("claude-opus-5-5", "house-model"):
         for tier in (None, "fast", "batch"):
-            assert ours.cost(model, usage, AUTUMN_2026, tier) == ours.cost(model, usage, NOVEMBER_2025, tier) == cost
+            assert (
+                ours.cost(model, usage, AUTUMN_2026, Modifiers(tier))
+                == ours.cost(model, usage, NOVEMBER_2025, Modifiers(tier))
+                == cost
+            )
         assert ours.complete(model, usage, AUTUMN_2026, (None, None, None))[2] == OVERRIDDEN
     assert ours.cost("claude-opus-5-5[1m]", Usage(1000, 0), AUTUMN_2026) == 4_000_000
     assert ours.cost("house-model", Usage(0, 0), AUTUMN_2026, searches=1) == 10_000_000

@@ -15,7 +15,7 @@ from claude_force.database.rows.cursor import Cursor
 from claude_force.errors import InvalidRecord
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, read_chunks
-from claude_force.executions.pricing import Costs, PriceTable
+from claude_force.executions.pricing import Costs, Modifiers, PriceTable
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import (
     CLAUDE_CODE,
@@ -115,8 +115,8 @@ class TranscriptSource:
 
     def _record(self, response: Response, context: TranscriptContext) -> ExecutionMetrics:
         tokens = _tokens_of(response.usage)
-        tier, searches = _tier_of(response.usage), _searches_of(response.usage)
-        cost, reference_cost, price_version = self._costs(response, tokens, tier, searches)
+        modifiers, searches = Modifiers(_tier_of(response.usage)), _searches_of(response.usage)
+        cost, reference_cost, price_version = self._costs(response, tokens, modifiers, searches)
         known = tokens or Tokens(0, 0)
         return ExecutionMetrics(
             uid=content_uid(response.first_us, response.identity, 0),
@@ -140,12 +140,12 @@ class TranscriptSource:
             host=self.host,
             project=response.project,
             run_id=response.run.run_id,
-            service_tier=tier,
+            service_tier=modifiers.tier,
             web_searches=searches,
             usage_basis=PROVISIONAL if tokens and not response.is_final else None,
         )
 
-    def _costs(self, response: Response, tokens: Tokens | None, tier: str | None, searches: int) -> Costs:
+    def _costs(self, response: Response, tokens: Tokens | None, modifiers: Modifiers, searches: int) -> Costs:
         given = response.cost_usd
         # An impossible cost counts as absent: the response is recorded for its tokens.
         cost = round(given * NANOUSD) if given is not None and 0 <= given * NANOUSD <= COST_LIMIT_NANOUSD else None
@@ -156,9 +156,7 @@ class TranscriptSource:
             return 0, 0, None
         if self.prices is None:
             return cost, None, None
-        return self.prices.complete(
-            response.model, tokens, response.last_us, (cost, None, None), tier=tier, searches=searches
-        )
+        return self.prices.complete(response.model, tokens, response.last_us, (cost, None, None), modifiers, searches)
 
 
 def _read_line(reader: ResponseReader, line: bytes, number: int, batch: TranscriptBatch) -> None:
