@@ -199,7 +199,7 @@ CASES = (
             "integration/test_outbox.py::test_no_notification_is_lost_whatever_happens",
             "integration/test_channel_services.py::test_pagerduty_gets_no_more_than_it_accepts",
             "integration/test_channel_email.py::test_without_starttls_nothing_is_sent",
-            "acceptance/test_alert_story.py::test_a_page_survives_a_kill_between_sending_and_writing_down",
+            "acceptance/test_alert_story.py::test_an_event_is_resent_after_a_kill_between_sending_and_storing",
             "torture:delivering",
         ),
     ),

@@ -1,4 +1,4 @@
-"""`claude-force alerts`, as a person and as cron use it."""
+"""`claude-force alerts`, run by a person and by cron."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def configure(home: Path, alerts: object, channels: Mapping[str, Any] = {}) -> N
 
 
 def fill(home: Path, *agents: str, success: bool = False, count: int = 1) -> None:
-    """Record executions of a minute ago in the home's database."""
+    """Record executions one minute old in the home's database."""
     at_us = clock.now_us() - 60 * clock.SECOND_US
     with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
         Store(database).add(
@@ -50,7 +50,7 @@ def fill(home: Path, *agents: str, success: bool = False, count: int = 1) -> Non
 
 
 def tables(home: Path) -> list[list[tuple[Any, ...]]]:
-    """All rows of all tables of alerts."""
+    """All rows of all alert tables."""
     with (
         closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database,
         database.read() as connection,
@@ -60,12 +60,12 @@ def tables(home: Path) -> list[list[tuple[Any, ...]]]:
 
 
 def slack(server: ScriptedServer) -> dict[str, str]:
-    """The environment that makes a Slack channel of a server."""
+    """The environment that makes the server the Slack channel."""
     return {"SLACK_WEBHOOK_URL": server.url}
 
 
 def assert_error(done: Any, *parts: str, code: int = 1) -> None:
-    """It failed with one line that contains these parts."""
+    """The command failed with one line that contains these parts."""
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
@@ -97,7 +97,7 @@ def test_the_example_of_the_empty_list_works(run: Run, home: Path) -> None:
 
 
 def test_a_list_of_rules(run: Run, home: Path) -> None:
-    """Each alert has its state, value and threshold. Firing alerts are first, and the page says that nobody is
+    """Each alert has its state, value and threshold. Firing alerts come first, and the page says that nobody is
     notified."""
     configure(home, {"slow": SLOW, "mine": FAILURES, "quiet": False, "p95-latency": True})
     fill(home)
@@ -113,8 +113,8 @@ def test_a_list_of_rules(run: Run, home: Path) -> None:
     assert tables(home) == [[], [], [], []]
 
 
-def test_the_history_shows_a_rule_of_one_channel_in_the_unit_of_its_metric(run: Run, home: Path) -> None:
-    """An alert for one channel is of the same rule: a percentage stays one."""
+def test_the_history_shows_the_unit_of_a_rule_limited_to_one_channel(run: Run, home: Path) -> None:
+    """An alert that exists for one channel only belongs to the same rule, so a percentage is shown as a percentage."""
     configure(home, {"rate": {"metric": "success_rate", "operator": "<", "threshold": 95, "window": "1h"}})
     fill(home)
     with scripted() as server:
@@ -124,7 +124,7 @@ def test_the_history_shows_a_rule_of_one_channel_in_the_unit_of_its_metric(run: 
 
 
 def test_a_check_notifies_once_and_exits_1_while_an_alert_fires(run: Run, home: Path) -> None:
-    """However often it runs, a breach is notified once; the exit code is 1 as long as it fires."""
+    """A breach is notified once, no matter how often the check runs. The exit code is 1 while the alert fires."""
     configure(home, {"mine": FAILURES})
     fill(home, success=True)
     with scripted() as server:
@@ -154,9 +154,9 @@ def test_a_dry_run_saves_and_sends_nothing(run: Run, home: Path) -> None:
         assert (server.requests, tables(home)) == ([], [[], [], [], []])
 
 
-def test_a_check_of_some_rules_leaves_the_others(run: Run, home: Path) -> None:
-    """--rule checks these alone, also a default rule that is off. Other alerts are not evaluated and not resolved, also
-    not by --dry-run."""
+def test_a_check_of_some_rules_does_not_touch_the_others(run: Run, home: Path) -> None:
+    """--rule checks only the named rules, even a default rule that is off. Other alerts are neither evaluated nor
+    resolved, with or without --dry-run."""
     configure(home, {"mine": FAILURES, "slow": SLOW})
     fill(home)
     assert run("alerts", "check").returncode == 1
@@ -169,8 +169,8 @@ def test_a_check_of_some_rules_leaves_the_others(run: Run, home: Path) -> None:
     assert tables(home) == before
 
 
-def test_a_check_for_one_channel(run: Run, home: Path) -> None:
-    """--channel notifies that channel, with alerts of its own, and shows the problems of other rules."""
+def test_a_check_for_one_channel_notifies_only_that_channel(run: Run, home: Path) -> None:
+    """--channel notifies that channel with alerts of its own. Problems of other rules are still shown."""
     with scripted() as server, scripted() as other:
         configure(
             home, {"mine": FAILURES, "broken": 5}, {"other": {"type": "webhook", "url": other.url}}
@@ -201,8 +201,8 @@ def put_delivery(home: Path, channel: str) -> Delivery:
     return waiting
 
 
-def test_a_check_for_one_channel_sends_nothing_that_waits_on_others(run: Run, home: Path) -> None:
-    """What waits on another channel is neither sent nor delayed."""
+def test_a_check_for_one_channel_leaves_deliveries_of_others_waiting(run: Run, home: Path) -> None:
+    """A delivery that waits for another channel is neither sent nor delayed."""
     with scripted() as server, scripted() as other:
         configure(home, {"mine": FAILURES}, {"other": {"type": "webhook", "url": other.url}})
         fill(home, success=True)
@@ -216,8 +216,8 @@ def test_a_check_for_one_channel_sends_nothing_that_waits_on_others(run: Run, ho
         assert (done.returncode, found, other.requests) == (0, waiting, [])
 
 
-def test_a_delivery_to_a_channel_that_is_gone_names_a_command_that_tells_why(run: Run, home: Path) -> None:
-    """Also for a channel that only the environment defined, and defines no longer."""
+def test_a_delivery_to_a_removed_channel_names_the_command_that_explains_it(run: Run, home: Path) -> None:
+    """This includes a channel that was defined by an environment variable which is no longer set."""
     put_delivery(home, "slack")
     (line,) = [line for line in run("alerts", "check").stdout.splitlines() if line.startswith("slack: ")]
     assert line.startswith("slack: will be retried: there is no usable channel slack; to see why: claude-force ")
@@ -225,7 +225,7 @@ def test_a_delivery_to_a_channel_that_is_gone_names_a_command_that_tells_why(run
     assert_error(run(*command), "no channel slack: set SLACK_WEBHOOK_URL, or performance.channels in claude.json")
 
 
-def test_a_service_that_refuses(run: Run, home: Path) -> None:
+def test_a_refused_delivery_is_shown_and_kept(run: Run, home: Path) -> None:
     """A permanent failure is shown by the check, kept, and listed by history and explain."""
     configure(home, {"mine": FAILURES})
     fill(home)
@@ -241,8 +241,8 @@ def test_a_service_that_refuses(run: Run, home: Path) -> None:
     assert [failed["status"] for failed in history["failed_deliveries"]] == ["failed"]
 
 
-def test_a_service_that_is_down_is_retried(run: Run, home: Path) -> None:
-    """A temporary failure waits."""
+def test_a_delivery_to_a_service_that_is_down_is_retried(run: Run, home: Path) -> None:
+    """A temporary failure stays in the outbox as waiting."""
     configure(home, {"mine": FAILURES})
     fill(home)
     done = run("alerts", "check", env={"SLACK_WEBHOOK_URL": f"http://127.0.0.1:{unused_port()}/"})
@@ -252,7 +252,7 @@ def test_a_service_that_is_down_is_retried(run: Run, home: Path) -> None:
 
 
 def test_silence_and_unsilence(run: Run, home: Path) -> None:
-    """A silenced rule fires and notifies nobody, and the list shows the silence; unsilenced, it is notified."""
+    """A silenced rule fires without notifying anybody, and the list shows the silence. Once unsilenced, it notifies."""
     configure(home, {"mine": FAILURES})
     fill(home)
     with scripted() as server:
@@ -275,13 +275,13 @@ def test_silence_and_unsilence(run: Run, home: Path) -> None:
 
 
 @pytest.mark.parametrize("span", ["0s", "soon", "-1h", "1y", "999999w", ""])
-def test_a_silence_needs_a_length(span: str, run: Run) -> None:
-    """A length that makes no sense is a usage error in one line."""
+def test_an_invalid_duration_of_a_silence_is_refused(span: str, run: Run) -> None:
+    """It is a usage error of one line."""
     assert_error(run("alerts", "silence", "success-rate", "--for", span), "--for", "such as 30", code=2)
 
 
-def test_names_that_do_not_exist(run: Run, home: Path) -> None:
-    """An unknown rule or channel is one line, with the nearest name."""
+def test_an_unknown_name_suggests_the_nearest(run: Run, home: Path) -> None:
+    """An unknown rule or channel gives one line with the nearest known name."""
     configure(home, {"mine": FAILURES})
     for command in ("silence succes-rate --for 1h", "unsilence succes-rate"):
         assert_error(run("alerts", *command.split()), "no alert rule succes-rate; did you mean success-rate?")
@@ -297,9 +297,9 @@ def test_names_that_do_not_exist(run: Run, home: Path) -> None:
     assert_error(run("alerts", "silence", "mine", "--for", "1h", "--comment", "\udcff"), "UTF-8", code=2)
 
 
-def test_an_error_in_a_rule_is_shown_when_it_is_asked_for(run: Run, home: Path) -> None:
-    """A default rule with a typo is not replaced by the default. The problem of a channel is shown for the channel that
-    was asked for."""
+def test_an_invalid_rule_or_channel_is_an_error_when_it_is_named(run: Run, home: Path) -> None:
+    """A default rule with a typo is not replaced by the default. The problem of a channel is shown when that channel is
+    named."""
     configure(home, {"success-rate": {"treshold": 90}, "mine": FAILURES}, {"ops": {"type": "webhook"}})
     for command in (("explain", "success-rate"), ("check", "--rule", "success-rate")):
         assert_error(run("alerts", *command), "performance.alerts: success-rate: ", "did you mean threshold?")
@@ -312,16 +312,16 @@ def test_an_error_in_a_rule_is_shown_when_it_is_asked_for(run: Run, home: Path) 
     ]  # fmt: skip
 
 
-def test_a_rule_that_names_a_channel_that_does_not_exist(run: Run, home: Path) -> None:
-    """Every command warns of it."""
+def test_a_rule_with_an_unknown_channel_is_a_warning(run: Run, home: Path) -> None:
+    """Every command shows the warning."""
     configure(home, {"mine": FAILURES | {"channels": "ops"}})
     warning = "warning: performance.alerts: mine: channels: there is no ops; there are: none\n"
     assert run("alerts", "list").stderr == warning
     assert run("alerts", "check", "--dry-run").stderr == warning
 
 
-def test_explaining_a_rule(run: Run, home: Path) -> None:
-    """Measurement, threshold, state, reason, and what was sent."""
+def test_explain_shows_how_a_rule_was_evaluated(run: Run, home: Path) -> None:
+    """It shows measurement, threshold, state, reason and deliveries."""
     configure(home, {"mine": FAILURES | {"agent": "x", "group_by": "agent"}})
     fill(home, "x", "y")
     with scripted() as server:
@@ -339,8 +339,8 @@ def test_explaining_a_rule(run: Run, home: Path) -> None:
     assert "mine y" not in done.stdout
 
 
-def test_explaining_a_rule_that_is_off(run: Run, home: Path) -> None:
-    """A default rule that is off is explained as if it were on, also after it was checked by name."""
+def test_explain_shows_what_a_disabled_rule_would_do(run: Run, home: Path) -> None:
+    """A default rule that is off is explained as if it were on, even after it was checked by name."""
     fill(home, count=30)
     for _ in range(2):
         done = run("alerts", "explain", "success-rate")
@@ -351,8 +351,8 @@ def test_explaining_a_rule_that_is_off(run: Run, home: Path) -> None:
     assert json.loads(run("alerts", "explain", "success-rate", "--json").stdout)["is_on"] is False
 
 
-def test_testing_a_channel(run: Run) -> None:
-    """A test shows the result: delivered, or why not, with the exit code."""
+def test_a_channel_test_shows_its_result(run: Run) -> None:
+    """It prints "delivered" or the reason of the failure, and sets the exit code."""
     with scripted([200]) as server:
         done = run("alerts", "test", "slack", env=slack(server))
         assert (done.returncode, done.stdout, len(server.requests)) == (0, "slack: delivered\n", 1)
@@ -367,14 +367,14 @@ def test_testing_a_channel(run: Run) -> None:
 
 @pytest.mark.parametrize("command", [("list",), ("check",), ("history",), ("explain", "success-rate"), ("test", "a")])
 @pytest.mark.parametrize("content", ["{", '{"performance": {"alerts": []}}', '{"performance": 5}'])
-def test_a_claude_json_that_cannot_be_read(content: str, command: tuple[str, ...], run: Run, home: Path) -> None:
-    """Every command says so in one line."""
+def test_an_unreadable_claude_json_is_one_line(content: str, command: tuple[str, ...], run: Run, home: Path) -> None:
+    """Every command reports it in one line."""
     (home / ".claude" / "claude.json").write_text(content)
     assert_error(run("alerts", *command), "claude.json")
 
 
 def test_hostile_names_are_inert(run: Run, home: Path) -> None:
-    """Whatever agents are called, every page is within 80 columns and has no control character."""
+    """With any agent name, every page fits 80 columns and contains no control character."""
     configure(home, {"mine": FAILURES | {"group_by": "agent"}, "a\x1b[31m": 5, "n" * 90: FAILURES})
     fill(home, *HOSTILE)
     with scripted([404]) as server:

@@ -1,5 +1,5 @@
-"""A story of alerting, on the installed program: a stream of executions goes bad and recovers, and those who are on
-call hear of it once and of its end once, also when the scheduler is killed in the middle."""
+"""Alerts from start to end with the installed program: executions start to fail and recover. Each service gets one
+trigger and one resolve, even when the scheduler is killed in between."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOSTILE = '<!channel> \x1b]0;x\x07 =HYPERLINK("//evil")\r\nBcc: all@example.com'
 
 
 class Story:
-    """The home, its database, the two services, and the scheduler that can be killed and started again."""
+    """The home, its database, the two services, and a scheduler that can be killed and restarted."""
 
     def __init__(self, home: Path, slack: ScriptedServer, pager: ScriptedServer) -> None:
         self.home, self.slack, self.pager = home, slack, pager
@@ -44,19 +44,19 @@ class Story:
         )
 
     def kill(self) -> None:
-        """Kill it, as nothing can be prepared for."""
+        """Kill the scheduler with SIGKILL, so that it cannot prepare."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def record(self, executions: int, *, success: bool) -> None:
-        """What an agent does meanwhile."""
+        """Record executions as an agent would."""
         with PerformanceTracker() as tracker:
             for _ in range(executions):
                 tracker.record_execution(HOSTILE, "t", success, 100, "claude-haiku-4-5", 10, 5)
 
-    def rounds(self, number: int) -> None:
-        """Let alerts be evaluated so many times more."""
+    def evaluate(self, number: int) -> None:
+        """Wait until alerts have been evaluated this many more times."""
         for _ in range(number):
             before = last(self.database, "alerts")
             eventually(lambda before=before: self._is_later(before))  # type: ignore[misc]
@@ -66,29 +66,29 @@ class Story:
         return found is not None and found != before
 
     def failing(self) -> set[str]:
-        """The channels on which a delivery waits that has failed."""
+        """The channels with a waiting delivery that has failed at least once."""
         with self.database.read() as connection:
             return {delivery.channel for delivery in alert_queries.by_status(connection, "waiting") if delivery.problem}
 
-    def hurry(self) -> bool:
-        """Make every delivery that waits due: the time that one waits after a failure, or after a kill, is over."""
+    def make_due(self) -> bool:
+        """Make every waiting delivery due now, without the delay after a failure or a kill."""
         with self.database.write() as connection:
             connection.execute("UPDATE deliveries SET due_us = 0 WHERE status = 'waiting'")
         return True
 
-    def pages(self) -> list[tuple[str, str]]:
-        """What PagerDuty heard: action and key."""
-        return [(heard["event_action"], heard["dedup_key"]) for heard in map(_json, list(self.pager.requests))]
+    def events(self) -> list[tuple[str, str]]:
+        """The action and key of each event that PagerDuty received."""
+        return [(event["event_action"], event["dedup_key"]) for event in map(_json, list(self.pager.requests))]
 
-    def has_told(self, messages: int) -> bool:
-        """Whether so many messages were delivered on each service, and written down."""
+    def has_delivered(self, messages: int) -> bool:
+        """Whether each service has this many deliveries stored as delivered."""
         with self.database.read() as connection:
             channels = [delivery.channel for delivery in alert_queries.by_status(connection, DELIVERED)]
         return channels.count("slack") == channels.count("pager") == messages
 
-    def colours(self) -> list[str]:
-        """The colours of what Slack heard."""
-        return [item["color"] for heard in map(_json, list(self.slack.requests)) for item in heard["attachments"]]
+    def colors(self) -> list[str]:
+        """The colors of the messages that Slack received."""
+        return [item["color"] for event in map(_json, list(self.slack.requests)) for item in event["attachments"]]
 
 
 def _json(request: Any) -> Any:
@@ -96,7 +96,7 @@ def _json(request: Any) -> Any:
 
 
 @contextmanager
-def _told(home: Path, slack: ScriptedServer, pager: ScriptedServer) -> Iterator[Story]:
+def _story(home: Path, slack: ScriptedServer, pager: ScriptedServer) -> Iterator[Story]:
     rule = {"min_samples": 10, "for": "1s", "keep_firing_for": "1s", "severity": "critical", "group_by": "agent"}
     section = {
         "alerts": {"success-rate": rule},
@@ -104,94 +104,94 @@ def _told(home: Path, slack: ScriptedServer, pager: ScriptedServer) -> Iterator[
         "schedule": {"alerts": "1s", "ingest": "1s"},
     }
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
-    told = Story(home, slack, pager)
-    with told.stack:
-        yield told
-    told.database.close()
+    found = Story(home, slack, pager)
+    with found.stack:
+        yield found
+    found.database.close()
 
 
 @pytest.fixture
 def story(home: Path) -> Iterator[Story]:
-    """A home that watches its success rate, with both services well."""
-    with scripted([200]) as slack, scripted([202]) as pager, _told(home, slack, pager) as told:
-        yield told
+    """A home with an alert on its success rate. Both services answer."""
+    with scripted([200]) as slack, scripted([202]) as pager, _story(home, slack, pager) as found:
+        yield found
 
 
-Chapter = Callable[[Story], None]
+Step = Callable[[Story], None]
 
 
 def quiet(_: Story) -> None:
-    """Nothing happens between two chapters."""
+    """Nothing happens between two steps."""
 
 
-def killed(told: Story) -> None:
-    """The scheduler is killed and started again."""
-    told.kill()
-    told.start()
+def killed(found: Story) -> None:
+    """The scheduler is killed and restarted."""
+    found.kill()
+    found.start()
 
 
 @pytest.mark.parametrize("between", [*thorough(quiet), killed])
-def test_a_bad_hour_is_told_once_and_its_end_once(story: Story, between: Chapter, run: Run) -> None:
-    """Good executions: silence. Bad ones: one page on each service, however often it is evaluated. Good ones again:
-    one end on each, with the key of the page. The name of the agent does nothing anywhere."""
+def test_a_failing_hour_is_notified_once_and_resolved_once(story: Story, between: Step, run: Run) -> None:
+    """Successful executions send nothing. Failed ones send one trigger to each service, no matter how many evaluations
+    follow. Successful ones send one resolve with the same key. A hostile agent name has no effect anywhere."""
     story.start()
     story.record(20, success=True)
-    story.rounds(3)
-    assert story.pages() == []
+    story.evaluate(3)
+    assert story.events() == []
     between(story)
     story.record(20, success=False)
-    eventually(lambda: story.has_told(1))
+    eventually(lambda: story.has_delivered(1))
     between(story)
-    story.rounds(4)
-    assert [action for action, _ in story.pages()] == ["trigger"]
-    assert story.colours() == ["danger"]
+    story.evaluate(4)
+    assert [action for action, _ in story.events()] == ["trigger"]
+    assert story.colors() == ["danger"]
     between(story)
     story.record(1000, success=True)
-    eventually(lambda: story.has_told(2))
+    eventually(lambda: story.has_delivered(2))
     between(story)
-    story.rounds(3)
-    (first, key), (second, other) = story.pages()
+    story.evaluate(3)
+    (first, key), (second, other) = story.events()
     assert (first, second, key) == ("trigger", "resolve", other)
-    assert story.colours() == ["danger", "good"]
+    assert story.colors() == ["danger", "good"]
     for server in (story.slack, story.pager):
-        said = b"".join(request.body for request in server.requests)
-        assert b"HYPERLINK" in said
-        assert b"\\u001b" not in said
-        assert b"\\u0007" not in said
+        received = b"".join(request.body for request in server.requests)
+        assert b"HYPERLINK" in received
+        assert b"\\u001b" not in received
+        assert b"\\u0007" not in received
     assert b"<!" not in b"".join(request.body for request in story.slack.requests)
     events = json.loads(run("alerts", "history", "--json").stdout)["events"]
     assert [event["to"] for event in events] == ["resolved", "firing", "pending"]
 
 
-def test_a_page_survives_a_kill_between_sending_and_writing_down(home: Path) -> None:
-    """The scheduler is killed while PagerDuty has the page and before it has answered. The next scheduler sends it
-    again with the same key, once, and the end follows."""
-    with scripted([202]) as slack, scripted(["hang", 202]) as pager, _told(home, slack, pager) as story:
+def test_an_event_is_resent_after_a_kill_between_sending_and_storing(home: Path) -> None:
+    """The scheduler is killed after PagerDuty received the event and before it answered. The next scheduler sends the
+    event once more with the same key, and resolves it later."""
+    with scripted([202]) as slack, scripted(["hang", 202]) as pager, _story(home, slack, pager) as story:
         story.record(20, success=False)
         story.start()
-        eventually(story.pages)
+        eventually(story.events)
         story.kill()
-        story.hurry()
+        story.make_due()
         story.start()
-        eventually(lambda: len(story.pages()) == 2)
+        eventually(lambda: len(story.events()) == 2)
         story.record(1000, success=True)
-        eventually(lambda: len(story.pages()) == 3)
-        story.rounds(2)
-        assert [action for action, _ in story.pages()] == ["trigger", "trigger", "resolve"]
-        assert len({key for _, key in story.pages()}) == 1
+        eventually(lambda: len(story.events()) == 3)
+        story.evaluate(2)
+        assert [action for action, _ in story.events()] == ["trigger", "trigger", "resolve"]
+        assert len({key for _, key in story.events()}) == 1
         with story.database.read() as connection:
             assert {delivery.status for delivery in alert_queries.by_status(connection, "delivered")} == {"delivered"}
             assert alert_queries.by_status(connection, "waiting") == []
 
 
-def test_services_that_are_down_hear_of_it_when_they_are_back(home: Path) -> None:
-    """Both services fail at first; the page reaches each of them once they answer, and then once only."""
+def test_services_that_were_down_get_the_event_once(home: Path) -> None:
+    """Both services fail at first. Each gets the event once it answers, and only once."""
     faults: list[int | str] = [500, "reset", 503]
-    with scripted([*faults, 200]) as slack, scripted([*faults, 202]) as pager, _told(home, slack, pager) as story:
+    with scripted([*faults, 200]) as slack, scripted([*faults, 202]) as pager, _story(home, slack, pager) as story:
         story.record(20, success=False)
         story.start()
         eventually(lambda: story.failing() == {"pager", "slack"})
-        eventually(lambda: story.hurry() and story.has_told(1))
-        story.rounds(2)
-        assert (len(story.pages()), len(story.slack.requests)) == (4, 4)
-        assert len({key for _, key in story.pages()}) == 1
+        eventually(lambda: story.make_due() and story.has_delivered(1))
+        story.evaluate(2)
+        assert (len(story.events()), len(story.slack.requests)) == (4, 4)
+        assert len({key for _, key in story.events()}) == 1

@@ -1,4 +1,4 @@
-"""Archiving as a person does it: what is said, what reports leave out, what stops it, what others do meanwhile."""
+"""`claude-force archive`: its output, what reports leave out, errors, and concurrent processes."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tests.conftest import EXAMPLES, ROOT, Run
 
 GUIDE = EXAMPLES / "executions-guide.jsonl"
 JANUARY_US, FEBRUARY_US = 1_735_689_600_000_000, 1_738_368_000_000_000
-"""The beginnings of these months of 2025."""
+"""The starts of these months of 2025."""
 
 LATER_US = FEBRUARY_US + 400 * DAY_US
 
 
 def a_history(months: tuple[int, ...] = (JANUARY_US, FEBRUARY_US), each: int = 300) -> list[ExecutionMetrics]:
-    """Executions a few minutes apart from the beginnings of months on, each with a workflow, some failed."""
+    """Executions five minutes apart from the start of each month. Each has a workflow, and some failed."""
     return [
         an_execution(
             timestamp_us=start + number * 300_000_000,
@@ -54,36 +54,36 @@ def a_history(months: tuple[int, ...] = (JANUARY_US, FEBRUARY_US), each: int = 3
 
 @pytest.fixture
 def metrics(home: Path) -> Path:
-    """The folder of the data."""
+    """The metrics folder of the home."""
     return home / ".claude" / "metrics"
 
 
 @pytest.fixture
-def own(metrics: Path) -> Database:
-    """The database that the program uses, with the executions of two months."""
+def history(metrics: Path) -> Database:
+    """The home's default database with the executions of two months."""
     database = open_database(str(metrics / "metrics.db"))
     Store(database).add(a_history())
     return database
 
 
-def assert_sound(database: Database, expected: int) -> None:
-    """All sums agree and so many executions are counted."""
+def assert_consistent(database: Database, expected: int) -> None:
+    """All roll-ups agree with their rows, and this many executions are counted."""
     with database.read() as connection:
         assert verify_rollups.differences(connection) == []
         assert queries.totals(connection, Filter()).executions == expected
 
 
 def archived(database: Database) -> int:
-    """How many executions are archived."""
+    """The number of archived executions."""
     with database.read() as connection:
         return queries.archived(connection, Filter()).executions
 
 
-# What a person sees
+# Output
 
 
-def test_a_dry_run_says_what_would_be_and_changes_nothing(run: Run, own: Database, metrics: Path) -> None:
-    """By month: how many executions, the file, that it does not exist."""
+def test_a_dry_run_shows_the_result_and_changes_nothing(run: Run, history: Database, metrics: Path) -> None:
+    """It lists each month with its number of executions and its file, which does not exist yet."""
     shown = json.loads(run("archive", "--dry-run", "--json").stdout)
     assert [(month["month"], month["executions"], month["bytes"]) for month in shown["months"]] == [
         ("2025-01", 300, None),
@@ -94,17 +94,17 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(run: Run, own: Databas
     assert "To Be Archived" in page
     assert "2025-02.jsonl.gz" in page
     assert not (metrics / "archive").exists()
-    assert (archived(own), query_stored(own)) == (0, 600)
+    assert (archived(history), query_stored(history)) == (0, 600)
 
 
 def query_stored(database: Database) -> int:
-    """How many executions are stored."""
+    """The number of stored executions."""
     with database.read() as connection:
         return queries.stored(connection)
 
 
-def test_archiving_says_what_it_did_and_how_to_undo_it(run: Run, own: Database, metrics: Path) -> None:
-    """Files only their owner can read, an import that brings a month back, and nothing to do the second time."""
+def test_archive_shows_its_result_and_how_to_undo_it(run: Run, history: Database, metrics: Path) -> None:
+    """Only the owner can read the files. An import restores a month. A second run finds nothing to archive."""
     done = run("archive")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Total           600" in done.stdout
@@ -113,7 +113,7 @@ def test_archiving_says_what_it_did_and_how_to_undo_it(run: Run, own: Database, 
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
     assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
     assert sorted(path.name for path in first.parent.iterdir()) == ["2025-01.jsonl.gz", "2025-02.jsonl.gz"]
-    assert_sound(own, 600)
+    assert_consistent(history, 600)
     assert run("archive").stdout.startswith("Nothing is older than ")
     dry = json.loads(run("import", "--dry-run", first, "--json").stdout)
     back = json.loads(run("import", first, "--json").stdout)
@@ -121,13 +121,13 @@ def test_archiving_says_what_it_did_and_how_to_undo_it(run: Run, own: Database, 
         assert (shown["added"], shown["restored"], shown["duplicates"]) == (0, 300, 0)
     again = json.loads(run("import", first, "--json").stdout)
     assert (again["added"], again["duplicates"], "restored" in again) == (0, 300, False)
-    assert (archived(own), query_stored(own)) == (300, 300)
-    assert_sound(own, 600)
+    assert (archived(history), query_stored(history)) == (300, 300)
+    assert_consistent(history, 600)
     assert run("db", "check").returncode == 0
 
 
-def test_nothing_to_archive_is_said(run: Run, metrics: Path) -> None:
-    """Without a database too, and no folder is made."""
+def test_nothing_to_archive_is_reported(run: Run, metrics: Path) -> None:
+    """This works without a database too, and creates no folder."""
     done = run("archive")
     assert (done.returncode, done.stdout.startswith("Nothing is older than")) == (0, True)
     assert not metrics.exists()
@@ -136,34 +136,35 @@ def test_nothing_to_archive_is_said(run: Run, metrics: Path) -> None:
 @pytest.mark.parametrize(
     ("age", "executions"), [("24h", 300), ("1d", 300), ("1", 300), ("1w", 300), ("1000d", 0), ("150w", 0)]
 )
-def test_ages(run: Run, metrics: Path, age: str, executions: int) -> None:
-    """Hours, days, weeks, and a number of days."""
+def test_an_age_has_a_unit(run: Run, metrics: Path, age: str, executions: int) -> None:
+    """Hours, days and weeks; a number without a unit is in days."""
     Store(open_database(str(metrics / "metrics.db"))).add(a_history((FEBRUARY_US + 365 * DAY_US,)))
     shown = json.loads(run("archive", "--older-than", age, "--dry-run", "--json").stdout)
     assert shown["executions"] == executions
 
 
 @pytest.mark.parametrize("age", ["", "90x", "-3d", "d", "1.5d", "90 days", "9999999d"])
-def test_an_age_that_is_none_is_refused(run: Run, age: str) -> None:
-    """In one line that says how ages are written."""
+def test_an_invalid_age_is_refused(run: Run, age: str) -> None:
+    """The error is one line that shows how to write an age."""
     done = run("archive", "--older-than", age)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert "write 90d (days), 12w (weeks) or 36h (hours)" in done.stderr
 
 
-def test_the_script_of_the_guide_is_the_command(own: Database, home: Path) -> None:
-    """scripts/archive_old_metrics.py takes the options of `claude-force archive` and answers --help."""
+def test_the_script_from_the_guide_works_like_the_command(history: Database, home: Path) -> None:
+    """scripts/archive_old_metrics.py takes the options of `claude-force archive`, including --help."""
     script = [sys.executable, str(ROOT / "scripts" / "archive_old_metrics.py")]
     helped = subprocess.run([*script, "--help"], capture_output=True, text=True, check=True, cwd=home)
     assert "--older-than" in helped.stdout
     done = subprocess.run([*script, "--json"], capture_output=True, text=True, check=True, cwd=home)
     assert json.loads(done.stdout)["executions"] == 600
-    assert archived(own) == 600
+    assert archived(history) == 600
 
 
-def test_reports_say_what_is_not_in_them(run: Run, own: Database) -> None:
-    """Reports by workflow and the export name the months and the import; the others only count what is archived."""
-    Store(own).add(a_history((FEBRUARY_US + 600 * DAY_US,), 10))
+def test_reports_name_archived_executions_they_leave_out(run: Run, history: Database) -> None:
+    """Reports by workflow and the export name the months and the import that restores them. Other reports only count
+    archived executions."""
+    Store(history).add(a_history((FEBRUARY_US + 600 * DAY_US,), 10))
     archive = json.loads(run("archive", "--json").stdout)
     assert archive["executions"] == 600
     note = "600 executions of 2025-01 to 2025-02 are archived and not in this report."
@@ -188,8 +189,8 @@ def test_reports_say_what_is_not_in_them(run: Run, own: Database) -> None:
     assert (unknown.returncode, "the workflows of 600 archived executions are not known" in unknown.stderr) == (1, True)
 
 
-def test_blocks_of_archived_executions_are_the_same_blocks(run: Run, own: Database) -> None:
-    """But for when the last execution of a block was."""
+def test_archiving_does_not_change_session_blocks(run: Run, history: Database) -> None:
+    """Only the time of the last execution of a block is lost."""
     before = json.loads(run("analytics", "blocks", "--json").stdout)["blocks"]
     assert run("archive").returncode == 0
     after = json.loads(run("analytics", "blocks", "--json").stdout)["blocks"]
@@ -199,18 +200,18 @@ def test_blocks_of_archived_executions_are_the_same_blocks(run: Run, own: Databa
     assert run("analytics", "blocks", "--format", "csv").returncode == 0
 
 
-def test_an_archive_is_a_history_elsewhere(run: Run, own: Database, tmp_path: Path, metrics: Path) -> None:
-    """Another database takes an archive as new executions."""
-    del own
+def test_another_database_imports_an_archive(run: Run, history: Database, tmp_path: Path, metrics: Path) -> None:
+    """There, all executions of the archive are new."""
+    del history
     assert run("archive").returncode == 0
     elsewhere = tmp_path / "elsewhere.db"
     done = run("import", *sorted((metrics / "archive").iterdir()), "--db", elsewhere)
     assert "Added               600" in done.stdout
-    assert_sound(open_database(str(elsewhere)), 600)
+    assert_consistent(open_database(str(elsewhere)), 600)
 
 
-def test_reading_a_history_again_does_not_bring_it_back(run: Run, metrics: Path) -> None:
-    """Neither an import of the file that it is from, nor what `ingest` follows, undoes an archive."""
+def test_importing_the_original_file_does_not_undo_an_archive(run: Run, metrics: Path) -> None:
+    """This holds for an import of the file and for an ingest that reads it again."""
     metrics.mkdir(parents=True)
     history = metrics / "executions.jsonl"
     history.write_bytes(GUIDE.read_bytes())
@@ -219,7 +220,7 @@ def test_reading_a_history_again_does_not_bring_it_back(run: Run, metrics: Path)
     for arguments in ((), (history,), ("--dry-run", history)):
         imported = json.loads(run("import", *arguments, "--json").stdout)
         assert (imported["added"], imported["duplicates"], "restored" in imported) == (0, 2001, False)
-    # Read again from its beginning.
+    # The changed file is read again from its start.
     os.utime(history)
     history.write_bytes(a_line(task_hash="0000aaaa") + GUIDE.read_bytes())
     dry = json.loads(run("ingest", "--dry-run", "--json").stdout)
@@ -227,11 +228,11 @@ def test_reading_a_history_again_does_not_bring_it_back(run: Run, metrics: Path)
     assert dry["added"] == done["added"] == 1
     database = open_database(str(metrics / "metrics.db"))
     assert archived(database) == 2001
-    assert_sound(database, 2002)
+    assert_consistent(database, 2002)
 
 
-def test_each_database_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    """Whatever lies beside it, and whatever the password of a server is."""
+def test_each_database_has_its_own_archive_folder(tmp_path: Path) -> None:
+    """The folder does not depend on files beside the database or on the password of a server."""
     folders = [
         archive_folder(location, tmp_path / "metrics")
         for location in (
@@ -247,7 +248,7 @@ def test_each_database_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert archive_folder("postgresql://me:two@host/a", tmp_path / "metrics") == folders[3]
 
 
-# What stops it
+# Errors
 
 
 def _cut(content: bytes) -> bytes:
@@ -277,16 +278,27 @@ def _lines(content: bytes) -> list[bytes]:
         lambda content: gzip.compress(_lines(content)[0] + b"".join(_lines(content))),
         lambda content: gzip.compress(b"".join(_lines(content)).replace(b'{"timestamp"', b'{"news":1,"timestamp"')),
     ],
-    ids=["cut", "flipped", "empty", "plain", "more", "no uid", "no JSON", "order", "twice", "newer"],
+    ids=[
+        "truncated",
+        "flipped bytes",
+        "empty",
+        "not gzip",
+        "trailing bytes",
+        "no uid",
+        "not JSON",
+        "wrong order",
+        "duplicate",
+        "unknown field",
+    ],
 )
-def test_a_damaged_archive_stops_its_month_alone(
-    run: Run, own: Database, metrics: Path, damage: Callable[[bytes], bytes]
+def test_a_damaged_archive_file_stops_only_its_month(
+    run: Run, history: Database, metrics: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    """One line says which file and what to do; nothing of the month is deleted and the file is not touched; other
-    months are archived."""
+    """One line names the file and the remedy. The executions of the month stay stored, the file is not changed, and
+    other months are archived."""
     run("archive")
     more = [replace(found, uid=fresh_uid(found.timestamp_us)) for found in a_history(each=50)]
-    Store(own).add(more)
+    Store(history).add(more)
     january = metrics / "archive" / "2025-01.jsonl.gz"
     damaged = damage(january.read_bytes())
     january.write_bytes(damaged)
@@ -296,17 +308,17 @@ def test_a_damaged_archive_stops_its_month_alone(
     assert "2025-02.jsonl.gz" in done.stdout
     assert january.read_bytes() == damaged
     assert sorted(path.name for path in january.parent.iterdir()) == ["2025-01.jsonl.gz", "2025-02.jsonl.gz"]
-    with own.read() as connection:
+    with history.read() as connection:
         assert queries.totals(connection, Filter(workflows=("flow-1",))).executions == 10
-    assert_sound(own, 700)
+    assert_consistent(history, 700)
     january.unlink()
     assert run("archive").returncode == 0
-    assert archived(own) == 700
-    assert_sound(own, 700)
+    assert archived(history) == 700
+    assert_consistent(history, 700)
 
 
 def test_a_full_disk_deletes_nothing(run: Run, metrics: Path) -> None:
-    """A file that cannot be written to its end is one line, and leaves nothing behind."""
+    """A file that cannot be written completely is reported in one line and removed."""
     database = open_database(str(metrics / "metrics.db"))
     Store(database).add(a_history(each=4000))
     database.close()
@@ -321,51 +333,51 @@ def test_a_full_disk_deletes_nothing(run: Run, metrics: Path) -> None:
     assert (archived(database), query_stored(database)) == (0, 8000)
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(run: Run, own: Database, metrics: Path) -> None:
-    """Such as where a file has its name."""
+def test_an_archive_folder_that_cannot_be_created_is_one_line(run: Run, history: Database, metrics: Path) -> None:
+    """Here a file already has the name of the folder."""
     (metrics / "archive").write_text("a file")
     done = run("archive")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "nothing was archived" in done.stderr
-    assert query_stored(own) == 600
+    assert query_stored(history) == 600
 
 
-def test_an_archive_that_was_moved_away_is_begun_anew(run: Run, own: Database, metrics: Path, tmp_path: Path) -> None:
-    """Totals stay; what is archived later goes to a new file, and both can be brought back, in any order."""
+def test_a_new_archive_file_replaces_a_moved_one(run: Run, history: Database, metrics: Path, tmp_path: Path) -> None:
+    """Totals do not change. Later executions go to a new file, and both files can be imported in any order."""
     run("archive")
     january, moved = metrics / "archive" / "2025-01.jsonl.gz", tmp_path / "moved.gz"
     january.rename(moved)
-    Store(own).add(replace(found, uid=fresh_uid(found.timestamp_us)) for found in a_history((JANUARY_US,), 7))
+    Store(history).add(replace(found, uid=fresh_uid(found.timestamp_us)) for found in a_history((JANUARY_US,), 7))
     assert json.loads(run("archive", "--json").stdout)["executions"] == 7
-    assert_sound(own, 607)
+    assert_consistent(history, 607)
     assert len(list(read_archive(january))) == 7
     assert json.loads(run("import", january, moved, "--json").stdout)["restored"] == 307
-    assert_sound(own, 607)
+    assert_consistent(history, 607)
 
 
-# What others do meanwhile
+# Concurrent processes
 
 
-def test_a_second_run_waits_for_nobody(database: Database, tmp_path: Path) -> None:
-    """While there is something to archive, it says in one line that another is at work."""
+def test_a_second_run_fails_at_once(database: Database, tmp_path: Path) -> None:
+    """While the first run still has executions to archive, the second ends with one line that says so."""
     Store(database).add(a_history())
-    said: list[str] = []
+    errors: list[str] = []
 
-    def meanwhile(_: int) -> None:
+    def archive_again(_: int) -> None:
         if not query_stored(database):
             return
         with pytest.raises(ArchiveError) as caught:
             archive_once(database, tmp_path / "archive", LATER_US, 0)
-        said.append(str(caught.value))
+        errors.append(str(caught.value))
 
-    archive_once(database, tmp_path / "archive", LATER_US, 0, meanwhile)
-    assert len(said) == 3
-    assert all("another run is archiving into" in line and "\n" not in line for line in said)
+    archive_once(database, tmp_path / "archive", LATER_US, 0, archive_again)
+    assert len(errors) == 3
+    assert all("another run is archiving into" in line and "\n" not in line for line in errors)
     assert archived(database) == 600
 
 
-def test_leftovers_of_a_killed_run_are_removed(database: Database, tmp_path: Path) -> None:
-    """Its temporary file, and nothing else that lies there."""
+def test_temporary_files_of_a_killed_run_are_removed(database: Database, tmp_path: Path) -> None:
+    """Other files in the folder stay."""
     Store(database).add(a_history())
     (tmp_path / "archive").mkdir()
     for name in (".2025-01.jsonl.gz.tmp", ".1999-12.jsonl.gz.tmp", "notes.tmp", ".hidden"):
@@ -376,53 +388,53 @@ def test_leftovers_of_a_killed_run_are_removed(database: Database, tmp_path: Pat
     ]  # fmt: skip
 
 
-def test_what_changes_while_it_is_archived_stays(database: Database, tmp_path: Path) -> None:
-    """Between writing a file and deleting what it holds: an execution that is repriced stays for the next run; one that
-    is added behind the place reached, and one that is deleted, are right in every sum."""
+def test_executions_changed_during_a_run_stay_consistent(database: Database, tmp_path: Path) -> None:
+    """The changes happen after the file was written and before its executions are deleted. A repriced execution stays
+    stored until the next run. Sums include a late execution and exclude a deleted one."""
     store, executions = Store(database), a_history((JANUARY_US,))
     store.add(executions)
     late = an_execution(timestamp_us=JANUARY_US + 1)
     steps: list[int] = []
 
-    def meanwhile(count: int) -> None:
+    def change(count: int) -> None:
         steps.append(count)
         if len(steps) == 1:
             store.reprice([to_row(replace(found, cost_nanousd=1)) for found in executions[:5]])
             store.add([late])
             store.delete(Window(executions[10].timestamp_us, executions[20].timestamp_us))
 
-    archive_once(database, tmp_path / "archive", LATER_US, 0, meanwhile)
+    archive_once(database, tmp_path / "archive", LATER_US, 0, change)
     assert steps == [300, 285]
     assert (archived(database), query_stored(database)) == (285, 6)
-    assert_sound(database, 291)
+    assert_consistent(database, 291)
     archive_once(database, tmp_path / "archive", LATER_US, 0)
     assert (archived(database), query_stored(database)) == (291, 0)
-    assert_sound(database, 291)
+    assert_consistent(database, 291)
     with database.read() as connection:
         assert queries.totals(connection, Filter(Window(None, executions[5].timestamp_us + HOUR_US))).cost_nanousd > 5
-    # What was deleted after it was written is in the file, and nobody knows it here.
+    # Executions deleted after the file was written are only in the file, so an import adds them.
     rows = list(read_archive(tmp_path / "archive" / "2025-01.jsonl.gz"))
     assert len(rows) == 301
     assert store.add_rows(rows).added == 10
 
 
-def test_bringing_back_while_archiving_loses_nothing(database: Database, tmp_path: Path) -> None:
-    """An import of the archive at any step of another run."""
+def test_importing_during_a_run_loses_nothing(database: Database, tmp_path: Path) -> None:
+    """The archive is imported after every step of another run."""
     store, executions = Store(database), a_history((JANUARY_US,))
     store.add(executions[:150])
     archive_once(database, tmp_path / "archive", LATER_US, 0)
     rows = list(read_archive(tmp_path / "archive" / "2025-01.jsonl.gz"))
     store.add(executions)
 
-    def meanwhile(_: int) -> None:
+    def restore(_: int) -> None:
         store.restore(rows)
 
-    archive_once(database, tmp_path / "archive", LATER_US, 0, meanwhile)
+    archive_once(database, tmp_path / "archive", LATER_US, 0, restore)
     assert archived(database) + query_stored(database) == 300
-    assert_sound(database, 300)
+    assert_consistent(database, 300)
     archive_once(database, tmp_path / "archive", LATER_US, 0)
     assert (archived(database), len(list(read_archive(tmp_path / "archive" / "2025-01.jsonl.gz")))) == (300, 300)
-    assert_sound(database, 300)
+    assert_consistent(database, 300)
 
 
 _RECORDER = """
@@ -438,8 +450,8 @@ with PerformanceTracker(database=sys.argv[1]) as tracker:
 """
 
 
-def test_a_recorder_goes_on_meanwhile(location: str, database: Database, tmp_path: Path, home: Path) -> None:
-    """Another process records into the month that is archived, again and again; nothing is lost or counted twice."""
+def test_recording_during_runs_loses_nothing(location: str, database: Database, tmp_path: Path, home: Path) -> None:
+    """Another process records into the archived month while runs repeat. Nothing is lost or counted twice."""
     Store(database).add(a_history((JANUARY_US,)))
     count = 300
     with subprocess.Popen(
@@ -456,11 +468,11 @@ def test_a_recorder_goes_on_meanwhile(location: str, database: Database, tmp_pat
     archive_once(database, tmp_path / "archive", LATER_US, 0)
     assert (archived(database), query_stored(database)) == (300 + count, 0)
     assert len(list(read_archive(tmp_path / "archive" / "2025-01.jsonl.gz"))) == 300 + count
-    assert_sound(database, 300 + count)
+    assert_consistent(database, 300 + count)
 
 
-def test_an_hour_is_archived_whole(database: Database, tmp_path: Path) -> None:
-    """An age ends at a full hour, so that what reports say of an hour comes from one place."""
+def test_an_hour_is_archived_completely(database: Database, tmp_path: Path) -> None:
+    """The cutoff is rounded down to a full hour, so each hour of a report comes from one source."""
     Store(database).add(a_history((JANUARY_US,)))
     report = archive_once(database, tmp_path / "archive", JANUARY_US + 2 * DAY_US + HOUR_US // 2, 2 * DAY_US)
     assert (report.executions, report.until_us) == (0, JANUARY_US)
@@ -468,8 +480,8 @@ def test_an_hour_is_archived_whole(database: Database, tmp_path: Path) -> None:
     assert (report.executions, report.until_us) == (12, JANUARY_US + HOUR_US)
 
 
-def test_months_are_those_of_utc() -> None:
-    """From the first instant to the last, in the years with and without a leap day."""
+def test_months_are_utc_months() -> None:
+    """The bounds are right from the first to the last instant, in years with and without a leap day."""
     assert month_of(JANUARY_US) == ("2025-01", JANUARY_US, FEBRUARY_US)
     assert month_of(FEBRUARY_US - 1) == ("2025-01", JANUARY_US, FEBRUARY_US)
     assert month_of(FEBRUARY_US) == ("2025-02", FEBRUARY_US, FEBRUARY_US + 28 * DAY_US)

@@ -1,4 +1,4 @@
-"""A run of `archive` that is killed at any point: nothing is lost, nothing is there twice, and the next run goes on."""
+"""`archive` killed at any point: nothing is lost or stored twice, and the next run completes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JANUARY_US = 1_735_689_600_000_000
 LATER_US = JANUARY_US + 400 * DAY_US
 AT_ONCE = scaled(5000)
 MONTHS = (AT_ONCE + 200, 100)
-"""Executions of two months: of the first more than are written, or deleted, at once."""
+"""Executions of two months. The first month needs more than one page and one delete."""
 
 _RUN = """
 import sys
@@ -44,12 +44,12 @@ def step(count):
 
 archive.archive_once(open_database(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), 0, step)
 """
-"""A process that archives; it says each step, and goes on when it is told so."""
+"""A process that archives. It prints each step and waits for a line on stdin before the next one."""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the archives are."""
+    """The archive folder."""
     return tmp_path / "archive"
 
 
@@ -65,7 +65,7 @@ def filled(database: Database) -> Database:
 
 
 def start(location: str, folder: Path, how: str) -> subprocess.Popen[str]:
-    """A process that archives everything."""
+    """Start a process that archives everything."""
     return subprocess.Popen(
         [sys.executable, "-c", _RUN, location, str(folder), str(LATER_US), how, str(AT_ONCE)],
         stdin=subprocess.PIPE,
@@ -75,7 +75,7 @@ def start(location: str, folder: Path, how: str) -> subprocess.Popen[str]:
 
 
 def assert_nothing_lost(database: Database, folder: Path, before: list[bytes]) -> None:
-    """Each execution is stored, or archived and then in a file with its name; never both. Every sum agrees."""
+    """Each execution is either stored, or archived and in the file of its month; never both. All roll-ups agree."""
     with database.read() as connection:
         assert verify_rollups.differences(connection) == []
         assert queries.totals(connection, Filter()).executions == sum(MONTHS)
@@ -85,8 +85,8 @@ def assert_nothing_lost(database: Database, folder: Path, before: list[bytes]) -
     assert listed[0] == len(archived)
 
 
-def assert_goes_on(database: Database, folder: Path, before: list[bytes]) -> None:
-    """The next run ends what was begun and leaves nothing else behind; the files bring everything back."""
+def assert_next_run_completes(database: Database, folder: Path, before: list[bytes]) -> None:
+    """The next run archives everything and leaves no other file. Importing the files restores everything."""
     archive_once(database, folder, LATER_US, 0)
     assert stored_lines(database) == []
     assert_nothing_lost(database, folder, before)
@@ -99,8 +99,8 @@ def assert_goes_on(database: Database, folder: Path, before: list[bytes]) -> Non
 
 
 def test_killed_after_any_step(filled: Database, location: str, folder: Path) -> None:
-    """After each page that is written and after each transaction that deletes, until a run comes to its end."""
-    before, steps, told = stored_lines(filled), 0, ""
+    """The run is killed after each written page and after each delete, until a run completes."""
+    before, steps = stored_lines(filled), 0
     while True:
         with start(location, folder, "step") as process:
             assert process.stdin
@@ -109,14 +109,14 @@ def test_killed_after_any_step(filled: Database, location: str, folder: Path) ->
                 process.stdout.readline()
                 process.stdin.write("\n")
                 process.stdin.flush()
-            told = process.stdout.readline()
+            reached_step = process.stdout.readline()
             process.kill()
-        if not told:
+        if not reached_step:
             break
         assert_nothing_lost(filled, folder, before)
-        assert_goes_on(filled, folder, before)
+        assert_next_run_completes(filled, folder, before)
         steps += 1
-    # Two pages and two transactions of the first month, one of each of the second.
+    # The first month takes two pages and two deletes, the second one of each.
     assert steps == 6
 
 
@@ -137,10 +137,10 @@ def _has_second_file(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("reached", [_has_file, *thorough(_has_temporary, _has_written, _has_second_file)])
-def test_killed_as_soon_as_something_is_there(
+def test_killed_as_soon_as_a_file_appears(
     filled: Database, location: str, folder: Path, reached: Callable[[Path], bool]
 ) -> None:
-    """While a file is written, when it has some size, when it gets its name."""
+    """Also while the temporary file grows, and when it is renamed."""
     before = stored_lines(filled)
     with start(location, folder, "run") as process:
         while process.poll() is None:
@@ -148,16 +148,16 @@ def test_killed_as_soon_as_something_is_there(
                 if reached(folder):
                     process.kill()
             except FileNotFoundError:
-                # It got its name meanwhile.
+                # The temporary file was renamed between the two calls.
                 continue
     assert_nothing_lost(filled, folder, before)
-    assert_goes_on(filled, folder, before)
+    assert_next_run_completes(filled, folder, before)
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_at_any_moment(filled: Database, location: str, folder: Path, seed: int) -> None:
-    """Again and again, each time so long after a step as chance will have it, until a run comes to its end."""
+def test_killed_at_random_times(filled: Database, location: str, folder: Path, seed: int) -> None:
+    """The run is killed again and again, at a random time after a step, until a run completes."""
     before, chance = stored_lines(filled), random.Random(seed)
     for _ in range(20):
         with start(location, folder, "run") as process:
@@ -171,4 +171,4 @@ def test_killed_at_any_moment(filled: Database, location: str, folder: Path, see
         assert_nothing_lost(filled, folder, before)
         if process.returncode == 0:
             break
-    assert_goes_on(filled, folder, before)
+    assert_next_run_completes(filled, folder, before)
