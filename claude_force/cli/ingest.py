@@ -42,9 +42,9 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
     """Read what is new in every source.
 
     Nothing is read or counted twice. Without PATH, reads the executions in the spool, the metrics file of the settings,
-    and the transcripts of Claude Code (~/.claude/projects and ~/.config/claude/projects, or the folders in
-    CLAUDE_CONFIG_DIR, separated by commas). PATH is a folder of transcripts, a transcript, or a JSONL file of
-    executions. Only metrics of transcripts are stored, never their text.
+    the transcripts of Claude Code (~/.claude/projects and ~/.config/claude/projects, or the folders in
+    CLAUDE_CONFIG_DIR, separated by commas), and those of Claude Desktop's sessions (Cowork). PATH is a folder of
+    transcripts, a transcript, or a JSONL file of executions. Only metrics of transcripts are stored, never their text.
 
     \b
     Example:
@@ -132,7 +132,7 @@ def _print_source(source: str, report: SourceReport, workspace: Workspace) -> No
 
 
 def _print_nothing_found(paths: Sequence[Path]) -> None:
-    places = ", ".join(map(str, paths)) or "~/.claude/projects, ~/.config/claude/projects"
+    places = ", ".join(map(str, paths)) or "~/.claude/projects, ~/.config/claude/projects, Claude Desktop"
     if not paths and os.environ.get("CLAUDE_CONFIG_DIR"):
         places = "CLAUDE_CONFIG_DIR"
     click.echo(f"Nothing to read: no transcript of Claude Code and no file of executions in {for_terminal(places)}")

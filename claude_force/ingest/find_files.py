@@ -15,6 +15,9 @@ from pathlib import Path
 OnProblem = Callable[[Path, str], None]
 """Called with a path and the reason why it could not be read."""
 
+IsWanted = Callable[[Path, str], bool]
+"""Called with a folder and the name of something in it."""
+
 INODE_MASK = (1 << 63) - 1
 """Both databases store signed 64-bit integers; inodes and devices are unsigned."""
 
@@ -54,15 +57,22 @@ def path_text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def find_files(folders: Iterable[Path], is_wanted: Callable[[str], bool], on_problem: OnProblem) -> list[FoundFile]:
-    """The files below `folders` whose name `is_wanted`. A path in `folders` may also be a file; it is always taken."""
+def _everywhere(_folder: Path, _name: str) -> bool:
+    return True
+
+
+def find_files(
+    folders: Iterable[Path], is_wanted: IsWanted, on_problem: OnProblem, is_entered: IsWanted = _everywhere
+) -> list[FoundFile]:
+    """The files below `folders` that are wanted, in the folders that are entered. A path in `folders` may also be a
+    file; it is always taken."""
     seen: set[_Identity] = set()
     found: list[FoundFile] = []
     pending: list[tuple[Path, tuple[_Identity, ...]]] = [(folder, ()) for folder in reversed(list(folders))]
     while pending:
         path, parents = pending.pop()
         try:
-            pending += reversed(_visit(path, parents, is_wanted, seen, found, on_problem))
+            pending += reversed(_visit(path, parents, (is_wanted, is_entered), seen, found, on_problem))
         except OSError as error:
             on_problem(path, error.strerror or str(error))
     return found
@@ -71,12 +81,13 @@ def find_files(folders: Iterable[Path], is_wanted: Callable[[str], bool], on_pro
 def _visit(
     path: Path,
     parents: tuple[_Identity, ...],
-    is_wanted: Callable[[str], bool],
+    choices: tuple[IsWanted, IsWanted],
     seen: set[_Identity],
     found: list[FoundFile],
     on_problem: OnProblem,
 ) -> list[tuple[Path, tuple[_Identity, ...]]]:
-    """Add a file to `found`, or return what to visit in a folder. `parents` are the folders above it."""
+    """Add a file to `found`, or return what to visit in a folder. `choices` say which files and which folders in
+    it are visited, `parents` are the folders above it."""
     status = path.stat()
     identity = (status.st_dev, status.st_ino)
     if identity in parents:
@@ -88,7 +99,7 @@ def _visit(
         found.append(found_file(path, status))
         return []
     with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in entries if _is_folder(entry) or is_wanted(entry.name))
+        names = sorted(entry.name for entry in entries if choices[_is_folder(entry)](path, entry.name))
     return [(path / name, (*parents, identity)) for name in names]
 
 

@@ -54,6 +54,48 @@ def test_the_variable_of_claude_code_names_others(home: Path, problems: Problems
     assert problems == [(home / "gone" / "projects", "not there, though CLAUDE_CONFIG_DIR names it")]
 
 
+def test_the_sessions_of_claude_desktop_are_looked_into_on_every_system(home: Path, problems: Problems) -> None:
+    """Beside those of Claude Code, whose variable does not move them; that there are none is no problem."""
+    roaming = home / "AppData" / "Roaming"
+    data = [home / "Library" / "Application Support", home / ".config", roaming]
+    places = [folder / "Claude" / "local-agent-mode-sessions" for folder in data]
+    for place in (*places, home / "a" / "projects"):
+        place.mkdir(parents=True)
+    assert roots_of(home, problems, APPDATA=str(roaming)) == places
+    assert roots_of(home, problems) == places[:2]
+    assert roots_of(home, problems, XDG_CONFIG_HOME=str(home / "xdg")) == places[:1]
+    assert roots_of(home, problems, CLAUDE_CONFIG_DIR="~/a") == [home / "a" / "projects", *places[:2]]
+    assert problems == []
+
+
+DESKTOP = "local-agent-mode-sessions/account/organisation"
+FILES_OF_DESKTOP = {
+    f"{DESKTOP}/local_1/.claude/projects/-sessions-calm-fox/s.jsonl": True,
+    f"{DESKTOP}/local_1/.claude/projects/-sessions-calm-fox/s/subagents/agent-a1.jsonl": True,
+    f"{DESKTOP}/agent/local_ditto_2/.claude/projects/p/s.jsonl": True,
+    f"{DESKTOP}/local_1/audit.jsonl": True,
+    f"{DESKTOP}/local_1/.claude/history.jsonl": False,
+    f"{DESKTOP}/local_1/.claude/plugins/p/data.jsonl": False,
+    f"{DESKTOP}/local_1/uploads/data.jsonl": False,
+    f"{DESKTOP}/local_1/outputs/.claude/projects/p/s.jsonl": False,
+    f"{DESKTOP}/local_1/notes.jsonl": False,
+    f"{DESKTOP}/local_1.json": False,
+    "local_1/uploads/data.jsonl": True,
+}
+
+
+def test_files_of_the_user_in_a_session_of_claude_desktop_are_not_opened(tmp_path: Path, problems: Problems) -> None:
+    """Only its transcripts and its audit log, wherever the folder is; another folder with such a name is any folder."""
+    for name in FILES_OF_DESKTOP:
+        put(tmp_path / name, b"{}\n")
+    assert set(found_in(tmp_path, problems)) == {name for name, is_read in FILES_OF_DESKTOP.items() if is_read}
+    assert set(found_in(tmp_path / DESKTOP / "local_1", problems)) == {
+        name.removeprefix(f"{DESKTOP}/local_1/")
+        for name, is_read in FILES_OF_DESKTOP.items()
+        if is_read and name.startswith(f"{DESKTOP}/local_1/")
+    }
+
+
 def test_originals_come_before_copies_and_sessions_before_their_agents(tmp_path: Path, problems: Problems) -> None:
     """Sessions by the time of their oldest file; agents of the old layout last."""
     put(main_file(tmp_path, "young", "p"), b"", age=10)

@@ -85,7 +85,7 @@ def _agents_in(folder: Path) -> Iterator[Path]:
             yield file.path
 
 
-def _is_agent_file(name: str) -> bool:
+def _is_agent_file(_folder: Path, name: str) -> bool:
     return name.startswith("agent-") and name.endswith(".jsonl")
 
 

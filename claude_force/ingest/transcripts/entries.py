@@ -79,6 +79,7 @@ class Entry(msgspec.Struct, rename="camel", gc=False):
     attribution_agent: str | None = None
     request_id: str | None = None
     prompt_id: str | None = None
+    audit_timestamp: str | None = msgspec.field(default=None, name="_audit_timestamp")
     cost_usd: float | None = msgspec.field(default=None, name="costUSD")
     message: Message | None = None
     tool_use_result: msgspec.Raw = _NOTHING

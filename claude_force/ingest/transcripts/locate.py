@@ -1,4 +1,4 @@
-"""Find the transcripts of Claude Code.
+"""Find the transcripts of Claude Code and of Claude Desktop.
 
 | file below `projects/<folder>/`                        | what it is                       |
 |--------------------------------------------------------|----------------------------------|
@@ -6,6 +6,10 @@
 | `<session>/subagents/agent-<id>.jsonl`                 | a sub-agent of it                |
 | `<session>/subagents/workflows/<run>/agent-<id>.jsonl` | a sub-agent of a workflow        |
 | `agent-<id>.jsonl`                                     | a sub-agent, by older versions   |
+
+Claude Desktop (Cowork, local agent mode) has a folder for each of its sessions, with a `.claude/projects` of its own:
+`local-agent-mode-sessions/<account>/<organisation>/local_<id>/.claude/projects/`. Beside it are an audit log of the
+same responses, and files of the user (uploads, outputs), which may be anything and are never opened.
 """
 
 from __future__ import annotations
@@ -24,10 +28,17 @@ _NAME = re.compile(r"[\w.-]{1,100}")
 _NOT_TRANSCRIPTS = ("journal.jsonl",)
 """Files below `subagents` without a conversation."""
 
+AUDIT_LOG = "audit.jsonl"
+"""Claude Desktop's copy of a session: the same responses, with the usage at which each began."""
+
+_DESKTOP, _DESKTOP_SESSION = "local-agent-mode-sessions", "local_"
+_DESKTOP_TRANSCRIPTS = (".claude", "projects")
+
 
 def roots(environment: Mapping[str, str], home: Path, on_problem: OnProblem) -> list[Path]:
-    """The `projects` folders of this user: those in CLAUDE_CONFIG_DIR (separated by commas), else the two defaults of
-    Claude Code. A missing folder is a problem only if CLAUDE_CONFIG_DIR names it."""
+    """The folders with transcripts of this user: the `projects` folders in CLAUDE_CONFIG_DIR (separated by commas),
+    else the two defaults of Claude Code; and the sessions of Claude Desktop, which does not know that variable. A
+    missing folder is a problem only if CLAUDE_CONFIG_DIR names it."""
     named = [part.strip() for part in environment.get("CLAUDE_CONFIG_DIR", "").split(",") if part.strip()]
     if named:
         folders = [Path(os.path.expanduser(part)) for part in named]  # noqa: PTH111  (Path.expanduser raises for an unknown user)
@@ -36,9 +47,20 @@ def roots(environment: Mapping[str, str], home: Path, on_problem: OnProblem) -> 
             if not folder.is_dir():
                 on_problem(folder, "not there, though CLAUDE_CONFIG_DIR names it")
     else:
-        config = environment.get("XDG_CONFIG_HOME") or str(home / ".config")
-        folders = [home / ".claude" / "projects", Path(config) / "claude" / "projects"]
+        folders = [home / ".claude" / "projects", _user_config(environment, home) / "claude" / "projects"]
+    folders += [folder / _DESKTOP for folder in _desktop_folders(environment, home)]
     return [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112  (Path.is_dir raises for some paths)
+
+
+def _desktop_folders(environment: Mapping[str, str], home: Path) -> list[Path]:
+    """Where Claude Desktop keeps its data, on macOS, Linux and Windows."""
+    folders = [home / "Library" / "Application Support" / "Claude", _user_config(environment, home) / "Claude"]
+    roaming = environment.get("APPDATA")
+    return [*folders, Path(roaming) / "Claude"] if roaming else folders
+
+
+def _user_config(environment: Mapping[str, str], home: Path) -> Path:
+    return Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
 
 
 def find(folders: Iterable[Path], on_problem: OnProblem) -> list[FoundFile]:
@@ -47,7 +69,7 @@ def find(folders: Iterable[Path], on_problem: OnProblem) -> list[FoundFile]:
     Sessions come by the time of their oldest file, so an original comes before its copies; within a session, the main
     conversation comes before its sub-agents. Sub-agents by older versions come last: only their lines name the session.
     """
-    found = find_files(folders, _is_transcript, on_problem)
+    found = find_files(folders, _is_transcript, on_problem, _is_entered)
     oldest: dict[str, int] = {}
     for file in found:
         key = session_key(file.path)
@@ -60,8 +82,26 @@ def find(folders: Iterable[Path], on_problem: OnProblem) -> list[FoundFile]:
     return sorted(found, key=reading_order)
 
 
-def _is_transcript(name: str) -> bool:
-    return name.endswith(".jsonl") and name not in _NOT_TRANSCRIPTS
+def _is_transcript(folder: Path, name: str) -> bool:
+    if not name.endswith(".jsonl") or name in _NOT_TRANSCRIPTS:
+        return False
+    within = _within_desktop_session(folder)
+    return within is None or name == AUDIT_LOG or within[:2] == _DESKTOP_TRANSCRIPTS
+
+
+def _is_entered(folder: Path, name: str) -> bool:
+    within = _within_desktop_session(folder)
+    return within is None or len(within) >= 2 or name == _DESKTOP_TRANSCRIPTS[len(within)]
+
+
+def _within_desktop_session(folder: Path) -> tuple[str, ...] | None:
+    """The folders that lead from a session of Claude Desktop to this one; None if it is in no such session."""
+    parts = folder.parts
+    if _DESKTOP not in parts:
+        return None
+    below = parts[parts.index(_DESKTOP) + 1 :]
+    session = next((index for index, part in enumerate(below) if part.startswith(_DESKTOP_SESSION)), None)
+    return None if session is None else below[session + 1 :]
 
 
 def agent_ids(files: Iterable[FoundFile]) -> set[str]:
@@ -83,6 +123,8 @@ def session_key(path: Path) -> str:
 
 def context_of(path: Path, agent_types: AgentTypes) -> TranscriptContext:
     """What the path of a transcript says about it."""
+    if path.name == AUDIT_LOG:
+        return TranscriptContext(is_audit_log=True)
     agent = _AGENT.fullmatch(path.stem)
     if agent is None:
         return TranscriptContext(

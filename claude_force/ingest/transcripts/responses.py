@@ -63,6 +63,7 @@ REMEMBERED = 16
 NO_REQUEST = "not a model's response (synthetic)"
 NO_MESSAGE = "a response without a message"
 NO_ENTRY = "not an entry of a transcript"
+AUDIT = "the audit log of Claude Desktop, a copy of the transcript beside it"
 """Reasons for skipping a line."""
 
 _LONGEST_UUID = 64
@@ -138,12 +139,13 @@ class ReaderState(msgspec.Struct):
 @dataclass(frozen=True, slots=True)
 class TranscriptContext:
     """What the path of a transcript says. `agent_id` is set for a sub-agent's own file, `workflow_id` if it runs in a
-    workflow. `agent_type_of` looks up the type of a sub-agent by its id, the hash of its prompt and its session; None
-    if it is not recorded."""
+    workflow, `is_audit_log` if no line of the file counts. `agent_type_of` looks up the type of a sub-agent by its id,
+    the hash of its prompt and its session; None if it is not recorded."""
 
     session_id: str | None = None
     agent_id: str | None = None
     workflow_id: str | None = None
+    is_audit_log: bool = False
     agent_type_of: Callable[[str | None, str | None, str | None], str | None] = lambda _agent, _prompt, _session: None
 
 
@@ -180,6 +182,9 @@ class ResponseReader:
 
     def read(self, entry: Entry, line: int) -> None:
         """Read the next entry, which is on this line. Raises InvalidRecord for a response that cannot be recorded."""
+        if self.context.is_audit_log or entry.audit_timestamp is not None:
+            self._skip(AUDIT)
+            return
         if entry.type == "progress":
             inner = progress_of(entry)
             if inner is not None and inner.type != "progress":
