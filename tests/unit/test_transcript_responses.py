@@ -294,6 +294,48 @@ def test_what_is_left_out_is_counted_by_its_reason() -> None:
     assert reader.skipped == {NO_REQUEST: 1, NO_MESSAGE: 2, NO_ENTRY: 1}
 
 
+IDS = {
+    "acompact-9f": "compaction",
+    "acompact-83efcb": "compaction",
+    "acompact-767ece576f2b74e8": "compaction",
+    "acompact": "compaction",
+    "aside_question-4c": "aside_question",
+    "aside_question-c5e5c961a7749e08": "aside_question",
+    "aprompt_suggestion-33a4cf": "prompt_suggestion",
+    "aprompt_suggestion_a": "prompt_suggestion",
+    "asession_memory-0123456789abcdef": "session_memory",
+    "areviewer-0123456789abcdef": "reviewer",
+    "acode-reviewer-0123ab": "code-reviewer",
+    "acompactor-0123ab": "compactor",
+    "a6047be": SUBAGENT,
+    "aeb3897ee3267e12c": SUBAGENT,
+    "abc1": SUBAGENT,
+    "agent-1": SUBAGENT,
+    "compact-83efcb": SUBAGENT,
+    "aeb38-": SUBAGENT,
+}
+
+
+@pytest.mark.parametrize("agent_id", IDS)
+def test_the_id_of_a_sub_agent_says_what_it_is(agent_id: str) -> None:
+    """If it has a label: for those of Claude Code itself before all else, for others if their type is not recorded."""
+    expected = IDS[agent_id]
+    talk = Talk(agent_id=agent_id)
+    talk.respond("msg_1", attributionAgent=...)
+    (found,) = responses(talk.lines, TranscriptContext(SESSION, agent_id))
+    assert (found.agent_name, found.run.run_id) == (expected, agent_id)
+    typed = TranscriptContext(SESSION, agent_id, agent_type_of=lambda *_: "Explore")
+    is_internal = expected in ("compaction", "aside_question", "prompt_suggestion", "session_memory")
+    assert responses(talk.lines, typed)[0].agent_name == (expected if is_internal else "Explore")
+
+
+def test_an_agent_of_claude_code_itself_is_not_called_like_the_one_that_it_is_about() -> None:
+    """Its transcript copies the lines of another agent, with the prompt and the type of that one."""
+    copy = agent_talk(attribution="Plan")
+    own = TranscriptContext(SESSION, "acompact-83efcb", agent_type_of=lambda *_: "Plan")
+    assert {response.agent_name for response in responses(copy.lines, own)} == {"compaction"}
+
+
 @pytest.mark.parametrize("timestamp", [..., "yesterday", 5])
 def test_a_response_without_a_time_is_refused(timestamp: object) -> None:
     """No record can be made of it."""
@@ -308,7 +350,7 @@ ERRORS: dict[str, tuple[str, dict[str, Any], str]] = {
     "its own word says nothing": ("API Error: 500", {"error": UNKNOWN}, "http_500"),
     "its own word is a sentence": ("API Error: 500", {"error": "it went wrong"}, "http_500"),
     "the kind in the message": ('API Error: 529 {"type": "overloaded_error"}', {}, "overloaded_error"),
-    "its status": ("API Error: 401 Unauthorized", {}, "http_401"),
+    "its status": ("API Error: 403 Forbidden", {}, "http_403"),
     "a phrase": ("Request timed out.", {}, "timeout"),
     "a limit": ("You've hit your limit", {}, "rate_limit"),
     "none of these": ("Something happened", {}, "api_error"),

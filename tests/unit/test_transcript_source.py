@@ -153,7 +153,7 @@ def test_what_was_refused_costs_nothing(path: Path) -> None:
     put(path, talk.lines)
     for prices in (None, PriceTable("claude-opus-4-1")):
         (found,) = executions(parts_of(path, prices=prices))
-        assert (found.success, found.error_type, found.cost_nanousd) == (False, "http_529", 0)
+        assert (found.success, found.error_type, found.cost_nanousd) == (False, "overloaded", 0)
 
 
 @pytest.mark.parametrize("seconds", [-5, 400 * 86_400])

@@ -33,6 +33,7 @@ from claude_force.clock import parse_instant
 from claude_force.errors import InvalidRecord
 from claude_force.executions.deduplication import LONGEST_PAUSE_US, ReportedUsage
 from claude_force.executions.record import NAME_LIMIT, PROJECT_LIMIT, UNKNOWN, task_hash
+from claude_force.ingest.transcripts.agent_ids import internal_agent, label_of
 from claude_force.ingest.transcripts.api_errors import error_type_of
 from claude_force.ingest.transcripts.entries import (
     Entry,
@@ -52,7 +53,7 @@ V = TypeVar("V")
 
 MAIN = "main"
 SUBAGENT = "subagent"
-"""The agent name of a sub-agent whose type is not recorded anywhere."""
+"""The agent name of a sub-agent whose type is neither recorded anywhere nor said by its id."""
 
 SYNTHETIC = "<synthetic>"
 """The model of a message that Claude Code wrote itself in place of a response."""
@@ -262,8 +263,11 @@ class ResponseReader:
         return len(self._runs) - 1
 
     def _agent_name(self, agent_id: str | None, prompt: str | None, entry: Entry) -> str:
+        if internal := internal_agent(agent_id):
+            return internal
         called = self._called.get(prompt or "")
-        return _name(called or self.context.agent_type_of(agent_id, prompt, entry.session_id)) or SUBAGENT
+        recorded = called or self.context.agent_type_of(agent_id, prompt, entry.session_id)
+        return _name(recorded or label_of(agent_id)) or SUBAGENT
 
     def _start_run(self, entry: Entry, run: int) -> int:
         """The run that a user's entry starts if it is a prompt; else the run that it is part of."""
@@ -341,7 +345,7 @@ class ResponseReader:
             session_id=_name(entry.session_id or self.context.session_id),
             project=_name(entry.cwd, PROJECT_LIMIT),
             run=run,
-            agent_name=_name(entry.attribution_agent) or run.agent_name,
+            agent_name=internal_agent(run.run_id) or _name(entry.attribution_agent) or run.agent_name,
             error_type=error_type_of(entry, message) if entry.is_api_error_message else None,
             cost_usd=entry.cost_usd,
             line=line,
