@@ -1,4 +1,4 @@
-"""Databases that cannot be used: a command says why in one line, a recorded execution waits until it can be stored."""
+"""Unusable databases: a command gives the reason in one line, and a recorded execution waits in the spool."""
 
 from __future__ import annotations
 
@@ -30,32 +30,30 @@ PAGE_BYTES = 4096
 RECORD = """
 import json, os, sys, warnings
 from claude_force.performance_tracker.tracker import PerformanceTracker
-told = {}
-for place, sound in json.loads(sys.argv[1]):
+found = {}
+for path, sound in json.loads(sys.argv[1]):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            tracker = PerformanceTracker(database=place)
+            tracker = PerformanceTracker(database=path)
             for name in ("first", "second"):
                 tracker.record_execution(name, "task", True, 5)
             if sound:
-                os.rename(place, place + ".broken")
-                os.rename(sound, place)
+                os.rename(path, path + ".broken")
+                os.rename(sound, path)
                 tracker.record_execution("third", "task", True, 5)
         except Exception as error:
-            told[place] = f"raised {type(error).__name__}: {error}"
+            found[path] = f"raised {type(error).__name__}: {error}"
         else:
-            told[place] = [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
-print(json.dumps(told))
+            found[path] = [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
+print(json.dumps(found))
 """
 
 
-def record(*places: tuple[Path | str | None, Path | None], script: str = RECORD, **options: Any) -> dict[str, Any]:
-    """Record two executions at each place in a program of its own, then a third where a sound file takes its place.
-
-    Gives the warnings of each place, or the exception that should not have been.
-    """
-    given = [[place and str(place), sound and str(sound)] for place, sound in places]
+def record(*databases: tuple[Path | str | None, Path | None], script: str = RECORD, **options: Any) -> dict[str, Any]:
+    """Record two executions into each database in one new process, and a third after the sound file, if any, has
+    replaced it. Returns the warnings by path, or the exception that should not have been raised."""
+    given = [[path and str(path), sound and str(sound)] for path, sound in databases]
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps(given)], capture_output=True, text=True, check=False, **options
     )
@@ -65,14 +63,14 @@ def record(*places: tuple[Path | str | None, Path | None], script: str = RECORD,
     return found
 
 
-def warnings_at(place: Path | str, **options: Any) -> Any:
-    """The warnings that recording at one place gives."""
-    return record((place, None), **options)[str(place)]
+def warnings_at(path: Path | str, **options: Any) -> Any:
+    """The warnings when recording into this database."""
+    return record((path, None), **options)[str(path)]
 
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a sound database of many pages."""
+    """The bytes of a sound database with many pages."""
     path = tmp_path_factory.mktemp("sound") / "metrics.db"
     database = open_database(str(path))
     Store(database).add([an_execution(agent_name="stored", timestamp_us=NOON_US + step) for step in range(STORED)])
@@ -81,8 +79,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def place(home: Path) -> Path:
-    """Where the database of the home is, in a folder that exists, beside a history to import. Prices are not needed."""
+def database_path(home: Path) -> Path:
+    """The path of the home's default database. Its folder exists, and there is a file to import. Costs are off, because
+    they are not needed."""
     (home / ".claude" / "metrics").mkdir()
     (home / ".claude" / "claude.json").write_text('{"performance": {"cost_tracking": false}}')
     (home / "history.jsonl").write_bytes(a_line())
@@ -90,7 +89,7 @@ def place(home: Path) -> Path:
 
 
 def changed(path: Path, content: bytes, *statements: str) -> None:
-    """A database after some SQL."""
+    """Write a database and run SQL in it."""
     path.write_bytes(content)
     connection = sqlite3.connect(path)
     for statement in statements:
@@ -100,7 +99,7 @@ def changed(path: Path, content: bytes, *statements: str) -> None:
 
 
 def garbage(path: Path, content: bytes) -> None:
-    """A database whose pages, but the first, are overwritten from the middle of the second on."""
+    """Write a database with noise from the middle of its second page to its end."""
     noise = bytes(range(1, 256)) * (len(content) // 255 + 1)
     path.write_bytes(content[: PAGE_BYTES + 100] + noise[PAGE_BYTES + 100 : len(content)])
 
@@ -109,10 +108,10 @@ Damage = Callable[[Path, bytes], Any]
 
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "a text file": (lambda path, _: path.write_text("hello, world\n" * 100), "is not a SQLite database"),
-    "a word": (lambda path, _: path.write_text("hi"), "is not a SQLite database"),
+    "a short text file": (lambda path, _: path.write_text("hi"), "is not a SQLite database"),
     "an empty file": (lambda path, _: path.touch(), "is empty"),
-    "cut off": (lambda path, content: path.write_bytes(content[: 2 * PAGE_BYTES]), "is damaged"),
-    "cut off in its header": (lambda path, content: path.write_bytes(content[:60]), "is damaged"),
+    "truncated": (lambda path, content: path.write_bytes(content[: 2 * PAGE_BYTES]), "is damaged"),
+    "truncated in its header": (lambda path, content: path.write_bytes(content[:60]), "is damaged"),
     "garbage in the middle": (garbage, "is damaged"),
     "newer": (
         lambda path, content: changed(path, content, "UPDATE claude_force_version SET version_num = 'zz99'"),
@@ -137,7 +136,7 @@ damaged = pytest.mark.parametrize(("damage", "complaint"), DAMAGES.values(), ids
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], complaint: str) -> None:
-    """The command failed with one line of our own words on stderr, and nothing on stdout."""
+    """The command failed with one line of its own on stderr, and nothing on stdout."""
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -146,105 +145,108 @@ def assert_refused(done: subprocess.CompletedProcess[str], complaint: str) -> No
     assert "error: unexpected" not in done.stderr
 
 
-def agents(place: Path | str) -> Counter[str]:
-    """How many executions of each agent are stored."""
-    database = open_database(str(place))
+def agents(path: Path | str) -> Counter[str]:
+    """The number of stored executions by agent."""
+    database = open_database(str(path))
     found = Counter(record.agent_name for record in queries.iterate(database, Filter()))
     database.close()
     return found
 
 
 @damaged
-def test_a_command_says_what_is_wrong_with_a_database(
-    damage: Damage, complaint: str, sound: bytes, place: Path, run: Run
+def test_a_command_names_what_is_wrong_with_a_database(
+    damage: Damage, complaint: str, sound: bytes, database_path: Path, run: Run
 ) -> None:
-    """Reading and importing end with one line that names the file and the remedy; no file is changed or left behind."""
-    damage(place, sound)
-    before = {path: path.read_bytes() for path in place.parent.iterdir() if path.is_file()}
+    """Reports and imports end with one line that names the file and the remedy. No file is changed or created."""
+    damage(database_path, sound)
+    before = {path: path.read_bytes() for path in database_path.parent.iterdir() if path.is_file()}
     for command in (("analytics", "summary"), ("import", "history.jsonl")):
         done = run(*command)
         assert_refused(done, complaint)
-        assert str(place) in done.stderr
-    assert {path: path.read_bytes() for path in place.parent.iterdir() if path.is_file()} == before
+        assert str(database_path) in done.stderr
+    assert {path: path.read_bytes() for path in database_path.parent.iterdir() if path.is_file()} == before
 
 
 @pytest.fixture(scope="module")
 def recorded(sound: bytes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A folder with a database for each damage, repaired while one program recorded in all of them; what it told."""
+    """A folder with a database for each damage, each replaced by a sound one while one process records into all of
+    them; and the warnings of that process."""
     folder = tmp_path_factory.mktemp("recorded")
-    places: list[tuple[Path, Path]] = []
+    databases: list[tuple[Path, Path]] = []
     for name, (damage, _) in DAMAGES.items():
-        places.append((folder / name / "metrics.db", folder / name / "sound.db"))
+        databases.append((folder / name / "metrics.db", folder / name / "sound.db"))
         (folder / name).mkdir()
         damage(folder / name / "metrics.db", sound)
         (folder / name / "sound.db").write_bytes(sound)
-    return folder, record(*places, env=os.environ | {"HOME": str(folder)}, cwd=folder)
+    return folder, record(*databases, env=os.environ | {"HOME": str(folder)}, cwd=folder)
 
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_recorded_execution_waits_for_a_sound_database(name: str, recorded: tuple[Path, dict[str, Any]]) -> None:
-    """The host is warned once and not failed; the next execution that is stored brings in those that waited, once."""
-    folder, told = recorded
-    place = folder / name / "metrics.db"
-    warned = told[str(place)]
+    """The host program gets one warning and does not fail. The next successful recording stores the waiting executions,
+    once."""
+    folder, warnings = recorded
+    path = folder / name / "metrics.db"
+    warned = warnings[str(path)]
     assert isinstance(warned, list), warned
     assert len(warned) == 1
     assert DAMAGES[name][1] in warned[0]
-    assert agents(place) == {"stored": STORED, "first": 1, "second": 1, "third": 1}
-    assert [path.name for path in place.parent.iterdir() if "spool" in path.name] == []
+    assert agents(path) == {"stored": STORED, "first": 1, "second": 1, "third": 1}
+    assert [item.name for item in path.parent.iterdir() if "spool" in item.name] == []
 
 
-def test_a_warning_points_at_the_program_that_records(place: Path) -> None:
-    """Python shows the line of the host beside a warning, not a line of ours."""
-    place.write_text("no database")
-    shown = record((place, None), script=RECORD.replace("str(warning.message)", "warning.filename"))
-    assert shown == {str(place): ["<string>"]}
+def test_a_warning_shows_the_line_of_the_host_program(database_path: Path) -> None:
+    """Python prints the host's line with the warning, not a line of the package."""
+    database_path.write_text("no database")
+    shown = record((database_path, None), script=RECORD.replace("str(warning.message)", "warning.filename"))
+    assert shown == {str(database_path): ["<string>"]}
 
 
-def test_db_check_finds_what_is_damaged(sound: bytes, place: Path, run: Run) -> None:
-    """A sound database is ok; one with garbage in the middle exits 1 and says so."""
-    place.write_bytes(sound)
-    assert (run("db", "check").returncode, run("db", "check").stdout) == (0, f"{place}: ok\n")
+def test_db_check_finds_damage(sound: bytes, database_path: Path, run: Run) -> None:
+    """A sound database is ok. One with an overwritten page makes the command exit 1."""
+    database_path.write_bytes(sound)
+    assert (run("db", "check").returncode, run("db", "check").stdout) == (0, f"{database_path}: ok\n")
     middle = len(sound) // 2
-    place.write_bytes(sound[:middle] + b"\xaa" * PAGE_BYTES + sound[middle + PAGE_BYTES :])
+    database_path.write_bytes(sound[:middle] + b"\xaa" * PAGE_BYTES + sound[middle + PAGE_BYTES :])
     done = run("db", "check")
     assert done.returncode == 1
     assert "ok" not in done.stdout
 
 
-def test_a_damaged_database_is_not_backed_up(sound: bytes, place: Path, home: Path, run: Run) -> None:
-    """A copy that does not pass its check never stands where a good backup should."""
+def test_a_damaged_database_is_not_backed_up(sound: bytes, database_path: Path, home: Path, run: Run) -> None:
+    """A copy that fails its check is not kept as a backup."""
     middle = len(sound) // 2
-    place.write_bytes(sound[:middle] + b"\xaa" * PAGE_BYTES + sound[middle + PAGE_BYTES :])
+    database_path.write_bytes(sound[:middle] + b"\xaa" * PAGE_BYTES + sound[middle + PAGE_BYTES :])
     assert_refused(run("db", "backup", "copy.db"), "damaged")
     assert sorted(path.name for path in home.iterdir()) == [".claude", "history.jsonl"]
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE claude_force_version", "DELETE FROM claude_force_version"])
-def test_an_upgrade_that_cannot_be_says_so_in_a_line(statement: str, sound: bytes, place: Path, run: Run) -> None:
-    """A schema whose version is lost is either upgraded with all of its rows, or refused in one line without SQL."""
-    changed(place, sound, statement)
+def test_an_impossible_upgrade_is_one_line(statement: str, sound: bytes, database_path: Path, run: Run) -> None:
+    """A database without its version is either upgraded with all of its rows, or refused in one line without SQL."""
+    changed(database_path, sound, statement)
     done = run("db", "upgrade")
     if done.returncode:
-        assert_refused(done, str(place))
+        assert_refused(done, str(database_path))
         assert "CREATE TABLE" not in done.stderr
         assert "sqlalche.me" not in done.stderr
-    connection = sqlite3.connect(place)
+    connection = sqlite3.connect(database_path)
     assert connection.execute("SELECT COUNT(*) FROM executions").fetchone() == (STORED,)
     connection.close()
 
 
-def test_a_row_that_no_program_of_ours_wrote_is_an_error_with_its_file(sound: bytes, place: Path, run: Run) -> None:
-    """An instant beyond all years, put there by other hands, is one line that names the database."""
-    changed(place, sound, f"UPDATE executions SET timestamp_us = {2**62} WHERE timestamp_us = {NOON_US}")
-    assert_refused(run("analytics", "export", "--output", "out.csv"), str(place))
+def test_a_row_with_an_impossible_time_names_its_file(sound: bytes, database_path: Path, run: Run) -> None:
+    """Such a row was written by another program. The error is one line that names the database."""
+    changed(database_path, sound, f"UPDATE executions SET timestamp_us = {2**62} WHERE timestamp_us = {NOON_US}")
+    assert_refused(run("analytics", "export", "--output", "out.csv"), str(database_path))
 
 
 # Permissions
 
 
 def obey_permissions() -> None:
-    """Make the process about to start obey file modes, also as root: without CAP_DAC_OVERRIDE and its like."""
+    """Make file permissions apply to the process that is about to start, even as root, by dropping CAP_DAC_OVERRIDE and
+    similar capabilities."""
     if os.geteuid() == 0:
         library = ctypes.CDLL(None)
         for capability in (1, 2, 3):
@@ -253,20 +255,20 @@ def obey_permissions() -> None:
 
 
 @pytest.fixture
-def locked(place: Path, sound: bytes) -> Iterator[Path]:
-    """A sound database whose modes a test may change; they are opened again for the clean-up."""
+def locked(database_path: Path, sound: bytes) -> Iterator[Path]:
+    """A sound database whose permissions a test may change. They are restored afterwards."""
     if os.geteuid() == 0 and sys.platform != "linux":
         pytest.skip("only Linux can take its rights from root")
-    place.write_bytes(sound)
-    place.chmod(0o600)
-    yield place
-    for path in (place.parent.parent, place.parent, place):
+    database_path.write_bytes(sound)
+    database_path.chmod(0o600)
+    yield database_path
+    for path in (database_path.parent.parent, database_path.parent, database_path):
         if path.exists():
             path.chmod(0o700)
 
 
-def test_a_read_only_file_is_read_but_not_written(locked: Path, run: Run) -> None:
-    """Reports of a read-only file work; importing into it is refused with what to change."""
+def test_a_read_only_database_gives_reports(locked: Path, run: Run) -> None:
+    """Reports work. An import is refused with the remedy."""
     locked.chmod(0o444)
     report = run("analytics", "summary", preexec_fn=obey_permissions)
     assert (report.returncode, "Total Executions: 2,000" in report.stdout) == (0, True)
@@ -274,8 +276,8 @@ def test_a_read_only_file_is_read_but_not_written(locked: Path, run: Run) -> Non
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o644], ids=["read-only file", "writable file"])
-def test_a_database_in_a_read_only_folder_is_read_but_not_written(mode: int, locked: Path, run: Run) -> None:
-    """Reading changes nothing, so it needs no right to write: a copy on a read-only medium gives its reports."""
+def test_a_database_in_a_read_only_folder_gives_reports(mode: int, locked: Path, run: Run) -> None:
+    """Reading needs no write access, so a copy on a read-only medium gives reports."""
     locked.chmod(mode)
     locked.parent.chmod(0o555)
     report = run("analytics", "summary", preexec_fn=obey_permissions)
@@ -286,18 +288,18 @@ def test_a_database_in_a_read_only_folder_is_read_but_not_written(mode: int, loc
 UNREACHABLE = {"the file": "metrics/metrics.db", "its folder": "metrics", "the home": "."}
 
 
-@pytest.mark.parametrize("closed", UNREACHABLE.values(), ids=UNREACHABLE)
-def test_what_may_not_be_opened_is_named(closed: str, locked: Path, run: Run) -> None:
-    """A file or folder without any rights is one line with its path, for every command."""
-    (locked.parent.parent / closed).chmod(0)
+@pytest.mark.parametrize("unreadable", UNREACHABLE.values(), ids=UNREACHABLE)
+def test_an_unreadable_path_is_named(unreadable: str, locked: Path, run: Run) -> None:
+    """Every command prints one line with the path of the unreadable file or folder."""
+    (locked.parent.parent / unreadable).chmod(0)
     for command in (("analytics", "summary"), ("import", "history.jsonl"), ("db", "check"), ("db", "current")):
         assert_refused(run(*command, preexec_fn=obey_permissions), str(locked.parent.parent))
 
 
-@pytest.mark.parametrize("closed", UNREACHABLE.values(), ids=UNREACHABLE)
-def test_a_recorded_execution_waits_for_its_rights(closed: str, locked: Path, home: Path) -> None:
-    """What may not be written is recorded once it may be."""
-    (locked.parent.parent / closed).chmod(0)
+@pytest.mark.parametrize("unreadable", UNREACHABLE.values(), ids=UNREACHABLE)
+def test_a_recorded_execution_waits_for_permission(unreadable: str, locked: Path, home: Path) -> None:
+    """It is stored once the database can be written."""
+    (locked.parent.parent / unreadable).chmod(0)
     warned = warnings_at(locked, preexec_fn=obey_permissions)
     assert str(locked) in warned[-1]
     for path in (locked.parent.parent, locked.parent, locked):
@@ -306,51 +308,51 @@ def test_a_recorded_execution_waits_for_its_rights(closed: str, locked: Path, ho
     assert agents(locked) == {"stored": STORED, "first": 2, "second": 2}
 
 
-def test_a_folder_above_that_may_not_be_searched_is_no_home(locked: Path, home: Path, run: Run) -> None:
-    """In a working folder below one that is closed, as after `sudo -u`, commands use the home and trackers record."""
-    inner = home / "closed" / "inner"
+def test_an_unreadable_parent_folder_is_not_the_home(locked: Path, home: Path, run: Run) -> None:
+    """Below an unreadable folder, as after `sudo -u`, commands use the home, and trackers record."""
+    inner = home / "unreadable" / "inner"
     inner.mkdir(parents=True)
 
-    def close_behind() -> None:
+    def enter_and_lock() -> None:
         os.chdir(inner)
         inner.parent.chmod(0)
         obey_permissions()
 
     try:
-        report = run("analytics", "summary", preexec_fn=close_behind, cwd=None)
+        report = run("analytics", "summary", preexec_fn=enter_and_lock, cwd=None)
         assert (report.stderr, "Total Executions: 2,000" in report.stdout) == ("", True)
         inner.parent.chmod(0o700)
-        assert warnings_at(locked, preexec_fn=close_behind) == []
+        assert warnings_at(locked, preexec_fn=enter_and_lock) == []
     finally:
         inner.parent.chmod(0o700)
     assert agents(locked)["first"] == 1
 
 
-def test_a_user_without_a_home_records(place: Path, home: Path) -> None:
-    """An account that has no entry and no HOME, as in some containers, records where the database is."""
+def test_a_user_without_a_home_folder_records(database_path: Path, home: Path) -> None:
+    """A user with neither an account nor HOME, as in some containers, records into the database that is named."""
     command = ["unshare", "--user", "--map-user=54321", "--map-group=54321", sys.executable, "-c"]
     if not shutil.which("unshare") or subprocess.run([*command, ""], capture_output=True, check=False).returncode:
         pytest.skip("no user namespace can be made here (unshare --user)")
     environment = {name: value for name, value in os.environ.items() if name != "HOME"}
-    script = RECORD.replace("PerformanceTracker(database=place)", "PerformanceTracker()")
-    arguments = [*command, script, json.dumps([[str(place), None]])]
+    script = RECORD.replace("PerformanceTracker(database=path)", "PerformanceTracker()")
+    arguments = [*command, script, json.dumps([[str(database_path), None]])]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
-    assert (done.returncode, json.loads(done.stdout or "null")) == (0, {str(place): []}), done.stderr
-    assert agents(place) == {"first": 1, "second": 1}
+    assert (done.returncode, json.loads(done.stdout or "null")) == (0, {str(database_path): []}), done.stderr
+    assert agents(database_path) == {"first": 1, "second": 1}
 
 
-def test_a_working_folder_that_is_gone_is_no_crash(place: Path, home: Path, run: Run) -> None:
-    """In a deleted folder, absolute paths and the home still work, and a relative one is refused in its own words."""
+def test_a_deleted_working_folder_does_not_crash(database_path: Path, home: Path, run: Run) -> None:
+    """Absolute paths and the home still work. A relative path is refused with a clear line."""
     gone = home / "gone"
     gone.mkdir()
 
-    def leave_nothing() -> None:
+    def delete_working_folder() -> None:
         os.chdir(gone)
         gone.rmdir()
 
-    assert run("analytics", "summary", preexec_fn=leave_nothing).returncode == 0
+    assert run("analytics", "summary", preexec_fn=delete_working_folder).returncode == 0
     gone.mkdir()
-    done = run("analytics", "summary", "--db", "relative.db", preexec_fn=leave_nothing)
+    done = run("analytics", "summary", "--db", "relative.db", preexec_fn=delete_working_folder)
     assert_refused(done, "relative.db")
 
 
@@ -358,20 +360,20 @@ def test_a_working_folder_that_is_gone_is_no_crash(place: Path, home: Path, run:
 
 
 @pytest.fixture
-def small_disk(place: Path) -> Iterator[Path]:
-    """A disk of one megabyte at the metrics folder; where it cannot be mounted the test is skipped."""
+def small_disk(database_path: Path) -> Iterator[Path]:
+    """The metrics folder on a file system of one megabyte. The test is skipped where it cannot be mounted."""
     if not (sys.platform == "linux" and os.geteuid() == 0 and shutil.which("mount")):
         pytest.skip("only root on Linux can mount a small disk")
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place.parent)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(database_path.parent)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield place.parent
-    subprocess.run(["umount", str(place.parent)], check=True)
+    yield database_path.parent
+    subprocess.run(["umount", str(database_path.parent)], check=True)
 
 
 def fill_disk(folder: Path) -> Path:
-    """A file that takes all the space that is left."""
+    """Create a file that takes all the remaining space."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -381,8 +383,8 @@ def fill_disk(folder: Path) -> Path:
             return filler
 
 
-def test_a_full_disk_is_said_and_an_import_can_be_run_again(small_disk: Path, home: Path, run: Run) -> None:
-    """An import that fills the disk ends with the remedy; run again with space, it stores every line once."""
+def test_an_import_on_a_full_disk_can_be_run_again(small_disk: Path, home: Path, run: Run) -> None:
+    """The import ends with the remedy. Run again with enough space, it stores every line once."""
     lines = [a_line(agent_name=f"agent {number % 7}", run_id=f"run {number}") for number in range(12_000)]
     (home / "history.jsonl").write_bytes(b"".join(lines))
     assert_refused(run("import", "history.jsonl"), "is full")
@@ -392,8 +394,8 @@ def test_a_full_disk_is_said_and_an_import_can_be_run_again(small_disk: Path, ho
     assert agents(small_disk / "metrics.db").total() == 12_000
 
 
-def test_an_export_to_a_full_disk_leaves_no_half_file(small_disk: Path, sound: bytes, home: Path, run: Run) -> None:
-    """What cannot be written whole is one line, and neither a half file nor a temporary one stays."""
+def test_an_export_to_a_full_disk_leaves_no_partial_file(small_disk: Path, sound: bytes, home: Path, run: Run) -> None:
+    """The error is one line, and neither a partial nor a temporary file stays."""
     (home / "sound.db").write_bytes(sound)
     fill_disk(small_disk)
     done = run("analytics", "export", "--db", "sound.db", "--output", str(small_disk / "out.csv"))
@@ -402,11 +404,13 @@ def test_an_export_to_a_full_disk_leaves_no_half_file(small_disk: Path, sound: b
 
 
 @pytest.mark.parametrize("arguments", [("analytics", "export"), ("analytics", "summary"), ("db", "path")])
-def test_a_full_disk_behind_stdout_is_one_line(arguments: tuple[str, ...], sound: bytes, place: Path, run: Run) -> None:
-    """Redirected to a disk that is full, a command exits 1 and says that in its own words."""
+def test_a_full_disk_under_stdout_is_one_line(
+    arguments: tuple[str, ...], sound: bytes, database_path: Path, run: Run
+) -> None:
+    """With its output redirected to a full disk, a command exits 1 with one clear line."""
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    place.write_bytes(sound)
+    database_path.write_bytes(sound)
     with Path("/dev/full").open("w") as full:
         done = run(*arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
@@ -420,8 +424,8 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments: tuple[str, ...], sound
 def test_a_recorded_execution_waits_for_space(
     everywhere: bool, existing: bool, small_disk: Path, sound: bytes, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a full disk the record waits in a file, or in memory where none can be written, and comes in with space,
-    at the latest at the end of the program."""
+    """The execution waits in the spool, or in memory if the spool cannot be written. It is stored once there is space,
+    at the latest when the program ends."""
     if existing:
         (small_disk / "metrics.db").write_bytes(sound)
     if everywhere:
@@ -435,68 +439,71 @@ def test_a_recorded_execution_waits_for_space(
     assert agents(small_disk / "metrics.db") == Counter(first=2, second=2, **({"stored": STORED} if existing else {}))
 
 
-def test_a_spool_that_ends_in_half_a_line_loses_no_other(sound: bytes, place: Path) -> None:
-    """A line cut off by a crash does not take the next one with it."""
-    place.write_text("no database")
-    warnings_at(place)
-    spool = next(path for path in place.parent.iterdir() if "spool" in path.name)
+def test_a_truncated_spool_line_loses_no_other_line(sound: bytes, database_path: Path) -> None:
+    """A line cut off by a crash does not damage the next line."""
+    database_path.write_text("no database")
+    warnings_at(database_path)
+    spool = next(path for path in database_path.parent.iterdir() if "spool" in path.name)
     spool.write_bytes(spool.read_bytes()[:-40])
-    warnings_at(place)
-    place.write_bytes(sound)
-    warnings_at(place)
-    assert agents(place) == {"stored": STORED, "first": 3, "second": 2}
+    warnings_at(database_path)
+    database_path.write_bytes(sound)
+    warnings_at(database_path)
+    assert agents(database_path) == {"stored": STORED, "first": 3, "second": 2}
 
 
-# Places that cannot be
+# Invalid locations
 
 
-NOWHERE = {
+INVALID = {
     "mysql": ("mysql://user:s3cr3t@host/name", "no support for mysql"),
     "a password with a slash": ("postgresql://user:s3/cr3t@127.0.0.1:1/slash", ""),
-    "a port that is no number": ("postgresql://user:s3cr3t@127.0.0.1:port/name", "postgresql://"),
-    "a port that cannot be": ("postgresql://user:s3cr3t@127.0.0.1:99999999/name", "port"),
+    "a port with letters": ("postgresql://user:s3cr3t@127.0.0.1:port/name", "postgresql://"),
+    "a port that is too large": ("postgresql://user:s3cr3t@127.0.0.1:99999999/name", "port"),
     "a host that is too long": (f"postgresql://user:s3cr3t@{'h' * 70}/name", "cannot reach"),
-    "nobody listens": ("postgresql://user:s3cr3t@127.0.0.1:1/name", "cannot reach"),
-    "a password behind the question mark": ("postgresql://127.0.0.1:1/name?user=user&password=s3cr3t", "cannot reach"),
+    "a closed port": ("postgresql://user:s3cr3t@127.0.0.1:1/name", "cannot reach"),
+    "a password in the query": ("postgresql://127.0.0.1:1/name?user=user&password=s3cr3t", "cannot reach"),
     "an at sign in the password": ("postgresql://user:pw@s3cr3t@127.0.0.1:1/at", ""),
     "an unknown option": ("postgresql://user:s3cr3t@127.0.0.1:1/name?bogus=1", "bogus"),
-    "a folder that cannot be made": ("/dev/null/metrics.db", "/dev/null"),
+    "a folder that cannot be created": ("/dev/null/metrics.db", "/dev/null"),
     "a name of 300 letters": ("x" * 300, "File name too long"),
-    "a user who is not": ("~nobody-of-this-name/metrics.db", "~nobody-of-this-name"),
+    "an unknown user": ("~nobody-of-this-name/metrics.db", "~nobody-of-this-name"),
 }
-nowhere = pytest.mark.parametrize(("location", "complaint"), NOWHERE.values(), ids=NOWHERE)
+invalid = pytest.mark.parametrize(("location", "complaint"), INVALID.values(), ids=INVALID)
 
 
-@nowhere
-def test_a_place_that_cannot_be_is_one_line_without_its_password(location: str, complaint: str, run: Run) -> None:
-    """A command on a database that is nowhere says why; a password appears in no output."""
+@invalid
+def test_an_invalid_location_is_one_line_without_its_password(location: str, complaint: str, run: Run) -> None:
+    """The line gives the reason. No output contains the password."""
     done = run("analytics", "summary", env={"CLAUDE_FORCE_DB": location})
     assert_refused(done, complaint)
     assert_secret_kept(done.stderr)
 
 
-@pytest.mark.parametrize("location", [place for place, _ in NOWHERE.values() if "name?" in place or "@s3" in place])
-def test_the_path_of_a_database_hides_its_password(location: str, run: Run) -> None:
-    """`db path` shows a URL without its password, wherever in it the password stands."""
+@pytest.mark.parametrize(
+    "location",
+    [url for url, _ in INVALID.values() if "name?" in url or "@s3" in url],
+)
+def test_db_path_hides_the_password(location: str, run: Run) -> None:
+    """Wherever the password is in the URL."""
     done = run("db", "path", "--db", location)
     assert_secret_kept(done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="module")
-def recorded_nowhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A home in which one program recorded at every place that cannot be; what it told."""
-    folder = tmp_path_factory.mktemp("nowhere")
-    places = [(place, None) for place, _ in NOWHERE.values()]
-    return folder, record(*places, env=os.environ | {"HOME": str(folder)}, cwd=folder)
+def recorded_at_invalid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A home in which one process has recorded at every invalid location; and the warnings of that process."""
+    folder = tmp_path_factory.mktemp("invalid")
+    databases = [(location, None) for location, _ in INVALID.values()]
+    return folder, record(*databases, env=os.environ | {"HOME": str(folder)}, cwd=folder)
 
 
-@nowhere
-def test_recording_to_a_place_that_cannot_be_fails_no_host(
-    location: str, complaint: str, recorded_nowhere: tuple[Path, dict[str, Any]]
+@invalid
+def test_recording_at_an_invalid_location_does_not_fail_the_host(
+    location: str, complaint: str, recorded_at_invalid: tuple[Path, dict[str, Any]]
 ) -> None:
-    """The record waits in a file, whatever is wrong with the location; the host is warned once, without a password."""
-    folder, told = recorded_nowhere
-    warned = told[location]
+    """The execution waits in the spool. The host program gets one warning without a password."""
+    folder, warnings = recorded_at_invalid
+    warned = warnings[location]
     assert isinstance(warned, list), warned
     assert len(warned) == 1
     assert complaint in warned[0]
@@ -507,13 +514,14 @@ def test_recording_to_a_place_that_cannot_be_fails_no_host(
 
 
 def assert_secret_kept(text: str) -> None:
-    """No part of the passwords of NOWHERE."""
+    """The text contains no part of the passwords in INVALID."""
     assert [part for part in ("s3cr3t", ":s3/", "cr3t", "pw@") if part in text] == []
 
 
 @pytest.mark.parametrize("location", ["a\\u0000b.db", "\\ud800.db"], ids=["NUL", "lone surrogate"])
-def test_a_path_that_no_system_takes_fails_no_host(location: str, home: Path, run: Run) -> None:
-    """A path in claude.json with a NUL or half a surrogate pair is one line for a command, a warning for a host."""
+def test_an_impossible_path_does_not_fail_the_host(location: str, home: Path, run: Run) -> None:
+    """A path in claude.json with a NUL or a lone surrogate is one error line of a command, and one warning in a host
+    program."""
     (home / ".claude" / "claude.json").write_text(f'{{"performance": {{"database": "{location}"}}}}')
     assert_refused(run("analytics", "summary"), "error: ")
     (warned,) = record((None, None)).values()
@@ -528,12 +536,12 @@ def test_a_path_that_no_system_takes_fails_no_host(location: str, home: Path, ru
         ("UPDATE claude_force_version SET version_num = 'zz99'", "upgrade claude-force"),
         ("DROP TABLE executions", "executions"),
     ],
-    ids=["empty", "newer", "a table is gone"],
+    ids=["empty", "newer", "without a table"],
 )
-def test_a_server_without_our_schema_is_refused(
+def test_a_server_with_another_schema_is_refused(
     statement: str, complaint: str, postgres_url: str, home: Path, run: Run
 ) -> None:
-    """On PostgreSQL, too, another schema is one line with the remedy, and a recorded execution waits."""
+    """The error is one line with the remedy, and a recorded execution waits in the spool."""
     execute_sql(postgres_url, statement)
     secret_url = postgres_url.replace("postgres@", "postgres:s3cr3t@").replace("postgres:@", "postgres:s3cr3t@")
     (home / "history.jsonl").write_bytes(a_line())
@@ -547,8 +555,8 @@ def test_a_server_without_our_schema_is_refused(
     assert "s3cr3t" not in warned[0]
 
 
-def test_a_read_only_server_is_said(postgres_url: str, home: Path, run: Run) -> None:
-    """A server that takes no writes (a standby) gives its reports; importing is one line that says read-only."""
+def test_a_read_only_server_gives_reports(postgres_url: str, home: Path, run: Run) -> None:
+    """A server that takes no writes (a standby) gives reports. An import is refused as read-only."""
     (home / "history.jsonl").write_bytes(a_line())
     url = f"{postgres_url}&options=-c%20default_transaction_read_only%3Don"
     assert run("analytics", "summary", "--db", url).returncode == 0

@@ -1,4 +1,4 @@
-"""Lines that are no execution: each is refused with its reason, and everything around it is imported."""
+"""Invalid lines: each is rejected with its reason, and the lines around it are imported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BEFORE, AFTER = a_line(agent_name="before"), a_line(agent_name="after")
 MEBIBYTE = 1024 * 1024
 MEMORY_BOUND = 200 * MEBIBYTE
 
-# Reads the command and the memory of its child, small enough to add nothing of its own.
+# Runs a command and prints its peak memory. It is small, so it does not add to the figure.
 MEASURE = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
@@ -41,31 +41,31 @@ sys.exit(done.returncode)
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import said, and the rejected lines that it left."""
+    """The finished import and its rejected lines."""
 
     done: subprocess.CompletedProcess[Any]
     rejected: list[dict[str, Any]]
 
     @property
     def totals(self) -> tuple[int, int, int, int]:
-        """Read, added, duplicates, rejected."""
-        said = json.loads(self.done.stdout)
-        return said["read"], said["added"], said["duplicates"], said["rejected"]
+        """The numbers of lines read, added, duplicates and rejected."""
+        report = json.loads(self.done.stdout)
+        return report["read"], report["added"], report["duplicates"], report["rejected"]
 
 
 def with_input(line: bytes, value: bytes) -> bytes:
-    """The line with other bytes as the value of `input_tokens`."""
+    """The line with these bytes as the value of `input_tokens`."""
     assert b'"input_tokens": 1234' in line
     return line.replace(b'"input_tokens": 1234', b'"input_tokens": ' + value)
 
 
 def nested(depth: int) -> bytes:
-    """Arrays in arrays."""
+    """Arrays nested this deep."""
     return b"[" * depth + b"]" * depth
 
 
 def import_file(run: Run, home: Path, content: bytes, *options: str, name: str = "history.jsonl") -> Imported:
-    """Import a file with this content. Whatever is in it, the program answers in its own words."""
+    """Import a file with this content. With any content, the program prints only its own messages."""
     (home / name).write_bytes(content)
     without_prices(home)
     done = run("import", name, "--json", *options)
@@ -75,12 +75,12 @@ def import_file(run: Run, home: Path, content: bytes, *options: str, name: str =
 
 
 def without_prices(home: Path) -> None:
-    """Imports that need no prices are faster."""
+    """Switch costs off, which makes imports faster."""
     (home / ".claude" / "claude.json").write_text('{"performance": {"cost_tracking": false}}')
 
 
 def rejected_lines(home: Path) -> list[dict[str, Any]]:
-    """What stands in rejected.jsonl."""
+    """The entries of rejected.jsonl."""
     path = home / ".claude" / "metrics" / "rejected.jsonl"
     return [json.loads(line) for line in path.read_text("ascii").splitlines()] if path.exists() else []
 
@@ -94,7 +94,7 @@ def stored(home: Path) -> list[dict[str, Any]]:
     return found
 
 
-REFUSED = {
+REJECTED = {
     "invalid UTF-8": (a_line().replace(b"python", b"pyth\xff\xfen"), "UTF-8"),
     "NaN": (with_input(a_line(), b"NaN"), "not valid JSON"),
     "Infinity": (with_input(a_line(), b"Infinity"), "not valid JSON"),
@@ -106,7 +106,7 @@ REFUSED = {
     "a lone surrogate": (a_line(agent_name="a\ud800b"), "surrogate"),
     "an escaped NUL": (a_line(agent_name="a\0b"), "agent_name: contains a NUL character"),
     "a raw NUL": (a_line().replace(b"python", b"pyth\0n"), "control character"),
-    "a cut object": (a_line()[:80] + b"\n", "not valid JSON"),
+    "a truncated object": (a_line()[:80] + b"\n", "not valid JSON"),
     "an array": (b"[1, 2]\n", "object"),
     "negative tokens": (a_line(output_tokens=-1), "output_tokens: is negative"),
     "text for tokens": (a_line(input_tokens="1234"), "input_tokens: expected a whole number"),
@@ -115,9 +115,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED)
-def test_a_bad_line_is_refused_and_its_neighbours_are_imported(line: bytes, reason: str, run: Run, home: Path) -> None:
-    """One bad line between two good ones: two are added, one is rejected, and it says where and why."""
+@pytest.mark.parametrize(("line", "reason"), REJECTED.values(), ids=REJECTED)
+def test_a_bad_line_is_rejected_and_its_neighbors_are_imported(line: bytes, reason: str, run: Run, home: Path) -> None:
+    """One bad line is between two good ones. Two are added, and one is rejected with its position and reason."""
     found = import_file(run, home, BEFORE + line + AFTER)
     assert found.done.returncode == 1
     assert found.totals == (3, 2, 0, 1)
@@ -154,8 +154,8 @@ WRONG_TYPES: dict[str, list[Any]] = {
 }
 
 
-def test_every_field_refuses_what_it_cannot_hold(run: Run, home: Path) -> None:
-    """A value of a wrong kind in any field is rejected with the name of the field, and nothing else is."""
+def test_every_field_rejects_wrong_types(run: Run, home: Path) -> None:
+    """The reason starts with the name of the field."""
     cases = [(field, value) for field, values in WRONG_TYPES.items() for value in values]
     lines = [a_line(**{field: value}, total_tokens=...) for field, value in cases]
     found = import_file(run, home, BEFORE + b"".join(lines) + AFTER)
@@ -169,8 +169,8 @@ def test_every_field_refuses_what_it_cannot_hold(run: Run, home: Path) -> None:
     assert wrong == []
 
 
-def test_a_reason_speaks_of_json(run: Run, home: Path) -> None:
-    """A reason names JSON's kinds of values (null, array, object), not Python's."""
+def test_a_reason_uses_the_words_of_json(run: Run, home: Path) -> None:
+    """A reason says null, array or object, and never the Python type."""
     values: list[Any] = [None, [], {}, 5]
     lines = [a_line(agent_name=value) for value in values] + [b"null\n", b"[]\n", a_line(timestamp=None)]
     found = import_file(run, home, b"".join(lines))
@@ -179,8 +179,8 @@ def test_a_reason_speaks_of_json(run: Run, home: Path) -> None:
     assert words & {"NoneType", "list", "dict", "str", "int", "float", "bool"} == set()
 
 
-def test_a_required_field_that_is_missing_is_named(run: Run, home: Path) -> None:
-    """A line without a required field is rejected, and the reason is the name of the field."""
+def test_a_missing_required_field_is_named(run: Run, home: Path) -> None:
+    """The line is rejected, and the reason names the field."""
     required = ("timestamp", "agent_name", "success", "execution_time_ms", "model", "input_tokens", "output_tokens")
     lines = [a_line(**{field: ...}) for field in required]
     found = import_file(run, home, BEFORE + b"".join(lines) + AFTER)
@@ -188,8 +188,8 @@ def test_a_required_field_that_is_missing_is_named(run: Run, home: Path) -> None
     assert [item["reason"] for item in found.rejected] == [f"{field}: is missing" for field in required]
 
 
-def test_a_half_last_line_is_called_cut_off(run: Run, home: Path) -> None:
-    """A last line without its end, of a program that is writing or was killed: the reason says so."""
+def test_a_truncated_last_line_is_reported_as_cut_off(run: Run, home: Path) -> None:
+    """The writer is still writing or was killed, and the reason says so."""
     found = import_file(run, home, BEFORE + a_line()[:100])
     assert found.done.returncode == 1
     assert found.totals == (2, 1, 0, 1)
@@ -197,15 +197,15 @@ def test_a_half_last_line_is_called_cut_off(run: Run, home: Path) -> None:
     assert found.rejected[0]["reason"].startswith("the last line is cut off")
 
 
-def test_one_rejected_line_is_one_line(run: Run, home: Path) -> None:
-    """The sentence about rejected lines is right for one of them, too."""
+def test_the_number_of_rejected_lines_has_a_singular(run: Run, home: Path) -> None:
+    """ "1 line was rejected", "2 lines were rejected"."""
     found = import_file(run, home, BEFORE + b"x\n")
     assert "1 line was rejected" in found.done.stderr
     assert "2 lines were rejected" in import_file(run, home, b"x\nx\n").done.stderr
 
 
-def test_rejected_lines_are_kept_for_the_owner_alone(run: Run, home: Path) -> None:
-    """rejected.jsonl is ASCII, one JSON object a line, cut to a bounded size, and readable by its owner only."""
+def test_only_the_owner_can_read_rejected_lines(run: Run, home: Path) -> None:
+    """rejected.jsonl is ASCII with one JSON object per line. Its size is limited."""
     found = import_file(run, home, b"\x1b]0;owned\x07\xff\n" + b"y" * 100_000 + b"\n")
     path = home / ".claude" / "metrics" / "rejected.jsonl"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -214,8 +214,8 @@ def test_rejected_lines_are_kept_for_the_owner_alone(run: Run, home: Path) -> No
     assert [item["line"] for item in found.rejected] == [1, 2]
 
 
-def test_offsets_are_those_of_the_lines(run: Run, home: Path) -> None:
-    """After a byte order mark, blank lines, CRLF and multi-byte text, every offset is where its line begins."""
+def test_an_offset_is_the_start_of_its_line(run: Run, home: Path) -> None:
+    """This holds after a byte order mark, blank lines, CRLF and multi-byte text."""
     parts = [
         b"\xef\xbb\xbf",
         b"bad 1\n",
@@ -237,8 +237,9 @@ def test_offsets_are_those_of_the_lines(run: Run, home: Path) -> None:
     ]
 
 
-def test_a_dry_run_leaves_nothing_behind(run: Run, home: Path) -> None:
-    """A dry run counts what would be rejected, exits 1 for it, and makes neither a database nor a file of rejects."""
+def test_a_dry_run_creates_no_file(run: Run, home: Path) -> None:
+    """It counts the lines that would be rejected and exits 1 for them. It creates neither a database nor
+    rejected.jsonl."""
     found = import_file(run, home, BEFORE + b"x\n", "--dry-run")
     assert found.done.returncode == 1
     assert found.totals == (2, 1, 0, 1)
@@ -246,21 +247,21 @@ def test_a_dry_run_leaves_nothing_behind(run: Run, home: Path) -> None:
 
 
 @pytest.mark.parametrize("by_stdin", [False, True], ids=["file", "stdin"])
-def test_importing_the_rejected_lines_comes_to_an_end(by_stdin: bool, run: Run, home: Path) -> None:
-    """The file of rejects, imported itself by its name or as standard input, does not grow while it is read."""
+def test_importing_rejected_lines_ends(by_stdin: bool, run: Run, home: Path) -> None:
+    """rejected.jsonl, imported by name or as standard input, does not grow while it is read."""
     import_file(run, home, b"x\n" * 5001)
     path = home / ".claude" / "metrics" / "rejected.jsonl"
 
-    def bound_files() -> None:
+    def limit_file_size() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (32 * MEBIBYTE, 32 * MEBIBYTE))
 
     with path.open("rb") as stream:
-        done = run("import", "-" if by_stdin else path, "--json", stdin=stream, preexec_fn=bound_files)
+        done = run("import", "-" if by_stdin else path, "--json", stdin=stream, preexec_fn=limit_file_size)
     assert path.read_bytes().count(b"\n") <= 2 * 5001, done.stderr
 
 
-def test_a_rejects_file_that_cannot_be_written_is_said(run: Run, home: Path) -> None:
-    """Rejected lines that can be kept nowhere end the import with the name of the file."""
+def test_an_unwritable_rejects_file_is_named(run: Run, home: Path) -> None:
+    """The import ends with an error that names the file."""
     (home / ".claude" / "metrics" / "rejected.jsonl").mkdir(parents=True)
     (home / "history.jsonl").write_bytes(BEFORE + b"x\n")
     done = run("import", "history.jsonl")
@@ -268,30 +269,30 @@ def test_a_rejects_file_that_cannot_be_written_is_said(run: Run, home: Path) -> 
     assert done.stderr.startswith("error: rejected lines cannot be written to ")
 
 
-ODD_BUT_GOOD = {
+UNUSUAL = {
     "a byte order mark": b"\xef\xbb\xbf" + BEFORE + AFTER,
     "CRLF": BEFORE.replace(b"\n", b"\r\n") + AFTER.replace(b"\n", b"\r\n"),
     "a byte order mark and CRLF": b"\xef\xbb\xbf\r\n" + BEFORE.replace(b"\n", b"\r\n") + AFTER,
     "a whole last line without a newline": BEFORE + AFTER.rstrip(b"\n"),
     "blank lines": b"\n\r\n \t \n" + BEFORE + b"\n" * 1000 + AFTER + b"\n\n",
-    "spaces around": b"  " + BEFORE.replace(b"\n", b"  \n") + b"\t" + AFTER,
+    "surrounding spaces": b"  " + BEFORE.replace(b"\n", b"  \n") + b"\t" + AFTER,
     "zipped": gzip.compress(BEFORE + AFTER),
     "zipped in two parts": gzip.compress(BEFORE) + gzip.compress(AFTER),
     "zipped, with padding": gzip.compress(BEFORE + AFTER) + b"\0" * 512,
 }
 
 
-@pytest.mark.parametrize("content", ODD_BUT_GOOD.values(), ids=ODD_BUT_GOOD)
-def test_an_odd_file_is_read_as_it_was_meant(content: bytes, run: Run, home: Path) -> None:
-    """Byte order marks, line ends, blank lines and gzip under any name are no reason to refuse a line."""
+@pytest.mark.parametrize("content", UNUSUAL.values(), ids=UNUSUAL)
+def test_an_unusual_but_valid_file_is_imported(content: bytes, run: Run, home: Path) -> None:
+    """Byte order marks, line endings, blank lines and gzip under any name cause no rejection."""
     found = import_file(run, home, content)
     assert (found.done.returncode, found.done.stderr) == (0, "")
     assert (found.totals, found.rejected) == ((2, 2, 0, 0), [])
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
-def test_standard_input_is_a_file_like_any_other(zipped: bool, run: Run, home: Path) -> None:
-    """From a pipe, too, bad lines are rejected with line and offset, and the others imported."""
+def test_standard_input_is_read_like_a_file(zipped: bool, run: Run, home: Path) -> None:
+    """Bad lines from a pipe are rejected with line and offset, and the others are imported."""
     content = BEFORE + b"bad\n" + AFTER
     done = run("import", "-", "--json", input=gzip.compress(content) if zipped else content, text=False)
     found = Imported(done, rejected_lines(home))
@@ -302,14 +303,14 @@ def test_standard_input_is_a_file_like_any_other(zipped: bool, run: Run, home: P
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\r\n \n\t\n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
-def test_a_file_of_nothing_is_no_failure(content: bytes, run: Run, home: Path) -> None:
-    """An empty file, and one of blank lines only: nothing is read, and nothing is wrong."""
+def test_an_empty_file_is_no_error(content: bytes, run: Run, home: Path) -> None:
+    """An empty file, or one of blank lines: no line is read, and the exit code is 0."""
     found = import_file(run, home, content)
     assert (found.done.returncode, found.totals) == (0, (0, 0, 0, 0))
 
 
-def test_separators_inside_of_text_do_not_end_a_line(run: Run, home: Path) -> None:
-    """U+2028, U+2029, U+0085, vertical tab and form feed in a name are part of it, and come out again."""
+def test_separators_inside_text_do_not_end_a_line(run: Run, home: Path) -> None:
+    """U+2028, U+2029, U+0085, vertical tab and form feed in a name are kept."""
     name = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
     raw = json.dumps(name, ensure_ascii=False).encode()
     line = a_line(agent_name="NAME").replace(b'"NAME"', raw)
@@ -317,15 +318,15 @@ def test_separators_inside_of_text_do_not_end_a_line(run: Run, home: Path) -> No
     assert [item["agent_name"] for item in stored(home)] == [name]
 
 
-def test_the_last_of_equal_keys_counts(run: Run, home: Path) -> None:
-    """A key that a line has twice is one field, with its last value."""
+def test_the_last_of_two_equal_keys_counts(run: Run, home: Path) -> None:
+    """A line with a repeated key is imported with the last value."""
     twice = a_line().replace(b'"success": true', b'"success": true, "success": false')
     assert import_file(run, home, twice).totals == (1, 1, 0, 0)
     assert [item["success"] for item in stored(home)] == [False]
 
 
 def test_unknown_fields_are_left_out_and_named(run: Run, home: Path) -> None:
-    """Fields that no record has do not stop a line: they are named in a note, made harmless, and not stored."""
+    """They do not reject a line. A note names them, with control characters escaped, and they are not stored."""
     line = a_line(temperature=0.7, **{"\x1b[31mred": {"deep": [1, 2]}})
     found = import_file(run, home, line + BEFORE)
     assert (found.done.returncode, found.totals) == (0, (2, 2, 0, 0))
@@ -335,8 +336,8 @@ def test_unknown_fields_are_left_out_and_named(run: Run, home: Path) -> None:
     assert all("temperature" not in item for item in stored(home))
 
 
-def test_a_deep_unknown_field_stops_nothing(run: Run, home: Path) -> None:
-    """An unknown field 300 arrays deep is left out like any other, or its line is rejected; the rest is imported."""
+def test_a_deeply_nested_unknown_field_does_not_stop_the_import(run: Run, home: Path) -> None:
+    """An unknown field 300 arrays deep is left out, or its line is rejected. The other lines are imported."""
     line = a_line(agent_name="deep", extra=0).replace(b'"extra": 0', b'"extra": ' + nested(300))
     found = import_file(run, home, BEFORE + line + AFTER)
     read, added, _, rejected = found.totals
@@ -344,8 +345,9 @@ def test_a_deep_unknown_field_stops_nothing(run: Run, home: Path) -> None:
     assert {"before", "after"} <= {item["agent_name"] for item in stored(home)}
 
 
-def test_a_clock_change_is_read_by_the_rules_of_the_zone(run: Run, home: Path) -> None:
-    """In the hour that is repeated a naive time is the first time round; in the one that is skipped, the old clock."""
+def test_a_local_time_at_a_clock_change_follows_the_time_zone(run: Run, home: Path) -> None:
+    """In the repeated hour a time without offset is the first of the two. In the skipped hour the offset before the
+    change applies."""
     lines = [a_line(timestamp=f"2025-{day}T02:30:00", agent_name=day) for day in ("03-30", "10-26")]
     assert import_file(run, home, b"".join(lines), "--timezone", "Europe/Berlin").totals == (2, 2, 0, 0)
     assert [item["timestamp"] for item in stored(home)] == [
@@ -354,16 +356,16 @@ def test_a_clock_change_is_read_by_the_rules_of_the_zone(run: Run, home: Path) -
     ]
 
 
-def test_an_execution_of_the_future_is_taken_and_said(run: Run, home: Path) -> None:
-    """An execution dated after now is imported, and a note says that reports of the last days leave it out."""
+def test_a_future_execution_is_imported_with_a_note(run: Run, home: Path) -> None:
+    """The note says that reports of the last days do not include it."""
     found = import_file(run, home, a_line(timestamp="2099-01-01T00:00:00Z"))
     assert (found.done.returncode, found.totals) == (0, (1, 1, 0, 0))
     assert "dated after now" in found.done.stderr
 
 
-@pytest.mark.parametrize("damage", ["truncated", "corrupt", "header only", "followed by rubbish"])
-def test_what_can_be_read_of_a_damaged_gzip_is_imported(damage: str, run: Run, home: Path) -> None:
-    """Lines before the damage are imported; one rejected line says where the file could not be read on."""
+@pytest.mark.parametrize("damage", ["truncated", "corrupt", "header only", "followed by garbage"])
+def test_the_readable_part_of_a_damaged_gzip_is_imported(damage: str, run: Run, home: Path) -> None:
+    """The lines before the damage are imported. One rejected line says where reading stopped."""
     lines = [a_line(agent_name=f"agent {number:05}", task_hash=f"{number * 7919:08x}") for number in range(4000)]
     whole = gzip.compress(b"".join(lines))
     middle = len(whole) // 2
@@ -371,7 +373,7 @@ def test_what_can_be_read_of_a_damaged_gzip_is_imported(damage: str, run: Run, h
         "truncated": whole[:middle],
         "corrupt": whole[:middle] + bytes(64) + whole[middle + 64 :],
         "header only": whole[:10],
-        "followed by rubbish": whole + b"rubbish",
+        "followed by garbage": whole + b"garbage",
     }[damage]
     found = import_file(run, home, content, name="history.jsonl.gz")
     read, added, duplicates, rejected = found.totals
@@ -380,7 +382,7 @@ def test_what_can_be_read_of_a_damaged_gzip_is_imported(damage: str, run: Run, h
     assert (added > 0) == (damage != "header only")
     last = found.rejected[-1]
     assert last["reason"].startswith("the rest of the file cannot be read")
-    if damage in ("truncated", "followed by rubbish"):
+    if damage in ("truncated", "followed by garbage"):
         assert rejected == 1
         assert (last["line"], last["offset"]) == (added + 1, added * len(lines[0]))
 
@@ -389,8 +391,8 @@ def test_what_can_be_read_of_a_damaged_gzip_is_imported(damage: str, run: Run, h
     ("name", "complaint"),
     [(".", "is a directory"), ("missing.jsonl", "does not exist"), ("", "does not exist"), ("a" * 300, "error: ")],
 )
-def test_what_is_no_file_is_a_wrong_argument(name: str, complaint: str, run: Run, home: Path) -> None:
-    """A folder, or a file that is not there, is one line on stderr and exit code 2; the other files wait."""
+def test_a_folder_or_missing_file_is_a_usage_error(name: str, complaint: str, run: Run, home: Path) -> None:
+    """One line on stderr and exit code 2; the other files are not imported."""
     (home / "history.jsonl").write_bytes(BEFORE)
     done = run("import", "history.jsonl", name)
     assert (done.returncode, done.stdout) == (2, "")
@@ -402,7 +404,7 @@ def test_what_is_no_file_is_a_wrong_argument(name: str, complaint: str, run: Run
 
 
 def test_a_file_that_cannot_be_read_is_named(run: Run) -> None:
-    """A file that opens and then gives an error instead of bytes is the file's fault, and is named."""
+    """A read error is reported with the name of the file."""
     if not Path("/proc/self/mem").exists():
         pytest.skip("this system has no /proc/self/mem, which opens but cannot be read at its start")
     done = run("import", "/proc/self/mem")
@@ -412,7 +414,7 @@ def test_a_file_that_cannot_be_read_is_named(run: Run) -> None:
 
 
 def peak_memory(home: Path, *arguments: str, stdin: Path) -> tuple[Imported, int]:
-    """Run the program on a file, as standard input, and say how much memory it took, in bytes."""
+    """Run the program with a file as standard input. Returns the import and its peak memory in bytes."""
     with stdin.open("rb") as stream:
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, str(PROGRAM), *arguments],
@@ -428,7 +430,7 @@ def peak_memory(home: Path, *arguments: str, stdin: Path) -> tuple[Imported, int
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzip"])
 def test_a_line_of_100_megabytes_takes_little_memory(zipped: bool, home: Path) -> None:
-    """A line over the limit is skipped in pieces: rejected with its offset, its neighbours imported, memory bounded."""
+    """A line over the limit is skipped in pieces and rejected with its offset. Its neighbors are imported."""
     path = home / "large.jsonl"
     with gzip.open(path, "wb", compresslevel=1) if zipped else path.open("wb") as file:
         file.write(BEFORE + b'{"agent_name": "')
@@ -445,7 +447,7 @@ def test_a_line_of_100_megabytes_takes_little_memory(zipped: bool, home: Path) -
 
 
 def test_many_unknown_fields_take_little_memory(home: Path) -> None:
-    """Lines with a hundred thousand unknown fields each are imported without keeping all of their names."""
+    """Lines with 100,000 unknown fields each are imported without keeping all their names."""
     path = home / "wide.jsonl"
     with path.open("wb") as file:
         for line in range(16):
@@ -456,7 +458,7 @@ def test_many_unknown_fields_take_little_memory(home: Path) -> None:
 
 
 def test_many_lines_of_a_megabyte_take_little_memory(home: Path) -> None:
-    """A hundred rejected lines of a megabyte each are not held together."""
+    """A hundred rejected lines of one megabyte each are not held in memory together."""
     path = home / "long.jsonl"
     with path.open("wb") as file:
         for _ in range(100):

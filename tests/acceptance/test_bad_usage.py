@@ -1,4 +1,4 @@
-"""Wrong arguments, broken settings, hostile names and odd terminals give one clear line, or a correct report."""
+"""Wrong arguments, broken settings, hostile names and unusual terminals give one clear line or a correct report."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database in which every name is hostile. The first names have the most executions."""
     executions: list[dict[str, Any]] = [
         {"agent_name": name, "model": name, "workflow_id": name, "project": name, "error_type": name, "success": False}
-        for place, name in enumerate(HOSTILE)
-        for _ in range(len(HOSTILE) - place)
+        for index, name in enumerate(HOSTILE)
+        for _ in range(len(HOSTILE) - index)
     ]
     return database_of(tmp_path_factory.mktemp("hostile"), executions)
 
@@ -114,34 +114,34 @@ def small(home: Path) -> Path:
 
 MISUSE = {
     "an unknown command": ("analyse", "No such command 'analyse'"),
-    "a command of the root almost right": ("alrts list", "Did you mean 'alerts'?"),
-    "a command almost right": ("analytics by-agnt", "by-agent"),
+    "a misspelt group": ("alrts list", "Did you mean 'alerts'?"),
+    "a misspelt command": ("analytics by-agnt", "by-agent"),
     "an unknown option": ("analytics summary --dayz 7", "--days"),
     "an option without its value": ("analytics summary --days", "--days"),
     "a negative number of days": ("analytics summary --days -1", "--days"),
-    "no days": ("analytics summary --days 0", "--days"),
+    "zero days": ("analytics summary --days 0", "--days"),
     "days in letters": ("analytics summary --days abc", "--days"),
     "half a day": ("analytics summary --days 0.5", "--days"),
-    "more days than there were": ("analytics summary --days 99999999", "--days"),
+    "too many days": ("analytics summary --days 99999999", "--days"),
     "days of 5,000 digits": (f"analytics summary --days {'9' * 5000}", "--days"),
-    "no hours": ("analytics summary --hours 0", "--hours"),
+    "zero hours": ("analytics summary --hours 0", "--hours"),
     "days and a start": ("analytics summary --days 7 --start 2025-01-01", "--start"),
     "hours and an end": ("analytics summary --hours 7 --end 2025-01-01", "--end"),
     "a start after the end": ("analytics summary --start 2025-02-01 --end 2025-01-01", "is not before"),
-    "a start at the end": ("analytics summary --start 2025-02-01T10:00 --end 2025-02-01T10:00", "is not before"),
-    "a day that is not": ("analytics summary --start 2025-02-30", "give a date such as"),
-    "yesterday": ("analytics summary --start yesterday", "give a date such as"),
-    "the last day of all": ("analytics summary --end 9999-12-31", "--end 9999-12-31"),
+    "a start equal to the end": ("analytics summary --start 2025-02-01T10:00 --end 2025-02-01T10:00", "is not before"),
+    "an impossible date": ("analytics summary --start 2025-02-30", "give a date such as"),
+    "a date in words": ("analytics summary --start yesterday", "give a date such as"),
+    "the last possible date": ("analytics summary --end 9999-12-31", "--end 9999-12-31"),
     "an empty start": ("analytics summary --start=", "--start"),
     "an empty end": ("analytics summary --end=", "--end"),
     "an empty database": ("analytics summary --db=", "--db"),
     "an empty zone": ("analytics summary --timezone=", "time zone"),
-    "a zone that is not": ("analytics summary --timezone Mars/Olympus", "no time zone 'Mars/Olympus'"),
-    "a zone outside of its folder": ("analytics summary --timezone ../../etc/passwd", "no time zone"),
+    "an unknown zone": ("analytics summary --timezone Mars/Olympus", "no time zone 'Mars/Olympus'"),
+    "a zone outside the zone folder": ("analytics summary --timezone ../../etc/passwd", "no time zone"),
     "a folder of zones": ("analytics summary --timezone Europe", "no time zone"),
     "an offset of 99 hours": ("analytics summary --timezone +99:00", "no time zone"),
     "an offset of 99 minutes": ("analytics summary --timezone +05:99", "no time zone"),
-    "no rows": ("analytics by-agent --limit 0", "--limit"),
+    "zero rows": ("analytics by-agent --limit 0", "--limit"),
     "an unknown order": ("analytics by-agent --sort-by beauty", "--sort-by"),
     "an unknown interval": ("analytics trends --interval yearly", "--interval"),
     "an unknown format": ("analytics summary --format xml", "--format"),
@@ -149,7 +149,7 @@ MISUSE = {
     "two formats of an export": ("analytics export --json --format csv", "--json and --format"),
     "a folder as output": ("analytics summary --output .", "--output"),
     "an argument too many": ("analytics summary extra", "extra"),
-    "no file at all": ("import", "name a FILE"),
+    "no file": ("import", "name a FILE"),
     "a key without a value": ("config set performance.tracking_enabled", "VALUE"),
 }
 
@@ -161,8 +161,8 @@ def test_a_wrong_argument_is_one_line(line: str, complaint: str, run: Run) -> No
 
 
 @pytest.mark.parametrize("line", ["", "alerts", "analytics", "baseline", "config", "db", "scheduler"])
-def test_a_list_of_commands_cuts_no_sentence(line: str, run: Run) -> None:
-    """At 80 columns the sentence of each command is complete."""
+def test_a_command_list_shows_whole_sentences(line: str, run: Run) -> None:
+    """At 80 columns the description of each command is complete."""
     assert "..." not in run(*line.split(), "--help").stdout.partition("\nOptions:")[2]
 
 
@@ -176,7 +176,7 @@ def test_a_group_without_a_command_shows_its_help(line: str, run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["analytics summary", "analytics export", "analytics trends"])
 def test_an_output_in_a_missing_folder_names_the_remedy(command: str, small: Path, home: Path, run: Run) -> None:
-    """The line has the mkdir command."""
+    """The error contains the mkdir command."""
     assert_refused(run(*command.split(), "--output", "missing/out.json"), "mkdir -p missing")
     assert not (home / "missing").exists()
 
@@ -224,20 +224,20 @@ def test_invalid_bytes_do_not_crash(option: str, value: bytes, stored: bool, hom
 # Settings
 
 BROKEN = {
-    "a word cut off": ('{"performance": {\n  "tracking_enabled": tru\n}}', "line 2 column 23"),
+    "a truncated word": ('{"performance": {\n  "tracking_enabled": tru\n}}', "line 2 column 23"),
     "two colons": ('{"performance":\n: {}}', "line 2 column 1"),
     "a comment": ('// mine\n{"performance": {}}', "line 1 column 1"),
-    "cut off": ('{"performance": {"database": "x', "line 1 column 30"),
+    "truncated": ('{"performance": {"database": "x', "line 1 column 30"),
     "an array": ("[]", "must hold a JSON object"),
-    "no object in our section": ('{"performance": 5}', "performance must be an object"),
+    "a number for the section": ('{"performance": 5}', "performance must be an object"),
     "100,000 arrays deep": ("[" * 100_000, "claude.json: "),
     "text for a switch": (
         '{"performance": {"tracking_enabled": "yes"}}',
         "performance.tracking_enabled must be true or false",
     ),
     "a number for a path": ('{"performance": {"database": 5}}', "performance.database must be text"),
-    "a secret of a wrong kind": ('{"performance": {"database": ["postgresql://u:s3cr3t@h/d"]}}', "must be text"),
-    "a user who is not": ('{"performance": {"metrics_file": "~nobody-of-this-name/x"}}', "~nobody-of-this-name"),
+    "a secret of a wrong type": ('{"performance": {"database": ["postgresql://u:s3cr3t@h/d"]}}', "must be text"),
+    "an unknown user": ('{"performance": {"metrics_file": "~nobody-of-this-name/x"}}', "~nobody-of-this-name"),
 }
 
 
@@ -284,7 +284,7 @@ def test_an_unknown_key_suggests_the_nearest(home: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666])
-def test_config_changes_nothing_but_its_key(mode: int, home: Path, run: Run) -> None:
+def test_config_set_changes_only_its_key(mode: int, home: Path, run: Run) -> None:
     """Other keys, their order, the permissions and a symlink stay the same."""
     target = home / "dotfiles.json"
     text = '{"zeta": {"b": 1, "a": [1.50, null, "é漢🙂"]}, "performance": {"detailed_logging": true}, "alpha": -0.0}'
@@ -348,11 +348,11 @@ def test_an_invalid_value_is_refused(home: Path) -> None:
 )
 def test_config_shows_no_password(url: str, home: Path, run: Run) -> None:
     """A password in a URL is hidden in text and JSON."""
-    said = run("config", "set", "performance.database", url).stdout
+    output = run("config", "set", "performance.database", url).stdout
     for command in ("get performance.database", "list", "list --json"):
-        said += run("config", *command.split()).stdout
+        output += run("config", *command.split()).stdout
     assert json.loads((home / ".claude" / "claude.json").read_text())["performance"]["database"] == url
-    assert "s3cr3t" not in said
+    assert "s3cr3t" not in output
 
 
 # Names
@@ -388,9 +388,9 @@ def test_hostile_names_stay_in_their_row(report: str, hostile: Path, run: Run) -
 
 @pytest.mark.parametrize("length", [30, 45, 60, 100, 200])
 def test_a_long_name_hides_no_number(length: int, tmp_path: Path, run: Run) -> None:
-    """The name is cut, not the columns beside it."""
-    place = database_of(tmp_path, [{"agent_name": "x" * length}, {"agent_name": "short"}])
-    shown = run("analytics", "by-agent", "--db", place).stdout
+    """The name is truncated. The columns beside it are not."""
+    path = database_of(tmp_path, [{"agent_name": "x" * length}, {"agent_name": "short"}])
+    shown = run("analytics", "by-agent", "--db", path).stdout
     assert len(re.findall(r" 1 +100\.0% +3\.5s +3\.5s +\$0\.0033 +1,234 / 567 *$", shown, re.MULTILINE)) == 2
 
 
@@ -430,10 +430,10 @@ def test_json_keeps_hostile_names(report: str, hostile: Path, run: Run) -> None:
         assert {row["agent"] for row in found["agents"]} == set(HOSTILE)
 
 
-def test_the_numbers_of_the_summary_are_never_cut(tmp_path: Path, run: Run) -> None:
+def test_the_numbers_of_the_summary_are_never_truncated(tmp_path: Path, run: Run) -> None:
     """Executions, shares and costs are readable beside names of any width."""
     names = ["x" * 200, "漢" * 200, "🙂" * 200, "\x1b" * 200, "\u202e" * 200]
-    executions = [{"agent_name": name, "model": name} for place, name in enumerate(names) for _ in range(5 - place)]
+    executions = [{"agent_name": name, "model": name} for index, name in enumerate(names) for _ in range(5 - index)]
     shown = run("analytics", "summary", "--db", database_of(tmp_path, executions)).stdout
     assert_harmless(shown)
     assert re.findall(r"^  \d\. .*\((\d) executions?, 3\.5s avg, \$0\.\d+\)$", shown, re.MULTILINE) == list("54321")
@@ -459,13 +459,13 @@ LARGE = {
 
 
 @pytest.mark.parametrize("changes", LARGE.values(), ids=LARGE)
-def test_large_numbers_are_never_cut(changes: dict[str, int], tmp_path: Path, run: Run) -> None:
+def test_large_numbers_are_never_truncated(changes: dict[str, int], tmp_path: Path, run: Run) -> None:
     """With the largest values of a record, 80 columns show every number that 200 columns show."""
     names = {"agent_name": "agent", "model": "claude-haiku", "error_type": "Timeout", "success": False}
-    place = database_of(tmp_path, [names | changes] * 1500)
+    path = database_of(tmp_path, [names | changes] * 1500)
     for report in REPORTS:
         narrow, wide = (
-            run("analytics", *report.split(), "--db", place, env={"COLUMNS": columns}).stdout
+            run("analytics", *report.split(), "--db", path, env={"COLUMNS": columns}).stdout
             for columns in ("80", "200")
         )
         assert_harmless(narrow)
@@ -481,11 +481,11 @@ def test_a_long_period_does_not_wrap(small: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_offers_nothing_that_a_shell_would_run(shell: str, tmp_path: Path, run: Run) -> None:
+def test_completion_omits_names_that_a_shell_would_run(shell: str, tmp_path: Path, run: Run) -> None:
     """Names that a shell would execute or split are not offered."""
     names = ["good-agent", "$(touch owned)", "`touch owned`", "a;b", "two\nplain,lines", "\x1b[31m"]
-    place = database_of(tmp_path, [{"agent_name": name} for name in names])
-    words = f"claude-force analytics summary --db {place} --agent "
+    path = database_of(tmp_path, [{"agent_name": name} for name in names])
+    words = f"claude-force analytics summary --db {path} --agent "
     current = "" if shell == "fish" else "6"
     done = run(env={"_CLAUDE_FORCE_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": current})
     assert "good-agent" in done.stdout
@@ -497,16 +497,16 @@ def test_completion_offers_nothing_that_a_shell_would_run(shell: str, tmp_path: 
 
 @pytest.mark.parametrize("command", ["export", "summary", "by-agent", "export --output /dev/stdout"])
 def test_a_closed_pipe_is_no_error(command: str, home: Path) -> None:
-    """`| head -1` gets its line, and there is no message about a broken pipe."""
-    place = database_of(home, [{"agent_name": f"agent {number}"} for number in range(3000)])
-    line = f"{PROGRAM} analytics {command} --db {place} | head -1"
+    """`| head -1` prints its line, without a message about a broken pipe."""
+    path = database_of(home, [{"agent_name": f"agent {number}"} for number in range(3000)])
+    line = f"{PROGRAM} analytics {command} --db {path} | head -1"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("report", [*REPORTS, "export"])
 def test_an_ascii_terminal_gets_ascii_of_the_same_width(report: str, hostile: Path, run: Run) -> None:
-    """With PYTHONIOENCODING=ascii a report is complete, plain ASCII, and fits 80 columns."""
+    """With PYTHONIOENCODING=ascii a report is complete, ASCII only, and fits 80 columns."""
     done = run("analytics", *report.split(), "--db", hostile, env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.isascii()
@@ -515,14 +515,14 @@ def test_an_ascii_terminal_gets_ascii_of_the_same_width(report: str, hostile: Pa
 
 
 @pytest.mark.parametrize("columns", ["0", "", "abc", "1000000"])
-def test_an_impossible_width_gives_the_report(columns: str, small: Path, run: Run) -> None:
-    """Every value of COLUMNS gives all numbers."""
+def test_an_invalid_width_gives_the_report(columns: str, small: Path, run: Run) -> None:
+    """With any value of COLUMNS, all numbers are shown."""
     assert "Total Executions: 2" in run("analytics", "summary", env={"COLUMNS": columns}).stdout
 
 
 @pytest.mark.parametrize("zone", ["JST-9", "CET-1CEST,M3.5.0,M10.5.0/3", "Mars/Olympus", ":UTC", ""])
-def test_a_local_zone_in_any_spelling_is_read_or_refused(zone: str, small: Path, run: Run) -> None:
-    """TZ may be a POSIX rule or nonsense: the report uses that zone, or one line names --timezone."""
+def test_a_local_zone_is_used_or_refused(zone: str, small: Path, run: Run) -> None:
+    """TZ may be a POSIX rule or invalid. The report uses the zone, or one line names --timezone."""
     done = run("analytics", "trends", env={"TZ": zone})
     if done.returncode:
         assert done.returncode in (1, 2)
@@ -543,14 +543,14 @@ def test_a_local_zone_in_any_spelling_is_read_or_refused(zone: str, small: Path,
     ],
 )
 def test_a_closed_stream_does_not_crash(line: str, words: str, small: Path) -> None:
-    """Without stdin, stdout or stderr a command still ends with a clear message."""
+    """Without stdin, stdout or stderr a command ends with a clear message."""
     done = subprocess.run(["sh", "-c", f"{PROGRAM} {line}"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "error: unexpected" not in done.stderr
     assert words in done.stderr
 
 
-# Hosts
+# Host programs
 
 
 class _Unreadable:

@@ -1,4 +1,4 @@
-"""Baselines and the check in CI, as in the guide, with the installed program."""
+"""Baselines and the regression check in CI, as the guide shows them, with the installed program."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ REGRESSED_LINE = "⚠️  Performance Regressions Detected:"
 
 
 def record(home: Path, days_ago: float, count: int = 200, slower: float = 1.0, **changes: Any) -> None:
-    """Record executions of about four seconds and a quarter of a cent, `days_ago` days ago."""
+    """Record executions that started `days_ago` days ago. They take about four seconds and cost a quarter of a cent
+    each."""
     start_us = clock.now_us() - round(days_ago * DAY_US)
     Store(open_database(str(home / ".claude" / "metrics" / "metrics.db"))).add(
         an_execution(
-            timestamp_us=start_us + place * 1_000_000,
+            timestamp_us=start_us + number * 1_000_000,
             **{
-                "duration_us": round(slower * (2_000_000 + 4_000_000 * (place % 50) / 49)),
-                "cost_nanousd": 2_000_000 + 10_000 * (place % 50),
+                "duration_us": round(slower * (2_000_000 + 4_000_000 * (number % 50) / 49)),
+                "cost_nanousd": 2_000_000 + 10_000 * (number % 50),
                 **changes,
             },
         )
-        for place in range(count)
+        for number in range(count)
     )
 
 
-def test_the_story_of_the_guide(home: Path, run: Run) -> None:
-    """An unchanged day exits 0, a worse day exits 1, with the sentences of the guide."""
+def test_the_walkthrough_of_the_guide(home: Path, run: Run) -> None:
+    """The check exits 0 for an unchanged day and 1 for a slower one, with the guide's messages."""
     record(home, 10)
     made = run("baseline", "create", "release-1")
     assert (made.returncode, made.stdout.split(",")[0]) == (0, "baseline release-1: 200 executions")
@@ -64,8 +65,8 @@ def test_the_story_of_the_guide(home: Path, run: Run) -> None:
     assert run("baseline", "check", "--hours", "13", "--threshold", "2.5").returncode == 0
 
 
-def test_the_script_of_the_guide(home: Path) -> None:
-    """It reads baseline.json in the working folder. The guide's example is valid; a missing file is wrong usage."""
+def test_the_script_of_the_guide_checks_a_baseline_file(home: Path) -> None:
+    """It reads baseline.json in the working folder. The guide's example is valid. A missing file is a usage error."""
 
     def script(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "scripts" / "check_regressions.py"), *arguments]
@@ -86,7 +87,7 @@ def test_the_script_of_the_guide(home: Path) -> None:
 
 
 def test_the_summary_is_a_baseline_file(home: Path, run: Run) -> None:
-    """The guide's command writes a file that a check accepts."""
+    """The file that the guide's command writes is accepted by a check."""
     record(home, 10)
     run("analytics", "summary", "--days", "30", "--output", "baseline.json")
     record(home, 0.5)
@@ -115,8 +116,8 @@ def test_a_shown_baseline_is_the_same_as_a_file(home: Path, run: Run) -> None:
     assert by_name["filters"] == by_file["filters"] == {"agent": ["a"]}
 
 
-def test_too_few_executions_fail_no_build(home: Path, run: Run) -> None:
-    """The exit code is 0, and the output says what is missing, not that all is well."""
+def test_too_few_executions_do_not_fail_a_build(home: Path, run: Run) -> None:
+    """The exit code is 0, and the output says what is missing instead of "no regressions"."""
     record(home, 10)
     run("baseline", "create")
     record(home, 0.5, 29, slower=9, success=False, error_type="TimeoutError")
@@ -127,8 +128,8 @@ def test_too_few_executions_fail_no_build(home: Path, run: Run) -> None:
     assert OK_LINE not in done.stdout
 
 
-def test_an_overlapping_baseline_is_used_with_a_remark(home: Path, run: Run) -> None:
-    """So a check directly after `create` works."""
+def test_an_overlapping_baseline_is_used_with_a_note(home: Path, run: Run) -> None:
+    """A check directly after `create` therefore works."""
     record(home, 0.5)
     run("baseline", "create")
     done = run("baseline", "check")
@@ -136,24 +137,24 @@ def test_an_overlapping_baseline_is_used_with_a_remark(home: Path, run: Run) -> 
 
 
 def test_every_format_has_the_same_verdict(home: Path, run: Run) -> None:
-    """The exit code is the same too. The name of an output file decides its format."""
+    """All formats have the same exit code. The suffix of an output file sets its format."""
     record(home, 10)
     run("baseline", "create", "b")
     record(home, 0.5, success=False, error_type="TimeoutError")
-    said = {form: run("baseline", "check", "--format", form) for form in FORMATS}
-    assert {done.returncode for done in said.values()} == {1}
-    assert {metric["metric"] for metric in json.loads(said["json"].stdout)["metrics"]} <= set(GUIDE)
-    suite = Xml.fromstring(said["junit"].stdout)[0]
+    outputs = {form: run("baseline", "check", "--format", form) for form in FORMATS}
+    assert {done.returncode for done in outputs.values()} == {1}
+    assert {metric["metric"] for metric in json.loads(outputs["json"].stdout)["metrics"]} <= set(GUIDE)
+    suite = Xml.fromstring(outputs["junit"].stdout)[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "0")
     assert [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None] == ["Success Rate"]
-    lines = said["github"].stdout.splitlines()
+    lines = outputs["github"].stdout.splitlines()
     assert [line.split(" ")[0] for line in lines[:4]] == ["::notice", "::notice", "::error", "::notice"]
     assert lines[2].startswith("::error title=Success Rate%3A regressed::baseline 100.0%25, current 0.0%25 (-100.0pp)")
-    assert "| Success Rate | 100.0% | 0.0% | -100.0pp | regressed |" in said["markdown"].stdout
+    assert "| Success Rate | 100.0% | 0.0% | -100.0pp | regressed |" in outputs["markdown"].stdout
     for name, form in (("r.xml", "junit"), ("r.json", "json"), ("r.md", "markdown"), ("r.txt", "table")):
         assert run("baseline", "check", "--output", name).returncode == 1
         written = (home / name).read_text(encoding="utf-8")
-        assert written == said[form].stdout
+        assert written == outputs[form].stdout
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -167,7 +168,7 @@ def test_hostile_names_are_inert_in_every_format(form: str, home: Path, run: Run
         run("baseline", "create", "b", f"--agent={name}")
         done = run("baseline", "check", f"--agent={name}", "--format", form)
         assert (done.returncode, done.stderr) == (0, ""), name
-        # JSON keeps names as they are, and escapes what ends a line or begins a sequence.
+        # JSON keeps names unchanged, but escapes line ends and control characters.
         assert re.search(r"[\0-\x09\x0b-\x1f]" if form == "json" else r"[^\n -~\u00a0-\U0010ffff]", done.stdout) is None
         assert not any(line.startswith(("::error", "##[")) for line in done.stdout.splitlines())
         if form == "junit":
@@ -181,8 +182,8 @@ def test_hostile_names_are_inert_in_every_format(form: str, home: Path, run: Run
     assert listed.stdout.count("\n") == 5 + 1 + len(names)
 
 
-def test_list_folds_automatic_ones(home: Path, run: Run) -> None:
-    """They are counted, and shown with --all. JSON has the number that is not shown."""
+def test_list_summarizes_automatic_baselines(home: Path, run: Run) -> None:
+    """They are counted, and listed with --all. JSON has the number that is not shown."""
     assert run("baseline", "list").stdout == "No baselines yet. Create one:\n  claude-force baseline create\n"
     record(home, 2)
     run("baseline", "create", "mine")
@@ -195,8 +196,8 @@ def test_list_folds_automatic_ones(home: Path, run: Run) -> None:
     assert len(json.loads(run("baseline", "list", "--json", "--all").stdout)["baselines"]) == 4
 
 
-def test_deleting_names_what_it_deletes(home: Path, run: Run) -> None:
-    """A dry run deletes nothing; a name deletes all its snapshots; for an unknown name the known ones are listed."""
+def test_delete_names_what_it_deletes(home: Path, run: Run) -> None:
+    """A dry run deletes nothing. A name deletes all its snapshots. An unknown name lists the known ones."""
     record(home, 2)
     run("baseline", "create", "one")
     run("baseline", "create", "one", "--agent", "python-expert")
@@ -222,22 +223,22 @@ def test_deleting_names_what_it_deletes(home: Path, run: Run) -> None:
         (("check", "--output", "x.pdf"), ".pdf is not a known format"),
     ],
 )
-def test_wrong_usage_is_no_regression(arguments: tuple[str, ...], complaint: str, run: Run) -> None:
-    """The exit code is 2, with one line that has the remedy."""
+def test_a_usage_error_is_not_a_regression(arguments: tuple[str, ...], complaint: str, run: Run) -> None:
+    """The exit code is 2, and one line has the remedy."""
     assert_misused(run("baseline", *arguments), complaint)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"success_rate": "<!channel>\\u001b[31m"}', '{"success_rate": NaN}'])
-def test_a_broken_file_is_no_regression(content: str, home: Path, run: Run) -> None:
-    """The message has one line with the file, and no escape sequence."""
+def test_a_broken_file_is_not_a_regression(content: str, home: Path, run: Run) -> None:
+    """One line names the file, without escape sequences."""
     (home / "b.json").write_text(content, encoding="utf-8")
     done = run("baseline", "check", "--baseline", "b.json")
     assert_misused(done, "b.json")
     assert "\x1b" not in done.stderr
 
 
-def test_names_are_completed(home: Path, run: Run) -> None:
-    """Commands that take a name complete it. A name that a shell would evaluate is not offered."""
+def test_names_of_baselines_are_completed(home: Path, run: Run) -> None:
+    """Commands that take a name complete it. Names that a shell would evaluate are not offered."""
     record(home, 2)
     for name in ("release-1", "release-2", "$(reboot)"):
         run("baseline", "create", name)
