@@ -82,7 +82,7 @@ CASES = (
         "A page is damaged",
         "`doctor` finds it; no backup of it replaces a good one",
         (
-            "acceptance/test_doctor_faults.py::test_a_page_that_was_overwritten_is_found",
+            "acceptance/test_doctor_faults.py::test_an_overwritten_page_is_found",
             "acceptance/test_bad_databases.py::test_a_damaged_database_is_not_backed_up",
             "acceptance/test_scheduler.py::test_a_damaged_database_replaces_no_good_backup",
         ),
@@ -132,7 +132,7 @@ CASES = (
         "read once, complete",
         (
             "unit/test_tail.py::test_an_incomplete_line_is_left_for_the_next_time",
-            "acceptance/test_executions_followed.py::test_executions_grow",
+            "acceptance/test_executions_followed.py::test_only_new_lines_are_ingested",
             "torture:ingesting",
         ),
     ),
@@ -140,8 +140,8 @@ CASES = (
         "A JSONL file is rotated, truncated, or rewritten under the same inode",
         "nothing is stored twice; only lines that were removed before they were read are lost",
         (
-            "acceptance/test_executions_followed.py::test_executions_are_rotated_by_renaming",
-            "acceptance/test_executions_followed.py::test_executions_are_cut_off",
+            "acceptance/test_executions_followed.py::test_lines_of_a_renamed_file_are_ingested",
+            "acceptance/test_executions_followed.py::test_a_truncated_file_is_read_from_its_start",
             "unit/test_tail.py::test_a_truncated_or_rewritten_file_is_read_from_its_beginning",
             "torture:ingesting",
         ),

@@ -1,4 +1,4 @@
-"""The support bundle holds no private name or secret."""
+"""The support bundle contains no private name and no secret."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.conftest import Run
 from tests.postgres import execute_sql
 
 MARK = "zqx"
-"""Part of every name, path and secret in these tests, and of no word of the program."""
+"""Part of every name, path and secret in these tests. No word of the program contains it."""
 
-OF_OUR_WORDS = ("baseline archive", "nightly-import", "rejected", "Database Scheduler")
-"""Agent names made of the program's own words. As names they must not be shown either."""
+PROGRAM_WORDS = ("baseline archive", "nightly-import", "rejected", "Database Scheduler")
+"""Agent names that are words of the program. They must be hidden too."""
 
 
 def marked(what: str) -> str:
@@ -34,9 +34,9 @@ def marked(what: str) -> str:
 
 
 def fill(location: str) -> None:
-    """Fill a database with a marked name in every place for a name."""
+    """Fill a database with marked names wherever a name is stored."""
     database = open_database(location)
-    agents = [marked("agent"), f"{marked('agent')} two\n{MARK}", *OF_OUR_WORDS]
+    agents = [marked("agent"), f"{marked('agent')} two\n{MARK}", *PROGRAM_WORDS]
     Store(database).add(
         an_execution(
             agent_name=agent,
@@ -52,33 +52,35 @@ def fill(location: str) -> None:
         )
         for step, agent in enumerate(agents)
     )
-    said = (
-        f"/srv/{marked('file')}.jsonl: https://{marked('host')}/T00/{marked('token')}: agent {OF_OUR_WORDS[0]} {MARK}"
+    problem = (
+        f"/srv/{marked('file')}.jsonl: https://{marked('host')}/T00/{marked('token')}: agent {PROGRAM_WORDS[0]} {MARK}"
     )
     with database.write() as connection:
-        run = JobRun(marked("id"), "ingest", marked("host"), 4711, NOON_US, NOON_US, FAILED, f'{{"{MARK}": 1}}', said)
+        run = JobRun(
+            marked("id"), "ingest", marked("host"), 4711, NOON_US, NOON_US, FAILED, f'{{"{MARK}": 1}}', problem
+        )
         jobs.begin(connection, run)
-        notice = json.dumps({"rule": marked("rule")})
+        notification = json.dumps({"rule": marked("rule")})
         delivery = (
             marked("id"),
             marked("batch"),
             marked("channel"),
             "e",
             "trigger",
-            notice,
+            notification,
             UNDELIVERED,
             3,
             NOON_US,
             0,
         )
-        alerts.add_deliveries(connection, [Delivery(*delivery, None, marked("receipt"), said)])
-        alerts.silence(connection, Silence(marked("rule"), NOON_US, NOON_US, said))
+        alerts.add_deliveries(connection, [Delivery(*delivery, None, marked("receipt"), problem)])
+        alerts.silence(connection, Silence(marked("rule"), NOON_US, NOON_US, problem))
         export_queue.register(connection, "prometheus", marked("destination"), NOON_US, None)
     database.close()
 
 
 def configure(home: Path, database: str | None) -> None:
-    """Write a claude.json with marks."""
+    """Write a claude.json with marked names and secrets."""
     section: dict[str, Any] = {
         marked("key"): 1,
         "database": database,
@@ -102,22 +104,22 @@ def configure(home: Path, database: str | None) -> None:
 
 
 def contents(file: Path) -> dict[str, str]:
-    """The files of a bundle, and the list of their names."""
+    """The files of a bundle by name, and the zip's own listing under "names"."""
     with zipfile.ZipFile(file) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name).decode() for name in archive.namelist()} | {"names": str(archive.infolist())}
 
 
 def assert_nothing_private(found: dict[str, str], home: Path) -> None:
-    """Check that no file holds a mark, a secret, a path of this machine or an agent's name."""
+    """No file contains a mark, a secret, a path of this machine or an agent's name."""
     for name, text in found.items():
-        for secret in (MARK, MARK.upper(), "s3cr3t", str(home), home.parent.name, OF_OUR_WORDS[0], OF_OUR_WORDS[3]):
+        for secret in (MARK, MARK.upper(), "s3cr3t", str(home), home.parent.name, PROGRAM_WORDS[0], PROGRAM_WORDS[3]):
             assert secret not in text, f"{name}: {secret}"
 
 
 @pytest.fixture
 def marked_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with marks in the names of folders, files, variables and the user."""
+    """A home whose folders, files, variables and user name are marked."""
     working = home / marked("folder") / f"My {MARK}"
     working.mkdir(parents=True)
     projects = home / ".claude" / "projects" / marked("project")
@@ -128,8 +130,8 @@ def marked_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def test_a_bundle_holds_nothing_private(location: str, marked_home: Path, run: Run, tmp_path: Path) -> None:
-    """Marks in every name, path, secret, address and text do not reach the bundle, on both engines."""
+def test_a_bundle_contains_nothing_private(location: str, marked_home: Path, run: Run, tmp_path: Path) -> None:
+    """Marked names, paths, secrets, addresses and texts do not reach the bundle. On both engines."""
     is_file = "://" not in location
     if is_file:
         location = str(marked_home / f"{MARK} data" / f"{MARK}.db")
@@ -140,8 +142,8 @@ def test_a_bundle_holds_nothing_private(location: str, marked_home: Path, run: R
     log = (Path(location).parent if is_file else marked_home / ".claude" / "metrics") / "scheduler.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text(
-        f"2026-11-24 10:00:00,123 ERROR ingest: {marked('agent')} on {marked('host')}: {OF_OUR_WORDS[0]} failed\n"
-        f'  File "/home/{MARK}/x.py", line 3, in {MARK}_function\n{MARK}Error: 10.1.2.3 said 4929 1234 {MARK}\n'
+        f"2026-11-24 10:00:00,123 ERROR ingest: {marked('agent')} on {marked('host')}: {PROGRAM_WORDS[0]} failed\n"
+        f'  File "/home/{MARK}/x.py", line 3, in {MARK}_function\n{MARK}Error: 10.1.2.3 sent 4929 1234 {MARK}\n'
     )
     line = a_line(agent_name=marked("agent")).decode()
     run("import", "-", input=f"{line}{{'{MARK}': 1}}\n{json.dumps({'agent_name': MARK, 'timestamp': MARK})}\n")
@@ -162,7 +164,7 @@ def test_a_bundle_holds_nothing_private(location: str, marked_home: Path, run: R
 
 
 def test_foreign_tables_and_columns_are_hidden(location: str, marked_home: Path, run: Run, tmp_path: Path) -> None:
-    """A foreign table and a foreign column are in schema.sql as <hidden>."""
+    """schema.sql shows a table or column that is not ours as <hidden>."""
     fill(location)
     for sql in (f"CREATE TABLE {MARK} (a INTEGER)", f"ALTER TABLE silences ADD COLUMN {MARK} TEXT DEFAULT '{MARK}'"):
         if "://" in location:
@@ -180,7 +182,7 @@ def test_foreign_tables_and_columns_are_hidden(location: str, marked_home: Path,
 
 
 def test_settings_are_shown_without_names(run: Run, home: Path, tmp_path: Path) -> None:
-    """Types, numbers and switches stay, because they help to find an error."""
+    """Types, numbers and switches are kept, because they help to find an error."""
     channel = {"type": "slack", "webhook_url": f"https://hooks.example/{MARK}"}
     rules = {marked("rule"): {}, "no-data": {"threshold": 5}}
     section = {"channels": {marked("channel"): channel}, "alerts": rules, "backups_kept": 3}
@@ -195,7 +197,7 @@ def test_settings_are_shown_without_names(run: Run, home: Path, tmp_path: Path) 
 
 
 def test_a_bundle_lists_its_files(run: Run, home: Path) -> None:
-    """The command and README.txt list the files. The file name has the date."""
+    """The output and README.txt list the files. The name of the bundle contains the date."""
     run("import", "-", input=a_line().decode())
     done = run("doctor", "--bundle")
     assert done.returncode == 0
@@ -212,11 +214,11 @@ def test_a_bundle_lists_its_files(run: Run, home: Path) -> None:
 
 
 def test_no_file_is_overwritten(run: Run, home: Path) -> None:
-    """The command fails, and the old file stays."""
-    (home / "there.zip").write_text("mine")
-    done = run("doctor", "--bundle", "there.zip")
+    """The command fails, and the existing file is not changed."""
+    (home / "existing.zip").write_text("mine")
+    done = run("doctor", "--bundle", "existing.zip")
     assert (done.returncode, "exists already" in done.stderr) == (1, True)
-    assert (home / "there.zip").read_text() == "mine"
+    assert (home / "existing.zip").read_text() == "mine"
 
 
 def test_every_table_is_counted() -> None:

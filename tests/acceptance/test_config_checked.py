@@ -1,5 +1,5 @@
-"""`config` with channels and exporters: no secret gets into claude.json or is printed, and other problems are reported
-when a value is set."""
+"""`config` with channels and exporters: secrets are neither stored nor printed, and other problems are reported when a
+value is set."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SHOWN = {
 
 @pytest.mark.parametrize("command", ["config list", "config list --json", "config get performance.channels"])
 def test_a_secret_in_the_file_is_not_printed(command: str, home: Path, run: Run) -> None:
-    """Neither as text nor as JSON; everything else is printed."""
+    """It is hidden in text and in JSON. Everything else is printed."""
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"channels": CHANNELS}}))
-    done = run(*command.split(), env={"SMTP_USER": "somebody"})
+    done = run(*command.split(), env={"SMTP_USER": "smtp-account"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "literal-secret" not in done.stdout
-    assert "somebody" not in done.stdout
+    assert "smtp-account" not in done.stdout
     if "--json" in command:
         assert json.loads(done.stdout)["performance.channels"] == SHOWN
     else:
@@ -36,20 +36,20 @@ def test_a_secret_in_the_file_is_not_printed(command: str, home: Path, run: Run)
 
 SECRETS = {
     "channels": (CHANNELS, "SLACK_WEBHOOK_URL"),
-    "channels of a login": (
+    "channels with a login": (
         {"hook": {"type": "webhook", "url": "https://me:literal-secret@example.com"}},
         "HOOK_LOGIN",
     ),
     "exporters": ({"otlp": {"headers": "authorization=literal-secret"}}, "OTEL_EXPORTER_OTLP_HEADERS"),
-    "exporters of a login": ({"elasticsearch": {"url": "https://me:literal-secret@example.com"}}, "username"),
+    "exporters with a login": ({"elasticsearch": {"url": "https://me:literal-secret@example.com"}}, "username"),
 }
 
 
 @pytest.mark.parametrize("case", SECRETS)
 def test_a_secret_is_refused(case: str, home: Path, run: Run) -> None:
-    """Before anything is written, with the remedy, and without printing it. A variable that overrides it makes no
-    difference."""
-    value, said = SECRETS[case]
+    """The error comes before anything is written, with the remedy and without the secret. A variable that overrides the
+    setting makes no difference."""
+    value, remedy = SECRETS[case]
     done = run(
         "config",
         "set",
@@ -59,7 +59,7 @@ def test_a_secret_is_refused(case: str, home: Path, run: Run) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith("error: ")
-    assert said in done.stderr
+    assert remedy in done.stderr
     assert "literal-secret" not in done.stderr
     assert list((home / ".claude").iterdir()) == []
 
@@ -102,15 +102,15 @@ WRONG: dict[str, tuple[object, list[str]]] = {
 
 @pytest.mark.parametrize("part", WRONG)
 def test_other_problems_are_warnings(part: str, home: Path, run: Run) -> None:
-    """The value is set, with one line for each problem. A variable that is not set is no problem: it may be set where
-    the scheduler runs."""
+    """The value is set, and each problem is one line. An unset variable is no problem, because it may be set where the
+    scheduler runs."""
     value, expected = WRONG[part]
     done = run("config", "set", f"performance.{part}", json.dumps(value))
     assert done.returncode == 0
     lines = done.stderr.splitlines()
     assert len(lines) == len(expected)
-    for line, said in zip(lines, expected, strict=True):
-        assert line.startswith(f"warning: {said}")
+    for line, problem in zip(lines, expected, strict=True):
+        assert line.startswith(f"warning: {problem}")
     assert json.loads((home / ".claude" / "claude.json").read_text())["performance"][part] == value
 
 
@@ -124,7 +124,7 @@ GOOD = {
 
 @pytest.mark.parametrize("part", GOOD)
 def test_a_correct_value_prints_no_warning(part: str, run: Run) -> None:
-    """Also if it needs variables that are not set here."""
+    """This includes values with variables that are not set here."""
     done = run("config", "set", f"performance.{part}", json.dumps(GOOD[part]))
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,4 +1,5 @@
-"""`claude-force dashboard`: one frame for scripts, and the live one in a real terminal, with real keys and signals."""
+"""`claude-force dashboard`: a single frame for scripts, and the live dashboard in a real terminal with real keys and
+signals."""
 
 from __future__ import annotations
 
@@ -28,18 +29,18 @@ from tests.daemons import eventually
 from tests.postgres import execute_sql
 from tests.terminals import Terminal, terminal
 
-ENDINGS = {"q": "q", "Q": "Q", "Esc": "\x1b", "Ctrl-C": "\x03"}
+QUIT_KEYS = {"q": "q", "Q": "Q", "Esc": "\x1b", "Ctrl-C": "\x03"}
 RATES = ("total_executions", "success_rate", "avg_execution_time_ms", "p95_latency_ms", "total_cost", "total_tokens")
 
 
 def store(location: str | Path, *executions: ExecutionMetrics) -> None:
-    """Put executions into a database."""
+    """Store executions in a database."""
     with closing(open_database(str(location))) as database:
         Store(database).add(executions)
 
 
 def a_history() -> list[ExecutionMetrics]:
-    """Executions of a minute, of two hours and of three days ago, of two agents, some of which failed."""
+    """Executions of two agents, one minute, two hours and three days old. Some failed."""
     now_us = clock.now_us()
     return [
         an_execution(
@@ -56,7 +57,7 @@ def a_history() -> list[ExecutionMetrics]:
 
 @pytest.fixture
 def path(home: Path) -> Path:
-    """The home's database, with a history."""
+    """The home's database with a history."""
     found = home / ".claude" / "metrics" / "metrics.db"
     store(found, *a_history())
     return found
@@ -64,14 +65,14 @@ def path(home: Path) -> Path:
 
 @contextmanager
 def dashboard(home: Path, *options: str, size: tuple[int, int] = (80, 24), **environment: str) -> Iterator[Terminal]:
-    """The live dashboard, once it shows something."""
+    """The live dashboard, once it shows figures."""
     with terminal([PROGRAM, "dashboard", "--refresh", "0.5", *options], home, size, **environment) as found:
         eventually(lambda: found.shows("quit") and not found.shows("Reading ..."))
         yield found
 
 
-def assert_left(found: Terminal) -> None:
-    """The terminal is as it was: first screen, a cursor, lines and echo."""
+def assert_terminal_restored(found: Terminal) -> None:
+    """The terminal is as before: main screen, visible cursor, line mode and echo."""
     assert not found.is_second_screen
     assert found.text.rfind("\x1b[?25h") > found.text.rfind("\x1b[?25l")
     assert found.text.rfind("\x1b[?7h") > found.text.rfind("\x1b[?7l")
@@ -79,12 +80,12 @@ def assert_left(found: Terminal) -> None:
 
 
 def row_of(lines: list[str], title: str) -> list[str]:
-    """The figures of a period in a frame."""
+    """The figures of one period in a frame."""
     return next(line for line in lines if line.startswith(title)).removeprefix(title).split()
 
 
-def test_one_frame_has_the_figures_of_the_reports(location: str, run: Run) -> None:
-    """Of `analytics summary` over the same periods, on both engines."""
+def test_a_frame_equals_the_summary(location: str, run: Run) -> None:
+    """The figures equal `analytics summary` for the same periods. On both engines."""
     store(location, *a_history())
     lines = run("dashboard", "--once", "--db", location).stdout.splitlines()
     for title, period in (("1 hour", ("--hours", "1")), ("24 hours", ("--hours", "24")), ("7 days", ("--days", "7"))):
@@ -95,8 +96,8 @@ def test_one_frame_has_the_figures_of_the_reports(location: str, run: Run) -> No
         ]  # fmt: skip
 
 
-def test_one_frame_fits_and_is_text_alone(path: Path, run: Run) -> None:
-    """Where the output is no terminal, also without being asked: no control codes, nothing to end it by."""
+def test_a_frame_outside_a_terminal_is_plain_text(path: Path, run: Run) -> None:
+    """Without a terminal a single frame is printed, even without --once: no control codes and no hint to quit."""
     for options in ((), ("--once",)):
         done = run("dashboard", *options, env={"FORCE_COLOR": "1"})
         assert (done.returncode, done.stderr) == (0, "")
@@ -106,8 +107,8 @@ def test_one_frame_fits_and_is_text_alone(path: Path, run: Run) -> None:
         assert "quit" not in done.stdout
 
 
-def test_the_window_and_the_order_are_options(path: Path, run: Run) -> None:
-    """And what is none of them is refused with those that there are."""
+def test_window_and_order_are_options(path: Path, run: Run) -> None:
+    """An invalid value is a usage error."""
     assert "Last 7 days, by 3 hours" in run("dashboard", "--window", "7d").stdout
     assert "Last 1 hour, by minute" in run("dashboard", "--window", "1h").stdout
     assert "Agents by time" in run("dashboard", "--sort", "time").stdout
@@ -115,21 +116,21 @@ def test_the_window_and_the_order_are_options(path: Path, run: Run) -> None:
         assert run("dashboard", *options).returncode == 2
 
 
-def test_times_are_those_of_the_zone(path: Path, run: Run) -> None:
-    """An hour's difference is one."""
+def test_times_are_in_the_chosen_time_zone(path: Path, run: Run) -> None:
+    """Two zones one hour apart show times one hour apart."""
     shown = [run("dashboard", "--timezone", zone).stdout.splitlines()[-1] for zone in ("+01:00", "+02:00")]
     assert shown[0] != shown[1]
 
 
-def test_an_empty_store_is_no_failure(home: Path, run: Run) -> None:
-    """It says what to do, and does not create a database."""
+def test_an_empty_store_is_no_error(home: Path, run: Run) -> None:
+    """The frame says what to do next, and no database is created."""
     done = run("dashboard", "--once")
     assert (done.returncode, "claude-force ingest" in done.stdout) == (0, True)
     assert list((home / ".claude").iterdir()) == []
 
 
-def test_a_database_that_cannot_be_read_is_a_line(home: Path, run: Run) -> None:
-    """For one frame it is an error as anywhere else."""
+def test_an_unreadable_database_is_one_line(home: Path, run: Run) -> None:
+    """A single frame fails like any other command."""
     (home / "no.db").write_text("this is no database, and long enough to be one" * 100)
     done = run("dashboard", "--once", "--db", "no.db")
     assert (done.returncode, done.stdout) == (1, "")
@@ -137,8 +138,8 @@ def test_a_database_that_cannot_be_read_is_a_line(home: Path, run: Run) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_terminal_without_blocks_and_hostile_names(home: Path, run: Run) -> None:
-    """Substitutes in as many cells, and what is in a name moves nothing."""
+def test_an_ascii_terminal_and_hostile_names_keep_the_layout(home: Path, run: Run) -> None:
+    """ASCII substitutes take as many cells, and hostile names move nothing."""
     agent = "\x1b]0;owned\x07\r\n[red]宽"
     store(home / "m.db", an_execution(timestamp_us=clock.now_us() - SECOND_US, agent_name=agent))
     plain = run("dashboard", "--db", "m.db", env={"PYTHONIOENCODING": "ascii"}).stdout
@@ -149,8 +150,8 @@ def test_a_terminal_without_blocks_and_hostile_names(home: Path, run: Run) -> No
     assert "\x1b" not in full
 
 
-def test_the_script_of_the_guide(path: Path, home: Path) -> None:
-    """scripts/dashboard.py takes the options of the command and answers --help."""
+def test_the_script_from_the_guide_shows_the_dashboard(path: Path, home: Path) -> None:
+    """scripts/dashboard.py takes the options of the command, including --help."""
     script = [sys.executable, str(ROOT / "scripts" / "dashboard.py")]
     helped = subprocess.run([*script, "--help"], capture_output=True, text=True, check=True)
     assert "--refresh" in helped.stdout
@@ -158,28 +159,29 @@ def test_the_script_of_the_guide(path: Path, home: Path) -> None:
     assert row_of(shown.stdout.splitlines(), "7 days")[0] == "60"
 
 
-@pytest.mark.parametrize("key", ENDINGS)
-def test_a_key_ends_it_and_the_terminal_is_as_it_was(key: str, path: Path, home: Path) -> None:
-    """The second screen is left, and keys are read by lines and echoed again."""
+@pytest.mark.parametrize("key", QUIT_KEYS)
+def test_a_key_quits_and_restores_the_terminal(key: str, path: Path, home: Path) -> None:
+    """The dashboard leaves the alternate screen, and the terminal has line mode and echo again."""
     with dashboard(home) as found:
         assert found.is_second_screen
         assert found.attributes != found.attributes_before
-        found.press(ENDINGS[key])
+        found.press(QUIT_KEYS[key])
         assert found.wait() == 0
-        assert_left(found)
+        assert_terminal_restored(found)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_and_the_terminal_is_as_it_was(number: signal.Signals, path: Path, home: Path) -> None:
-    """With the exit code that shells give it."""
+def test_a_signal_quits_and_restores_the_terminal(number: signal.Signals, path: Path, home: Path) -> None:
+    """The exit code is the one that shells give for the signal."""
     with dashboard(home) as found:
         found.process.send_signal(number)
         assert found.wait() == 128 + number
-        assert_left(found)
+        assert_terminal_restored(found)
 
 
 def test_keys_change_the_window_and_the_order(path: Path, home: Path) -> None:
-    """w goes round, 1 to 3 choose, s goes round; ? explains them; keys that have a name do nothing."""
+    """w selects the next window, 1 to 3 select one directly, s changes the order, and ? explains the keys. Function
+    keys do nothing."""
     with dashboard(home) as found:
         for key, title in (("w", "Last 7 days"), ("w", "Last 1 hour"), ("3", "Last 7 days"), ("2", "Last 24 hours")):
             found.press(key)
@@ -197,8 +199,8 @@ def test_keys_change_the_window_and_the_order(path: Path, home: Path) -> None:
         assert found.process.poll() is None
 
 
-def test_what_comes_in_is_shown(path: Path, home: Path) -> None:
-    """The last executions, and the figures, without a key."""
+def test_new_executions_are_shown(path: Path, home: Path) -> None:
+    """The latest executions and the figures are updated without a key."""
     with dashboard(home) as found:
         before = row_of(found.lines, "1 hour")[0]
         store(path, an_execution(timestamp_us=clock.now_us(), agent_name="newcomer"))
@@ -206,8 +208,8 @@ def test_what_comes_in_is_shown(path: Path, home: Path) -> None:
         assert int(row_of(found.lines, "1 hour")[0]) == int(before) + 1
 
 
-def test_a_resize_is_followed(path: Path, home: Path) -> None:
-    """Larger shows more, smaller less, too small says so; COLUMNS of the shell is not believed."""
+def test_a_resize_changes_the_layout(path: Path, home: Path) -> None:
+    """A larger terminal shows more, a smaller one less, and one that is too small says so. COLUMNS is ignored."""
     with dashboard(home, COLUMNS="70", LINES="20") as found:
         assert {len(line) for line in found.lines} == {80}
         found.resize(120, 40)
@@ -219,8 +221,8 @@ def test_a_resize_is_followed(path: Path, home: Path) -> None:
         eventually(lambda: found.shows("Last 24 hours"))
 
 
-def test_it_is_suspended_and_brought_back(path: Path, home: Path) -> None:
-    """Ctrl-Z gives the shell its screen and its lines; fg draws the dashboard again."""
+def test_ctrl_z_suspends_and_fg_resumes(path: Path, home: Path) -> None:
+    """Ctrl-Z restores the shell's screen and line mode. fg draws the dashboard again."""
     with terminal(["/bin/bash", "--norc", "--noprofile", "-i"], home, PS1="ready> ") as found:
         eventually(lambda: "ready> " in found.text)
         found.press(f"{PROGRAM} dashboard --refresh 0.5\n")
@@ -238,8 +240,8 @@ def test_it_is_suspended_and_brought_back(path: Path, home: Path) -> None:
         eventually(lambda: "code 0" in found.text)
 
 
-def test_in_the_background_it_waits_to_be_brought_forward(path: Path, home: Path) -> None:
-    """As every program that wants the terminal for itself."""
+def test_in_the_background_it_stops_until_fg(path: Path, home: Path) -> None:
+    """Like every program that needs the terminal."""
     with terminal(["/bin/bash", "--norc", "--noprofile", "-i"], home, PS1="ready> ") as found:
         eventually(lambda: "ready> " in found.text)
         found.press(f"{PROGRAM} dashboard --refresh 0.5 &\n")
@@ -253,33 +255,33 @@ def test_in_the_background_it_waits_to_be_brought_forward(path: Path, home: Path
         eventually(lambda: "code 0" in found.text)
 
 
-def test_colour_is_left_out_where_no_color_is_set(path: Path, home: Path) -> None:
-    """Colours, that is; bold and underlined stay."""
-    colours = re.compile(r"\x1b\[(?:\d+;)*3\d(?:;\d+)*m")
+def test_no_color_removes_colors(path: Path, home: Path) -> None:
+    """Bold and underline stay."""
+    colors = re.compile(r"\x1b\[(?:\d+;)*3\d(?:;\d+)*m")
     with dashboard(home) as found:
-        assert colours.search(found.text)
+        assert colors.search(found.text)
     with dashboard(home, NO_COLOR="1") as found:
-        assert not colours.search(found.text)
+        assert not colors.search(found.text)
 
 
-def test_a_terminal_that_is_a_printer_gets_one_frame(path: Path, home: Path) -> None:
-    """TERM=dumb: no control codes at all."""
+def test_a_dumb_terminal_gets_a_single_frame(path: Path, home: Path) -> None:
+    """With TERM=dumb there are no control codes."""
     with terminal([PROGRAM, "dashboard"], home, TERM="dumb") as found:
         assert found.wait() == 0
         eventually(lambda: "7 days" in found.text)
         assert "\x1b[?" not in found.text
 
 
-def test_a_store_that_is_made_while_it_runs(home: Path) -> None:
-    """From the words for an empty store to its figures."""
+def test_a_store_created_while_it_runs_is_shown(home: Path) -> None:
+    """The hint of an empty store is replaced by figures."""
     with dashboard(home) as found:
         assert found.shows("claude-force ingest")
         store(home / ".claude" / "metrics" / "metrics.db", *a_history())
         eventually(lambda: found.shows("code-reviewer"))
 
 
-def test_a_database_that_goes_and_comes_back(path: Path, home: Path) -> None:
-    """The last figures stay, under a line that says what is wrong; with the database the line goes."""
+def test_a_missing_database_keeps_the_last_figures(path: Path, home: Path) -> None:
+    """A line above the last figures says what is wrong. It disappears when the database is back."""
     with dashboard(home) as found:
         kept = path.rename(path.with_name("kept"))
         eventually(lambda: found.shows("Not read since"))
@@ -289,8 +291,8 @@ def test_a_database_that_goes_and_comes_back(path: Path, home: Path) -> None:
         assert row_of(found.lines, "7 days")[0] == "60"
 
 
-def test_a_server_that_goes_and_comes_back(postgres_server: str, postgres_url: str, home: Path) -> None:
-    """Connections that are cut, and no new ones for a while: a line, and then the figures again."""
+def test_an_unreachable_server_keeps_the_last_figures(postgres_server: str, postgres_url: str, home: Path) -> None:
+    """Connections are closed and refused for a while. A line says so, until the server is back."""
     name = urlsplit(postgres_url).path.removeprefix("/")
     store(postgres_url, *a_history())
     with dashboard(home, "--db", postgres_url) as found:
@@ -303,8 +305,8 @@ def test_a_server_that_goes_and_comes_back(postgres_server: str, postgres_url: s
         assert row_of(found.lines, "7 days")[0] == "60"
 
 
-def test_a_database_of_another_schema_is_a_line_until_it_is_upgraded(path: Path, home: Path) -> None:
-    """With the command to run."""
+def test_another_schema_is_one_line_until_the_upgrade(path: Path, home: Path) -> None:
+    """The line names the command to run."""
     with closing(sqlite3.connect(path)) as raw:
         (version,) = raw.execute("SELECT version_num FROM claude_force_version").fetchone()
         raw.execute("UPDATE claude_force_version SET version_num = '0001'")
@@ -317,31 +319,32 @@ def test_a_database_of_another_schema_is_a_line_until_it_is_upgraded(path: Path,
 
 
 def _shows_after_a_key(found: Terminal, text: str) -> str | None:
-    """A frame is known to be whole when the next one begins, and any key draws one."""
+    """Press a key that only redraws, because a frame is known to be complete when the next one starts. Then look for
+    the text."""
     found.press("x")
     return found.shows(text)
 
 
-def test_keys_are_answered_while_the_database_is_not(path: Path, home: Path) -> None:
-    """Somebody holds the file exclusively, and a key asks for figures: the keys after it are answered, and the
-    dashboard ends, before the reading gives up."""
-    patience_s = BUSY_TIMEOUT_S / 2
+def test_keys_are_answered_while_the_database_is_locked(path: Path, home: Path) -> None:
+    """A key asks for figures while the file is locked exclusively. Later keys are answered and the dashboard quits
+    before the read times out."""
+    limit_s = BUSY_TIMEOUT_S / 2
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("PRAGMA journal_mode = DELETE")
         with dashboard(home) as found:
             raw.execute("BEGIN EXCLUSIVE")
             found.press("w?")
-            eventually(partial(_shows_after_a_key, found, "the next window"), patience_s)
+            eventually(partial(_shows_after_a_key, found, "the next window"), limit_s)
             assert not found.shows("Not read since")
             found.press("q")
-            assert found.wait(patience_s) == 0
-            assert_left(found)
+            assert found.wait(limit_s) == 0
+            assert_terminal_restored(found)
 
 
-def test_keys_come_from_the_terminal_where_input_does_not(path: Path, home: Path) -> None:
+def test_keys_are_read_from_the_terminal_when_stdin_is_redirected(path: Path, home: Path) -> None:
     """As in `something | claude-force dashboard`."""
     with terminal(["/bin/sh", "-c", f"exec {PROGRAM} dashboard --refresh 0.5 </dev/null"], home) as found:
         eventually(lambda: found.shows("quit"))
         found.press("q")
         assert found.wait() == 0
-        assert_left(found)
+        assert_terminal_restored(found)

@@ -18,24 +18,24 @@ SAMPLE = EXAMPLES / "claude-code" / "projects"
 
 @pytest.fixture
 def projects(home: Path) -> Path:
-    """The sample transcripts where Claude Code would have written them."""
+    """The sample transcripts in the folder where Claude Code writes them."""
     folder = home / ".claude" / "projects"
     shutil.copytree(SAMPLE, folder)
     return folder
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """The output of a command as one line."""
+def on_one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The output of a command without line breaks."""
     return " ".join(done.stdout.split())
 
 
-def of_claude_code(shown: dict[str, Any]) -> Any:
-    """The state of the transcripts in the output of `doctor --json`."""
+def transcripts_in(shown: dict[str, Any]) -> Any:
+    """What `doctor --json` shows about transcripts."""
     return next(state for state in shown["sources"] if state["source"] == "claude-code")
 
 
-def test_an_empty_home_is_told_what_to_do(run: Run) -> None:
-    """It is no failure, and the next step is named."""
+def test_an_empty_home_names_the_next_step(run: Run) -> None:
+    """It is no failure."""
     done = run("ingest")
     assert done.returncode == 0
     assert "Nothing to read" in done.stdout
@@ -46,7 +46,7 @@ def test_an_empty_home_is_told_what_to_do(run: Run) -> None:
 
 
 def test_ingest_without_a_path_finds_the_transcripts(run: Run, projects: Path) -> None:
-    """The sample gives 47 executions, and nothing the second time."""
+    """The sample has 47 executions. A second ingest adds none."""
     first = json.loads(run("ingest", "--json").stdout)
     assert (first["added"], first["known"], first["changed"]) == (47, 8, 4)
     second = json.loads(run("ingest", "--json").stdout)
@@ -65,7 +65,7 @@ def test_a_dry_run_reports_the_same_and_changes_nothing(run: Run, projects: Path
 
 
 def test_a_quiet_ingest_prints_only_problems(run: Run, projects: Path) -> None:
-    """Nothing without problems; with one, its path, its reason and exit 1."""
+    """Without problems it prints nothing. A problem is printed with its path and reason, and the exit code is 1."""
     good = run("ingest", "--quiet")
     assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
     bad = projects / "-home-dev-shop" / "broken.jsonl"
@@ -77,11 +77,11 @@ def test_a_quiet_ingest_prints_only_problems(run: Run, projects: Path) -> None:
 
 
 def test_the_doctor_reports_read_and_new_files(run: Run, projects: Path) -> None:
-    """Files, lines and the time of the last ingest; then a file that is gone and one with an unfinished line."""
-    before = of_claude_code(json.loads(run("doctor", "--json").stdout))
+    """It shows files, lines and the time of the last ingest; later a deleted file and one with an incomplete line."""
+    before = transcripts_in(json.loads(run("doctor", "--json").stdout))
     assert (before["files"], before["unread_files"], before["last_read_us"]) == (0, 8, None)
     run("ingest")
-    read = of_claude_code(json.loads(run("doctor", "--json").stdout))
+    read = transcripts_in(json.loads(run("doctor", "--json").stdout))
     assert (read["files"], read["lines"], read["executions"], read["unread_files"]) == (8, 136, 55, 0)
     assert read["last_read_us"] > 1_700_000_000_000_000
     some, other = sorted(projects.glob("*/*.jsonl"))[:2]
@@ -96,7 +96,7 @@ def test_the_doctor_reports_read_and_new_files(run: Run, projects: Path) -> None
 
 
 def test_the_doctor_names_rejected_and_skipped_lines(run: Run, projects: Path) -> None:
-    """Each has its reason. The text of the lines appears nowhere."""
+    """Each is shown with its reason. The text of the lines is shown nowhere."""
     file = projects / "-home-dev-docs" / "odd.jsonl"
     synthetic = {
         "type": "assistant",
@@ -118,32 +118,32 @@ def test_the_doctor_names_rejected_and_skipped_lines(run: Run, projects: Path) -
     assert len(rejected.splitlines()) == 2
 
 
-def test_the_doctor_names_a_missing_folder_of_the_variable(run: Run, tmp_path: Path) -> None:
-    """It is a problem, because the folder was meant to be read."""
+def test_the_doctor_names_a_missing_folder_in_claude_config_dir(run: Run, tmp_path: Path) -> None:
+    """It is a problem, because the folder is expected to be read."""
     done = run("doctor", env={"CLAUDE_CONFIG_DIR": str(tmp_path / "nowhere")})
     assert done.returncode == 1
-    assert "nowhere/projects: not there, though CLAUDE_CONFIG_DIR names it" in said(done)
+    assert "nowhere/projects: not there, though CLAUDE_CONFIG_DIR names it" in on_one_line(done)
 
 
-def test_spooled_executions_are_named_and_ingested(run: Run, home: Path) -> None:
-    """The doctor names the spool file, and an ingest stores them."""
+def test_spooled_executions_are_reported_and_ingested(run: Run, home: Path) -> None:
+    """The doctor names the spool file, and an ingest stores its executions."""
     run("import", EXAMPLES / "executions-guide.jsonl", "--db", "other.db")
     run("analytics", "export", "--format", "jsonl", "--output", "all.jsonl", "--db", "other.db")
     metrics = home / ".claude" / "metrics"
     metrics.mkdir(exist_ok=True)
     lines = (home / "all.jsonl").read_text().splitlines(keepends=True)
     (metrics / "metrics.db.spool.jsonl").write_text("".join(lines[:3]))
-    waiting = said(run("doctor"))
+    waiting = on_one_line(run("doctor"))
     assert "3 executions wait in" in waiting
     assert "metrics.db.spool.jsonl, the first from 20" in waiting
     assert "-> claude-force ingest" in waiting
     shown = json.loads(run("ingest", "--json").stdout)
     assert shown["sources"]["spool"]["added"] == 3
-    assert "no execution waits to be stored" in said(run("doctor"))
+    assert "no execution waits to be stored" in on_one_line(run("doctor"))
 
 
-def test_a_file_of_another_kind_is_named_and_not_read(run: Run, home: Path) -> None:
-    """It has one line. An empty file is no problem."""
+def test_a_file_of_another_kind_is_reported_and_skipped(run: Run, home: Path) -> None:
+    """It gets one line. An empty file is no problem."""
     (home / "notes.txt").write_text("Buy milk\nCall home\n" * 50)
     (home / "empty.jsonl").touch()
     done = run("ingest", home / "notes.txt", home / "empty.jsonl")
@@ -153,8 +153,8 @@ def test_a_file_of_another_kind_is_named_and_not_read(run: Run, home: Path) -> N
     assert not (home / ".claude" / "metrics" / "rejected.jsonl").exists()
 
 
-def test_many_bad_lines_are_named_in_a_few(run: Run, projects: Path) -> None:
-    """The first three and the number of the rest. All are in rejected.jsonl."""
+def test_many_bad_lines_are_summarized(run: Run, projects: Path) -> None:
+    """The first three are shown, and the number of the others. All are in rejected.jsonl."""
     (projects / "bad.jsonl").write_text('{"type": "user"}\n' + "bad\n" * 100)
     done = run("ingest", "--json")
     shown = json.loads(done.stdout)
@@ -166,7 +166,7 @@ def test_many_bad_lines_are_named_in_a_few(run: Run, projects: Path) -> None:
 
 
 def test_a_dry_run_counts_executions_too(run: Run, home: Path) -> None:
-    """It also prints the same notes as the ingest: these costs were written by claude-force 1.3."""
+    """It prints the same notes as the ingest; here, that the costs were written by claude-force 1.3."""
     dry = run("ingest", EXAMPLES / "executions-1.3.jsonl", "--dry-run")
     done = run("ingest", EXAMPLES / "executions-1.3.jsonl")
     for output in (dry.stdout, done.stdout):
@@ -175,7 +175,7 @@ def test_a_dry_run_counts_executions_too(run: Run, home: Path) -> None:
 
 
 def test_undelivered_messages_and_failed_jobs_are_problems(run: Run, home: Path) -> None:
-    """A refused page, an invalid rule and a failed job are named with their reasons; the exit code is 1."""
+    """A refused notification, an invalid rule and a failed job are shown with their reasons. The exit code is 1."""
     section = {
         "alerts": {"no-data": {"threshold": 1}, "typo": True},
         "channels": {"hook": {"type": "command", "command": ["/bin/sh", "-c", "echo refused; exit 64"]}},
@@ -191,13 +191,13 @@ def test_undelivered_messages_and_failed_jobs_are_problems(run: Run, home: Path)
     done = run("doctor")
     assert done.returncode == 1
     for part in ("typo", "refused", "no-data on hook", "the job archive failed", "no scheduler runs"):
-        assert part in said(done), part
+        assert part in on_one_line(done), part
     found = json.loads(run("doctor", "--json").stdout)["watching"]
     assert len(found["problems"]) == 3
 
 
 def test_a_failed_push_of_a_removed_exporter_is_no_problem(run: Run, home: Path) -> None:
-    """The push failed while claude.json had the exporter; now the exporter is gone."""
+    """The push failed before the exporter was removed from claude.json."""
     settings = home / ".claude" / "claude.json"
     settings.write_text(json.dumps({"performance": {"exporters": {"datadog": {"port": 0}}}}))
     run("scheduler", "run", "push-datadog")

@@ -33,12 +33,12 @@ with open_database(sys.argv[1]).read() as connection:
     print("reading", flush=True)
     sys.stdin.readline()
 """
-"""A process with a read transaction that does not end."""
+"""A process that keeps a read transaction open."""
 
 
 @pytest.fixture
 def database_path(home: Path) -> Path:
-    """The path of the home's database, which holds executions."""
+    """The path of the home's database, with executions."""
     path = home / ".claude" / "metrics" / "metrics.db"
     database = open_database(str(path))
     Store(database).add([an_execution(timestamp_us=NOON_US + step) for step in range(STORED)])
@@ -47,7 +47,7 @@ def database_path(home: Path) -> Path:
 
 
 def examined(run: Run, *arguments: str | Path, code: int) -> dict[str, list[dict[str, Any]]]:
-    """The findings of `doctor --json` by id. Checks the exit code, and that stderr is empty."""
+    """The findings of `doctor --json` by id. Also checks the exit code and that stderr is empty."""
     done = run("doctor", "--json", *arguments)
     assert (done.returncode, done.stderr) == (code, ""), done.stdout
     found: dict[str, list[dict[str, Any]]] = {}
@@ -57,12 +57,12 @@ def examined(run: Run, *arguments: str | Path, code: int) -> dict[str, list[dict
 
 
 def level(found: dict[str, list[dict[str, Any]]], name: str) -> list[str]:
-    """The levels of the findings of an id."""
+    """The levels of the findings with this id."""
     return [finding["level"] for finding in found.get(name, [])]
 
 
-def do(remedy: str) -> None:
-    """Run a remedy exactly as shown."""
+def run_remedy(remedy: str) -> None:
+    """Run a remedy exactly as the doctor shows it."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(["sh", "-c", remedy], check=True, capture_output=True, env=environment)
 
@@ -77,7 +77,7 @@ def test_an_empty_home_has_no_problems(run: Run, home: Path) -> None:
 
 
 def test_a_sound_database_has_no_problems(database_path: Path, run: Run) -> None:
-    """Every check passes; --full also checks every sum. The file is not changed."""
+    """Every check passes. --full also checks every roll-up. The file is not changed."""
     run("db", "backup")
     before = database_path.read_bytes()
     for arguments in ((), ("--full",)):
@@ -93,7 +93,7 @@ def test_a_sound_database_has_no_problems(database_path: Path, run: Run) -> None
 def test_an_unusable_database_is_a_finding(
     damage: Damage, complaint: str, database_path: Path, run: Run, home: Path
 ) -> None:
-    """The problem comes first, the contents are not checked, and the file is not changed."""
+    """It is the first finding, and its contents are not checked. The file is not changed."""
     content = database_path.read_bytes()
     database_path.unlink()
     damage(database_path, content)
@@ -110,16 +110,16 @@ def test_an_unusable_database_is_a_finding(
 
 
 def test_the_newest_backup_is_the_remedy_of_a_damaged_database(database_path: Path, run: Run) -> None:
-    """The remedy is a command that can be run as shown."""
+    """The remedy is a command that works as shown."""
     run("db", "backup")
     database_path.write_text("no database any more")
     (finding,) = examined(run, code=1)["schema"]
     assert finding["remedy"].startswith("claude-force db restore /")
-    do(f"{finding['remedy']} --yes")
+    run_remedy(f"{finding['remedy']} --yes")
     assert level(examined(run, code=0), "integrity") == ["ok"]
 
 
-def test_a_page_that_was_overwritten_is_found(database_path: Path, run: Run) -> None:
+def test_an_overwritten_page_is_found(database_path: Path, run: Run) -> None:
     """The quick check finds it too."""
     content = database_path.read_bytes()
     middle = len(content) // PAGE_BYTES // 2 * PAGE_BYTES
@@ -133,8 +133,9 @@ def test_a_page_that_was_overwritten_is_found(database_path: Path, run: Run) -> 
     ("DELETE FROM executions WHERE timestamp_us = (SELECT MIN(timestamp_us) FROM executions)", True),
     ("UPDATE rollups SET cost_nanousd = cost_nanousd + 1 WHERE level = 0", False),
 ])  # fmt: skip
-def test_wrong_sums_are_found(statement: str, is_quick: bool, location: str, run: Run) -> None:
-    """The quick check finds a missing execution; --full finds one unit. The remedy repairs both, on both engines."""
+def test_wrong_roll_ups_are_found(statement: str, is_quick: bool, location: str, run: Run) -> None:
+    """The quick check finds a missing execution, and --full finds a difference of one. The remedy repairs both. On both
+    engines."""
     database = open_database(location)
     Store(database).add([an_execution(timestamp_us=NOON_US + step) for step in range(50)])
     Store(database).rebuild()
@@ -151,17 +152,18 @@ def test_wrong_sums_are_found(statement: str, is_quick: bool, location: str, run
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o644, "note"), (0o640, "note"), (0o666, "problem")])
 def test_a_database_that_others_can_open_is_found(mode: int, expected: str, database_path: Path, run: Run) -> None:
-    """Read access is a note, write access a problem. The remedy removes both."""
+    """Read access for others is a note, and write access is a problem. The remedy removes both."""
     database_path.chmod(mode)
     (finding,) = examined(run, code=int(expected == "problem"))["permissions"]
     assert (finding["level"], finding["remedy"]) == (expected, f"chmod 600 {database_path}")
-    do(finding["remedy"])
+    run_remedy(finding["remedy"])
     assert database_path.stat().st_mode & 0o777 == 0o600
     assert level(examined(run, code=0), "permissions") == ["ok"]
 
 
 def test_a_folder_that_others_can_write_is_found(database_path: Path, run: Run, home: Path) -> None:
-    """They could replace the database. A project's folder may be readable, our own may not."""
+    """Others could replace the database. A project's folder may be readable by others, the home's own folder may
+    not."""
     database_path.parent.chmod(0o755)
     assert level(examined(run, code=0), "permissions") == ["note"]
     folder = home / "with space"
@@ -172,13 +174,13 @@ def test_a_folder_that_others_can_write_is_found(database_path: Path, run: Run, 
     folder.chmod(0o777)
     (finding,) = examined(run, "--db", copy, code=1)["permissions"]
     assert finding["remedy"] == f"chmod go-w {shlex.quote(str(folder))}"
-    do(finding["remedy"])
+    run_remedy(finding["remedy"])
     assert level(examined(run, "--db", copy, code=0), "permissions") == ["ok"]
 
 
 @pytest.fixture
 def reader(database_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process with a read transaction that does not end."""
+    """A process that keeps a read transaction open."""
     with subprocess.Popen(
         [sys.executable, "-c", _READ, str(database_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -189,7 +191,7 @@ def reader(database_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_wal_held_by_a_reader_is_found(reader: subprocess.Popen[str], database_path: Path, run: Run) -> None:
-    """The finding names the process. After it ends, the remedy shortens the WAL."""
+    """The finding names the process. After the process has ended, the remedy shortens the WAL."""
     database = open_database(str(database_path))
     while Path(f"{database_path}-wal").stat().st_size < 16 * 1024 * 1024:
         Store(database).add([an_execution(timestamp_us=NOON_US + step * DAY_US) for step in range(200)])
@@ -200,22 +202,22 @@ def test_a_wal_held_by_a_reader_is_found(reader: subprocess.Popen[str], database
         assert f"pid {reader.pid} (" in finding["text"]
     reader.kill()
     reader.wait()
-    do(finding["remedy"].partition("then: ")[2])
+    run_remedy(finding["remedy"].partition("then: ")[2])
     assert level(examined(run, code=0), "wal-size") == ["ok"]
 
 
-def test_executions_of_the_future_are_found(location: str, run: Run) -> None:
-    """They mean that a clock was wrong; on both engines."""
+def test_future_executions_are_found(location: str, run: Run) -> None:
+    """They mean that a clock was wrong. On both engines."""
     database = open_database(location)
     Store(database).add([an_execution(timestamp_us=now_us() + 2 * DAY_US)])
     database.close()
     assert level(examined(run, "--db", location, code=0), "clock") == ["note"]
 
 
-def test_a_backup_that_is_old_or_missing_is_found(database_path: Path, run: Run) -> None:
-    """No backup, one from today, and one from a month ago."""
+def test_an_old_or_missing_backup_is_found(database_path: Path, run: Run) -> None:
+    """The cases are no backup, one from today, and one that is a month old."""
     assert level(examined(run, code=0), "backups") == ["note"]
-    do(examined(run, code=0)["backups"][0]["remedy"])
+    run_remedy(examined(run, code=0)["backups"][0]["remedy"])
     assert level(examined(run, code=0), "backups") == ["ok"]
     (backup,) = (database_path.parent / "backups").iterdir()
     os.utime(backup, (time.time() - 30 * 86_400, time.time() - 30 * 86_400))
@@ -223,19 +225,19 @@ def test_a_backup_that_is_old_or_missing_is_found(database_path: Path, run: Run)
     assert (finding["level"], "30 days ago" in finding["text"]) == ("note", True)
 
 
-def test_executions_that_wait_are_counted(database_path: Path, run: Run) -> None:
+def test_spooled_executions_are_counted(database_path: Path, run: Run) -> None:
     """After a day they are a problem. The remedy ingests them."""
     spool = Path(f"{database_path}.spool.jsonl")
     run("analytics", "export", "--format", "jsonl", "--output", spool)
     (finding,) = examined(run, code=1)["spool"]
     assert (finding["level"], f"{STORED:,} executions wait" in finding["text"]) == ("problem", True)
-    do(finding["remedy"])
+    run_remedy(finding["remedy"])
     assert level(examined(run, code=0), "spool") == ["ok"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--full",)], ids=["", "full"])
 def test_a_server_is_examined(arguments: tuple[str, ...], postgres_url: str, run: Run) -> None:
-    """Its version, schema and sums are checked; there are no findings about files."""
+    """Its version, schema and roll-ups are checked. There are no findings about files."""
     run("import", EXAMPLES / "executions-guide.jsonl", "--db", postgres_url)
     found = examined(run, *arguments, "--db", postgres_url, code=0)
     assert {name: level(found, name) for name in ("postgresql-version", "schema", "integrity", "roll-ups", "jobs")} == {
@@ -246,7 +248,7 @@ def test_a_server_is_examined(arguments: tuple[str, ...], postgres_url: str, run
 
 
 def test_an_unreachable_server_is_a_finding(run: Run) -> None:
-    """It has one line, without the password."""
+    """The finding is one line without the password."""
     done = run("doctor", "--db", "postgresql://me:s3cr3t@127.0.0.1:1/metrics")
     assert (done.returncode, done.stderr) == (1, "")
     assert "cannot reach" in done.stdout
@@ -262,7 +264,7 @@ def test_a_server_with_an_older_schema_is_a_finding(postgres_url: str, run: Run)
 
 
 def test_a_broken_claude_json_is_a_finding(database_path: Path, run: Run, home: Path) -> None:
-    """It names the line. No database is checked, because its location is unknown."""
+    """The finding names the line. The database is not checked, because its location is unknown."""
     (home / ".claude" / "claude.json").write_text('{"performance": {\n"database": }}')
     found = examined(run, code=1)
     assert "line 2 column 13" in found["settings"][0]["text"]
@@ -281,7 +283,7 @@ def test_invalid_settings_are_a_finding(content: str, run: Run, home: Path) -> N
 
 
 def test_a_database_given_by_option_is_checked_without_settings(database_path: Path, run: Run, home: Path) -> None:
-    """Broken settings do not prevent the other checks then."""
+    """Broken settings do not prevent the other checks."""
     (home / ".claude" / "claude.json").write_text("{")
     found = examined(run, "--db", database_path, code=1)
     assert (level(found, "settings"), level(found, "integrity")) == (["problem"], ["ok"])
@@ -294,13 +296,13 @@ def test_an_invalid_location_is_a_finding(location: str, run: Run) -> None:
 
 
 def test_unknown_settings_are_found(database_path: Path, run: Run, home: Path) -> None:
-    """A misspelt key, an unknown job and an unknown exporter."""
+    """These are a misspelt key, an unknown job and an unknown exporter."""
     section = {"backups_keep": 3, "schedule": {"ingestt": "5m"}, "exporters": {"prometheuss": {}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     found = examined(run, code=1)
     assert "did you mean performance.backups_kept?" in found["settings"][0]["text"]
     assert [level(found, name) for name in ("settings", "jobs", "exporters")] == [["note"], ["problem"], ["problem"]]
-    do(found["settings"][0]["remedy"])
+    run_remedy(found["settings"][0]["remedy"])
     assert level(examined(run, code=1), "settings") == ["ok"]
 
 
@@ -316,7 +318,7 @@ def test_unknown_settings_are_found(database_path: Path, run: Run, home: Path) -
     ],
 )
 def test_a_secret_that_others_can_read_is_found(content: dict[str, Any], expected: str, run: Run, home: Path) -> None:
-    """Ours or another program's. The secret is not shown, and the remedy closes the file."""
+    """This includes secrets of other programs. The secret is not shown, and the remedy removes the access."""
     file = home / ".claude" / "claude.json"
     file.write_text(json.dumps(content))
     file.chmod(0o644)
@@ -325,13 +327,14 @@ def test_a_secret_that_others_can_read_is_found(content: dict[str, Any], expecte
     (finding,) = [finding for finding in json.loads(done.stdout)["findings"] if finding["id"] == "secrets"]
     assert finding["level"] == expected
     if finding["remedy"]:
-        do(finding["remedy"])
+        run_remedy(finding["remedy"])
     again = json.loads(run("doctor", "--json").stdout)["findings"]
     assert [finding["level"] for finding in again if finding["id"] == "secrets"] == ["ok"]
 
 
 def test_the_report_fits_a_terminal(database_path: Path, run: Run, home: Path) -> None:
-    """Lines have at most 80 columns, except for long paths and commands. Hostile names add no line or escape."""
+    """Lines have at most 80 columns, except for long paths and commands. Hostile names add no line and no escape
+    sequence."""
     section = {"alerts": {"evil\x1b]0;x\n": {}, "no-data": {"threshold": 1}}, "channels": {"a b": {"type": "telegram"}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     run("import", "-", input=a_line().decode() + "garbage\n")
@@ -357,7 +360,7 @@ def test_a_missing_index_is_found(database_path: Path, run: Run) -> None:
 
 
 def test_a_failed_check_is_a_finding(database_path: Path, run: Run, home: Path) -> None:
-    """A spool file that cannot be read is named, and the other checks run."""
+    """An unreadable spool file is reported, and the other checks run."""
     Path(f"{database_path}.spool.jsonl").mkdir()
     found = examined(run, code=1)
     assert (level(found, "spool"), level(found, "roll-ups")) == (["problem"], ["ok"])

@@ -1,4 +1,4 @@
-"""The file of executions, which a pass follows."""
+"""Ingesting executions.jsonl while it grows and is rotated."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from tests.transcripts import (
 
 @pytest.fixture
 def executions(home: Path) -> Path:
-    """Where the tracker of the guide writes."""
+    """The path of the file that the guide's tracker writes."""
     return home / ".claude" / "metrics" / "executions.jsonl"
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append bytes."""
+    """Append bytes to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as stream:
         stream.write(data)
 
 
 def numbered(number: int) -> bytes:
-    """An execution of its own, a minute after the one before."""
+    """The line of execution `number`, one minute after the previous one."""
     return a_line(timestamp=f"2025-11-14T10:{number:02d}:00", agent_name=f"agent-{number}")
 
 
 def agents(run: Run) -> list[str]:
-    """The agents of the executions in the database, sorted."""
+    """The sorted agent names of the stored executions."""
     return sorted(row["agent_name"] for row in exported(run))
 
 
 def named(*numbers: int) -> list[str]:
-    """The agents of numbered executions."""
+    """The agent names of these numbers, sorted."""
     return sorted(f"agent-{number}" for number in numbers)
 
 
-def test_executions_grow(run: Run, executions: Path) -> None:
-    """Only what is new is read; a last line that is cut off waits for its rest, and is no error."""
+def test_only_new_lines_are_ingested(run: Run, executions: Path) -> None:
+    """An incomplete last line waits for its end and is no error."""
     append(executions, numbered(1) + numbered(2) + numbered(3)[:50])
     assert ingested(run)["added"] == 2
     assert ingested(run)["added"] == 0
@@ -57,8 +57,8 @@ def test_executions_grow(run: Run, executions: Path) -> None:
     assert agents(run) == named(1, 2, 3, 4, 5)
 
 
-def test_executions_that_were_imported_are_known(run: Run, executions: Path) -> None:
-    """`import` and `ingest` of the same file give the same executions."""
+def test_imported_executions_are_not_ingested_again(run: Run, executions: Path) -> None:
+    """`import` and `ingest` of one file give the same executions."""
     append(executions, numbered(1) * 2 + numbered(2))
     run("import", executions)
     assert ingested(run)["added"] == 0
@@ -66,7 +66,7 @@ def test_executions_that_were_imported_are_known(run: Run, executions: Path) -> 
 
 
 def test_equal_lines_of_one_file_are_two_executions(run: Run, executions: Path) -> None:
-    """Also where the second one is appended between passes."""
+    """This also holds if the second line is appended between two ingests."""
     append(executions, numbered(1) + numbered(2))
     ingested(run)
     append(executions, numbered(1))
@@ -77,8 +77,8 @@ def test_equal_lines_of_one_file_are_two_executions(run: Run, executions: Path) 
     assert agents(run) == named(1, 1, 1, 2, 2, 3, 3)
 
 
-def test_executions_are_rotated_by_renaming(run: Run, executions: Path) -> None:
-    """What was appended before the file was renamed is read from where it stands now."""
+def test_lines_of_a_renamed_file_are_ingested(run: Run, executions: Path) -> None:
+    """Lines appended just before the rename are read from the file's new name."""
     append(executions, numbered(1) + numbered(2))
     ingested(run)
     append(executions, numbered(3))
@@ -91,8 +91,8 @@ def test_executions_are_rotated_by_renaming(run: Run, executions: Path) -> None:
     assert agents(run) == named(1, 2, 3, 4, 5)
 
 
-def test_executions_are_cut_off(run: Run, executions: Path) -> None:
-    """copytruncate: the file begins anew under the same inode, shorter or longer than it was."""
+def test_a_truncated_file_is_read_from_its_start(run: Run, executions: Path) -> None:
+    """As by copytruncate: the file is rewritten under the same inode, shorter or longer than before."""
     append(executions, numbered(1) + numbered(2))
     ingested(run)
     shutil.copy(executions, executions.with_name("executions.jsonl.1"))
@@ -105,9 +105,9 @@ def test_executions_are_cut_off(run: Run, executions: Path) -> None:
     assert agents(run) == named(1, 2, 3, 4, 5, 6)
 
 
-def test_an_execution_repeated_after_a_rotation_is_one_of_its_own(run: Run, executions: Path) -> None:
-    """Rotation does not make an equal line of the new file the one of the old file: but as lines of different files,
-    equal lines are copies, and that a copy adds nothing is the older promise."""
+def test_an_equal_line_after_a_rotation_is_a_copy(run: Run, executions: Path) -> None:
+    """The new file is another file, and equal lines of different files are copies of one execution. So the line adds
+    nothing."""
     append(executions, numbered(1))
     ingested(run)
     executions.rename(executions.with_name("executions.jsonl.1"))

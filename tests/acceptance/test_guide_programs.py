@@ -1,4 +1,4 @@
-"""What the user's guide tells people to write and to type, on a store with recent executions."""
+"""The programs and commands of the user's guide, on a store with recent executions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ HAIKU, SONNET, OPUS = "claude-3-5-haiku-20241022", "claude-3-5-sonnet-20241022",
 
 @pytest.fixture
 def history(home: Path) -> Path:
-    """A home with ten executions: one in this hour, three more of today, six of this week; the oldest one failed."""
+    """A home with ten executions: one in the last hour, three more of the last day, six of the last week. The oldest
+    one failed."""
     with PerformanceTracker() as tracker:
         for number in range(10):
             tracker.record_execution(
@@ -48,7 +49,7 @@ def run_program(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def run_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a line in a shell that finds the installed program."""
+    """Run a line in a shell that has the installed program on its PATH."""
     environment = os.environ | {"PATH": f"{PROGRAM.parent}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
     command = ["bash", "-o", "pipefail", "-c", line]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
@@ -73,8 +74,8 @@ print({len(m.task_hash) for m in every}, [m.error_type for m in every if not m.s
 """
 
 
-def test_programmatic_access(history: Path) -> None:
-    """Attributes of what the tracker returns can be added up, averaged and formatted, as the guide does."""
+def test_executions_can_be_aggregated_in_python(history: Path) -> None:
+    """The attributes of the returned executions can be summed, averaged and formatted as in the guide."""
     done = run_program(_PROGRAMMATIC, history)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
@@ -112,8 +113,9 @@ def check_regressions(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_regression_detection(history: Path, run: Run) -> None:
-    """The baseline that the summary writes has the guide's keys first, and the last day compares with it."""
+def test_the_last_day_is_compared_with_the_summary(history: Path, run: Run) -> None:
+    """The file that the summary writes has the guide's keys first, and the guide's program compares the last day with
+    it."""
     done = run("analytics", "summary", "--days", "30", "--output", "baseline.json", cwd=history)
     assert (done.returncode, done.stdout) == (0, "")
     baseline = json.loads((history / "baseline.json").read_text())
@@ -160,8 +162,8 @@ for name, cost in agents.most_common(5):
 """
 
 
-def test_one_frame_of_the_terminal_dashboard(history: Path) -> None:
-    """The last hour, day and week, with models and agents."""
+def test_the_dashboard_of_the_guide_prints_a_frame(history: Path) -> None:
+    """It shows the last hour, day and week, with models and agents."""
     done = run_program(_DASHBOARD, history)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -172,7 +174,7 @@ def test_one_frame_of_the_terminal_dashboard(history: Path) -> None:
 
 
 def test_grep_for_the_success_rate(history: Path) -> None:
-    """One line, with the counts behind it."""
+    """One line, with the counts."""
     done = run_shell('claude-force analytics summary | grep "Success Rate"', history)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Success Rate: 90.0% (9 / 10)\n", "")
 
@@ -184,7 +186,7 @@ def test_grep_for_the_average_time(history: Path) -> None:
 
 
 def test_grep_for_the_token_usage(history: Path) -> None:
-    """The heading and the three lines after it."""
+    """The heading and the three lines below it."""
     done = run_shell('claude-force analytics summary | grep -A 3 "Token Usage"', history)
     assert done.stdout.splitlines() == [
         "Token Usage:",
@@ -195,7 +197,7 @@ def test_grep_for_the_token_usage(history: Path) -> None:
 
 
 def test_grep_for_the_model_distribution(history: Path) -> None:
-    """The heading and a line for each model, with its share and its cost."""
+    """The heading, and a line for each model with its share and cost."""
     done = run_shell('claude-force analytics summary | grep -A 5 "Model Distribution"', history)
     heading, *models = done.stdout.splitlines()
     assert heading == "Model Distribution:"
@@ -204,8 +206,8 @@ def test_grep_for_the_model_distribution(history: Path) -> None:
     assert all("($" in line for line in models[:3])
 
 
-def test_export_to_csv(history: Path) -> None:
-    """Exactly the guide's twelve columns, one row for each execution; filters as in the guide."""
+def test_the_csv_export_has_the_columns_of_the_guide(history: Path) -> None:
+    """There is one row for each execution. Filters work as in the guide."""
     line = "claude-force analytics export --format csv"
     done = run_shell(
         f"{line} --output metrics.csv && {line} --days 30 --agent python-expert --output expert.csv", history
@@ -221,8 +223,8 @@ def test_export_to_csv(history: Path) -> None:
     assert (history / "expert.csv").read_text().count("\n") == 7
 
 
-def test_export_to_json(history: Path) -> None:
-    """One array, the same executions whether it is indented or not."""
+def test_the_json_export_is_one_array(history: Path) -> None:
+    """An indented export has the same executions."""
     line = "claude-force analytics export --format json"
     done = run_shell(f"{line} --output m.json && {line} --pretty --output pretty.json", history)
     assert (done.returncode, done.stdout) == (0, "")
@@ -249,15 +251,15 @@ def test_export_to_json(history: Path) -> None:
         "analytics trends --interval weekly",
     ],
 )
-def test_the_lines_of_the_guide(line: str, history: Path) -> None:
-    """Each of them answers, in silence on stderr, and within 80 columns."""
+def test_the_commands_of_the_guide_work(line: str, history: Path) -> None:
+    """Each exits 0, prints nothing on stderr and fits 80 columns."""
     done = run_shell(f"claude-force {line}", history)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) > 3
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_asking_for_a_setting(history: Path) -> None:
-    """The guide's check of whether anything is recorded at all."""
+def test_config_get_shows_a_setting(history: Path) -> None:
+    """The guide uses it to check whether tracking is on."""
     done = run_shell("claude-force config get performance.tracking_enabled", history)
     assert (done.returncode, done.stdout, done.stderr) == (0, "true\n", "")
