@@ -150,6 +150,8 @@ def _import_everything() -> None:
     for module in pkgutil.walk_packages(claude_force.__path__, "claude_force."):
         if not module.name.endswith("__main__") and ".migrations" not in module.name:
             import_module(module.name)
+    # The program imports the prices when it first needs one, which takes a quarter of a second.
+    import_module("genai_prices.data")
 
 
 def _serve(listener: socket.socket) -> None:
