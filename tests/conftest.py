@@ -18,7 +18,7 @@ from claude_force.database.writes import Store
 from tests import profiles
 from tests.counterparts import Authority
 from tests.fork_server import FROZEN, ForkServer
-from tests.postgres import TEMPLATE_AT_HEAD, new_database, new_folder, shared_server
+from tests.postgres import TEMPLATE_BARE, DatabasesAtHead, new_database, new_folder, shared_server
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -122,17 +122,23 @@ def postgres_server() -> str:
     return shared_server(Path(os.environ[_SERVER_FOLDER]))
 
 
+@pytest.fixture(scope="session")
+def databases_at_head(postgres_server: str) -> DatabasesAtHead:
+    """Where a test process takes its databases from."""
+    return DatabasesAtHead(postgres_server)
+
+
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database at head, dropped afterwards."""
-    with new_database(postgres_server, TEMPLATE_AT_HEAD) as url:
+def postgres_url(databases_at_head: DatabasesAtHead) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database at head."""
+    with databases_at_head.one() as url:
         yield url
 
 
 @pytest.fixture
 def bare_url(postgres_server: str) -> Iterator[str]:
     """The URL of a PostgreSQL database without a schema, dropped afterwards."""
-    with new_database(postgres_server, "template1") as url:
+    with new_database(postgres_server, TEMPLATE_BARE) as url:
         yield url
 
 
