@@ -16,17 +16,14 @@ from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
-from claude_force.executions.pricing import Costs, Modifiers, PriceTable, Usage
+from claude_force.executions.costs import price_row
+from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
 
 BATCH = 2000
 """Executions in one transaction. A recorder waits for one such transaction at most."""
 
 _COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
-_priced_by = getter(
-    "model", "timestamp_us", "service_tier", "web_searches", "input_tokens", "output_tokens", "cache_read_tokens",
-    "cache_write_5m_tokens", "cache_write_1h_tokens",
-)  # fmt: skip
 _recorded_of = getter("cost_nanousd", "recorded_cost_nanousd", "recorded_basis")
 _MODEL, _INPUT_TOKENS = columns("model", "input_tokens")
 
@@ -111,7 +108,7 @@ def preview(database: Database, prices: PriceTable, filters: Filter) -> Preview:
         result.executions += 1
         if row[_INPUT_TOKENS] is None:
             continue
-        costs = _costs_today(row, prices)
+        costs = price_row(prices, row)[_COSTS]
         if costs[0] is None:
             # Without tokens (a refused request) the cost is 0 at any price.
             if row[_COSTS][0] != 0:
@@ -138,15 +135,10 @@ def _repriced(database: Database, prices: PriceTable, filters: Filter) -> Iterat
     for row in queries.iterate_rows(database, filters):
         if row[_INPUT_TOKENS] is None:
             continue
-        costs = _costs_today(row, prices)
-        if costs[0] is not None and costs[:2] != row[_COSTS][:2]:
-            yield (*row[: _COSTS.start], *costs, *row[_COSTS.stop :])
-
-
-def _costs_today(row: ExecutionRow, prices: PriceTable) -> Costs:
-    """The costs of a row by today's price table, for its own day."""
-    model, instant, tier, searches, *tokens = _priced_by(row)
-    return prices.complete(model, Usage(*tokens), instant, (None, None, None), Modifiers(tier), searches)
+        repriced = price_row(prices, row)
+        cost = repriced[_COSTS][0]
+        if cost is not None and repriced[_COSTS][:2] != row[_COSTS][:2]:
+            yield repriced
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

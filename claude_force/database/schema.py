@@ -9,6 +9,7 @@
 | tables | what they hold |
 |---|---|
 | `series`, `executions` | the executions |
+| `step_usage` | what the steps of executions move from the sums of one model to those of others |
 | `uncounted` | pending executions: those that the roll-ups do not contain yet |
 | `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
 | `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
@@ -95,12 +96,39 @@ executions = Table(
     Column("usage_basis", Text),
     Column("recorded_cost_nanousd", Count),
     Column("recorded_basis", Text),
+    Column("inference_geo", Text),
+    Column("provider", Text),
+    Column("session_id", Text),
+    Column("git_branch", Text),
+    Column("steps", Text),
     CheckConstraint("success IN (0, 1)", name="success"),
     # A covering index: the last two columns let it alone answer how long the executions of a period took.
     Index(None, "timestamp_us", "uid", "series_id", "duration_us"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
+
+step_usage = Table(
+    "step_usage",
+    metadata,
+    Column("uid", Identity, primary_key=True),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("timestamp_us", Count, nullable=False),
+    Column("input_tokens", Count, nullable=False),
+    Column("output_tokens", Count, nullable=False),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_5m_tokens", Count, nullable=False),
+    Column("cache_write_1h_tokens", Count, nullable=False),
+    Column("cost_nanousd", Count, nullable=False),
+    Column("compared_cost_nanousd", Count, nullable=False),
+    Column("compared_reference_nanousd", Count, nullable=False),
+    Column("recorded_cost_nanousd", Count, nullable=False),
+    Index(None, "timestamp_us"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""What executions with several steps add to the sums of series, beside their rows: see `executions.steps.Share`. It is
+made from the column `steps`."""
 
 uncounted = Table(
     "uncounted",

@@ -15,16 +15,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 from claude_force.clock import HOUR_US, SECOND_US
-from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, ExecutionRow, column, columns
+from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, ExecutionRow, columns
 
 _TOKENS = columns(
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"
 )
 _END, _DURATION, _BASIS = columns("timestamp_us", "duration_us", "usage_basis")
-_OUTPUT = column("output_tokens")
+_OUTPUT, _STEPS = columns("output_tokens", "steps")
 _USAGE = _TOKENS + columns(
-    "cost_nanousd", "reference_cost_nanousd", "price_version", "service_tier", "web_searches", "usage_basis"
-)
+    "cost_nanousd", "reference_cost_nanousd", "price_version", "service_tier", "web_searches", "usage_basis",
+    "inference_geo", "steps",
+)  # fmt: skip
 """Fields that are replaced together: a usage, and the price that was computed from it."""
 
 _CERTAINTY = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2}
@@ -197,8 +198,8 @@ REPORTED_WITHIN_US = {"task_result": 600 * SECOND_US, "task_notification": 120 *
 
 def apply_report(report: ReportedUsage, run: list[ExecutionRow]) -> ExecutionRow | None:
     """The last execution of a run (its executions, in order) with the reported output. None if that execution has its
-    final usage already, or if the report is about another response."""
-    if not run or run[-1][_BASIS] != PROVISIONAL:
+    final usage already or several steps, or if the report is about another response."""
+    if not run or run[-1][_BASIS] != PROVISIONAL or run[-1][_STEPS] is not None:
         return None
     if report.until_us - run[-1][_END] > REPORTED_WITHIN_US[report.basis]:
         return None

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US, to_datetime
-from claude_force.executions.record import ExecutionMetrics, model_family, with_costs
+from claude_force.executions.record import model_family
 from claude_force.settings.claude_json import ModelPrice
 
 OVERRIDDEN = "claude.json"
@@ -99,22 +99,6 @@ STANDARD = Modifiers()
 
 Costs = tuple[int | None, int | None, str | None]
 """Cost and reference cost in nano-dollars, and the version of the prices that the cost is computed from."""
-
-
-def modifiers_of(record: ExecutionMetrics) -> Modifiers:
-    """What changes the price of a record."""
-    return STANDARD if record.service_tier is None else Modifiers(record.service_tier)
-
-
-def usage_of(record: ExecutionMetrics) -> Usage:
-    """The tokens of a record; zeros if its usage is not known."""
-    return Usage(
-        record.input_tokens or 0,
-        record.output_tokens or 0,
-        record.cache_read_tokens,
-        record.cache_write_5m_tokens,
-        record.cache_write_1h_tokens,
-    )
 
 
 Rate = tuple[tuple[int, int | Decimal], ...]
@@ -244,17 +228,6 @@ class PriceTable:
             if listed is not None:
                 cost, version = listed, OVERRIDDEN if model in self._overrides else self.version
         return cost, reference, version
-
-    def priced(self, record: ExecutionMetrics, *, replace: bool = False) -> ExecutionMetrics:
-        """The record with its costs complete (see `complete`); unchanged if its usage is not known."""
-        if record.input_tokens is None:
-            return record
-        costs = (record.cost_nanousd, record.reference_cost_nanousd, record.price_version)
-        modifiers, searches = modifiers_of(record), record.web_searches
-        found = self.complete(
-            record.model, usage_of(record), record.timestamp_us, costs, modifiers, searches, replace=replace
-        )
-        return record if found == costs else with_costs(record, *found)
 
     def _period_us(self, model: str) -> int:
         """For how long a looked-up price holds. Anthropic's prices change by the day, others also within a day."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from claude_force.clock import EARLIEST_US, LATEST_US, format_instant, local_zone
 from claude_force.errors import InvalidRecord
+from claude_force.executions.steps import STEPS_LIMIT, Step, Steps, decode_steps, encode_steps, sum_tokens
 from claude_force.text import kind_of
 
 UNKNOWN = "unknown"
@@ -42,6 +43,9 @@ CLAUDE_CODE = "claude-code"
 STANDARD_TIERS = frozenset({"standard", "default", "auto"})
 """What APIs call the tier with the list price. An execution has no `service_tier` then."""
 
+STANDARD_GEOS = frozenset({"global", "not_available"})
+"""What APIs call an inference without data residency. An execution has no `inference_geo` then."""
+
 PROVISIONAL = "provisional"
 """The `usage_basis` of a usage that was never final: output tokens and cost are lower bounds."""
 
@@ -60,6 +64,10 @@ _OPTIONAL_NAMES = (
     ("service_tier", NAME_LIMIT),
     ("usage_basis", NAME_LIMIT),
     ("recorded_basis", NAME_LIMIT),
+    ("inference_geo", NAME_LIMIT),
+    ("provider", NAME_LIMIT),
+    ("session_id", NAME_LIMIT),
+    ("git_branch", NAME_LIMIT),
 )
 _TEXTS = (*((name, NAME_LIMIT) for name in _NAMES), *_OPTIONAL_NAMES)
 _texts_of = attrgetter(*(name for name, _ in _TEXTS))
@@ -80,6 +88,10 @@ _COUNTS = (
     ("recorded_cost_nanousd", "recorded_cost", COST_LIMIT_NANOUSD),
 )
 _counts_of = attrgetter(*(name for name, _, _ in _COUNTS))
+STEP_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+"""The fields of tokens, of a record and of each of its steps."""
+
+_STEP_COUNTS = tuple(known for known in _COUNTS if known[0] in Step._fields)
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 """The only way in which a uid may be written."""
 
@@ -88,17 +100,23 @@ UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 class ExecutionMetrics:
     """One execution. Raises InvalidRecord, which names the field, for an impossible value.
 
-    | field                           | None means                      | notes
-    |
-    |---------------------------------|---------------------------------|------------------------------------------------|
-    | `input_tokens`, `output_tokens` | the usage is not known          | both or neither; without cached tokens | |
-    `duration_us`                   | it was not timed                | | | `cost_nanousd`                  | the price
-    is not known          | | | `reference_cost_nanousd`        | the price is not known          | the same tokens on
-    the reference model | | `price_version`                 | the cost came with the record   | the prices that the cost
-    is computed from | | `service_tier`                  | the standard tier               | "fast", "batch": tiers with
-    another price | | `usage_basis`                   | the final usage of its source   | PROVISIONAL, or the record
-    that reported it | | `recorded_basis`                | it was never repriced           | of `recorded_cost_nanousd`,
-    the first cost: | | |                                 | its price version, COST_GIVEN or COST_NONE |
+    | field                           | None means                      | notes                                       |
+    |---------------------------------|---------------------------------|---------------------------------------------|
+    | `input_tokens`, `output_tokens` | the usage is not known          | both or neither; without cached tokens      |
+    | `duration_us`                   | it was not timed                |                                             |
+    | `cost_nanousd`                  | the price is not known          | of all `steps`                              |
+    | `reference_cost_nanousd`        | the price is not known          | the same tokens on the reference model      |
+    | `price_version`                 | the cost came with the record   | the prices that the cost is computed from   |
+    | `service_tier`                  | the standard tier               | "fast", "batch": tiers with another price   |
+    | `usage_basis`                   | the final usage of its source   | PROVISIONAL, or the record that reported it |
+    | `recorded_cost_nanousd`         | there was no cost               | the cost before the first repricing         |
+    | `recorded_basis`                | it was never repriced           | of the recorded cost: its price version,    |
+    |                                 |                                 | COST_GIVEN or COST_NONE                     |
+    | `inference_geo`                 | no data residency               | "us": another price                         |
+    | `provider`                      | the Claude API, or as `model`   | "bedrock", "vertex"                         |
+    | `session_id`                    | `workflow_id` is the session    | the session that started a workflow's run   |
+    | `git_branch`                    | not known                       |                                             |
+    | `steps`                         | one billed inference            | several, whose tokens add up to the above   |
     """
 
     uid: str
@@ -128,6 +146,11 @@ class ExecutionMetrics:
     usage_basis: str | None = None
     recorded_cost_nanousd: int | None = None
     recorded_basis: str | None = None
+    inference_geo: str | None = None
+    provider: str | None = None
+    session_id: str | None = None
+    git_branch: str | None = None
+    steps: Steps | None = None
 
     def __post_init__(self) -> None:
         if type(self.timestamp_us) is not int or not EARLIEST_US <= self.timestamp_us < LATEST_US:
@@ -148,8 +171,8 @@ class ExecutionMetrics:
                     _check_count(label, count, limit)
             elif type(count) is not int or not 0 <= count <= limit:
                 _check_count(label, count, limit)
-        if (self.input_tokens is None) != (self.output_tokens is None):
-            raise InvalidRecord("output_tokens", "input_tokens and output_tokens are known both or neither")
+        if self.steps is not None or (self.input_tokens is None) != (self.output_tokens is None):
+            _check_usage(self)
 
     @property
     def timestamp(self) -> str:
@@ -214,6 +237,33 @@ def _check_count(field: str, value: object, limit: int) -> None:
         raise InvalidRecord(field, "is negative")
     if value > limit:
         raise InvalidRecord(field, "is too large to be true")
+
+
+def _check_usage(record: ExecutionMetrics) -> None:
+    """Raise InvalidRecord unless both token counts are known or neither, the steps are possible, and their tokens add
+    up to those of the record."""
+    if (record.input_tokens is None) != (record.output_tokens is None):
+        raise InvalidRecord("output_tokens", "input_tokens and output_tokens are known both or neither")
+    if record.steps is None:
+        return
+    if not 0 < len(record.steps) <= STEPS_LIMIT:
+        raise InvalidRecord("steps", f"expected 1 to {STEPS_LIMIT:,}, got {len(record.steps):,}")
+    for index, step in enumerate(record.steps):
+        _check_step(f"steps[{index}]", step)
+    if sum_tokens(record.steps) != tuple(getattr(record, name) for name in STEP_TOKENS):
+        raise InvalidRecord("steps", "their tokens do not add up to those of the execution")
+
+
+def _check_step(name: str, step: Step) -> None:
+    for field in ("kind", "model"):
+        _check_text(f"{name}.{field}", getattr(step, field), NAME_LIMIT)
+    for field in ("service_tier", "inference_geo"):
+        if getattr(step, field) is not None:
+            _check_text(f"{name}.{field}", getattr(step, field), NAME_LIMIT)
+    for field, label, limit in _STEP_COUNTS:
+        value = getattr(step, field)
+        if value is not None or field in STEP_TOKENS:
+            _check_count(f"{name}.{label}", value, limit)
 
 
 def milliseconds(duration_us: int | None) -> int | float | None:
@@ -301,9 +351,14 @@ def as_mapping(record: ExecutionMetrics) -> dict[str, Any]:
 
 
 def with_costs(
-    record: ExecutionMetrics, cost_nanousd: int | None, reference_cost_nanousd: int | None, price_version: str | None
+    record: ExecutionMetrics,
+    cost_nanousd: int | None,
+    reference_cost_nanousd: int | None,
+    price_version: str | None,
+    steps: Steps | None = None,
 ) -> ExecutionMetrics:
-    """The same record with other costs. Raises InvalidRecord for a cost that is too large to be true."""
+    """The same record with other costs; `steps` are its steps with theirs. Raises InvalidRecord for a cost that is too
+    large to be true."""
     costs = {"cost_nanousd": cost_nanousd, "reference_cost_nanousd": reference_cost_nanousd}
     for name, label, limit in _COUNTS:
         if costs.get(name) is not None:
@@ -315,11 +370,13 @@ def with_costs(
     for name, cost in costs.items():
         put(changed, name, cost)
     put(changed, "price_version", price_version)
+    put(changed, "steps", steps)
     return changed
 
 
 ExecutionRow = tuple[Any, ...]
-"""The values of FIELDS in order, as databases store them: `uid` as sixteen bytes, `success` as 0 or 1."""
+"""The values of FIELDS in order, as databases store them: `uid` as sixteen bytes, `success` as 0 or 1, `steps` as
+text."""
 
 
 def column(name: str) -> int:
@@ -339,11 +396,16 @@ def getter(*names: str) -> Callable[[ExecutionRow], Any]:
 
 def to_row(record: ExecutionMetrics) -> ExecutionRow:
     """A record as a row."""
-    uid, timestamp_us, agent_name, success, *rest = _values_of(record)
-    return identity_bytes(uid), timestamp_us, agent_name, int(success), *rest
+    uid, timestamp_us, agent_name, success, *rest, steps = _values_of(record)
+    return identity_bytes(uid), timestamp_us, agent_name, int(success), *rest, encode_steps(steps)
 
 
 def from_row(row: ExecutionRow) -> ExecutionMetrics:
     """A row as a record. Raises InvalidRecord for an impossible value."""
     values = dict(zip(FIELDS, row, strict=True))
-    return ExecutionMetrics(**values | {"uid": identity_text(row[0]), "success": bool(values["success"])})
+    try:
+        steps = decode_steps(values["steps"])
+    except ValueError as error:
+        raise InvalidRecord("steps", str(error)) from None
+    converted = {"uid": identity_text(row[0]), "success": bool(values["success"]), "steps": steps}
+    return ExecutionMetrics(**values | converted)

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, columns, getter
+from claude_force.executions.steps import Share, Whole, decode_steps, model_shares
 from claude_force.executions.totals import TOTALS
 from claude_force.time_windows import Window
 
@@ -95,10 +96,16 @@ _added_of = getter(
     "success", "duration_us", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens",
     "cache_write_1h_tokens", "cost_nanousd", "reference_cost_nanousd",
 )  # fmt: skip
-_COST, _USAGE_BASIS, _RECORDED, _RECORDED_BASIS = columns(
-    "cost_nanousd", "usage_basis", "recorded_cost_nanousd", "recorded_basis"
+_COST, _USAGE_BASIS, _RECORDED, _RECORDED_BASIS, _STEPS = columns(
+    "cost_nanousd", "usage_basis", "recorded_cost_nanousd", "recorded_basis", "steps"
 )
-_bases_of = getter("usage_basis", "recorded_basis")
+_NOTHING = (0,) * len(TOTALS)
+_bases_of = getter("usage_basis", "recorded_basis", "steps")
+_whole_of = getter(
+    "model", "cost_nanousd", "reference_cost_nanousd", "recorded_cost_nanousd", "recorded_basis", "steps"
+)
+_SHARED = tuple(TOTALS.index(name) for name in Share._fields)
+"""Where the fields of a `Share` are among those of `Totals`."""
 
 
 def index_series(rows: Iterable[ExecutionRow]) -> tuple[list[Labels], list[int]]:
@@ -118,7 +125,7 @@ def sum_up(rows: Sequence[ExecutionRow]) -> Sums:
             groups[key].append(row)
         else:
             groups[key] = [row]
-    is_plain = set(map(_bases_of, rows)) <= {(None, None)}
+    is_plain = set(map(_bases_of, rows)) <= {(None, None, None)}
     sums.aggregates = {
         key: (*(aggregate := _aggregate(group)), *_usage_columns(group, aggregate, is_plain))
         for key, group in groups.items()
@@ -126,8 +133,37 @@ def sum_up(rows: Sequence[ExecutionRow]) -> Sums:
     for key, aggregate in sums.aggregates.items():
         if aggregate[1] != aggregate[0]:
             _add_failures(sums, key & _SERIES, key >> _SERIES_BITS, groups[key])
+    if not is_plain:
+        _add_shares(sums, rows)
     sums.bins = _bins(groups)
     return sums
+
+
+def shares_of(row: ExecutionRow) -> dict[Labels, Share]:
+    """What the steps of an execution add to the sums of each series (see `steps.model_shares`); nothing for one without
+    steps."""
+    model, cost, reference, recorded, basis, text = _whole_of(row)
+    steps = decode_steps(text)
+    if steps is None:
+        return {}
+    whole = Whole(model, cost, reference, cost if basis is None else recorded, is_repriced=basis is not None)
+    agent, _, project, source = _labels_of(row)
+    return {(agent, name, project or "", source): share for name, share in model_shares(whole, steps).items()}
+
+
+def _add_shares(sums: Sums, rows: Sequence[ExecutionRow]) -> None:
+    """Add what steps move between series."""
+    known = {labels: index for index, labels in enumerate(sums.series)}
+    for row in rows:
+        for labels, share in shares_of(row).items() if row[_STEPS] is not None else ():
+            index = known.setdefault(labels, len(known))
+            if index == len(sums.series):
+                sums.series.append(labels)
+            key = row[_INSTANT] // HOUR_US << _SERIES_BITS | index
+            totals = list(sums.aggregates.get(key, _NOTHING))
+            for position, value in zip(_SHARED, share, strict=True):
+                totals[position] += value
+            sums.aggregates[key] = tuple(totals)
 
 
 def _aggregate(group: Sequence[ExecutionRow]) -> tuple[int, ...]:

@@ -67,7 +67,7 @@ class Block:
         elapsed_us, tokens = self._elapsed_us(), self.totals.total_tokens
         if not elapsed_us or tokens is None:
             return None
-        cost = self.totals.cost_nanousd * HOUR_US / elapsed_us / NANOUSD if self.totals.priced else None
+        cost = self.totals.cost_nanousd * HOUR_US / elapsed_us / NANOUSD if self.totals.is_priced else None
         return Burn(tokens * MINUTE_US / elapsed_us, cost)
 
     def projection(self, now_us: int) -> Projection | None:
@@ -75,7 +75,7 @@ class Block:
         elapsed_us, tokens, remaining_us = self._elapsed_us(), self.totals.total_tokens, self.end_us - now_us
         if not elapsed_us or tokens is None or not self.is_active(now_us):
             return None
-        cost = self.totals.cost_nanousd if self.totals.priced else None
+        cost = self.totals.cost_nanousd if self.totals.is_priced else None
         return Projection(
             tokens + tokens * remaining_us // elapsed_us,
             None if cost is None else cost + cost * remaining_us // elapsed_us,

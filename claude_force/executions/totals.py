@@ -90,8 +90,14 @@ class Totals:
 
     @property
     def cost(self) -> float | None:
-        """US dollars of the priced executions; None if there are executions, and none is priced."""
-        return dollars(self.cost_nanousd) if self.priced or not self.executions else None
+        """US dollars of what is priced; None if there was usage, and no price of it is known."""
+        has_usage = bool(self.executions or self.input_tokens or self.output_tokens)
+        return dollars(self.cost_nanousd) if self.is_priced or not has_usage else None
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether a cost is known: of an execution, or of a step that an execution of another model had."""
+        return bool(self.priced or self.cost_nanousd)
 
     @property
     def recorded_cost(self) -> float | None:

@@ -19,10 +19,11 @@ from typing import Any
 import orjson
 
 from claude_force.errors import InvalidRecord
+from claude_force.executions.costs import billed_record, price_record
 from claude_force.executions.jsonl.codec import DecodedLine, content_digest, decode_line
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
-from claude_force.executions.pricing import PriceTable, modifiers_of, usage_of
+from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, content_identity, content_uid, to_row
 from claude_force.executions.rollups import Sums, sum_up
 from claude_force.ingest.equal_lines import OccurrenceCounter
@@ -139,7 +140,7 @@ class JsonlSource:
             # Next to a reference cost, a wrong cost would show as savings: leave it without one.
             batch.cost_too_low += 1
             return record
-        return self.prices.priced(record, replace=self.reprice)
+        return price_record(self.prices, record, replace=self.reprice)
 
     def _identity(self, decoded: DecodedLine) -> str:
         digest, instant = content_digest(decoded), decoded.fields["timestamp_us"]
@@ -150,8 +151,8 @@ def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
     """Whether the cost of a record is wrong by the price table of claude-force 1.3."""
     if record.cost_nanousd is None or record.input_tokens is None:
         return False
-    modifiers, searches = modifiers_of(record), record.web_searches
-    listed = prices.cost(record.model, usage_of(record), record.timestamp_us, modifiers, searches)
+    model, timestamp_us, usage, modifiers, searches, _ = billed_record(record)
+    listed = prices.cost(model, usage, timestamp_us, modifiers, searches)
     return listed is not None and record.cost_nanousd * _TOO_LOW < listed
 
 

@@ -13,8 +13,9 @@ from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import ingestion as queries
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import Store
-from claude_force.executions.pricing import Costs, Modifiers, PriceTable, Usage
-from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, column, columns
+from claude_force.executions.costs import price_row
+from claude_force.executions.pricing import PriceTable
+from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, column
 from claude_force.ingest import spool
 from claude_force.ingest.find_files import FoundFile
 from claude_force.ingest.jsonl_pass import JSONL, JsonlPass
@@ -30,8 +31,6 @@ SPOOL = "spool"
 """The kind of source that spool files are, in reports."""
 
 _COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
-_TOKENS = slice(column("input_tokens"), column("cache_write_1h_tokens") + 1)
-_MODEL, _TIMESTAMP, _TIER, _SEARCHES = columns("model", "timestamp_us", "service_tier", "web_searches")
 
 
 def run_pass(
@@ -89,8 +88,6 @@ def apply_reported_usage(store: Store, prices: PriceTable | None, agent_ids: Col
 
 def _priced(row: ExecutionRow, prices: PriceTable | None) -> ExecutionRow:
     """The row with the costs of its tokens; without costs if there are no prices."""
-    costs: Costs = (None, None, None)
     if prices is not None:
-        usage, modifiers = Usage(*row[_TOKENS]), Modifiers(row[_TIER])
-        costs = prices.complete(row[_MODEL], usage, row[_TIMESTAMP], costs, modifiers, row[_SEARCHES])
-    return (*row[: _COSTS.start], *costs, *row[_COSTS.stop :])
+        return price_row(prices, row)
+    return (*row[: _COSTS.start], None, None, None, *row[_COSTS.stop :])

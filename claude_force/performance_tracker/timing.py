@@ -16,7 +16,19 @@ from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from claude_force.clock import now_us
-from claude_force.executions.record import NAME_LIMIT, STANDARD_TIERS, UNKNOWN
+from claude_force.errors import InvalidRecord
+from claude_force.executions.record import UNKNOWN
+from claude_force.executions.steps import MESSAGE, REFUSAL, STEPS_LIMIT, Step, Steps, sum_tokens
+from claude_force.executions.usage import (
+    cache_writes,
+    count,
+    geo_of,
+    is_single,
+    part,
+    refusal_kind,
+    steps_of,
+    tier_of,
+)
 
 logger = logging.getLogger("claude_force")
 
@@ -52,6 +64,8 @@ class CallReport(NamedTuple):
     cost_nanousd: int | None = None
     project: str | None = None
     uid: str | None = None
+    inference_geo: str | None = None
+    steps: Steps | None = None
 
 
 @dataclass(slots=True)
@@ -66,12 +80,16 @@ class Tracked:
     cache_write_1h_tokens: int = 0
     service_tier: str | None = None
     web_searches: int = 0
+    inference_geo: str | None = None
+    is_refused: bool = False
+    _steps: Steps = ()
 
     def take_usage(self, response: object) -> None:
         """Add the usage of an API response, and take its model, service tier and web searches.
 
         `response` is an object or a mapping with `usage` (Anthropic's Message, a result of `claude -p`), or the usage
-        itself. Several calls add up. If no usage can be read, a warning is logged.
+        itself. Several calls add up, each at its own price. A response that the model refused counts as a failure. If
+        no usage can be read, a warning is logged.
         """
         if not self.find_usage(response):
             logger.warning(
@@ -80,26 +98,72 @@ class Tracked:
 
     def find_usage(self, response: object) -> bool:
         """Like `take_usage`, for a value that may not be a response. Returns whether it had a usage."""
-        usage = _part(response, "usage")
+        usage = part(response, "usage")
         if usage is None:
             usage = response
-        model = _part(response, "model")
+        model = part(response, "model")
         if isinstance(model, str) and model:
             self.model = model
-        read, written = _part(usage, "input_tokens"), _part(usage, "output_tokens")
+        read, written = part(usage, "input_tokens"), part(usage, "output_tokens")
         if not (_is_count(read) and _is_count(written)):
             return False
-        self.input_tokens = (self.input_tokens or 0) + read
-        self.output_tokens = (self.output_tokens or 0) + written
-        self.cache_read_tokens += _count(_part(usage, "cache_read_input_tokens"))
-        tiers = _part(usage, "cache_creation")
-        short, long = (_count(_part(tiers, f"ephemeral_{tier}_input_tokens")) for tier in ("5m", "1h"))
-        # Older responses have only the sum. What the tiers do not cover is a five-minute write.
-        self.cache_write_1h_tokens += long
-        self.cache_write_5m_tokens += max(short, _count(_part(usage, "cache_creation_input_tokens")) - long)
-        self.web_searches += _count(_part(_part(usage, "server_tool_use"), "web_search_requests"))
-        self.service_tier = _tier_of(usage) or self.service_tier
+        steps = self._steps_of(response, usage)
+        tokens = sum_tokens(steps)
+        self.input_tokens = (self.input_tokens or 0) + tokens[0]
+        self.output_tokens = (self.output_tokens or 0) + tokens[1]
+        self.cache_read_tokens += tokens[2]
+        self.cache_write_5m_tokens += tokens[3]
+        self.cache_write_1h_tokens += tokens[4]
+        self.web_searches += count(part(part(usage, "server_tool_use"), "web_search_requests"))
+        self.service_tier = tier_of(usage) or self.service_tier
+        self.inference_geo = geo_of(usage) or self.inference_geo
+        self._steps += steps
         return True
+
+    def _steps_of(self, response: object, usage: object) -> Steps:
+        """What a response is billed for. Listed steps that cannot be read count as not listed."""
+        try:
+            steps = steps_of(part(usage, "iterations"), usage, self.model)
+        except InvalidRecord as error:
+            logger.warning("the steps of a response cannot be read (%s); its total usage is recorded", error)
+            steps = None
+        if part(response, "stop_reason") == "refusal":
+            self.is_refused = True
+            steps = _refused(response, usage, self.model) or steps
+        return steps or (_whole_step(usage, self.model),)
+
+    def steps(self) -> Steps | None:
+        """The billed steps of all responses; None if there was one with one step, or if the figures were set by
+        hand."""
+        own = (
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_5m_tokens,
+            self.cache_write_1h_tokens,
+        )
+        if not self._steps or is_single(self._steps, self.model) or sum_tokens(self._steps) != own:
+            return None
+        if len(self._steps) > STEPS_LIMIT:
+            logger.warning("a call with more than %d billed steps is priced as one", STEPS_LIMIT)
+            return None
+        return self._steps
+
+
+def _whole_step(usage: object, model: str) -> Step:
+    """A usage without listed steps, as one."""
+    tokens = (part(usage, "input_tokens"), part(usage, "output_tokens"), count(part(usage, "cache_read_input_tokens")))
+    return Step(MESSAGE, model, *tokens, *cache_writes(usage), tier_of(usage), geo_of(usage))
+
+
+def _refused(response: object, usage: object, model: str) -> Steps | None:
+    """The step of a response that was refused before any output; None if it is billed as any other."""
+    if part(usage, "output_tokens"):
+        return None
+    details = part(response, "stop_details")
+    category = part(details, "category")
+    kind = refusal_kind(category if isinstance(category, str) else None, is_known=details is not None)
+    return None if kind is None else (_whole_step(usage, model)._replace(kind=kind),)
 
 
 def _name_of(function: object) -> str:
@@ -108,30 +172,8 @@ def _name_of(function: object) -> str:
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
-def _part(value: object, name: str) -> Any:
-    """A key of a mapping or an attribute of an object; None if it is missing or cannot be read."""
-    try:
-        return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
-    except Exception:
-        # A property of a foreign object may raise anything, and must not break the call.
-        return None
-
-
-def _tier_of(usage: object) -> str | None:
-    """The service tier if it is not the standard: "fast", "batch" or another word; else None."""
-    if _part(usage, "speed") == "fast":
-        return "fast"
-    tier = _part(usage, "service_tier")
-    is_name = isinstance(tier, str) and 0 < len(tier) <= NAME_LIMIT and tier.isprintable()
-    return tier if is_name and tier not in STANDARD_TIERS else None
-
-
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
-
-
-def _count(value: object) -> int:
-    return value if type(value) is int and value >= 0 else 0
 
 
 @dataclass(slots=True)
@@ -184,10 +226,10 @@ class Tracking:
             agent_name=self.agent_name,
             task=self.task,
             model=tracked.model,
-            success=kind is None,
+            success=kind is None and not tracked.is_refused,
             duration_us=elapsed_ns // 1000,
             timestamp_us=now_us(),
-            error_type=None if kind is None else kind.__name__,
+            error_type=kind.__name__ if kind is not None else REFUSAL if tracked.is_refused else None,
             input_tokens=tracked.input_tokens,
             output_tokens=tracked.output_tokens,
             cache_read_tokens=tracked.cache_read_tokens,
@@ -198,6 +240,8 @@ class Tracking:
             workflow_id=self.workflow_id,
             workflow_position=self.workflow_position,
             run_id=self.run_id,
+            inference_geo=tracked.inference_geo,
+            steps=tracked.steps(),
         )
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:

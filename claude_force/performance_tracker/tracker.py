@@ -27,6 +27,7 @@ from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.errors import InvalidRecord, SettingsError, UnknownName
 from claude_force.executions import record
+from claude_force.executions.costs import price_record
 from claude_force.executions.export import write_csv, write_document
 from claude_force.executions.origin import host_name, project_of_working_folder
 from claude_force.executions.pricing import PriceTable
@@ -183,7 +184,7 @@ class PerformanceTracker:
     def _record(self, report: CallReport) -> ExecutionMetrics:
         metrics = _metrics_of(report)
         if self._settings.cost_tracking and metrics.input_tokens is not None:
-            metrics = self._prices.priced(metrics)
+            metrics = price_record(self._prices, metrics)
         if self._settings.tracking_enabled:
             self._recorder.record(metrics)
         if self._settings.detailed_logging:
@@ -365,6 +366,8 @@ def _metrics_of(report: CallReport) -> ExecutionMetrics:
         run_id=report.run_id,
         service_tier=report.service_tier,
         web_searches=report.web_searches,
+        inference_geo=report.inference_geo,
+        steps=report.steps,
     )
 
 

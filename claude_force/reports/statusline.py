@@ -70,7 +70,7 @@ def _format_costs(session: Any, stored: StoredCosts, now_us: int) -> Iterator[st
         yield f"{money(session_cost)} session"
     if stored.today is not None:
         yield f"{money(stored.today)} today"
-    if stored.block and stored.block.totals.priced:
+    if stored.block and stored.block.totals.is_priced:
         left = hours_minutes((stored.block.end_us - now_us) // MINUTE_US)
         yield f"{money(stored.block.totals.cost)} block ({left} left)"
 

@@ -117,9 +117,11 @@ def test_settings_are_kept(release: Path, home: Path, run: Run) -> None:
     assert levels["settings"] == "ok"
 
 
-def test_a_scheduler_unit_starts_the_scheduler(release: Path, metrics: Path, home: Path) -> None:
-    """The command of the systemd unit that the release wrote starts the scheduler of today, and ends it well."""
+def test_a_scheduler_unit_starts_the_scheduler(release: Path, metrics: Path, home: Path, run: Run) -> None:
+    """The command of the systemd unit that the release wrote starts the scheduler of today, after an upgrade of the
+    database, and ends it well."""
     unpack(release / "backup.db.gz", metrics)
+    run("db", "upgrade")
     (line,) = [
         line.removeprefix("ExecStart=")
         for line in (release / "claude-force.service").read_text().splitlines()

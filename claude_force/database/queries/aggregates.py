@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import IS_PENDING, PENDING, Dimension, Filter, where
+from claude_force.database.queries.filter import Dimension, Filter, where
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
+from claude_force.executions.steps import Share
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
 from claude_force.time_windows import Window
 
@@ -40,7 +41,17 @@ COUNT_OF = {
 """The columns of `Totals`, in its order, from rows of `executions`."""
 
 COUNTS = ", ".join(f"COALESCE({expression}, 0) AS {name}" for name, expression in COUNT_OF.items())
+SHARES = ", ".join(f"COALESCE(SUM({name}), 0)" if name in Share._fields else "0" for name in TOTALS)
+"""The columns of `Totals`, in its order, from rows of `step_usage`."""
+
 SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in TOTALS)
+
+
+_STEPS_WITH_NAMES = (
+    "(SELECT step_usage.*, workflow_id, session_id, git_branch FROM step_usage CROSS JOIN executions "
+    "WHERE executions.uid = step_usage.uid) AS step_usage"
+)
+"""`step_usage` with the names of its executions that are not part of a series."""
 
 
 @dataclass(slots=True)
@@ -167,7 +178,7 @@ def select_aggregates(
             f"AND {union.buckets(first, end)}{is_whole}"
         )
     for edge in plan.edges:
-        _add_rows(union, "executions", filters, edge, projection, [])
+        _add_rows(union, filters, edge, projection)
     for first, end in plan.archived_buckets(HOUR_US):
         columns = ", ".join(["series_id", *projection.columns_at(f"bucket * {HOUR_US}"), *TOTALS])
         union.selects.append(
@@ -177,7 +188,7 @@ def select_aggregates(
     if plan.buckets:
         size = LEVELS_US[min(level for level, _, _ in plan.buckets)]
         is_whole = projection.is_whole.format(at=f"(timestamp_us / {size} * {size})")
-        _add_rows(union, PENDING, filters, plan.inside, projection, [IS_PENDING, *([is_whole] if is_whole else [])])
+        _add_rows(union, filters, plan.inside, projection, is_whole, is_pending=True)
     return union
 
 
@@ -186,17 +197,30 @@ def _and(condition: str) -> str:
 
 
 def _add_rows(
-    union: UnionQuery, table: str, filters: Filter, window: Window, projection: Projection, more: list[str]
+    union: UnionQuery,
+    filters: Filter,
+    window: Window,
+    projection: Projection,
+    more: str = "",
+    *,
+    is_pending: bool = False,
 ) -> None:
+    """Add the sums of the rows in a window, and those of their steps. `more` is a further condition; `is_pending`
+    restricts to the rows that are not rolled up yet."""
     names, named = filters.conditions("workflow_id")
     # The names of a filter are the same parameters in every select.
     union.parameters |= named
     keys = ["series_id", *projection.columns_at("timestamp_us")]
     grouping = ", ".join(str(index + 1) for index in range(len(keys)))
-    union.selects.append(
-        f"SELECT {', '.join([*keys, COUNTS])} FROM {table}{where([*more, *union.within(window), *names])} "
-        f"GROUP BY {grouping}"
-    )
+    has_names = bool(names) or "workflow_id" in projection.columns
+    steps = _STEPS_WITH_NAMES if has_names else "step_usage"
+    for table, source, sums in (("executions", "executions", COUNTS), ("step_usage", steps, SHARES)):
+        pending = [f"{table}.uid = uncounted.uid"] if is_pending else []
+        conditions = [*pending, *([more] if more else []), *union.within(window), *names]
+        union.selects.append(
+            f"SELECT {', '.join([*keys, sums])} FROM {'uncounted CROSS JOIN ' if is_pending else ''}{source}"
+            f"{where(conditions)} GROUP BY {grouping}"
+        )
 
 
 def totals_of(row: Sequence[Any]) -> Totals:

@@ -34,5 +34,6 @@ def _names(dimension: Dimension) -> str:
     return (
         f"SELECT DISTINCT {dimension} FROM series WHERE {dimension} <> '' AND series_id IN ("
         f"SELECT series_id FROM rollups WHERE scope = {EACH_SERIES} AND level = {ERA} "
-        f"UNION SELECT series_id FROM {PENDING} WHERE {IS_PENDING})"
+        f"UNION SELECT series_id FROM {PENDING} WHERE {IS_PENDING} "
+        "UNION SELECT series_id FROM uncounted CROSS JOIN step_usage WHERE step_usage.uid = uncounted.uid)"
     )

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US, month_of
 from claude_force.database.contract import Connection
-from claude_force.database.queries.aggregates import COUNTS
-from claude_force.database.queries.filter import IS_OF_SERIES, IS_PENDING, IS_ROLLED_UP
+from claude_force.database.queries.aggregates import COUNTS, SHARES
+from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, IS_PENDING, IS_ROLLED_UP, SERIES
 from claude_force.executions.histogram import bin_of
-from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, DIGEST_BITS, EACH_SERIES, ERA, HOUR, LEVELS_US
+from claude_force.executions.rollups import (
+    ALL_SERIES,
+    ARCHIVED,
+    DAY,
+    DIGEST_BITS,
+    EACH_SERIES,
+    ERA,
+    HOUR,
+    LEVELS_US,
+    shares_of,
+)
+from claude_force.executions.steps import Share
 from claude_force.executions.totals import TOTALS
 
 _NAMES = ", ".join(TOTALS)
@@ -27,6 +39,8 @@ _HOURLY_SUMS = (
     f"SELECT bucket, series_id, {_SUMS} FROM ("
     f"SELECT timestamp_us / {HOUR_US} AS bucket, series_id, {COUNTS} "
     f"FROM executions WHERE {IS_ROLLED_UP} GROUP BY 1, 2 "
+    f"UNION ALL SELECT timestamp_us / {HOUR_US}, series_id, {SHARES} FROM step_usage "
+    "WHERE NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = step_usage.uid) GROUP BY 1, 2 "
     f"UNION ALL SELECT bucket, series_id, {_NAMES} FROM rollups WHERE {_ARCHIVED}"
     ") AS counted GROUP BY 1, 2"
 )
@@ -56,8 +70,25 @@ def differences(connection: Connection) -> list[str]:
     strays = f"SELECT COUNT(*) FROM executions WHERE NOT EXISTS (SELECT 1 FROM series WHERE {IS_OF_SERIES})"
     if connection.fetch(strays)[0][0]:
         problems.append("some executions have a series that does not exist: restore a backup")
+    if not _steps_agree(connection):
+        problems.append("what the steps of executions cost differs from the executions: restore a backup")
     archives = _archives_differing(connection)
     return problems + [f"the figures of archived executions differ ({what}): restore a backup" for what in archives]
+
+
+def _steps_agree(connection: Connection) -> bool:
+    """Whether the table `step_usage` holds what the column `steps` says. In Python, since SQL cannot read that."""
+    stored = Counter[tuple[Any, ...]](
+        connection.fetch(
+            f"SELECT uid, timestamp_us, agent_name, model, project, source, {', '.join(Share._fields)} "
+            f"FROM step_usage{SERIES} WHERE series.series_id = step_usage.series_id"
+        )
+    )
+    for row in connection.stream(
+        f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} AND steps IS NOT NULL"
+    ):
+        stored.subtract((*row[:2], *labels, *share) for labels, share in shares_of(row).items())
+    return not any(stored.values())
 
 
 def count_differences(connection: Connection) -> list[str]:

@@ -62,7 +62,7 @@ CREATE TABLE executions (
     workflow_id TEXT,
     workflow_position INTEGER,
     host TEXT,
-    run_id TEXT, service_tier TEXT, web_searches INTEGER DEFAULT '0' NOT NULL, usage_basis TEXT, recorded_cost_nanousd INTEGER, recorded_basis TEXT,
+    run_id TEXT, service_tier TEXT, web_searches INTEGER DEFAULT '0' NOT NULL, usage_basis TEXT, recorded_cost_nanousd INTEGER, recorded_basis TEXT, inference_geo TEXT, provider TEXT, session_id TEXT, git_branch TEXT, steps TEXT,
     CONSTRAINT pk_executions PRIMARY KEY (uid),
     CONSTRAINT ck_executions_success CHECK (success IN (0, 1))
 )
@@ -270,4 +270,22 @@ CREATE TABLE export_queue (
 )
  WITHOUT ROWID,
  STRICT;
-INSERT INTO claude_force_version (version_num) VALUES ('0005');
+CREATE TABLE step_usage (
+    uid BLOB NOT NULL,
+    series_id INTEGER NOT NULL,
+    timestamp_us INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_5m_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL,
+    cost_nanousd INTEGER NOT NULL,
+    compared_cost_nanousd INTEGER NOT NULL,
+    compared_reference_nanousd INTEGER NOT NULL,
+    recorded_cost_nanousd INTEGER NOT NULL,
+    CONSTRAINT pk_step_usage PRIMARY KEY (uid, series_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX ix_step_usage_timestamp_us ON step_usage (timestamp_us);
+INSERT INTO claude_force_version (version_num) VALUES ('0006');

@@ -19,18 +19,23 @@ from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import reinsert_rows
 from claude_force.database.writes.rollups import add_finest, apply_pending
-from claude_force.executions.record import ExecutionRow, getter
+from claude_force.database.writes.step_usage import delete_step_usage
+from claude_force.executions.record import ExecutionRow, column, getter
 from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
+from claude_force.executions.steps import Share
 from claude_force.time_windows import Window
 
 _instant_of = getter("timestamp_us")
+_STEPS = column("steps")
 _SPAN = "bucket >= :first AND bucket < :end"
+_NOTHING = " AND ".join(f"{name} = 0" for name in ("executions", *Share._fields))
 _SUMS = (
-    ("rollups", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", "executions", HOUR_US),
-    ("rollup_durations", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", "executions", DAY_US),
-    ("rollup_errors", f"level = {ARCHIVED}", "failures", HOUR_US),
+    ("rollups", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", _NOTHING, HOUR_US),
+    ("rollup_durations", f"scope = {EACH_SERIES} AND level = {ARCHIVED}", "executions = 0", DAY_US),
+    ("rollup_errors", f"level = {ARCHIVED}", "failures = 0", HOUR_US),
 )
-"""The archived sums: the table, the condition on it, the column that counts, the length of its buckets."""
+"""The archived sums: the table, the condition on it, the condition for sums of nothing, the length of its buckets. A
+model that was only a step of others' executions has sums without executions."""
 
 _OF_MONTH = f"FROM rollups WHERE scope = {EACH_SERIES} AND level = {ARCHIVED} AND {_SPAN}"
 _EXTEND_MONTH = """
@@ -75,6 +80,7 @@ def archive_rows(
     uids = [encode(row[0]) for row, _ in moved]
     for condition, part in uid_batches(uids):
         connection.execute(f"DELETE FROM executions WHERE {condition}", part)
+    delete_step_usage(connection, [encode(row[0]) for row, _ in moved if row[_STEPS] is not None])
     tombstones = [(uid, digest) for uid, (_, digest) in zip(uids, moved, strict=True)]
     connection.insert_all("archived (uid, digest)", tombstones, "")
     add_finest(connection, sum_up([row for row, _ in moved]), ARCHIVED, ARCHIVED)
@@ -99,9 +105,9 @@ def restore_rows(
     reinsert_rows(connection, database, back)
     add_finest(connection, negated(sum_up(back)), ARCHIVED, ARCHIVED)
     first_us, last_us = min(map(_instant_of, back)), max(map(_instant_of, back))
-    for table, condition, counted, size_us in _SUMS:
+    for table, condition, is_empty, size_us in _SUMS:
         connection.execute(
-            f"DELETE FROM {table} WHERE {condition} AND {counted} = 0 AND {_SPAN}",
+            f"DELETE FROM {table} WHERE {condition} AND {is_empty} AND {_SPAN}",
             {"first": first_us // size_us, "end": last_us // size_us + 1},
         )
     _tighten(connection, _by_month(back))

@@ -9,7 +9,8 @@ from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import add_to_rollups, rebuild, series_ids
-from claude_force.executions.record import FIELDS, ExecutionRow, column, getter
+from claude_force.database.writes.step_usage import add_step_usage, replace_step_usage
+from claude_force.executions.record import FIELDS, ExecutionRow, columns, getter
 from claude_force.executions.rollups import LABELS, Sums, index_series, merged_windows, sum_up
 from claude_force.time_windows import Window
 
@@ -19,7 +20,7 @@ DIRECT_ROLLUP_ROWS = 100
 _FIELDS = [name for name in FIELDS if name not in LABELS and name != "uid"]
 _values_of = getter(*_FIELDS)
 _COLUMNS = ("uid", "series_id", *_FIELDS)
-_INSTANT = column("timestamp_us")
+_INSTANT, _STEPS = columns("timestamp_us", "steps")
 _REVISE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _FIELDS)} WHERE uid = :uid"
 
 
@@ -31,6 +32,8 @@ def insert_rows(
     them."""
     stored = _to_store(connection, database, rows, sums)
     new = connection.insert_new("executions", _COLUMNS, stored, "archived")
+    if new and any(row[_STEPS] is not None for row in rows):
+        add_step_usage(connection, _those_of(rows, stored, new), [row[0] for row in new])
     if len(new) >= DIRECT_ROLLUP_ROWS:
         is_whole = sums is not None and len(new) == len(rows)
         add_to_rollups(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
@@ -44,6 +47,7 @@ def reinsert_rows(connection: Connection, database: Database, rows: Sequence[Exe
     """Insert rows that the roll-ups contain already and whose uids are not stored."""
     stored = _to_store(connection, database, rows, None)
     connection.insert_all(f"executions ({', '.join(_COLUMNS)})", stored, "ON CONFLICT DO NOTHING")
+    add_step_usage(connection, rows, [row[0] for row in stored])
     enqueue(connection, [row[0] for row in stored], is_change=True)
 
 
@@ -71,6 +75,7 @@ def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: S
     connection.execute_many(
         _REVISE, [dict(zip(_FIELDS, _values_of(row), strict=True)) | {"uid": row[0]} for row in after]
     )
+    replace_step_usage(connection, before, after)
     pending = file_queries.pending_uids(connection, [row[0] for row in after])
     enqueue(connection, [row[0] for row in after if row[0] not in pending], is_change=True)
     days = {row[_INSTANT] // DAY_US for row in (*before, *after) if row[0] not in pending}

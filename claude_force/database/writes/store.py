@@ -14,7 +14,6 @@ reaction is to add the same records again.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from operator import sub
 
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database, Progress, Row
@@ -26,6 +25,7 @@ from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, insert_r
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
 from claude_force.database.writes.rollups import add_to_rollups, apply_pending, rebuild
+from claude_force.database.writes.step_usage import forget_deleted, replace_step_usage
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.record import (
     COST_GIVEN,
@@ -36,7 +36,8 @@ from claude_force.executions.record import (
     getter,
     to_row,
 )
-from claude_force.executions.rollups import Sums, sum_up
+from claude_force.executions.rollups import Sums, negated, sum_up
+from claude_force.executions.steps import decode_steps, encode_steps, keep_recorded
 from claude_force.executions.totals import Added
 from claude_force.time_windows import ALL_TIME, Window
 
@@ -46,7 +47,7 @@ PENDING_LIMIT = 1000
 PENDING_CHECK_EVERY = 10
 """A store checks the number of pending rows at every so many small additions."""
 
-_COSTS = ("cost_nanousd", "reference_cost_nanousd", "price_version", "recorded_cost_nanousd", "recorded_basis")
+_COSTS = ("cost_nanousd", "reference_cost_nanousd", "price_version", "recorded_cost_nanousd", "recorded_basis", "steps")
 _REPRICE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _COSTS)} WHERE uid = :uid"
 _FORGET_DELETED = """
 DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE executions.uid = uncounted.uid)
@@ -55,7 +56,7 @@ DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE execution
 _costs_of = getter(*_COSTS)
 _used_of = getter(
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-    "service_tier", "web_searches",
+    "service_tier", "web_searches", "inference_geo", "provider",
 )  # fmt: skip
 """What a cost depends on, apart from the model and the time."""
 
@@ -153,6 +154,7 @@ class Store:
             deleted = connection.execute(f"DELETE FROM executions{where(period)}", parameters)
             if deleted:
                 connection.execute(_FORGET_DELETED)
+                forget_deleted(connection)
             forgotten = forget(connection, window)
             if deleted or forgotten:
                 rebuild(connection, window)
@@ -200,22 +202,25 @@ def _change_costs(connection: Connection, before: Sequence[ExecutionRow], after:
     connection.execute_many(
         _REPRICE, [dict(zip(_COSTS, _costs_of(row), strict=True)) | {"uid": row[0]} for row in after]
     )
-    old, new = sum_up(before), sum_up(after)
-    difference = {key: tuple(map(sub, sums, old.aggregates[key])) for key, sums in new.aggregates.items()}
-    add_to_rollups(connection, Sums(new.series, aggregates=difference))
+    replace_step_usage(connection, before, after)
+    # Taken away and added, not as one difference: a step with its first price may add a series.
+    for sums in (negated(sum_up(before)), sum_up(after)):
+        add_to_rollups(connection, Sums(sums.series, aggregates=sums.aggregates))
     enqueue(connection, [row[0] for row in before], is_change=True)
 
 
 def _with_costs(row: ExecutionRow, costs: Row) -> ExecutionRow:
-    """The row with the costs (in the order of _COSTS) that `costs` begins with. If the cost itself stays the same, so
-    do its price version and the recorded cost."""
-    old_cost, _, old_version, recorded, basis = _costs_of(row)
-    cost, reference, version = costs[:3]
+    """The row with these costs (in the order of _COSTS). If the cost itself stays the same, so do its price version and
+    the recorded cost."""
+    old_cost, _, old_version, recorded, basis, old_steps = _costs_of(row)
+    cost, reference, version, *_, steps = costs
+    is_first = cost != old_cost and basis is None
     if cost == old_cost:
         version = old_version
-    elif basis is None:
+    elif is_first:
         recorded, basis = old_cost, COST_NONE if old_cost is None else old_version or COST_GIVEN
+    steps = encode_steps(keep_recorded(decode_steps(old_steps), decode_steps(steps), is_first=is_first))
     changed = list(row)
-    for position, value in zip(columns(*_COSTS), (cost, reference, version, recorded, basis), strict=True):
+    for position, value in zip(columns(*_COSTS), (cost, reference, version, recorded, basis, steps), strict=True):
         changed[position] = value
     return tuple(changed)

@@ -23,6 +23,7 @@ import orjson
 
 from claude_force.clock import format_instant, parse_instant
 from claude_force.errors import InvalidRecord
+from claude_force.executions.jsonl.steps import steps_as_json, steps_from_json
 from claude_force.executions.record import (
     FIELDS,
     NANOUSD,
@@ -45,7 +46,7 @@ GUIDE_COLUMNS = (
 EXTRA_COLUMNS = (
     "uid", "source", "host", "project", "run_id", "workflow_position", "cache_read_tokens", "cache_write_5m_tokens",
     "cache_write_1h_tokens", "reference_cost", "price_version", "service_tier", "web_searches", "usage_basis",
-    "recorded_cost", "recorded_basis",
+    "recorded_cost", "recorded_basis", "inference_geo", "provider", "session_id", "git_branch", "steps",
 )  # fmt: skip
 """The other fields of a record."""
 
@@ -54,6 +55,7 @@ ALL_COLUMNS = GUIDE_COLUMNS + EXTRA_COLUMNS
 _COPIED = (
     "agent_name", "task_hash", "success", "model", "workflow_id", "error_type", "source", "host",
     "project", "run_id", "price_version", "uid", "service_tier", "usage_basis", "recorded_basis",
+    "inference_geo", "provider", "session_id", "git_branch",
 )  # fmt: skip
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _REQUIRED = ("timestamp", "agent_name", "success", "model", "input_tokens", "output_tokens")
@@ -82,13 +84,15 @@ class DecodedLine:
     """A decoded line. It may still lack a uid and a price.
 
     `fields` are arguments of ExecutionMetrics, `aliases` the older field names that the line used, `extras` its unknown
-    fields. `notes` say what needs attention about the line, although it is accepted.
+    fields. `notes` say what needs attention about the line, although it is accepted. `written_steps` are its steps as
+    the line has them, which count as content.
     """
 
     fields: dict[str, Any]
     aliases: frozenset[str]
     extras: dict[str, Any]
     notes: tuple[str, ...]
+    written_steps: Any = None
 
 
 def columns_of(row: ExecutionRow, format_time: Callable[[int], str]) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def columns_of(row: ExecutionRow, format_time: Callable[[int], str]) -> dict[str
         uid, timestamp_us, agent_name, success, model, task_hash, duration_us, input_tokens, output_tokens,
         cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, reference, price_version, error_type,
         workflow_id, workflow_position, source, host, project, run_id, service_tier, web_searches, usage_basis,
-        recorded_cost, recorded_basis,
+        recorded_cost, recorded_basis, inference_geo, provider, session_id, git_branch, steps,
     ) = row  # fmt: skip
     total = None
     if input_tokens is not None and output_tokens is not None:
@@ -131,6 +135,11 @@ def columns_of(row: ExecutionRow, format_time: Callable[[int], str]) -> dict[str
         "usage_basis": usage_basis,
         "recorded_cost": dollars(recorded_cost),
         "recorded_basis": recorded_basis,
+        "inference_geo": inference_geo,
+        "provider": provider,
+        "session_id": session_id,
+        "git_branch": git_branch,
+        "steps": steps if steps is None else steps_as_json(steps),
     }
 
 
@@ -164,7 +173,7 @@ def decode_line(line: bytes, zone: tzinfo) -> DecodedLine:
         raise InvalidRecord("execution_time_ms", "is missing")
     extras = {name: data[name] for name in data.keys() - _KNOWN if data[name] is not None}
     fields = _fields_of(data, zone)
-    return DecodedLine(fields, aliases, extras, _notes(data, fields, extras))
+    return DecodedLine(fields, aliases, extras, _notes(data, fields, extras), data.get("steps"))
 
 
 def _first_line(error: Exception) -> str:
@@ -185,6 +194,8 @@ def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
     fields["cost_nanousd"] = _scaled("estimated_cost", data.get("estimated_cost"), NANOUSD)
     for name in ("reference_cost", "recorded_cost"):
         fields[f"{name}_nanousd"] = _scaled(name, data.get(name), NANOUSD)
+    if data.get("steps") is not None:
+        fields["steps"] = steps_from_json(data["steps"])
     return fields
 
 
@@ -241,6 +252,8 @@ def content_digest(decoded: DecodedLine) -> bytes:
     counts as absent. Costs that are computed here are not included. Raises InvalidRecord for values nested too deeply.
     """
     known = {_PUBLIC.get(name, name): value for name, value in decoded.fields.items() if value is not None}
+    if "steps" in known:
+        known["steps"] = _normalized(decoded.written_steps)
     try:
         return digest_of(orjson.dumps(_normalized(decoded.extras) | known, option=orjson.OPT_SORT_KEYS))
     except (orjson.JSONEncodeError, RecursionError):

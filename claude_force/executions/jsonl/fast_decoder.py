@@ -51,18 +51,23 @@ class _Line(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
     error_type: _Name | None = None
     estimated_cost: _Dollars | None = None
     execution_time_ms: int | float | None
+    git_branch: _Name | None = None
     host: _Name | None = None
+    inference_geo: _Name | None = None
     input_tokens: _Tokens | None
     model: _Name
     output_tokens: _Tokens | None
     price_version: _Name | None = None
     project: _Project | None = None
+    provider: _Name | None = None
     recorded_basis: _Name | None = None
     recorded_cost: _Dollars | None = None
     reference_cost: _Dollars | None = None
     run_id: _Name | None = None
     service_tier: _Name | None = None
+    session_id: _Name | None = None
     source: _Name | None = None
+    steps: None = None
     success: bool
     task_hash: _Name | None = None
     timestamp: str
@@ -154,6 +159,11 @@ class FastDecoder:
             line.usage_basis,
             recorded,
             line.recorded_basis,
+            line.inference_geo,
+            line.provider,
+            line.session_id,
+            line.git_branch,
+            None,
         )
 
     def _identity(self, line: Any, timestamp_us: int, source: str, *numbers: int | None) -> bytes:

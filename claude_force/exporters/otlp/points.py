@@ -153,7 +153,7 @@ def _tokens(attributes: Attributes, totals: Totals) -> Iterator[tuple[Attributes
 
 
 def _cost(attributes: Attributes, totals: Totals) -> Iterator[tuple[Attributes, float]]:
-    cost = dollars(totals.cost_nanousd) if totals.priced else None
+    cost = dollars(totals.cost_nanousd) if totals.is_priced else None
     if cost is not None:
         yield attributes, cost
 

@@ -50,6 +50,14 @@ class Usage(msgspec.Struct, gc=False):
     server_tool_use: ServerTools | None = None
     service_tier: str | None = None
     speed: str | None = None
+    inference_geo: str | None = None
+    iterations: msgspec.Raw = _NOTHING
+
+
+class StopDetails(msgspec.Struct, gc=False):
+    """Why a response stopped: the category of a refusal."""
+
+    category: str | None = None
 
 
 class Message(msgspec.Struct, gc=False):
@@ -59,6 +67,7 @@ class Message(msgspec.Struct, gc=False):
     model: str | None = None
     content: msgspec.Raw = _NOTHING
     stop_reason: str | msgspec.UnsetType | None = msgspec.UNSET
+    stop_details: StopDetails | None = None
     usage: Usage | None = None
 
 
@@ -80,6 +89,9 @@ class Entry(msgspec.Struct, rename="camel", gc=False):
     request_id: str | None = None
     prompt_id: str | None = None
     audit_timestamp: str | None = msgspec.field(default=None, name="_audit_timestamp")
+    git_branch: str | None = None
+    subtype: str | None = None
+    api_refusal_category: str | None = None
     cost_usd: float | None = msgspec.field(default=None, name="costUSD")
     message: Message | None = None
     tool_use_result: msgspec.Raw = _NOTHING
@@ -185,13 +197,16 @@ def _fitting(data: dict[str, Any], kind: type[T]) -> T:
 
 
 def _usage(data: dict[str, Any]) -> Usage:
-    for name in ("service_tier", "speed"):
+    for name in ("service_tier", "speed", "inference_geo"):
         if not isinstance(data.get(name), str):
             data.pop(name, None)
+    iterations = data.pop("iterations", None)
     try:
-        return msgspec.convert(data, Usage)
+        found = msgspec.convert(data, Usage)
     except msgspec.ValidationError as error:
         raise InvalidRecord("usage", str(error)) from None
+    found.iterations = msgspec.Raw(orjson.dumps(iterations))
+    return found
 
 
 def blocks_of(content: msgspec.Raw) -> str | list[Block]:

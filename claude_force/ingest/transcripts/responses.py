@@ -58,6 +58,9 @@ SUBAGENT = "subagent"
 SYNTHETIC = "<synthetic>"
 """The model of a message that Claude Code wrote itself in place of a response."""
 
+REFUSAL = "refusal"
+"""The `error_type` of a response that the model refused to give, and the `stop_reason` that says so."""
+
 REMEMBERED = 16
 """How many of the latest entries are kept, as parents of the next ones."""
 
@@ -83,7 +86,8 @@ class Run:
 @dataclass(slots=True)
 class Response:
     """One response, from the lines read so far. `asked_us` is the instant of the entry that it answers, `content` a
-    hash of its first line's content. `from_us` is where it ended when earlier lines of it were emitted; None if these
+    hash of its first line's content. `refusal_category` is "" for a refusal without one, None if it is not known.
+    `from_us` is where it ended when earlier lines of it were emitted; None if these
     are its first lines."""
 
     message_id: str
@@ -104,6 +108,8 @@ class Response:
     error_type: str | None
     cost_usd: float | None
     line: int
+    git_branch: str | None
+    refusal_category: str | None
     from_us: int | None = None
 
     def add_line(self, entry: Entry, message: Message, instant: int) -> None:
@@ -116,6 +122,12 @@ class Response:
         if _rank(usage, is_final) > _rank(self.usage, self.is_final):
             self.usage, self.is_final = usage, is_final
         self.cost_usd = self.cost_usd if entry.cost_usd is None else entry.cost_usd
+
+    def refuse(self, message: Message) -> None:
+        """Note that the model refused to answer, and the category of that if the message has it."""
+        self.error_type = self.error_type or REFUSAL
+        if message.stop_details is not None:
+            self.refusal_category = message.stop_details.category or ""
 
 
 class ReaderState(msgspec.Struct):
@@ -167,6 +179,7 @@ class ResponseReader:
     _called: dict[str, str] = field(default_factory=dict)
     _agents: dict[str, int] = field(default_factory=dict)
     _emitted: dict[bytes, int] = field(default_factory=dict)
+    _refused: dict[str, Response] = field(default_factory=dict)
     _main: int = -1
     _side: int = -1
 
@@ -201,8 +214,8 @@ class ResponseReader:
         elif entry.type == "user":
             run = self._start_run(entry, run)
             self._read_report(entry, instant)
-        elif entry.type == "queue-operation":
-            self._read_notification(plain_text(entry.content), instant)
+        else:
+            self._read_other(entry, instant)
         if entry.uuid and len(entry.uuid) <= _LONGEST_UUID and instant is not None:
             _remember(self._entries, entry.uuid, (instant, run))
 
@@ -215,6 +228,7 @@ class ResponseReader:
             _remember(self._emitted, response.identity, max(response.last_us, response.from_us or 0))
         self._open.clear()
         self._requests.clear()
+        self._refused.clear()
         return found
 
     def saved_state(self) -> ReaderState:
@@ -296,6 +310,14 @@ class ResponseReader:
         elif entry.message is not None and _NOTIFICATION in bytes(entry.message.content):
             self._read_notification(text_of(blocks_of(entry.message.content)), instant)
 
+    def _read_other(self, entry: Entry, instant: int | None) -> None:
+        """Read what Claude Code itself writes: notifications, and after a refusal its category."""
+        if entry.type == "queue-operation":
+            self._read_notification(plain_text(entry.content), instant)
+        refused = self._refused.get(entry.parent_uuid or "") if entry.subtype == "model_refusal_fallback" else None
+        if refused is not None and refused.refusal_category is None:
+            refused.refusal_category = entry.api_refusal_category or ""
+
     def _read_notification(self, text: str | None, instant: int | None) -> None:
         if text is not None and instant is not None:
             self.reports += from_notification(text, instant)
@@ -318,10 +340,13 @@ class ResponseReader:
             known = self._open.get(identity)
         if known is not None:
             known.add_line(entry, message, instant)
-            return
-        started = self._open[identity] = self._first_line(entry, message, identity, line, instant, run)
-        if entry.request_id:
-            self._requests[message.id, entry.request_id] = started
+        else:
+            known = self._open[identity] = self._first_line(entry, message, identity, line, instant, run)
+            if entry.request_id:
+                self._requests[message.id, entry.request_id] = known
+        if message.stop_reason == REFUSAL:
+            known.refuse(message)
+            self._refused[entry.uuid or ""] = known
 
     def _first_line(
         self, entry: Entry, message: Message, identity: bytes, line: int, instant: int, run_index: int
@@ -349,6 +374,8 @@ class ResponseReader:
             error_type=error_type_of(entry, message) if entry.is_api_error_message else None,
             cost_usd=entry.cost_usd,
             line=line,
+            git_branch=_name(entry.git_branch),
+            refusal_category=None,
         )
 
     def _identity(self, entry: Entry, message: Message, instant: int) -> bytes:

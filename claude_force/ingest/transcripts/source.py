@@ -13,9 +13,10 @@ import msgspec
 
 from claude_force.database.rows.cursor import Cursor
 from claude_force.errors import InvalidRecord
+from claude_force.executions.costs import Billed, complete_costs
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, read_chunks
-from claude_force.executions.pricing import Costs, Modifiers, PriceTable
+from claude_force.executions.pricing import STANDARD, Costs, PriceTable
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import (
     CLAUDE_CODE,
@@ -23,14 +24,15 @@ from claude_force.executions.record import (
     DURATION_LIMIT_US,
     NANOUSD,
     PROVISIONAL,
-    STANDARD_TIERS,
     ExecutionMetrics,
     content_uid,
     to_row,
 )
+from claude_force.executions.steps import Steps
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.tail import Tail
-from claude_force.ingest.transcripts.entries import Usage, decode_entry
+from claude_force.ingest.transcripts.billing import billed_of
+from claude_force.ingest.transcripts.entries import decode_entry
 from claude_force.ingest.transcripts.responses import (
     ReaderState,
     Response,
@@ -114,10 +116,10 @@ class TranscriptSource:
         )
 
     def _record(self, response: Response, context: TranscriptContext) -> ExecutionMetrics:
-        tokens = _tokens_of(response.usage)
-        modifiers, searches = Modifiers(_tier_of(response.usage)), _searches_of(response.usage)
-        cost, reference_cost, price_version = self._costs(response, tokens, modifiers, searches)
-        known = tokens or Tokens(0, 0)
+        billed = billed_of(response)
+        (cost, reference_cost, price_version), steps = self._costs(response, billed)
+        known = billed.usage if billed else Tokens(0, 0)
+        modifiers = billed.modifiers if billed else STANDARD
         return ExecutionMetrics(
             uid=content_uid(response.first_us, response.identity, 0),
             timestamp_us=response.last_us,
@@ -126,8 +128,8 @@ class TranscriptSource:
             model=response.model,
             task_hash=response.run.task_hash,
             duration_us=_duration_of(response),
-            input_tokens=tokens.input_tokens if tokens else None,
-            output_tokens=tokens.output_tokens if tokens else None,
+            input_tokens=known.input_tokens if billed else None,
+            output_tokens=known.output_tokens if billed else None,
             cache_read_tokens=known.cache_read_tokens,
             cache_write_5m_tokens=known.cache_write_5m_tokens,
             cache_write_1h_tokens=known.cache_write_1h_tokens,
@@ -141,22 +143,27 @@ class TranscriptSource:
             project=response.project,
             run_id=response.run.run_id,
             service_tier=modifiers.tier,
-            web_searches=searches,
-            usage_basis=PROVISIONAL if tokens and not response.is_final else None,
+            web_searches=billed.searches if billed else 0,
+            usage_basis=PROVISIONAL if billed and not response.is_final else None,
+            inference_geo=modifiers.geo,
+            provider=modifiers.provider,
+            session_id=response.session_id if context.workflow_id else None,
+            git_branch=response.git_branch,
+            steps=steps,
         )
 
-    def _costs(self, response: Response, tokens: Tokens | None, modifiers: Modifiers, searches: int) -> Costs:
+    def _costs(self, response: Response, billed: Billed | None) -> tuple[Costs, Steps | None]:
         given = response.cost_usd
         # An impossible cost counts as absent: the response is recorded for its tokens.
         cost = round(given * NANOUSD) if given is not None and 0 <= given * NANOUSD <= COST_LIMIT_NANOUSD else None
-        if tokens is None:
-            return cost, None, None
-        if response.error_type is not None and not sum(tokens):
+        if billed is None:
+            return (cost, None, None), None
+        if response.error_type is not None and not sum(billed.usage):
             # A refused request is not billed, also where the model has no price.
-            return 0, 0, None
+            return (0, 0, None), billed.steps
         if self.prices is None:
-            return cost, None, None
-        return self.prices.complete(response.model, tokens, response.last_us, (cost, None, None), modifiers, searches)
+            return (cost, None, None), billed.steps
+        return complete_costs(self.prices, billed, (cost, None, None))
 
 
 def _read_line(reader: ResponseReader, line: bytes, number: int, batch: TranscriptBatch) -> None:
@@ -166,27 +173,6 @@ def _read_line(reader: ResponseReader, line: bytes, number: int, batch: Transcri
         reader.read(decode_entry(line), number)
     except InvalidRecord as error:
         batch.rejected.append(Rejected(number, 0, str(error), b""))
-
-
-def _tokens_of(usage: Usage) -> Tokens | None:
-    """The tokens of a usage by kind; None if they are not known. Cache writes without a lifetime are for five minutes,
-    the only lifetime before there were two."""
-    if usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    tiers = usage.cache_creation
-    short, long = (tiers.ephemeral_5m_input_tokens or 0, tiers.ephemeral_1h_input_tokens or 0) if tiers else (0, 0)
-    short = max(short, (usage.cache_creation_input_tokens or 0) - long)
-    return Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_input_tokens or 0, short, long)
-
-
-def _tier_of(usage: Usage) -> str | None:
-    """The service tier; None for a standard one."""
-    tier = "fast" if usage.speed == "fast" else usage.service_tier
-    return None if not tier or tier in STANDARD_TIERS else tier
-
-
-def _searches_of(usage: Usage) -> int:
-    return (usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0
 
 
 def _duration_of(response: Response) -> int | None:

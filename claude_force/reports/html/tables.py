@@ -65,7 +65,7 @@ def _groups(report: Breakdown) -> Part:
 def _cells(group: Group, all_totals: Totals) -> list[str]:
     totals, ranked = group.totals, group.percentiles
     p95_us = ranked.p95_us if ranked else None
-    is_shared = totals.priced and all_totals.cost_nanousd
+    is_shared = totals.is_priced and all_totals.cost_nanousd
     return [
         money(totals.cost),
         percent(100 * totals.cost_nanousd / all_totals.cost_nanousd if is_shared else None),

@@ -239,7 +239,7 @@ def _cost_table(title: str, rows: list[tuple[str, Totals]], grand_total: Totals)
 
 def _share(totals: Totals, grand_total: Totals) -> str:
     return percent(
-        100 * totals.cost_nanousd / grand_total.cost_nanousd if totals.priced and grand_total.cost_nanousd else None
+        100 * totals.cost_nanousd / grand_total.cost_nanousd if totals.is_priced and grand_total.cost_nanousd else None
     )
 
 

@@ -1,0 +1,112 @@
+"""The costs of whole executions: of one with several steps, the sum of what each step costs alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from claude_force.executions.pricing import OVERRIDDEN, Costs, Modifiers, PriceTable, Usage
+from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, getter, with_costs
+from claude_force.executions.steps import REFUSAL, UNBILLED_REFUSAL, Step, Steps, decode_steps, encode_steps
+
+_UNKNOWN: Costs = (None, None, None)
+_COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
+_STEPS = column("steps")
+_billed_of = getter(
+    "model", "timestamp_us", "service_tier", "inference_geo", "provider", "web_searches", "input_tokens",
+    "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "steps",
+)  # fmt: skip
+
+
+class Billed(NamedTuple):
+    """What a bill depends on: the tokens of an execution, and its steps if it has several."""
+
+    model: str
+    timestamp_us: int
+    usage: Usage
+    modifiers: Modifiers
+    searches: int
+    steps: Steps | None = None
+
+
+def complete_costs(
+    prices: PriceTable, billed: Billed, costs: Costs, *, replace: bool = False
+) -> tuple[Costs, Steps | None]:
+    """The costs of an execution with those that are None filled in, and its steps with theirs; with `replace`, all of
+    them computed anew.
+
+    A long prompt counts within its own step. The cost of an execution with a step of unknown cost is not known. A cost
+    that came with the record is not divided among its steps."""
+    if billed.steps is None:
+        found = prices.complete(
+            billed.model, billed.usage, billed.timestamp_us, costs, billed.modifiers, billed.searches, replace=replace
+        )
+        return found, None
+    cost, reference, version = costs
+    is_given = cost is not None and not replace
+    each = [_price_step(prices, billed, step) for step in billed.steps]
+    searches = _search_costs(prices, billed)
+    if not is_given:
+        cost = _sum([searches[0], *(found[0] for found in each)])
+        is_overridden = any(found[2] == OVERRIDDEN for found in each)
+        version = None if cost is None else OVERRIDDEN if is_overridden else prices.version
+    if reference is None or replace:
+        reference = _sum([searches[1], *(found[1] for found in each)])
+    if is_given:
+        return (cost, reference, version), billed.steps
+    steps = [
+        step._replace(cost_nanousd=found[0], reference_cost_nanousd=found[1])
+        for step, found in zip(billed.steps, each, strict=True)
+    ]
+    return (cost, reference, version), tuple(steps)
+
+
+def _price_step(prices: PriceTable, billed: Billed, step: Step) -> Costs:
+    if step.kind == UNBILLED_REFUSAL:
+        return 0, 0, None
+    if step.kind == REFUSAL:
+        return _UNKNOWN
+    modifiers = Modifiers(step.service_tier, step.inference_geo, billed.modifiers.provider)
+    return prices.complete(step.model, Usage(*step.tokens), billed.timestamp_us, _UNKNOWN, modifiers)
+
+
+def _search_costs(prices: PriceTable, billed: Billed) -> Costs:
+    """The costs of the web searches alone."""
+    if not billed.searches:
+        return 0, 0, None
+    nothing = Usage(0, 0)
+    return prices.complete(billed.model, nothing, billed.timestamp_us, _UNKNOWN, billed.modifiers, billed.searches)
+
+
+def _sum(costs: list[int | None]) -> int | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def price_record(prices: PriceTable, record: ExecutionMetrics, *, replace: bool = False) -> ExecutionMetrics:
+    """The record with its costs complete; unchanged if its usage is not known."""
+    if record.input_tokens is None:
+        return record
+    costs = (record.cost_nanousd, record.reference_cost_nanousd, record.price_version)
+    found, steps = complete_costs(prices, billed_record(record), costs, replace=replace)
+    return record if found == costs and steps == record.steps else with_costs(record, *found, steps)
+
+
+def billed_record(record: ExecutionMetrics) -> Billed:
+    """What the bill of a record depends on; zero tokens if its usage is not known."""
+    usage = Usage(
+        record.input_tokens or 0,
+        record.output_tokens or 0,
+        record.cache_read_tokens,
+        record.cache_write_5m_tokens,
+        record.cache_write_1h_tokens,
+    )
+    modifiers = Modifiers(record.service_tier, record.inference_geo, record.provider)
+    return Billed(record.model, record.timestamp_us, usage, modifiers, record.web_searches, record.steps)
+
+
+def price_row(prices: PriceTable, row: ExecutionRow) -> ExecutionRow:
+    """The row with its costs computed anew from its usage, which must be known."""
+    model, instant, tier, geo, provider, searches, *tokens, steps = _billed_of(row)
+    billed = Billed(model, instant, Usage(*tokens), Modifiers(tier, geo, provider), searches, decode_steps(steps))
+    costs, priced = complete_costs(prices, billed, _UNKNOWN)
+    return (*row[: _COSTS.start], *costs, *row[_COSTS.stop : _STEPS], encode_steps(priced), *row[_STEPS + 1 :])

@@ -1,0 +1,71 @@
+"""What a response of a transcript is billed for."""
+
+from __future__ import annotations
+
+import orjson
+
+from claude_force.executions.costs import Billed
+from claude_force.executions.pricing import Modifiers
+from claude_force.executions.pricing import Usage as Tokens
+from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS
+from claude_force.executions.steps import Step, Steps, sum_tokens
+from claude_force.executions.usage import is_single, refusal_kind, steps_of
+from claude_force.ingest.transcripts.entries import Usage
+from claude_force.ingest.transcripts.responses import REFUSAL, Response
+
+_PROVIDERS = (("msg_bdrk_", "bedrock"), ("msg_vrtx_", "vertex"))
+"""How the message ids of other sellers begin."""
+
+
+def billed_of(response: Response) -> Billed | None:
+    """The tokens, steps and modifiers of a response; None if its usage is not known. Raises InvalidRecord for a step
+    with impossible counts."""
+    usage = response.usage
+    tokens = _tokens_of(usage)
+    if tokens is None:
+        return None
+    modifiers = Modifiers(
+        _tier_of(usage), _special(usage.inference_geo, STANDARD_GEOS), provider_of(response.message_id)
+    )
+    searches = (usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0
+    steps = _steps_of(response, tokens, modifiers)
+    if steps is not None:
+        tokens = Tokens(*sum_tokens(steps))
+        steps = None if is_single(steps, response.model) else steps
+    return Billed(response.model, response.last_us, tokens, modifiers, searches, steps)
+
+
+def provider_of(message_id: str) -> str | None:
+    """The seller that a message id tells of; None for the Claude API."""
+    return next((name for prefix, name in _PROVIDERS if message_id.startswith(prefix)), None)
+
+
+def _steps_of(response: Response, tokens: Tokens, modifiers: Modifiers) -> Steps | None:
+    if response.error_type == REFUSAL and not tokens.output_tokens:
+        kind = refusal_kind(response.refusal_category or None, is_known=response.refusal_category is not None)
+        if kind is not None:
+            return (Step(kind, response.model, *tokens, modifiers.tier, modifiers.geo),)
+    listed = bytes(response.usage.iterations)
+    if not listed or listed in (b"null", b"[]"):
+        return None
+    return steps_of(orjson.loads(listed), response.usage, response.model)
+
+
+def _tokens_of(usage: Usage) -> Tokens | None:
+    """The tokens of a usage by kind; None if they are not known. Cache writes without a lifetime are for five minutes,
+    the only lifetime before there were two."""
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    tiers = usage.cache_creation
+    short, long = (tiers.ephemeral_5m_input_tokens or 0, tiers.ephemeral_1h_input_tokens or 0) if tiers else (0, 0)
+    short = max(short, (usage.cache_creation_input_tokens or 0) - long)
+    return Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_input_tokens or 0, short, long)
+
+
+def _tier_of(usage: Usage) -> str | None:
+    """The service tier; None for a standard one."""
+    return "fast" if usage.speed == "fast" else _special(usage.service_tier, STANDARD_TIERS)
+
+
+def _special(name: str | None, standard: frozenset[str]) -> str | None:
+    return None if not name or name in standard else name[:NAME_LIMIT]

@@ -1,0 +1,43 @@
+"""What decides on a bill: billed steps, data residency, provider; the session and the branch of an execution.
+
+Columns are added at the end, which takes no time at any size. This file imports nothing of the package, whose later
+changes must not change it.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+_IDENTITY = sa.Uuid().with_variant(sa.LargeBinary(), "sqlite")
+_COUNT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_OPTIONS = {"sqlite_with_rowid": False, "sqlite_strict": True}
+
+
+def upgrade() -> None:
+    """Add the columns and the tables."""
+    for name in ("inference_geo", "provider", "session_id", "git_branch", "steps"):
+        op.add_column("executions", sa.Column(name, sa.Text))
+    _create_step_usage()
+
+
+def _create_step_usage() -> None:
+    sums = (
+        "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
+        "cost_nanousd", "compared_cost_nanousd", "compared_reference_nanousd", "recorded_cost_nanousd",
+    )  # fmt: skip
+    op.create_table(
+        "step_usage",
+        sa.Column("uid", _IDENTITY, nullable=False),
+        sa.Column("series_id", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("timestamp_us", _COUNT, nullable=False),
+        *(sa.Column(name, _COUNT, nullable=False) for name in sums),
+        sa.PrimaryKeyConstraint("uid", "series_id", name="pk_step_usage"),
+        **_OPTIONS,
+    )
+    op.create_index("ix_step_usage_timestamp_us", "step_usage", ["timestamp_us"])
