@@ -67,12 +67,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_thorough(item: pytest.Item) -> bool:
-    """What is marked, and the installed program on PostgreSQL: integration and property tests run on both engines."""
+    """What is marked, and on PostgreSQL the installed program, and a test with other than its first parameters: a
+    quick run tries every integration and property test on both engines, and all of its parameters on SQLite."""
     if item.get_closest_marker("thorough"):
         return True
     parameters = getattr(item, "callspec", None)
-    is_on_a_server = parameters is not None and parameters.params.get("location") == "postgresql"
-    return is_on_a_server and item.path.parent.name == "acceptance"
+    if parameters is None or "postgresql" not in parameters.params.values():
+        return False
+    others = [at for name, at in parameters.indices.items() if parameters.params[name] != "postgresql"]
+    return any(others) or item.path.parent.name == "acceptance"
 
 
 @pytest.fixture(autouse=True)
