@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from claude_force.errors import SettingsError
 from claude_force.executions.pricing import OVERRIDDEN, Modifiers, PriceTable, Usage
-from claude_force.executions.record import COST_LIMIT_NANOUSD, SEARCHES_LIMIT, TOKENS_LIMIT, model_family
+from claude_force.executions.record import COST_LIMIT_NANOUSD, SEARCHES_LIMIT, TOKENS_LIMIT
 from claude_force.settings.claude_json import PRICE_LIMIT, ModelPrice, load_settings
 from claude_force.settings.home import find_home
 from tests.profiles import scaled
@@ -29,6 +29,9 @@ MODELS = (
     "claude-opus-4-5", "claude-opus-4-6", "claude-opus-4-7", "claude-opus-4-8", "claude-opus-5", "claude-opus-5-5",
     "claude-fable-5", "claude-fable-5-1", "claude-fable-5-2", "claude-mythos-5-2",
 )  # fmt: skip
+SUPPLEMENTED = {"claude-sonnet-4-0", "claude-sonnet-4-20250514", "claude-sonnet-5-5"}
+"""Models whose price of the package is not the whole truth: see test_price_modifiers.py."""
+AS_PACKAGED = tuple(model for model in MODELS if model not in SUPPLEMENTED)
 OTHERS = ("gpt-4o", "gpt-4o-mini", "gemini-2.5-pro", "gemini-2.5-flash", "deepseek-chat", "mistral-large-latest")
 REFERENCE = "claude-sonnet-4-5"
 
@@ -84,7 +87,7 @@ def list_price(model: str, usage: Usage, instant_us: int) -> int:
     return round(found.total_price * Decimal(10**9))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", AS_PACKAGED)
 @given(usage=usages(), moment=moments)
 @settings(max_examples=scaled(15))
 def test_a_cost_is_the_list_price(prices: PriceTable, model: str, usage: Usage, moment: int) -> None:
@@ -113,7 +116,7 @@ def test_a_price_may_depend_on_the_hour(prices: PriceTable) -> None:
 
 
 @pytest.mark.parametrize("kind", range(5))
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", AS_PACKAGED)
 @pytest.mark.parametrize("moment", [CHANGE - 1, CHANGE])
 def test_every_kind_of_token_has_its_price(prices: PriceTable, model: str, kind: int, moment: int) -> None:
     """Each kind alone, on both sides of every tier limit and of a price change."""
@@ -211,34 +214,6 @@ LISTED = {
     ("claude-fable-5-1",): "10 50 0.25 12.50 20",
     ("claude-fable-5-2", "claude-mythos-5-2"): "8 40 0.20 10 16",
 }
-FAST = {
-    ("claude-opus-4-8", "claude-opus-5"): "10 50 1 12.5 20",
-    ("claude-opus-5-5",): "8 40 0.4 10 16",
-    ("claude-fable-5-2", "claude-mythos-5-2"): "16 80 0.4 20 32",
-    # Without a fast price of their own.
-    ("claude-opus-4-6", "claude-opus-4-7"): "5 25 0.50 6.25 10",
-    ("claude-haiku-4-5",): "1 5 0.10 1.25 2",
-}
-BATCH = {
-    ("claude-haiku-4-5",): "0.5 2.5 0.05 0.625 1",
-    ("claude-haiku-5-5",): "0.05 0.25 0.005 0.0625 0.1",
-    ("claude-sonnet-4-5", "claude-sonnet-4-6"): "1.5 7.5 0.15 1.875 3",
-    ("claude-sonnet-5",): "1 5 0.10 1.25 2",
-    ("claude-sonnet-5-5",): "1 5 0.05 1.25 2",
-    (
-        "claude-opus-4-5",
-        "claude-opus-4-6",
-        "claude-opus-4-7",
-        "claude-opus-4-8",
-        "claude-opus-5",
-    ): "2.5 12.5 0.25 3.125 5",
-    ("claude-opus-5-5",): "2 10 0.1 2.5 4",
-    ("claude-fable-5",): "5 25 0.5 6.25 10",
-    ("claude-fable-5-1",): "5 25 0.125 6.25 10",
-    ("claude-fable-5-2", "claude-mythos-5-2"): "4 20 0.10 5 8",
-    # Without a batch price of their own.
-    ("claude-opus-4-1",): "15 75 1.50 18.75 30",
-}
 LONG = [
     ("claude-haiku-5-5", 100_000, "0.10 0.50 0.01 0.125 0.20", "0.50 2.50 0.05 0.625 1"),
     ("claude-sonnet-4-5", 200_000, "3 15 0.30 3.75 6", "6 22.5 0.6 7.5 12"),
@@ -275,36 +250,11 @@ def test_every_published_price(prices: PriceTable, model: str, row: str, kind: i
     assert prices.cost(model, of_one_kind(kind, 8000), AUTUMN_2026) == nanodollars(row, kind, 8000)
 
 
-@every_kind
-@pytest.mark.parametrize(
-    ("model", "tier", "row"),
-    [(pair[0], tier, pair[1]) for tier, table in (("fast", FAST), ("batch", BATCH)) for pair in by_model(table)],
-)
-def test_every_published_price_of_a_tier(prices: PriceTable, model: str, tier: str, row: str, kind: int) -> None:
-    """Fast mode costs double if the model has a price for it, a batch half; other models keep their standard price."""
-    assert prices.cost(model, of_one_kind(kind, 8000), AUTUMN_2026, Modifiers(tier)) == nanodollars(row, kind, 8000)
-
-
-@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-sonnet-4-5", "claude-haiku-5-5"])
-@pytest.mark.parametrize("tier", ["priority", "flex", "a word of ours"])
-def test_an_unlisted_tier_costs_the_standard_price(prices: PriceTable, model: str, tier: str) -> None:
-    """No Claude model has a list price for another tier."""
-    usage = Usage(1000, 1000, 1000, 1000, 1000)
-    assert prices.cost(model, usage, AUTUMN_2026, Modifiers(tier)) == prices.cost(model, usage, AUTUMN_2026)
-
-
 def test_the_price_of_a_tier_is_not_used_for_another(prices: PriceTable) -> None:
     """Although prices are cached: the same model on the same day, in one tier after the other."""
     tiers = (None, "fast", "batch", None, "fast")
     costs = [prices.cost("claude-opus-5-5", Usage(1000, 0), AUTUMN_2026, Modifiers(tier)) for tier in tiers]
     assert costs == [4_000_000, 8_000_000, 2_000_000, 4_000_000, 8_000_000]
-
-
-def test_the_batch_price_starts_on_its_day(prices: PriceTable) -> None:
-    """A batch on 2026-10-13 costs the standard price, a batch on the next day half of it."""
-    begin = (datetime(2026, 10, 14, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
-    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin - 1, Modifiers("batch")) == 4_000_000
-    assert prices.cost("claude-opus-5-5", Usage(1000, 0), begin, Modifiers("batch")) == 2_000_000
 
 
 @pytest.mark.parametrize(
@@ -327,95 +277,6 @@ def test_a_long_prompt_has_its_own_prices(
 def test_two_models_lost_their_long_prices(prices: PriceTable, model: str, limit: int, short: str, kind: int) -> None:
     """From 2026-03-13 on a long prompt costs what a short one does."""
     assert prices.cost(model, of_one_kind(kind, 3 * limit), CHANGE) == nanodollars(short, kind, 3 * limit)
-
-
-@pytest.mark.parametrize(
-    ("model", "dollars"),
-    [
-        ("claude-opus-5-5[1m]", "4"),
-        ("claude-opus-4-6[1m]", "5"),
-        ("claude-sonnet-5[1m]", "2"),
-        ("Claude-Opus-5-5", "4"),
-        ("claude-opus-5-5-20260921", "4"),
-        ("claude-opus-4-20250514", "15"),
-        ("claude-3.5-haiku", "0.80"),
-        ("claude-3.7-sonnet:thinking", "3"),
-        ("claude-sonnet-4-5@20250929", "3"),
-        ("claude-opus-5-5@default", "4"),
-        ("claude-opus-5@default", "5"),
-        ("claude-fable-5@20260609", "10"),
-        ("claude-3-5-sonnet-v2@20241022", "3"),
-        ("vertex_ai/claude-sonnet-4-5@20250929", "3"),
-        ("vertex_ai/claude-opus-4-6", "5"),
-        ("anthropic/claude-sonnet-4-5", "3"),
-        ("anthropic/claude-opus-4.6", "5"),
-        ("openrouter/anthropic/claude-opus-4.6", "5"),
-        ("openrouter/anthropic/claude-sonnet-5-5", "2"),
-        # Bedrock: a tenth more in a region than anywhere, since Claude 4.5.
-        ("anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
-        ("anthropic.claude-3-haiku-20240307-v1:0:200k", "0.25"),
-        ("apac.anthropic.claude-sonnet-4-20250514-v1:0", "3"),
-        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
-        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0[1m]", "3.3"),
-        ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "1.1"),
-        ("us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
-        ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", "3"),
-        ("us.anthropic.claude-opus-4-6-v1", "5.5"),
-        ("us.anthropic.claude-opus-5-5", "4.4"),
-        ("bedrock/us.anthropic.claude-opus-5-5", "4.4"),
-        ("bedrock/converse/global.anthropic.claude-opus-5-5", "4"),
-        (
-            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-            "3.3",
-        ),
-        ("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
-    ],
-)
-def test_every_way_to_name_a_model(prices: PriceTable, model: str, dollars: str) -> None:
-    """A million input tokens have this price, for every seller and notation of the name."""
-    assert prices.cost(model, Usage(1000, 0), AUTUMN_2026) == nanodollars(dollars, 0, 1000)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        "claude-opus-4-10",
-        "claude-opus-4-11",
-        "claude-haiku-4-50",
-        "claude-opus-5-7",
-        "claude-opus-9-9",
-        "claude-2000",
-        "claude-3-haiku-of-ours",
-        "claude-opus-4-6-fast",
-        "my-claude-2",
-        "ours/claude-opus-4-6",
-        "bedrock/claude-opus-5",
-        "us.anthropic.claude-nonsense-9-v1:0",
-        "us.anthropic.claude-opus-4-50-v1:0",
-        "vertex_ai/us.anthropic.claude-opus-4-6-v1",
-        "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/claude",
-        "claude-opus-4-6[1m][1m]",
-    ],
-)
-def test_an_invented_claude_has_no_price(prices: PriceTable, model: str) -> None:
-    """Also if its name begins with, or contains, the name of a model."""
-    assert prices.cost(model, Usage(1000, 1000), AUTUMN_2026) is None
-
-
-@pytest.mark.parametrize(
-    ("model", "family"),
-    [
-        ("claude-opus-5-5[1m]", "opus"),
-        ("claude-3-5-sonnet-v2@20241022", "sonnet"),
-        ("vertex_ai/claude-sonnet-5@default", "sonnet"),
-        ("global.anthropic.claude-haiku-4-5-20251001-v1:0", "haiku"),
-        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-mythos-5-2", "mythos"),
-        ("openrouter/anthropic/claude-3.7-sonnet:thinking", "sonnet"),
-    ],
-)
-def test_the_family_in_every_way_to_name_a_model(model: str, family: str) -> None:
-    """For every seller."""
-    assert model_family(model) == family
 
 
 @pytest.mark.parametrize(
