@@ -119,6 +119,21 @@ def run(home: Path, fork_server: ForkServer | None) -> Run:
     return call
 
 
+@pytest.fixture
+def run_code(home: Path, fork_server: ForkServer | None) -> Run:
+    """Runs Python code with arguments in the home folder, as `python -c`; gives its exit code, stdout and stderr."""
+
+    def call(code: str, *arguments: str | Path, env: dict[str, str] | None = None, **options: Any) -> Any:
+        environment, words = os.environ | (env or {}), list(map(str, arguments))
+        if fork_server and fork_server.can_run(env or {}, options):
+            return fork_server.run(words, environment, code=code, **options)
+        defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
+        command = [sys.executable, "-c", code, *words]
+        return subprocess.run(command, env=environment, check=False, **defaults | options)
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
     """The URI of a real PostgreSQL server with a template database at head; one server for all test processes."""

@@ -1,4 +1,5 @@
-"""Runs the program without starting an interpreter: one process imports everything once, and forks for each run.
+"""Runs the program, or a piece of Python, without starting an interpreter: one process imports everything once, and
+forks for each run.
 
 A run is a real process: it has its own working folder, environment, streams and exit code, and signals reach it. Only
 what Python does before `main` is left out. Tests use `ForkServer`; `python -m tests.fork_server` is the server.
@@ -79,20 +80,24 @@ class ForkServer:
         cwd: str | Path | None = None,
         timeout: float = 120,
         at: str | None = None,
+        code: str | None = None,
     ) -> subprocess.CompletedProcess[Any]:
         """As `subprocess.run` with these options, with the output captured. `at` is the time when the program starts;
-        None is now."""
-        request = {"arguments": arguments, "env": env, "cwd": str(cwd or Path.cwd()), "umask": _umask(), "at": at}
+        None is now. With `code`, that runs in place of the program, as by `python -c`."""
+        request = {
+            "arguments": arguments, "env": env, "cwd": str(cwd or Path.cwd()), "umask": _umask(), "at": at,
+            "code": code,
+        }  # fmt: skip
         with ExitStack() as stack:
             given = stack.enter_context(_given(input))
             out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-            code = self._ask(request, [given, out.fileno(), err.fileno()], timeout)
+            exit_code = self._ask(request, [given, out.fileno(), err.fileno()], timeout)
             written = []
             for file in (out, err):
                 file.seek(0)
                 written.append(file.read())
         stdout, stderr = map(_decoded, written) if text else written
-        return subprocess.CompletedProcess(["claude-force", *arguments], code, stdout, stderr)
+        return subprocess.CompletedProcess(["claude-force", *arguments], exit_code, stdout, stderr)
 
     def _ask(self, request: dict[str, Any], streams: Sequence[int], timeout: float) -> int:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
@@ -195,9 +200,10 @@ def _answer(pid: int, connection: socket.socket) -> None:
 
 
 def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
-    """Turn this process into a run of the program, and end it."""
+    """Turn this process into a run of the program or of some code, and end it."""
     from claude_force.cli.root import main
 
+    text = request["code"]
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, 256)
@@ -206,12 +212,12 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     time.tzset()
     os.umask(request["umask"])
     os.chdir(request["cwd"])
-    sys.argv[:] = ["claude-force", *request["arguments"]]
+    sys.argv[:] = ["claude-force" if text is None else "-c", *request["arguments"]]
     if request["at"]:
         freeze(request["at"])
     code = 0
     try:
-        main()
+        main() if text is None else exec(text, {"__name__": "__main__"})
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:

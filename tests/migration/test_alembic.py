@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,25 +14,25 @@ from sqlalchemy import text
 from claude_force.database.open import open_database
 from claude_force.database.revisions import HEAD, REVISIONS
 from claude_force.settings.location import DATABASE_VARIABLE
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Run
 from tests.histories import an_old_file, connected
 
 NEXT_NUMBER = f"{len(REVISIONS) + 1:04d}"
 
 
-def run_alembic(*arguments: str, folder: Path = ROOT, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of alembic in a checkout; no traceback is ever printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments],
-        cwd=folder,
-        env=os.environ | (env or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.returncode, done.stdout, done.stderr
+Alembic = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run_alembic(run_code: Run) -> Alembic:
+    """Runs alembic in a checkout. Gives its exit code, stdout and stderr; no traceback is ever printed."""
+
+    def call(*arguments: str, folder: Path = ROOT, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+        done = run_code("from alembic.config import main; main(prog='alembic')", *arguments, cwd=folder, env=env)
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return call
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_revision_gets_the_next_number(checkout: Path, tmp_path: Path, home: Path) -> None:
+def test_a_revision_gets_the_next_number(checkout: Path, tmp_path: Path, home: Path, run_alembic: Alembic) -> None:
     """`alembic revision` needs no database, writes NNNN_words.py from our template, and an upgrade runs it."""
     code, _, problem = run_alembic("revision", "-m", "Add grades", folder=checkout)
     assert (code, problem) == (0, "")
@@ -62,14 +60,14 @@ def test_a_revision_gets_the_next_number(checkout: Path, tmp_path: Path, home: P
     assert (code, out.splitlines()[-1]) == (0, f"{path} is at {NEXT_NUMBER}")
 
 
-def test_a_named_revision_keeps_its_name(checkout: Path) -> None:
+def test_a_named_revision_keeps_its_name(checkout: Path, run_alembic: Alembic) -> None:
     """`--rev-id` goes before the next number."""
     assert run_alembic("revision", "-m", "x", "--rev-id", "mine", folder=checkout)[0] == 0
     assert (checkout / "migrations" / "versions" / "mine_x.py").exists()
 
 
 @pytest.mark.parametrize("arguments", [("-1",), ("base",), (f"{HEAD}:0001", "--sql")])
-def test_a_downgrade_is_refused(arguments: tuple[str, ...], location: str) -> None:
+def test_a_downgrade_is_refused(arguments: tuple[str, ...], location: str, run_alembic: Alembic) -> None:
     """One line that names the way back, and nothing is changed."""
     open_database(location).close()
     code, out, problem = run_alembic("-x", f"db={location}", "downgrade", *arguments)
@@ -80,13 +78,13 @@ def test_a_downgrade_is_refused(arguments: tuple[str, ...], location: str) -> No
 
 
 @pytest.mark.parametrize("command", ["history", "heads", "branches"])
-def test_the_revisions_are_listed_without_a_database(command: str, home: Path) -> None:
+def test_the_revisions_are_listed_without_a_database(command: str, home: Path, run_alembic: Alembic) -> None:
     """What only reads the files of the revisions neither needs nor creates a database."""
     assert run_alembic(command)[0] == 0
     assert list((home / ".claude").iterdir()) == []
 
 
-def test_alembic_names_the_state(location: str) -> None:
+def test_alembic_names_the_state(location: str, run_alembic: Alembic) -> None:
     """`current`, `heads`, `history` and `check` agree that a database at head is up to date."""
     with closing(open_database(location)) as database, database.write():
         pass
@@ -99,7 +97,7 @@ def test_alembic_names_the_state(location: str) -> None:
     assert run_alembic("-x", f"db={location}", "check")[:2] == (0, "No new upgrade operations detected.\n")
 
 
-def test_check_finds_what_differs(location: str) -> None:
+def test_check_finds_what_differs(location: str, run_alembic: Alembic) -> None:
     """A column that the schema does not have is reported; a table of another program is not."""
     with closing(open_database(location)) as database, database.write() as connection:
         connection.execute("CREATE TABLE theirs (word TEXT)")
@@ -112,7 +110,7 @@ def test_check_finds_what_differs(location: str) -> None:
     assert "grade" in out + problem
 
 
-def test_an_upgrade_names_its_backup(tmp_path: Path) -> None:
+def test_an_upgrade_names_its_backup(tmp_path: Path, run_alembic: Alembic) -> None:
     """`alembic upgrade head` backs up an old file and prints the path of the copy."""
     path = an_old_file(tmp_path / "metrics.db")
     code, out, _ = run_alembic("-x", f"db={path}", "upgrade", "head")
@@ -120,7 +118,7 @@ def test_an_upgrade_names_its_backup(tmp_path: Path) -> None:
     assert (code, out.splitlines()) == (0, [f"backup: {backup}", f"{path} is at {HEAD}"])
 
 
-def test_alembic_finds_the_users_database(home: Path, tmp_path: Path) -> None:
+def test_alembic_finds_the_users_database(home: Path, tmp_path: Path, run_alembic: Alembic) -> None:
     """Without -x it is the database that the program uses: of the home, or of the environment."""
     default = home / ".claude" / "metrics" / "metrics.db"
     code, out, problem = run_alembic("current")
