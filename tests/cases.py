@@ -32,7 +32,7 @@ CASES = (
         "`kill -9` during an ingest",
         "as many executions as lines",
         (
-            "acceptance/test_ingest_faults.py::test_a_killed_pass_loses_nothing_and_counts_nothing_twice",
+            "acceptance/test_ingest_faults.py::test_a_killed_ingest_loses_nothing_and_counts_nothing_twice",
             "torture:ingesting",
         ),
     ),

@@ -298,22 +298,22 @@ def tokens_of(row: Mapping[str, Any]) -> Tokens:
 
 
 @dataclass
-class Passes:
-    """Passes over folders by the functions that `claude-force ingest` calls, in this process."""
+class Ingester:
+    """Ingests folders in this process, with the functions that `claude-force ingest` calls."""
 
     store: Store
     rejected_file: Path
     prices: PriceTable | None = None
     report: SourceReport = field(default_factory=SourceReport)
 
-    def over(self, *folders: Path) -> SourceReport:
-        """One pass."""
+    def ingest(self, *folders: Path) -> SourceReport:
+        """Ingest these folders once."""
         self.report = SourceReport()
         self.read(transcripts.find(folders, self.report.add_problem))
         return self.report
 
     def read(self, found: Sequence[FoundFile]) -> None:
-        """Read what was found."""
+        """Ingest these files."""
         now_us = int(datetime.now(UTC).timestamp() * 1_000_000)
         options = IngestOptions(self.prices, UTC, "here", RejectLog(self.rejected_file), now_us)
         known = ingest.known_cursors(self.store.database, "here", CLAUDE_CODE)
@@ -321,7 +321,7 @@ class Passes:
         ingest.apply_reported_usage(self.store, self.prices, transcripts.agent_ids(found), now_us)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What is stored."""
+        """The stored executions."""
         format_time = instant_formatter(UTC)
         return [columns_of(row, format_time) for row in queries.iterate_rows(self.store.database, Filter())]
 
@@ -333,7 +333,7 @@ def exported(run: Run, *options: str | Path) -> Rows:
 
 
 def ingested(run: Run, *arguments: str | Path, **options: Any) -> dict[str, Any]:
-    """What a pass without problems said."""
+    """The JSON report of an ingest without problems."""
     done = run("ingest", "--json", *arguments, **options)
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, Any] = json.loads(done.stdout)

@@ -8,19 +8,19 @@ import pytest
 
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
-from tests.transcripts import Passes
+from tests.transcripts import Ingester
 
 
 @pytest.fixture
-def passes(store: Store, tmp_path: Path) -> Passes:
-    """Passes into an empty database, on both engines."""
-    return Passes(store, tmp_path / "rejected.jsonl")
+def ingester(store: Store, tmp_path: Path) -> Ingester:
+    """Ingests into an empty database, on both engines."""
+    return Ingester(store, tmp_path / "rejected.jsonl")
 
 
 @pytest.fixture
-def lite(tmp_path: Path) -> Passes:
-    """Passes into an empty SQLite database."""
-    return Passes(Store(open_database(str(tmp_path / "lite.db"))), tmp_path / "rejected.jsonl")
+def sqlite_ingester(tmp_path: Path) -> Ingester:
+    """Ingests into an empty SQLite database."""
+    return Ingester(Store(open_database(str(tmp_path / "sqlite_ingester.db"))), tmp_path / "rejected.jsonl")
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""What is one response, and what are two: cases A to M on which the existing tools disagree, each by the installed
-program, in the shapes that real files have: with and without request ids and parents, in one pass and in several."""
+"""Which lines are one response and which are two. Cases A to M are those in which existing tools disagree. Each runs
+with the installed program, with and without request ids and parents, in one ingest and in several."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from claude_force.database.writes import Store
 from tests.conftest import Run
 from tests.transcripts import (
     GATEWAY_ID,
+    Ingester,
     Line,
-    Passes,
     Talk,
     Tokens,
     agent_file,
@@ -37,39 +37,40 @@ from tests.transcripts import (
 )
 
 Files = dict[str, list[Line] | bytes]
-"""What stands in files below a `projects` folder. Those that come first were written first."""
+"""The contents of files below a `projects` folder, oldest first."""
 
 ROOT = Path()
 
 
 @dataclass(frozen=True)
 class Case:
-    """Files as they stand before each pass, and the responses that are in them in the end."""
+    """The files before each ingest, and the responses stored in the end."""
 
     name: str
-    passes: Sequence[Files]
+    states: Sequence[Files]
     responses: Sequence[Tokens]
 
 
 def of_session(session: str) -> str:
-    """The file of a session."""
+    """The path of a session's file."""
     return str(main_file(ROOT, session))
 
 
 def of_agent(session: str, agent_id: str, workflow: str | None = None) -> str:
-    """The file of a sub-agent."""
+    """The path of a sub-agent's file."""
     return str(agent_file(ROOT, agent_id, session, workflow))
 
 
 def write(folder: Path, files: Files) -> None:
-    """Let the files be as they should be; the first is the oldest."""
-    for place, (name, lines) in enumerate(files.items()):
-        put(folder / name, lines, age=60 * (len(files) - place))
+    """Write the files. The first one is the oldest."""
+    for index, (name, lines) in enumerate(files.items()):
+        put(folder / name, lines, age=60 * (len(files) - index))
 
 
 def check(case: Case, run: Run, folder: Path) -> None:
-    """After its passes, and after one more, exactly the responses of the case are stored, with every kind of token."""
-    for files in [*case.passes, case.passes[-1]]:
+    """Ingest every state, and the last one again. Exactly the responses of the case are stored, with every kind of
+    token."""
+    for files in [*case.states, case.states[-1]]:
         write(folder, files)
         done = run("ingest", folder, "--json", "--db", "metrics.db")
         assert (done.returncode, done.stderr) == (0, "")
@@ -77,22 +78,22 @@ def check(case: Case, run: Run, folder: Path) -> None:
     assert Counter(map(tokens_of, rows)) == Counter(case.responses)
     summary = json.loads(run("analytics", "summary", "--json", "--db", "metrics.db").stdout)
     assert summary["total_executions"] == len(case.responses)
-    for place, kind in enumerate(Tokens._fields):
-        assert summary[f"total_{kind}"] == sum(tokens[place] for tokens in case.responses)
+    for index, kind in enumerate(Tokens._fields):
+        assert summary[f"total_{kind}"] == sum(tokens[index] for tokens in case.responses)
     assert summary["total_tokens"] == sum(map(sum, case.responses))
 
 
 def check_variants(cases: Sequence[Case], tmp_path: Path) -> None:
-    """The same for each of many cases, by the functions that the program calls: that is faster."""
+    """Check many cases in this process, which is faster."""
     wrong = {}
     for number, case in enumerate(cases):
         folder = tmp_path / str(number)
         database = open_database(str(folder / "metrics.db"))
-        passes = Passes(Store(database), folder / "rejected.jsonl")
-        for files in [*case.passes, case.passes[-1]]:
+        ingester = Ingester(Store(database), folder / "rejected.jsonl")
+        for files in [*case.states, case.states[-1]]:
             write(folder / "projects", files)
-            assert passes.over(folder / "projects").problems == []
-        found = Counter(map(tokens_of, passes.rows()))
+            assert ingester.ingest(folder / "projects").problems == []
+        found = Counter(map(tokens_of, ingester.rows()))
         with database.read() as connection:
             assert queries.totals(connection, Filter()).executions == found.total()
         if found != Counter(case.responses):
@@ -103,7 +104,7 @@ def check_variants(cases: Sequence[Case], tmp_path: Path) -> None:
 
 
 def orders(name: str, files: Files, responses: Sequence[Tokens]) -> list[Case]:
-    """The same two files: the first one older, the second one older, and read one after the other in both orders."""
+    """Two files in four variants: either one older, and either one ingested before the other."""
     (first, one), (second, other) = files.items()
     return [
         Case(f"{name}, original older", [{first: one, second: other}], responses),
@@ -117,19 +118,19 @@ BLOCKS = [thinking_block(), text_block(), tool_block("toolu_1"), tool_block("too
 
 
 def without_parents(lines: Sequence[Line]) -> list[Line]:
-    """The same lines as writers leave them that know no parents."""
+    """The lines without parent uuids, as some writers leave them."""
     return copied(lines, parentUuid=...)
 
 
-# A: one response, several lines
+# A: one response in several lines
 
 
 def lines_of_a(*, request: str | None = "", between: bool = False) -> list[Line]:
-    """A prompt, a response of four blocks and its results, and a second response."""
+    """A prompt, a response of four blocks with their results, and a second response."""
     talk = Talk("A")
     talk.prompt()
     if between:
-        # Tools run while the response still comes: the result stands between its lines, which are a chain of their own.
+        # A tool result comes between the lines of an unfinished response. The lines have their own chain of parents.
         before = talk.respond("msg_A1", Tokens(), request=request, blocks=BLOCKS[:3])
         talk.result(call="toolu_1")
         talk.parent = before[-1]["uuid"]
@@ -164,7 +165,7 @@ CASES_A = [
 
 
 def test_a_lines_of_one_response_count_once(run: Run, home: Path, tmp_path: Path) -> None:
-    """A response has a line for each of its blocks, with the usage repeated on each; it is one execution."""
+    """A response has one line for each block, each with the same usage. It is one execution."""
     check(CASES_A[0], run, home / "projects")
     check_variants(CASES_A, tmp_path)
 
@@ -175,7 +176,7 @@ def test_a_lines_of_one_response_count_once(run: Run, home: Path, tmp_path: Path
 def lines_of_b(
     *, request: str | None = "", growing: Sequence[int] = (1, 40, 357), prompt_grows: bool = False
 ) -> list[Line]:
-    """A response whose lines tell more and more output; prompt tokens may come with the last line only."""
+    """A response whose output grows with each line. The prompt tokens may be in the last line only."""
     talk = Talk("B")
     talk.prompt()
     each = [Tokens(3, output, 15_000, 0, 900) for output in growing]
@@ -215,8 +216,7 @@ CASES_B = [
 
 
 def test_b_a_response_counts_with_its_largest_usage(run: Run, home: Path, tmp_path: Path) -> None:
-    """The output of a response grows from line to line; what counts is the largest, also when lines come between
-    passes."""
+    """The largest usage counts, also if lines are added between ingests."""
     check(CASES_B[5], run, home / "projects")
     check_variants(CASES_B, tmp_path)
 
@@ -227,7 +227,7 @@ def test_b_a_response_counts_with_its_largest_usage(run: Run, home: Path, tmp_pa
 def forked(
     letter: str, *, request: str | None, new_uuids: bool, same_session: bool = False
 ) -> tuple[Files, list[Tokens]]:
-    """A session of two responses, and a copy that goes on with one of its own."""
+    """A session of two responses, and a copy that continues with one more."""
     original, fork = f"{letter}-original", f"{letter}-fork"
     talk = Talk(original)
     talk.prompt()
@@ -243,8 +243,8 @@ def forked(
     return {of_session(original): talk.lines, of_session(fork): copy.lines}, responses
 
 
-def in_every_place(name: str, files: Files, responses: Sequence[Tokens]) -> list[Case]:
-    """In all orders; and growing: the copy was half written when it was first read."""
+def orders_and_growth(name: str, files: Files, responses: Sequence[Tokens]) -> list[Case]:
+    """All orders, and a copy that was half written at the first ingest."""
     (first, one), (second, other) = files.items()
     assert isinstance(other, list)
     growing = Case(f"{name}, copy grows", [{first: one}, {first: one, second: other[:3]}, files], responses)
@@ -252,47 +252,47 @@ def in_every_place(name: str, files: Files, responses: Sequence[Tokens]) -> list
 
 
 CASES_C = [
-    *in_every_place("new uuids", *forked("C", request="", new_uuids=True)),
+    *orders_and_growth("new uuids", *forked("C", request="", new_uuids=True)),
     *orders("same uuids", *forked("C", request="", new_uuids=False)),
 ]
 
 
 def test_c_a_fork_with_the_same_ids_counts_once(run: Run, home: Path, tmp_path: Path) -> None:
-    """A fork copies the conversation into another session, with message and request ids kept."""
+    """A fork copies the conversation into another session and keeps message and request ids."""
     check(CASES_C[3], run, home / "projects")
     check_variants(CASES_C, tmp_path)
 
 
 # D and D': a fork without request ids
 
-CASES_D = in_every_place("new uuids", *forked("D", request=None, new_uuids=True))
+CASES_D = orders_and_growth("new uuids", *forked("D", request=None, new_uuids=True))
 
 
 def test_d_a_fork_without_request_ids_counts_once(run: Run, home: Path, tmp_path: Path) -> None:
-    """Behind a gateway there is no request id; the copy has new uuids and a new session."""
+    """Behind a gateway there are no request ids. The copy has new uuids and a new session."""
     check(CASES_D[3], run, home / "projects")
     check_variants(CASES_D, tmp_path)
 
 
 CASES_D_VERBATIM = [
-    *in_every_place("new session", *forked("V", request=None, new_uuids=False)),
+    *orders_and_growth("new session", *forked("V", request=None, new_uuids=False)),
     *orders("same session", *forked("V", request=None, new_uuids=False, same_session=True)),
 ]
 
 
 def test_d_verbatim_a_copy_with_its_uuids_counts_once(run: Run, home: Path, tmp_path: Path) -> None:
-    """The same, where the copy keeps the uuids, with another session or the same one on its lines."""
+    """As before, but the copy keeps the uuids. Its lines have another session or the same one."""
     check(CASES_D_VERBATIM[3], run, home / "projects")
     check_variants(CASES_D_VERBATIM, tmp_path)
 
 
-# E: a gateway with one message id, across sessions
+# E: a gateway that gives several sessions the same message id
 
 GATEWAY = [Tokens(10, 100, 0, 0, 0), Tokens(12, 130, 20, 5, 0)]
 
 
 def one_of_gateway(session: str, tokens: Tokens, *, at: float = 0, request: str | None = None) -> list[Line]:
-    """A session with one response of two lines behind the gateway."""
+    """A session behind the gateway with one response of two lines."""
     talk = Talk(session, seconds=at)
     talk.prompt(f"Something for {session}.")
     talk.respond(GATEWAY_ID, tokens, request=request, blocks=BLOCKS[1:3])
@@ -300,7 +300,7 @@ def one_of_gateway(session: str, tokens: Tokens, *, at: float = 0, request: str 
 
 
 def cases_of_e(*, equal: bool, request: tuple[str | None, str | None] = (None, None)) -> list[Case]:
-    """Two sessions, with equal usage or with different."""
+    """Two sessions with equal or different usage."""
     one, other = GATEWAY[0], GATEWAY[0] if equal else GATEWAY[1]
     name = f"{'equal' if equal else 'different'} usage, {'request ids' if request[0] else 'no request ids'}"
     files: Files = {
@@ -318,31 +318,31 @@ CASES_E = [
 
 
 def test_e_responses_of_sessions_behind_one_message_id_count_each(run: Run, home: Path, tmp_path: Path) -> None:
-    """A gateway gives the same message id to the responses of several sessions; each is an execution."""
+    """The responses of different sessions have the same message id. Each is an execution."""
     check(CASES_E[0], run, home / "projects")
     check_variants(CASES_E, tmp_path)
 
 
-# F: a gateway with one message id, in one session
+# F: a gateway that gives all responses of a session the same message id
 
 
 def lines_of_f(
     responses: Sequence[Tokens], *, requests: bool = False, parents: bool = True, tools: bool = False
 ) -> list[Line]:
-    """A session in which each response has the same message id."""
+    """A session in which all responses have the same message id."""
     talk = Talk("F", seconds=0.5)
     talk.prompt("The first question.")
-    for place, tokens in enumerate(responses):
+    for number, tokens in enumerate(responses):
         talk.respond(
             GATEWAY_ID,
             tokens,
-            request=f"req_F{place}" if requests else None,
+            request=f"req_F{number}" if requests else None,
             blocks=BLOCKS[1:3] if parents or requests else [text_block()],
         )
         if tools:
             talk.result()
         else:
-            talk.prompt(f"Question {place + 2}.")
+            talk.prompt(f"Question {number + 2}.")
     return talk.lines if parents else without_parents(talk.lines)
 
 
@@ -351,7 +351,7 @@ EQUAL = [Tokens(10, 100, 0, 0, 0)] * 3
 
 
 def gateway_in_agent(*, requests: bool) -> tuple[list[Line], list[Line], list[Tokens]]:
-    """A session that starts a sub-agent, where both are behind the gateway."""
+    """A session that starts a sub-agent, both behind the gateway."""
     talk = Talk("F")
     talk.prompt()
     talk.respond(
@@ -360,8 +360,8 @@ def gateway_in_agent(*, requests: bool) -> tuple[list[Line], list[Line], list[To
     agent = Talk("F", "af01", seconds=talk.seconds)
     agent.prompt("Look")
     theirs = [Tokens(9, 2, 0, 700, 0), Tokens(4, 3, 700, 60, 0)]
-    for place, tokens in enumerate(theirs):
-        agent.respond(GATEWAY_ID, tokens, request=f"req_FA{place}" if requests else None, blocks=[tool_block()])
+    for number, tokens in enumerate(theirs):
+        agent.respond(GATEWAY_ID, tokens, request=f"req_FA{number}" if requests else None, blocks=[tool_block()])
         agent.result()
     talk.seconds = agent.seconds
     talk.result(call="toolu_01Task")
@@ -370,7 +370,7 @@ def gateway_in_agent(*, requests: bool) -> tuple[list[Line], list[Line], list[To
 
 
 def cases_of_gateway_in_agent() -> list[Case]:
-    """In one pass; and read while the sub-agent ran, when the session had one response."""
+    """Ingested at once, or first while the sub-agent runs and the session has one response."""
     found = []
     for requests in (False, True):
         mine, theirs, responses = gateway_in_agent(requests=requests)
@@ -408,17 +408,17 @@ CASES_F = [
 
 
 def test_f_responses_of_a_session_behind_one_message_id_count_each(run: Run, home: Path, tmp_path: Path) -> None:
-    """A gateway gives the same message id to all responses of a session, and to those of its sub-agents."""
+    """All responses of a session and of its sub-agents have the same message id. Each is an execution."""
     check(CASES_F[1], run, home / "projects")
     check_variants(CASES_F, tmp_path)
 
 
-# G: the conversation replayed in a sub-agent
+# G: a conversation replayed in a sub-agent
 
 
 def replayed(*, to: str | None, other_usage: bool) -> tuple[list[Line], list[Line], list[Tokens]]:
-    """A conversation, and its replay as a side chain with new request ids; then a response of the side chain itself,
-    where it is in a file of its own."""
+    """A conversation, and its replay as a side chain with new request ids. In a file of its own, the side chain ends
+    with a response of its own."""
     talk = Talk("G")
     talk.prompt()
     talk.respond("msg_G1", Tokens(), blocks=BLOCKS[1:3])
@@ -426,12 +426,12 @@ def replayed(*, to: str | None, other_usage: bool) -> tuple[list[Line], list[Lin
     talk.respond("msg_G2", Tokens(2, 50, 16_000, 0, 30))
     changes: Line = {"isSidechain": True, "agentId": to if to else ...}
     replay = copied(talk.lines, new_uuids=True, **changes)
-    for place, line in enumerate(replay):
+    for number, line in enumerate(replay):
         if line["type"] == "assistant":
             line["requestId"] = f"req_replay_{line['message']['id']}"
             if other_usage:
                 line["message"] = line["message"] | {
-                    "usage": line["message"]["usage"] | {"output_tokens": 1000 + place, "input_tokens": 4000}
+                    "usage": line["message"]["usage"] | {"output_tokens": 1000 + number, "input_tokens": 4000}
                 }
     responses = [Tokens(), Tokens(2, 50, 16_000, 0, 30)]
     if to:
@@ -444,7 +444,7 @@ def replayed(*, to: str | None, other_usage: bool) -> tuple[list[Line], list[Lin
 
 
 def cases_of_g() -> list[Case]:
-    """In the same file and in a sub-agent's, before the original and after it."""
+    """The replay is in the same file or in a sub-agent's, before or after the original."""
     found = []
     for other in (False, True):
         name = "other usage" if other else "same usage"
@@ -468,18 +468,18 @@ CASES_G = cases_of_g()
 
 
 def test_g_a_replay_in_a_side_chain_counts_once(run: Run, home: Path, tmp_path: Path) -> None:
-    """A side chain repeats the main conversation with new request ids, and at times with other usage; what counts is
-    the main conversation."""
+    """A side chain repeats the main conversation with new request ids and sometimes another usage. The main
+    conversation counts."""
     check(CASES_G[1], run, home / "projects")
     check_variants(CASES_G, tmp_path)
 
 
-def test_g_a_replay_that_is_read_first_counts_once(run: Run, home: Path) -> None:
-    """Where only the replay was there in the first pass, the original adds no execution in the second one."""
+def test_g_a_replay_that_is_ingested_first_counts_once(run: Run, home: Path) -> None:
+    """The original, ingested later, adds no execution."""
     mine, replay, responses = replayed(to="ag01", other_usage=True)
     folder = home / "projects"
-    passes: list[Files] = [{of_agent("G", "ag01"): replay}, {of_agent("G", "ag01"): replay, of_session("G"): mine}]
-    for files in passes:
+    states: list[Files] = [{of_agent("G", "ag01"): replay}, {of_agent("G", "ag01"): replay, of_session("G"): mine}]
+    for files in states:
         write(folder, files)
         assert run("ingest", folder, "--db", "metrics.db").returncode == 0
     summary = json.loads(run("analytics", "summary", "--json", "--db", "metrics.db").stdout)
@@ -490,7 +490,7 @@ def test_g_a_replay_that_is_read_first_counts_once(run: Run, home: Path) -> None
 
 
 def agents_of(letter: str, workflow: str | None) -> tuple[Files, list[Tokens]]:
-    """A session with two sub-agents of its own, whose responses are never final."""
+    """A session with two sub-agents whose responses are never final."""
     session = f"{letter}-session"
     talk = Talk(session)
     talk.prompt()
@@ -509,7 +509,7 @@ def agents_of(letter: str, workflow: str | None) -> tuple[Files, list[Tokens]]:
 
 
 def cases_of_agents(letter: str, workflow: str | None) -> list[Case]:
-    """At once; the sub-agents first; and growing."""
+    """Ingested at once, sub-agents first, or while they grow."""
     files, responses = agents_of(letter, workflow)
     names = list(files)
     return [
@@ -535,11 +535,11 @@ def test_i_files_of_sub_agents_of_workflows_are_read(run: Run, home: Path, tmp_p
     check_variants(CASES_I, tmp_path)
 
 
-# J to M: what other tools refuse
+# J to M: lines that other tools reject
 
 
 def plain(letter: str, change: Callable[[Line], Line] = lambda line: line) -> list[Line]:
-    """A session of two responses, each of its lines changed."""
+    """A session of two responses with a change to each line."""
     talk = Talk(letter)
     talk.prompt()
     talk.respond(f"msg_{letter}1", Tokens(), blocks=BLOCKS)
@@ -549,12 +549,12 @@ def plain(letter: str, change: Callable[[Line], Line] = lambda line: line) -> li
 
 
 def with_version(letter: str, version: Any) -> list[Line]:
-    """A session in which each line has this version; `...` leaves it out."""
+    """A session whose lines have this version; `...` means none."""
     return plain(letter, lambda line: copied([line], version=version)[0])
 
 
-def test_j_a_version_that_is_null_counts(run: Run, home: Path, tmp_path: Path) -> None:
-    """Lines with `version: null`, and lines without a version, are as good as others."""
+def test_j_a_null_version_counts(run: Run, home: Path, tmp_path: Path) -> None:
+    """Lines with `version: null` or without a version count like others."""
     check(Case("null", [{of_session("J"): with_version("J", None)}], TWO_OF_A), run, home / "projects")
     check_variants([Case("missing", [{of_session("J"): with_version("J", ...)}], TWO_OF_A)], tmp_path)
 
@@ -564,13 +564,13 @@ CASES_K = [Case(repr(version), [{of_session("K"): with_version("K", version)}], 
 
 
 def test_k_a_version_of_any_form_counts(run: Run, home: Path, tmp_path: Path) -> None:
-    """A version need not be three numbers, nor even text."""
+    """A version need not be three numbers, or even text."""
     check(CASES_K[0], run, home / "projects")
     check_variants(CASES_K, tmp_path)
 
 
 def with_ending(ending: str) -> Files:
-    """A session whose timestamps have another fraction, or offset."""
+    """A session whose timestamps have this fraction or offset."""
     return {of_session("L"): plain("L", lambda line: line | {"timestamp": f"{line['timestamp'][:-4]}{ending}"})}
 
 
@@ -579,13 +579,13 @@ CASES_L = [Case(ending, [with_ending(ending)], TWO_OF_A) for ending in ENDINGS]
 
 
 def test_l_timestamps_of_any_precision_count(run: Run, home: Path, tmp_path: Path) -> None:
-    """Timestamps with microseconds and other fractions, and with an offset, are as good as milliseconds."""
+    """Microseconds, other fractions and offsets work like milliseconds."""
     check(CASES_L[0], run, home / "projects")
     check_variants(CASES_L, tmp_path)
 
 
 def test_m_json_with_spaces_counts(run: Run, home: Path, tmp_path: Path) -> None:
-    """Spaces after colons and commas change nothing, also where the file grows."""
+    """Spaces after colons and commas make no difference, even while the file grows."""
     lines = plain("M")
     parts: list[Files] = [{of_session("M"): jsonl(lines[:cut], spaces=True)} for cut in (3, None)]
     check(Case("M", parts[1:], TWO_OF_A), run, home / "projects")
@@ -601,33 +601,32 @@ def test_m_json_with_spaces_counts(run: Run, home: Path, tmp_path: Path) -> None
 
 
 def test_all_cases_together(store: Store, tmp_path: Path) -> None:
-    """One folder with the files of all cases, in two passes: nothing of one case is taken for that of another, on
-    both engines."""
+    """Files of all cases are in one folder and ingested twice. No case affects another. On both engines."""
     cases = [CASES_A[1], CASES_B[5], CASES_C[2], CASES_D[3], CASES_D_VERBATIM[3], CASES_E[7], CASES_F[1]]
     cases += [CASES_G[3], CASES_H[1], CASES_I[1]]
-    passes, folder = Passes(store, tmp_path / "rejected.jsonl"), tmp_path / "projects"
+    ingester, folder = Ingester(store, tmp_path / "rejected.jsonl"), tmp_path / "projects"
     for number in (0, 1, 1):
         for case in cases:
-            write(folder, case.passes[min(number, len(case.passes) - 1)])
-        assert passes.over(folder).problems == []
+            write(folder, case.states[min(number, len(case.states) - 1)])
+        assert ingester.ingest(folder).problems == []
     responses = [tokens for case in cases for tokens in case.responses]
-    assert Counter(map(tokens_of, passes.rows())) == Counter(responses)
+    assert Counter(map(tokens_of, ingester.rows())) == Counter(responses)
 
 
 def test_progress_of_a_sub_agent_in_its_parent_counts_once(run: Run, home: Path, tmp_path: Path) -> None:
-    """Older versions also wrote each line of a sub-agent into the file of its session, as progress; where the
-    sub-agent has no file, that is all there is of it."""
+    """Older versions also copied each line of a sub-agent into the file of its session as progress. It counts if the
+    sub-agent has no file."""
     files, responses = agents_of("P", None)
     (session, mine), *theirs = files.items()
     assert isinstance(mine, list)
-    told = []
+    progress = []
     for _, lines in theirs:
         assert isinstance(lines, list)
         for line in lines:
             inner = {name: line[name] for name in ("type", "message", "requestId", "uuid", "timestamp") if name in line}
             data = {"type": "agent_progress", "agentId": line["agentId"], "prompt": "Look", "message": inner}
-            told.append({**mine[0], "type": "progress", "uuid": f"p-{line['uuid']}", "data": data, "message": ...})
-    parent = [*mine, *copied(told, message=...)]
+            progress.append({**mine[0], "type": "progress", "uuid": f"p-{line['uuid']}", "data": data, "message": ...})
+    parent = [*mine, *copied(progress, message=...)]
     check(Case("both", [{session: parent, **dict(theirs)}], responses), run, home / "projects")
     check_variants(
         [
@@ -640,16 +639,16 @@ def test_progress_of_a_sub_agent_in_its_parent_counts_once(run: Run, home: Path,
 
 
 @pytest.mark.parametrize("case", [CASES_B[5], CASES_C[0], CASES_F[0], CASES_G[0]], ids=["B", "C", "F", "G"])
-def test_a_dry_run_says_what_a_pass_adds(case: Case, run: Run, home: Path) -> None:
-    """It counts as the pass that follows, and stores nothing."""
-    write(home / "projects", case.passes[-1])
-    said = json.loads(run("ingest", home / "projects", "--dry-run", "--json").stdout)
+def test_a_dry_run_counts_like_an_ingest(case: Case, run: Run, home: Path) -> None:
+    """It stores nothing."""
+    write(home / "projects", case.states[-1])
+    preview = json.loads(run("ingest", home / "projects", "--dry-run", "--json").stdout)
     added = json.loads(run("ingest", home / "projects", "--json").stdout)["added"]
-    assert (said["added"], added) == (len(case.responses), len(case.responses))
+    assert (preview["added"], added) == (len(case.responses), len(case.responses))
 
 
 def test_a_copy_of_a_whole_projects_folder_adds_nothing(run: Run, home: Path) -> None:
-    """Read from another place (a backup, a mounted home folder), everything is known."""
+    """The copy is a backup or a mounted home folder. All its responses are known."""
     files, responses = forked("C", request=None, new_uuids=True)
     check(Case("original", [files], responses), run, home / "projects")
     write(home / "backup", files)
@@ -657,12 +656,12 @@ def test_a_copy_of_a_whole_projects_folder_adds_nothing(run: Run, home: Path) ->
     assert (json.loads(done.stdout)["added"], json.loads(done.stdout)["files"]) == (0, 2)
 
 
-def test_moments_differ(run: Run, home: Path) -> None:
-    """Behind the gateway, two responses with equal usage a millisecond apart are two."""
+def test_equal_responses_at_different_times_count_each(run: Run, home: Path) -> None:
+    """Behind the gateway, two responses with equal usage one millisecond apart are two executions."""
     files: Files = {
         of_session(f"E{number}"): [
             line | {"timestamp": moment(5 + number / 1000)} for line in one_of_gateway(f"E{number}", GATEWAY[0])
         ]
         for number in range(2)
     }
-    check(Case("moments", [files], [GATEWAY[0]] * 2), run, home / "projects")
+    check(Case("times", [files], [GATEWAY[0]] * 2), run, home / "projects")

@@ -1,4 +1,4 @@
-"""A pass that ends in the middle of a file, and files that are taken for what they are not."""
+"""Ingests that stop in the middle of a file, files that change while they are read, and files of an unexpected kind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOW_US = 1_790_000_000_000_000
 
 
 class FailingStore(Store):
-    """A store whose database is locked from the call after so many on."""
+    """A store whose database is locked after this number of calls."""
 
     def __init__(self, database: Database, calls: int) -> None:
         super().__init__(database)
@@ -59,25 +59,25 @@ class FailingStore(Store):
 
 
 def options(folder: Path) -> IngestOptions:
-    """How a pass reads; rejected lines go to a file in a folder."""
+    """The options of an ingest. Rejected lines go to a file in the folder."""
     return IngestOptions(None, UTC, "here", RejectLog(folder / "rejected.jsonl"), NOW_US)
 
 
 def read_transcripts(store: Store, folder: Path) -> None:
-    """One pass over a folder."""
+    """Ingest a folder once."""
     known = ingest.known_cursors(store.database, "here", CLAUDE_CODE)
     TranscriptPass(store, options(folder.parent), known).run(transcripts.find([folder], lambda _path, _problem: None))
 
 
 def count_of(database: Database) -> int:
-    """How many executions there are."""
+    """The number of stored executions."""
     with database.read() as connection:
         return queries.totals(connection, Filter()).executions
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2])
-def test_a_pass_that_ended_within_a_transcript_goes_on_there(database: Database, tmp_path: Path, calls: int) -> None:
-    """Though nothing about the file changes any more."""
+def test_an_interrupted_transcript_is_continued(database: Database, tmp_path: Path, calls: int) -> None:
+    """This holds even if the file does not change any more."""
     talk = Talk(SESSION)
     talk.prompt("Count")
     for number in range(2 * CHUNK_LINES + 500):
@@ -91,15 +91,15 @@ def test_a_pass_that_ended_within_a_transcript_goes_on_there(database: Database,
 
 
 def many_lines(count: int) -> list[bytes]:
-    """Lines of executions a second apart, the last two equal."""
+    """Lines of executions one second apart. The last two are equal."""
     start = datetime(2025, 11, 14, tzinfo=UTC)
     times = [start + timedelta(seconds=number) for number in range(count - 1)]
     return [a_line(timestamp=time.isoformat()) for time in [*times, times[-1]]]
 
 
 @pytest.mark.parametrize("calls", [0, 1])
-def test_a_pass_that_ended_within_executions_goes_on_there(database: Database, tmp_path: Path, calls: int) -> None:
-    """Also when two equal lines stand on both sides of where it ended: they are two executions."""
+def test_an_interrupted_executions_file_is_continued(database: Database, tmp_path: Path, calls: int) -> None:
+    """Two equal lines before and after the interruption are two executions."""
     path = tmp_path / "executions.jsonl"
     lines = many_lines(BATCH + 2)
     path.write_bytes(lines[0])
@@ -117,7 +117,7 @@ def test_a_pass_that_ended_within_executions_goes_on_there(database: Database, t
 
 
 class RewritingStore(Store):
-    """A store during whose first call the file that is read is cut off and written anew, by a program that is fast."""
+    """A store that truncates and rewrites the ingested file during its first call, as a fast writer would."""
 
     def __init__(self, database: Database, path: Path, content: bytes) -> None:
         super().__init__(database)
@@ -125,7 +125,7 @@ class RewritingStore(Store):
 
     def _rewrite(self) -> None:
         if self._content:
-            # Under the same inode, as copytruncate does it.
+            # The inode stays the same, as with copytruncate.
             self._path.write_bytes(self._content)
             self._content = b""
 
@@ -140,9 +140,9 @@ class RewritingStore(Store):
         return super().add_rows(rows, sums, cursor)
 
 
-def test_executions_that_are_cut_off_while_they_are_read_are_read_anew(database: Database, tmp_path: Path) -> None:
-    """And written again beyond where reading stands: no line of the new file is missing, and no execution is made of
-    the beginning of an old line and the end of a new one."""
+def test_an_executions_file_rewritten_during_an_ingest_is_read_again(database: Database, tmp_path: Path) -> None:
+    """The new file is longer than the part already read. No new line is missed, and no execution is made of half an old
+    and half a new line."""
     path = tmp_path / "executions.jsonl"
     start = datetime(2025, 11, 14, tzinfo=UTC)
     times = [(start + timedelta(seconds=number)).isoformat() for number in range(2 * BATCH)]
@@ -160,8 +160,8 @@ def test_executions_that_are_cut_off_while_they_are_read_are_read_anew(database:
     assert {name: found.executions for (name,), found in agents.items()} == {"old": BATCH, "new": 2 * BATCH}
 
 
-def test_a_transcript_that_is_written_anew_while_it_is_read_is_read_anew(database: Database, tmp_path: Path) -> None:
-    """No response of the new one is missing."""
+def test_a_transcript_rewritten_during_an_ingest_is_read_again(database: Database, tmp_path: Path) -> None:
+    """No response of the new file is missed."""
     old, new = Talk(SESSION), Talk(SESSION)
     for talk, name, responses in ((old, "old", CHUNK_LINES + 100), (new, "new", 2 * CHUNK_LINES)):
         for number in range(responses):
@@ -172,8 +172,8 @@ def test_a_transcript_that_is_written_anew_while_it_is_read_is_read_anew(databas
     assert count_of(database) >= 3 * CHUNK_LINES
 
 
-def test_executions_in_a_folder_of_transcripts_are_executions(run: Run, home: Path) -> None:
-    """A pass over a folder that holds both takes each file for what it is; a later pass finds nothing new."""
+def test_an_executions_file_among_transcripts_is_recognized(run: Run, home: Path) -> None:
+    """Each file is read as what it is. A later ingest finds nothing new."""
     metrics = home / ".claude" / "metrics"
     metrics.mkdir(parents=True)
     sample = (EXAMPLES / "executions-guide.jsonl").read_bytes().splitlines(keepends=True)[:5]
@@ -186,8 +186,8 @@ def test_executions_in_a_folder_of_transcripts_are_executions(run: Run, home: Pa
     assert (second.returncode, json.loads(second.stdout)["added"]) == (0, 1), second.stderr
 
 
-def test_lines_that_are_no_entries_are_counted(run: Run, home: Path) -> None:
-    """A JSON file of something else is not passed over in silence."""
+def test_lines_of_another_format_are_counted(run: Run, home: Path) -> None:
+    """A JSON file of another format is not skipped silently."""
     file = home / ".claude" / "projects" / "p" / "other.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text('{"a": 1}\n{"b": 2}\n{"type": "assistant", "message": null}\n')
@@ -206,10 +206,10 @@ def test_lines_that_are_no_entries_are_counted(run: Run, home: Path) -> None:
         {"toolUseResult": {"agentId": "a1", "totalTokens": 5, "usage": {"input_tokens": 2**63, "output_tokens": 1}}},
     ],
 )
-def test_absurd_numbers_beside_a_usage_stop_nothing(
+def test_impossible_numbers_beside_a_usage_are_ignored(
     changes: dict[str, Any], database: Database, tmp_path: Path
 ) -> None:
-    """On both engines: the response counts, and what cannot be is left out."""
+    """The response is stored without them. On both engines."""
     talk = Talk(SESSION)
     talk.prompt("Do", **{name: value for name, value in changes.items() if name == "toolUseResult"})
     talk.respond("msg_1", **{name: value for name, value in changes.items() if name == "costUSD"})
@@ -220,8 +220,8 @@ def test_absurd_numbers_beside_a_usage_stop_nothing(
     assert count_of(database) == 1
 
 
-def test_a_long_text_full_of_tags_takes_no_time(database: Database, tmp_path: Path) -> None:
-    """What an agent said may look like the numbers after it; only these count."""
+def test_a_long_text_full_of_tags_is_parsed_quickly(database: Database, tmp_path: Path) -> None:
+    """An agent's text may look like the numbers after it. Only the numbers count."""
     talk = Talk(SESSION)
     text = "<task-notification>" + "<task-id>a1</task-id>" * 20_000 + "<total_tokens>1</" * 20_000
     talk.prompt(text)
@@ -231,8 +231,8 @@ def test_a_long_text_full_of_tags_takes_no_time(database: Database, tmp_path: Pa
     assert count_of(database) == 1
 
 
-def test_folders_of_any_depth_are_looked_into(run: Run, home: Path) -> None:
-    """A folder in a folder, 300 times."""
+def test_deeply_nested_folders_are_searched(run: Run, home: Path) -> None:
+    """Here 300 levels deep."""
     deep = home / ".claude" / "projects"
     for _ in range(300):
         deep /= "d"
@@ -244,16 +244,16 @@ def test_folders_of_any_depth_are_looked_into(run: Run, home: Path) -> None:
     assert json.loads(run("ingest", "--json").stdout)["added"] == 1
 
 
-def test_a_user_that_does_not_exist_is_a_folder_that_is_not_there(run: Run) -> None:
-    """In CLAUDE_CONFIG_DIR; it is named."""
+def test_an_unknown_user_in_claude_config_dir_is_a_missing_folder(run: Run) -> None:
+    """The folder is named."""
     done = run("ingest", env={"CLAUDE_CONFIG_DIR": "~nobody-of-this-name/x"})
     assert done.returncode == 1
     assert "not there, though CLAUDE_CONFIG_DIR names it" in done.stderr
 
 
 @pytest.mark.parametrize("session", ["a/b", "a\0b", "x" * 300, "..", ""])
-def test_a_session_that_is_no_name_of_a_file_stops_nothing(session: str, run: Run, home: Path) -> None:
-    """A sub-agent of the old layout is read, whatever its lines call their session."""
+def test_a_session_id_that_is_no_file_name_is_accepted(session: str, run: Run, home: Path) -> None:
+    """A sub-agent in the old layout is ingested with any session id."""
     folder = home / ".claude" / "projects" / "p"
     talk = Talk(session, agent_id="a1")
     talk.prompt("Look")
@@ -263,8 +263,9 @@ def test_a_session_that_is_no_name_of_a_file_stops_nothing(session: str, run: Ru
     assert (done.returncode, json.loads(done.stdout)["added"]) == (0, 1), done.stderr
 
 
-def test_a_wrong_clock_takes_no_tokens_away(run: Run, home: Path) -> None:
-    """A line that comes days after its response does not move it, and a prompt from another year leaves it untimed."""
+def test_a_wrong_clock_loses_no_tokens(run: Run, home: Path) -> None:
+    """A line days after its response does not move the response. A prompt from another year leaves it without a
+    duration."""
     talk = Talk(SESSION)
     talk.prompt("Look")
     talk.respond("msg_1", request="req_1")
@@ -278,8 +279,8 @@ def test_a_wrong_clock_takes_no_tokens_away(run: Run, home: Path) -> None:
     assert max(row["execution_time_ms"] or 0 for row in rows) < 60_000
 
 
-def test_a_file_that_was_empty_may_become_one_of_executions(run: Run, home: Path) -> None:
-    """What a file is, is looked at as long as nothing of a transcript was in it."""
+def test_an_empty_file_may_become_an_executions_file(run: Run, home: Path) -> None:
+    """The kind of a file is checked until it has a line of a transcript."""
     file = home / "logs" / "executions.jsonl"
     file.parent.mkdir()
     file.touch()
@@ -288,8 +289,8 @@ def test_a_file_that_was_empty_may_become_one_of_executions(run: Run, home: Path
     assert json.loads(run("ingest", file.parent, "--json").stdout)["sources"]["executions"]["added"] == 1
 
 
-def test_agents_of_the_old_layout_are_read_after_their_session(database: Database, tmp_path: Path) -> None:
-    """So that what they replay of it counts once, also when their files are older."""
+def test_agents_of_the_old_layout_are_ingested_after_their_session(database: Database, tmp_path: Path) -> None:
+    """What they replay of the session therefore counts once, even if their files are older."""
     main, agents = Talk(SESSION), [Talk(SESSION, agent_id=f"a{number}") for number in range(2)]
     main.prompt("Look")
     main.respond("msg_1", request="req_main")
@@ -303,8 +304,8 @@ def test_agents_of_the_old_layout_are_read_after_their_session(database: Databas
     assert count_of(database) == 1
 
 
-def test_a_notification_waits_until_its_agent_was_read(run: Run, projects: Path) -> None:
-    """A pass over the session alone does not take the sum for an earlier response of the agent."""
+def test_a_notification_waits_until_its_agent_is_ingested(run: Run, projects: Path) -> None:
+    """An ingest of the session alone does not assign the total to an earlier response of the agent."""
     main, agent = Talk(SESSION), Talk(SESSION, agent_id="a1", seconds=1)
     agent.prompt("Look")
     agent.respond("msg_1", Tokens(10, 2, 0, 0, 0), is_final=False)

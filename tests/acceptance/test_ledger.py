@@ -1,4 +1,4 @@
-"""A ledger that does not move, nothing that was said in it, and the places that are looked at."""
+"""Stored figures do not change, texts are not stored, and which folders are searched."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.transcripts import (
     AGENT,
     FORK,
     SESSION,
+    Ingester,
     Line,
-    Passes,
     Rows,
     Talk,
     Tokens,
@@ -42,7 +42,7 @@ from tests.transcripts import (
 
 
 def history(projects: Path) -> Path:
-    """A session of three responses and a sub-agent."""
+    """A session of three responses with a sub-agent."""
     talk = Talk()
     for number in range(3):
         talk.prompt(f"Question {number}.")
@@ -56,7 +56,7 @@ def rewritten(path: Path, change: Callable[[Line], Line]) -> None:
 
 
 def with_output(line: Line, output: int) -> Line:
-    """The line with another output, if it has one."""
+    """The line with another number of output tokens, if it has one."""
     return changed(line, {"message": {"usage": {"output_tokens": output}}}) if line["type"] == "assistant" else line
 
 
@@ -64,7 +64,7 @@ def truncated(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def cut_to_lines(path: Path) -> None:
+def keep_two_lines(path: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
 
 
@@ -72,7 +72,7 @@ def moved(path: Path) -> None:
     shutil.move(path.parent, path.parent.with_name("-home-ada-elsewhere"))
 
 
-def turned_round(path: Path) -> None:
+def reversed_lines(path: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[::-1]))
 
 
@@ -86,16 +86,16 @@ def moved_to_another_session(path: Path) -> None:
     path.rename(path.with_stem(FORK))
 
 
-MOVES: dict[str, Callable[[Path], None]] = {
+CHANGES: dict[str, Callable[[Path], None]] = {
     "deleted": lambda path: path.unlink(),
     "the folder deleted": lambda path: shutil.rmtree(path.parent),
     "emptied": lambda path: os.truncate(path, 0),
-    "shortened within a line": truncated,
-    "shortened to lines": cut_to_lines,
+    "truncated inside a line": truncated,
+    "truncated between lines": keep_two_lines,
     "rewritten with larger figures": lambda path: rewritten(path, lambda line: with_output(line, 12_345)),
     "rewritten with smaller figures": lambda path: rewritten(path, lambda line: with_output(line, 1)),
     "rewritten to the same length": lambda path: rewritten(path, lambda line: with_output(line, 999)),
-    "rewritten from the end": turned_round,
+    "rewritten in reverse order": reversed_lines,
     "moved to another folder": moved,
     "moved to another name": moved_to_another_session,
     "touched": lambda path: os.utime(path, (1_800_000_000, 1_800_000_000)),
@@ -103,45 +103,47 @@ MOVES: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("change", MOVES.values(), ids=MOVES)
-def test_no_past_figure_changes(change: Callable[[Path], None], lite: Passes, tmp_path: Path) -> None:
-    """Whatever becomes of a transcript later, the executions that were stored stay as they were."""
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_stored_executions_never_change(
+    change: Callable[[Path], None], sqlite_ingester: Ingester, tmp_path: Path
+) -> None:
+    """Any later change to a transcript leaves the stored executions unchanged."""
     projects = tmp_path / "projects"
     path = history(projects)
-    lite.over(projects)
-    before = lite.rows()
+    sqlite_ingester.ingest(projects)
+    before = sqlite_ingester.rows()
     assert len(before) == 5
     change(path)
-    lite.over(projects)
-    lite.over(projects)
-    assert lite.rows() == before
+    sqlite_ingester.ingest(projects)
+    sqlite_ingester.ingest(projects)
+    assert sqlite_ingester.rows() == before
 
 
-def test_no_past_figure_changes_by_the_program(run: Run, projects: Path) -> None:
-    """The same by the installed program, for each way, in a row."""
+def test_stored_executions_never_change_with_the_program(run: Run, projects: Path) -> None:
+    """As above with the installed program, for several changes in a row."""
     history(projects)
     ingested(run)
     before = exported(run)
-    for name in ("rewritten with larger figures", "shortened within a line", "deleted", "the folder deleted"):
-        MOVES[name](main_file(projects))
+    for name in ("rewritten with larger figures", "truncated inside a line", "deleted", "the folder deleted"):
+        CHANGES[name](main_file(projects))
         run("ingest")
         assert exported(run) == before, name
 
 
-def test_a_file_that_shrank_and_grew_again_adds_what_is_new(passes: Passes, tmp_path: Path) -> None:
-    """Responses that come after a file was rewritten are executions like others."""
+def test_a_file_that_shrank_and_grew_adds_new_responses(ingester: Ingester, tmp_path: Path) -> None:
+    """Responses written after the file was truncated are ingested."""
     path = history(tmp_path)
-    passes.over(tmp_path)
-    before = passes.rows()
-    cut_to_lines(path)
-    passes.over(tmp_path)
+    ingester.ingest(tmp_path)
+    before = ingester.rows()
+    keep_two_lines(path)
+    ingester.ingest(tmp_path)
     talk = Talk(seconds=900)
     talk.prompt("After all.")
     talk.respond("msg_new", Tokens(7, 8, 9, 10, 11))
     with path.open("ab") as stream:
         stream.write(talk.data())
-    passes.over(tmp_path)
-    rows = passes.rows()
+    ingester.ingest(tmp_path)
+    rows = ingester.rows()
     assert [row for row in rows if row in before] == before
     assert [tokens_of(row) for row in rows if row not in before] == [Tokens(7, 8, 9, 10, 11)]
 
@@ -151,7 +153,7 @@ WORDS |= {name: f"MARKER{name.upper()}7c1e" for name in ("task", "report", "summ
 
 
 def private_talk(agent: bool) -> Talk:
-    """A conversation in which each text has its own word, and lines that are refused."""
+    """A conversation in which each text has a marker, and lines that are rejected."""
     talk = Talk(agent_id=AGENT if agent else None, constants={"gitBranch": WORDS["branch"]})
     talk.prompt(WORDS["prompt"])
     thought = {"type": "thinking", "thinking": WORDS["thought"], "signature": WORDS["thought"]}
@@ -163,8 +165,10 @@ def private_talk(agent: bool) -> Talk:
     talk.result(WORDS["report"], kept)
     talk.fail(f"API Error: 500 {WORDS['error']}", error=None)
     talk.add("attachment", {}, attachment={"type": "queued_command", "content": WORDS["attached"]})
-    told = notification("athird", 500).replace("All is well.", WORDS["report"]).replace("Look into it", WORDS["task"])
-    talk.lines.append({"type": "queue-operation", "operation": "enqueue", "timestamp": moment(50), "content": told})
+    content = (
+        notification("athird", 500).replace("All is well.", WORDS["report"]).replace("Look into it", WORDS["task"])
+    )
+    talk.lines.append({"type": "queue-operation", "operation": "enqueue", "timestamp": moment(50), "content": content})
     talk.lines.append({"type": "summary", "summary": WORDS["summary"], "leafUuid": "u"})
     talk.respond("msg_bad", blocks=[text_block(WORDS["bad"])], message={"usage": {"output_tokens": -5}})
     talk.respond("msg_bad2", blocks=[text_block(WORDS["bad"])], message={"usage": {"output_tokens": WORDS["bad"]}})
@@ -173,20 +177,20 @@ def private_talk(agent: bool) -> Talk:
     return talk
 
 
-def test_nothing_that_was_said_is_stored(run: Run, home: Path, projects: Path) -> None:
-    """No word of a prompt, an answer, a thought, a tool or an error is in any file that was written, nor in what is
-    printed; also where lines are refused, and cut in the middle."""
+def test_no_text_of_a_conversation_is_stored(run: Run, home: Path, projects: Path) -> None:
+    """No word of a prompt, answer, thought, tool or error is in any written file or in any output, even if lines are
+    rejected or truncated."""
     texts = [private_talk(False).data(), private_talk(True).data()]
     put(main_file(projects), texts[0] + b'{"type":"user","message":{"content":"' + WORDS["bad"].encode() + b"\x01\n")
     put(agent_file(projects, AGENT), texts[1] + b'{"type":"assistant","message":{"content":"' + WORDS["bad"].encode())
-    # A reader keeps the log of the database as it is.
+    # An open reader keeps the WAL.
     run("db", "upgrade")
     database = Path(run("db", "path").stdout.strip())
     with sqlite3.connect(database) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT COUNT(*) FROM executions").fetchall()
         done = run("ingest")
-        said = done.stdout + done.stderr + run("ingest", "--json").stdout + run("doctor").stdout
+        output = done.stdout + done.stderr + run("ingest", "--json").stdout + run("doctor").stdout
         assert done.returncode == 1
         written = {
             path: path.read_bytes() for path in home.rglob("*") if path.is_file() and projects not in path.parents
@@ -195,14 +199,14 @@ def test_nothing_that_was_said_is_stored(run: Run, home: Path, projects: Path) -
     assert {database.name, f"{database.name}-wal", "rejected.jsonl"} <= {path.name for path in written}
     assert len(written[database.with_name("rejected.jsonl")].splitlines()) >= 6
     for name, word in WORDS.items():
-        assert word not in said, name
+        assert word not in output, name
         for path, data in written.items():
             assert word.encode() not in data, f"{name} in {path.name}"
     assert len(exported(run)) >= 6
 
 
 def one_response(session: str) -> list[Line]:
-    """A session with a response of its own."""
+    """A session with one response."""
     talk = Talk(session)
     talk.prompt()
     talk.respond(f"msg_{session}")
@@ -210,11 +214,11 @@ def one_response(session: str) -> list[Line]:
 
 
 def sessions(rows: Rows) -> set[str]:
-    """The sessions of executions."""
+    """The sessions of the executions."""
     return {row["workflow_id"] for row in rows}
 
 
-def test_both_default_folders_are_read(run: Run, home: Path) -> None:
+def test_both_default_folders_are_ingested(run: Run, home: Path) -> None:
     """~/.claude/projects and ~/.config/claude/projects, without configuration."""
     put(main_file(home / ".claude" / "projects", "one"), one_response("one"))
     put(main_file(home / ".config" / "claude" / "projects", "two"), one_response("two"))
@@ -222,8 +226,8 @@ def test_both_default_folders_are_read(run: Run, home: Path) -> None:
     assert sessions(exported(run)) == {"one", "two"}
 
 
-def test_the_folders_of_the_variable_are_read_instead(run: Run, home: Path) -> None:
-    """CLAUDE_CONFIG_DIR: several with commas between them; a folder that is not there is said, the others are read."""
+def test_claude_config_dir_replaces_the_default_folders(run: Run, home: Path) -> None:
+    """It may name several folders, separated by commas. A missing one is reported, and the others are ingested."""
     put(main_file(home / ".claude" / "projects", "default"), one_response("default"))
     put(main_file(home / "a" / "projects", "one"), one_response("one"))
     put(main_file(home / "b" / "projects", "two"), one_response("two"))
@@ -233,16 +237,16 @@ def test_the_folders_of_the_variable_are_read_instead(run: Run, home: Path) -> N
     assert sessions(exported(run)) == {"one", "two"}
 
 
-def test_a_folder_that_is_named_twice_is_read_once(run: Run, home: Path) -> None:
-    """Also where it is named by a link, or within another."""
+def test_a_folder_named_twice_is_ingested_once(run: Run, home: Path) -> None:
+    """Also if it is named by a link, or is inside another one."""
     put(main_file(home / "a" / "projects", "one"), one_response("one"))
     (home / "link").symlink_to(home / "a")
     found = ingested(run, env={"CLAUDE_CONFIG_DIR": f"{home}/a,{home}/link,{home}/a"})
     assert (found["files"], found["added"]) == (1, 1)
 
 
-def test_all_sources_are_read_in_one_pass(run: Run, home: Path, projects: Path) -> None:
-    """What waits for the database, the file of the tracker, and transcripts."""
+def test_one_ingest_reads_all_sources(run: Run, home: Path, projects: Path) -> None:
+    """The spool, the tracker's file, and transcripts."""
     folder = home / ".claude" / "metrics"
     code = (
         "from claude_force.performance_tracker.tracker import PerformanceTracker as T; T().record_execution('tracked')"

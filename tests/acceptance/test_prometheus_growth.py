@@ -1,4 +1,4 @@
-"""Transcripts that are read while they grow, and what a Prometheus sees of it."""
+"""Prometheus counters while transcripts grow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from claude_force.clock import HOUR_US, to_instant
 from claude_force.exporters.metrics import read_exposition
 from claude_force.exporters.prometheus.text_format import encode
 from tests.monitoring import Samples, samples_of
-from tests.transcripts import START, Passes, Talk, Tokens, main_file, put, text_block, thinking_block, tool_block
+from tests.transcripts import START, Ingester, Talk, Tokens, main_file, put, text_block, thinking_block, tool_block
 
 
 def a_conversation() -> Talk:
@@ -24,26 +24,25 @@ def a_conversation() -> Talk:
     return talk
 
 
-def test_no_counter_falls_while_a_transcript_grows(passes: Passes, tmp_path: Path) -> None:
-    """Whichever line of a response is read last, no counter and no bucket of the histogram is ever taken back; and an
-    hour later everything is counted."""
+def test_no_counter_falls_while_a_transcript_grows(ingester: Ingester, tmp_path: Path) -> None:
+    """After any line, no counter and no histogram bucket is lower than before. One hour later everything is counted."""
     talk, before = a_conversation(), Samples()
     path = main_file(tmp_path)
     for count in range(1, len(talk.lines), 2):
         put(path, talk.lines[:count])
-        assert passes.over(tmp_path).problems == []
-        after = counters(passes, datetime.fromisoformat(talk.lines[count - 1]["timestamp"]) + timedelta(seconds=0.5))
+        assert ingester.ingest(tmp_path).problems == []
+        after = counters(ingester, datetime.fromisoformat(talk.lines[count - 1]["timestamp"]) + timedelta(seconds=0.5))
         assert {key: value for key, value in before.items() if after[key] < value} == {}
         before = after
     assert before
     put(path, talk.lines)
-    passes.over(tmp_path)
-    whole = counters(passes, START + timedelta(hours=1))
+    ingester.ingest(tmp_path)
+    whole = counters(ingester, START + timedelta(hours=1))
     assert sum(value for (name, _), value in whole.items() if name == "claude_force_executions_total") == 24
     assert sum(value for (name, _), value in whole.items() if name.endswith("_count")) == 24
 
 
-def counters(passes: Passes, now: datetime) -> Samples:
-    """What accumulates, as it is told at a moment."""
-    found = samples_of(encode(read_exposition(passes.store.database, to_instant(now), HOUR_US)).decode())
+def counters(ingester: Ingester, now: datetime) -> Samples:
+    """The counters and buckets exposed at this time."""
+    found = samples_of(encode(read_exposition(ingester.store.database, to_instant(now), HOUR_US)).decode())
     return {key: value for key, value in found.items() if key[0].endswith(("_total", "_bucket", "_sum", "_count"))}

@@ -1,4 +1,4 @@
-"""`claude-force db restore`: a backup in the place of a database, whole or not at all, and the other one kept."""
+"""`claude-force db restore`: a backup replaces the database completely or not at all, and the old database is kept."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.conftest import ROOT, Run
 from tests.daemons import eventually, is_up, scheduler
 
 SAVED, LATER = 300, 40
-NO_FILES = ("older", "garbage in the middle", "cut off", "a folder")
-"""Damages that a backup is not refused for at once."""
+NOT_REFUSED = ("older", "garbage in the middle", "truncated", "a folder")
+"""Kinds of damage that are only found when a backup is read to its end, and a version that can be upgraded."""
 
-_HOLD = """
+_KEEP_OPEN = """
 import sys
 from claude_force.database.open import open_database
 database = open_database(sys.argv[1])
@@ -38,9 +38,9 @@ with database.read() as connection:
 print("open", flush=True)
 sys.stdin.readline()
 """
-"""A process that has read from a database, and does nothing more."""
+"""A process that has read from a database, keeps it open and waits."""
 
-_RECORD_AT_TIMES = """
+_RECORD_REPEATEDLY = """
 import random, sys, time
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
@@ -53,7 +53,7 @@ while True:
     print(execution.uid, flush=True)
     time.sleep(random.random() / 30)
 """
-"""A process that records now and then, and has the database open for no longer than it needs."""
+"""A process that opens the database, records, and closes it, again and again."""
 
 _OPEN_AND_WAIT = """
 import sys
@@ -71,7 +71,7 @@ def hook(event, arguments):
 sys.addaudithook(hook)
 Store(open_database(sys.argv[1])).add([an_execution(agent_name="late")])
 """
-"""A process that records; it has opened the file when it waits."""
+"""A process that opens the file, waits, and then records."""
 
 _RECORD = """
 import sys
@@ -84,7 +84,7 @@ while True:
     Store(database).add([execution])
     print(execution.uid, flush=True)
 """
-"""A process that records, and says each uid once it is stored."""
+"""A process that records and prints each uid once it is stored."""
 
 _KILLED_AT = """
 import os, signal, sys
@@ -109,12 +109,12 @@ def count(_=0):
 sys.addaudithook(hook)
 restore(open_database(sys.argv[1]), Path(sys.argv[2]), "then", count)
 """
-"""A process that restores, and is killed before what it does with a file, or between pages, the so many-th time."""
+"""A process that restores. It is killed before its n-th step: an operation on a file, a lock, or a copied page."""
 
 
 @pytest.fixture
-def place(home: Path) -> Path:
-    """Where the database of the home is, with what was saved in `saved.db` and something more."""
+def database_path(home: Path) -> Path:
+    """The path of the home's database. `saved.db` is a backup of it, and more executions were stored later."""
     path = home / ".claude" / "metrics" / "metrics.db"
     store(path, "saved", SAVED)
     open_database(str(path)).backup(home / "saved.db")
@@ -130,7 +130,7 @@ def store(path: Path, agent: str, number: int) -> None:
 
 
 def stored(path: Path) -> dict[str, int]:
-    """How many executions each agent has; every sum and every page is as it should be."""
+    """The number of stored executions by agent. Also checks all pages and roll-ups."""
     database = open_database(str(path))
     assert database.check_integrity() == []
     with database.read() as connection:
@@ -140,16 +140,16 @@ def stored(path: Path) -> dict[str, int]:
     return {str(agent): totals.executions for (agent,), totals in found.items()}
 
 
-def files(place: Path) -> list[str]:
-    """What is beside a database, but the lock of the scheduler."""
-    return sorted(path.name for path in place.parent.iterdir() if path.suffix != ".scheduler")
+def files(database_path: Path) -> list[str]:
+    """The names of the files beside a database, without the scheduler's lock."""
+    return sorted(path.name for path in database_path.parent.iterdir() if path.suffix != ".scheduler")
 
 
 @contextmanager
-def holder(place: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has the database open and is idle."""
+def idle_process(database_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that keeps the database open and idle."""
     with subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _KEEP_OPEN, str(database_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == "open\n"
@@ -157,145 +157,149 @@ def holder(place: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_backup_takes_the_place_of_the_database(place: Path, run: Run) -> None:
-    """What is there is what the backup holds; the other is kept under a name with the date; only the owner may read."""
+def test_a_backup_replaces_the_database(database_path: Path, run: Run) -> None:
+    """The database has the contents of the backup. The old one is kept under a name with the date. Only the owner can
+    read it."""
     done = run("db", "restore", "saved.db", "--yes")
     assert done.returncode == 0, done.stderr
     assert "saved.db: 300 executions until 2025-11-01" in done.stdout
     assert "metrics.db: 340 executions" in done.stdout
-    assert stored(place) == {"saved": SAVED}
-    database, kept = files(place)
+    assert stored(database_path) == {"saved": SAVED}
+    database, kept = files(database_path)
     assert (database, kept[: len("metrics.db.replaced-20")]) == ("metrics.db", "metrics.db.replaced-20")
-    assert stored(place.with_name(kept)) == {"saved": SAVED, "later": LATER}
-    assert place.stat().st_mode & 0o777 == 0o600
-    assert sqlite3.connect(place).execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    store(place, "after", 1)
-    assert stored(place) == {"saved": SAVED, "after": 1}
+    assert stored(database_path.with_name(kept)) == {"saved": SAVED, "later": LATER}
+    assert database_path.stat().st_mode & 0o777 == 0o600
+    assert sqlite3.connect(database_path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    store(database_path, "after", 1)
+    assert stored(database_path) == {"saved": SAVED, "after": 1}
 
 
-def test_nothing_is_restored_unasked(place: Path, run: Run) -> None:
-    """Without a terminal it takes --yes; --dry-run shows what would be, and changes nothing."""
-    before = files(place)
+def test_a_restore_needs_confirmation(database_path: Path, run: Run) -> None:
+    """Without a terminal it needs --yes. --dry-run shows the result and changes nothing."""
+    before = files(database_path)
     refused = run("db", "restore", "saved.db")
     assert (refused.returncode, "give --yes" in refused.stderr) == (2, True)
     dry = run("db", "restore", "saved.db", "--dry-run")
     assert (dry.returncode, dry.stderr) == (0, "")
     assert "Replaces:" in dry.stdout
-    assert files(place) == before
-    assert stored(place) == {"saved": SAVED, "later": LATER}
+    assert files(database_path) == before
+    assert stored(database_path) == {"saved": SAVED, "later": LATER}
 
 
-def test_what_is_in_the_log_alone_is_kept(place: Path, home: Path, run: Run) -> None:
-    """Commits of a process that was killed are in the log; they go with the database that is replaced."""
-    with holder(place):
-        store(place, "logged", 1)
-    assert "metrics.db-wal" in files(place)
+def test_commits_in_the_wal_are_kept(database_path: Path, home: Path, run: Run) -> None:
+    """Commits of a killed process that are only in the WAL stay with the replaced database."""
+    with idle_process(database_path):
+        store(database_path, "logged", 1)
+    assert "metrics.db-wal" in files(database_path)
     assert run("db", "restore", "saved.db", "--yes").returncode == 0
-    _, kept = files(place)
-    assert stored(place) == {"saved": SAVED}
-    assert stored(place.with_name(kept)) == {"saved": SAVED, "later": LATER, "logged": 1}
+    _, kept = files(database_path)
+    assert stored(database_path) == {"saved": SAVED}
+    assert stored(database_path.with_name(kept)) == {"saved": SAVED, "later": LATER, "logged": 1}
 
 
-def test_a_database_in_use_is_not_replaced(place: Path, run: Run) -> None:
-    """A process that has it open is named, even while it does nothing; nothing is changed, and afterwards it works."""
-    with holder(place) as process:
+def test_a_database_in_use_is_not_replaced(database_path: Path, run: Run) -> None:
+    """The error names the process, even an idle one. Nothing is changed, and the process continues to work."""
+    with idle_process(database_path) as process:
         done = run("db", "restore", "saved.db", "--yes")
         assert done.returncode == 1
         assert "is in use" in done.stderr
         if sys.platform == "linux":
             assert f"pid {process.pid}" in done.stderr
-    assert stored(place) == {"saved": SAVED, "later": LATER}
+    assert stored(database_path) == {"saved": SAVED, "later": LATER}
     assert run("db", "restore", "saved.db", "--yes").returncode == 0
-    assert stored(place) == {"saved": SAVED}
+    assert stored(database_path) == {"saved": SAVED}
 
 
-def test_the_scheduler_is_to_be_stopped_first(place: Path, home: Path, run: Run) -> None:
-    """It is said how; the database stays."""
-    with scheduler(place, home) as process:
-        database = open_database(str(place))
+def test_a_restore_needs_the_scheduler_stopped(database_path: Path, home: Path, run: Run) -> None:
+    """The error names the command. The database is not changed."""
+    with scheduler(database_path, home) as process:
+        database = open_database(str(database_path))
         eventually(lambda: is_up(database, process))
         database.close()
         done = run("db", "restore", "saved.db", "--yes")
     assert_refused_after_preview(done, "claude-force scheduler stop")
-    assert stored(place) == {"saved": SAVED, "later": LATER}
+    assert stored(database_path) == {"saved": SAVED, "later": LATER}
 
 
 def assert_refused_after_preview(done: subprocess.CompletedProcess[str], complaint: str) -> None:
-    """The command showed what it would do, and failed with one line."""
+    """The command showed its preview and then failed with one line."""
     assert done.returncode == 1
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", [name for name in DAMAGES if name not in NO_FILES])
-def test_what_is_no_backup_is_refused(name: str, place: Path, home: Path, run: Run) -> None:
-    """A file that is empty, foreign, of a newer program or cut off is one line; nothing is changed."""
-    before, bad = files(place), home / "bad.db"
+@pytest.mark.parametrize("name", [name for name in DAMAGES if name not in NOT_REFUSED])
+def test_an_invalid_backup_is_refused(name: str, database_path: Path, home: Path, run: Run) -> None:
+    """An empty or truncated file, one of another program or of a newer version is one line. Nothing is changed."""
+    before, bad = files(database_path), home / "bad.db"
     damage, complaint = DAMAGES[name]
     damage(bad, (home / "saved.db").read_bytes())
     done = run("db", "restore", "bad.db", "--yes")
     assert_refused(done, "holds no schema" if name == "without a version" else complaint)
-    assert files(place) == before
-    assert stored(place) == {"saved": SAVED, "later": LATER}
+    assert files(database_path) == before
+    assert stored(database_path) == {"saved": SAVED, "later": LATER}
 
 
-@pytest.mark.parametrize("name", ["garbage in the middle", "cut off"])
-def test_a_damaged_backup_is_refused(name: str, place: Path, home: Path, run: Run) -> None:
-    """It is read to its end before anything is changed."""
+@pytest.mark.parametrize("name", ["garbage in the middle", "truncated"])
+def test_a_damaged_backup_is_refused(name: str, database_path: Path, home: Path, run: Run) -> None:
+    """The backup is read to its end before anything is changed."""
     damage, complaint = DAMAGES[name]
-    before, saved = files(place), (home / "saved.db").read_bytes()
+    before, saved = files(database_path), (home / "saved.db").read_bytes()
     damage(home / "saved.db", saved)
     done = run("db", "restore", "saved.db", "--yes")
     assert done.returncode == 1
     assert complaint in done.stderr
-    assert files(place) == before
-    assert stored(place) == {"saved": SAVED, "later": LATER}
+    assert files(database_path) == before
+    assert stored(database_path) == {"saved": SAVED, "later": LATER}
 
 
 @pytest.mark.parametrize(
-    "name", ["a text file", "an empty file", "cut off", "cut off in its header", "garbage in the middle", "a page"]
+    "name", ["a text file", "an empty file", "truncated", "truncated in its header", "garbage in the middle", "a page"]
 )
-@pytest.mark.parametrize("is_logged", [False, True], ids=["", "with a log"])
-def test_a_damaged_database_is_replaced(name: str, is_logged: bool, place: Path, home: Path, run: Run) -> None:
-    """That is what backups are for; a log that is left beside it is not played into the new one."""
-    content = place.read_bytes()
-    if is_logged:
-        with holder(place):
-            store(place, "logged", 1)
-        assert Path(f"{place}-wal").stat().st_size
+@pytest.mark.parametrize("has_wal", [False, True], ids=["", "with a WAL"])
+def test_a_damaged_database_is_replaced(name: str, has_wal: bool, database_path: Path, home: Path, run: Run) -> None:
+    """The WAL beside the damaged database is not applied to the restored one."""
+    content = database_path.read_bytes()
+    if has_wal:
+        with idle_process(database_path):
+            store(database_path, "logged", 1)
+        assert Path(f"{database_path}-wal").stat().st_size
     if name == "a page":
-        place.write_bytes(content[:-PAGE_BYTES] + b"\xaa" * PAGE_BYTES)
+        database_path.write_bytes(content[:-PAGE_BYTES] + b"\xaa" * PAGE_BYTES)
     else:
-        DAMAGES[name][0](place, content)
-    bad = place.read_bytes()
+        DAMAGES[name][0](database_path, content)
+    bad = database_path.read_bytes()
     done = run("db", "restore", "saved.db", "--yes")
     assert done.returncode == 0, done.stderr
-    assert stored(place) == {"saved": SAVED}
-    kept = next(path for path in place.parent.iterdir() if "replaced" in path.name)
-    assert is_logged or kept.read_bytes()[200:] == bad[200:]
+    assert stored(database_path) == {"saved": SAVED}
+    kept = next(path for path in database_path.parent.iterdir() if "replaced" in path.name)
+    assert has_wal or kept.read_bytes()[200:] == bad[200:]
 
 
-def test_another_programs_database_is_never_replaced(place: Path, run: Run) -> None:
-    """It is somebody's."""
-    place.unlink()
-    changed(place, b"", "CREATE TABLE theirs (id)")
-    before = place.read_bytes()
+def test_another_programs_database_is_never_replaced(database_path: Path, run: Run) -> None:
+    """The file is not changed."""
+    database_path.unlink()
+    changed(database_path, b"", "CREATE TABLE theirs (id)")
+    before = database_path.read_bytes()
     assert_refused_after_preview(run("db", "restore", "saved.db", "--yes"), "of another program")
-    assert place.read_bytes() == before
+    assert database_path.read_bytes() == before
 
 
-def test_where_no_database_is_one_comes(place: Path, run: Run) -> None:
-    """A database that was deleted comes back; a log that it left is put aside."""
-    place.unlink()
-    Path(f"{place}-wal").write_bytes(b"left")
+def test_a_missing_database_is_restored(database_path: Path, run: Run) -> None:
+    """Its remaining WAL is renamed."""
+    database_path.unlink()
+    Path(f"{database_path}-wal").write_bytes(b"left")
     done = run("db", "restore", "saved.db", "--yes")
     assert done.returncode == 0, done.stderr
-    assert stored(place) == {"saved": SAVED}
-    assert [name[: len("metrics.db-wal.left")] for name in files(place)] == ["metrics.db", "metrics.db-wal.left"]
+    assert stored(database_path) == {"saved": SAVED}
+    assert [name[: len("metrics.db-wal.left")] for name in files(database_path)] == [
+        "metrics.db",
+        "metrics.db-wal.left",
+    ]
 
 
-def test_an_older_backup_is_restored_and_then_upgraded(place: Path, home: Path, run: Run) -> None:
-    """The program says what to do, and it works."""
+def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home: Path, run: Run) -> None:
+    """The output names the upgrade command, which works."""
     connection = sqlite3.connect(home / "saved.db")
     connection.executescript(
         "DROP TABLE exporters; DROP TABLE export_queue; UPDATE claude_force_version SET version_num = '0004'"
@@ -305,18 +309,18 @@ def test_an_older_backup_is_restored_and_then_upgraded(place: Path, home: Path, 
     assert done.returncode == 0, done.stderr
     assert "claude-force db upgrade" in done.stdout
     assert run("db", "upgrade").returncode == 0
-    assert stored(place) == {"saved": SAVED}
+    assert stored(database_path) == {"saved": SAVED}
 
 
-def test_the_database_is_no_backup_of_itself(place: Path, run: Run) -> None:
-    """Nor is a link to it."""
-    (place.parent / "link.db").symlink_to(place)
-    assert_refused(run("db", "restore", place.parent / "link.db", "--yes"), "is the database itself")
+def test_a_database_cannot_be_restored_from_itself(database_path: Path, run: Run) -> None:
+    """Neither by its path nor by a link."""
+    (database_path.parent / "link.db").symlink_to(database_path)
+    assert_refused(run("db", "restore", database_path.parent / "link.db", "--yes"), "is the database itself")
 
 
 @pytest.fixture
 def small_disk(home: Path) -> Iterator[Path]:
-    """A disk on which a database has room, and not two; where it cannot be mounted the test is skipped."""
+    """A file system with room for one database, not for two. The test is skipped where it cannot be mounted."""
     if not (sys.platform == "linux" and os.geteuid() == 0 and shutil.which("mount")):
         pytest.skip("only root on Linux can mount a small disk")
     folder = home / "small"
@@ -329,8 +333,8 @@ def small_disk(home: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_without_room_leaves_the_database(place: Path, small_disk: Path, home: Path, run: Run) -> None:
-    """It is the disk of the database that is named, and what was written is removed."""
+def test_a_full_disk_leaves_the_database(database_path: Path, small_disk: Path, home: Path, run: Run) -> None:
+    """The error names the database's disk, and the partial copy is removed."""
     small = small_disk / "metrics.db"
     run("db", "backup", small)
     before = small.read_bytes()
@@ -340,19 +344,21 @@ def test_a_disk_without_room_leaves_the_database(place: Path, small_disk: Path, 
     assert small.read_bytes() == before
 
 
-def test_a_link_stays_a_link(place: Path, home: Path, run: Run) -> None:
-    """The file that it names is replaced, where the log is too."""
+def test_a_symlink_is_kept(database_path: Path, home: Path, run: Run) -> None:
+    """The file it points to is replaced, where the WAL is too."""
     link = home / "link.db"
-    link.symlink_to(place)
+    link.symlink_to(database_path)
     assert run("db", "restore", "saved.db", "--yes", "--db", link).returncode == 0
     assert link.is_symlink()
-    assert stored(place) == {"saved": SAVED}
+    assert stored(database_path) == {"saved": SAVED}
 
 
-def test_who_opens_the_file_in_that_very_moment_goes_on_in_the_new_one(place: Path, home: Path, run: Run) -> None:
-    """A process that has opened the file, and holds no lock on it yet, when what is in it is replaced."""
+def test_a_process_that_opened_the_file_before_the_restore_uses_the_new_contents(
+    database_path: Path, home: Path, run: Run
+) -> None:
+    """It has opened the file but holds no lock when the contents are replaced."""
     with subprocess.Popen(
-        [sys.executable, "-c", _OPEN_AND_WAIT, str(place)],
+        [sys.executable, "-c", _OPEN_AND_WAIT, str(database_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -362,17 +368,17 @@ def test_who_opens_the_file_in_that_very_moment_goes_on_in_the_new_one(place: Pa
         assert process.stdout
         assert process.stdout.readline() == "open\n"
         assert run("db", "restore", "saved.db", "--yes").returncode == 0
-        with holder(place):
+        with idle_process(database_path):
             process.stdin.write("\n")
             process.stdin.flush()
             assert process.wait() == 0
-    assert stored(place) == {"saved": SAVED, "late": 1}
-    (kept,) = (path for path in place.parent.iterdir() if ".replaced-" in path.name)
+    assert stored(database_path) == {"saved": SAVED, "late": 1}
+    (kept,) = (path for path in database_path.parent.iterdir() if ".replaced-" in path.name)
     assert stored(kept) == {"saved": SAVED, "later": LATER}
 
 
-def test_a_server_is_restored_by_its_own_tools(postgres_url: str, place: Path, run: Run) -> None:
-    """One line that names them, without the password."""
+def test_a_server_needs_its_own_tools(postgres_url: str, database_path: Path, run: Run) -> None:
+    """One line names them, without the password."""
     url = postgres_url.replace("postgres@", "postgres:s3cr3t@").replace("postgres:@", "postgres:s3cr3t@")
     done = run("db", "restore", "saved.db", "--yes", "--db", url)
     assert_refused(done, "pg_restore")
@@ -380,92 +386,101 @@ def test_a_server_is_restored_by_its_own_tools(postgres_url: str, place: Path, r
 
 
 @pytest.mark.parametrize("is_sound", [True, False], ids=["sound", "empty"])
-def test_killed_at_any_step(is_sound: bool, place: Path, home: Path) -> None:
-    """Before each thing that it does with a file, and between the pages that it copies: the old database, with what is
-    in its log alone, or the new one is there whole, and is written to; restoring again ends it. A file that was no
-    database is none until the new one is there."""
-    with holder(place):
-        store(place, "logged", 1)
-    assert Path(f"{place}-wal").stat().st_size
+def test_killed_at_any_step(is_sound: bool, database_path: Path, home: Path) -> None:
+    """Killed before each file operation and between copied pages: either the old database with its WAL or the new one
+    is complete and can be written. Restoring again completes. A file that was no database stays unusable until it is
+    replaced."""
+    with idle_process(database_path):
+        store(database_path, "logged", 1)
+    assert Path(f"{database_path}-wal").stat().st_size
     if not is_sound:
-        place.write_bytes(b"")
+        database_path.write_bytes(b"")
     pristine, step, states = home / "pristine", 0, set()
-    shutil.copytree(place.parent, pristine)
-    arguments = [sys.executable, "-c", _KILLED_AT, str(place), str(home / "saved.db"), str(place.parent)]
+    shutil.copytree(database_path.parent, pristine)
+    arguments = [
+        sys.executable,
+        "-c",
+        _KILLED_AT,
+        str(database_path),
+        str(home / "saved.db"),
+        str(database_path.parent),
+    ]
     while True:
         done = subprocess.run([*arguments, str(step)], capture_output=True, text=True, check=False)
-        assert not is_sound or place.read_bytes().startswith(b"SQLite format 3")
-        if place.read_bytes().startswith(b"SQLite format 3"):
-            found = stored(place)
+        assert not is_sound or database_path.read_bytes().startswith(b"SQLite format 3")
+        if database_path.read_bytes().startswith(b"SQLite format 3"):
+            found = stored(database_path)
             assert found in ({"saved": SAVED}, {"saved": SAVED, "later": LATER, "logged": 1})
-            store(place, "probe", 1)
-            assert stored(place) == found | {"probe": 1}
+            store(database_path, "probe", 1)
+            assert stored(database_path) == found | {"probe": 1}
             states.add((done.returncode, len(found)))
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
         subprocess.run([*arguments, "100000"], capture_output=True, check=True)
-        assert stored(place) == {"saved": SAVED}
-        assert not [name for name in files(place) if name.endswith((".tmp", "-wal", "-journal"))]
-        shutil.rmtree(place.parent)
-        shutil.copytree(pristine, place.parent)
+        assert stored(database_path) == {"saved": SAVED}
+        assert not [name for name in files(database_path) if name.endswith((".tmp", "-wal", "-journal"))]
+        shutil.rmtree(database_path.parent)
+        shutil.copytree(pristine, database_path.parent)
         step += 1
     assert states == {(-signal.SIGKILL, 1), (0, 1), *([(-signal.SIGKILL, 3)] if is_sound else [])}
     assert step > 8
 
 
-def test_a_backup_under_load_holds_what_was_stored_before_it_began(place: Path, home: Path, run: Run) -> None:
-    """Three processes record without a pause. Restored, it holds of each what it stored first, up to some moment after
-    the backup began, and its sums are those of what it holds."""
-    told = [home / f"told-{number}" for number in range(3)]
+def test_a_backup_under_load_has_what_was_stored_before_it_started(database_path: Path, home: Path, run: Run) -> None:
+    """Three processes record without pause. The restored backup has a prefix of what each stored, at least up to the
+    start of the backup, and its roll-ups agree."""
+    acknowledged = [home / f"acknowledged-{number}" for number in range(3)]
     with ExitStack() as stack:
-        for path in told:
+        for path in acknowledged:
             file = stack.enter_context(path.open("w"))
-            writer = subprocess.Popen([sys.executable, "-c", _RECORD, str(place)], stdout=file, cwd=ROOT)
+            writer = subprocess.Popen([sys.executable, "-c", _RECORD, str(database_path)], stdout=file, cwd=ROOT)
             stack.callback(writer.wait)
             stack.callback(writer.kill)
-        eventually(lambda: all(len(lines(path)) > 50 for path in told))
-        before = [len(lines(path)) for path in told]
+        eventually(lambda: all(len(lines(path)) > 50 for path in acknowledged))
+        before = [len(lines(path)) for path in acknowledged]
         done = run("db", "backup", "loaded.db")
-        after = [len(lines(path)) for path in told]
-        eventually(lambda: all(len(lines(path)) > number for path, number in zip(told, after, strict=True)))
+        after = [len(lines(path)) for path in acknowledged]
+        eventually(lambda: all(len(lines(path)) > number for path, number in zip(acknowledged, after, strict=True)))
     assert done.returncode == 0, done.stderr
     assert run("db", "restore", "loaded.db", "--yes").returncode == 0
-    assert stored(place)["saved"] == SAVED
-    database = open_database(str(place))
+    assert stored(database_path)["saved"] == SAVED
+    database = open_database(str(database_path))
     held = {record.uid for record in queries.iterate(database, Filter())}
     database.close()
-    for path, number in zip(told, before, strict=True):
+    for path, number in zip(acknowledged, before, strict=True):
         is_held = [uid in held for uid in lines(path)]
         assert is_held[:number] == [True] * number
         assert is_held == sorted(is_held, reverse=True)
         assert not all(is_held)
 
 
-def test_nothing_is_lost_between_restores_and_those_who_record(place: Path, home: Path) -> None:
-    """Three processes open the database, record, and close it, over and over, while backups are restored: each
-    execution that was acknowledged is in the database or in one that was kept, and all of them are whole."""
-    told, restored = [home / f"told-{number}" for number in range(3)], 0
+def test_restores_and_concurrent_recording_lose_nothing(database_path: Path, home: Path) -> None:
+    """Three processes open, record and close while backups are restored. Each acknowledged execution is in the database
+    or in a replaced one, and all of them are intact."""
+    acknowledged, restored = [home / f"acknowledged-{number}" for number in range(3)], 0
     with ExitStack() as stack:
-        for path in told:
+        for path in acknowledged:
             file = stack.enter_context(path.open("w"))
-            writer = subprocess.Popen([sys.executable, "-c", _RECORD_AT_TIMES, str(place)], stdout=file, cwd=ROOT)
+            writer = subprocess.Popen(
+                [sys.executable, "-c", _RECORD_REPEATEDLY, str(database_path)], stdout=file, cwd=ROOT
+            )
             stack.callback(writer.wait)
             stack.callback(writer.kill)
-        eventually(lambda: all(lines(path) for path in told))
+        eventually(lambda: all(lines(path) for path in acknowledged))
         while restored < 30:
             with suppress(DatabaseBusy):
-                restore(open_database(str(place)), home / "saved.db", f"{restored}")
+                restore(open_database(str(database_path)), home / "saved.db", f"{restored}")
                 restored += 1
     held = set()
-    for path in [place, *place.parent.glob("metrics.db.replaced-*")]:
+    for path in [database_path, *database_path.parent.glob("metrics.db.replaced-*")]:
         stored(path)
         database = open_database(str(path))
         held |= {record.uid for record in queries.iterate(database, Filter())}
         database.close()
-    assert {uid for path in told for uid in lines(path)} <= held
+    assert {uid for path in acknowledged for uid in lines(path)} <= held
 
 
 def lines(path: Path) -> list[str]:
-    """The whole lines of a file."""
+    """The complete lines of a file."""
     return path.read_text().split("\n")[:-1]

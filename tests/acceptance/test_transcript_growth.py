@@ -1,4 +1,4 @@
-"""Transcripts that grow, and usage that was never finalised."""
+"""Transcripts that grow, and usage that was never final."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.conftest import Run
 from tests.transcripts import (
     AGENT,
     SESSION,
+    Ingester,
     Line,
-    Passes,
     Rows,
     Talk,
     Tokens,
@@ -43,7 +43,7 @@ from tests.transcripts import (
 
 
 def sample(*, request: str | None) -> tuple[Talk, Talk]:
-    """A session and its sub-agent with everything that happens, small enough to be cut at every place."""
+    """A session and its sub-agent with every kind of line, small enough to be split at every byte."""
     talk = Talk()
     talk.prompt("Bitte die Ventile prüfen → ✓.")
     talk.respond(
@@ -69,24 +69,23 @@ def sample(*, request: str | None) -> tuple[Talk, Talk]:
 
 
 def comparable(rows: Rows) -> Rows:
-    """Rows in an order that does not depend on when they were stored."""
+    """The rows in an order that does not depend on when they were stored."""
     return sorted(rows, key=lambda row: str(row["uid"]))
 
 
-def grown(passes: Passes, folder: Path, parts: Sequence[tuple[Path, bytes]]) -> Rows:
-    """The rows after a pass for each part that was appended."""
+def grown(ingester: Ingester, folder: Path, parts: Sequence[tuple[Path, bytes]]) -> Rows:
+    """The rows after each part was appended and ingested."""
     for path, part in parts:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as stream:
             stream.write(part)
-        assert passes.over(folder).problems == []
-    return comparable(passes.rows())
+        assert ingester.ingest(folder).problems == []
+    return comparable(ingester.rows())
 
 
 @pytest.mark.parametrize("request_id", ["", None], ids=["request ids", "no request ids"])
-def test_growth_between_passes_gives_the_same_rows(request_id: str | None, tmp_path: Path) -> None:
-    """A session that is read in two parts, cut at any byte, and one that is read after every few bytes, comes to
-    exactly the executions of one pass."""
+def test_a_session_ingested_in_parts_gives_the_same_rows(request_id: str | None, tmp_path: Path) -> None:
+    """Split in two at any byte, or ingested after every few bytes: the executions equal those of one ingest."""
     talk, agent = sample(request=request_id)
     main, theirs = main_file(Path(), SESSION), agent_file(Path(), AGENT)
 
@@ -95,7 +94,7 @@ def test_growth_between_passes_gives_the_same_rows(request_id: str | None, tmp_p
         folder.mkdir()
         database = open_database(str(folder / "metrics.db"))
         try:
-            return grown(Passes(Store(database), folder / "rejected.jsonl"), folder, parts(folder / "projects"))
+            return grown(Ingester(Store(database), folder / "rejected.jsonl"), folder, parts(folder / "projects"))
         finally:
             database.close()
 
@@ -126,8 +125,10 @@ def test_growth_between_passes_gives_the_same_rows(request_id: str | None, tmp_p
 
 
 @pytest.mark.parametrize("request_id", ["", None], ids=["request ids", "no request ids"])
-def test_growth_of_a_sub_agent_gives_the_same_rows(request_id: str | None, passes: Passes, tmp_path: Path) -> None:
-    """The same for the sub-agent's file, in steps of many sizes, on both engines: many sessions in one database."""
+def test_a_sub_agent_ingested_in_parts_gives_the_same_rows(
+    request_id: str | None, ingester: Ingester, tmp_path: Path
+) -> None:
+    """In steps of many sizes, with many sessions in one database. On both engines."""
     whole: dict[str, list[Tokens]] = {}
     for step in (61, 127, 450, 1000, 10**6):
         session = f"session-{step}"
@@ -137,8 +138,8 @@ def test_growth_of_a_sub_agent_gives_the_same_rows(request_id: str | None, passe
             (agent_file(tmp_path, AGENT, session), jsonl(with_ids(agent.lines, session))),
         ]
         for path, data in files:
-            grown(passes, path.parent, [(path, data[at : at + step]) for at in range(0, len(data), step)])
-    for row in passes.rows():
+            grown(ingester, path.parent, [(path, data[at : at + step]) for at in range(0, len(data), step)])
+    for row in ingester.rows():
         whole.setdefault(row["workflow_id"], []).append(tokens_of(row))
     assert len(whole) == 5
     assert len({tuple(sorted(tokens)) for tokens in whole.values()}) == 1
@@ -146,7 +147,7 @@ def test_growth_of_a_sub_agent_gives_the_same_rows(request_id: str | None, passe
 
 
 def with_ids(lines: Sequence[Line], session: str) -> list[Line]:
-    """The same lines as those of another session: with other ids and, as no two sessions are at once, another time."""
+    """The lines as another session: with other ids and at another time."""
     found = copied(lines, new_uuids=True, sessionId=session)
     for line in found:
         if line["type"] == "assistant":
@@ -156,7 +157,7 @@ def with_ids(lines: Sequence[Line], session: str) -> list[Line]:
     return found
 
 
-def test_a_pass_with_nothing_new_changes_nothing(run: Run, projects: Path) -> None:
+def test_an_ingest_without_new_lines_changes_nothing(run: Run, projects: Path) -> None:
     """It says so, and the executions are the same."""
     talk, agent = sample(request="")
     put(main_file(projects), talk.lines)
@@ -169,25 +170,26 @@ def test_a_pass_with_nothing_new_changes_nothing(run: Run, projects: Path) -> No
     assert exported(run) == before
 
 
-def provisional_agent(projects: Path, *, result: Line | None = None, tell: Callable[[Talk], Any] | None = None) -> None:
-    """A session and a sub-agent whose lines tell two and five tokens of output."""
+def provisional_agent(
+    projects: Path, *, result: Line | None = None, add_report: Callable[[Talk], Any] | None = None
+) -> None:
+    """A session and a sub-agent whose lines report two and five output tokens."""
     talk = parent_of_agent("Look at the valves.", "Explore", result=result)
     talk.seconds = 60
-    if tell is not None:
-        tell(talk)
+    if add_report is not None:
+        add_report(talk)
     talk.respond("msg_P2", Tokens(2, 50, 16_000, 0, 30))
     put(main_file(projects), talk.lines)
     put(agent_file(projects, AGENT), agent_talk(attribution="Explore").lines)
 
 
 def bases(rows: Rows) -> list[tuple[str, int, str | None]]:
-    """Agent, output and its basis, in the order of time."""
+    """Agent, output tokens and their basis, in order of time."""
     return [(row["agent_name"], row["output_tokens"], row["usage_basis"]) for row in rows]
 
 
-def test_usage_that_was_never_final_is_said(run: Run, projects: Path) -> None:
-    """Executions of a sub-agent are not final; every report says how many there are, and that output and cost are
-    lower bounds."""
+def test_reports_count_usage_that_was_never_final(run: Run, projects: Path) -> None:
+    """Every report says how many executions are not final, and that output tokens and cost are lower bounds."""
     provisional_agent(projects)
     ingested(run)
     assert bases(exported(run)) == [
@@ -200,12 +202,12 @@ def test_usage_that_was_never_final_is_said(run: Run, projects: Path) -> None:
     assert summary["provisional_executions"] == 2
     assert {agent["agent"]: agent["provisional_executions"] for agent in summary["agents"]} == {"main": 0, "Explore": 2}
     for report in ("summary", "costs", "by-agent", "by-model", "by-project", "by-workflow"):
-        said = " ".join(run("analytics", report).stdout.split())
-        assert "2 executions never finalised: output tokens and cost are lower bounds" in said, report
+        output = " ".join(run("analytics", report).stdout.split())
+        assert "2 executions never finalised: output tokens and cost are lower bounds" in output, report
 
 
 FINAL = Tokens(1, 812, 9000, 70, 0)
-"""What the last response of the sub-agent really used."""
+"""The actual usage of the sub-agent's last response."""
 
 
 def by_result(talk: Talk, **changes: Any) -> None:
@@ -213,23 +215,23 @@ def by_result(talk: Talk, **changes: Any) -> None:
 
 
 def by_queue(element: str) -> Callable[[Talk], None]:
-    def tell(talk: Talk) -> None:
+    def add_report(talk: Talk) -> None:
         fields = {"operation": "enqueue", "content": notification(AGENT, sum(FINAL), element=element)}
         talk.lines.append(
             {"type": "queue-operation", "timestamp": moment(talk.seconds), "sessionId": SESSION, **fields}
         )
 
-    return tell
+    return add_report
 
 
 def by_user_line(element: str) -> Callable[[Talk], None]:
-    def tell(talk: Talk) -> None:
+    def add_report(talk: Talk) -> None:
         talk.prompt(notification(AGENT, sum(FINAL), element=element), origin={"kind": "task-notification"})
 
-    return tell
+    return add_report
 
 
-BETTER: dict[str, tuple[Callable[[Talk], None], str]] = {
+FINAL_SOURCES: dict[str, tuple[Callable[[Talk], None], str]] = {
     "the result of the task": (by_result, "task_result"),
     "a queue operation": (by_queue("total_tokens"), "task_notification"),
     "a queue operation, older": (by_queue("subagent_tokens"), "task_notification"),
@@ -238,31 +240,31 @@ BETTER: dict[str, tuple[Callable[[Talk], None], str]] = {
 }
 
 
-@pytest.mark.parametrize(("tell", "basis"), BETTER.values(), ids=BETTER)
+@pytest.mark.parametrize(("add_report", "basis"), FINAL_SOURCES.values(), ids=FINAL_SOURCES)
 @pytest.mark.parametrize("order", ["at once", "the report later", "the report before"])
-def test_the_better_figure_is_taken(
-    tell: Callable[[Talk], None], basis: str, order: str, lite: Passes, tmp_path: Path
+def test_final_usage_from_another_record_is_used(
+    add_report: Callable[[Talk], None], basis: str, order: str, sqlite_ingester: Ingester, tmp_path: Path
 ) -> None:
-    """Where another record tells the usage of the last response of a sub-agent's run, it is taken, and the source
-    named; what no record tells stays not final."""
+    """Another record reports the usage of the last response of a sub-agent's run. It is stored with its source.
+    Responses without such a record stay not final."""
     projects, hidden = tmp_path / "projects", tmp_path / "hidden"
-    provisional_agent(projects, tell=tell)
+    provisional_agent(projects, add_report=add_report)
     held = {"at once": None, "the report later": main_file(projects), "the report before": agent_file(projects, AGENT)}
     path = held[order]
     if path is not None:
         shutil.move(path, hidden)
-        lite.over(projects)
+        sqlite_ingester.ingest(projects)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(hidden, path)
-    assert lite.over(projects).problems == []
-    lite.over(projects)
-    found = [item for item in bases(lite.rows()) if item[0] != "main"]
+    assert sqlite_ingester.ingest(projects).problems == []
+    sqlite_ingester.ingest(projects)
+    found = [item for item in bases(sqlite_ingester.rows()) if item[0] != "main"]
     assert found == [("Explore", 2, PROVISIONAL), ("Explore", 812, basis)]
 
 
-def test_a_better_figure_is_taken_by_the_program(run: Run, projects: Path) -> None:
-    """With its cost, and the reports count one less that is not final."""
-    provisional_agent(projects, tell=by_result)
+def test_final_usage_changes_cost_and_report(run: Run, projects: Path) -> None:
+    """With the installed program: the cost is renewed, and reports count one execution less that is not final."""
+    provisional_agent(projects, add_report=by_result)
     ingested(run)
     rows = exported(run)
     assert bases(rows)[2] == ("Explore", 812, "task_result")
@@ -272,27 +274,30 @@ def test_a_better_figure_is_taken_by_the_program(run: Run, projects: Path) -> No
     assert "1 execution never finalised" in " ".join(run("analytics", "summary").stdout.split())
 
 
-def test_the_result_of_another_response_is_not_taken(lite: Passes, tmp_path: Path) -> None:
-    """Where the prompt tokens of the result are not those of the last response, it tells nothing of that."""
-    provisional_agent(tmp_path, tell=lambda talk: by_result(talk, usage={"cache_read_input_tokens": 1}))
-    lite.over(tmp_path)
-    assert [item[1:] for item in bases(lite.rows()) if item[0] != "main"] == [(2, PROVISIONAL), (5, PROVISIONAL)]
+def test_the_result_of_another_response_is_ignored(sqlite_ingester: Ingester, tmp_path: Path) -> None:
+    """The prompt tokens of the result differ from those of the last response."""
+    provisional_agent(tmp_path, add_report=lambda talk: by_result(talk, usage={"cache_read_input_tokens": 1}))
+    sqlite_ingester.ingest(tmp_path)
+    assert [item[1:] for item in bases(sqlite_ingester.rows()) if item[0] != "main"] == [
+        (2, PROVISIONAL),
+        (5, PROVISIONAL),
+    ]
 
 
-def test_a_sub_agent_whose_usage_is_final_keeps_it(lite: Passes, tmp_path: Path) -> None:
-    """A version that ends its sub-agents' responses with a stop reason is believed, and no report changes it."""
+def test_final_usage_of_a_sub_agent_is_kept(sqlite_ingester: Ingester, tmp_path: Path) -> None:
+    """Newer versions end a response with a stop reason. A report does not change such a response."""
     agent = agent_talk(attribution="Explore")
     for line in agent.lines:
         if line["type"] == "assistant":
             line["message"] = line["message"] | {"stop_reason": "end_turn"}
-    provisional_agent(tmp_path, tell=by_result)
+    provisional_agent(tmp_path, add_report=by_result)
     put(agent_file(tmp_path, AGENT), agent.lines)
-    lite.over(tmp_path)
-    assert [item[1:] for item in bases(lite.rows()) if item[0] != "main"] == [(2, None), (5, None)]
+    sqlite_ingester.ingest(tmp_path)
+    assert [item[1:] for item in bases(sqlite_ingester.rows()) if item[0] != "main"] == [(2, None), (5, None)]
 
 
-def test_a_response_becomes_final_when_its_last_line_comes(passes: Passes, tmp_path: Path) -> None:
-    """A response that was read while it was written is not final until the line with its stop reason."""
+def test_a_response_becomes_final_with_its_last_line(ingester: Ingester, tmp_path: Path) -> None:
+    """A response ingested while it was written is not final until the line with its stop reason."""
     talk = Talk()
     talk.prompt()
     blocks = [thinking_block(), text_block(), text_block()]
@@ -303,8 +308,8 @@ def test_a_response_becomes_final_when_its_last_line_comes(passes: Passes, tmp_p
         line["message"]["stop_reason"] = None
     path = main_file(tmp_path)
     put(path, talk.lines[:3])
-    passes.over(tmp_path)
-    assert bases(passes.rows()) == [("main", 4, PROVISIONAL)]
+    ingester.ingest(tmp_path)
+    assert bases(ingester.rows()) == [("main", 4, PROVISIONAL)]
     put(path, talk.lines)
-    passes.over(tmp_path)
-    assert bases(passes.rows()) == [("main", 320, None)]
+    ingester.ingest(tmp_path)
+    assert bases(ingester.rows()) == [("main", 320, None)]
