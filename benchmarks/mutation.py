@@ -36,6 +36,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/intervals.py": ("properties/test_rollups.py", "properties/test_oracle.py"),
     "claude_force/executions/jsonl/codec.py": ("unit/test_codec.py", "unit/test_lines.py"),
     "claude_force/executions/jsonl/": ("unit/test_lines.py", "unit/test_codec.py"),
+    "claude_force/executions/ledgers.py": ("unit/test_transcript_ledgers.py", "integration/test_reconciliation.py"),
     "claude_force/executions/origin.py": ("integration/test_tracker.py",),
     "claude_force/executions/model_names.py": ("unit/test_model_names.py",),
     "claude_force/executions/model_rates.py": ("unit/test_price_modifiers.py", "unit/test_pricing.py"),
@@ -55,7 +56,9 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/database/writes/export_queue.py": ("integration/test_export_queue.py",),
     "claude_force/database/writes/ingestion.py": ("integration/test_ingestion.py", "unit/test_ingest_passes.py"),
     "claude_force/database/writes/jobs.py": ("integration/test_doctor_monitoring.py",),
+    "claude_force/database/writes/ledgers.py": ("integration/test_reconciliation.py",),
     "claude_force/database/writes/": ("integration/test_store.py", "integration/test_rollup_races.py"),
+    "claude_force/ingest/transcripts/ledgers.py": ("unit/test_transcript_ledgers.py",),
     "claude_force/ingest/transcripts/": (
         "unit/test_transcript_entries.py", "unit/test_transcript_responses.py", "unit/test_transcript_source.py",
         "unit/test_transcript_locate.py", "unit/test_ingest_passes.py", "integration/test_ingestion.py",

@@ -240,6 +240,30 @@ class Talk:
         return jsonl(self.lines)
 
 
+def model_usage(cost: float, *counts: float) -> Line:
+    """What a ledger says of one model: its cost, tokens (input, output, cache read, cache write) and web searches."""
+    names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "webSearchRequests")
+    return {
+        **dict.fromkeys(names, 0),
+        **dict(zip(names, counts, strict=False)),
+        "costUSD": cost,
+        "contextWindow": 200_000,
+    }
+
+
+def cost_state(cost: Any, models: Mapping[str, Any] | None = None, *, session: str = SESSION, **changes: Any) -> Line:
+    """The ledger of a session as Claude Code writes it at its end, with changes."""
+    line: Line = {
+        "type": "cost-state",
+        "sessionId": session,
+        "totalCostUSD": cost,
+        "totalAPIDuration": 4000,
+        "hasUnknownModelCost": False,
+        "modelUsage": dict(models or {}),
+    }
+    return changed(line, {"totalCostUSD": cost} | changes)
+
+
 def copied(lines: Iterable[Line], *, new_uuids: bool = False, **changes: Any) -> list[Line]:
     """A copy of lines with changes. New uuids keep the chain of parents."""
     names: dict[str, str] = {}

@@ -240,6 +240,27 @@ def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
     show(counted, report, _layout("blocks_layout", report, request, active, module="blocks"))
 
 
+@analytics.command()
+@report_options
+@click.option("--by-model", is_flag=True, help="Show the models of each session.")
+@limit_option
+def reconcile(request: Request, by_model: bool, limit: int | None) -> None:
+    """Compare Claude Code's own ledger of each session with its transcripts.
+
+    What the ledger has more was spent outside of transcripts, such as the search behind WebSearch. A session is in the
+    period in which its ledger was written, and is compared as a whole.
+
+    \b
+    Example:
+      claude-force analytics reconcile --days 7 --by-model
+    """
+    # Imported here, because the other reports do not need it.
+    from claude_force.analytics.reconciliation import reconciliation
+
+    report = reconciliation(request.workspace.database, request.chosen, request.zone, limit)
+    show(request, report, _layout("reconciliation_layout", report, request, by_model, module="reconciliation"))
+
+
 def _block_period(window: Window, recent: bool, active: bool, now_us: int) -> Window:
     if (recent or active) and window != ALL_TIME:
         raise click.UsageError("--recent and --active cannot be combined with --days, --hours, --start and --end")

@@ -13,6 +13,7 @@
 | `uncounted` | pending executions: those that the roll-ups do not contain yet |
 | `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
 | `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
+| `session_ledgers`, `copied_sessions`, `daily_statistics` | what Claude Code itself says that it used |
 | `archived`, `archives` | executions that were moved to archive files |
 | `job_runs`, `baselines` | the scheduler's runs, and baselines |
 | `alert_states`, `alert_events`, `deliveries`, `silences` | alerts, their transitions and their outbox |
@@ -244,6 +245,47 @@ reported_usages = Table(
 )
 """Usages reported to a parent for the last response of a sub-agent's run, until they are applied: see
 `executions.deduplication.ReportedUsage`."""
+
+session_ledgers = Table(
+    "session_ledgers",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("at_us", Count, nullable=False),
+    Column("cost_nanousd", Count, nullable=False),
+    Column("input_tokens", Count, nullable=False),
+    Column("output_tokens", Count, nullable=False),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_tokens", Count, nullable=False),
+    Column("web_searches", Count, nullable=False),
+    Column("is_lower_bound", Integer, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The latest ledger of each session, by model; the model "" is the whole session: see `executions.ledgers`."""
+
+copied_sessions = Table(
+    "copied_sessions",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("original_id", Text, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Sessions with responses that count for another session: forks, and sessions that were resumed by a copy."""
+
+daily_statistics = Table(
+    "daily_statistics",
+    metadata,
+    Column("machine", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("tokens", Count, nullable=False),
+    Column("has_cache_tokens", Integer),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Tokens by day (UTC) and model from Claude Code's own statistics: see `ingest.statistics`."""
 
 archived = Table(
     "archived",

@@ -12,6 +12,7 @@ from claude_force.database.queries import known_uids, tombstones
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult, Store
 from claude_force.executions.deduplication import EntityResolver, Observation, ReportedUsage, keys_of
+from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
@@ -26,7 +27,12 @@ class Target(Protocol):
         """Store executions, and how far their file was read. `sums` are those of the rows."""
 
     def ingest(
-        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = (), /
+        self,
+        observations: Sequence[Observation],
+        cursors: Iterable[Cursor],
+        reports: Iterable[ReportedUsage] = (),
+        ledgers: Sequence[Ledger] = (),
+        /,
     ) -> IngestResult:
         """Store observations, and how far their files were read."""
 
@@ -70,7 +76,12 @@ class DryRun:
         return Added(new, len(rows) - new)
 
     def ingest(
-        self, observations: Sequence[Observation], _cursors: Iterable[Cursor], _reports: Iterable[ReportedUsage] = (), /
+        self,
+        observations: Sequence[Observation],
+        _cursors: Iterable[Cursor],
+        _reports: Iterable[ReportedUsage] = (),
+        _ledgers: Sequence[Ledger] = (),
+        /,
     ) -> IngestResult:
         """Count the observations of executions that are neither stored nor were in an earlier call."""
         with self._database.read() as connection:

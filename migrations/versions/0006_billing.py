@@ -1,4 +1,5 @@
-"""What decides on a bill: billed steps, data residency, provider; the session and the branch of an execution.
+"""What decides on a bill: billed steps, data residency, provider; the session and the branch of an execution. And what
+Claude Code itself says that it used: the ledgers of sessions, and its daily statistics.
 
 Columns are added at the end, which takes no time at any size. This file imports nothing of the package, whose later
 changes must not change it.
@@ -24,6 +25,7 @@ def upgrade() -> None:
     for name in ("inference_geo", "provider", "session_id", "git_branch", "steps"):
         op.add_column("executions", sa.Column(name, sa.Text))
     _create_step_usage()
+    _create_ledgers()
 
 
 def _create_step_usage() -> None:
@@ -41,3 +43,38 @@ def _create_step_usage() -> None:
         **_OPTIONS,
     )
     op.create_index("ix_step_usage_timestamp_us", "step_usage", ["timestamp_us"])
+
+
+def _create_ledgers() -> None:
+    op.create_table(
+        "session_ledgers",
+        sa.Column("session_id", sa.Text, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("at_us", _COUNT, nullable=False),
+        sa.Column("cost_nanousd", _COUNT, nullable=False),
+        sa.Column("input_tokens", _COUNT, nullable=False),
+        sa.Column("output_tokens", _COUNT, nullable=False),
+        sa.Column("cache_read_tokens", _COUNT, nullable=False),
+        sa.Column("cache_write_tokens", _COUNT, nullable=False),
+        sa.Column("web_searches", _COUNT, nullable=False),
+        sa.Column("is_lower_bound", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("session_id", "model", name="pk_session_ledgers"),
+        **_OPTIONS,
+    )
+    op.create_table(
+        "copied_sessions",
+        sa.Column("session_id", sa.Text, nullable=False),
+        sa.Column("original_id", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("session_id", name="pk_copied_sessions"),
+        **_OPTIONS,
+    )
+    op.create_table(
+        "daily_statistics",
+        sa.Column("machine", sa.Text, nullable=False),
+        sa.Column("day", sa.Text, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("tokens", _COUNT, nullable=False),
+        sa.Column("has_cache_tokens", sa.Integer),
+        sa.PrimaryKeyConstraint("machine", "day", "model", name="pk_daily_statistics"),
+        **_OPTIONS,
+    )

@@ -17,6 +17,7 @@ from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult, Store
 from claude_force.errors import DatabaseBusy
 from claude_force.executions.deduplication import Observation, ReportedUsage
+from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import CLAUDE_CODE, ExecutionRow
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
@@ -48,10 +49,14 @@ class FailingStore(Store):
             raise DatabaseBusy("locked")
 
     def ingest(
-        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+        self,
+        observations: Sequence[Observation],
+        cursors: Iterable[Cursor],
+        reports: Iterable[ReportedUsage] = (),
+        ledgers: Sequence[Ledger] = (),
     ) -> IngestResult:
         self._count_down()
-        return super().ingest(observations, cursors, reports)
+        return super().ingest(observations, cursors, reports, ledgers)
 
     def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._count_down()
@@ -130,10 +135,14 @@ class RewritingStore(Store):
             self._content = b""
 
     def ingest(
-        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+        self,
+        observations: Sequence[Observation],
+        cursors: Iterable[Cursor],
+        reports: Iterable[ReportedUsage] = (),
+        ledgers: Sequence[Ledger] = (),
     ) -> IngestResult:
         self._rewrite()
-        return super().ingest(observations, cursors, reports)
+        return super().ingest(observations, cursors, reports, ledgers)
 
     def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._rewrite()

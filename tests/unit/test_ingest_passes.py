@@ -12,6 +12,7 @@ import pytest
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult
 from claude_force.executions.deduplication import Observation, ReportedUsage
+from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
@@ -33,16 +34,22 @@ class Kept:
     observations: list[Observation] = field(default_factory=list)
     rows: list[ExecutionRow] = field(default_factory=list)
     reported: list[ReportedUsage] = field(default_factory=list)
+    ledgers: list[Ledger] = field(default_factory=list)
     cursors: dict[str, Cursor] = field(default_factory=dict)
     portions: list[int] = field(default_factory=list)
 
     def ingest(
-        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+        self,
+        observations: Sequence[Observation],
+        cursors: Iterable[Cursor],
+        reports: Iterable[ReportedUsage] = (),
+        ledgers: Sequence[Ledger] = (),
     ) -> IngestResult:
         self.observations += observations
         self.portions.append(len(observations))
         self.cursors |= {cursor.path: cursor for cursor in cursors}
         self.reported += reports
+        self.ledgers += ledgers
         return IngestResult(len(observations), 0)
 
     def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:

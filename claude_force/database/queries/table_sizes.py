@@ -10,6 +10,8 @@ TABLES = (
     "archived",
     "archives",
     "baselines",
+    "copied_sessions",
+    "daily_statistics",
     "deliveries",
     "executions",
     "export_queue",
@@ -21,8 +23,10 @@ TABLES = (
     "rollup_errors",
     "rollups",
     "series",
+    "session_ledgers",
     "silences",
     "source_files",
+    "step_usage",
     "uncounted",
 )
 """Every table except that of the revision. A test compares it with the schema."""

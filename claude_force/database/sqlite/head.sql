@@ -288,4 +288,36 @@ CREATE TABLE step_usage (
  WITHOUT ROWID,
  STRICT;
 CREATE INDEX ix_step_usage_timestamp_us ON step_usage (timestamp_us);
+CREATE TABLE session_ledgers (
+    session_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    cost_nanousd INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    web_searches INTEGER NOT NULL,
+    is_lower_bound INTEGER NOT NULL,
+    CONSTRAINT pk_session_ledgers PRIMARY KEY (session_id, model)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE copied_sessions (
+    session_id TEXT NOT NULL,
+    original_id TEXT NOT NULL,
+    CONSTRAINT pk_copied_sessions PRIMARY KEY (session_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE daily_statistics (
+    machine TEXT NOT NULL,
+    day TEXT NOT NULL,
+    model TEXT NOT NULL,
+    tokens INTEGER NOT NULL,
+    has_cache_tokens INTEGER,
+    CONSTRAINT pk_daily_statistics PRIMARY KEY (machine, day, model)
+)
+ WITHOUT ROWID,
+ STRICT;
 INSERT INTO claude_force_version (version_num) VALUES ('0006');

@@ -16,6 +16,7 @@ from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database.writes.executions import insert_rows, revise_rows
+from claude_force.database.writes.ledgers import copied_sessions, save_copies
 from claude_force.executions.deduplication import (
     REPORTED_FIELDS,
     EntityResolver,
@@ -62,7 +63,9 @@ def ingest(
     resolver = EntityResolver(file_queries.executions_of(connection, database, keys_of(observations)))
     for observation in observations:
         resolver.match(observation)
-    changed = _revise(connection, database, resolver.seen_again)
+    stored = _stored_rows(connection, database, resolver.seen_again)
+    changed = _revise(connection, stored, resolver.seen_again)
+    save_copies(connection, copied_sessions(observations, resolver, stored))
     rows = list(resolver.new_rows.values())
     added = insert_rows(connection, database, rows) if rows else 0
     encode = database.encode_uid
@@ -87,10 +90,18 @@ def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
     )
 
 
-def _revise(connection: Connection, database: Database, seen: Sequence[tuple[bytes, Observation]]) -> int:
-    """Merge observations into their stored executions; returns how many changed."""
+def _stored_rows(
+    connection: Connection, database: Database, seen: Sequence[tuple[bytes, Observation]]
+) -> dict[bytes, ExecutionRow]:
+    """The stored executions of observations, by uid; their own uids are as the engine has them."""
     uids = list(dict.fromkeys(database.encode_uid(uid) for uid, _ in seen))
-    stored = {database.decode_uid(row[0]): row for row in queries.rows_of(connection, uids)}
+    return {database.decode_uid(row[0]): row for row in queries.rows_of(connection, uids)}
+
+
+def _revise(
+    connection: Connection, stored: dict[bytes, ExecutionRow], seen: Sequence[tuple[bytes, Observation]]
+) -> int:
+    """Merge observations into their stored executions; returns how many changed."""
     revised = dict(stored)
     for uid, observation in seen:
         # A missing one was archived or deleted, and is not changed any more.

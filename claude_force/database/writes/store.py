@@ -24,9 +24,11 @@ from claude_force.database.writes.archives import archive_rows, forget, restore_
 from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, insert_rows
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
+from claude_force.database.writes.ledgers import save_ledgers
 from claude_force.database.writes.rollups import add_to_rollups, apply_pending, rebuild
 from claude_force.database.writes.step_usage import forget_deleted, replace_step_usage
 from claude_force.executions.deduplication import Observation, ReportedUsage
+from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import (
     COST_GIVEN,
     COST_NONE,
@@ -92,15 +94,20 @@ class Store:
         return Added(added, len(rows) - added)
 
     def ingest(
-        self, observations: Sequence[Observation], cursors: Iterable[Cursor], reports: Iterable[ReportedUsage] = ()
+        self,
+        observations: Sequence[Observation],
+        cursors: Iterable[Cursor],
+        reports: Iterable[ReportedUsage] = (),
+        ledgers: Sequence[Ledger] = (),
     ) -> IngestResult:
-        """Store observations from files, and how far the files were read, in one transaction.
+        """Store observations and ledgers from files, and how far the files were read, in one transaction.
 
         Raises DatabaseError. Then either all of it is stored or nothing is, and ingesting it again is safe.
         """
         with self.database.write() as connection:
             connection.lock_rollups()
             result = ingest(connection, self.database, observations, cursors, reports)
+            save_ledgers(connection, ledgers)
             if file_queries.pending_count(connection) >= PENDING_LIMIT:
                 apply_pending(connection)
         return result

@@ -93,11 +93,14 @@ class Entry(msgspec.Struct, rename="camel", gc=False):
     subtype: str | None = None
     api_refusal_category: str | None = None
     cost_usd: float | None = msgspec.field(default=None, name="costUSD")
+    total_cost_usd: float | None = msgspec.field(default=None, name="totalCostUSD")
+    has_unknown_model_cost: bool | None = None
     message: Message | None = None
     tool_use_result: msgspec.Raw = _NOTHING
     error: msgspec.Raw = _NOTHING
     content: msgspec.Raw = _NOTHING
     data: msgspec.Raw = _NOTHING
+    model_usage: msgspec.Raw = _NOTHING
 
 
 class Block(msgspec.Struct, gc=False):

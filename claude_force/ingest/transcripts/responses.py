@@ -32,6 +32,7 @@ import msgspec
 from claude_force.clock import parse_instant
 from claude_force.errors import InvalidRecord
 from claude_force.executions.deduplication import LONGEST_PAUSE_US, ReportedUsage
+from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import NAME_LIMIT, PROJECT_LIMIT, UNKNOWN, task_hash
 from claude_force.ingest.transcripts.agent_ids import internal_agent, label_of
 from claude_force.ingest.transcripts.api_errors import error_type_of
@@ -46,6 +47,7 @@ from claude_force.ingest.transcripts.entries import (
     task_result_of,
     text_of,
 )
+from claude_force.ingest.transcripts.ledgers import COST_STATE, ledger_of
 from claude_force.ingest.transcripts.reported_usage import NOTIFICATION, from_notification, from_result, prompt_tokens
 
 K = TypeVar("K")
@@ -165,12 +167,14 @@ class TranscriptContext:
 @dataclass(slots=True)
 class ResponseReader:
     """Reads the entries of one transcript in order. `emit` returns the responses; `skipped` counts lines that are none,
-    by reason; `reports` are usages that a session reported about its sub-agents."""
+    by reason; `reports` are usages that a session reported about its sub-agents, `ledgers` what it says that it
+    cost."""
 
     context: TranscriptContext
     state: ReaderState = field(default_factory=ReaderState)
     skipped: dict[str, int] = field(default_factory=dict)
     reports: list[ReportedUsage] = field(default_factory=list)
+    ledgers: list[Ledger] = field(default_factory=list)
     _open: dict[bytes, Response] = field(default_factory=dict)
     _requests: dict[tuple[str | None, str], Response] = field(default_factory=dict)
     _entries: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -311,9 +315,12 @@ class ResponseReader:
             self._read_notification(text_of(blocks_of(entry.message.content)), instant)
 
     def _read_other(self, entry: Entry, instant: int | None) -> None:
-        """Read what Claude Code itself writes: notifications, and after a refusal its category."""
+        """Read what Claude Code itself writes: notifications, ledgers, and after a refusal its category."""
         if entry.type == "queue-operation":
             self._read_notification(plain_text(entry.content), instant)
+        elif entry.type == COST_STATE:
+            latest_us = max((at_us for at_us, _ in self._entries.values()), default=None)
+            self.ledgers.append(ledger_of(entry, _name(entry.session_id or self.context.session_id), latest_us))
         refused = self._refused.get(entry.parent_uuid or "") if entry.subtype == "model_refusal_fallback" else None
         if refused is not None and refused.refusal_category is None:
             refused.refusal_category = entry.api_refusal_category or ""

@@ -16,6 +16,7 @@ from claude_force.errors import InvalidRecord
 from claude_force.executions.costs import Billed, complete_costs
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, read_chunks
+from claude_force.executions.ledgers import Ledger
 from claude_force.executions.pricing import STANDARD, Costs, PriceTable
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import (
@@ -55,6 +56,7 @@ class TranscriptBatch:
     cursor: Cursor
     observations: list[Observation] = field(default_factory=list)
     reports: list[ReportedUsage] = field(default_factory=list)
+    ledgers: list[Ledger] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     lines: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class TranscriptSource:
             except InvalidRecord as error:
                 batch.rejected.append(Rejected(response.line, 0, str(error), b""))
         batch.reports, reader.reports = reader.reports, []
+        batch.ledgers, reader.ledgers = reader.ledgers, []
         batch.skipped, reader.skipped = reader.skipped, {}
         return batch
 

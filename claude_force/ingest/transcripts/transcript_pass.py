@@ -91,7 +91,8 @@ class TranscriptPass:
         observations = [observation for batch in self._pending for observation in batch.observations]
         cursors = [replace(batch.cursor, last_read_us=now_us) for batch in self._pending]
         reports = [replace(report, read_us=now_us) for batch in self._pending for report in batch.reports]
-        result = self.target.ingest(observations, cursors, reports)
+        ledgers = [ledger for batch in self._pending for ledger in batch.ledgers]
+        result = self.target.ingest(observations, cursors, reports, ledgers)
         self.report.added += result.added
         self.report.known += result.known
         self.report.changed += result.changed
