@@ -34,7 +34,7 @@ from tests.transcripts import (
     SESSION,
     START,
     Line,
-    Passes,
+    Ingester,
     Talk,
     agent_file,
     copied,
@@ -51,9 +51,9 @@ LEDGER = cost_state(0.05, {MODEL: model_usage(0.04), HAIKU: model_usage(0.01)})
 
 
 @pytest.fixture
-def passes(store: Store, tmp_path: Path) -> Passes:
-    """Passes over the folder of the transcripts."""
-    return Passes(store, tmp_path / "rejected.jsonl")
+def ingester(store: Store, tmp_path: Path) -> Ingester:
+    """Ingester over the folder of the transcripts."""
+    return Ingester(store, tmp_path / "rejected.jsonl")
 
 
 def conversation(cents: int = 2, responses: int = 1, **constants: Any) -> Talk:
@@ -65,76 +65,76 @@ def conversation(cents: int = 2, responses: int = 1, **constants: Any) -> Talk:
     return talk
 
 
-def report(passes: Passes, limit: int | None = None, **chosen: Any) -> Reconciliation:
+def report(ingester: Ingester, limit: int | None = None, **chosen: Any) -> Reconciliation:
     """The report on what is stored."""
-    return reconciliation(passes.store.database, Filter(**chosen), UTC, limit)
+    return reconciliation(ingester.store.database, Filter(**chosen), UTC, limit)
 
 
-def differences(passes: Passes, **chosen: Any) -> dict[str, int | str | None]:
+def differences(ingester: Ingester, **chosen: Any) -> dict[str, int | str | None]:
     """The difference of each session in cents, or why it is unknown."""
     found: dict[str, int | str | None] = {}
-    for session in report(passes, **chosen).sessions:
+    for session in report(ingester, **chosen).sessions:
         difference = session.difference_nanousd
         found[session.entry.session_id] = session.unknown_reason if difference is None else difference // CENT
     return found
 
 
-def read(passes: Passes, tmp_path: Path, *lines: Line, session: str = SESSION) -> None:
+def read(ingester: Ingester, tmp_path: Path, *lines: Line, session: str = SESSION) -> None:
     """Read the transcript of a session with these lines."""
     put(main_file(tmp_path / "projects", session), list(lines))
-    passes.over(tmp_path / "projects")
-    assert passes.report.rejected == 0
+    ingester.ingest(tmp_path / "projects")
+    assert ingester.report.rejected == 0
 
 
-def test_what_the_ledger_has_more_was_spent_outside_of_transcripts(passes: Passes, tmp_path: Path) -> None:
+def test_what_the_ledger_has_more_was_spent_outside_of_transcripts(ingester: Ingester, tmp_path: Path) -> None:
     """As a whole and by model; a model of which no transcript knows is outside with all it cost."""
-    read(passes, tmp_path, *conversation(responses=2).lines, LEDGER)
-    found = report(passes)
+    read(ingester, tmp_path, *conversation(responses=2).lines, LEDGER)
+    found = report(ingester)
     assert (found.count, found.compared, found.ledger_nanousd, found.spent_nanousd) == (1, 1, 5 * CENT, 4 * CENT)
     (session,) = found.sessions
     assert {each.model: model_difference(session, each) for each in session.models} == {MODEL: 0, HAIKU: CENT}
     assert (found.without_ledger, found.unknown, found.provisional) == (0, {}, 0)
 
 
-def test_reading_a_transcript_again_changes_nothing(passes: Passes, tmp_path: Path) -> None:
+def test_reading_a_transcript_again_changes_nothing(ingester: Ingester, tmp_path: Path) -> None:
     """Nor does a copy of it at another place, with the same ledger or an older one."""
     lines = [*conversation(responses=2).lines, LEDGER]
-    read(passes, tmp_path, *lines)
-    before = report(passes)
+    read(ingester, tmp_path, *lines)
+    before = report(ingester)
     for copy in (lines, [*lines[:2], cost_state(0.02)]):
         put(main_file(tmp_path / "copies", SESSION, f"copy-{len(copy)}"), copy)
-        passes.over(tmp_path / "copies")
-        assert report(passes) == before
+        ingester.ingest(tmp_path / "copies")
+        assert report(ingester) == before
 
 
-def test_sub_agents_belong_to_the_ledger_of_their_session(passes: Passes, tmp_path: Path) -> None:
+def test_sub_agents_belong_to_the_ledger_of_their_session(ingester: Ingester, tmp_path: Path) -> None:
     """Their responses are in files of their own; an unfinished usage is counted and named."""
     agent = Talk(agent_id=AGENT)
     agent.prompt("Dig")
     agent.respond("msg_S1", costUSD=0.01)
     put(agent_file(tmp_path / "projects", AGENT), agent.lines)
-    read(passes, tmp_path, *conversation(responses=2).lines, LEDGER)
-    assert differences(passes) == {SESSION: 0}
-    assert report(passes).provisional == 1
+    read(ingester, tmp_path, *conversation(responses=2).lines, LEDGER)
+    assert differences(ingester) == {SESSION: 0}
+    assert report(ingester).provisional == 1
 
 
-def test_a_resumed_session_has_the_ledger_of_its_last_end(passes: Passes, tmp_path: Path) -> None:
+def test_a_resumed_session_has_the_ledger_of_its_last_end(ingester: Ingester, tmp_path: Path) -> None:
     """Until that is written, what the session has done since its first end is not compared."""
     talk = conversation(responses=2)
-    read(passes, tmp_path, *talk.lines, LEDGER)
+    read(ingester, tmp_path, *talk.lines, LEDGER)
     talk.prompt("Go on.")
     talk.respond("msg_3", costUSD=0.07)
     first = [*talk.lines[:3], LEDGER, *talk.lines[3:]]
-    read(passes, tmp_path, *first)
-    assert differences(passes) == {SESSION: 1}
-    read(passes, tmp_path, *first, cost_state(0.14, {MODEL: model_usage(0.14)}))
-    assert differences(passes) == {SESSION: 3}
-    assert [each.model for each in report(passes).sessions[0].models] == [MODEL]
+    read(ingester, tmp_path, *first)
+    assert differences(ingester) == {SESSION: 1}
+    read(ingester, tmp_path, *first, cost_state(0.14, {MODEL: model_usage(0.14)}))
+    assert differences(ingester) == {SESSION: 3}
+    assert [each.model for each in report(ingester).sessions[0].models] == [MODEL]
 
 
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("original_first", [True, False])
-def test_a_fork_is_not_compared(passes: Passes, tmp_path: Path, together: bool, original_first: bool) -> None:
+def test_a_fork_is_not_compared(ingester: Ingester, tmp_path: Path, together: bool, original_first: bool) -> None:
     """Its ledger begins with what its original cost, and its copies count there: the difference would be that cost."""
     original = conversation(responses=2)
     fork = Talk(session=FORK, seconds=10)
@@ -146,65 +146,65 @@ def test_a_fork_is_not_compared(passes: Passes, tmp_path: Path, together: bool, 
     for age, session in enumerate([SESSION, FORK] if original_first else [FORK, SESSION]):
         put(main_file(tmp_path / "projects", session), files[session], age=100 - age)
         if not together:
-            passes.over(tmp_path / "projects")
-    passes.over(tmp_path / "projects")
+            ingester.ingest(tmp_path / "projects")
+    ingester.ingest(tmp_path / "projects")
     copy, other = (FORK, SESSION) if original_first else (SESSION, FORK)
-    assert differences(passes) == {other: 1, copy: COPY}
-    found = report(passes)
+    assert differences(ingester) == {other: 1, copy: COPY}
+    found = report(ingester)
     assert (found.count, found.compared, found.unknown) == (2, 1, {COPY: 1})
     assert found.sessions[1].original_id == other
 
 
-def test_a_side_without_all_its_prices_is_not_compared(passes: Passes, tmp_path: Path) -> None:
+def test_a_side_without_all_its_prices_is_not_compared(ingester: Ingester, tmp_path: Path) -> None:
     """Neither ours nor that of Claude Code; unknown is never a difference of zero."""
     talk = conversation()
     talk.respond("msg_new", message={"model": "claude-next-9"})
-    read(passes, tmp_path, *talk.lines, LEDGER)
-    assert differences(passes) == {SESSION: UNPRICED_BY_US}
+    read(ingester, tmp_path, *talk.lines, LEDGER)
+    assert differences(ingester) == {SESSION: UNPRICED_BY_US}
     other = conversation(sessionId=FORK)
     other.lines[-1]["message"]["id"] = "msg_other"
     read(
-        passes,
+        ingester,
         tmp_path,
         *copied(other.lines, new_uuids=True, requestId="req_other"),
         cost_state(0.02, session=FORK, hasUnknownModelCost=True),
         session=FORK,
     )
-    assert differences(passes) == {SESSION: UNPRICED_BY_US, FORK: UNPRICED_BY_CLAUDE_CODE}
-    found = report(passes)
+    assert differences(ingester) == {SESSION: UNPRICED_BY_US, FORK: UNPRICED_BY_CLAUDE_CODE}
+    found = report(ingester)
     assert (found.compared, found.ledger_nanousd, found.spent_nanousd) == (0, 0, 0)
     assert found.to_dict()["difference"] is None
 
 
-def test_archived_executions_are_not_taken_for_spending_outside(passes: Passes, tmp_path: Path) -> None:
+def test_archived_executions_are_not_taken_for_spending_outside(ingester: Ingester, tmp_path: Path) -> None:
     """What is archived has no session any more."""
-    read(passes, tmp_path, *conversation(responses=2).lines, LEDGER)
-    store = passes.store
+    read(ingester, tmp_path, *conversation(responses=2).lines, LEDGER)
+    store = ingester.store
     assert store.archive(list(queries.iterate_rows(store.database, Filter())), START_US) == 2
-    assert differences(passes) == {SESSION: ARCHIVED}
+    assert differences(ingester) == {SESSION: ARCHIVED}
 
 
-def test_a_session_is_in_the_period_of_its_ledger(passes: Passes, tmp_path: Path) -> None:
+def test_a_session_is_in_the_period_of_its_ledger(ingester: Ingester, tmp_path: Path) -> None:
     """And is compared as a whole, also with what it did before the period; without a ledger it is only counted."""
     talk = conversation(responses=2)
     talk.seconds = 2 * 86_400
     talk.prompt("Go on.")
-    read(passes, tmp_path, *talk.lines, LEDGER)
-    store = passes.store
+    read(ingester, tmp_path, *talk.lines, LEDGER)
+    store = ingester.store
     store.add([an_execution(source="claude-code", workflow_id=name, timestamp_us=START_US) for name in ("a", "b")])
     late, early = (Window(START_US + day * DAY_US, START_US + (day + 1) * DAY_US) for day in (2, 0))
-    assert differences(passes, window=late) == differences(passes) == {SESSION: 1}
-    assert differences(passes, window=early) == {}
-    assert (report(passes, window=late).without_ledger, report(passes, window=early).without_ledger) == (0, 2)
+    assert differences(ingester, window=late) == differences(ingester) == {SESSION: 1}
+    assert differences(ingester, window=early) == {}
+    assert (report(ingester, window=late).without_ledger, report(ingester, window=early).without_ledger) == (0, 2)
 
 
-def test_names_choose_sessions_and_not_parts_of_them(passes: Passes, tmp_path: Path) -> None:
+def test_names_choose_sessions_and_not_parts_of_them(ingester: Ingester, tmp_path: Path) -> None:
     """A session with one matching execution is compared with all of its executions."""
-    read(passes, tmp_path, *conversation(responses=2).lines, LEDGER)
-    passes.store.add([an_execution(timestamp_us=START_US, agent_name="other", project="/elsewhere")])
+    read(ingester, tmp_path, *conversation(responses=2).lines, LEDGER)
+    ingester.store.add([an_execution(timestamp_us=START_US, agent_name="other", project="/elsewhere")])
     for chosen in ({"projects": ("engine",)}, {"agents": ("main",)}, {"models": (MODEL,)}, {"workflows": (SESSION,)}):
-        assert differences(passes, **chosen) == {SESSION: 1}
-    assert differences(passes, projects=("/elsewhere",)) == {}
+        assert differences(ingester, **chosen) == {SESSION: 1}
+    assert differences(ingester, projects=("/elsewhere",)) == {}
 
 
 FIRST = LedgerEntry("", "", START_US + HOUR_US, 0, 0, 0, 0, 0, 0, 0)
@@ -216,16 +216,16 @@ def a_response(cents: int | None, **changes: Any) -> ExecutionMetrics:
     return an_execution(timestamp_us=START_US, source="claude-code", cost_nanousd=cost, **changes)
 
 
-def test_runs_that_a_session_started_belong_to_its_ledger(store: Store, passes: Passes) -> None:
+def test_runs_that_a_session_started_belong_to_its_ledger(store: Store, ingester: Ingester) -> None:
     """The executions of a workflow run keep the session that started it; those of another session do not count."""
     runs = ((SESSION, None, 1), ("run-1", SESSION, 2), ("run-2", SESSION, 4), (FORK, None, 8), ("run-3", FORK, 16))
     store.add(a_response(cents, workflow_id=workflow, session_id=session) for workflow, session, cents in runs)
     store.ingest([], [], [], [(FIRST._replace(session_id=SESSION, cost_nanousd=10 * CENT),)])
-    assert differences(passes) == {SESSION: 3}
-    assert report(passes).without_ledger == 1
+    assert differences(ingester) == {SESSION: 3}
+    assert report(ingester).without_ledger == 1
 
 
-def test_the_steps_of_a_response_count_for_their_own_models(store: Store, passes: Passes) -> None:
+def test_the_steps_of_a_response_count_for_their_own_models(store: Store, ingester: Ingester) -> None:
     """An advisor's step is in the ledger under its model, and so are our figures."""
     steps = (
         Step("message", MODEL, 10, 5, cost_nanousd=CENT),
@@ -235,19 +235,19 @@ def test_the_steps_of_a_response_count_for_their_own_models(store: Store, passes
     entries = ((3, ""), (2, HAIKU), (1, MODEL))
     ledger = tuple(FIRST._replace(session_id=SESSION, model=model, cost_nanousd=n * CENT) for n, model in entries)
     store.ingest([], [], [], [ledger])
-    (session,) = report(passes).sessions
+    (session,) = report(ingester).sessions
     assert session.difference_nanousd == 0
     assert {each.model: model_difference(session, each) for each in session.models} == {MODEL: 0, HAIKU: 0}
 
 
-def test_the_largest_difference_comes_first(store: Store, passes: Passes) -> None:
+def test_the_largest_difference_comes_first(store: Store, ingester: Ingester) -> None:
     """Also if the ledger has less; what cannot be compared comes last, and the sums are over all sessions."""
     costs = {"a": 1, "b": -9, "c": 4, "d": None, "e": 4}
     for name, cents in costs.items():
         store.add([a_response(None if cents is None else 10, workflow_id=name)])
         ledger = FIRST._replace(session_id=name, cost_nanousd=(10 + (cents or 0)) * CENT)
         store.ingest([], [], [], [(ledger,)])
-    found = report(passes, limit=3)
+    found = report(ingester, limit=3)
     assert [session.entry.session_id for session in found.sessions] == ["b", "c", "e"]
     assert (found.count, found.compared, found.ledger_nanousd - found.spent_nanousd) == (5, 4, 0)
-    assert replace(report(passes), sessions=[], starts={}) == replace(found, sessions=[], starts={})
+    assert replace(report(ingester), sessions=[], starts={}) == replace(found, sessions=[], starts={})
