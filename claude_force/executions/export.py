@@ -64,7 +64,9 @@ def csv_line(values: Iterable[object]) -> str:
 
 
 def _csv_cell(value: object) -> object:
-    """A CSV cell: booleans as in JSON, nothing for None, and no exponent for small numbers."""
+    """A CSV cell: booleans and lists as in JSON, nothing for None, and no exponent for small numbers."""
+    if isinstance(value, list):
+        return json.dumps(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

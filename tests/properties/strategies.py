@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ from claude_force.executions.record import (
     content_uid,
     from_row,
 )
+from claude_force.executions.steps import Step, sum_tokens
 from claude_force.ingest.jsonl_source import JsonlSource
 from claude_force.time_windows import ALL_TIME
 
@@ -187,12 +189,41 @@ _tokens = st.one_of(st.integers(0, 10), st.integers(0, TOKENS_LIMIT))
 _money = st.one_of(st.none(), st.integers(0, 10**6), st.integers(0, COST_LIMIT_NANOUSD))
 
 
+_step_names = st.one_of(st.none(), st.sampled_from(("fast", "batch", "us")))
+billed_steps: st.SearchStrategy[Step] = st.builds(
+    Step,
+    kind=st.sampled_from(("message", "advisor_message", "compaction", "fallback_message", "unheard of")),
+    model=st.sampled_from(MODELS),
+    input_tokens=st.integers(0, 10**6),
+    output_tokens=st.integers(0, 10**6),
+    cache_read_tokens=st.integers(0, 10**6),
+    cache_write_5m_tokens=st.integers(0, 10**6),
+    cache_write_1h_tokens=st.integers(0, 10**6),
+    service_tier=_step_names,
+    inference_geo=_step_names,
+    cost_nanousd=st.one_of(st.none(), st.integers(0, 10**9)),
+    reference_cost_nanousd=st.one_of(st.none(), st.integers(0, 10**9)),
+    recorded_cost_nanousd=st.one_of(st.none(), st.integers(0, 10**9)),
+)
+"""A step with any price, or none."""
+
+_some_steps = st.one_of(st.none(), st.none(), st.lists(billed_steps, min_size=1, max_size=4).map(tuple))
+
+
 @st.composite
 def records(draw: st.DrawFn, moments: st.SearchStrategy[int] = instants) -> ExecutionMetrics:
-    """Any record that can be, to the limits of every field."""
+    """Any record that can be, to the limits of every field. The cost of one with steps is what they cost, if all of
+    that is known."""
     at = draw(moments)
-    metered = draw(st.booleans())
     optional = st.one_of(st.none(), _names)
+    steps = draw(_some_steps)
+    if steps is None:
+        metered = draw(st.booleans())
+        used: tuple[Any, ...] = tuple(draw(_tokens) if metered or index > 1 else None for index in range(5))
+        costs = draw(_money), draw(_money)
+    else:
+        used = sum_tokens(steps)
+        costs = _whole(step.cost_nanousd for step in steps), _whole(step.reference_cost_nanousd for step in steps)
     return ExecutionMetrics(
         uid=content_uid(at, draw(st.binary(min_size=16, max_size=16)), draw(st.integers(0, 3))),
         timestamp_us=at,
@@ -201,13 +232,13 @@ def records(draw: st.DrawFn, moments: st.SearchStrategy[int] = instants) -> Exec
         model=draw(st.one_of(st.sampled_from(MODELS), _texts)),
         task_hash=draw(optional),
         duration_us=draw(st.one_of(st.none(), st.integers(0, 10**7), st.integers(0, DURATION_LIMIT_US))),
-        input_tokens=draw(_tokens) if metered else None,
-        output_tokens=draw(_tokens) if metered else None,
-        cache_read_tokens=draw(_tokens),
-        cache_write_5m_tokens=draw(_tokens),
-        cache_write_1h_tokens=draw(_tokens),
-        cost_nanousd=draw(_money),
-        reference_cost_nanousd=draw(_money),
+        input_tokens=used[0],
+        output_tokens=used[1],
+        cache_read_tokens=used[2],
+        cache_write_5m_tokens=used[3],
+        cache_write_1h_tokens=used[4],
+        cost_nanousd=costs[0],
+        reference_cost_nanousd=costs[1],
         price_version=draw(optional),
         error_type=draw(optional),
         workflow_id=draw(optional),
@@ -216,7 +247,24 @@ def records(draw: st.DrawFn, moments: st.SearchStrategy[int] = instants) -> Exec
         host=draw(optional),
         project=draw(optional),
         run_id=draw(optional),
+        inference_geo=draw(optional),
+        provider=draw(optional),
+        session_id=draw(optional),
+        git_branch=draw(optional),
+        steps=steps,
     )
+
+
+def known_cost(found: ExecutionMetrics) -> int:
+    """What is known of the cost of an execution: of one whose cost is not known, what its priced steps cost."""
+    if found.cost_nanousd is not None:
+        return found.cost_nanousd
+    return sum(step.cost_nanousd or 0 for step in found.steps or ())
+
+
+def _whole(costs: Iterable[int | None]) -> int | None:
+    known = list(costs)
+    return None if None in known else sum(cost or 0 for cost in known)
 
 
 zones = st.sampled_from(ZONES).map(ZoneInfo)

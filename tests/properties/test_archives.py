@@ -29,7 +29,7 @@ from claude_force.executions.record import ExecutionMetrics, column, content_uid
 from claude_force.executions.totals import Totals
 from claude_force.time_windows import ALL_TIME, Window
 from tests.profiles import scaled
-from tests.properties.strategies import instants, on_both_engines, records, refill
+from tests.properties.strategies import instants, known_cost, on_both_engines, records, refill
 
 both_engines = settings(on_both_engines, max_examples=scaled(12))
 
@@ -259,7 +259,7 @@ def test_what_stays_can_change(
     repriced = [replace(found, cost_nanousd=factor, reference_cost_nanousd=factor * 2) for found in executions]
     store.reprice(list(map(to_row, repriced)))
     assert_whole(database, executions, archives)
-    expected = sum((found.cost_nanousd or 0) if identity_bytes(found.uid) in gone else factor for found in executions)
+    expected = sum(known_cost(found) if identity_bytes(found.uid) in gone else factor for found in executions)
     with database.read() as connection:
         assert queries.totals(connection, _EVERYTHING).cost_nanousd == expected
     store.restore(rows_in(archives))

@@ -26,7 +26,7 @@ from claude_force.executions.totals import Percentiles, Totals
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
-from tests.properties.strategies import instants, on_both_engines, records, refill, utc
+from tests.properties.strategies import instants, known_cost, on_both_engines, records, refill, utc
 
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
@@ -144,7 +144,7 @@ def test_a_period_is_what_its_rows_come_to(
         cells = sum_up(list(map(to_row, inside))).aggregates.values()
         assert found == sum((Totals(*cell) for cell in cells), Totals())
         assert (found.executions, found.successes) == (len(inside), sum(execution.success for execution in inside))
-        assert found.cost_nanousd == sum(execution.cost_nanousd or 0 for execution in inside)
+        assert found.cost_nanousd == sum(map(known_cost, inside))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ _NUMBERS = {
     **dict.fromkeys(("workflow_position", "cache_read_tokens", "cache_write_5m_tokens"), "integer"),
     **dict.fromkeys(("cache_write_1h_tokens", "web_searches"), "integer"),
     **dict.fromkeys(("reference_cost", "recorded_cost"), "double"),
+    "steps": "object",
 }
 TYPES = {name: (_GUIDE_TYPES | _NUMBERS).get(name, "keyword") for name in ALL_COLUMNS}
 """The type of each field. A name has at most 1,000 characters, far below the 32,766 bytes of a keyword."""
