@@ -386,7 +386,7 @@ def test_a_server_needs_its_own_tools(postgres_url: str, database_path: Path, ru
 
 
 @pytest.mark.parametrize("is_sound", [True, False], ids=["sound", "empty"])
-def test_killed_at_any_step(is_sound: bool, database_path: Path, home: Path) -> None:
+def test_killed_at_any_step(is_sound: bool, database_path: Path, home: Path, run_code: Run) -> None:
     """Killed before each file operation and between copied pages: either the old database with its WAL or the new one
     is complete and can be written. Restoring again completes. A file that was no database stays unusable until it is
     replaced."""
@@ -397,16 +397,9 @@ def test_killed_at_any_step(is_sound: bool, database_path: Path, home: Path) -> 
         database_path.write_bytes(b"")
     pristine, step, states = home / "pristine", 0, set()
     shutil.copytree(database_path.parent, pristine)
-    arguments = [
-        sys.executable,
-        "-c",
-        _KILLED_AT,
-        str(database_path),
-        str(home / "saved.db"),
-        str(database_path.parent),
-    ]
+    arguments = (_KILLED_AT, database_path, home / "saved.db", database_path.parent)
     while True:
-        done = subprocess.run([*arguments, str(step)], capture_output=True, text=True, check=False)
+        done = run_code(*arguments, str(step))
         assert not is_sound or database_path.read_bytes().startswith(b"SQLite format 3")
         if database_path.read_bytes().startswith(b"SQLite format 3"):
             found = stored(database_path)
@@ -417,7 +410,7 @@ def test_killed_at_any_step(is_sound: bool, database_path: Path, home: Path) -> 
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
-        subprocess.run([*arguments, "100000"], capture_output=True, check=True)
+        assert run_code(*arguments, "100000").returncode == 0
         assert stored(database_path) == {"saved": SAVED}
         assert not [name for name in files(database_path) if name.endswith((".tmp", "-wal", "-journal"))]
         shutil.rmtree(database_path.parent)

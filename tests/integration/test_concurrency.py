@@ -27,6 +27,7 @@ from claude_force.executions.record import ExecutionMetrics
 from claude_force.performance_tracker.tracker import PerformanceTracker
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
+from tests.conftest import Run
 from tests.profiles import scaled
 
 BULK = 1000
@@ -129,10 +130,10 @@ def assert_sound(path: Path) -> None:
 
 
 def test_eight_processes_on_a_file_that_does_not_exist_yet(tmp_path: Path, home: Path) -> None:
-    """8 processes x 2,000 executions: 16,000 rows, no error, nothing put aside, one sound file."""
-    path = tmp_path / "metrics" / "metrics.db"
-    record_at_once(str(path), processes=8, records=2000)
-    assert by_agent(str(path)) == {f"agent-{number}": 2000 for number in range(8)}
+    """8 processes that record at once lose nothing: no error, nothing put aside, one sound file."""
+    path, records = tmp_path / "metrics" / "metrics.db", scaled(2000)
+    record_at_once(str(path), processes=8, records=records)
+    assert by_agent(str(path)) == {f"agent-{number}": records for number in range(8)}
     assert list(home.rglob("*spool*")) == []
     assert_sound(path)
     assert [found.name for found in path.parent.iterdir()] == ["metrics.db"]
@@ -140,8 +141,9 @@ def test_eight_processes_on_a_file_that_does_not_exist_yet(tmp_path: Path, home:
 
 def test_four_processes_on_a_server(postgres_url: str, home: Path) -> None:
     """The same on PostgreSQL: every execution of every process is there, none was put aside."""
-    record_at_once(postgres_url, processes=4, records=100)
-    assert by_agent(postgres_url) == {f"agent-{number}": 100 for number in range(4)}
+    records = scaled(100)
+    record_at_once(postgres_url, processes=4, records=records)
+    assert by_agent(postgres_url) == {f"agent-{number}": records for number in range(4)}
     assert list(home.rglob("*spool*")) == []
 
 
@@ -179,10 +181,9 @@ tracker.close()
 """
 
 
-def test_threads_that_ended_leave_no_files_open(location: str, home: Path) -> None:
+def test_threads_that_ended_leave_no_files_open(location: str, run_code: Run) -> None:
     """A host that makes a thread for each request does not run out of file descriptors."""
-    command = [sys.executable, "-c", _MANY_THREADS, location]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = run_code(_MANY_THREADS, location)
     assert (done.returncode, done.stderr) == (0, "")
     assert by_agent(location) == {"first": 1, "thread": 200}
 
@@ -208,11 +209,10 @@ def test_tasks_share_a_tracker(location: str) -> None:
 
 @pytest.mark.parametrize("first_to_close", ["parent", "child"])
 @pytest.mark.parametrize("whose", ["inherited", "its own"])
-def test_parent_and_child_of_a_fork_both_record(whose: str, first_to_close: str, location: str) -> None:
+def test_parent_and_child_of_a_fork_both_record(whose: str, first_to_close: str, location: str, run_code: Run) -> None:
     """Whether the child goes on with the tracker it inherited or makes its own, and whoever of the two closes first,
     what either of them recorded is there."""
-    command = [sys.executable, "-c", _FORKER, location, whose, first_to_close]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = run_code(_FORKER, location, whose, first_to_close)
     assert (done.returncode, done.stderr) == (0, "")
     child = 40 if first_to_close == "parent" else 20
     assert by_agent(location) == {"before": 1, "child": child, "parent": 20, "after": 1}
@@ -369,11 +369,10 @@ print(children)
 
 
 @pytest.mark.parametrize("meanwhile", ["close", "fork"])
-def test_a_host_that_closes_or_forks_while_its_threads_record(meanwhile: str, location: str) -> None:
+def test_a_host_that_closes_or_forks_while_its_threads_record(meanwhile: str, location: str, run_code: Run) -> None:
     """Neither brings the host down nor loses an execution of any thread or child."""
-    count = 25 if "://" in location else 200
-    command = [sys.executable, "-c", _BUSY_HOST, location, meanwhile, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    count = scaled(25) if "://" in location else 200
+    done = run_code(_BUSY_HOST, location, meanwhile, str(count))
     assert (done.returncode, done.stderr) == (0, "")
     children = {"child": int(done.stdout)} if meanwhile == "fork" else {}
     assert by_agent(location) == {"first": 1, "thread": 4 * count, "last": 1} | children
