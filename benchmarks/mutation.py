@@ -50,7 +50,10 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_rollup_races.py"),
     "claude_force/executions/session_blocks.py": ("unit/test_blocks.py", "properties/test_session_blocks.py"),
     "claude_force/executions/totals.py": ("integration/test_store.py", "properties/test_oracle.py"),
-    "claude_force/database/writes/alerts.py": ("integration/test_alert_evaluation.py", "integration/test_outbox.py"),
+    "claude_force/database/writes/alerts.py": (
+        "integration/test_alert_evaluation.py", "integration/test_alert_notifications.py", "integration/test_outbox.py",
+        "integration/test_outbox_order.py",
+    ),
     "claude_force/database/writes/archives.py": ("properties/test_archives.py",),
     "claude_force/database/writes/baselines.py": ("integration/test_baselines.py",),
     "claude_force/database/writes/export_queue.py": ("integration/test_export_queue.py",),
@@ -63,7 +66,10 @@ GUARDS: dict[str, tuple[str, ...]] = {
         "unit/test_transcript_entries.py", "unit/test_transcript_responses.py", "unit/test_transcript_source.py",
         "unit/test_transcript_locate.py", "unit/test_ingest_passes.py", "integration/test_ingestion.py",
     ),
-    "claude_force/alerts/decision.py": ("properties/test_alert_decision.py", "integration/test_alert_evaluation.py"),
+    "claude_force/alerts/decision.py": (
+        "properties/test_alert_decision.py", "integration/test_alert_evaluation.py",
+        "integration/test_alert_notifications.py",
+    ),
 }  # fmt: skip
 """The quickest tests of each module, below tests/, by the beginning of its path. The first match counts."""
 
@@ -121,8 +127,9 @@ def _configuration(module: str, tests: Sequence[str]) -> str:
 
 
 def _cosmic_ray(folder: Path, *arguments: str | Path) -> None:
-    # Compiled code would be taken for current if two mutants have the same size within a second.
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    # Compiled code would be taken for current if two mutants have the same size within a second. Programs that tests
+    # start in other folders must import the copy, not the checkout that is installed.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(folder)}
     program = Path(sys.executable).with_name("cosmic-ray")
     done = subprocess.run(
         [program, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False

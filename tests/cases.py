@@ -196,7 +196,7 @@ CASES = (
         "Services answer 429, 500, not at all, or refuse for good; the sender is killed",
         "each page arrives at least once under one key, and its end after it; a final refusal is reported",
         (
-            "integration/test_outbox.py::test_no_notification_is_lost_whatever_happens",
+            "integration/test_outbox_senders.py::test_no_notification_is_lost_whatever_happens",
             "integration/test_channel_services.py::test_pagerduty_gets_no_more_than_it_accepts",
             "integration/test_channel_email.py::test_without_starttls_nothing_is_sent",
             "acceptance/test_alert_story.py::test_an_event_is_resent_after_a_kill_between_sending_and_storing",
@@ -207,7 +207,7 @@ CASES = (
         "Hostile names: formulas, mentions, escape sequences, line breaks, markup",
         "shown as text everywhere",
         (
-            "acceptance/test_outputs_safe.py::test_what_is_shown_stays_text",
+            "acceptance/test_outputs_safe.py::test_every_output_is_plain_text",
             "integration/test_channels.py::test_hostile_names_are_inert",
             "integration/test_prometheus.py::test_hostile_names_are_read_back_as_one_line",
             "integration/test_push_datadog.py::test_hostile_names_are_harmless_and_within_limits",

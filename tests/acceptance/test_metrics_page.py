@@ -1,4 +1,4 @@
-"""What the scheduler serves on 127.0.0.1: figures for Prometheus, and the health of its jobs."""
+"""The scheduler's HTTP endpoint on 127.0.0.1: metrics for Prometheus, and the health of its jobs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def configure(home: Path, **section: Any) -> None:
 
 @contextmanager
 def served(location: str, home: Path, **section: Any) -> Iterator[Page]:
-    """Serves a workspace; gives a function that fetches a path."""
+    """Starts the endpoint for a workspace. Returns a function that fetches a path."""
     port = unused_port()
     configure(home, metrics_port=port, **section)
     opened: list[Workspace] = []
@@ -56,7 +56,7 @@ def served(location: str, home: Path, **section: Any) -> Iterator[Page]:
 
 
 def test_metrics_show_the_current_store(location: str, home: Path, database: Database) -> None:
-    """In the text format; each request reads the store again."""
+    """In the Prometheus text format. Each request reads the store again."""
     write = Store(database)
     write.add([an_execution(timestamp_us=now_us() - HOUR_US // 2)])
     with served(location, home) as page:
@@ -72,15 +72,15 @@ def test_metrics_show_the_current_store(location: str, home: Path, database: Dat
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9464", "127.0.0.1", "[::1]:80", "LOCALHOST"])
-def test_requests_for_this_machine_are_answered(home: Path, tmp_path: Path, host: str) -> None:
-    """By every name that only this machine can have."""
+def test_requests_with_a_local_host_name_are_answered(home: Path, tmp_path: Path, host: str) -> None:
+    """With every name that only this machine can have."""
     with served(str(tmp_path / "m.db"), home) as page:
         assert page("/healthz", headers={"Host": host})[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "[::1", "10.0.0.1"])
 def test_another_host_name_is_refused(home: Path, tmp_path: Path, host: str) -> None:
-    """A web page cannot read it by a name of its own that resolves to this machine."""
+    """A web page cannot read the endpoint through its own name that resolves to 127.0.0.1."""
     with served(str(tmp_path / "m.db"), home) as page:
         status, _, text = page("/metrics", headers={"Host": host})
     assert (status, text) == (403, "only for this machine: use localhost\n")
@@ -96,7 +96,7 @@ def test_only_reading_is_allowed(home: Path, tmp_path: Path) -> None:
 
 
 def test_an_unreadable_database_is_one_line(home: Path, tmp_path: Path) -> None:
-    """With status 503, and the server continues."""
+    """The status is 503, and the server keeps running."""
     broken = tmp_path / "m.db"
     broken.write_bytes(b"no database" * 1000)
     with served(str(broken), home) as page:
@@ -109,7 +109,7 @@ def test_an_unreadable_database_is_one_line(home: Path, tmp_path: Path) -> None:
 def test_without_the_library_the_answer_is_the_install_command(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With status 501; /healthz needs no library."""
+    """The status is 501. /healthz does not need the library."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with served(str(tmp_path / "m.db"), home) as page:
         status, _, text = page("/metrics")
@@ -117,8 +117,8 @@ def test_without_the_library_the_answer_is_the_install_command(
     assert (status, text) == (501, "prometheus_client is not installed: pip install 'claude-force[prometheus]'\n")
 
 
-def test_a_slow_client_blocks_nobody(home: Path, tmp_path: Path) -> None:
-    """Connections that send nothing delay no other answer, and not the end."""
+def test_a_slow_client_delays_no_other_request(home: Path, tmp_path: Path) -> None:
+    """Connections that send nothing delay neither another answer nor the shutdown."""
     port = unused_port()
     configure(home, metrics_port=port)
     workspace = workspace_at(find_home(), str(tmp_path / "m.db"))[0]
@@ -131,7 +131,7 @@ def test_a_slow_client_blocks_nobody(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_logged(home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """And the block runs without the server."""
+    """The block then runs without the server."""
     with socket.create_server(("127.0.0.1", 0)) as other, caplog.at_level(logging.ERROR):
         port = other.getsockname()[1]
         configure(home, metrics_port=port)
@@ -142,7 +142,7 @@ def test_a_port_in_use_is_logged(home: Path, tmp_path: Path, caplog: pytest.LogC
 
 
 def test_a_scheduler_without_its_port_reports_it(database: Database, location: str, home: Path, run: Run) -> None:
-    """In its status and to the doctor, as long as it runs; its jobs run all the same."""
+    """Its status and the doctor report it while it runs. Its jobs run anyway."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         configure(home, metrics_port=port)
@@ -160,7 +160,7 @@ def test_a_scheduler_without_its_port_reports_it(database: Database, location: s
 
 
 def a_run(job: str, ago_us: int, outcome: str, problem: str | None = None, *, is_finished: bool = True) -> JobRun:
-    """A run of a job that started so long ago."""
+    """A run of a job that started this long ago."""
     started_us = now_us() - ago_us
     finished_us = started_us + 1 if is_finished else None
     return JobRun(f"{job}-{started_us}", job, "here", 1, started_us, finished_us, outcome, "{}", problem)
@@ -168,9 +168,9 @@ def a_run(job: str, ago_us: int, outcome: str, problem: str | None = None, *, is
 
 HEALTH: dict[str, tuple[Callable[[], list[JobRun]], list[str]]] = {
     "never ran": (list, []),
-    "well": (lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "ok")], []),
+    "healthy": (lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "ok")], []),
     "failed": (lambda: [a_run("ingest", 9, "ok"), a_run("ingest", 0, "failed", "x")], ["ingest failed: x"]),
-    "fails again and again": (
+    "failing repeatedly": (
         lambda: [a_run("ingest", 9, "failed", "x"), a_run("ingest", 0, "running", is_finished=False)],
         ["ingest failed: x"],
     ),
@@ -178,14 +178,14 @@ HEALTH: dict[str, tuple[Callable[[], list[JobRun]], list[str]]] = {
     "running for long": (lambda: [a_run("ingest", HOUR_US, "running", is_finished=False)], []),
     "off": (lambda: [a_run("archive", 2 * DAY_US, "failed", "x")], []),
 }
-"""The runs, made when a test begins, and the expected problems."""
+"""The runs, created when the test starts, and the expected problems."""
 
 
 @pytest.mark.parametrize(("runs", "problems"), HEALTH.values(), ids=HEALTH)
-def test_health_is_that_of_the_jobs(
+def test_health_depends_on_the_jobs(
     home: Path, tmp_path: Path, runs: Callable[[], list[JobRun]], problems: list[str]
 ) -> None:
-    """200 if all jobs are well; 503 if the last run of one failed, or one is late."""
+    """200 if all jobs are healthy; 503 if the last run of a job failed or a job is late."""
     database = open_database(str(tmp_path / "m.db"))
     with database.write() as connection:
         for run in runs():
@@ -201,7 +201,7 @@ def test_health_is_that_of_the_jobs(
 
 
 def test_the_scheduler_serves_until_it_stops(database: Database, location: str, home: Path, run: Run) -> None:
-    """From its start to its stop, which waits for no client; the status shows the address."""
+    """It stops without waiting for clients. The status shows the address."""
     port = unused_port()
     configure(home, metrics_port=port)
     with scheduler(location, home) as process:
@@ -228,7 +228,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def test_a_hanging_gateway_delays_neither_recording_nor_jobs(home: Path) -> None:
-    """While a push waits, executions are recorded and other jobs run; the failed push is recorded."""
+    """While a push hangs, executions are recorded and other jobs run. The failed push is recorded."""
     path = str(home / ".claude" / "metrics" / "metrics.db")
     database = open_database(path)
     with scripted([HANG]) as gateway:

@@ -1,8 +1,6 @@
-"""Every output of the program, with hostile names wherever names can be: what is read on a terminal stays text.
-
-Each command of the tree is in the table, so that one that is new has to be put there: with the lines that are run, or
-with the reason why it shows nothing from outside.
-"""
+"""Every output of the program with hostile names in all places. What a terminal shows stays text. The tables have every
+command, so a new one must be added: with the command lines to run, or with the reason why it prints nothing from
+outside."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ SECRET = "hooks-secret-7f3a9c"
 FILTERS = ("--start", "2020-01-01")
 REPORTS = ("summary", "by-agent", "by-model", "by-workflow", "by-project", "costs", "trends", "errors", "blocks")
 
-LINES: dict[str, list[str]] = {
+COMMAND_LINES: dict[str, list[str]] = {
     **{f"analytics {name}": ["", "--json", "--format csv", "--format markdown"] for name in REPORTS},
     "analytics export": ["--format csv", "--format csv --all-columns"],
     "alerts check": ["", "--json"],
@@ -61,11 +59,11 @@ LINES: dict[str, list[str]] = {
     "statusline": [""],
 }
 
-SILENT = {
-    "completion": "prints a script of click alone; what it offers are words that no shell obeys",
-    "config path": "prints a path of this machine alone",
-    "config set": "prints what its user has just typed",
-    "config unset": "prints what its user has just typed",
+NOT_RUN = {
+    "completion": "prints a script of click; test_bad_usage has the words that it offers",
+    "config path": "prints a path",
+    "config set": "prints only what its user typed",
+    "config unset": "prints only what its user typed",
     "db backup": "prints a path that its user named",
     "db current": "prints revisions",
     "db path": "prints a path that its user named",
@@ -75,8 +73,8 @@ SILENT = {
     "push elasticsearch": "prints counts and a destination; what it sends is in test_push_elasticsearch",
     "push prometheus": "prints counts and a destination; what it sends is in test_prometheus",
     "push otlp": "prints counts and a destination; what it sends is in test_export_otlp",
-    "scheduler install": "prints a unit of this program",
-    "scheduler jobs": "prints a list of ours",
+    "scheduler install": "prints a unit file of this program",
+    "scheduler jobs": "prints a fixed list",
     "scheduler start": "prints a pid and a path",
     "scheduler stop": "prints a pid",
 }
@@ -84,8 +82,8 @@ SILENT = {
 
 @pytest.fixture
 def hostile_home(home: Path, run: Run) -> Path:
-    """A home in which every name is hostile: of agents, models, workflows, projects, errors, rules, channels, problems
-    of jobs, files and lines that were rejected. An alert fires, and the secret of a channel is in its variable."""
+    """A home with hostile names of agents, models, workflows, projects, errors, rules, channels, job problems, files
+    and rejected lines. An alert fires, and the secret of a channel is in an environment variable."""
     database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
     now_us = clock.now_us()
     Store(database).add(
@@ -115,32 +113,32 @@ def hostile_home(home: Path, run: Run) -> Path:
 
 
 def leaves() -> list[str]:
-    """Every command that does something."""
+    """Every command without subcommands."""
     return [" ".join(path) for path, command in walk(cli) if path and not hasattr(command, "commands")]
 
 
-def test_every_command_is_in_the_table() -> None:
-    """A new one is either run with hostile names, or has a reason not to be."""
-    assert sorted([*LINES, *SILENT]) == sorted(leaves())
+def test_every_command_is_in_a_table() -> None:
+    """A new command is either run with hostile names or has a reason not to be."""
+    assert sorted([*COMMAND_LINES, *NOT_RUN]) == sorted(leaves())
 
 
 def is_text(shown: str) -> bool:
-    """Whether a terminal only shows it: characters that can be seen, and ends of lines."""
+    """Whether a terminal only displays this: printable characters and line ends."""
     return all(char.isprintable() or char == "\n" for char in shown)
 
 
-@pytest.mark.parametrize("command", LINES)
-def test_what_is_shown_stays_text(command: str, hostile_home: Path, run: Run) -> None:
-    """No control character, escape sequence, direction override or secret on either stream, in any format; JSON is
-    JSON, and no cell of CSV is a formula."""
+@pytest.mark.parametrize("command", COMMAND_LINES)
+def test_every_output_is_plain_text(command: str, hostile_home: Path, run: Run) -> None:
+    """No control character, escape sequence, direction override or secret is on stdout or stderr, in any format. JSON
+    is valid, and no CSV cell is a formula."""
     if command == "alerts unsilence":
         run("alerts", "silence", "by-agent", "--for", "1h")
-    for line in LINES[command]:
+    for line in COMMAND_LINES[command]:
         done = run(*command.split(), *line.split(), env={"HOOK": SECRET}, stdin=subprocess.DEVNULL)
-        said = done.stdout + done.stderr
-        assert "Traceback" not in said
-        assert "error: unexpected" not in said
-        assert SECRET not in said
+        output = done.stdout + done.stderr
+        assert "Traceback" not in output
+        assert "error: unexpected" not in output
+        assert SECRET not in output
         assert is_text(done.stderr), done.stderr
         if "csv" in line:
             assert no_formulas(done.stdout)
@@ -151,7 +149,7 @@ def test_what_is_shown_stays_text(command: str, hostile_home: Path, run: Run) ->
 
 
 def no_formulas(text: str) -> bool:
-    """Whether no spreadsheet takes a cell for a formula."""
+    """Whether no spreadsheet would read a cell as a formula."""
     cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
     assert cells
     return not any(cell.lstrip(" \u00a0").startswith(("=", "+", "@", "\t", "\r", "\n")) for cell in cells)
@@ -160,7 +158,7 @@ def no_formulas(text: str) -> bool:
 @pytest.mark.parametrize("option", ["--agent", "--model", "--workflow", "--project", "--source"])
 @pytest.mark.parametrize("name", ["\x1b[31mred", "\u202eevil", "a\nb"])
 def test_an_error_that_quotes_a_name_is_one_line_of_text(option: str, name: str, hostile_home: Path, run: Run) -> None:
-    """Also what its user typed, or pasted."""
+    """This includes names that the user typed or pasted."""
     done = run("analytics", "summary", option, f"{name}-nobody")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -1,5 +1,4 @@
-"""The two ways to have the program: from a wheel, with the source tree gone, and in a checkout, with alembic's own
-command line."""
+"""Two ways to install: from a wheel without the source tree, and in a checkout with alembic's own command line."""
 
 from __future__ import annotations
 
@@ -31,12 +30,19 @@ _NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pyc
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a source distribution, which was built from a copy of the source tree."""
+    """The wheel, built from a source distribution of a copy of the source tree."""
     folder = tmp_path_factory.mktemp("building")
     shutil.copytree(ROOT, folder / "source", ignore=_NOT_SOURCE)
-    # Without the build tool's own environment where ours will do: nothing is downloaded then.
-    enough = int(version("setuptools").split(".")[0]) >= 77
-    command = [sys.executable, "-m", "build", "--outdir", str(folder / "dist"), *(["--no-isolation"] if enough else [])]
+    # With a new is_new_enough setuptools the build needs no environment of its own, so nothing is downloaded.
+    is_new_enough = int(version("setuptools").split(".")[0]) >= 77
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--outdir",
+        str(folder / "dist"),
+        *(["--no-isolation"] if is_new_enough else []),
+    ]
     done = subprocess.run([*command, str(folder / "source")], capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     shutil.rmtree(folder / "source")
@@ -46,7 +52,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment of its own in which the wheel is installed, and of ours only what it depends on."""
+    """The `bin` folder of an environment that has the wheel, and from this environment only its dependencies."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, symlinks=True)
     pip = [
@@ -60,13 +66,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     subprocess.run([*pip, "install", "--no-index", "--no-deps", str(wheel)], check=True, timeout=120)
     (packages,) = folder.glob("lib/python*/site-packages")
-    # A path in a .pth file comes last, and the .pth files there (an editable install is one) are not read.
+    # Paths of a .pth file come last, and .pth files in them (as of an editable install) are not read.
     (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
     return folder / "bin"
 
 
 def an_old_file(path: Path) -> Path:
-    """A SQLite database of ours from before the first revision, which holds something."""
+    """A SQLite database of claude-force without a revision, with a table of its own."""
     with closing(sqlite3.connect(path)) as raw:
         raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         raw.execute("CREATE TABLE keepsake (word TEXT)")
@@ -74,7 +80,8 @@ def an_old_file(path: Path) -> Path:
 
 
 def call(folder: Path, *command: str | Path) -> str:
-    """What a command prints, run in a folder without any hint of where the source is; it must succeed in silence."""
+    """The output of a command in a folder, without any path to the source tree. Checks that it succeeds with an empty
+    stderr."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [str(part) for part in command],
@@ -90,8 +97,8 @@ def call(folder: Path, *command: str | Path) -> str:
 
 
 @pytest.mark.thorough
-def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
-    """Migrations, their template, the schema of a new file and the mark of a typed package; no tests, no docs."""
+def test_the_wheel_has_its_data_files(wheel: Path) -> None:
+    """These are the migrations, their template, the schema of a new file and py.typed. It has no tests and no docs."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
@@ -114,8 +121,8 @@ def test_the_wheel_holds_what_is_not_code_too(wheel: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_the_installed_program_is_the_one_that_runs(installed: Path, home: Path) -> None:
-    """Module, migrations and command are those of the new environment, not those of the source tree."""
+def test_the_installed_program_runs(installed: Path, home: Path) -> None:
+    """Module, migrations and command are in the new environment, not in the source tree."""
     code = (
         "import claude_force; from claude_force.database.migrate import configuration\n"
         "print(claude_force.__file__, configuration().get_main_option('script_location'))"
@@ -127,8 +134,8 @@ def test_the_installed_program_is_the_one_that_runs(installed: Path, home: Path)
 
 
 @pytest.mark.thorough
-def test_from_a_line_to_a_summary(installed: Path, home: Path) -> None:
-    """Import into a database that does not exist yet, then the report."""
+def test_import_and_report_without_the_source(installed: Path, home: Path) -> None:
+    """The import creates the database."""
     (home / "lines.jsonl").write_bytes(a_line())
     call(home, installed / "claude-force", "import", "lines.jsonl")
     assert "Total Executions: 1\n" in call(home, installed / "python", "-m", "claude_force", "analytics", "summary")
@@ -136,8 +143,8 @@ def test_from_a_line_to_a_summary(installed: Path, home: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_a_page_without_the_source(installed: Path, home: Path) -> None:
-    """Style, script and chart library come from the wheel."""
+def test_an_html_report_without_the_source(installed: Path, home: Path) -> None:
+    """Style, script and chart library are in the wheel."""
     (home / "lines.jsonl").write_bytes(a_line())
     call(home, installed / "claude-force", "import", "lines.jsonl")
     page = call(home, installed / "claude-force", "report", "--output", "-")
@@ -146,8 +153,8 @@ def test_a_page_without_the_source(installed: Path, home: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Path) -> None:
-    """A new database and an old one: the migrations run from the wheel."""
+def test_an_upgrade_without_the_source(installed: Path, home: Path, tmp_path: Path) -> None:
+    """A new and an old database: the migrations are in the wheel."""
     old = an_old_file(tmp_path / "old.db")
     for path in (old, tmp_path / "new.db"):
         call(home, installed / "claude-force", "db", "upgrade", "--db", path)
@@ -160,7 +167,7 @@ def test_upgrading_without_the_source(installed: Path, home: Path, tmp_path: Pat
 
 @pytest.mark.thorough
 def test_recording_without_the_source(installed: Path, home: Path) -> None:
-    """The Python API works from the wheel, and priced."""
+    """The Python API works from the wheel, with costs."""
     code = (
         "from claude_force import PerformanceTracker\n"
         "PerformanceTracker().record_execution('a', 't', True, 5, 'claude-haiku-4-5', 1000, 100)\n"
@@ -171,7 +178,7 @@ def test_recording_without_the_source(installed: Path, home: Path) -> None:
 
 @pytest.fixture
 def checkout(home: Path) -> Path:
-    """A checkout of what alembic reads in one, below the home folder, with a `.claude` of its own."""
+    """What alembic reads of a checkout, copied below the home, with its own `.claude`."""
     folder = home / "checkout"
     shutil.copytree(ROOT / "migrations", folder / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "alembic.ini", folder)
@@ -180,7 +187,7 @@ def checkout(home: Path) -> Path:
 
 
 def alembic(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """alembic's command line in a folder."""
+    """Run alembic's command line in a folder."""
     return subprocess.run(
         [str(ALEMBIC), *arguments],
         cwd=folder,
@@ -193,7 +200,7 @@ def alembic(folder: Path, *arguments: str, env: dict[str, str] | None = None) ->
 
 
 def test_alembic_upgrades_the_database_that_db_path_names(checkout: Path, run: Run, tmp_path: Path) -> None:
-    """By the folder it is called in, by CLAUDE_FORCE_DB, by the settings: always the one that the program uses."""
+    """By working folder, CLAUDE_FORCE_DB or settings: always the database that the program uses."""
     settings = json.dumps({"performance": {"database": str(tmp_path / "by_settings.db")}})
     cases: list[tuple[dict[str, str], str, Path]] = [
         ({}, "{}", checkout / ".claude" / "metrics" / "metrics.db"),
@@ -209,7 +216,7 @@ def test_alembic_upgrades_the_database_that_db_path_names(checkout: Path, run: R
 
 
 def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: Path) -> None:
-    """`-x db=PATH` names another database; what it held is kept, in it and in a copy beside it."""
+    """`-x db=PATH` names another database. Its contents are kept, in it and in a backup beside it."""
     path = an_old_file(tmp_path / "old.db")
     done = alembic(checkout, "-x", f"db={path}", "upgrade", "head")
     assert done.returncode == 0, done.stderr
@@ -222,7 +229,7 @@ def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: P
 
 
 def test_alembic_upgrades_a_server(checkout: Path, bare_url: str) -> None:
-    """`-x db=URL` names a PostgreSQL database; afterwards alembic finds nothing to change in it."""
+    """`-x db=URL` names a PostgreSQL database. Afterwards alembic finds no difference to the schema."""
     for command in (("upgrade", "head"), ("check",)):
         done = alembic(checkout, "-x", f"db={bare_url}", *command)
         assert done.returncode == 0, done.stderr
@@ -230,8 +237,8 @@ def test_alembic_upgrades_a_server(checkout: Path, bare_url: str) -> None:
         assert database.revision() == HEAD
 
 
-def test_asking_alembic_changes_nothing(checkout: Path, tmp_path: Path) -> None:
-    """A command that does not upgrade makes no database and no backup."""
+def test_alembic_queries_change_nothing(checkout: Path, tmp_path: Path) -> None:
+    """Commands that do not upgrade create no database and no backup."""
     missing, old = tmp_path / "missing.db", an_old_file(tmp_path / "old.db")
     for path in (missing, old):
         alembic(checkout, "-x", f"db={path}", "current")
@@ -240,22 +247,22 @@ def test_asking_alembic_changes_nothing(checkout: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "command", "said"),
+    ("content", "command", "reason"),
     [
         (b"dear diary " * 100, ("upgrade", "head"), "not a SQLite database"),
         (b"", ("upgrade", "head"), "is empty"),
         (None, ("current",), "no database at"),
     ],
 )
-def test_alembic_explains_what_it_cannot_use(
-    content: bytes | None, command: tuple[str, ...], said: str, checkout: Path, tmp_path: Path
+def test_alembic_refuses_an_unusable_database(
+    content: bytes | None, command: tuple[str, ...], reason: str, checkout: Path, tmp_path: Path
 ) -> None:
-    """One line with the remedy, as from our own commands; never a traceback, and the file stays as it is."""
+    """One line with the remedy and no traceback, as from our own commands. The file is not changed."""
     path = tmp_path / "strange.db"
     if content is not None:
         path.write_bytes(content)
     done = alembic(checkout, "-x", f"db={path}", *command)
     assert done.returncode != 0
-    assert said in done.stdout + done.stderr
+    assert reason in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert content == (path.read_bytes() if path.exists() else None)

@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Pushgateway: what is pushed or scraped is what is stored, and the dashboard shows it."""
+"""A real Prometheus and a real Pushgateway: they get what is stored, and the dashboard shows it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.monitoring import Prometheus, fetch, of, program, prometheus, pushgat
 pytestmark = pytest.mark.thorough
 
 MODELS = ("claude-3-5-haiku-20241022", "claude-3-5-sonnet-20241022")
-EXCUSED = {
+ACCEPTED_COMPLAINT = {
     "claude_force_execution_time_ms metric names should not contain abbreviated units",
 }
-"""What promtool says of a name of the guide, which is older than the conventions; the histogram has seconds."""
+"""The complaint of promtool about a name in the guide that predates the conventions. The histogram is in seconds."""
 
 
 def executions(count: int) -> list[ExecutionMetrics]:
-    """Executions of just now."""
+    """Recent executions."""
     return [
         an_execution(
             timestamp_us=now_us() - SECOND_US,
@@ -55,14 +55,14 @@ def executions(count: int) -> list[ExecutionMetrics]:
 
 @pytest.fixture
 def stored(home: Path) -> Database:
-    """The database of the home with some executions."""
+    """The home's database with some executions."""
     found = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
     Store(found).add(executions(100))
     return found
 
 
 def scraping(port: int, job: str = "pushgateway") -> str:
-    """A configuration that scrapes a port as docs/how-to/prometheus.md says."""
+    """A configuration that scrapes a port as in docs/how-to/prometheus.md."""
     return (
         f"scrape_configs:\n  - job_name: {job}\n    honor_labels: true\n"
         f"    static_configs:\n      - targets: ['127.0.0.1:{port}']\n"
@@ -70,7 +70,7 @@ def scraping(port: int, job: str = "pushgateway") -> str:
 
 
 def totals_read(server: Prometheus) -> dict[str, float | None]:
-    """What Prometheus has of some totals."""
+    """Some totals as Prometheus has them."""
     names = {"executions": "executions_total", "cost": "cost_usd_total", "tokens": "tokens_total"}
     names |= {"unpriced": "unpriced_executions_total", "timed": "execution_duration_seconds_count"}
     names |= {"seconds": "execution_duration_seconds_sum"}
@@ -78,7 +78,7 @@ def totals_read(server: Prometheus) -> dict[str, float | None]:
 
 
 def totals_stored(database: Database) -> dict[str, object]:
-    """The same from the store."""
+    """The same totals from the store."""
     found = analytics.summary(database, Filter()).totals
     return {
         "executions": found.executions,
@@ -91,7 +91,7 @@ def totals_stored(database: Database) -> dict[str, object]:
 
 
 def test_every_expression_of_the_dashboard_has_data(run: Run, home: Path, stored: Database, tmp_path: Path) -> None:
-    """Pushed to a Pushgateway and scraped from it: the counters are the totals of the store, and no panel is empty."""
+    """Pushed to a Pushgateway and scraped from it, the counters equal the store's totals, and every panel has data."""
     rules = {"success-rate": {"threshold": 99, "min_samples": 1}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"alerts": rules}}))
     with pushgateway() as gateway, prometheus(tmp_path, scraping(gateway)) as server:
@@ -105,7 +105,7 @@ def test_every_expression_of_the_dashboard_has_data(run: Run, home: Path, stored
         eventually(lambda: server.number("sum(claude_force_executions_total)") == 160)
         eventually(lambda: totals_read(server) == totals_stored(stored))
         eventually(lambda: server.query('claude_force_build_info{instance="a host/1",job="claude_force"}'))
-        # A rate needs the second push to have been read twice.
+        # A rate needs two scrapes after the second push.
         eventually(lambda: server.number("sum(increase(claude_force_executions_total[1h]))"))
         for text in expressions().values():
             eventually(partial(has_data, server, filled(text)))
@@ -115,13 +115,13 @@ def test_every_expression_of_the_dashboard_has_data(run: Run, home: Path, stored
 
 
 def has_data(server: Prometheus, expression: str) -> bool:
-    """Whether an expression comes to numbers."""
+    """Whether an expression has a numeric result."""
     values = [float(found["value"][1]) for found in server.query(expression)]
     return any(math.isfinite(value) for value in values)
 
 
-def test_the_page_of_the_scheduler_is_scraped(home: Path, stored: Database, tmp_path: Path) -> None:
-    """Without a gateway: a Prometheus on the same machine reads what is stored from the scheduler."""
+def test_the_scheduler_endpoint_is_scraped(home: Path, stored: Database, tmp_path: Path) -> None:
+    """Without a gateway, a Prometheus on the same machine reads the stored totals from the scheduler."""
     port = unused_port()
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"metrics_port": port}}))
     with scheduler(stored.name, home), prometheus(tmp_path, scraping(port, "claude_force")) as server:
@@ -132,18 +132,18 @@ def test_the_page_of_the_scheduler_is_scraped(home: Path, stored: Database, tmp_
     stored.close()
 
 
-def test_the_names_are_those_of_the_conventions(run: Run, home: Path, stored: Database) -> None:
-    """promtool finds nothing but a name of the guide, which it excuses nowhere."""
+def test_metric_names_follow_the_conventions(run: Run, home: Path, stored: Database) -> None:
+    """promtool complains about nothing but one name of the guide."""
     promtool = program("promtool")
     assert run("push", "prometheus", "--textfile", "out.prom").returncode == 0
     text = (home / "out.prom").read_text()
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
-    assert set(done.stderr.splitlines()) == EXCUSED
+    assert set(done.stderr.splitlines()) == ACCEPTED_COMPLAINT
     stored.close()
 
 
-def test_the_gateway_says_what_it_refuses(run: Run, stored: Database) -> None:
-    """A metric of the same name that somebody else pushed as another kind is refused, with its name in the reason."""
+def test_a_refused_push_gives_the_reason_of_the_gateway(run: Run, stored: Database) -> None:
+    """Another program has pushed a metric with the same name and another type. The reason has the name."""
     with pushgateway() as gateway:
         other = fetch_put(
             gateway, "/metrics/job/other", "# TYPE claude_force_cost_usd counter\nclaude_force_cost_usd 1\n"
@@ -157,7 +157,7 @@ def test_the_gateway_says_what_it_refuses(run: Run, stored: Database) -> None:
 
 
 def fetch_put(port: int, path: str, body: str) -> int:
-    """Put a text."""
+    """PUT a text."""
     from http.client import HTTPConnection
 
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
@@ -167,8 +167,8 @@ def fetch_put(port: int, path: str, body: str) -> int:
     return status
 
 
-def test_the_script_of_the_guide_pushes(home: Path, stored: Database) -> None:
-    """scripts/export_prometheus.py says the line of the guide, and what it pushed has the guide's four names."""
+def test_the_script_from_the_guide_pushes(home: Path, stored: Database) -> None:
+    """scripts/export_prometheus.py prints the guide's line and pushes its four metrics."""
     with pushgateway() as gateway:
         settings = {"exporters": {"prometheus": {"gateway": f"http://127.0.0.1:{gateway}"}}}
         (home / ".claude" / "claude.json").write_text(json.dumps({"performance": settings}))

@@ -1,4 +1,4 @@
-"""What a user may rely on, each in one small story with the installed program or the tracker."""
+"""Promises to users, one small test each, with the installed program or the tracker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.conftest import EXAMPLES, PROGRAM, Run
 
 
 def test_a_cancellation_loses_no_tracked_call(tmp_path: Path) -> None:
-    """Many tasks that are cancelled while they wait to be recorded are recorded all the same."""
+    """Tasks cancelled while they wait to be recorded are recorded."""
     tracker = PerformanceTracker(database=str(tmp_path / "metrics.db"))
 
     async def work() -> None:
@@ -49,7 +49,7 @@ def test_a_cancellation_loses_no_tracked_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["", "sqlite:///"])
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 def test_an_export_never_overwrites_its_database(prefix: str, suffix: str, run: Run, tmp_path: Path) -> None:
-    """However the database is named, neither it nor its log is taken as an output."""
+    """Whatever the name of the database, neither it nor its WAL is accepted as an output."""
     path = tmp_path / "metrics.db"
     run("import", EXAMPLES / "executions-guide.jsonl", "--db", path)
     before = path.read_bytes()
@@ -59,14 +59,14 @@ def test_an_export_never_overwrites_its_database(prefix: str, suffix: str, run: 
 
 
 def test_a_database_in_the_settings_is_the_same_in_every_folder(run: Run, home: Path) -> None:
-    """A relative path in claude.json is relative to the folder that holds `.claude`, wherever a command is run."""
+    """A relative path in claude.json is relative to the folder with `.claude`, in any working folder."""
     run("config", "set", "performance.database", "data/metrics.db")
     (home / "sub").mkdir()
     assert run("db", "path").stdout == run("db", "path", cwd=home / "sub").stdout == f"{home}/data/metrics.db\n"
 
 
-def test_false_costs_are_not_compared_with_true_ones(run: Run) -> None:
-    """A history of claude-force 1.3 that was not repriced shows no savings, and a note says why."""
+def test_costs_of_version_1_3_show_no_savings(run: Run) -> None:
+    """An imported history of claude-force 1.3 that was not repriced shows no savings, and a note says why."""
     done = run("import", EXAMPLES / "executions-1.3.jsonl")
     assert "3,000 costs far below list price" in done.stderr
     summary = json.loads(run("analytics", "summary", "--json").stdout)
@@ -77,7 +77,8 @@ def test_false_costs_are_not_compared_with_true_ones(run: Run) -> None:
 
 
 def test_a_forked_child_does_not_remove_its_parents_private_database(home: Path) -> None:
-    """Without persistence the executions are gone with the tracker that recorded them, not with a child of it."""
+    """Without persistence, executions are removed when the tracker that recorded them is closed, not when a forked
+    child ends."""
     code = (
         "import os\nfrom claude_force.performance_tracker.tracker import PerformanceTracker\n"
         "tracker = PerformanceTracker(enable_persistence=False)\ntracker.record_execution('a')\n"
@@ -88,8 +89,8 @@ def test_a_forked_child_does_not_remove_its_parents_private_database(home: Path)
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
-def test_an_export_of_an_unknown_agent_says_so(run: Run) -> None:
-    """As every report does; no empty file is written."""
+def test_an_export_of_an_unknown_agent_is_an_error(run: Run) -> None:
+    """As in every report. No empty file is written."""
     run("import", EXAMPLES / "executions-guide.jsonl")
     done = run("analytics", "export", "--agent", "agent-0O", "--output", "x.csv")
     assert (done.returncode, Path("x.csv").exists()) == (1, False)
@@ -105,13 +106,13 @@ def test_an_export_of_an_unknown_agent_says_so(run: Run) -> None:
     ],
 )
 def test_a_heading_names_the_period(options: tuple[str, ...], heading: str, run: Run) -> None:
-    """A rolling period is "Last ..."; dates stand as they were given."""
+    """A rolling period is "Last ...". Dates are shown as given."""
     run("import", EXAMPLES / "executions-guide.jsonl")
     assert run("analytics", "summary", *options).stdout.splitlines()[0] == f"Performance Summary ({heading})"
 
 
-def test_a_check_misses_no_index(run: Run, home: Path) -> None:
-    """`db check` compares every table and index with what it should be."""
+def test_db_check_finds_a_missing_index(run: Run, home: Path) -> None:
+    """`db check` compares every table and index with the schema."""
     run("import", EXAMPLES / "executions-guide.jsonl")
     assert run("db", "check").returncode == 0
     with sqlite3.connect(home / ".claude" / "metrics" / "metrics.db") as raw:
@@ -123,7 +124,7 @@ def test_a_check_misses_no_index(run: Run, home: Path) -> None:
 
 
 def test_an_output_keeps_the_permissions_of_its_file(run: Run, home: Path) -> None:
-    """A file that its owner closed to others stays closed when it is written again; a new one follows the umask."""
+    """An existing private file stays private. A new file follows the umask."""
     run("import", EXAMPLES / "executions-guide.jsonl")
     private = home / "private.csv"
     private.touch(0o600)
@@ -133,9 +134,9 @@ def test_an_output_keeps_the_permissions_of_its_file(run: Run, home: Path) -> No
     assert [path.stat().st_mode & 0o777 for path in (private, home / "new.csv")] == [0o600, 0o640]
 
 
-def test_a_file_that_breaks_off_is_known_to_be_incomplete() -> None:
-    """What was read before a read error is there, the rest is one rejected line, and the source says so: a spool is
-    not removed then."""
+def test_a_file_with_a_read_error_is_incomplete() -> None:
+    """Lines before the read error are read, and the rest is one rejected line. The source knows it, so a spool is not
+    removed."""
 
     class Broken(io.BytesIO):
         def readline(self, size: int | None = -1, /) -> bytes:
@@ -151,7 +152,7 @@ def test_a_file_that_breaks_off_is_known_to_be_incomplete() -> None:
 
 
 def test_filters_are_named_in_the_report(run: Run) -> None:
-    """A saved report says what it is about."""
+    """A saved report shows what it is about."""
     run("import", EXAMPLES / "executions-guide.jsonl")
     assert "Only agent agent-00" in run("analytics", "by-model", "--agent", "agent-00").stdout
     found = json.loads(run("analytics", "by-model", "--agent", "agent-00", "--timezone", "UTC", "--json").stdout)
@@ -166,8 +167,8 @@ def test_filters_are_named_in_the_report(run: Run) -> None:
         (b"timestamp,agent_name,task_hash\n", "a CSV file"),
     ],
 )
-def test_a_file_of_another_kind_is_told(content: bytes, kind: str, run: Run, home: Path) -> None:
-    """One line says what the file is; its lines are not rejected one by one."""
+def test_a_file_of_another_kind_is_named(content: bytes, kind: str, run: Run, home: Path) -> None:
+    """One line names its kind. Its lines are not rejected one by one."""
     (home / "file").write_bytes(content)
     done = run("import", "file")
     assert done.returncode == 1
@@ -176,7 +177,7 @@ def test_a_file_of_another_kind_is_told(content: bytes, kind: str, run: Run, hom
 
 
 def test_an_upgraded_file_passes_its_check(run: Run, home: Path) -> None:
-    """A database that the revisions built is as sound as a new one."""
+    """An upgraded database is as valid as a new one."""
     path = home / "old.db"
     path.touch()
     with migrate.sqlite_connection(path) as connection:
@@ -187,8 +188,8 @@ def test_an_upgraded_file_passes_its_check(run: Run, home: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"{path}: ok\n")
 
 
-def test_a_long_file_is_imported_without_a_standard_error(run: Run, home: Path) -> None:
-    """Where nobody can see a progress bar, there is none."""
+def test_an_import_without_stderr_works(run: Run, home: Path) -> None:
+    """No progress bar is shown then."""
     path = home / "long.jsonl"
     path.write_bytes(a_line() * (SHORT_BYTES // len(a_line()) + 1))
     shell = f"exec '{PROGRAM}' import '{path}' --json 2>&-"

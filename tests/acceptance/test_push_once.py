@@ -29,7 +29,7 @@ SECRET = "key-4c1f0a9be2"
 
 
 def record(store: Store, count: int) -> set[str]:
-    """Store executions of just now, each with a different input. Returns their uids."""
+    """Store recent executions, each with another number of input tokens. Returns their uids."""
     at_us = now_us()
     added = [an_execution(timestamp_us=at_us - number, input_tokens=number) for number in range(count)]
     store.add(added)
@@ -42,7 +42,7 @@ def configure(home: Path, **exporters: object) -> None:
 
 
 def run_until_killed(arguments: list[str], home: Path, pids: list[int]) -> int:
-    """Run the program, give its pid to the one who kills it, and return its exit code."""
+    """Run the program, put its pid into `pids` for `kill`, and return its exit code."""
     command = [str(PROGRAM), *arguments]
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         pids.append(process.pid)
@@ -56,33 +56,32 @@ def kill(pids: list[int]) -> None:
 
 
 def test_the_output_of_datadog(store: Store, location: str, run: Run) -> None:
-    """The line of the guide, the destination, and that the Agent does not confirm; the second push has nothing to
-    send."""
+    """It has the guide's line, the destination, and that the Agent does not confirm. A second push sends nothing."""
     record(store, 3)
     with agent() as listener:
         first, second = (run("push", "datadog", "--port", str(listener.port), "--db", location) for _ in range(2))
     assert (first.returncode, first.stderr) == (0, "")
-    said = f"✅ Exported 3 metrics to DataDog (sent, not confirmed): localhost:{listener.port} (sent 3)\n"
-    assert first.stdout == said
+    expected = f"✅ Exported 3 metrics to DataDog (sent, not confirmed): localhost:{listener.port} (sent 3)\n"
+    assert first.stdout == expected
     assert second.stdout.startswith("✅ Exported 0 metrics to DataDog")
     assert len(listener.metrics()) == 12
 
 
 def test_the_output_of_elasticsearch(store: Store, location: str, run: Run) -> None:
-    """The line of the guide and the destination; the second push has nothing to send."""
+    """It has the guide's line and the destination. A second push sends nothing."""
     added = record(store, 3)
     with elastic() as server:
         first, second = (run("push", "elasticsearch", "--url", server.url, "--db", location) for _ in range(2))
     assert (first.returncode, first.stderr) == (0, "")
-    said = f"✅ Imported 3 metrics to Elasticsearch: {server.url}/claude-force-metrics (created 3)\n"
-    assert first.stdout == said
+    expected = f"✅ Imported 3 metrics to Elasticsearch: {server.url}/claude-force-metrics (created 3)\n"
+    assert first.stdout == expected
     assert second.stdout.startswith("✅ Imported 0 metrics to Elasticsearch")
     assert set(server.documents) == added
 
 
 @pytest.mark.parametrize("kind", ["datadog", "elasticsearch"])
 def test_a_dry_run_changes_nothing(kind: str, store: Store, location: str, run: Run) -> None:
-    """It prints how many executions are due, also if nobody listens, and again the next time."""
+    """It prints how many executions are due, even without a receiver, and prints the same again the next time."""
     record(store, 3)
     for _ in range(2):
         done = run("push", kind, "--dry-run", "--db", location)
@@ -94,7 +93,7 @@ def test_a_dry_run_changes_nothing(kind: str, store: Store, location: str, run: 
 
 
 def test_json_has_the_counts(store: Store, location: str, run: Run) -> None:
-    """For programs: destination, counts and remarks."""
+    """It has the destination, counts and notes."""
     record(store, 2)
     with agent() as listener:
         done = run("push", "datadog", "--port", str(listener.port), "--json", "--db", location)
@@ -104,7 +103,7 @@ def test_json_has_the_counts(store: Store, location: str, run: Run) -> None:
 
 
 def test_forget_starts_over(store: Store, location: str, run: Run) -> None:
-    """Everything is sent again. If nothing was pushed, the command says so."""
+    """All executions are sent again. If nothing was pushed before, the command says so."""
     added = record(store, 2)
     nothing = run("push", "elasticsearch", "--forget", "--db", location)
     assert (nothing.returncode, nothing.stdout) == (0, "Nothing was pushed to elasticsearch from this database\n")
@@ -125,7 +124,7 @@ def test_forget_creates_no_database(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (["datadog", "--dry-run", "--forget"], "--dry-run and --forget exclude each other"),
         (["datadog", "--socket", "/a", "--host", "b"], "--socket cannot be combined with --host or --port"),
@@ -134,17 +133,17 @@ def test_forget_creates_no_database(run: Run, tmp_path: Path) -> None:
         (["elasticsearch", "--index", "A"], "index must consist of a-z"),
     ],
 )
-def test_wrong_usage(arguments: list[str], said: str, run: Run) -> None:
-    """One line, and no database is created."""
+def test_a_usage_error_is_one_line(arguments: list[str], reason: str, run: Run) -> None:
+    """No database is created."""
     done = run("push", *arguments)
     assert done.returncode in (1, 2)
-    assert said in done.stderr
+    assert reason in done.stderr
     assert SECRET not in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_options_override_the_settings(store: Store, location: str, run: Run, home: Path) -> None:
-    """An option for one kind of address replaces the other kind in claude.json."""
+    """A host option replaces a socket in claude.json, and the other way round."""
     record(store, 1)
     configure(home, datadog={"socket": "/nowhere/agent.sock"})
     done = run("push", "datadog", "--db", location)
@@ -167,8 +166,8 @@ def test_options_override_the_settings(store: Store, location: str, run: Run, ho
         ("import_to_elasticsearch.py", "✅ Imported 1 metrics"),
     ],
 )
-def test_the_programs_of_the_guide(script: str, begins: str, store: Store, location: str, home: Path) -> None:
-    """The scripts named in the guide use claude.json and the environment."""
+def test_the_scripts_of_the_guide_push(script: str, begins: str, store: Store, location: str, home: Path) -> None:
+    """They use claude.json and the environment."""
     record(store, 1)
     with agent() as listener, elastic() as server:
         environment = {"CLAUDE_FORCE_DB": location, "DD_DOGSTATSD_PORT": str(listener.port)}
@@ -186,7 +185,7 @@ def test_the_programs_of_the_guide(script: str, begins: str, store: Store, locat
 
 
 def test_a_first_push_shows_its_progress(store: Store, location: str, home: Path) -> None:
-    """On a terminal, because the first push may take a while."""
+    """On a terminal, because a first push may take long."""
     record(store, 1200)
     with elastic() as server:
         leader, follower = pty.openpty()
@@ -202,7 +201,7 @@ def test_a_first_push_shows_its_progress(store: Store, location: str, home: Path
 
 @pytest.mark.parametrize("number", [20, *thorough(1, 60)])
 def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, home: Path) -> None:
-    """Every execution arrives; at most one batch is sent twice."""
+    """Every execution arrives, and at most one batch is sent twice."""
     record(store, 1000)
     pids: list[int] = []
     with agent(home / "agent.sock", lambda count: kill(pids) if count == number else None) as listener:
@@ -220,7 +219,7 @@ def test_datadog_killed_at_a_datagram(number: int, store: Store, location: str, 
 def test_elasticsearch_killed_before_the_acknowledgement(
     number: int, store: Store, location: str, home: Path, run: Run
 ) -> None:
-    """The batch is sent again; Elasticsearch knows its documents and duplicates none."""
+    """The batch is sent again. Elasticsearch recognizes its documents and stores none twice."""
     added = record(store, 2400)
     pids: list[int] = []
     with elastic() as server:
@@ -236,11 +235,11 @@ def test_elasticsearch_killed_before_the_acknowledgement(
 
 @pytest.mark.parametrize("login", [{"api_key": "${KEY}"}, {"username": "elastic", "password": "${KEY}"}], ids=str)
 def test_a_secret_is_never_shown_or_stored(login: dict[str, str], run: Run, home: Path) -> None:
-    """Not printed on success, on any failure or by `config list`, and not in any file."""
+    """It is not printed on success or failure or by `config list`, and is in no file."""
     environment = {"KEY": SECRET}
     error = {"error": {"type": "boom", "reason": f"no {SECRET}"}}
     run("import", ROOT / "examples" / "executions-guide.jsonl")
-    said = ""
+    output = ""
     faults: list[Fault | None] = [refusal(401, reason=f"no {SECRET}"), refusal(403), Status(500, error), None]
     with elastic() as server:
         down = f"http://127.0.0.1:{unused_port()}"
@@ -251,18 +250,18 @@ def test_a_secret_is_never_shown_or_stored(login: dict[str, str], run: Run, home
             done = run("push", "elasticsearch", env=environment)
             assert done.returncode == (0 if fault is None and url == server.url else 1), done.stderr
             assert len(done.stderr.splitlines()) == done.returncode
-            said += done.stdout + done.stderr + run("config", "list", env=environment).stdout
+            output += done.stdout + done.stderr + run("config", "list", env=environment).stdout
             done = run("scheduler", "run", "push-elasticsearch", env=environment)
-            said += done.stdout + done.stderr
+            output += done.stdout + done.stderr
         assert server.documents
     written = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     assert b"claude-force-metrics" in written
-    assert SECRET not in said
+    assert SECRET not in output
     assert SECRET.encode() not in written
 
 
 def test_a_hanging_receiver_delays_nothing_else(database: Database, location: str, home: Path, store: Store) -> None:
-    """While a push waits for its answer, executions are recorded and the other jobs of the scheduler run."""
+    """While a push hangs, executions are recorded and the scheduler's other jobs run."""
     record(store, 3)
     others = ("ingest", "alerts", "baseline", "archive", "maintenance")
     with elastic() as server:

@@ -1,4 +1,4 @@
-"""`claude-force push otlp`, and the scheduler's job that does the same."""
+"""`claude-force push otlp` and the scheduler's job for it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from tests.daemons import eventually, last, scheduler
 
 @pytest.fixture
 def stored(store: Store) -> Store:
-    """A store of one execution."""
+    """A store with one execution."""
     store.add([an_execution()])
     return store
 
 
 @pytest.mark.usefixtures("stored")
-def test_the_output(location: str, run: Run) -> None:
-    """One line, or JSON."""
+def test_the_output_is_one_line(location: str, run: Run) -> None:
+    """Or JSON."""
     with scripted() as server:
         done = run("push", "otlp", "--endpoint", server.url, "--db", location)
         as_json = run("push", "otlp", "--endpoint", server.url, "--db", location, "--json")
     shown = server.url.rstrip("/")
-    said = f"✅ Metrics exported to OpenTelemetry: {shown} (executions 1, points 8)\n"
-    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    expected = f"✅ Metrics exported to OpenTelemetry: {shown} (executions 1, points 8)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
     assert json.loads(as_json.stdout) == {"destination": shown, "executions": 1, "points": 8, "remarks": []}
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_receiver_that_refuses_is_one_line(location: str, run: Run) -> None:
-    """On stderr, with exit code 1, and no output of libraries."""
+def test_a_refused_push_is_one_line(location: str, run: Run) -> None:
+    """On stderr with exit code 1, without output of the libraries."""
     with scripted([Reply(403, b"")]) as server:
         done = run("push", "otlp", "--db", location, env={"OTEL_EXPORTER_OTLP_ENDPOINT": server.url})
     assert (done.returncode, done.stdout) == (1, "")
@@ -62,7 +62,7 @@ def test_the_scheduler_runs_the_configured_exporter(
 def test_a_job_whose_receiver_is_down_fails_with_the_reason(
     database: Database, stored: Store, location: str, home: Path
 ) -> None:
-    """The scheduler continues."""
+    """The scheduler keeps running."""
     section = {"exporters": {"otlp": {"endpoint": f"http://127.0.0.1:{unused_port()}"}}}
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     with scheduler(location, home) as process:

@@ -1,4 +1,4 @@
-"""`claude-force report`: the page of the installed program, also in a browser."""
+"""`claude-force report`: the HTML page, also in a browser."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FIGURES = {
     "p99_latency_ms": duration,
     "total_tokens": compact,
 }
-"""The figures at the head of the page, by their keys in the JSON of the summary, and how they are shown."""
+"""The figures at the top of the page, by their keys in the JSON of the summary, and their format."""
 
 SCRIPTS = (
     "</script ><script>document.title='owned'</script>",
@@ -67,7 +67,7 @@ def default_database(home: Path) -> Path:
 
 
 def a_week() -> list[ExecutionMetrics]:
-    """Executions of seven days, of several models, agents and projects. Some failed, some have no price."""
+    """Executions of seven days with several models, agents and projects. Some failed, some have no price."""
     return [
         an_execution(
             timestamp_us=NOON_US + number * 6 * HOUR_US // 5,
@@ -111,37 +111,37 @@ def summary_of(run: Run, *arguments: str | Path) -> dict[str, Any]:
     "arguments", [(), ("--agent", "agent-1"), ("--start", "2025-11-03", "--end", "2025-11-04", "--timezone", "+05:30")]
 )
 def test_the_tiles_equal_the_summary(arguments: tuple[str, ...], location: str, run: Run) -> None:
-    """They do on both engines and with every filter, to the last digit."""
+    """On both engines and with every filter, to the last digit."""
     fill(location, *a_week())
-    said = summary_of(run, "--db", location, *arguments)
+    summary = summary_of(run, "--db", location, *arguments)
     document = parse(write(run, "--db", location, *arguments).read_text())
-    assert tiles_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
-    assert by_id(document, "cost_savings").get("value") == str(said["cost_savings"]["percent"])
+    assert tiles_of(document) == {key: (summary[key], show(summary[key])) for key, show in FIGURES.items()}
+    assert by_id(document, "cost_savings").get("value") == str(summary["cost_savings"]["percent"])
 
 
 def test_the_tables_equal_the_other_reports(location: str, run: Run) -> None:
     """Agents, models and errors equal their reports, and days equal the trend."""
     fill(location, *a_week())
     document = parse(write(run, "--db", location, "--interval", "daily").read_text())
-    said = {
+    reports = {
         name: json.loads(run("analytics", name, "--json", "--db", location, *more).stdout)
         for name, more in (("by-agent", ("--sort-by", "cost")), ("errors", ()), ("trends", ()))
     }
     agents = [
         [row["agent"], money(row["total_cost"]), count(row["executions"]), percent(row["success_rate"]),
          duration(row["avg_execution_time_ms"]), duration(row["p95_latency_ms"]), compact(row["total_tokens"])]
-        for row in said["by-agent"]["agents"]
+        for row in reports["by-agent"]["agents"]
     ]  # fmt: skip
     (table,) = (one for one in document.iter("table") if text_of(one).startswith("Agents by cost"))
     assert [row[:2] + row[3:] for row in rows_of(table)] == agents
-    days = [[row["date"], money(row["total_cost"])] for row in said["trends"]["trends"]]
+    days = [[row["date"], money(row["total_cost"])] for row in reports["trends"]["trends"]]
     assert rows_of(by_id(document, "cost")) == days
     (errors,) = (one for one in document.iter("table") if text_of(one).startswith("Errors by type"))
-    assert rows_of(errors)[0][:3] == ["TimeoutError", count(said["errors"]["failed_executions"]), "100.0%"]
+    assert rows_of(errors)[0][:3] == ["TimeoutError", count(reports["errors"]["failed_executions"]), "100.0%"]
 
 
 def test_a_browser_draws_every_chart(run: Run, home: Path) -> None:
-    """The console is empty, the tables of the charts are closed, and the tiles are unchanged."""
+    """The console is empty, the charts' tables are closed, and the tiles are not changed."""
     run("import", GUIDE)
     loaded = open_page(write(run))
     document = loaded.document
@@ -153,12 +153,12 @@ def test_a_browser_draws_every_chart(run: Run, home: Path) -> None:
     assert document.get("data-ready") == "5"
     assert all(int(canvas.get("width", 0)) > 300 for canvas in document.iter("canvas"))
     assert all(details.get("open") is None for details in document.iter("details"))
-    said = summary_of(run)
-    assert tiles_of(document) == {key: (said[key], show(said[key])) for key, show in FIGURES.items()}
+    summary = summary_of(run)
+    assert tiles_of(document) == {key: (summary[key], show(summary[key])) for key, show in FIGURES.items()}
 
 
 def test_a_page_prints_the_same_from_every_window(run: Run, home: Path) -> None:
-    """Charts are drawn again for paper, whatever their size on the screen."""
+    """Charts are redrawn for paper, regardless of their size on the screen."""
     run("import", GUIDE)
     path = write(run)
     narrow, wide = (re.sub(rb"/(Creation|Mod)Date .*", b"", print_page(path, width)) for width in (500, 1400))
@@ -175,10 +175,10 @@ def test_names_are_not_markup(run: Run, home: Path) -> None:
     fill(
         default_database(home),
         *(
-            an_execution(timestamp_us=now_us - 1000 * place, agent_name=name, model=name, project=name,
+            an_execution(timestamp_us=now_us - 1000 * index, agent_name=name, model=name, project=name,
                          workflow_id=name, success=False, error_type=name, cost_nanousd=None)
-            for place, name in enumerate(names)
-            for _ in range(len(names) - place)
+            for index, name in enumerate(names)
+            for _ in range(len(names) - index)
         ),
     )  # fmt: skip
     run("alerts", "check")
@@ -220,10 +220,10 @@ def test_an_empty_store_gives_a_page_with_the_remedy(run: Run, home: Path) -> No
     """It replaces an older page. The remedy is also on stderr; the page names no folders, because it may be passed
     on."""
     Path("report.html").write_text("old")
-    said = run("report").stderr
+    output = run("report").stderr
     text = text_of(parse(Path("report.html").read_text()))
     for line in run("analytics", "summary").stdout.splitlines():
-        assert line in said
+        assert line in output
         assert line.strip().replace(str(default_database(home)), "metrics.db") in text
     assert str(home) not in text
     assert open_page(Path("report.html").resolve()).console == []

@@ -1,4 +1,4 @@
-"""The reports in a terminal: sources, provisional executions, labels, session blocks."""
+"""Reports in a terminal: sources, provisional executions, labels, session blocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SESSIONS = ("1b2c3d4e-0000-4000-8000-000000000001", "9f8e7d6c-0000-4000-8000-000
 
 
 def a_response(**changes: Any) -> ExecutionMetrics:
-    """An execution as a transcript has it: no duration, but a session and a folder."""
+    """An execution as it is read from a transcript: no duration, but a session and a folder."""
     return an_execution(
         **{
             "source": "claude-code",
@@ -63,7 +63,7 @@ REPORTS = (
 
 @pytest.mark.parametrize("command", REPORTS)
 def test_large_numbers_fit_80_columns(command: str, run: Run, home: Path) -> None:
-    """No line is too long, and no number is cut."""
+    """No line is too long, and no number is truncated."""
     busy = {"input_tokens": 99_999_999, "output_tokens": 9_999_999, "cost_nanousd": 1234 * 10**9}
     store(
         home,
@@ -154,8 +154,8 @@ def test_costs_show_the_kinds_of_tokens(run: Run, home: Path) -> None:
     store(home, a_response(input_tokens=5, output_tokens=600), a_response(input_tokens=7, output_tokens=800))
     page = run("analytics", "costs", "--trends").stdout
     lines = [line.strip() for line in page.splitlines()]
-    place = lines.index("Token Usage:")
-    assert lines[place + 1 : place + 6] == [
+    start = lines.index("Token Usage:")
+    assert lines[start + 1 : start + 6] == [
         "Input: 12",
         "Output: 1,400",
         "Cache Read: 40,000",

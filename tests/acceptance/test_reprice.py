@@ -1,4 +1,4 @@
-"""`db reprice`, and prices in claude.json, with the installed program."""
+"""`db reprice` and prices in claude.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = {"house-model": {"input": 1.5, "output": 7.5}, "claude-3-5-haiku-20241022
 
 @pytest.fixture(autouse=True)
 def history(run: Run) -> None:
-    """Two executions of Haiku, one without a cost, and one of a model without a list price."""
+    """Two executions of Haiku, one of them without a cost, and one of a model without a list price."""
     lines = [
         a_line(estimated_cost=1.0),
         a_line(estimated_cost=None, timestamp="2025-12-01T10:00:00"),
@@ -33,12 +33,12 @@ def exported(run: Run) -> list[dict[str, Any]]:
 
 
 def costs(run: Run) -> list[float | None]:
-    """What the executions cost, oldest first."""
+    """The costs of the executions, oldest first."""
     return sorted((line["estimated_cost"] for line in exported(run)), key=str)
 
 
-def test_a_dry_run_shows_and_changes_nothing(run: Run) -> None:
-    """By model what was recorded, is and would be; models without a price are named."""
+def test_a_dry_run_shows_the_new_costs(run: Run) -> None:
+    """By model: the recorded, the current and the new cost. Models without a price are named. Nothing is changed."""
     before = exported(run)
     done = run("db", "reprice", "--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
@@ -50,8 +50,8 @@ def test_a_dry_run_shows_and_changes_nothing(run: Run) -> None:
 
 
 def test_without_a_terminal_it_needs_yes(run: Run) -> None:
-    """Nobody can be asked, so nothing is changed, and the exit code says so; with nothing to change there is nothing to
-    ask."""
+    """Without --yes nothing is changed, and the exit code says so. If nothing would change, no confirmation is
+    needed."""
     before = exported(run)
     done = run("db", "reprice", input="y\n")
     assert done.returncode == 2
@@ -65,7 +65,7 @@ def test_without_a_terminal_it_needs_yes(run: Run) -> None:
 
 
 def test_yes_reprices(run: Run) -> None:
-    """Costs, what they were before, and the roll-ups are as they should be afterwards."""
+    """Costs, recorded costs and roll-ups are correct afterwards."""
     done = run("db", "reprice", "--yes", "--json")
     assert done.returncode == 0
     found = json.loads(done.stdout)
@@ -86,8 +86,8 @@ def test_yes_reprices(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code", "changed"), [("y", 0, True), ("n", 1, False)])
-def test_a_terminal_is_asked(answer: str, code: int, changed: bool, run: Run) -> None:
-    """The answer decides."""
+def test_a_terminal_is_asked_to_confirm(answer: str, code: int, changed: bool, run: Run) -> None:
+    """Only "y" reprices."""
     ours, theirs = os.openpty()
     os.write(ours, f"{answer}\n".encode())
     done = run("db", "reprice", stdin=theirs)
@@ -99,8 +99,8 @@ def test_a_terminal_is_asked(answer: str, code: int, changed: bool, run: Run) ->
     assert (1.0 in costs(run)) is not changed
 
 
-def test_only_a_model_or_a_time(run: Run) -> None:
-    """--model and --since choose; a model that the store does not know is an error, as is what is no date."""
+def test_model_and_since_limit_the_reprice(run: Run) -> None:
+    """An unknown model and an invalid date are errors."""
     assert json.loads(run("db", "reprice", "--yes", "--json", "--since", "2025-12-01").stdout)["repriced"] == 1
     assert json.loads(run("db", "reprice", "--yes", "--json", "--model", "house-model").stdout)["repriced"] == 0
     unknown = run("db", "reprice", "--model", "house-mode")
@@ -110,14 +110,14 @@ def test_only_a_model_or_a_time(run: Run) -> None:
     assert (wrong.returncode, wrong.stderr[:26]) == (2, "error: --since yesterday: ")
 
 
-def test_an_import_keeps_what_was_recorded_too(run: Run) -> None:
-    """`import --reprice` of lines that are stored already keeps what their cost was."""
+def test_an_import_with_reprice_keeps_the_recorded_cost(run: Run) -> None:
+    """`import --reprice` of lines that are already stored keeps their recorded cost."""
     run("import", "-", "--reprice", input=a_line(estimated_cost=1.0).decode())
     assert [line["recorded_cost"] for line in exported(run) if line.get("recorded_basis") == "given"] == [1.0]
 
 
-def test_prices_of_the_settings(run: Run, home: Path) -> None:
-    """They are set as JSON, shown as they were set, give `db reprice` its prices, and go away again."""
+def test_prices_in_the_settings_are_used(run: Run, home: Path) -> None:
+    """They are set as JSON, shown as they were set, used by `db reprice`, and can be unset."""
     done = run("config", "set", "performance.prices", json.dumps(OURS))
     assert done.returncode == 0
     assert "db reprice" in done.stderr
@@ -135,7 +135,7 @@ def test_prices_of_the_settings(run: Run, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("{", "performance.prices must be a JSON object: "),
         ("3", "performance.prices must be an object, not a number"),
@@ -143,17 +143,17 @@ def test_prices_of_the_settings(run: Run, home: Path) -> None:
         ('{"m": {"input": NaN, "output": 1}}', "not nan"),
     ],
 )
-def test_a_wrong_price_is_not_set(text: str, said: str, run: Run, home: Path) -> None:
-    """One line says what would be right, and the file stays as it was."""
+def test_an_invalid_price_is_not_set(text: str, reason: str, run: Run, home: Path) -> None:
+    """One line has the remedy, and the file is not changed."""
     before = (home / ".claude" / "claude.json").read_text()
     done = run("config", "set", "performance.prices", text)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert said in done.stderr
+    assert reason in done.stderr
     assert (home / ".claude" / "claude.json").read_text() == before
 
 
-def test_a_tracker_takes_the_prices_of_the_settings(run: Run, home: Path) -> None:
-    """What is recorded costs what claude.json says."""
+def test_a_tracker_uses_the_prices_in_the_settings(run: Run, home: Path) -> None:
+    """A recorded execution costs what claude.json says."""
     from claude_force.performance_tracker.tracker import PerformanceTracker
 
     run("config", "set", "performance.cost_tracking", "true")

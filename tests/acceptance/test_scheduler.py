@@ -1,4 +1,4 @@
-"""The scheduler as a process: one for each database, each job at its times, whatever happens to it or to a job."""
+"""The scheduler process: one for each database, each job at its times, and failures of a job or of the scheduler."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def configure(home: Path, **section: object) -> None:
 
 
 def a_run(job: str, started_us: int, **changes: object) -> JobRun:
-    """A run that ended well."""
+    """A successful run."""
     values = {
         "host": "elsewhere", "pid": 1, "finished_us": started_us + 1, "outcome": "ok", "counts": "{}", "problem": None,
     } | changes  # fmt: skip
@@ -48,20 +48,20 @@ def a_run(job: str, started_us: int, **changes: object) -> JobRun:
 
 
 def record_runs(database: Database, *runs: JobRun) -> None:
-    """Record runs of the past."""
+    """Record past runs."""
     with database.write() as connection:
         for run in runs:
             job_writes.begin(connection, run)
 
 
 def all_ran(database: Database) -> bool:
-    """Whether each job ran."""
+    """Whether each job has run."""
     return all(last(database, job) for job in OWN_JOBS)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_every_job_runs_and_a_signal_stops_it(database: Database, location: str, home: Path, number: int) -> None:
-    """On a new database each job runs at once; SIGTERM and Ctrl-C stop the scheduler with exit code 0 and no error."""
+    """On a new database each job runs at once. SIGTERM and Ctrl-C stop the scheduler with exit code 0 and no error."""
     with scheduler(location, home) as process:
         eventually(lambda: all_ran(database))
         process.send_signal(number)
@@ -74,7 +74,7 @@ def test_every_job_runs_and_a_signal_stops_it(database: Database, location: str,
 
 
 def test_a_second_scheduler_names_the_first(database: Database, location: str, home: Path) -> None:
-    """A second scheduler of a database ends at once with exit code 1 and one line that names the pid of the first."""
+    """It ends at once with exit code 1 and one line with the pid of the first."""
     with scheduler(location, home) as first:
         eventually(lambda: is_up(database, first))
         with scheduler(location, home) as second:
@@ -95,7 +95,7 @@ def test_each_database_has_its_own_scheduler(home: Path, tmp_path: Path) -> None
 
 
 def test_after_a_kill_another_scheduler_starts(database: Database, location: str, home: Path) -> None:
-    """A killed scheduler blocks nobody, and the next one marks its running job as interrupted."""
+    """The next scheduler marks the running job as interrupted."""
     with scheduler(location, home) as first:
         eventually(lambda: is_up(database, first))
         first.kill()
@@ -112,7 +112,7 @@ def test_after_a_kill_another_scheduler_starts(database: Database, location: str
 
 
 def test_a_job_that_was_due_runs_once_at_the_start(sqlite_database: Database, home: Path) -> None:
-    """After days without a scheduler a daily job runs once; a job that ran an hour ago does not run."""
+    """After days without a scheduler a daily job runs once. A job that ran an hour ago does not run."""
     at_us = now_us()
     record_runs(
         sqlite_database, a_run("maintenance", at_us - 9 * DAY_US), a_run("baseline", at_us - HOUR_US),
@@ -124,7 +124,7 @@ def test_a_job_that_was_due_runs_once_at_the_start(sqlite_database: Database, ho
         eventually(lambda: (run := last(sqlite_database, "maintenance")) and run.started_us >= at_us)
         with sqlite_database.read() as connection:
             runs = {job: len(job_queries.runs(connection, job, 0)) for job in ("maintenance", "baseline")}
-            # A run in the future, recorded by a wrong clock, does not delay its job.
+            # A run that a wrong clock dated into the future does not delay the job.
             eventually(lambda: len(job_queries.runs(connection, "archive", at_us - DAY_US)) == 2 or None)
     assert runs == {"maintenance": 2, "baseline": 1}
 
@@ -138,7 +138,7 @@ def sqlite_database(home: Path) -> Iterator[Database]:
 
 
 def test_a_job_that_fails_does_not_stop_the_others(sqlite_database: Database, home: Path) -> None:
-    """A failed job is recorded with its reason, and runs again; the others continue."""
+    """It is recorded with its reason and runs again. The others continue."""
     configure(home, archive_after_days=1, schedule={"archive": "1s"})
     Store(sqlite_database).add([an_execution()])
     (home / ".claude" / "metrics" / "archive").write_text("in the way")
@@ -150,7 +150,7 @@ def test_a_job_that_fails_does_not_stop_the_others(sqlite_database: Database, ho
         assert process.returncode == 0
     assert "archive" in (failures(sqlite_database, "archive")[0].problem or "")
     assert "Traceback" not in log
-    # A problem that stays is logged once, not at every run.
+    # A lasting problem is logged once, not at every run.
     assert log.count("ERROR") == 1
     assert {job: run.outcome for job in ("ingest", "alerts") if (run := last(sqlite_database, job))} == {
         "ingest": "ok", "alerts": "ok",
@@ -158,13 +158,13 @@ def test_a_job_that_fails_does_not_stop_the_others(sqlite_database: Database, ho
 
 
 def failures(database: Database, job: str) -> list[JobRun]:
-    """The runs of a job that failed."""
+    """The failed runs of the job."""
     with database.read() as connection:
         return [run for run in job_queries.runs(connection, job, 0) if run.outcome == "failed"]
 
 
 def test_settings_are_read_at_every_run(sqlite_database: Database, home: Path) -> None:
-    """Runs fail while claude.json is broken; when it is mended they succeed, without a restart."""
+    """Runs fail while claude.json is broken, and succeed once it is fixed, without a restart."""
     configure(home, schedule={"alerts": "1s"})
     with scheduler(sqlite_database.name, home) as process:
         eventually(lambda: last(sqlite_database, "alerts"))
@@ -179,7 +179,7 @@ def test_settings_are_read_at_every_run(sqlite_database: Database, home: Path) -
 def test_a_hanging_job_blocks_neither_the_others_nor_the_stop(
     sqlite_database: Database, home: Path, tmp_path: Path
 ) -> None:
-    """While a job hangs the others run, and SIGTERM stops the scheduler with exit code 0."""
+    """While a job hangs, the others run, and SIGTERM stops the scheduler with exit code 0."""
     started = tmp_path / "started"
     command = ["/bin/sh", "-c", f"touch {started}; exec sleep 300"]
     configure(
@@ -201,7 +201,7 @@ def test_a_hanging_job_blocks_neither_the_others_nor_the_stop(
 
 
 def test_a_running_job_is_finished_before_the_stop(sqlite_database: Database, home: Path, tmp_path: Path) -> None:
-    """SIGTERM in the middle of a job lets it finish, and its run is recorded."""
+    """After SIGTERM a running job finishes, and its run is recorded."""
     started, go_on = tmp_path / "started", tmp_path / "go-on"
     os.mkfifo(go_on)
     command = ["/bin/sh", "-c", f"touch {started}; cat {go_on}"]
@@ -219,8 +219,8 @@ def test_a_running_job_is_finished_before_the_stop(sqlite_database: Database, ho
 
 
 def test_it_runs_detached(sqlite_database: Database, home: Path, run: Run) -> None:
-    """`start --detach` returns when the scheduler runs and prints its pid; `status` sees it, `stop` stops it; the log
-    is private."""
+    """`start --detach` prints the pid and returns when the scheduler runs. `status` and `stop` find it. Only the owner
+    can read the log."""
     started = run("scheduler", "start", "--detach")
     assert (started.returncode, started.stderr) == (0, "")
     try:
@@ -244,7 +244,7 @@ def test_it_runs_detached(sqlite_database: Database, home: Path, run: Run) -> No
 
 
 def test_status_shows_the_last_and_next_run_of_each_job(sqlite_database: Database, run: Run) -> None:
-    """With outcome, failures of the last day, and how late a job is."""
+    """With its outcome, the failures of the last day, and how late the job is."""
     at_us = now_us()
     record_runs(
         sqlite_database, a_run("ingest", at_us - 60_000_000, counts='{"added": 3}'),
@@ -263,7 +263,7 @@ def test_status_shows_the_last_and_next_run_of_each_job(sqlite_database: Databas
 
 @pytest.mark.parametrize("job", OWN_JOBS)
 def test_each_job_can_be_run_by_hand(job: str, run: Run, home: Path) -> None:
-    """`run JOB` runs it once, prints the result, and records it, also on an empty database."""
+    """`run JOB` runs it once, prints the result and records it, even on an empty database."""
     done = run("scheduler", "run", job)
     assert done.returncode == 0
     assert done.stdout.startswith(f"{job}: ok")
@@ -271,15 +271,15 @@ def test_each_job_can_be_run_by_hand(job: str, run: Run, home: Path) -> None:
     assert listed["last_outcome"] == "ok"
 
 
-def test_what_is_off_by_default_is_no_problem(run: Run) -> None:
-    """Without an age to archive at, the job archives nothing and warns of nothing."""
+def test_archiving_is_off_by_default(run: Run) -> None:
+    """Without an age to archive at, the job archives nothing and does not warn."""
     done = run("scheduler", "run", "archive")
     assert (done.stdout, done.stderr) == ("archive: ok (archived 0, months 0)\n", "")
     assert "Problems" not in run("scheduler", "status").stdout
 
 
-def test_a_long_problem_is_not_cut(sqlite_database: Database, run: Run) -> None:
-    """A problem that is longer than a line continues on the next one, with its remedy."""
+def test_a_long_problem_is_not_truncated(sqlite_database: Database, run: Run) -> None:
+    """It continues on the next line, with its remedy."""
     problem = f"the Pushgateway {'did not take it ' * 5}; claude-force push prometheus --gateway http://127.0.0.1:9091"
     record_runs(sqlite_database, a_run("ingest", now_us(), outcome="failed", problem=problem))
     shown = run("scheduler", "status").stdout
@@ -291,7 +291,7 @@ def test_a_long_problem_is_not_cut(sqlite_database: Database, run: Run) -> None:
 
 
 def test_a_problem_of_a_run_is_printed_once(run: Run, home: Path) -> None:
-    """`run JOB` prints a problem on one line, with no log beside it."""
+    """`run JOB` prints a problem as one line, without a log line."""
     configure(home, channels={"ops": {"type": "nothing"}})
     done = run("scheduler", "run", "alerts")
     (line,) = done.stderr.splitlines()
@@ -299,7 +299,7 @@ def test_a_problem_of_a_run_is_printed_once(run: Run, home: Path) -> None:
 
 
 def test_backups_are_made_once_a_day_and_the_oldest_removed(sqlite_database: Database, run: Run, home: Path) -> None:
-    """The daily backup is a sound database; only the scheduler's own backups are counted and removed."""
+    """The daily backup is valid. Only the scheduler's own backups are counted and removed."""
     configure(home, backups_kept=2)
     Store(sqlite_database).add([an_execution()])
     folder = home / ".claude" / "metrics" / "backups"
@@ -315,7 +315,7 @@ def test_backups_are_made_once_a_day_and_the_oldest_removed(sqlite_database: Dat
 
 
 def test_a_damaged_database_replaces_no_good_backup(sqlite_database: Database, run: Run, home: Path) -> None:
-    """If the copy fails its verification the job fails, and every backup stays."""
+    """If a copy fails its check, the job fails and every backup stays."""
     configure(home, backups_kept=1)
     Store(sqlite_database).add([an_execution() for _ in range(2000)])
     sqlite_database.optimize()
@@ -352,7 +352,7 @@ def test_an_invalid_schedule_is_one_line(run: Run, home: Path, schedule: dict[st
 
 
 def test_a_job_can_be_switched_off(run: Run, home: Path) -> None:
-    """A job that is "off" in the schedule is off in `jobs`."""
+    """`jobs` shows a job that is "off" in the schedule as off."""
     configure(home, schedule={"archive": "off", "ingest": "5m"})
     found = {job["job"]: job["every"] for job in json.loads(run("scheduler", "jobs", "--json").stdout)}
     assert (found["archive"], found["ingest"], found["alerts"]) == ("off", "5 minutes", "1 minute")
@@ -370,7 +370,7 @@ def the_workspace(home: Path) -> Workspace:
 
 
 def test_the_systemd_unit_starts_this_program(run: Run, home: Path) -> None:
-    """`install --write` writes a unit file whose command starts the scheduler of this home; without --write nothing is
+    """`install --write` writes a unit file whose command starts the scheduler of this home. Without --write nothing is
     written."""
     path = home / ".config" / "systemd" / "user" / "claude-force.service"
     shown = run("scheduler", "install")
@@ -387,13 +387,13 @@ def test_the_systemd_unit_starts_this_program(run: Run, home: Path) -> None:
 
 
 def test_a_unit_file_quotes_special_characters(home: Path) -> None:
-    """A path with spaces, percent and dollar signs is one word of the command, taken literally."""
+    """A path with spaces, percent and dollar signs is one literal word of the command."""
     text = unit_file_for(the_workspace(home), 'postgresql://host/50% $HOME "x"', "linux").text
     assert '--db "postgresql://host/50%% $$HOME \\"x\\""' in text
 
 
 def test_the_launchd_agent_is_a_property_list(home: Path) -> None:
-    """On macOS it is a property list with the command as a list."""
+    """On macOS the command is a list."""
     unit = unit_file_for(the_workspace(home), None, "darwin")
     content = plistlib.loads(unit.text.encode())
     assert content["ProgramArguments"][1:] == ["-m", "claude_force", "scheduler", "start", "--foreground"]
@@ -407,7 +407,7 @@ def test_a_unit_file_shows_no_password(home: Path) -> None:
 
 
 def test_no_unit_file_for_other_systems(home: Path) -> None:
-    """Elsewhere the error shows what to run at login."""
+    """The error shows what to run at login."""
     with pytest.raises(SchedulerError, match=r"scheduler start"):
         unit_file_for(the_workspace(home), None, "win32")
 
@@ -431,8 +431,8 @@ print(*sorted(name for name in set(sys.modules) - loaded if name.startswith("cla
 """
 
 
-def test_a_run_imports_nothing_new(home: Path) -> None:
-    """Jobs run in threads at the same time, where two imports of the same modules from two ends would deadlock."""
+def test_a_run_imports_no_new_module(home: Path) -> None:
+    """Jobs run in parallel threads, where two imports of the same modules in different order could deadlock."""
     configure(home, exporters={"prometheus": {"textfile": "figures.prom"}}, archive_after_days=30)
     Store(open_database(str(home / ".claude" / "metrics" / "metrics.db"))).add([an_execution()])
     done = subprocess.run(

@@ -1,110 +1,30 @@
-"""Evaluating against a database: states, transitions and deliveries are saved together, or not at all."""
+"""Evaluating alerts against a database: states, transitions and deliveries are saved together, or not at all."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
 import pytest
 
-from claude_force.alerts.evaluation import Evaluation, NotificationContext, evaluate, judge
+from claude_force.alerts.evaluation import NotificationContext, evaluate, judge
 from claude_force.alerts.notification import Notification
-from claude_force.alerts.rules import Rule, load_rules
+from claude_force.alerts.rules import load_rules
 from claude_force.clock import DAY_US, HOUR_US, MINUTE_US
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.queries import alerts as alert_queries
-from claude_force.database.rows.alerts import DELIVERED, FAILED, AlertRow, Delivery, EventRow, Silence
 from claude_force.database.writes import Store
-from claude_force.database.writes import alerts as alert_writes
+from tests.alerting import CONTEXT, FAILURES, LASTING, NO_CHANNELS, Harness
 from tests.builders import NOON_US, an_execution
-
-CONTEXT = NotificationContext({"a": True, "b": False}, "metrics.db", "build-7")
-NO_CHANNELS = NotificationContext({}, "metrics.db", "build-7")
-
-FAILURES = {"metric": "failed_executions", "operator": ">", "threshold": 0, "window": "1h", "keep_firing_for": "0s"}
-"""Fires after one failure, and is resolved an hour later."""
 
 HOSTILE = (
     "<!channel>", "a\r\nBcc: b@c.d", "\x1b[31mred", "=HYPERLINK(1)", "{}", "null", "x" * 200, "é", "e\u0301", '"', "@b",
     "\u202eabc", "a\tb",
 )  # fmt: skip
-
-
-class Harness:
-    """Evaluates a configuration against a database, and reads what was saved."""
-
-    def __init__(self, database: Database, context: NotificationContext = CONTEXT) -> None:
-        self.database = database
-        self.context = context
-
-    def fail(self, at_us: int, agent: str = "x", count: int = 1) -> None:
-        """Record failed executions of an agent."""
-        Store(self.database).add(
-            [an_execution(timestamp_us=at_us, agent_name=agent, success=False) for _ in range(count)]
-        )
-
-    def evaluate(self, now_us: int, context: NotificationContext | None = None, **configured: Any) -> Evaluation:
-        """Evaluate as the scheduler does: alerts of rules that are no longer configured are closed."""
-        rules, problems = load_rules({name.replace("_", "-"): value for name, value in configured.items()})
-        names = {rule.name for rule in rules} | set(problems)
-        return evaluate(self.database, rules, context or self.context, now_us, UTC, names)
-
-    def evaluate_part(self, now_us: int, rules: Sequence[Rule]) -> Evaluation:
-        """Evaluate some rules, and close nothing."""
-        return evaluate(self.database, rules, self.context, now_us, UTC)
-
-    @property
-    def states(self) -> dict[tuple[str, str], str]:
-        """The state of every alert, by rule and labels."""
-        return {(row.rule, row.labels): row.state for row in self.rows}
-
-    @property
-    def rows(self) -> list[AlertRow]:
-        """The row of every alert."""
-        with self.database.read() as connection:
-            return alert_queries.alerts(connection)
-
-    @property
-    def events(self) -> list[EventRow]:
-        """Every transition, newest first."""
-        with self.database.read() as connection:
-            return alert_queries.events(connection, 0, 1000)
-
-    @property
-    def waiting(self) -> list[Delivery]:
-        """The deliveries that wait, in order."""
-        with self.database.read() as connection:
-            return alert_queries.by_status(connection, "waiting")
-
-    @property
-    def queued(self) -> list[tuple[str, str]]:
-        """The deliveries that wait, as action and channel."""
-        return sorted((delivery.action, delivery.channel) for delivery in self.waiting)
-
-    def deliver(self, at_us: int, *channels: str, status: Any = DELIVERED) -> None:
-        """Record that the waiting deliveries were delivered."""
-        with self.database.write() as connection:
-            for delivery in alert_queries.by_status(connection, "waiting"):
-                if delivery.channel in (channels or ("a", "b")):
-                    alert_writes.finish(connection, delivery.delivery_id, status, at_us, None)
-
-    def everything(self) -> list[list[tuple[Any, ...]]]:
-        """All rows of all tables of alerts."""
-        tables = ("alert_states", "alert_events", "deliveries", "silences")
-        with self.database.read() as connection:
-            return [sorted(map(tuple, connection.fetch(f"SELECT * FROM {table}")), key=repr) for table in tables]
-
-
-@pytest.fixture
-def harness(database: Database) -> Harness:
-    """An empty database without rules, on both engines."""
-    return Harness(database)
 
 
 def test_a_trigger_saves_state_transition_and_deliveries_together(harness: Harness) -> None:
@@ -271,104 +191,6 @@ def test_a_rule_that_groups_differently(harness: Harness) -> None:
     assert [action for action, _ in harness.queued] == ["resolve", "resolve"]
 
 
-def test_a_silence(harness: Harness) -> None:
-    """A silenced rule is evaluated and not notified. What still fires afterwards is notified then. A resolve goes where
-    the trigger went, silenced or not."""
-    harness.fail(NOON_US)
-    with harness.database.write() as connection:
-        alert_writes.silence(connection, Silence("mine", NOON_US + 10 * MINUTE_US, NOON_US))
-    harness.evaluate(NOON_US + 1, mine=FAILURES)
-    assert (harness.rows[0].state, harness.rows[0].reason, harness.queued) == ("firing", "SILENCED", [])
-    harness.evaluate(NOON_US + 10 * MINUTE_US, mine=FAILURES)
-    assert harness.queued == [("trigger", "a"), ("trigger", "b")]
-    harness.deliver(NOON_US + 10 * MINUTE_US)
-    with harness.database.write() as connection:
-        alert_writes.silence(connection, Silence("mine", NOON_US + DAY_US, NOON_US))
-    harness.evaluate(NOON_US + 9 * HOUR_US // 10, mine=FAILURES)
-    harness.evaluate(NOON_US + 2 * HOUR_US, mine=FAILURES)
-    assert harness.queued == [("resolve", "a"), ("resolve", "b")]
-
-
-def test_unsilencing(harness: Harness) -> None:
-    """Unsilenced, a rule is notified at the next evaluation."""
-    harness.fail(NOON_US)
-    with harness.database.write() as connection:
-        alert_writes.silence(connection, Silence("mine", NOON_US + DAY_US, NOON_US))
-    harness.evaluate(NOON_US + 1, mine=FAILURES)
-    with harness.database.write() as connection:
-        assert alert_writes.unsilence(connection, "mine")
-        assert not alert_writes.unsilence(connection, "mine")
-    harness.evaluate(NOON_US + 2, mine=FAILURES)
-    assert harness.queued == [("trigger", "a"), ("trigger", "b")]
-
-
-LASTING = FAILURES | {"window": "30d", "repeat": "1h"}
-
-
-def test_a_repeat_counts_from_the_last_delivery_of_its_channel(harness: Harness) -> None:
-    """A channel that got its last notification late gets the repeat as much later. One that still waits gets none, one
-    that failed for good gets it on time."""
-    harness.fail(NOON_US - 1)
-    harness.evaluate(NOON_US, mine=LASTING)
-    harness.deliver(NOON_US + 1, "a")
-    harness.evaluate(NOON_US + HOUR_US + 1, mine=LASTING)
-    assert harness.queued == [("repeat", "a"), ("trigger", "b")]
-    harness.deliver(NOON_US + HOUR_US + 2, "a")
-    harness.deliver(NOON_US + HOUR_US + 30 * MINUTE_US, "b")
-    harness.evaluate(NOON_US + 2 * HOUR_US + 2, mine=LASTING)
-    assert harness.queued == [("repeat", "a")]
-    harness.deliver(NOON_US + 2 * HOUR_US + 3, "a", status=FAILED)
-    harness.evaluate(NOON_US + 3 * HOUR_US + 2, mine=LASTING)
-    assert harness.queued == [("repeat", "a"), ("repeat", "b")]
-
-
-def test_a_repeat_that_is_too_early_on_every_channel_is_postponed(harness: Harness) -> None:
-    """If every channel got its last notification late, the repeat comes when one of them is due."""
-    harness.fail(NOON_US - 1)
-    harness.evaluate(NOON_US, mine=LASTING)
-    before = harness.everything()
-    harness.evaluate(NOON_US + HOUR_US, mine=LASTING)
-    harness.deliver(NOON_US + HOUR_US + 1)
-    assert harness.rows[0].notified_us == NOON_US
-    assert harness.rows[0].reason == "GOES_ON"
-    assert len(before[2]) == 2
-    harness.evaluate(NOON_US + 2 * HOUR_US, mine=LASTING)
-    assert harness.queued == []
-    harness.evaluate(NOON_US + 2 * HOUR_US + 1, mine=LASTING)
-    assert harness.queued == [("repeat", "a"), ("repeat", "b")]
-
-
-def test_without_a_channel_nothing_is_sent(harness: Harness) -> None:
-    """It fires and says why nobody is notified; it is notified as soon as there is a channel."""
-    harness.fail(NOON_US)
-    several: list[dict[str, Any]] = [{"channels": []}, {}]
-    for channels in several:
-        harness.evaluate(NOON_US + 1, NO_CHANNELS, mine=FAILURES | channels)
-        assert harness.rows[0].reason == "NO_CHANNEL"
-    harness.evaluate(NOON_US + 2, mine=FAILURES | {"channels": []})
-    assert harness.queued == []
-    harness.evaluate(NOON_US + 3, mine=FAILURES)
-    assert harness.queued == [("trigger", "a"), ("trigger", "b")]
-
-
-def test_alerts_for_one_channel_are_separate(harness: Harness) -> None:
-    """RULE@CHANNEL notifies its channel alone, knows nothing of the others, and is not resolved with them. A silence of
-    the rule covers both."""
-    (rule,), _ = load_rules({"mine": FAILURES})
-    alone = replace(rule, name="mine@b", channels=("b",))
-    harness.fail(NOON_US)
-    harness.evaluate_part(NOON_US + 1, [alone])
-    assert harness.queued == [("trigger", "b")]
-    harness.evaluate(NOON_US + 2)
-    assert harness.states == {("mine@b", "{}"): "firing"}
-    harness.evaluate(NOON_US + 3, mine=FAILURES)
-    assert harness.queued == [("trigger", "a"), ("trigger", "b"), ("trigger", "b")]
-    with harness.database.write() as connection:
-        alert_writes.silence(connection, Silence("mine", NOON_US + 30 * DAY_US, NOON_US))
-    harness.evaluate_part(NOON_US + 4, [alone])
-    assert [row.reason for row in harness.rows if row.rule == "mine@b"] == ["SILENCED"]
-
-
 def test_evaluations_at_the_same_time_notify_once(database: Database, location: str) -> None:
     """Of many that find the same breach at the same time, one saves it and notifies."""
     harness = Harness(database)
@@ -455,25 +277,6 @@ def test_an_execution_without_a_project_has_a_label(harness: Harness) -> None:
     assert Notification.from_json(harness.waiting[0].notice).labels == {"project": "unknown"}
     harness.evaluate(NOON_US + 2 * HOUR_US, mine=FAILURES | {"group_by": "project"})
     assert harness.states == {("mine", '{"project": null}'): "resolved"}
-
-
-def test_alerts_of_one_evaluation_share_a_message_if_the_channel_groups(harness: Harness) -> None:
-    """On a channel that groups, triggers are one message and resolves another; on any other channel, each alert is a
-    message."""
-    rule = FAILURES | {"group_by": "agent"}
-    for name in ("x", "y", "z"):
-        harness.fail(NOON_US, name)
-
-    def batches(channel: str) -> list[int]:
-        found = [delivery.batch for delivery in harness.waiting if delivery.channel == channel]
-        return sorted(found.count(batch) for batch in set(found))
-
-    harness.evaluate(NOON_US + 1, mine=rule)
-    assert (batches("a"), batches("b")) == ([3], [1, 1, 1])
-    harness.deliver(NOON_US + 1)
-    harness.fail(NOON_US + HOUR_US, "w")
-    harness.evaluate(NOON_US + HOUR_US + 1, mine=rule)
-    assert (batches("a"), batches("b")) == ([1, 3], [1, 1, 1, 1])
 
 
 def test_an_alert_outside_the_limit_of_groups_keeps_firing(harness: Harness) -> None:
