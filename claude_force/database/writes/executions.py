@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Database, Row
@@ -33,7 +34,7 @@ def insert_rows(
     stored = _to_store(connection, database, rows, sums)
     new = connection.insert_new("executions", _COLUMNS, stored, "archived")
     if new and any(row[_STEPS] is not None for row in rows):
-        add_step_usage(connection, _those_of(rows, stored, new), [row[0] for row in new])
+        _add_steps_of_new(connection, rows, stored, {row[0] for row in new})
     if len(new) >= DIRECT_ROLLUP_ROWS:
         is_whole = sums is not None and len(new) == len(rows)
         add_to_rollups(connection, sums if sums and is_whole else sum_up(_those_of(rows, stored, new)))
@@ -56,6 +57,15 @@ def _to_store(connection: Connection, database: Database, rows: Sequence[Executi
     series, indexes = (sums.series, sums.series_of_rows) if sums else index_series(rows)
     ids, encode = series_ids(connection, series), database.encode_uid
     return [(encode(row[0]), ids[index], *_values_of(row)) for row, index in zip(rows, indexes, strict=True)]
+
+
+def _add_steps_of_new(
+    connection: Connection, rows: Sequence[ExecutionRow], stored: Sequence[Row], new: set[Any]
+) -> None:
+    """Add what the steps of newly stored rows move. Of rows with equal uids the first was stored."""
+    by_uid = {table_row[0]: row for table_row, row in zip(reversed(stored), reversed(rows), strict=True)}
+    uids = [uid for uid in by_uid if uid in new]
+    add_step_usage(connection, [by_uid[uid] for uid in uids], uids)
 
 
 def _those_of(rows: Sequence[ExecutionRow], stored: Sequence[Row], new: Sequence[Row]) -> Sequence[ExecutionRow]:
