@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from claude_force import clock
 from claude_force.analytics.groups import unpriced_models
 from claude_force.analytics.json_fields import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
+from claude_force.analytics.unpriced import UnpricedReason
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import model_family
@@ -125,6 +126,7 @@ class Costs(NamedTuple):
     counts: tuple[int, int]
     unpriced_models: list[str]
     archived: Archived
+    unpriced_reasons: list[UnpricedReason]
 
     def to_dict(self) -> dict[str, Any]:
         """Totals first, then the chosen parts."""
@@ -137,6 +139,7 @@ class Costs(NamedTuple):
             "avg_cost_per_execution": totals.average_cost,
             "unpriced_executions": totals.unpriced,
             "unpriced_models": self.unpriced_models,
+            "unpriced_reasons": [reason.to_dict() for reason in self.unpriced_reasons],
             "provisional_executions": totals.provisional,
             "archived_executions": self.archived.executions,
             "cost_savings": savings(totals),

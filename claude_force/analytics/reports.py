@@ -10,10 +10,12 @@ from claude_force import clock, time_windows
 from claude_force.analytics.groups import SortKey, groups_by, sort_groups, sum_groups, unpriced_models
 from claude_force.analytics.names import known_names
 from claude_force.analytics.report_types import Breakdown, Change, Costs, Errors, Summary, Trends
+from claude_force.analytics.unpriced import unpriced_reasons
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Dimension, Filter
 from claude_force.executions.intervals import Interval
+from claude_force.executions.pricing import PriceTable
 from claude_force.executions.totals import Bucket, Group, Percentiles, TimeRange, Totals
 
 INTERVALS: tuple[str, ...] = get_args(Interval)
@@ -71,9 +73,10 @@ def costs(
     interval: Interval = "daily",
     zone: tzinfo | None = None,
     limit: int | None = None,
+    prices: PriceTable | None = None,
 ) -> Costs:
     """The costs of the chosen executions: the first `limit` agents and models, the most expensive first, and the
-    intervals in `zone` (None: local time)."""
+    intervals in `zone` (None: local time). With `prices` they say why a cost is missing."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
         sums = queries.totals_by(connection, chosen, "agent_name", "model")
@@ -81,10 +84,12 @@ def costs(
         if "trends" in parts:
             buckets = queries.trend(connection, chosen, interval, zone or clock.local_zone())
         archived = queries.archived(connection, chosen)
-    agents, models = groups_by(sums, 0), groups_by(sums, 1)
+        agents, models = groups_by(sums, 0), groups_by(sums, 1)
+        total = sum_groups(agents)
+        reasons = unpriced_reasons(connection, chosen, prices, total.unpriced) if prices else []
     return Costs(
         chosen.window.label,
-        sum_groups(agents),
+        total,
         sort_groups(agents, "cost")[:limit] if "agents" in parts else [],
         sort_groups(models, "cost")[:limit] if "models" in parts else [],
         interval,
@@ -93,6 +98,7 @@ def costs(
         (len(agents), len(models)),
         unpriced_models(models),
         archived,
+        reasons,
     )
 
 

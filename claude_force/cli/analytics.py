@@ -26,6 +26,7 @@ from claude_force.cli.options import (
 from claude_force.database import queries
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
+from claude_force.executions.pricing import PriceTable
 from claude_force.reports.layouts.base import Layout, Request, archived_lines
 from claude_force.text import for_terminal
 from claude_force.time_windows import ALL_TIME, Window, last_window
@@ -180,8 +181,12 @@ def costs(
     """
     chosen = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
     parts = frozenset(part for part, is_chosen in chosen.items() if is_chosen) or reports.COST_PARTS
-    report = reports.costs(request.workspace.database, request.chosen, parts, interval or "daily", request.zone, limit)
-    show(request, report, _layout("costs_layout", report, request.workspace.settings.reference_model))
+    settings = request.workspace.settings
+    prices = PriceTable(settings.reference_model, settings.prices)
+    report = reports.costs(
+        request.workspace.database, request.chosen, parts, interval or "daily", request.zone, limit, prices
+    )
+    show(request, report, _layout("costs_layout", report, settings.reference_model))
 
 
 @analytics.command()

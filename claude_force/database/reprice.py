@@ -16,7 +16,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
-from claude_force.executions.costs import price_row
+from claude_force.executions.costs import price_row, row_unpriced_reason
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
 
@@ -73,12 +73,12 @@ class Change:
 @dataclass(slots=True)
 class Preview:
     """What repricing would change, by model, the largest change first. `executions` is the number of executions
-    examined; `unpriced` counts them by model for the models without a known price."""
+    examined; `unpriced` counts those without a known price by model and reason."""
 
     price_version: str
     executions: int = 0
     models: dict[str, Change] = field(default_factory=dict)
-    unpriced: Counter[str] = field(default_factory=Counter)
+    unpriced: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def total(self) -> Change:
@@ -96,7 +96,8 @@ class Preview:
             "changes": self.total.to_dict(),
             "models": [{"model": name} | change.to_dict() for name, change in self.models.items()],
             "unpriced_models": [
-                {"model": name, "executions": number} for name, number in self.unpriced.most_common() if number
+                {"model": name, "reason": reason, "executions": number}
+                for (name, reason), number in self.unpriced.most_common()
             ],
         }
 
@@ -112,7 +113,7 @@ def preview(database: Database, prices: PriceTable, filters: Filter) -> Preview:
         if costs[0] is None:
             # Without tokens (a refused request) the cost is 0 at any price.
             if row[_COSTS][0] != 0:
-                result.unpriced[row[_MODEL]] += 1
+                result.unpriced[row[_MODEL], row_unpriced_reason(prices, row) or ""] += 1
         elif costs[:2] != row[_COSTS][:2]:
             result.models.setdefault(row[_MODEL], Change()).add(row, costs[0])
     result.models = dict(sorted(result.models.items(), key=lambda item: (-abs(item[1].difference_nanousd), item[0])))

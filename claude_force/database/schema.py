@@ -36,6 +36,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -70,6 +71,8 @@ series = Table(
 )
 """The combinations of labels. An unknown project is "", since NULLs are not equal to each other. Rows never change."""
 
+_UNPRICED = text("cost_nanousd IS NULL")
+
 executions = Table(
     "executions",
     metadata,
@@ -103,6 +106,7 @@ executions = Table(
     Column("git_branch", Text),
     Column("steps", Text),
     CheckConstraint("success IN (0, 1)", name="success"),
+    Index("ix_executions_unpriced", "timestamp_us", sqlite_where=_UNPRICED, postgresql_where=_UNPRICED),
     # A covering index: the last two columns let it alone answer how long the executions of a period took.
     Index(None, "timestamp_us", "uid", "series_id", "duration_us"),
     sqlite_with_rowid=False,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from claude_force.database.open import open_database
 from claude_force.database.workspace import Workspace
-from claude_force.doctor import backups, integrity, monitoring, sources, storage
+from claude_force.doctor import backups, integrity, monitoring, prices, sources, storage
 from claude_force.doctor import settings as settings_checks
 from claude_force.doctor.findings import Finding, attempt, note, problem
 from claude_force.doctor.sources import SourceOverview
@@ -136,6 +136,7 @@ def _database_checks(workspace: Workspace, now_us: int, *, is_full: bool) -> lis
         ("integrity", lambda: integrity.check_pages(workspace, is_full=is_full)),
         ("roll-ups", lambda: integrity.check_rollups(database, is_full=is_full)),
         ("clock", lambda: integrity.check_clock(database, now_us)),
+        ("prices", lambda: prices.check_prices(workspace)),
         ("outbox", lambda: monitoring.check_outbox(workspace, now_us)),
         ("jobs", lambda: monitoring.check_jobs(workspace, now_us)),
         ("exporters", lambda: monitoring.check_export_queue(workspace, now_us)),

@@ -8,6 +8,8 @@ from claude_force.executions.pricing import OVERRIDDEN, Costs, Modifiers, PriceT
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, getter, with_costs
 from claude_force.executions.steps import REFUSAL, UNBILLED_REFUSAL, Step, Steps, decode_steps, encode_steps
 
+NO_REFUSAL_PRICE = "refused before any output, which is billed in some cases"
+
 _UNKNOWN: Costs = (None, None, None)
 _COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
 _STEPS = column("steps")
@@ -60,6 +62,26 @@ def complete_costs(
     return (cost, reference, version), tuple(steps)
 
 
+def unpriced_reason(prices: PriceTable, billed: Billed) -> str | None:
+    """Why an execution has no cost, in a few words; None if it has one. Its tokens do not matter."""
+    for step in billed.steps or ():
+        reason = _step_unpriced_reason(prices, billed, step)
+        if reason is not None:
+            return reason
+    if billed.steps is not None and not billed.searches:
+        return None
+    return prices.unpriced_reason(billed.model, billed.timestamp_us, billed.modifiers, billed.searches)
+
+
+def _step_unpriced_reason(prices: PriceTable, billed: Billed, step: Step) -> str | None:
+    if step.kind == UNBILLED_REFUSAL:
+        return None
+    if step.kind == REFUSAL:
+        return NO_REFUSAL_PRICE
+    modifiers = Modifiers(step.service_tier, step.inference_geo, billed.modifiers.provider)
+    return prices.unpriced_reason(step.model, billed.timestamp_us, modifiers)
+
+
 def _price_step(prices: PriceTable, billed: Billed, step: Step) -> Costs:
     if step.kind == UNBILLED_REFUSAL:
         return 0, 0, None
@@ -104,9 +126,17 @@ def billed_record(record: ExecutionMetrics) -> Billed:
     return Billed(record.model, record.timestamp_us, usage, modifiers, record.web_searches, record.steps)
 
 
+def row_unpriced_reason(prices: PriceTable, row: ExecutionRow) -> str | None:
+    """Why a row has no cost, in a few words; None if it has one."""
+    return unpriced_reason(prices, _billed_row(row))
+
+
 def price_row(prices: PriceTable, row: ExecutionRow) -> ExecutionRow:
     """The row with its costs computed anew from its usage, which must be known."""
-    model, instant, tier, geo, provider, searches, *tokens, steps = _billed_of(row)
-    billed = Billed(model, instant, Usage(*tokens), Modifiers(tier, geo, provider), searches, decode_steps(steps))
-    costs, priced = complete_costs(prices, billed, _UNKNOWN)
+    costs, priced = complete_costs(prices, _billed_row(row), _UNKNOWN)
     return (*row[: _COSTS.start], *costs, *row[_COSTS.stop : _STEPS], encode_steps(priced), *row[_STEPS + 1 :])
+
+
+def _billed_row(row: ExecutionRow) -> Billed:
+    model, instant, tier, geo, provider, searches, *tokens, steps = _billed_of(row)
+    return Billed(model, instant, Usage(*tokens), Modifiers(tier, geo, provider), searches, decode_steps(steps))

@@ -31,9 +31,9 @@ from claude_force.settings.claude_json import ModelPrice
 
 NO_PRICE = "no published price for this model"
 NO_SEARCH_PRICE = "no published price for web searches of this model"
-NO_REGION = "sold by {seller}, which does not tell the region; set performance.prices for this model"
-NO_TIER_PRICE = 'no published price for this model in service tier "{tier}" on that day'
-NO_GEO_PRICE = 'no published price for this model with data residency "{geo}"'
+NO_REGION = "region not told by {seller}; set performance.prices for this model"
+NO_TIER_PRICE = 'no published price in service tier "{tier}" on that day'
+NO_GEO_PRICE = 'no published price with data residency "{geo}"'
 
 _NANOUSD_PER_TOKEN = 1000
 """For each dollar per million tokens."""

@@ -24,6 +24,10 @@ def upgrade() -> None:
     """Add the columns and the tables."""
     for name in ("inference_geo", "provider", "session_id", "git_branch", "steps"):
         op.add_column("executions", sa.Column(name, sa.Text))
+    unpriced = sa.text("cost_nanousd IS NULL")
+    op.create_index(
+        "ix_executions_unpriced", "executions", ["timestamp_us"], sqlite_where=unpriced, postgresql_where=unpriced
+    )
     _create_step_usage()
     _create_ledgers()
 

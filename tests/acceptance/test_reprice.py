@@ -79,7 +79,8 @@ def test_yes_reprices(run: Run) -> None:
         "difference": -0.9934896,
     }
     assert found["models"] == [{"model": "claude-3-5-haiku-20241022"} | found["changes"]]
-    assert found["unpriced_models"] == [{"model": "house-model", "executions": 1}]
+    reason = "no published price for this model"
+    assert found["unpriced_models"] == [{"model": "house-model", "reason": reason, "executions": 1}]
     kept = sorted((line.get("recorded_basis") or "", line.get("recorded_cost")) for line in exported(run))
     assert kept == [("", None), ("given", 1.0), ("none", None)]
     assert run("db", "check").returncode == 0

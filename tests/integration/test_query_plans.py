@@ -18,6 +18,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Parameters, Row
 from claude_force.database.queries import Filter, page
 from claude_force.database.queries.export_queue import not_sent
+from claude_force.database.queries.unpriced import unpriced
 from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.database import SqliteDatabase, _identity
 from claude_force.database.writes import PENDING_CHECK_EVERY, Store, export_queue
@@ -211,6 +212,16 @@ def test_an_execution_is_found_by_its_identity(explained: ExplainingDatabase) ->
     explained.plans.clear()
     assert queries.known_uids(explained, wanted) == set(wanted)
     assert explained.plans == [f"SEARCH {table} USING PRIMARY KEY (uid=?)" for table in ("executions", "archived")]
+
+
+@pytest.mark.parametrize("chosen", [Filter(), Filter(PERIOD), Filter(agents=("agent-1",))])
+def test_executions_without_a_cost_have_an_index_of_their_own(explained: ExplainingDatabase, chosen: Filter) -> None:
+    """Those with a cost are not read."""
+    with explained.read() as connection:
+        assert unpriced(connection, chosen) == []
+    steps = [step for step in explained.plans if "executions" in step]
+    assert len(steps) == 1
+    assert "INDEX ix_executions_unpriced" in steps[0]
 
 
 def test_names_are_found_without_reading_executions(explained: ExplainingDatabase) -> None:

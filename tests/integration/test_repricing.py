@@ -86,7 +86,11 @@ def test_what_has_no_price_stays(store: Store, database: Database) -> None:
     unused = an_execution(input_tokens=None, output_tokens=None, cost_nanousd=7, timestamp_us=NOON_US + 1)
     store.add([unknown, unused])
     found = repricing.preview(database, LIST, Filter())
-    assert (found.executions, found.models, dict(found.unpriced)) == (2, {}, {"our-model": 1})
+    assert (found.executions, found.models, dict(found.unpriced)) == (
+        2,
+        {},
+        {("our-model", "no published price for this model"): 1},
+    )
     assert repricing.apply(store, LIST, Filter()) == 0
     assert stored(database) == [unknown, unused]
 

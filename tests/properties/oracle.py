@@ -182,6 +182,7 @@ class Oracle:
             **_kinds(total, "total_"),
             "unpriced_executions": total["executions"] - total["priced"],
             "unpriced_models": self._unpriced(),
+            "unpriced_reasons": [],
             "provisional_executions": total["provisional"],
             **_NONE_ARCHIVED,
             "cost_savings": _savings(total),

@@ -270,6 +270,7 @@ CREATE TABLE export_queue (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE INDEX ix_executions_unpriced ON executions (timestamp_us) WHERE cost_nanousd IS NULL;
 CREATE TABLE step_usage (
     uid BLOB NOT NULL,
     series_id INTEGER NOT NULL,

@@ -13,6 +13,7 @@ from claude_force.analytics import reports as analytics
 from claude_force.analytics.baselines import Check, check
 from claude_force.analytics.names import known_names
 from claude_force.analytics.report_types import Breakdown, Errors, Summary
+from claude_force.analytics.unpriced import UnpricedReason, unpriced_reasons
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Snapshot
@@ -23,6 +24,7 @@ from claude_force.database.rows.alerts import EventRow
 from claude_force.database.workspace import Workspace
 from claude_force.errors import InvalidWindow, NoBaseline
 from claude_force.executions.intervals import Interval, without_gaps
+from claude_force.executions.pricing import PriceTable
 from claude_force.executions.totals import Bucket, Group, Percentiles, Totals
 from claude_force.time_windows import Window
 
@@ -103,6 +105,7 @@ class Content:
     timeline: Timeline | None
     alerts: Alerts
     check: Check | None
+    unpriced_reasons: Sequence[UnpricedReason]
 
 
 def read_content(workspace: Workspace, request: PageRequest) -> Content:
@@ -132,7 +135,12 @@ def read_content(workspace: Workspace, request: PageRequest) -> Content:
             timeline=_timeline(connection, chosen, request, summary.models),
             alerts=_alerts(connection, workspace, setup, request),
             check=_check(snapshot, chosen, request),
+            unpriced_reasons=unpriced_reasons(connection, chosen, _prices(workspace), summary.totals.unpriced),
         )
+
+
+def _prices(workspace: Workspace) -> PriceTable:
+    return PriceTable(workspace.settings.reference_model, workspace.settings.prices)
 
 
 def _timeline(connection: Connection, chosen: Filter, request: PageRequest, models: Sequence[Group]) -> Timeline | None:

@@ -14,7 +14,8 @@ def page_notes(request: Request, content: Content) -> list[str]:
     """The notes of the tables, or why there are no executions. A line that is indented is a command."""
     summary = content.summary
     lines = _explain_empty(request).splitlines() if content.timeline is None else []
-    lines += [line for section in notes(summary.totals, summary.unpriced_models) for line in section.lines]
+    sections = notes(summary.totals, summary.unpriced_models, content.unpriced_reasons)
+    lines += [line for section in sections for line in section.lines]
     return lines + [_shorten_home(line) for line in archived_lines(request.workspace, summary.archived)]
 
 

@@ -194,7 +194,7 @@ def _costs_page(report: Costs, reference_model: str) -> Page:
     if "trends" in report.parts:
         named = [(bucket.label, bucket.totals) for bucket in report.buckets]
         page.parts.append(_kinds_table(Column(_INTERVAL_TITLES[report.interval], "text"), named, totals))
-    page.parts.extend(notes(totals, report.unpriced_models))
+    page.parts.extend(notes(totals, report.unpriced_models, report.unpriced_reasons))
     return page
 
 

@@ -31,7 +31,10 @@ def reprice_page(found: Preview, overrides: int) -> Page:
         lines.append(f"For {count(total.reference_only)} of them only the reference cost would change.")
     page.parts.append(Section(None, lines))
     if found.unpriced:
-        unchanged = [f"{name}: {quantity(number, 'execution')}" for name, number in found.unpriced.most_common()]
+        unchanged = [
+            f"{name}: {quantity(number, 'execution')}, {reason}"
+            for (name, reason), number in found.unpriced.most_common()
+        ]
         page.parts.append(Section("No known price, so unchanged", unchanged))
     return page
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from claude_force.analytics.unpriced import UnpricedReason
 from claude_force.executions.totals import Totals
 from claude_force.formatting import count, quantity
 from claude_force.reports.columns import cell_width
@@ -12,20 +13,33 @@ from claude_force.text import for_terminal
 
 _WIDTH = 78
 _UNPRICED = "No known price: "
+_MODELS = "Models: "
 
 
-def notes(totals: Totals, unpriced_models: Sequence[str]) -> list[Section]:
-    """The notes on tokens and costs. Empty if every execution is final and has a price."""
+def notes(
+    totals: Totals, unpriced_models: Sequence[str], reasons: Sequence[UnpricedReason] | None = None
+) -> list[Section]:
+    """The notes on tokens and costs. Empty if every execution is final and has a price. With `reasons` they say why a
+    cost is missing, else for which models."""
     lines = []
     if totals.unpriced:
         verbs = "has no known price and is" if totals.unpriced == 1 else "have no known price and are"
         lines.append(f"{quantity(totals.unpriced, 'execution')} {verbs} not included in costs")
-        lines.append(_UNPRICED + join_names(unpriced_models, _WIDTH - len(_UNPRICED)))
+        if reasons is None:
+            lines.append(_UNPRICED + join_names(unpriced_models, _WIDTH - len(_UNPRICED)))
+        lines += [line for reason in reasons or () for line in _reason_lines(reason)]
     if totals.provisional:
         lines.append(
             f"{quantity(totals.provisional, 'execution')} never finalised: output tokens and cost are lower bounds"
         )
     return [Section(None, lines)] if lines else []
+
+
+def _reason_lines(found: UnpricedReason) -> Iterator[str]:
+    """A reason with the number of its executions, and below it their models."""
+    yield f"{count(found.executions)}: {for_terminal(found.reason)}"
+    if found.models:
+        yield _MODELS + join_names(found.models, _WIDTH - len(_MODELS))
 
 
 def join_names(names: Sequence[str], width: int) -> str:

@@ -1,0 +1,58 @@
+"""Why executions have no cost."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any, NamedTuple
+
+from claude_force.database.contract import Connection
+from claude_force.database.queries import Filter
+from claude_force.database.queries.unpriced import UnpricedGroup, unpriced
+from claude_force.executions.costs import Billed, unpriced_reason
+from claude_force.executions.pricing import Modifiers, PriceTable, Usage
+from claude_force.executions.steps import decode_steps
+
+NO_USAGE = "no usage was reported"
+PRICED_TODAY = "recorded without a cost, though the price is known; claude-force db reprice"
+ARCHIVED = "archived, with the reason"
+
+
+class UnpricedReason(NamedTuple):
+    """How many executions have no cost for a reason, and their models: the one with the most of them first."""
+
+    reason: str
+    executions: int
+    models: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return self._asdict()
+
+
+def unpriced_reasons(
+    connection: Connection, chosen: Filter, prices: PriceTable, missing: int | None = None
+) -> list[UnpricedReason]:
+    """The reasons, that of the most executions first. `missing` is how many executions have no cost, if that is known:
+    what is not stored any more has a reason of its own, so that they add up. None is stored is not looked up."""
+    if missing == 0:
+        return []
+    models: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for group in unpriced(connection, chosen):
+        models[_reason_of(group, prices)][group.model] += group.executions
+    found = [
+        UnpricedReason(reason, counts.total(), [name for name, _ in counts.most_common()])
+        for reason, counts in models.items()
+    ]
+    rest = (missing or 0) - sum(reason.executions for reason in found)
+    if rest > 0:
+        found.append(UnpricedReason(ARCHIVED, rest, []))
+    return sorted(found, key=lambda reason: (-reason.executions, reason.reason))
+
+
+def _reason_of(group: UnpricedGroup, prices: PriceTable) -> str:
+    if not group.has_usage:
+        return NO_USAGE
+    modifiers = Modifiers(group.service_tier, group.inference_geo, group.provider)
+    searches, steps = int(group.has_searches), decode_steps(group.steps)
+    billed = Billed(group.model, group.first_us, Usage(0, 0), modifiers, searches, steps)
+    return unpriced_reason(prices, billed) or PRICED_TODAY
