@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a source distribution of a copy of the source tree."""
     folder = tmp_path_factory.mktemp("building")
     shutil.copytree(ROOT, folder / "source", ignore=_NOT_SOURCE)
-    # With a new is_new_enough setuptools the build needs no environment of its own, so nothing is downloaded.
+    # With a new enough setuptools the build needs no environment of its own, so nothing is downloaded.
     is_new_enough = int(version("setuptools").split(".")[0]) >= 77
     command = [
         sys.executable,
