@@ -329,7 +329,8 @@ def test_an_unreadable_parent_folder_is_not_the_home(locked: Path, home: Path, r
 
 
 def test_a_user_without_a_home_folder_records(database_path: Path, home: Path) -> None:
-    """A user with neither an account nor HOME, as in some containers, records into the database that is named."""
+    """A user with neither an account nor HOME, as in some containers, records into the database below the working
+    folder."""
     command = ["unshare", "--user", "--map-user=54321", "--map-group=54321", sys.executable, "-c"]
     if not shutil.which("unshare") or subprocess.run([*command, ""], capture_output=True, check=False).returncode:
         pytest.skip("no user namespace can be made here (unshare --user)")

@@ -180,8 +180,8 @@ def test_a_signal_quits_and_restores_the_terminal(number: signal.Signals, path: 
 
 
 def test_keys_change_the_window_and_the_order(path: Path, home: Path) -> None:
-    """w selects the next window, 1 to 3 select one directly, s changes the order, and ? explains the keys. Function
-    keys do nothing."""
+    """w selects the next window, 1 to 3 select one directly, s changes the order, and ? explains the keys. Arrow keys,
+    function keys and Alt do nothing."""
     with dashboard(home) as found:
         for key, title in (("w", "Last 7 days"), ("w", "Last 1 hour"), ("3", "Last 7 days"), ("2", "Last 24 hours")):
             found.press(key)

@@ -104,7 +104,7 @@ def run_ingest(run: Run, *arguments: str | Path, code: int = 1, **options: Any) 
 
 
 def test_a_line_over_the_limit_is_named_and_the_others_are_ingested(run: Run, projects: Path) -> None:
-    """One line has more than 8 MiB and is between two responses. A line just below the limit is ingested."""
+    """One line of more than 8 MiB is between two responses. A line just below the limit is ingested."""
     lines = good("s1", 2)
     long = jsonl([a_response("msg_long", blocks=[text_block("x" * LIMIT)])])
     below = jsonl([a_response("msg_below", blocks=[text_block("x" * (LIMIT - 4096))], sessionId="below")])

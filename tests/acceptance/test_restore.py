@@ -313,7 +313,7 @@ def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home
 
 
 def test_a_database_cannot_be_restored_from_itself(database_path: Path, run: Run) -> None:
-    """Neither by its path nor by a link."""
+    """Here it is named by a symlink."""
     (database_path.parent / "link.db").symlink_to(database_path)
     assert_refused(run("db", "restore", database_path.parent / "link.db", "--yes"), "is the database itself")
 
