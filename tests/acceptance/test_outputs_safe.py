@@ -7,7 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,10 +80,27 @@ NOT_RUN = {
 }
 
 
+@pytest.fixture(scope="module")
+def copy_of_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test puts a copy of its hostile home; making one takes longer than any test."""
+    return tmp_path_factory.mktemp("hostile") / "home"
+
+
 @pytest.fixture
-def hostile_home(home: Path, run: Run) -> Path:
+def hostile_home(home: Path, run: Run, copy_of_home: Path) -> Path:
     """A home with hostile names of agents, models, workflows, projects, errors, rules, channels, job problems, files
     and rejected lines. An alert fires, and the secret of a channel is in an environment variable."""
+    if copy_of_home.exists():
+        shutil.copytree(copy_of_home, home, dirs_exist_ok=True)
+        return home
+    fill(home)
+    assert run("baseline", "create", "evil", *FILTERS).returncode == 0
+    shutil.copytree(home, copy_of_home)
+    return home
+
+
+def fill(home: Path) -> None:
+    """Put hostile names wherever a home has names."""
     database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
     now_us = clock.now_us()
     Store(database).add(
@@ -108,8 +125,6 @@ def hostile_home(home: Path, run: Run) -> Path:
     folder = home / "transcripts" / "\x1b[31mred"
     folder.mkdir(parents=True)
     (folder / "\x1b]0;owned.jsonl").write_text('{"type": "assistant", "message": 1}\nnot json \x1b[31m\n')
-    assert run("baseline", "create", "evil", *FILTERS).returncode == 0
-    return home
 
 
 def leaves() -> list[str]:
@@ -134,7 +149,7 @@ def test_every_output_is_plain_text(command: str, hostile_home: Path, run: Run) 
     if command == "alerts unsilence":
         run("alerts", "silence", "by-agent", "--for", "1h")
     for line in COMMAND_LINES[command]:
-        done = run(*command.split(), *line.split(), env={"HOOK": SECRET}, stdin=subprocess.DEVNULL)
+        done = run(*command.split(), *line.split(), env={"HOOK": SECRET})
         output = done.stdout + done.stderr
         assert "Traceback" not in output
         assert "error: unexpected" not in output

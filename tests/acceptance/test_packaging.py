@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Callable
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ from claude_force.database.schema import metadata
 from claude_force.database.sqlite.files import APPLICATION_ID
 from tests.builders import a_line
 from tests.conftest import ROOT, Run
+from tests.fork_server import ForkServer
 
 ALEMBIC = Path(sys.executable).with_name("alembic")
 _NOT_SOURCE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
@@ -186,20 +188,32 @@ def checkout(home: Path) -> Path:
     return folder
 
 
-def alembic(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run alembic's command line in a folder."""
-    return subprocess.run(
-        [str(ALEMBIC), *arguments],
-        cwd=folder,
-        env=os.environ | {"TZ": "UTC"} | (env or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+Alembic = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_alembic_upgrades_the_database_that_db_path_names(checkout: Path, run: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def alembic(run_code: Run, fork_server: ForkServer | None) -> Alembic:
+    """Runs alembic's command line in a folder. A thorough run starts the installed script."""
+
+    def call(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        if fork_server:
+            return run_code("from alembic.config import main; main()", *arguments, cwd=folder, env=env)
+        return subprocess.run(
+            [str(ALEMBIC), *arguments],
+            cwd=folder,
+            env=os.environ | {"TZ": "UTC"} | (env or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return call
+
+
+def test_alembic_upgrades_the_database_that_db_path_names(
+    checkout: Path, run: Run, tmp_path: Path, alembic: Alembic
+) -> None:
     """By working folder, CLAUDE_FORCE_DB or settings: always the database that the program uses."""
     settings = json.dumps({"performance": {"database": str(tmp_path / "by_settings.db")}})
     cases: list[tuple[dict[str, str], str, Path]] = [
@@ -215,7 +229,7 @@ def test_alembic_upgrades_the_database_that_db_path_names(checkout: Path, run: R
         assert open_database(str(path)).revision() == HEAD
 
 
-def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: Path) -> None:
+def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: Path, alembic: Alembic) -> None:
     """`-x db=PATH` names another database. Its contents are kept, in it and in a backup beside it."""
     path = an_old_file(tmp_path / "old.db")
     done = alembic(checkout, "-x", f"db={path}", "upgrade", "head")
@@ -228,7 +242,7 @@ def test_alembic_upgrades_an_old_file_after_a_backup(checkout: Path, tmp_path: P
     assert list((checkout / ".claude").iterdir()) == []
 
 
-def test_alembic_upgrades_a_server(checkout: Path, bare_url: str) -> None:
+def test_alembic_upgrades_a_server(checkout: Path, bare_url: str, alembic: Alembic) -> None:
     """`-x db=URL` names a PostgreSQL database. Afterwards alembic finds no difference to the schema."""
     for command in (("upgrade", "head"), ("check",)):
         done = alembic(checkout, "-x", f"db={bare_url}", *command)
@@ -237,7 +251,7 @@ def test_alembic_upgrades_a_server(checkout: Path, bare_url: str) -> None:
         assert database.revision() == HEAD
 
 
-def test_alembic_queries_change_nothing(checkout: Path, tmp_path: Path) -> None:
+def test_alembic_queries_change_nothing(checkout: Path, tmp_path: Path, alembic: Alembic) -> None:
     """Commands that do not upgrade create no database and no backup."""
     missing, old = tmp_path / "missing.db", an_old_file(tmp_path / "old.db")
     for path in (missing, old):
@@ -255,7 +269,7 @@ def test_alembic_queries_change_nothing(checkout: Path, tmp_path: Path) -> None:
     ],
 )
 def test_alembic_refuses_an_unusable_database(
-    content: bytes | None, command: tuple[str, ...], reason: str, checkout: Path, tmp_path: Path
+    content: bytes | None, command: tuple[str, ...], reason: str, checkout: Path, tmp_path: Path, alembic: Alembic
 ) -> None:
     """One line with the remedy and no traceback, as from our own commands. The file is not changed."""
     path = tmp_path / "strange.db"

@@ -21,10 +21,12 @@ from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES, Line, read_chunks
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, from_row
+from claude_force.ingest import equal_lines
 from claude_force.ingest.equal_lines import REMEMBERED, OccurrenceCounter
 from claude_force.ingest.jsonl_source import EXCERPT_BYTES, JsonlSource
 from claude_force.ingest.rejects import Rejected
 from tests.builders import a_line
+from tests.profiles import scaled
 from tests.properties.strategies import ZONES, lines
 
 GOOD = a_line(agent_name="good")
@@ -310,16 +312,18 @@ def test_the_fast_path_gives_the_row_of_the_slow_path_for_any_values(
 
 
 @pytest.mark.parametrize("order", ["of time", "shuffled", "twice over", "of time, with a late one"])
-def test_occurrences_are_counted_however_far_apart(order: str) -> None:
+def test_occurrences_are_counted_however_far_apart(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if there are more identities than are kept in memory. Each gets the ordinals 0, 1, 2 ... in any order of
     lines, and memory is bounded."""
+    remembered = scaled(REMEMBERED)
+    monkeypatch.setattr(equal_lines, "REMEMBERED", remembered)
     chance = random.Random(3)
-    identities = [(number // 3 * 3 if number % 9 == 0 else number).to_bytes(16) for number in range(4 * REMEMBERED)]
+    identities = [(number // 3 * 3 if number % 9 == 0 else number).to_bytes(16) for number in range(4 * remembered)]
     identities += (
-        [number.to_bytes(16) for number in range(0, REMEMBERED, 7)] if order == "of time, with a late one" else []
+        [number.to_bytes(16) for number in range(0, remembered, 7)] if order == "of time, with a late one" else []
     )
     if order == "shuffled":
-        identities += identities[: REMEMBERED // 2]
+        identities += identities[: remembered // 2]
         chance.shuffle(identities)
     if order == "twice over":
         identities += identities
@@ -327,7 +331,7 @@ def test_occurrences_are_counted_however_far_apart(order: str) -> None:
     for identity in identities:
         assert counter.increment(identity) == seen[identity]
         seen[identity] += 1
-    assert len(counter._recent) <= 2 * REMEMBERED + 1
+    assert len(counter._recent) <= 2 * remembered + 1
     counter.clear()
     assert counter.increment(identities[0]) == 0
     counter.clear()
