@@ -25,6 +25,13 @@ class InvalidRecord(ClaudeForceError, ValueError):
         self.reason = reason
 
 
+class InvalidJson(InvalidRecord):
+    """A line that is not JSON: it is damaged, or was never a record."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("", reason)
+
+
 class InvalidWindow(ClaudeForceError, ValueError):
     """An invalid period: it ends before it starts, or is not a date."""
 

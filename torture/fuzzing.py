@@ -198,7 +198,10 @@ def _check_executions(database: Database, folder: Path, content: bytes) -> Count
         stored = queries.totals(connection, Filter()).executions
     kept = rejects.path.read_bytes().count(b"\n") if rejects.path.exists() else 0
     found["lines"] = lines
-    found["unaccounted"] = abs(lines - report.read) + abs(report.added + report.known + report.rejected - report.read)
+    # A damaged line may hold several records, and parts that are lost.
+    found["unaccounted"] = max(lines - report.read, 0) + abs(
+        report.added + report.known + report.rejected - report.read
+    )
     found["unreasoned"] += abs(kept - report.rejected)
     found["unstored"] = abs(stored - len(uids)) + abs(stored - report.added)
     found["good lost"] = abs(content.count(b'"run_id": "good-') - found["good"])
@@ -237,5 +240,5 @@ def _check_transcript(database: Database, folder: Path, content: bytes) -> Count
 
 
 def _lines_in(content: bytes) -> int:
-    """The number of lines that are not blank."""
-    return sum(bool(line.strip(b" \t\r")) for line in content.removeprefix(BOM).split(b"\n"))
+    """The number of lines with more than blanks, NULs and byte order marks."""
+    return sum(bool(line.strip(b" \t\r\0")) for line in content.replace(BOM, b"").split(b"\n"))

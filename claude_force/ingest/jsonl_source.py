@@ -18,9 +18,10 @@ from typing import Any
 
 import orjson
 
-from claude_force.errors import InvalidRecord
+from claude_force.errors import InvalidJson, InvalidRecord
 from claude_force.executions.costs import billed_record, price_record
-from claude_force.executions.jsonl.codec import DecodedLine, content_digest, decode_line
+from claude_force.executions.jsonl.codec import RECORD, DecodedLine, content_digest, decode_line
+from claude_force.executions.jsonl.damaged_lines import lost_bytes, split_damaged
 from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
 from claude_force.executions.pricing import PriceTable
@@ -28,6 +29,7 @@ from claude_force.executions.record import ExecutionMetrics, ExecutionRow, conte
 from claude_force.executions.rollups import Sums, sum_up
 from claude_force.ingest.equal_lines import OccurrenceCounter
 from claude_force.ingest.rejects import Rejected
+from claude_force.ingest.transcripts.entries import ENTRY
 
 _TOO_LOW = 100
 """A cost this many times below list price is wrong. The price table of claude-force 1.3 is 1,000 times too low for the
@@ -103,30 +105,45 @@ class JsonlSource:
     def _batch(self, chunk: Chunk, rows: list[ExecutionRow | None]) -> Batch:
         """The batch of a chunk; `rows` has None for each line that the fast path left."""
         batch = Batch()
-        for index, line in chunk.lines([index for index, row in enumerate(rows) if row is None]):
-            if line is not None:
-                rows[index] = self._row(line, batch)
+        left = chunk.lines([index for index, row in enumerate(rows) if row is None])
+        found = {index: self._rows(line, batch) for index, line in left if line is not None}
+        for index in reversed(found):
+            rows[index : index + 1] = found[index]
         batch.rows = [row for row in rows if row is not None]
         batch.sums = sum_up(batch.rows)
         return batch
 
-    def _row(self, line: Line, batch: Batch) -> ExecutionRow | None:
-        """The row of a line that the fast path left. Its notes, or why it is rejected, go into the batch."""
+    def _rows(self, line: Line, batch: Batch) -> list[ExecutionRow]:
+        """The rows of a line that the fast path left. Their notes, and what is rejected, go into the batch."""
         try:
-            return to_row(self._record(line, batch))
+            if line.too_long:
+                raise InvalidRecord("", f"longer than {LINE_LIMIT_BYTES // 1024**2} MiB")
+            return [to_row(self._record(line.data, batch))]
+        except InvalidJson as error:
+            return self._whole_rows(line, batch, str(error))
         except InvalidRecord as error:
             batch.rejected.append(Rejected(line.number, line.offset, str(error), line.data[:EXCERPT_BYTES]))
-            return None
+            return []
 
-    def _record(self, line: Line, batch: Batch) -> ExecutionMetrics:
-        if line.too_long:
-            raise InvalidRecord("", f"longer than {LINE_LIMIT_BYTES // 1024**2} MiB")
-        try:
-            decoded = decode_line(line.data, self.zone)
-        except InvalidRecord as error:
-            if error.field or line.complete:
-                raise
-            raise InvalidRecord("", f"the last line is cut off: {error.reason}") from None
+    def _whole_rows(self, line: Line, batch: Batch, reason: str) -> list[ExecutionRow]:
+        """The rows of what is whole on a damaged line. `reason` is why the line as a whole cannot be read."""
+        rows: list[ExecutionRow] = []
+        parts = split_damaged(line.data, RECORD)
+        for part in parts:
+            data = line.data[part.start : part.end]
+            try:
+                if not part.is_whole:
+                    raise InvalidJson(lost_bytes(part, line.start) if len(parts) > 1 else reason)
+                rows.append(to_row(self._record(data, batch)))
+            except InvalidRecord as error:
+                is_cut_off = not (line.complete or part.is_whole or part.end < len(line.data))
+                cause = f"the last line is cut off: {error}" if is_cut_off else str(error)
+                offset = line.offset + (line.start + part.start if part.start else 0)
+                batch.rejected.append(Rejected(line.number, offset, cause, data[:EXCERPT_BYTES]))
+        return rows
+
+    def _record(self, data: bytes, batch: Batch) -> ExecutionMetrics:
+        decoded = decode_line(data, self.zone)
         fields = decoded.fields
         has_uid = "uid" in fields
         if not has_uid:
@@ -183,8 +200,11 @@ def _first_object(path: Path) -> dict[str, Any] | None:
 
 
 def _object_in(line: bytes) -> dict[str, Any] | None:
+    line = line.removeprefix(BOM)
     try:
-        found = orjson.loads(line.removeprefix(BOM))
+        found = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return None
+        whole = [part for kind in (RECORD, ENTRY) for part in split_damaged(line, kind) if part.is_whole]
+        inner = line[whole[0].start : whole[0].end] if whole else line
+        return _object_in(inner) if inner != line else None
     return found if isinstance(found, dict) else None

@@ -27,11 +27,15 @@ from typing import Any, BinaryIO
 import orjson
 
 from claude_force.database.rows.cursor import Cursor
+from claude_force.executions.jsonl.damaged_lines import RecordKind, split_damaged
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES
 from claude_force.ingest.find_files import INODE_MASK, FoundFile, found_file
 
 HASHED_BYTES = 256
 _BLOCK_BYTES = 64 * 1024
+
+_NOTHING = RecordKind(lambda _data: False, lambda _path: False)
+"""No record is taken from behind damage: the rest of a line that still grows may show that it is a part of one."""
 
 _Fingerprint = tuple[str, str]
 """Hashes of the first bytes of a file, and of the bytes before a position."""
@@ -157,7 +161,7 @@ def _end_of_whole_lines(descriptor: int, position: int, size: int) -> int:
     end = _after_last_newline(descriptor, position, size)
     rest = os.pread(descriptor, min(size - end, LINE_LIMIT_BYTES), end)
     # A whole object cannot be the beginning of a longer one.
-    return size if rest and len(rest) == size - end and _is_object(rest) else end
+    return size if rest and len(rest) == size - end and _has_objects_alone(rest) else end
 
 
 def _after_last_newline(descriptor: int, position: int, size: int) -> int:
@@ -172,8 +176,9 @@ def _after_last_newline(descriptor: int, position: int, size: int) -> int:
     return end
 
 
-def _is_object(data: bytes) -> bool:
+def _has_objects_alone(data: bytes) -> bool:
     try:
         return isinstance(orjson.loads(data), dict)
     except orjson.JSONDecodeError:
-        return False
+        parts = [] if b"\0" in data else split_damaged(data, _NOTHING)
+        return bool(parts) and all(part.is_whole for part in parts)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from claude_force.executions.jsonl.codec import ALL_COLUMNS
@@ -130,13 +130,7 @@ REFUSED = {
     "100,000 arrays that do not end": (b"[" * 100_000 + b"\n", "depth"),
     "a lone low surrogate": (a_line(model="\udc00"), "surrogate"),
     "a lone surrogate in a key": (a_line(**{"\ud800": 1}), "surrogate"),
-    "a page of NULs": (b"\0" * 4096 + b"\n", "not valid JSON"),
-    "a byte order mark in the middle": (b"\xef\xbb\xbf" + a_line(), "not valid JSON"),
-    "an old Mac's line ends": (a_line().strip() + b"\r" + a_line(), "not valid JSON"),
-    "two objects in a line": (a_line().strip() + a_line(), "not valid JSON"),
     "single quotes": (a_line().replace(b'"', b"'"), "not valid JSON"),
-    "a trailing comma": (a_line().strip() + b",\n", "not valid JSON"),
-    "a comment": (b"// " + a_line(), "not valid JSON"),
     "text": (b"hello, world\n", "not valid JSON"),
     "a number": (b"5\n", "object"),
     "null": (b"null\n", "object"),
@@ -185,11 +179,14 @@ def test_any_values_are_accepted_or_rejected(changes: dict[str, Any]) -> None:
     assert (taken[0].agent_name, taken[-1].agent_name) == ("good", "good")
 
 
-@given(st.binary().filter(lambda content: content.strip(b" \t\r\n") != b"" and b"\n" not in content))
+@given(st.binary().filter(lambda content: b"\n" not in content))
+@example(b"\xef\xbb\xbf{}x{}\0")
 def test_any_bytes_are_accepted_or_rejected(content: bytes) -> None:
     """Whatever bytes a line holds, the lines before and after it are executions."""
+    assume(content.replace(b"\xef\xbb\xbf", b"").strip(b" \t\r\n\0"))
     taken, refused = parse(GOOD + content + b"\n" + GOOD)
-    assert len(taken) + len(refused) == 3
+    assert len(taken) == 2
+    assert refused
     assert (taken[0].agent_name, taken[-1].agent_name) == ("good", "good")
 
 

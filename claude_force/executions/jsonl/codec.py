@@ -22,7 +22,8 @@ from typing import Any
 import orjson
 
 from claude_force.clock import format_instant, parse_instant
-from claude_force.errors import InvalidRecord
+from claude_force.errors import InvalidJson, InvalidRecord
+from claude_force.executions.jsonl.damaged_lines import RecordKind
 from claude_force.executions.jsonl.steps import steps_as_json, steps_from_json
 from claude_force.executions.record import (
     FIELDS,
@@ -154,11 +155,12 @@ def encode_line(record: ExecutionMetrics, zone: tzinfo) -> bytes:
 
 
 def decode_line(line: bytes, zone: tzinfo) -> DecodedLine:
-    """Decode one line. Raises InvalidRecord, with `field` "" if the line is not a JSON object."""
+    """Decode one line. Raises InvalidRecord, with `field` "" if the line is not a JSON object; InvalidJson if it is not
+    JSON."""
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise InvalidRecord("", f"not valid JSON: {_first_line(error)}") from None
+        raise InvalidJson(f"not valid JSON: {_first_line(error)}") from None
     if not isinstance(data, dict):
         raise InvalidRecord("", f"expected a JSON object, got {kind_of(data)}")
     aliases = frozenset(_ALIASES.keys() & data.keys())
@@ -174,6 +176,18 @@ def decode_line(line: bytes, zone: tzinfo) -> DecodedLine:
     extras = {name: data[name] for name in data.keys() - _KNOWN if data[name] is not None}
     fields = _fields_of(data, zone)
     return DecodedLine(fields, aliases, extras, _notes(data, fields, extras), data.get("steps"))
+
+
+def _is_record(data: bytes) -> bool:
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return "agent_name" in found and "success" in found and "timestamp" in found
+
+
+RECORD = RecordKind(_is_record, lambda path: path[-1].decode("utf-8", "replace") in _KNOWN)
+"""Executions, on damaged lines. No known field has an object for its value."""
 
 
 def _first_line(error: Exception) -> str:

@@ -27,11 +27,13 @@ READ_ERRORS = (OSError, EOFError, zlib.error)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is not blank. `offset` is where it begins, `end` where the next line does. `data` has no line end. If
-    the line is over the limit, `too_long` is set and `data` is its beginning. `complete` is False without a newline."""
+    """A line that is not blank. `offset` is where it begins, `start` where `data` begins in it (behind blanks), `end`
+    where the next line does. `data` has no line end. If the line is over the limit, `too_long` is set and `data` is its
+    beginning. `complete` is False without a newline."""
 
     number: int
     offset: int
+    start: int
     end: int
     data: bytes
     too_long: bool
@@ -69,12 +71,13 @@ class Chunk:
             complete = data.endswith(b"\n")
             too_long = not complete and len(data) == self.limit
             content = (data.removeprefix(BOM) if offset == 0 else data).strip(b" \t\r\n")
+            start = data.index(content)
             if not (content or too_long):
                 yield index, None
             elif too_long:
-                yield index, Line(self.number + index, offset, self.end, content, True, self.ended)
+                yield index, Line(self.number + index, offset, start, self.end, content, True, self.ended)
             else:
-                yield index, Line(self.number + index, offset, offsets[index + 1], content, False, complete)
+                yield index, Line(self.number + index, offset, start, offsets[index + 1], content, False, complete)
 
 
 class Lines(Protocol):

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from claude_force.errors import InvalidRecord
 from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
 from claude_force.executions.record import task_hash
 from claude_force.ingest.find_files import OnProblem, find_files, found_file
-from claude_force.ingest.transcripts.entries import blocks_of, decode_entry, task_calls_of, task_result_of
+from claude_force.ingest.transcripts.entries import blocks_of, entries_on, task_calls_of, task_result_of
 
 _META_LIMIT_BYTES = 1024 * 1024
 _CHUNK_LINES = 1000
@@ -106,14 +105,11 @@ def _calls_in(transcript: Path) -> dict[str, str]:
 
 
 def _add_calls(line: bytes, calls: dict[str, str]) -> None:
-    try:
-        entry = decode_entry(line)
-    except InvalidRecord:
-        return
-    for call in task_calls_of(blocks_of(entry.message.content) if entry.message is not None else []):
-        calls[task_hash(call.prompt or "")] = call.subagent_type or ""
-    result = task_result_of(entry.tool_use_result)
-    if result is not None and result.agent_id:
-        named = result.agent_type or calls.get(task_hash(result.prompt or ""))
-        if named:
-            calls[result.agent_id] = named
+    for entry in entries_on(line):
+        for call in task_calls_of(blocks_of(entry.message.content) if entry.message is not None else []):
+            calls[task_hash(call.prompt or "")] = call.subagent_type or ""
+        result = task_result_of(entry.tool_use_result)
+        if result is not None and result.agent_id:
+            named = result.agent_type or calls.get(task_hash(result.prompt or ""))
+            if named:
+                calls[result.agent_id] = named

@@ -8,18 +8,24 @@ line is rejected, because no number may be made up.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 import orjson
 
-from claude_force.errors import InvalidRecord
+from claude_force.errors import InvalidJson, InvalidRecord
+from claude_force.executions.jsonl.damaged_lines import RecordKind, split_damaged
 from claude_force.text import kind_of
 
 _HIGH, _LOW, _BACKSLASH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}", rb"\\\\"
 _LONE_SURROGATES = re.compile(rb"(%b|%b%b)|%b|%b" % (_BACKSLASH, _HIGH, _LOW, _HIGH, _LOW))
 """A lone surrogate, which JavaScript writes when it cuts a character in two and no JSON decoder accepts. The group
 matches what only looks like one: an escaped backslash, or a whole pair."""
+
+_FREE_FORM = frozenset((b"data", b"input", b"toolUseResult"))
+"""Fields that may hold any object. In `content` it is the `content` of a tool's result."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -148,7 +154,8 @@ _decode_progress = msgspec.json.Decoder(Progress).decode
 
 
 def decode_entry(line: bytes) -> Entry:
-    """The entry of a line. Raises InvalidRecord if it is not a JSON object, or a token count is not a whole number."""
+    """The entry of a line. Raises InvalidRecord if it is not a JSON object, or a token count is not a whole number;
+    InvalidJson if it is not JSON."""
     try:
         return _decode_entry(line)
     except msgspec.ValidationError:
@@ -157,9 +164,37 @@ def decode_entry(line: bytes) -> Entry:
         valid = _LONE_SURROGATES.sub(lambda match: match[1] or b"\\ufffd", line)
         if valid != line:
             return decode_entry(valid)
-        raise InvalidRecord("", f"not valid JSON: {error}") from None
+        raise InvalidJson(f"not valid JSON: {error}") from None
     except RecursionError:
-        raise InvalidRecord("", "nested too deeply") from None
+        raise InvalidJson("nested too deeply") from None
+
+
+def _is_entry(data: bytes) -> bool:
+    try:
+        entry = decode_entry(data)
+    except InvalidRecord:
+        return False
+    return bool(entry.type and entry.session_id)
+
+
+def _may_end_in_entry(path: Sequence[bytes]) -> bool:
+    return _FREE_FORM.isdisjoint(path) and path.count(b"content") < 2
+
+
+ENTRY = RecordKind(_is_entry, _may_end_in_entry)
+"""Entries, on damaged lines. Only what tools are given and return may have another entry within."""
+
+
+def entries_on(line: bytes) -> Iterator[Entry]:
+    """The entries on a line that can be decoded, also on a damaged one."""
+    try:
+        yield decode_entry(line)
+    except InvalidJson:
+        for part in split_damaged(line, ENTRY):
+            with suppress(InvalidRecord):
+                yield decode_entry(line[part.start : part.end])
+    except InvalidRecord:
+        return
 
 
 def _decode_leniently(line: bytes) -> Entry:
@@ -167,7 +202,7 @@ def _decode_leniently(line: bytes) -> Entry:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise InvalidRecord("", f"not valid JSON: {str(error).splitlines()[0][:200]}") from None
+        raise InvalidJson(f"not valid JSON: {str(error).splitlines()[0][:200]}") from None
     if not isinstance(data, dict):
         raise InvalidRecord("", f"expected a JSON object, got {kind_of(data)}")
     message = data.pop("message", None)

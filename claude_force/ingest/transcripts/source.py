@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import msgspec
 
 from claude_force.database.rows.cursor import Cursor
-from claude_force.errors import InvalidRecord
+from claude_force.errors import InvalidJson, InvalidRecord
 from claude_force.executions.costs import Billed, complete_costs
 from claude_force.executions.deduplication import Observation, ReportedUsage
+from claude_force.executions.jsonl.damaged_lines import lost_bytes, split_damaged
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, read_chunks
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.pricing import STANDARD, Costs, PriceTable
@@ -33,7 +35,7 @@ from claude_force.executions.steps import Steps
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.tail import Tail
 from claude_force.ingest.transcripts.billing import billed_of
-from claude_force.ingest.transcripts.entries import decode_entry
+from claude_force.ingest.transcripts.entries import ENTRY, decode_entry
 from claude_force.ingest.transcripts.responses import (
     ReaderState,
     Response,
@@ -92,8 +94,10 @@ class TranscriptSource:
 
     def _batch(self, reader: ResponseReader, chunk: Chunk, cursor: Cursor) -> TranscriptBatch:
         batch = TranscriptBatch(cursor, lines=len(chunk.raw))
-        for number, line in enumerate(chunk.raw[:-1] if chunk.is_cut else chunk.raw, chunk.number):
-            _read_line(reader, line.removeprefix(BOM) if number == 1 else line, number, batch)
+        whole = chunk.raw[:-1] if chunk.is_cut else chunk.raw
+        offsets = accumulate(map(len, whole), initial=chunk.offset)
+        for number, (line, offset) in enumerate(zip(whole, offsets, strict=False), chunk.number):
+            _read_line(reader, line.removeprefix(BOM) if offset == 0 else line, number, offset, batch)
         if chunk.is_cut:
             reason = f"longer than {LINE_LIMIT_BYTES // 1024**2} MiB; not read"
             batch.rejected.append(Rejected(chunk.number + len(chunk.raw) - 1, chunk.end - chunk.skipped, reason, b""))
@@ -169,13 +173,29 @@ class TranscriptSource:
         return complete_costs(self.prices, billed, (cost, None, None))
 
 
-def _read_line(reader: ResponseReader, line: bytes, number: int, batch: TranscriptBatch) -> None:
+def _read_line(reader: ResponseReader, line: bytes, number: int, offset: int, batch: TranscriptBatch) -> None:
     if line.isspace():
         return
     try:
         reader.read(decode_entry(line), number)
+    except InvalidJson as error:
+        _read_damaged(reader, line, number, offset, batch, str(error))
     except InvalidRecord as error:
-        batch.rejected.append(Rejected(number, 0, str(error), b""))
+        batch.rejected.append(Rejected(number, offset, str(error), b""))
+
+
+def _read_damaged(
+    reader: ResponseReader, line: bytes, number: int, offset: int, batch: TranscriptBatch, reason: str
+) -> None:
+    """Read what is whole on a damaged line. `reason` is why the line as a whole cannot be read."""
+    parts = split_damaged(line, ENTRY)
+    for part in parts:
+        try:
+            if not part.is_whole:
+                raise InvalidJson(lost_bytes(part) if len(parts) > 1 else reason)
+            reader.read(decode_entry(line[part.start : part.end]), number)
+        except InvalidRecord as error:
+            batch.rejected.append(Rejected(number, offset + part.start, str(error), b""))
 
 
 def _duration_of(response: Response) -> int | None:
