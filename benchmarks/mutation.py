@@ -27,6 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.common import ROOT, say
 
 GUARDS: dict[str, tuple[str, ...]] = {
+    "claude_force/executions/costs.py": ("unit/test_costs.py",),
+    "claude_force/executions/steps.py": ("unit/test_costs.py", "properties/test_steps.py"),
+    "claude_force/executions/usage.py": ("unit/test_usage.py", "unit/test_transcript_billing.py"),
     "claude_force/executions/deduplication.py": (
         "unit/test_deduplication.py", "unit/test_ingest_passes.py", "unit/test_transcript_responses.py",
         "integration/test_ingestion.py",
@@ -60,7 +63,9 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/database/writes/ingestion.py": ("integration/test_ingestion.py", "unit/test_ingest_passes.py"),
     "claude_force/database/writes/jobs.py": ("integration/test_doctor_monitoring.py",),
     "claude_force/database/writes/ledgers.py": ("integration/test_reconciliation.py",),
+    "claude_force/database/writes/step_usage.py": ("properties/test_steps.py",),
     "claude_force/database/writes/": ("integration/test_store.py", "integration/test_rollup_races.py"),
+    "claude_force/ingest/transcripts/billing.py": ("unit/test_transcript_billing.py",),
     "claude_force/ingest/transcripts/ledgers.py": ("unit/test_transcript_ledgers.py",),
     "claude_force/ingest/transcripts/": (
         "unit/test_transcript_entries.py", "unit/test_transcript_responses.py", "unit/test_transcript_source.py",

@@ -148,6 +148,88 @@ def test_web_searches_are_counted(tracker: PerformanceTracker) -> None:
     assert (found.web_searches, found.service_tier) == (3, "fast")
 
 
+OPUS, SONNET = "claude-opus-4-8", "claude-sonnet-4-6"
+
+
+def a_step(kind: str, sent: int, written: int, **more: Any) -> SimpleNamespace:
+    """A billed step as the Anthropic library returns it."""
+    return SimpleNamespace(type=kind, input_tokens=sent, output_tokens=written, **more)
+
+
+def test_the_steps_of_a_response_are_billed(tracker: PerformanceTracker) -> None:
+    """The advisor's answer and the compaction count, which the top-level usage leaves out."""
+    steps = [a_step("compaction", 700, 30), a_step("advisor_message", 90, 9, model=OPUS), a_step("message", 20, 10)]
+    with tracker.track("a") as tracked:
+        tracked.take_usage(a_message(input_tokens=20, output_tokens=10, iterations=steps))
+    found = the_one(tracker)
+    assert [(step.kind, step.model) for step in found.steps or ()] == [
+        ("compaction", HAIKU),
+        ("advisor_message", OPUS),
+        ("message", HAIKU),
+    ]
+    assert (tokens_of(found), found.model) == ((810, 49, 0, 0, 0), HAIKU)
+
+
+def test_steps_that_cannot_be_read_are_left_out(tracker: PerformanceTracker, caplog: pytest.LogCaptureFixture) -> None:
+    """The call is recorded with its top-level usage, and a warning says so."""
+    with tracker.track("a") as tracked:
+        tracked.take_usage(a_message(iterations=[a_step("message", -1, 2)]))
+    found = the_one(tracker)
+    assert (tokens_of(found), found.steps) == ((10, 5, 0, 0, 0), None)
+    assert "usage.iterations[0].input_tokens: is negative" in caplog.text
+
+
+def test_each_response_has_its_own_price(tracker: PerformanceTracker) -> None:
+    """Of two models, tiers and residencies in one block: each is a step."""
+    with tracker.track("a") as tracked:
+        tracked.take_usage({"model": OPUS, "usage": {"input_tokens": 1000, "output_tokens": 0, "speed": "fast"}})
+        tracked.take_usage({"model": SONNET, "usage": {"input_tokens": 1000, "output_tokens": 0}})
+    found = the_one(tracker)
+    assert [(step.model, step.service_tier) for step in found.steps or ()] == [(OPUS, "fast"), (SONNET, None)]
+    assert found.cost_nanousd == 1000 * 10_000 + 1000 * 3000
+
+
+def test_figures_set_by_hand_win(tracker: PerformanceTracker) -> None:
+    """The record has them, and no steps that contradict them."""
+    with tracker.track("a") as tracked:
+        tracked.take_usage(a_message())
+        tracked.take_usage(a_message())
+        tracked.input_tokens = 7
+    found = the_one(tracker)
+    assert (tokens_of(found), found.steps) == ((7, 10, 0, 0, 0), None)
+
+
+@pytest.mark.parametrize(
+    ("written", "details", "cost"),
+    [
+        (0, {"category": "cyber"}, 0),
+        (0, {"category": None}, 0),
+        (0, {"category": "bio"}, 1000 * 5000),
+        (0, {"category": "something new"}, None),
+        (0, None, None),
+        (4, {"category": "cyber"}, 1000 * 5000 + 4 * 25_000),
+    ],
+)
+def test_a_refusal_is_a_failure(
+    tracker: PerformanceTracker, written: int, details: dict[str, Any] | None, cost: int | None
+) -> None:
+    """It costs what is billed: before any output nothing in most categories."""
+    usage = {"input_tokens": 1000, "output_tokens": written}
+    with tracker.track("a") as tracked:
+        tracked.take_usage({"model": OPUS, "stop_reason": "refusal", "stop_details": details, "usage": usage})
+    found = the_one(tracker)
+    assert (found.success, found.error_type, found.cost_nanousd) == (False, "refusal", cost)
+    assert tokens_of(found) == (1000, written, 0, 0, 0)
+
+
+def test_residency_is_read_from_a_response(tracker: PerformanceTracker) -> None:
+    """The word of the API; none for its word for none."""
+    for geo in ("us", "global"):
+        with tracker.track("a") as tracked:
+            tracked.take_usage(a_message(inference_geo=geo))
+    assert [found.inference_geo for found in tracker.get_all_metrics()] == ["us", None]
+
+
 def test_usage_adds_up(tracker: PerformanceTracker) -> None:
     """A block with several responses has the tokens of all, the model of the last, and a cost."""
     with tracker.track("a") as tracked:

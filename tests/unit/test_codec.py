@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from claude_force.clock import LATEST_US
 from claude_force.errors import InvalidRecord
 from claude_force.executions.jsonl.codec import ALL_COLUMNS, content_digest, decode_line, encode_line
 from claude_force.executions.record import COST_LIMIT_NANOUSD, DURATION_LIMIT_US, TOKENS_LIMIT, ExecutionMetrics
+from claude_force.executions.steps import Step
 from tests.builders import NOON_US, a_line, an_execution
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -264,3 +266,68 @@ def test_the_content_digest_never_changes() -> None:
     """This is the digest of the guide's line in every version: a file that an older version imported adds nothing."""
     assert NOON_US == 1_762_000_000_000_000
     assert digest_of().hex() == "7689e0e09d645004757777c542c62879"
+
+
+STEPS = (
+    Step("message", "claude-sonnet-4-6", 1000, 500, 5, 6, 7, cost_nanousd=10_000_001),
+    Step("advisor_message", "claude-opus-4-8", 234, 67, 0, 0, 0, "batch", "us", 4, 5, 6),
+)
+
+
+def test_steps_survive() -> None:
+    """All of their fields, as objects with public names."""
+    record = an_execution(steps=STEPS, cache_read_tokens=5, cache_write_5m_tokens=6, cache_write_1h_tokens=7)
+    line = encode_line(record, UTC)
+    assert ExecutionMetrics(**decode_line(line, UTC).fields) == record
+    assert json.loads(line)["steps"][1] == {
+        "kind": "advisor_message",
+        "model": "claude-opus-4-8",
+        "input_tokens": 234,
+        "output_tokens": 67,
+        "cache_read_tokens": 0,
+        "cache_write_5m_tokens": 0,
+        "cache_write_1h_tokens": 0,
+        "service_tier": "batch",
+        "inference_geo": "us",
+        "cost": 4e-09,
+        "reference_cost": 5e-09,
+        "recorded_cost": 6e-09,
+    }
+
+
+def test_steps_are_content_as_they_are_written() -> None:
+    """Also for a program that does not know them: the uid of a line stays the same."""
+    steps = [{"kind": "message", "model": "m", "input_tokens": 1234.0, "output_tokens": 567}]
+    with_steps = decode_line(a_line(steps=steps), UTC)
+    unknown = decode_line(a_line(stages=steps), UTC)
+    renamed = replace(unknown, extras={"steps": unknown.extras["stages"]})
+    assert content_digest(with_steps) == content_digest(renamed)
+
+
+BAD_STEPS: list[tuple[Any, str]] = [
+    ({}, "steps: expected a list, got an object"),
+    ([7], "steps[0]: expected an object, got a number"),
+    ([{}], "steps[0].kind: is missing"),
+    ([{"kind": "a", "model": "m", "input_tokens": 1}], "steps[0].output_tokens: is missing"),
+    ([{"kind": "a", "model": "m", "input_tokens": -1, "output_tokens": 1}], "steps[0].input_tokens: is negative"),
+    ([{"kind": "a", "model": "", "input_tokens": 1, "output_tokens": 1}], "steps[0].model: is empty"),
+    (
+        [{"kind": "a", "model": "m", "input_tokens": 1, "output_tokens": 1, "x": 1}],
+        "steps[0].x: is not a field of a step",
+    ),
+    (
+        [{"kind": "a", "model": "m", "input_tokens": 1, "output_tokens": 1, "cost": "1"}],
+        "steps[0].cost: expected a number",
+    ),
+    ([{"kind": "a", "model": "m", "input_tokens": 1, "output_tokens": 1, "cost": 1e300}], "is too large to be true"),
+    ([{"kind": "a", "model": "m", "input_tokens": 1, "output_tokens": 1}], "steps: their tokens do not add up"),
+    ([], "steps: expected 1 to 10,000, got 0"),
+]
+
+
+@pytest.mark.parametrize(("steps", "reason"), BAD_STEPS)
+def test_bad_steps_are_refused(steps: Any, reason: str) -> None:
+    """With the step and its field."""
+    with pytest.raises(InvalidRecord) as refused:
+        ExecutionMetrics(**decode_line(a_line(steps=steps), UTC).fields | {"uid": an_execution().uid})
+    assert reason in str(refused.value)
