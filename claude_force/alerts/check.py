@@ -66,12 +66,14 @@ def load_alert_setup(workspace: Workspace) -> AlertSetup:
 def run_check(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
     """Evaluate the rules and save what changed, with the notifications to send. Raises DatabaseError."""
     context = setup.context(workspace)
-    return evaluate(workspace.database, setup.rules, context, now_us, local_zone(), setup.configured)
+    names = workspace.project_names
+    return evaluate(workspace.database, setup.rules, context, now_us, local_zone(), setup.configured, names)
 
 
 def preview_check(connection: Connection, workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
     """What a check would find and decide now. Nothing is saved."""
-    return judge(connection, setup.rules, setup.context(workspace), now_us, local_zone(), setup.configured)
+    context, names = setup.context(workspace), workspace.project_names
+    return judge(connection, setup.rules, context, now_us, local_zone(), setup.configured, names)
 
 
 def for_rules(setup: AlertSetup, names: Sequence[str]) -> AlertSetup:

@@ -24,6 +24,7 @@ from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import DELIVERED, WAITING, AlertRow, Delivery, EventRow
 from claude_force.database.writes import alerts as alert_writes
+from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import UNKNOWN, fresh_uid
 
 ONE_CHANNEL = "@"
@@ -94,11 +95,12 @@ def evaluate(
     now_us: int,
     zone: tzinfo,
     configured: Collection[str] | None = None,
+    project_names: ProjectNames = NO_PROJECTS,
 ) -> Evaluation:
     """Evaluate rules and save what changed, with the notifications to send. See `judge` for `configured`. Raises
     DatabaseError; then nothing was saved."""
     with database.read() as connection:
-        found = judge(connection, rules, context, now_us, zone, configured)
+        found = judge(connection, rules, context, now_us, zone, configured, project_names)
     changed = [alert for alert in found.alerts if alert.is_gone or alert.status != alert.before]
     if changed:
         with database.write() as connection:
@@ -115,6 +117,7 @@ def judge(
     now_us: int,
     zone: tzinfo,
     configured: Collection[str] | None = None,
+    project_names: ProjectNames = NO_PROJECTS,
 ) -> Evaluation:
     """Measure rules and decide, without saving anything. `configured` names every rule of claude.json, those with
     errors included: the alerts of all others are closed. None closes nothing."""
@@ -123,7 +126,7 @@ def judge(
     found: list[Alert] = []
     for rule in rules:
         own = {row.fingerprint: row for row in rows if row.rule == rule.name}
-        measured = measure(connection, rule, now_us, zone, _known_groups(rule, own.values()))
+        measured = measure(connection, rule, now_us, zone, _known_groups(rule, own.values()), project_names)
         found += _judge_rule(rule, measured, own, now_us, _muted(rule, context, silences))
     if configured is not None:
         found += [_close(None, row, now_us) for row in rows if _is_removed(row, configured)]

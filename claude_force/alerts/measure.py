@@ -18,6 +18,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
 from claude_force.database.queries.baselines import newest
+from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import NANOUSD, model_family
 from claude_force.executions.totals import Percentiles, Totals
 from claude_force.time_windows import Window
@@ -51,16 +52,32 @@ class Value(NamedTuple):
 
 
 def measure(
-    connection: Connection, rule: Rule, now_us: int, zone: tzinfo, known: Collection[Label] = ()
+    connection: Connection,
+    rule: Rule,
+    now_us: int,
+    zone: tzinfo,
+    known: Collection[Label] = (),
+    project_names: ProjectNames = NO_PROJECTS,
 ) -> dict[Label, Measurement]:
     """The measurement of each group that has executions; under None if the rule has no group_by. `known` groups, which
     have an alert already, are measured beyond the limit of groups too: leaving one out would resolve its alert."""
-    chosen = Filter(window_of(rule, now_us, zone), rule.agents, rule.models, (), rule.projects, rule.sources)
+    chosen = _chosen(connection, rule, window_of(rule, now_us, zone), project_names)
     question = Question(rule, chosen, now_us, zone)
     sums = _largest(_sums(connection, question), _groups_without_sums(connection, question), known)
     values = _values(connection, question, sums)
     limits = _limits(connection, question, list(sums))
     return {name: _measurement(rule, values[name], limits[name], sums[name]) for name in sums}
+
+
+def _chosen(connection: Connection, rule: Rule, window: Window, project_names: ProjectNames) -> Filter:
+    """The executions of a rule. A project is named as in reports; one that the store does not know selects nothing."""
+    chosen = Filter(
+        window, rule.agents, rule.models, projects=rule.projects, sources=rule.sources, project_names=project_names
+    )
+    if not rule.projects and rule.group_by != "project":
+        return chosen
+    chosen = queries.with_projects(connection, chosen)
+    return replace(chosen, projects=tuple(chosen.project_names.full_name(name) or name for name in rule.projects))
 
 
 def measured_nothing(rule: Rule) -> Measurement:

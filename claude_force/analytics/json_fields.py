@@ -14,8 +14,16 @@ TITLES: dict[Dimension, str] = {
     "workflow_id": "workflow",
     "project": "project",
     "source": "source",
+    "session_id": "session",
+    "git_branch": "branch",
 }
 """The name of a dimension in options, headings and JSON."""
+
+
+def plural(dimension: Dimension) -> str:
+    """The name of several: "agents", "branches"."""
+    title = TITLES[dimension]
+    return f"{title}es" if title.endswith("ch") else f"{title}s"
 
 
 def savings(totals: Totals) -> dict[str, float | None]:

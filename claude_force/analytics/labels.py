@@ -1,4 +1,7 @@
-"""Short labels for projects and workflows, which are stored as paths and UUIDs. JSON and CSV keep the full names."""
+"""Short labels for projects, workflows and sessions, which are stored as paths and UUIDs.
+
+JSON and CSV keep the full names.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,18 @@ def _shortest(path: str, parts: list[str], seen: dict[tuple[str, ...], set[str]]
 
 
 def workflow_labels(workflow_starts: dict[str, WorkflowStart], zone: tzinfo) -> dict[str, str]:
-    """The start, the short id and the folder of each Claude Code session. Other workflows have no label. The folder
-    is last, because a narrow table cuts the end."""
+    """The start, the short id and the project of each Claude Code session, and the session of each run that one
+    started. Other workflows have no label. The project is last, because a narrow table cuts the end."""
     return {
-        name: f"{clock.to_datetime(found.first_us, zone):%Y-%m-%d %H:%M} {name[:_SHORT_ID]} {_folder(found)}".rstrip()
+        name: f"{clock.to_datetime(found.first_us, zone):%Y-%m-%d %H:%M} {_ids(name, found)} {_folder(found)}".rstrip()
         for name, found in workflow_starts.items()
         if found.source == CLAUDE_CODE
     }
+
+
+def _ids(name: str, found: WorkflowStart) -> str:
+    of_session = f" of {found.session[:_SHORT_ID]}" if found.session and found.session != name else ""
+    return name[:_SHORT_ID] + of_session
 
 
 def _folder(found: WorkflowStart) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from claude_force.analytics.json_fields import TITLES
+from claude_force.analytics.json_fields import TITLES, plural
 from claude_force.database import queries
 from claude_force.database.contract import Connection
-from claude_force.database.queries import Dimension, Filter
+from claude_force.database.queries import ROW_NAMES, Dimension, Filter
 from claude_force.errors import UnknownName
 from claude_force.formatting import quantity
 from claude_force.text import for_terminal
@@ -13,34 +13,42 @@ from claude_force.text import for_terminal
 _NAMES_SHOWN = 12
 
 _SHORTEST_PREFIX = 4
-"""The number of characters of a workflow id that may stand for the whole id."""
+"""The number of characters of an id that may stand for the whole id."""
 
 
 def known_names(connection: Connection, chosen: Filter) -> Filter:
-    """The filter with the full names that the store has. The last folders of a project are enough, and a prefix of a
-    workflow id, if they are unambiguous.
+    """The filter with the full names that the store has. The last folders of a project are enough, and a prefix of the
+    id of a workflow or a session, if they are unambiguous. A folder that belongs to a project selects what ran in that
+    folder alone.
 
     Raises UnknownName for a name that the store has never seen: an empty report would hide a typing error. An empty
     store takes every name."""
-    names = [tuple(_full_name(connection, dimension, name) for name in wanted) for dimension, wanted in chosen.names()]
-    return Filter(chosen.window, *names)
+    if chosen.projects:
+        chosen = queries.with_projects(connection, chosen)
+    names = {
+        dimension: tuple(_full_name(connection, chosen, dimension, name) for name in wanted)
+        for dimension, wanted in chosen.names()
+    }
+    return chosen.with_names(names)
 
 
-def _full_name(connection: Connection, dimension: Dimension, name: str) -> str:
+def _full_name(connection: Connection, chosen: Filter, dimension: Dimension, name: str) -> str:
     if queries.has_name(connection, dimension, name) or queries.time_range(connection) is None:
         return name
+    if dimension == "project" and (project := chosen.project_names.full_name(name)):
+        return project
     known = queries.names(connection, dimension)
     matches: list[str] = []
-    if dimension == "project":
-        matches = [project for project in known if project.endswith(f"/{name}")]
-    elif dimension == "workflow_id" and len(name) >= _SHORTEST_PREFIX:
+    if dimension in ("workflow_id", "session_id") and len(name) >= _SHORTEST_PREFIX:
         matches = [workflow for workflow in known if workflow.startswith(name)]
     if len(matches) == 1:
         return matches[0]
+    if dimension == "project":
+        known = sorted({chosen.project_names.of(folder) or folder for folder in known})
     message = _unknown_message(TITLES[dimension], name, known)
-    archived = queries.archived(connection, Filter()).executions if dimension == "workflow_id" else 0
+    archived = queries.archived(connection, Filter()).executions if dimension in ROW_NAMES else 0
     if archived:
-        message += f"; the workflows of {quantity(archived, 'archived execution')} are not known"
+        message += f"; the {plural(dimension)} of {quantity(archived, 'archived execution')} are not known"
     raise UnknownName(message)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from claude_force import clock
 from claude_force.analytics.groups import unpriced_models
-from claude_force.analytics.json_fields import TITLES, bucket_dict, group_dict, latencies, savings, token_kinds
+from claude_force.analytics.json_fields import bucket_dict, group_dict, latencies, plural, savings, token_kinds
 from claude_force.analytics.unpriced import UnpricedReason
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
@@ -90,25 +90,27 @@ class Breakdown:
     archived: Archived
 
     def rows(self) -> list[dict[str, Any]]:
-        """The groups for JSON and CSV. A workflow also has the start and the project of its first execution."""
+        """The groups for JSON and CSV. A workflow also has its session, and a workflow and a session have the start and
+        the project of their first execution."""
         return [group_dict(self.dimension, group) | self._start_of(group) for group in self.groups]
 
     def _start_of(self, group: Group) -> dict[str, Any]:
-        if self.dimension != "workflow_id":
+        if self.dimension not in ("workflow_id", "session_id"):
             return {}
         found = self.workflow_starts.get(group.name or "")
         started = found and clock.format_instant(found.first_us, self.zone)
-        return {"started": started, "project": found and found.project}
+        session = {"session": found and found.session} if self.dimension == "workflow_id" else {}
+        return {"started": started, "project": found and found.project, **session}
 
     def to_dict(self) -> dict[str, Any]:
         """The groups under the plural of their dimension."""
-        title = TITLES[self.dimension]
+        groups = plural(self.dimension)
         return {
             "period": self.period,
-            f"total_{title}s": self.count,
+            f"total_{groups}": self.count,
             "archived_executions": self.archived.executions,
             "percentiles": _exactness(self.is_exact),
-            f"{title}s": self.rows(),
+            groups: self.rows(),
         }
 
 

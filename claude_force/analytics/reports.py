@@ -54,13 +54,16 @@ def breakdown(
     """The chosen executions by one dimension: the first `limit` groups. `zone` (None: local time) is for instants."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
+        has_starts = dimension in ("workflow_id", "session_id")
+        if has_starts or dimension == "project":
+            chosen = queries.with_projects(connection, chosen)
         ranked, is_exact = queries.percentiles_by(connection, chosen, dimension)
         sums = queries.totals_by(connection, chosen, dimension)
         groups = [Group(name, totals, ranked.get(name, Percentiles())) for (name,), totals in sums.items()]
         total, shown = sum_groups(groups), sort_groups(groups, sort_by)[:limit]
         unpriced = _unpriced_models(connection, chosen, total)
-        workflows = [group.name for group in shown if group.name is not None] if dimension == "workflow_id" else []
-        starts = queries.workflow_starts(connection, chosen, workflows)
+        workflows = [group.name for group in shown if group.name is not None] if has_starts else []
+        starts = queries.workflow_starts(connection, chosen, workflows, dimension)
         archived = queries.archived(connection, chosen, dimension)
     local, period = zone or clock.local_zone(), chosen.window.label
     return Breakdown(dimension, period, total, shown, len(groups), is_exact, unpriced, starts, local, archived)

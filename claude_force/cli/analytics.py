@@ -121,14 +121,49 @@ def by_model(request: Request, sort_by: SortKey, limit: int | None) -> None:
 def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
     """Compare workflows: executions, success, time, cost, tokens.
 
-    A session of Claude Code is a workflow. Its label is the time of its first execution in the period, the first eight
-    characters of its id, and its folder.
+    A session of Claude Code is a workflow, and each workflow run that it starts is another one. The label is the time
+    of the first execution in the period, the first eight characters of the id, for a run those of its session, and the
+    project.
 
     \b
     Example:
       claude-force analytics by-workflow --sort-by time
     """
     _show_breakdown(request, "workflow_id", sort_by, limit)
+
+
+@analytics.command("by-session")
+@report_options
+@sort_option
+@limit_option
+def by_session(request: Request, sort_by: SortKey, limit: int | None) -> None:
+    """Compare sessions: executions, success, time, cost, tokens.
+
+    A session of Claude Code includes everything that it started: its sub-agents and its workflow runs. An execution of
+    another source is counted under its workflow.
+
+    \b
+    Example:
+      claude-force analytics by-session --sort-by cost
+    """
+    _show_breakdown(request, "session_id", sort_by, limit)
+
+
+@analytics.command("by-branch")
+@report_options
+@sort_option
+@limit_option
+def by_branch(request: Request, sort_by: SortKey, limit: int | None) -> None:
+    """Compare git branches: executions, success, time, cost, tokens.
+
+    The branch is the one that was checked out where the agent worked. Branches of one name are one group; --project
+    tells those of several repositories apart.
+
+    \b
+    Example:
+      claude-force analytics by-branch --project shop
+    """
+    _show_breakdown(request, "git_branch", sort_by, limit)
 
 
 @analytics.command("by-project")
@@ -138,8 +173,9 @@ def by_workflow(request: Request, sort_by: SortKey, limit: int | None) -> None:
 def by_project(request: Request, sort_by: SortKey, limit: int | None) -> None:
     """Compare projects: executions, success, time, cost, tokens.
 
-    A project is the folder in which an agent worked. Its label is the shortest end of the path that is unique in the
-    report.
+    A project is the repository in which an agent worked; a subfolder and a git worktree belong to it. Outside of
+    repositories it is the folder. performance.projects in claude.json names and groups projects. The label is the
+    shortest end of the path that is unique in the report.
 
     \b
     Example:

@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import tzinfo
 from pathlib import Path
@@ -33,6 +33,9 @@ from claude_force.time_windows import Window
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
+
+_NAMES = ("agents", "models", "workflows", "projects", "sources", "sessions", "branches")
+"""The options that restrict a report to names."""
 
 _PLAIN_NAME = re.compile(r"[\w.@:/+,=%-]+")
 """A name that every shell reads as one word."""
@@ -90,13 +93,17 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None] | No
 
 def complete_from(names: Callable[[Connection], Sequence[str]]) -> Completer:
     """A completer for names in the database. Without a database it completes nothing."""
+    return _completer(lambda connection, _: names(connection))
 
+
+def _completer(names: Callable[[Connection, Workspace], Iterable[str]]) -> Completer:
     def complete(context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
         try:
-            with find_workspace(context.params.get("location")).database.read() as connection:
-                found = names(connection)
+            workspace = find_workspace(context.params.get("location"))
+            with workspace.database.read() as connection:
+                found = names(connection, workspace)
         except ClaudeForceError:
             return []
         return [CompletionItem(name) for name in found if name.startswith(typed) and _PLAIN_NAME.fullmatch(name)]
@@ -106,6 +113,15 @@ def complete_from(names: Callable[[Connection], Sequence[str]]) -> Completer:
 
 def _complete(dimension: Dimension) -> Completer:
     return complete_from(lambda connection: queries.names(connection, dimension))
+
+
+def _project_names(connection: Connection, workspace: Workspace) -> Iterable[str]:
+    """The projects and the folders in the store."""
+    by_folder = queries.with_projects(connection, Filter(project_names=workspace.project_names)).project_names.by_folder
+    return sorted({*(by_folder or {}), *(by_folder or {}).values()})
+
+
+_complete_projects = _completer(_project_names)
 
 
 def time_stamp() -> str:
@@ -158,8 +174,16 @@ _FILTERS = (
         help="Only this workflow. Repeatable.",
     ),
     click.option(
-        "--project", "projects", multiple=True, metavar="NAME", shell_complete=_complete("project"),
-        help="Only this project. Repeatable.",
+        "--project", "projects", multiple=True, metavar="NAME", shell_complete=_complete_projects,
+        help="Only this project, or this folder. Repeatable.",
+    ),
+    click.option(
+        "--session", "sessions", multiple=True, metavar="NAME", shell_complete=_complete("session_id"),
+        help="Only this session, with all that it started. Repeatable.",
+    ),
+    click.option(
+        "--branch", "branches", multiple=True, metavar="NAME", shell_complete=_complete("git_branch"),
+        help="Only this git branch. Repeatable.",
     ),
     click.option(
         "--source", "sources", multiple=True, metavar="NAME", shell_complete=_complete("source"),
@@ -225,8 +249,9 @@ def _request(options: dict[str, Any], form: str, output: Path | None) -> tuple[R
     zone = clock.zone_of(options.pop("zone_name"))
     now_us = clock.now_us()
     window = _window(options.pop("days"), options.pop("hours"), options.pop("start"), options.pop("end"), zone, now_us)
-    chosen = Filter(window, *(options.pop(name) for name in ("agents", "models", "workflows", "projects", "sources")))
-    return Request(find_workspace(options.pop("location")), chosen, zone, now_us, form, output), options
+    workspace = find_workspace(options.pop("location"))
+    chosen = Filter(window, **{name: options.pop(name) for name in _NAMES}, project_names=workspace.project_names)
+    return Request(workspace, chosen, zone, now_us, form, output), options
 
 
 def _window(

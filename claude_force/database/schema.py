@@ -14,6 +14,7 @@
 | `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
 | `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
 | `session_ledgers`, `copied_sessions`, `daily_statistics` | what Claude Code itself says that it used |
+| `projects` | the repository of each folder |
 | `archived`, `archives` | executions that were moved to archive files |
 | `job_runs`, `baselines` | the scheduler's runs, and baselines |
 | `alert_states`, `alert_events`, `deliveries`, `silences` | alerts, their transitions and their outbox |
@@ -134,6 +135,17 @@ step_usage = Table(
 )
 """What executions with several steps add to the sums of series, beside their rows: see `executions.steps.Share`. It is
 made from the column `steps`."""
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("folder", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The repository of each folder, as ingestion found it; the folder itself if it is in none. It is kept, since a folder
+may be gone tomorrow."""
 
 uncounted = Table(
     "uncounted",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.settings.claude_json import Settings, load_settings
+from claude_force.executions.projects import ProjectNames
+from claude_force.settings.claude_json import Settings, load_settings, project_globs
 from claude_force.settings.home import Home
 from claude_force.settings.location import database_location
 
@@ -20,6 +21,11 @@ class Workspace:
     settings: Settings
     location: str
     database: Database
+
+    @property
+    def project_names(self) -> ProjectNames:
+        """The projects of the settings."""
+        return ProjectNames(project_globs(self.settings))
 
     @property
     def data_folder(self) -> Path:

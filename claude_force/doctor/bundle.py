@@ -57,6 +57,8 @@ _NAMED_DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
     ("agent", "agent_name"),
     ("project", "project"),
     ("workflow", "workflow_id"),
+    ("session", "session_id"),
+    ("branch", "git_branch"),
 )
 
 
@@ -146,6 +148,7 @@ def _add_machine_names(anonymizer: Anonymizer, found: Examination) -> None:
         paths += [home.folder, home.folder.parent, found.workspace.data_folder]
         anonymizer.add_names("database", [found.workspace.location, found.workspace.database.name])
         anonymizer.add_names("channel", settings.channels)
+        anonymizer.add_names("project", settings.projects)
         anonymizer.add_names("rule", [name for name in settings.alerts if name not in DEFAULTS])
         anonymizer.add_names("model", [name for name in settings.prices if not is_public_model(name)])
     anonymizer.add_names("path", map(str, paths))

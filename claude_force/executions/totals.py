@@ -170,11 +170,13 @@ class ErrorGroup(NamedTuple):
 
 
 class WorkflowStart(NamedTuple):
-    """The first execution of a workflow, with its project (None if not known) and its source."""
+    """The first execution of a workflow or a session, with its project (None if not known), its source, and the session
+    that it was in."""
 
     first_us: int
     project: str | None
     source: str
+    session: str | None
 
 
 class TimeRange(NamedTuple):

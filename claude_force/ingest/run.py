@@ -11,8 +11,11 @@ from pathlib import Path
 
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import ingestion as queries
+from claude_force.database.queries import names
+from claude_force.database.queries import projects as project_queries
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import Store
+from claude_force.database.writes.projects import remember_repositories
 from claude_force.executions.costs import price_row
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, column
@@ -22,6 +25,7 @@ from claude_force.ingest.jsonl_pass import JSONL, JsonlPass
 from claude_force.ingest.jsonl_source import holds_executions
 from claude_force.ingest.plan import IngestInputs, IngestOptions
 from claude_force.ingest.report import SourceReport
+from claude_force.ingest.repositories import find_repositories
 from claude_force.ingest.tail import is_unchanged
 from claude_force.ingest.target import open_target
 from claude_force.ingest.transcripts.locate import agent_ids
@@ -55,7 +59,23 @@ def run_pass(
         agents = agent_ids(inputs.transcripts)
         changed = apply_reported_usage(Store(database), options.prices, agents, options.now_us)
         transcripts.report.changed += changed
+        _find_repositories(database, transcripts.folders)
     return {SPOOL: spooled, JSONL: jsonl.report, CLAUDE_CODE: transcripts.report}
+
+
+def _find_repositories(database: Database, folders_read: Collection[str]) -> None:
+    """Store the repositories of folders that are not known yet. Those in no repository are looked at again when
+    something new ran in them."""
+    with database.read() as connection:
+        known = project_queries.repositories(connection)
+        folders = names(connection, "project")
+    unknown = [folder for folder in folders if known.get(folder, "") in ("", folder)]
+    wanted = [folder for folder in unknown if folder not in known or folder in folders_read]
+    found = find_repositories(wanted, {root for folder, root in known.items() if root != folder}) if wanted else {}
+    new = {folder: root for folder, root in found.items() if known.get(folder) != root}
+    if new:
+        with database.write() as connection:
+            remember_repositories(connection, new)
 
 
 def _files_of_executions(files: Iterable[FoundFile], cursors: dict[str, Cursor]) -> set[Path]:

@@ -45,7 +45,7 @@ def read_costs(database: Database, session: Any, zone: tzinfo, now_us: int) -> S
         session_cost = None
         if _sent_cost(session) is None and isinstance(session_id, str):
             week = time_windows.last_window(now_us, days=_SESSION_DAYS)
-            totals = queries.totals(connection, Filter(week, workflows=(session_id,)))
+            totals = queries.totals(connection, Filter(week, sessions=(session_id,)))
             session_cost = totals.cost if totals.executions else None
         today_cost = queries.totals(connection, today).cost
         return StoredCosts(session_cost, today_cost, active_block(connection, today, now_us))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -63,6 +64,8 @@ class Settings:
     """The model that savings are counted against. A model of the same family is its own reference."""
     prices: Mapping[str, ModelPrice] = field(default_factory=dict)
     """Prices by the name of the model as it is recorded. They take precedence over the list prices."""
+    projects: Mapping[str, list[str]] = field(default_factory=dict)
+    """Projects by name: globs of the folders that belong to each. They take precedence over repositories."""
     alerts: Mapping[str, Any] = field(default_factory=dict)
     """Alert rules by name. `alerts.rules` reads them, so that a faulty rule does not stop the others."""
     channels: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +91,8 @@ KEYS: dict[str, type] = {f"{SECTION}.{known.name}": _kind(known.default) for kno
 """Our keys, dotted, and the type of their value."""
 
 PRICES = f"{SECTION}.prices"
+PROJECTS = f"{SECTION}.projects"
+_FULL_PATH = re.compile(r"[/~*?\[]|\\\\|[A-Za-z]:[/\\]")
 
 
 def metrics_file(settings: Settings, home: Home) -> Path:
@@ -138,7 +143,33 @@ def _checked(where: str, key: str, value: object) -> object:
     if key == PRICES:
         assert isinstance(value, dict)
         return {model: _price(f"{where}{key}: the price of {model!r}", found) for model, found in value.items()}
+    if key == PROJECTS:
+        assert isinstance(value, dict)
+        return {name: _folders(f"{where}{key}", name, found) for name, found in value.items()}
     return value
+
+
+def _folders(where: str, name: str, found: object) -> list[str]:
+    """The globs of one project. Raises SettingsError, which starts with `where`."""
+    if not name.strip() or not name.isprintable():
+        raise SettingsError(f"{where}: {name!r} is not a name for a project")
+    what = f"{where}: the folders of {name!r}"
+    if not isinstance(found, list) or not all(isinstance(glob, str) for glob in found):
+        raise SettingsError(f'{what} must be a list of texts, as in ["/home/me/shop", "/home/me/shop-*"]')
+    if not found:
+        raise SettingsError(f"{what} must not be empty")
+    for glob in found:
+        if not _FULL_PATH.match(glob) or not glob.isprintable():
+            raise SettingsError(f"{what} must be full paths, not {glob!r}; a path may begin with ~ or *")
+    return found
+
+
+def project_globs(settings: Settings) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The projects of the settings, in order, with `~` expanded."""
+    return tuple(
+        (name, tuple(map(os.path.expanduser, globs)))  # Path.expanduser raises for an unknown user
+        for name, globs in settings.projects.items()
+    )
 
 
 def _price(what: str, found: object) -> ModelPrice:

@@ -1,5 +1,5 @@
-"""What decides on a bill: billed steps, data residency, provider; the session and the branch of an execution. And what
-Claude Code itself says that it used: the ledgers of sessions, and its daily statistics.
+"""What decides on a bill: billed steps, data residency, provider; the session, branch and project of an execution. And
+what Claude Code itself says that it used: the ledgers of sessions, and its daily statistics.
 
 Columns are added at the end, which takes no time at any size. This file imports nothing of the package, whose later
 changes must not change it.
@@ -30,6 +30,7 @@ def upgrade() -> None:
     )
     _create_step_usage()
     _create_ledgers()
+    _create_projects()
 
 
 def _create_step_usage() -> None:
@@ -80,5 +81,15 @@ def _create_ledgers() -> None:
         sa.Column("tokens", _COUNT, nullable=False),
         sa.Column("has_cache_tokens", sa.Integer),
         sa.PrimaryKeyConstraint("machine", "day", "model", name="pk_daily_statistics"),
+        **_OPTIONS,
+    )
+
+
+def _create_projects() -> None:
+    op.create_table(
+        "projects",
+        sa.Column("folder", sa.Text, nullable=False),
+        sa.Column("project", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("folder", name="pk_projects"),
         **_OPTIONS,
     )

@@ -26,6 +26,8 @@ REPORTS = (
     "by-agent",
     "by-model",
     "by-workflow",
+    "by-session",
+    "by-branch",
     "by-project",
     "costs",
     "costs --trends",

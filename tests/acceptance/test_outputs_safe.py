@@ -26,7 +26,10 @@ from tests.docs.test_import_weight import walk
 
 SECRET = "hooks-secret-7f3a9c"
 FILTERS = ("--start", "2020-01-01")
-REPORTS = ("summary", "by-agent", "by-model", "by-workflow", "by-project", "costs", "trends", "errors", "blocks")
+REPORTS = (
+    "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "costs", "trends",
+    "errors", "blocks",
+)  # fmt: skip
 
 COMMAND_LINES: dict[str, list[str]] = {
     **{f"analytics {name}": ["", "--json", "--format csv", "--format markdown"] for name in REPORTS},
@@ -106,7 +109,8 @@ def fill(home: Path) -> None:
     Store(database).add(
         an_execution(
             timestamp_us=now_us - 30 * SECOND_US - number * DAY_US // 10, agent_name=name, model=name, workflow_id=name,
-            project=name, error_type=name, success=number % 2 == 0, source="jsonl" if number % 2 else "claude-code",
+            project=name, error_type=name, session_id=name, git_branch=name,
+            success=number % 2 == 0, source="jsonl" if number % 2 else "claude-code",
             cost_nanousd=None if number % 3 else 1_000_000,
         )
         for name in HOSTILE
@@ -170,7 +174,9 @@ def no_formulas(text: str) -> bool:
     return not any(cell.lstrip(" \u00a0").startswith(("=", "+", "@", "\t", "\r", "\n")) for cell in cells)
 
 
-@pytest.mark.parametrize("option", ["--agent", "--model", "--workflow", "--project", "--source"])
+@pytest.mark.parametrize(
+    "option", ["--agent", "--model", "--workflow", "--project", "--session", "--branch", "--source"]
+)
 @pytest.mark.parametrize("name", ["\x1b[31mred", "\u202eevil", "a\nb"])
 def test_an_error_that_quotes_a_name_is_one_line_of_text(option: str, name: str, hostile_home: Path, run: Run) -> None:
     """This includes names that the user typed or pasted."""

@@ -56,8 +56,8 @@ def as_json(run: Run, *arguments: str) -> dict[str, Any]:
 
 
 REPORTS = (
-    "summary", "by-agent", "by-model", "by-workflow", "by-project", "costs", "costs --trends", "trends", "errors",
-    "blocks",
+    "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "costs",
+    "costs --trends", "trends", "errors", "blocks",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import duckdb
 
 Row = dict[str, Any]
 
-COLUMNS = {name: name for name in ("agent", "model", "workflow", "project", "source")}
+COLUMNS = {name: name for name in ("agent", "model", "workflow", "project", "source", "session", "branch")}
 
 _MACROS = r"""
 SET TimeZone = 'UTC';
@@ -58,6 +58,8 @@ FROM (
         json ->> 'agent_name' AS agent,
         json ->> 'model' AS model,
         coalesce(json ->> 'workflow_id', json ->> 'workflow_name') AS workflow,
+        coalesce(json ->> 'session_id', json ->> 'workflow_id', json ->> 'workflow_name') AS session,
+        json ->> 'git_branch' AS branch,
         json ->> 'project' AS project,
         coalesce(json ->> 'source', 'jsonl') AS source,
         json ->> 'usage_basis' IS NOT DISTINCT FROM 'provisional' AS provisional,
@@ -158,16 +160,17 @@ class Oracle:
         }
 
     def breakdown(self, dimension: str, sort_by: str, period: str) -> Row:
-        """`analytics by-agent`, `by-model`, `by-workflow`, `by-project`."""
+        """`analytics by-agent`, `by-model`, `by-workflow`, `by-project`, `by-session`, `by-branch`."""
         groups = self._groups(dimension, sort_by, latencies=True)
-        if dimension == "workflow":
+        if dimension in ("workflow", "session"):
             began = self.rows(
-                f"SELECT workflow, {_moment('min')} AS started FROM runs "
-                f"WHERE workflow IS NOT NULL AND {self.where} GROUP BY workflow"
+                f"SELECT {dimension} AS name, {_moment('min')} AS started FROM runs "
+                f"WHERE {dimension} IS NOT NULL AND {self.where} GROUP BY {dimension}"
             )
-            started = {row["workflow"]: row["started"] for row in began}
-            groups = [group | {"started": started.get(group["workflow"])} for group in groups]
-        found = {"period": period, f"total_{dimension}s": len(groups), "percentiles": "exact", f"{dimension}s": groups}
+            started = {row["name"]: row["started"] for row in began}
+            groups = [group | {"started": started.get(group[dimension])} for group in groups]
+        several = f"{dimension}es" if dimension == "branch" else f"{dimension}s"
+        found = {"period": period, f"total_{several}": len(groups), "percentiles": "exact", several: groups}
         return found | _NONE_ARCHIVED
 
     def costs(self, interval: str, period: str) -> Row:

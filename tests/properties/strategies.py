@@ -62,6 +62,8 @@ WORKFLOWS: tuple[Line, ...] = (
 )  # fmt: skip
 KINDS_OF_ERROR = ("TimeoutError", "APIError", "ошибка")
 PROJECTS = ("/srv/app", "/home/ü/проект")
+SESSIONS = ("bug-fix", "9d2e6b7c")
+BRANCHES = ("main", "feat/ü")
 SOURCES = ("claude-code", "tracker", "jsonl")
 """The last is what a line is from that does not say."""
 
@@ -134,6 +136,8 @@ def lines(draw: st.DrawFn) -> Line:
         {},
         optional={
             "project": st.sampled_from(PROJECTS),
+            "session_id": st.sampled_from(SESSIONS),
+            "git_branch": st.sampled_from(BRANCHES),
             "reference_cost": _costs,
             "cache_read_tokens": _counts,
             "cache_write_5m_tokens": _counts,

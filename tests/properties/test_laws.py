@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_force.analytics import reports as analytics
-from claude_force.analytics.json_fields import TITLES
+from claude_force.analytics.json_fields import plural
 from claude_force.clock import DAY_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Database
@@ -297,6 +297,8 @@ def test_names_add_up(database: Database, history: list[Line]) -> None:
         "workflow_id": lambda name: Filter(workflows=(name,)),
         "project": lambda name: Filter(projects=(name,)),
         "source": lambda name: Filter(sources=(name,)),
+        "session_id": lambda name: Filter(sessions=(name,)),
+        "git_branch": lambda name: Filter(branches=(name,)),
     }
     for dimension, ask in asks.items():
         groups = analytics.breakdown(database, Filter(), dimension, "name").groups
@@ -306,12 +308,12 @@ def test_names_add_up(database: Database, history: list[Line]) -> None:
 
 def test_rows_of_a_breakdown_have_the_same_keys(database: Database) -> None:
     """A row whose executions were never timed says null for its latencies, so that every row has every column."""
-    names = {"agent_name": "a", "model": "a", "workflow_id": "a", "project": "a", "source": "a"}
+    names: dict[str, Any] = dict.fromkeys(DIMENSIONS, "a")
     timed = an_execution(**dict.fromkeys(names, "b"))
     refill(database, [an_execution(duration_us=None, **names), timed])
     for dimension in DIMENSIONS:
         report = analytics.breakdown(database, Filter(), dimension, "name").to_dict()
-        first, second = report[f"{TITLES[dimension]}s"]
+        first, second = report[plural(dimension)]
         assert list(first) == list(second)
         assert first["p95_latency_ms"] is None
 

@@ -48,6 +48,8 @@ DIMENSIONS: dict[Dimension, str] = {
     "workflow_id": "workflow",
     "project": "project",
     "source": "source",
+    "session_id": "session",
+    "git_branch": "branch",
 }
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
@@ -82,9 +84,11 @@ def breakdowns(ask: Question) -> Iterator[Figures]:
     for dimension, title in DIMENSIONS.items():
         for key in ask.keys:
             found = analytics.breakdown(ask.database, ask.chosen, dimension, key, zone=ask.zone).to_dict()
-            if dimension == "workflow_id":
-                # Of executions at one instant, the oracle cannot tell which is the first.
-                assert all(group.pop("project", ...) is not ... for group in found["workflows"])
+            # Of executions at one instant, the oracle cannot tell which is the first.
+            for name in ("project", "session") if dimension == "workflow_id" else ():
+                assert all(group.pop(name, ...) is not ... for group in found["workflows"])
+            if dimension == "session_id":
+                assert all(group.pop("project", ...) is not ... for group in found["sessions"])
             yield found, ask.oracle.breakdown(title, key, ask.period)
 
 
@@ -282,6 +286,8 @@ def test_the_installed_program_tells_the_same_truth(run: Run, location: str) -> 
         "by-agent --sort-by time": oracle.breakdown("agent", "time", period),
         "by-model --sort-by success": oracle.breakdown("model", "success", period),
         "by-workflow --sort-by cost": oracle.breakdown("workflow", "cost", period),
+        "by-session --sort-by cost": oracle.breakdown("session", "cost", period),
+        "by-branch": oracle.breakdown("branch", "executions", period),
         "by-project --sort-by name": oracle.breakdown("project", "name", period),
         "costs --by-agent --by-model --interval weekly": oracle.costs("weekly", period),
         "trends --interval daily": oracle.trends("daily", period),
@@ -294,6 +300,8 @@ def test_the_installed_program_tells_the_same_truth(run: Run, location: str) -> 
         found = json.loads(result.stdout)
         assert (found.pop("filters"), found.pop("timezone")) == ({}, zone)
         found.pop("change", None)
-        for group in found.get("workflows", ()):
+        for group in [*found.get("workflows", ()), *found.get("sessions", ())]:
             del group["project"]
+        for group in found.get("workflows", ()):
+            del group["session"]
         assert differences(found, figures, command) == []

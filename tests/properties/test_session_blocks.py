@@ -33,6 +33,7 @@ _executions = st.builds(
     source=st.sampled_from(SOURCES[:2]),
     model=st.sampled_from(("m", "n")),
     workflow_id=st.sampled_from(("v", "w", None)),
+    session_id=st.sampled_from(("v", "s", None)),
     project=st.sampled_from(("/a", "/b", None)),
 )
 _histories = st.lists(_executions, max_size=80)
@@ -91,9 +92,16 @@ def test_a_workflow_begins_with_its_first_execution(
     """Of the period; of two at one instant, the one with the lesser uid."""
     refill(database, history)
     first: dict[str, WorkflowStart] = {}
+    first_of_session: dict[str, WorkflowStart] = {}
     for record in sorted(history, key=lambda record: (record.timestamp_us, record.uid)):
         is_inside = (window.start_us or 0) <= record.timestamp_us < (window.end_us or 10**18)
+        session = record.session_id or record.workflow_id
+        start = WorkflowStart(record.timestamp_us, record.project, record.source, session)
         if is_inside and record.workflow_id:
-            first.setdefault(record.workflow_id, WorkflowStart(record.timestamp_us, record.project, record.source))
+            first.setdefault(record.workflow_id, start)
+        if is_inside and session:
+            first_of_session.setdefault(session, start)
     with database.read() as connection:
         assert queries.workflow_starts(connection, Filter(window), ["v", "w", "x"]) == first
+        sessions = queries.workflow_starts(connection, Filter(window), ["s", "v", "w"], "session_id")
+        assert sessions == first_of_session

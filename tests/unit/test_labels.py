@@ -43,8 +43,8 @@ def test_labels_are_unique(paths: set[str]) -> None:
 def test_a_session_has_its_start_and_folder_as_label() -> None:
     """The start is in the zone of the report. Other workflows have no label."""
     began = {
-        SESSION: WorkflowStart(NOON_US, "/home/ada/app", "claude-code"),
-        "bug-fix": WorkflowStart(NOON_US, "/home/ada/app", "tracker"),
+        SESSION: WorkflowStart(NOON_US, "/home/ada/app", "claude-code", SESSION),
+        "bug-fix": WorkflowStart(NOON_US, "/home/ada/app", "tracker", "bug-fix"),
     }
     assert workflow_labels(began, UTC) == {SESSION: "2025-11-01 12:26 1b2c3d4e app"}
     assert workflow_labels(began, ZoneInfo("Asia/Kolkata")) == {SESSION: "2025-11-01 17:56 1b2c3d4e app"}
@@ -52,7 +52,7 @@ def test_a_session_has_its_start_and_folder_as_label() -> None:
 
 def test_a_session_without_a_folder_has_none() -> None:
     """The label has no trailing space and no "unknown"."""
-    assert workflow_labels({SESSION: WorkflowStart(NOON_US, None, "claude-code")}, UTC) == {
+    assert workflow_labels({SESSION: WorkflowStart(NOON_US, None, "claude-code", SESSION)}, UTC) == {
         SESSION: "2025-11-01 12:26 1b2c3d4e"
     }
 

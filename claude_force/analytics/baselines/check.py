@@ -23,6 +23,7 @@ from claude_force.analytics.baselines.snapshots import (
     whole_window,
 )
 from claude_force.analytics.names import known_names
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Filter
 from claude_force.database.queries.baselines import newest
@@ -89,7 +90,8 @@ def check(database: Readable, chosen: Filter, wanted: str | None, threshold: flo
         baseline = _choose(connection, replace(chosen, window=window), wanted, zone)
         baseline_filters = filters_in(baseline.snapshot, baseline.origin)
         if not filters_of(chosen):
-            chosen = filter_of(baseline_filters, chosen.window)
+            chosen = replace(filter_of(baseline_filters, chosen.window), project_names=chosen.project_names)
+            chosen = queries.with_projects(connection, chosen)
         elif baseline_filters != filters_of(chosen):
             remarks.append("The baseline covers other executions than the period.")
         current = measure(connection, replace(chosen, window=window))[None]

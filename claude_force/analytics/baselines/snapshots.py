@@ -120,7 +120,7 @@ def narrowing_of(chosen: Filter) -> dict[str, list[str]]:
 
 def filter_of(filters: Mapping[str, list[str]], window: Window) -> Filter:
     """The filter of a snapshot, for another period."""
-    return Filter(window, *(tuple(filters.get(TITLES[column], ())) for column, _ in Filter().names()))
+    return Filter(window).with_names({column: tuple(filters.get(title, ())) for column, title in TITLES.items()})
 
 
 def create(database: Database, name: str | None, chosen: Filter, now_us: int, zone: tzinfo) -> Baseline:

@@ -23,9 +23,10 @@ from claude_force.database.queries.executions import (
     rows_of,
     stored,
 )
-from claude_force.database.queries.filter import Dimension, Filter
+from claude_force.database.queries.filter import ROW_NAMES, Dimension, Filter
 from claude_force.database.queries.names import first_names, has_name, names
 from claude_force.database.queries.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
+from claude_force.database.queries.projects import with_projects
 from claude_force.database.queries.timeline import hours, time_buckets, time_ranges, workflow_starts
 from claude_force.database.queries.totals import totals, totals_by
 from claude_force.database.queries.trend import trend
@@ -33,6 +34,7 @@ from claude_force.database.queries.trend import trend
 __all__ = [
     "EXACT_LIMIT",
     "PAGE",
+    "ROW_NAMES",
     "Dimension",
     "Filter",
     "MonthToArchive",
@@ -63,5 +65,6 @@ __all__ = [
     "totals",
     "totals_by",
     "trend",
+    "with_projects",
     "workflow_starts",
 ]

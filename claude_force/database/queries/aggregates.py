@@ -2,7 +2,7 @@
 
 A period is answered from the coarsest roll-up buckets that lie wholly in it, the rows at its edges, and the few rows
 that are not rolled up yet. An hour of archived executions has no rows; at an edge it counts as a point at its start.
-Roll-ups do not know workflows, so a query by workflow reads rows only.
+Roll-ups do not know workflows, sessions and branches, so a query by one of these reads rows only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import Dimension, Filter, where
+from claude_force.database.queries.filter import ROW_COLUMNS, ROW_NAMES, Dimension, Filter, where
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
 from claude_force.executions.steps import Share
@@ -143,8 +143,8 @@ def rows_only(window: Window) -> RollupPlan:
 
 
 def is_known_to_rollups(filters: Filter, *dimensions: Dimension) -> bool:
-    """Whether roll-ups can answer: not for workflows."""
-    return not filters.workflows and "workflow_id" not in dimensions
+    """Whether roll-ups can answer: not for the dimensions that only rows have."""
+    return not (filters.has_rows_only or any(dimension in ROW_NAMES for dimension in dimensions))
 
 
 class Projection(NamedTuple):
@@ -207,12 +207,12 @@ def _add_rows(
 ) -> None:
     """Add the sums of the rows in a window, and those of their steps. `more` is a further condition; `is_pending`
     restricts to the rows that are not rolled up yet."""
-    names, named = filters.conditions("workflow_id")
+    names, named = filters.conditions(*ROW_NAMES)
     # The names of a filter are the same parameters in every select.
     union.parameters |= named
     keys = ["series_id", *projection.columns_at("timestamp_us")]
     grouping = ", ".join(str(index + 1) for index in range(len(keys)))
-    has_names = bool(names) or "workflow_id" in projection.columns
+    has_names = bool(names) or not ROW_COLUMNS.isdisjoint(projection.columns)
     steps = _STEPS_WITH_NAMES if has_names else "step_usage"
     for table, source, sums in (("executions", "executions", COUNTS), ("step_usage", steps, SHARES)):
         pending = [f"{table}.uid = uncounted.uid"] if is_pending else []

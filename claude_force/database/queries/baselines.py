@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from claude_force.database.contract import Connection, Row
-from claude_force.database.queries.filter import LABELLED, Dimension, Filter, rows_from
+from claude_force.database.queries.filter import NAME_SQL, Dimension, Filter, rows_from
 from claude_force.database.rows.baselines import Baseline, BaselineHead
 from claude_force.executions.histogram import bin_lows
 
@@ -95,8 +95,8 @@ def costs_by(connection: Connection, filters: Filter, *dimensions: Dimension) ->
     of a dimension that makes a series; without one it is all of them, under None. Unknown costs are left out.
 
     Reads every matching row, in constant memory: roll-ups have no bins of costs, and SQL cannot compute one."""
-    name = LABELLED[dimensions[0]] if dimensions else "NULL"
-    names: dict[int, str | None] = dict(connection.fetch(f"SELECT series_id, {name} FROM series"))
+    column = NAME_SQL[dimensions[0]] if dimensions else "NULL"
+    names: dict[int, str | None] = dict(connection.fetch(f"SELECT series_id, {column} FROM series"))
     lows = [low * _NANOUSD_IN_MICROUSD for low in bin_lows()]
     tables, condition, parameters = rows_from(filters, False, "cost_nanousd IS NOT NULL")
     rows = connection.stream(f"SELECT executions.series_id, cost_nanousd FROM {tables}{condition}", parameters)
@@ -104,5 +104,6 @@ def costs_by(connection: Connection, filters: Filter, *dimensions: Dimension) ->
     counts = Counter((series, bisect_right(lows, cost)) for series, cost in rows)
     bins: dict[str | None, Counter[int]] = {}
     for (series, following), count in counts.items():
-        bins.setdefault(names[series], Counter())[following - 1] += count
+        (name,) = filters.group_of(dimensions, (names[series],)) if dimensions else (None,)
+        bins.setdefault(name, Counter())[following - 1] += count
     return bins

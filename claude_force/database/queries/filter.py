@@ -5,24 +5,39 @@ The text of a condition is built from constants and parameter names only; values
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import FIELDS
 from claude_force.time_windows import ALL_TIME, Window
 
-Dimension = Literal["agent_name", "model", "workflow_id", "project", "source"]
+Dimension = Literal["agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch"]
 """What a breakdown can be by."""
 
 SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source")
 """The dimensions that make a series."""
+
+ROW_NAMES: tuple[Dimension, ...] = ("workflow_id", "session_id", "git_branch")
+"""The dimensions that only rows have. Roll-ups do not know them."""
 
 LABELLED = {name: f"NULLIF({name}, '')" if name == "project" else name for name in FIELDS}
 """SQL for each field of an execution; an unknown project is stored as ""."""
 
 COLUMNS = ", ".join("executions.uid" if name == "uid" else column for name, column in LABELLED.items())
 """SQL for a whole ExecutionRow, from `executions` joined with `series`."""
+
+NAME_SQL: dict[Dimension, str] = {
+    **{name: LABELLED[name] for name in SERIES_NAMES},
+    "workflow_id": "workflow_id",
+    "session_id": "COALESCE(session_id, workflow_id)",
+    "git_branch": "git_branch",
+}
+"""SQL for the name in a dimension. The session is stored only where it is not the workflow itself."""
+
+ROW_COLUMNS = frozenset(f"{NAME_SQL[name]} AS {name}" for name in ROW_NAMES)
+"""SQL for the columns with the names that only rows have."""
 
 # CROSS JOIN fixes SQLite's join order: beginning with the series would read the period once for each of them.
 SERIES = " CROSS JOIN series"
@@ -44,6 +59,10 @@ class Filter:
     workflows: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+    project_names: ProjectNames = field(default=NO_PROJECTS, compare=False)
+    """Which folders make a project: see `queries.with_projects`."""
 
     def names(self) -> tuple[tuple[Dimension, tuple[str, ...]], ...]:
         """The names asked for, by dimension."""
@@ -53,6 +72,22 @@ class Filter:
             ("workflow_id", self.workflows),
             ("project", self.projects),
             ("source", self.sources),
+            ("session_id", self.sessions),
+            ("git_branch", self.branches),
+        )
+
+    def with_names(self, names: Mapping[Dimension, tuple[str, ...]]) -> Filter:
+        """The same filter for other names. A dimension without names is not restricted."""
+        return Filter(
+            self.window,
+            agents=names.get("agent_name", ()),
+            models=names.get("model", ()),
+            workflows=names.get("workflow_id", ()),
+            projects=names.get("project", ()),
+            sources=names.get("source", ()),
+            sessions=names.get("session_id", ()),
+            branches=names.get("git_branch", ()),
+            project_names=self.project_names,
         )
 
     def conditions(self, *dimensions: Dimension) -> tuple[list[str], dict[str, Any]]:
@@ -61,10 +96,30 @@ class Filter:
         parameters: dict[str, Any] = {}
         for dimension, names in self.names():
             if names and (not dimensions or dimension in dimensions):
-                named = {f"{dimension}_{index}": name for index, name in enumerate(names)}
-                conditions.append(f"{dimension} IN ({', '.join(f':{key}' for key in named)})")
+                column = NAME_SQL[dimension] if dimension in ROW_NAMES else dimension
+                stored = self._folders() if dimension == "project" else names
+                named = {f"{dimension}_{index}": name for index, name in enumerate(stored)}
+                conditions.append(f"{column} IN ({', '.join(f':{key}' for key in named)})")
                 parameters |= named
         return conditions, parameters
+
+    def _folders(self) -> tuple[str, ...]:
+        """The folders of the projects asked for."""
+        return tuple(dict.fromkeys(folder for name in self.projects for folder in self.project_names.folders(name)))
+
+    def group_of(self, dimensions: Sequence[Dimension], names: Sequence[Any]) -> tuple[Any, ...]:
+        """The names of a group, with the project in place of the folder."""
+        if "project" not in dimensions:
+            return tuple(names)
+        return tuple(
+            self.project_names.of(name) if dimension == "project" else name
+            for dimension, name in zip(dimensions, names, strict=True)
+        )
+
+    @property
+    def has_rows_only(self) -> bool:
+        """Whether it restricts a dimension that roll-ups do not know."""
+        return bool(self.workflows or self.sessions or self.branches)
 
     @property
     def has_labels(self) -> bool:

@@ -1,17 +1,18 @@
-"""Names of agents, models, workflows, projects and sources."""
+"""Names of agents, models, workflows, sessions, branches, projects and sources."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import IS_PENDING, PENDING, Dimension
+from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, ROW_NAMES, Dimension
 from claude_force.executions.rollups import EACH_SERIES, ERA
 
 
 def has_name(connection: Connection, dimension: Dimension, name: str) -> bool:
     """Whether a name occurs in a dimension."""
-    return bool(connection.fetch(f"{_names(dimension)} AND {dimension} = :name LIMIT 1", {"name": name}))
+    column = NAME_SQL[dimension] if dimension in ROW_NAMES else dimension
+    return bool(connection.fetch(f"{_names(dimension)} AND {column} = :name LIMIT 1", {"name": name}))
 
 
 def names(connection: Connection, dimension: Dimension) -> list[str]:
@@ -28,8 +29,9 @@ def first_names(connection: Connection, dimension: Literal["agent_name", "model"
 
 
 def _names(dimension: Dimension) -> str:
-    if dimension == "workflow_id":
-        return "SELECT DISTINCT workflow_id FROM executions WHERE workflow_id IS NOT NULL"
+    if dimension in ROW_NAMES:
+        name = NAME_SQL[dimension]
+        return f"SELECT DISTINCT {name} FROM executions WHERE {name} IS NOT NULL"
     # A series row stays when its executions are deleted, so only series with sums or pending rows count.
     return (
         f"SELECT DISTINCT {dimension} FROM series WHERE {dimension} <> '' AND series_id IN ("

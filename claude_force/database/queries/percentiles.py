@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Row
-from claude_force.database.queries.aggregates import UnionQuery, plan_of
+from claude_force.database.queries.aggregates import UnionQuery, plan_of, rows_only
 from claude_force.database.queries.archives import archived
-from claude_force.database.queries.filter import IS_PENDING, LABELLED, PENDING, Dimension, Filter, rows_from, where
+from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, Dimension, Filter, rows_from, where
 from claude_force.database.queries.totals import totals
 from claude_force.executions.histogram import bins_of, nearest_ranks
 from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, EACH_SERIES, RollupPlan
@@ -56,7 +57,9 @@ def _percentiles(
     plan = plan_of(connection, filters, DAY, *dimensions)
     is_small = not plan.buckets or _within(connection, filters, within) <= EXACT_LIMIT
     if is_small and not (plan.archived.end_us and archived(connection, Filter(filters.window)).executions):
-        return _exact_percentiles(connection, filters, dimensions), True
+        has_merged = "project" in dimensions and filters.project_names.has_merged
+        exact = _exact_percentiles_of_merged if has_merged else _exact_percentiles
+        return exact(connection, filters, dimensions), True
     bins = _bins(connection, filters, plan, dimensions)
     return {names: Percentiles(*nearest_ranks(counts, PERCENTS)) for names, counts in bins.items()}, False
 
@@ -72,7 +75,7 @@ def _exact_percentiles(
     rounded up."""
     tables, condition, parameters = rows_from(filters, bool(dimensions), _IS_TIMED)
     ranks = ", ".join(f"MAX(CASE WHEN place = (size * {p} + 99) / 100 THEN duration_us END)" for p in PERCENTS)
-    labels = [LABELLED[dimension] for dimension in dimensions]
+    labels = [NAME_SQL[dimension] for dimension in dimensions]
     group = f"PARTITION BY {', '.join(labels)} " if labels else ""
     names = ", ".join(f"name_{index}" for index in range(len(labels)))
     rows = connection.fetch(
@@ -91,13 +94,27 @@ def _exact_percentiles(
     return {tuple(row[: len(labels)]): Percentiles(*row[len(labels) :]) for row in rows}
 
 
+def _exact_percentiles_of_merged(
+    connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...]
+) -> dict[Names, Percentiles]:
+    """The same, ranked here: the database does not know which folders are one project."""
+    durations = _durations_of_rows(connection, filters, rows_only(filters.window), dimensions)
+    return {
+        names: Percentiles(*map(partial(_nearest_rank, sorted(found)), PERCENTS)) for names, found in durations.items()
+    }
+
+
+def _nearest_rank(ordered: list[int], percent: int) -> int:
+    return ordered[(len(ordered) * percent + 99) // 100 - 1]
+
+
 def _bins(
     connection: Connection, filters: Filter, plan: RollupPlan, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, Counter[int]]:
     """How many executions have a duration in each bin, by names."""
     counts: dict[Names, Counter[int]] = {}
     for *names, number, count in _stored_bins(connection, filters, plan, dimensions):
-        counts.setdefault(tuple(names), Counter())[number] += int(count)
+        counts.setdefault(filters.group_of(dimensions, names), Counter())[number] += int(count)
     for group, durations in _durations_of_rows(connection, filters, plan, dimensions).items():
         counts.setdefault(group, Counter()).update(bins_of(durations))
     return counts
@@ -120,7 +137,7 @@ def _stored_bins(
     if not union.selects:
         return []
     conditions, named = filters.conditions()
-    keys = ", ".join([*(LABELLED[dimension] for dimension in dimensions), "bin"])
+    keys = ", ".join([*(NAME_SQL[dimension] for dimension in dimensions), "bin"])
     return connection.fetch(
         f"SELECT {keys}, SUM(executions) FROM ({union.sql}) AS binned"
         f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)} GROUP BY {keys}",
@@ -133,12 +150,12 @@ def _durations_of_rows(
 ) -> dict[Names, list[int]]:
     """The durations, by names, of the rows at the edges and of the pending ones inside."""
     durations: dict[Names, list[int]] = {}
-    columns = ", ".join([*(LABELLED[dimension] for dimension in dimensions), "duration_us"])
+    columns = ", ".join([*(NAME_SQL[dimension] for dimension in dimensions), "duration_us"])
     with_labels = bool(dimensions)
     queries = [rows_from(replace(filters, window=edge), with_labels, _IS_TIMED) for edge in plan.edges]
     inside = replace(filters, window=plan.inside)
     queries.append(rows_from(inside, with_labels, _IS_TIMED, IS_PENDING, table=PENDING))
     for tables, condition, parameters in queries:
         for *names, duration_us in connection.fetch(f"SELECT {columns} FROM {tables}{condition}", parameters):
-            durations.setdefault(tuple(names), []).append(duration_us)
+            durations.setdefault(filters.group_of(dimensions, names), []).append(duration_us)
     return durations

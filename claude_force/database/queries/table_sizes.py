@@ -18,6 +18,7 @@ TABLES = (
     "exporters",
     "identities",
     "job_runs",
+    "projects",
     "reported_usages",
     "rollup_durations",
     "rollup_errors",

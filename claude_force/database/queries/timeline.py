@@ -15,7 +15,16 @@ from claude_force.database.queries.aggregates import (
     select_aggregates,
     totals_of,
 )
-from claude_force.database.queries.filter import IS_OF_SERIES, SERIES, SERIES_NAMES, Filter, rows_from, where
+from claude_force.database.queries.filter import (
+    IS_OF_SERIES,
+    NAME_SQL,
+    SERIES,
+    SERIES_NAMES,
+    Dimension,
+    Filter,
+    rows_from,
+    where,
+)
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import TimeRange, Totals, WorkflowStart
 from claude_force.time_windows import Window
@@ -78,26 +87,30 @@ def _add_range(union: UnionQuery, filters: Filter, window: Window) -> None:
     union.selects.append(f"SELECT {len(union.selects)}, {first}, {last}")
 
 
-def workflow_starts(connection: Connection, filters: Filter, workflows: Sequence[str]) -> dict[str, WorkflowStart]:
-    """When and in which project and source some workflows began, among the matching executions. Of two first executions
-    at one instant, the one with the smaller uid counts."""
+def workflow_starts(
+    connection: Connection, filters: Filter, workflows: Sequence[str], dimension: Dimension = "workflow_id"
+) -> dict[str, WorkflowStart]:
+    """When, in which project, source and session some workflows began, among the matching executions; for the dimension
+    "session_id", some sessions. Of two first executions at one instant, the one with the smaller uid counts."""
     starts: dict[str, WorkflowStart] = {}
     for start in range(0, len(workflows), _NAMES_AT_ONCE):
-        for workflow, *first in _firsts(connection, filters, workflows[start : start + _NAMES_AT_ONCE]):
-            starts.setdefault(workflow, WorkflowStart(*first))
+        names = workflows[start : start + _NAMES_AT_ONCE]
+        for workflow, first_us, folder, source, session in _firsts(connection, filters, names, NAME_SQL[dimension]):
+            found = WorkflowStart(first_us, filters.project_names.of(folder), source, session)
+            starts.setdefault(workflow, found)
     return starts
 
 
-def _firsts(connection: Connection, filters: Filter, workflows: Sequence[str]) -> list[Row]:
+def _firsts(connection: Connection, filters: Filter, workflows: Sequence[str], column: str) -> list[Row]:
     named = {f"name_{index}": workflow for index, workflow in enumerate(workflows)}
-    among = f"workflow_id IN ({', '.join(f':{name}' for name in named)})"
+    among = f"{column} IN ({', '.join(f':{name}' for name in named)})"
     tables, conditions, parameters = rows_from(filters, False, among)
     names, _ = filters.conditions()
     # Joined again by the instant: ranking the executions of each workflow takes nearly four times as long.
     return connection.fetch(
-        "SELECT name, first_us, NULLIF(project, ''), source FROM ("
-        f"SELECT workflow_id AS name, MIN(timestamp_us) AS first_us FROM {tables}{conditions} GROUP BY workflow_id"
+        f"SELECT name, first_us, NULLIF(project, ''), source, {NAME_SQL['session_id']} FROM ("
+        f"SELECT {column} AS name, MIN(timestamp_us) AS first_us FROM {tables}{conditions} GROUP BY {column}"
         f") AS firsts CROSS JOIN executions{SERIES}"
-        f"{where([IS_OF_SERIES, 'timestamp_us = first_us', 'workflow_id = name', *names])} ORDER BY uid",
+        f"{where([IS_OF_SERIES, 'timestamp_us = first_us', f'{column} = name', *names])} ORDER BY uid",
         parameters | named,
     )

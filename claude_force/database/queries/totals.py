@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import SUMS, Projection, plan_of, select_aggregates, totals_of
-from claude_force.database.queries.filter import LABELLED, SERIES_NAMES, Dimension, Filter, where
+from claude_force.database.queries.filter import (
+    NAME_SQL,
+    ROW_NAMES,
+    SERIES_NAMES,
+    Dimension,
+    Filter,
+    where,
+)
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import Totals
 
@@ -19,16 +26,21 @@ def totals_by(connection: Connection, filters: Filter, *dimensions: Dimension) -
     dimension there is one sum, under the empty tuple."""
     plan = plan_of(connection, filters, HOUR, *dimensions)
     by_series = filters.has_labels or bool(dimensions)
-    columns = ("workflow_id",) if "workflow_id" in dimensions else ()
-    aggregates = select_aggregates(filters, plan, EACH_SERIES if by_series else ALL_SERIES, Projection(columns))
+    columns = {name: f"{NAME_SQL[name]} AS {name}" for name in dimensions if name in ROW_NAMES}
+    projection = Projection(tuple(columns.values()))
+    aggregates = select_aggregates(filters, plan, EACH_SERIES if by_series else ALL_SERIES, projection)
     conditions, named = filters.conditions(*SERIES_NAMES)
-    names = "".join(f"{LABELLED[dimension]}, " for dimension in dimensions)
+    names = "".join(f"{name if name in columns else NAME_SQL[name]}, " for name in dimensions)
     rows = connection.fetch(
         f"SELECT {names}{SUMS} FROM ({aggregates.sql}) AS aggregates"
         f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)}{_group_by(len(dimensions))}",
         aggregates.parameters | named,
     )
-    return {tuple(row[: len(dimensions)]): totals_of(row[len(dimensions) :]) for row in rows}
+    sums: dict[tuple[str | None, ...], Totals] = {}
+    for row in rows:
+        key, found = filters.group_of(dimensions, row[: len(dimensions)]), totals_of(row[len(dimensions) :])
+        sums[key] = sums[key] + found if key in sums else found
+    return sums
 
 
 def _group_by(columns: int) -> str:

@@ -321,4 +321,11 @@ CREATE TABLE daily_statistics (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE projects (
+    folder TEXT NOT NULL,
+    project TEXT NOT NULL,
+    CONSTRAINT pk_projects PRIMARY KEY (folder)
+)
+ WITHOUT ROWID,
+ STRICT;
 INSERT INTO claude_force_version (version_num) VALUES ('0006');

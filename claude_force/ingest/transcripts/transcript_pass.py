@@ -8,7 +8,7 @@ from pathlib import Path
 
 from claude_force.database.contract import Progress
 from claude_force.database.rows.cursor import Cursor
-from claude_force.executions.record import CLAUDE_CODE
+from claude_force.executions.record import CLAUDE_CODE, column
 from claude_force.ingest.find_files import FoundFile, found_file
 from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.report import SourceReport
@@ -21,6 +21,8 @@ from claude_force.ingest.transcripts.source import TranscriptBatch, TranscriptSo
 OBSERVATIONS_PER_TRANSACTION, BATCHES_PER_TRANSACTION = 2000, 500
 """A transaction is committed when it has either of these."""
 
+_PROJECT = column("project")
+
 
 @dataclass(slots=True)
 class TranscriptPass:
@@ -31,6 +33,8 @@ class TranscriptPass:
     cursors: dict[str, Cursor]
     progress: Progress | None = None
     report: SourceReport = field(default_factory=SourceReport)
+    folders: set[str] = field(default_factory=set)
+    """The folders of the responses that were read."""
     _pending: list[TranscriptBatch] = field(default_factory=list)
     _observations: int = 0
 
@@ -89,6 +93,7 @@ class TranscriptPass:
             return
         now_us = self.options.now_us
         observations = [observation for batch in self._pending for observation in batch.observations]
+        self.folders.update(filter(None, (observation.row[_PROJECT] for observation in observations)))
         cursors = [replace(batch.cursor, last_read_us=now_us) for batch in self._pending]
         reports = [replace(report, read_us=now_us) for batch in self._pending for report in batch.reports]
         ledgers = [ledger for batch in self._pending for ledger in batch.ledgers]

@@ -121,13 +121,13 @@ def _savings_line(totals: Totals, reference_model: str) -> str:
 
 
 def breakdown_layout(report: Breakdown) -> Layout:
-    """A breakdown by agent, model, workflow or project."""
+    """A breakdown by one dimension."""
     return Layout(partial(_breakdown_page, report), report.rows, not report.totals.executions)
 
 
 def _breakdown_page(report: Breakdown) -> Page:
     title = TITLES[report.dimension].capitalize()
-    first = Column(title, "name", _SESSION_WIDTH) if report.dimension == "workflow_id" else Column(title, "name")
+    first = Column(title, "name", _SESSION_WIDTH) if report.workflow_starts else Column(title, "name")
     titles = ("Executions", "Success\nRate", "Avg\nTime", "P95\nTime", "Total\nCost", "Avg Tokens\nin / out")
     labels = _labels(report)
     rows = [
@@ -153,7 +153,7 @@ def _breakdown_page(report: Breakdown) -> Page:
 
 def _labels(report: Breakdown) -> dict[str, str]:
     """The labels of groups that are not shown by their name."""
-    if report.dimension == "workflow_id":
+    if report.workflow_starts:
         return workflow_labels(report.workflow_starts, report.zone)
     if report.dimension != "project":
         return {}
