@@ -17,7 +17,7 @@ from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.executions.costs import price_row, row_unpriced_reason
-from claude_force.executions.pricing import PriceTable
+from claude_force.executions.pricing import OVERRIDDEN, PriceTable
 from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
 
 BATCH = 2000
@@ -25,7 +25,11 @@ BATCH = 2000
 
 _COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
 _recorded_of = getter("cost_nanousd", "recorded_cost_nanousd", "recorded_basis")
-_MODEL, _INPUT_TOKENS = columns("model", "input_tokens")
+_MODEL, _INPUT_TOKENS, _VERSION = columns("model", "input_tokens", "price_version")
+_priced_by = getter("service_tier", "inference_geo", "steps")
+_prompt_of = getter("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_LONG_PROMPT = 200_000
+"""Prompt tokens above which Claude models had another price."""
 
 
 @dataclass(slots=True)
@@ -72,12 +76,14 @@ class Change:
 
 @dataclass(slots=True)
 class Preview:
-    """What repricing would change, by model, the largest change first. `executions` is the number of executions
-    examined; `unpriced` counts those without a known price by model and reason."""
+    """What repricing would change, by model and by what the new price depends on, the largest change first.
+    `executions` is the number of executions examined; `unpriced` counts those without a known price by model and
+    reason."""
 
     price_version: str
     executions: int = 0
     models: dict[str, Change] = field(default_factory=dict)
+    causes: dict[str, Change] = field(default_factory=dict)
     unpriced: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
@@ -95,6 +101,7 @@ class Preview:
             "executions": self.executions,
             "changes": self.total.to_dict(),
             "models": [{"model": name} | change.to_dict() for name, change in self.models.items()],
+            "causes": [{"cause": cause} | change.to_dict() for cause, change in self.causes.items()],
             "unpriced_models": [
                 {"model": name, "reason": reason, "executions": number}
                 for (name, reason), number in self.unpriced.most_common()
@@ -109,15 +116,47 @@ def preview(database: Database, prices: PriceTable, filters: Filter) -> Preview:
         result.executions += 1
         if row[_INPUT_TOKENS] is None:
             continue
-        costs = price_row(prices, row)[_COSTS]
+        repriced = price_row(prices, row)
+        costs = repriced[_COSTS]
         if costs[0] is None:
             # Without tokens (a refused request) the cost is 0 at any price.
             if row[_COSTS][0] != 0:
                 result.unpriced[row[_MODEL], row_unpriced_reason(prices, row) or ""] += 1
         elif costs[:2] != row[_COSTS][:2]:
             result.models.setdefault(row[_MODEL], Change()).add(row, costs[0])
-    result.models = dict(sorted(result.models.items(), key=lambda item: (-abs(item[1].difference_nanousd), item[0])))
+            result.causes.setdefault(_cause_of(row, repriced), Change()).add(row, costs[0])
+    result.models, result.causes = _largest_first(result.models), _largest_first(result.causes)
     return result
+
+
+def _largest_first(changes: dict[str, Change]) -> dict[str, Change]:
+    return dict(sorted(changes.items(), key=lambda item: (-abs(item[1].difference_nanousd), item[0])))
+
+
+def _cause_of(row: ExecutionRow, repriced: ExecutionRow) -> str:
+    """Why the costs of an execution change, in a few words."""
+    cost, old_version, new_version = row[_COSTS][0], row[_VERSION], repriced[_VERSION]
+    if cost == repriced[_COSTS][0]:
+        return "only the reference cost changes"
+    if new_version == OVERRIDDEN:
+        return "a price of claude.json"
+    if cost is None:
+        return "there was no cost"
+    if old_version is None:
+        return "the cost came with the execution"
+    return ", ".join(_modifiers_of(row)) or "the list price"
+
+
+def _modifiers_of(row: ExecutionRow) -> Iterator[str]:
+    tier, geo, steps = _priced_by(row)
+    if tier is not None:
+        yield f"service tier {tier}"
+    if geo is not None:
+        yield f"data residency {geo}"
+    if steps is not None:
+        yield "several steps"
+    elif sum(_prompt_of(row)) > _LONG_PROMPT:
+        yield "a long prompt"
 
 
 def apply(store: Store, prices: PriceTable, filters: Filter, progress: Progress | None = None) -> int:

@@ -197,13 +197,15 @@ def test_names_are_not_markup(run: Run, home: Path) -> None:
         assert f"Only agent {', '.join(map(for_terminal, chosen))}" in text_of(next(document.iter("header")))
 
 
-def test_the_page_has_the_notes_of_the_summary(run: Run, home: Path) -> None:
-    """The notes are those on unknown prices and on executions that are not final."""
+def test_the_page_has_the_notes_of_the_costs(run: Run, home: Path) -> None:
+    """The notes are those on missing costs, with their reasons, and on executions that are not final."""
     fill(default_database(home), *a_week(), an_execution(usage_basis=PROVISIONAL))
     notes = [text_of(item) for item in parse(write(run).read_text()).iter("li")]
-    lines = run("analytics", "summary").stdout.splitlines()
-    assert notes == [line for line in lines if ("known price" in line and "Total" not in line) or "final" in line]
-    assert len(notes) == 3
+    assert notes == run("analytics", "costs").stdout.splitlines()[-4:]
+    assert [note.partition(" ")[2] for note in notes[:2]] == [
+        "executions have no known price and are not included in costs",
+        "no published price for this model",
+    ]
 
 
 def test_the_page_counts_missing_archived_executions(run: Run, home: Path) -> None:

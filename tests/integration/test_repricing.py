@@ -146,3 +146,34 @@ def test_a_reference_without_a_price_leaves_no_reference_cost(store: Store, data
     store.add([an_execution()])
     repricing.apply(store, PriceTable("our-model"), Filter())
     assert stored(database)[0].reference_cost_nanousd is None
+
+
+def test_a_preview_says_why_costs_change(store: Store, database: Database) -> None:
+    """By what the new price depends on: the largest change first."""
+    opus = {"model": "claude-opus-4-8", "input_tokens": 100_000, "output_tokens": 0, "cost_nanousd": 500_000_000}
+    listed = {"price_version": "0.1.0", "reference_cost_nanousd": 300_000_000}
+    store.add(
+        [
+            an_execution(**opus, **listed, service_tier="fast"),
+            an_execution(**opus, **listed, service_tier="batch", inference_geo="us"),
+            an_execution(**opus, **listed, inference_geo="us"),
+            an_execution(**opus | {"model": "claude-sonnet-4-5", "input_tokens": 200_001}, **listed),
+            an_execution(**opus | {"model": "claude-haiku-4-5"}, **listed),
+            an_execution(**opus | {"cost_nanousd": 1}),
+            an_execution(**opus | {"cost_nanousd": None}),
+            an_execution(**opus, reference_cost_nanousd=7),
+        ]
+    )
+    found = repricing.preview(database, LIST, Filter())
+    assert {cause: change.executions for cause, change in found.causes.items()} == {
+        "a long prompt": 1,
+        "there was no cost": 1,
+        "the cost came with the execution": 1,
+        "service tier fast": 1,
+        "the list price": 1,
+        "service tier batch, data residency us": 1,
+        "data residency us": 1,
+        "only the reference cost changes": 1,
+    }
+    assert next(iter(found.causes)) == "a long prompt"
+    assert sum(change.difference_nanousd for change in found.causes.values()) == found.total.difference_nanousd

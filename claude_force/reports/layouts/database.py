@@ -14,6 +14,7 @@ from claude_force.executions.record import dollars
 from claude_force.formatting import count, money, quantity, size
 from claude_force.reports.columns import Column
 from claude_force.reports.render import Page, Section, Table
+from claude_force.text import for_terminal
 
 
 def reprice_page(found: Preview, overrides: int) -> Page:
@@ -30,6 +31,8 @@ def reprice_page(found: Preview, overrides: int) -> Page:
     if total.reference_only:
         lines.append(f"For {count(total.reference_only)} of them only the reference cost would change.")
     page.parts.append(Section(None, lines))
+    if found.causes:
+        page.parts.append(Section("Why", [_cause_line(cause, change) for cause, change in found.causes.items()]))
     if found.unpriced:
         unchanged = [
             f"{name}: {quantity(number, 'execution')}, {reason}"
@@ -39,6 +42,10 @@ def reprice_page(found: Preview, overrides: int) -> Page:
     return page
 
 
+def _cause_line(cause: str, change: Change) -> str:
+    return f"{for_terminal(cause)}: {quantity(change.executions, 'execution')}, {_difference(change)}"
+
+
 def _change_row(name: str, change: Change) -> list[str]:
     return [
         name,
@@ -46,8 +53,12 @@ def _change_row(name: str, change: Change) -> list[str]:
         money(dollars(change.recorded_nanousd)),
         money(dollars(change.cost_nanousd)),
         money(dollars(change.repriced_nanousd)),
-        f"{'+' if change.difference_nanousd > 0 else ''}{money(dollars(change.difference_nanousd))}",
+        _difference(change),
     ]
+
+
+def _difference(change: Change) -> str:
+    return f"{'+' if change.difference_nanousd > 0 else ''}{money(dollars(change.difference_nanousd))}"
 
 
 def database_line(path: Path) -> str:
