@@ -152,6 +152,10 @@ class Database(ABC):
     def decode_uid(self, value: Any) -> bytes:
         """The sixteen bytes of a uid from a row."""
 
+    @abstractmethod
+    def uid_literal(self, uid: bytes) -> str:
+        """The sixteen bytes of a uid as SQL."""
+
     def decode_rows(self, rows: list[Row]) -> list[Row]:
         """Rows whose first column is a uid, with the uid as sixteen bytes."""
         return [(self.decode_uid(row[0]), *row[1:]) for row in rows]

@@ -236,6 +236,9 @@ class ServerDatabase(Database):
     def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (for files)
         raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
 
+    def uid_literal(self, uid: bytes) -> str:
+        return f"'{UUID(bytes=uid)}'"
+
     def encode_uid(self, uid: bytes) -> UUID:
         return UUID(bytes=uid)
 

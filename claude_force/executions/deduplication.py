@@ -40,15 +40,17 @@ LONGEST_PAUSE_US = HOUR_US
 class Observation:
     """A response as it was seen in one file.
 
-    Any one of `identities` is enough to recognise its execution. `side` is its identity within its session on this side
-    (main conversation or sub-agent), `other_side` on the other one, where a replay shares no other identity; None if it
-    has none. `from_us` is where the response ended when its earlier lines were observed; None if these are its first.
+    Any one of `identities` is enough to recognise its execution. `shared` are identities that other executions may
+    have, too, and then identify none: those within its session on this side (main conversation or sub-agent), and its
+    request id alone, by which no observation is matched. `other_side` are those on the other side, where a replay
+    shares no other identity. `from_us` is where the response ended when its earlier lines were observed; None if these
+    are its first.
     """
 
     row: ExecutionRow
     identities: tuple[bytes, ...]
-    side: bytes | None = None
-    other_side: bytes | None = None
+    shared: tuple[bytes, ...] = ()
+    other_side: tuple[bytes, ...] = ()
     is_sidechain: bool = False
     from_us: int | None = None
 
@@ -58,13 +60,8 @@ class Observation:
 
 
 def keys_of(observations: Iterable[Observation]) -> set[bytes]:
-    """All identities of some observations."""
-    return {
-        key
-        for observation in observations
-        for key in (*observation.identities, observation.side, observation.other_side)
-        if key
-    }
+    """The identities by which some observations are matched."""
+    return {key for observation in observations for key in (*observation.identities, *observation.other_side)}
 
 
 AMBIGUOUS = bytes(16)
@@ -78,25 +75,27 @@ REPLAY = bytes([*bytes(15), 1])
 class EntityResolver:
     """Finds the execution of each observation.
 
-    `known` are the uids of identities; `remembered` are those found here, to be stored. `new_rows` are executions that
-    are not stored yet, by uid. `seen_again` are observations of stored ones, with their uid.
+    `known` are the uids of identities; `remembered` are those found here, to be stored, and `shared` those that other
+    executions may have, too. `new_rows` are executions that are not stored yet, by uid. `seen_again` are observations
+    of stored ones, with their uid.
     """
 
     known: dict[bytes, bytes]
     new_rows: dict[bytes, ExecutionRow] = field(default_factory=dict)
     seen_again: list[tuple[bytes, Observation]] = field(default_factory=list)
     remembered: dict[bytes, bytes] = field(default_factory=dict)
+    shared: dict[bytes, bytes] = field(default_factory=dict)
     _first: dict[bytes, Observation] = field(default_factory=dict)
 
     def match(self, observation: Observation) -> None:
         """Match the next observation."""
         uid = next((self.known[key] for key in observation.identities if key in self.known), None)
-        if uid is None and observation.other_side is not None:
-            other = self.known.get(observation.other_side)
-            if other not in (None, AMBIGUOUS):
-                self._match_replay(other, observation)
-                return
         if uid is None:
+            for key in observation.other_side:
+                other = self.known.get(key, AMBIGUOUS)
+                if other != AMBIGUOUS:
+                    self._match_replay(other, observation)
+                    return
             uid = observation.row[0]
             self.new_rows[uid], self._first[uid] = observation.row, observation
         elif uid in self.new_rows:
@@ -118,16 +117,14 @@ class EntityResolver:
         self._remember(observation, uid)
 
     def _remember(self, observation: Observation, uid: bytes) -> None:
-        """Remember the identities of an observation. Its side identifies one execution, or none."""
+        """Remember the identities of an observation. A shared one identifies one execution, or none."""
         for key in observation.identities:
-            self._remember_key(key, uid)
-        if observation.side is not None and uid != REPLAY:
-            known_uid = self.known.get(observation.side, uid)
-            self._remember_key(observation.side, uid if known_uid == uid else AMBIGUOUS)
-
-    def _remember_key(self, key: bytes, uid: bytes) -> None:
-        if self.known.get(key) != uid:
-            self.known[key] = self.remembered[key] = uid
+            # Where version 2.2 made two executions of one response, each keeps what it was known by.
+            if uid == REPLAY or key not in self.known:
+                self.known[key] = self.remembered[key] = uid
+        if uid != REPLAY:
+            for key in observation.shared:
+                self.known[key] = self.shared[key] = uid if self.known.get(key, uid) == uid else AMBIGUOUS
 
 
 def merge_new(known: ExecutionRow, observation: Observation) -> ExecutionRow:

@@ -104,8 +104,8 @@ def test_many_changes_keep_the_roll_ups_equal_to_the_rows(store: Store, database
 
 def test_the_main_conversation_wins_over_its_replay(store: Store, database: Database) -> None:
     """It shares no identity with the original, only the message within the session; either may come first."""
-    main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
-    side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
+    main: dict[str, Any] = {"shared": (key("main"),), "other_side": (key("side"),)}
+    side: dict[str, Any] = {"shared": (key("side"),), "other_side": (key("main"),), "is_sidechain": True}
     original, replay = an_execution(output_tokens=10), an_execution(output_tokens=99, agent_name="x")
     store.ingest([seen("r", record=replay, **side), seen("o", record=original, **main)], [])
     assert [record.output_tokens for record in all_of(database)] == [10]
@@ -119,9 +119,9 @@ def test_the_main_conversation_wins_over_its_replay(store: Store, database: Data
 def test_an_original_that_comes_later_replaces_what_was_not_final(store: Store, database: Database) -> None:
     """A replay that was stored first keeps its uid; its usage becomes that of the main conversation."""
     replay = an_execution(output_tokens=3, usage_basis=PROVISIONAL, agent_name="x")
-    store.ingest([seen("r", record=replay, side=key("side"), other_side=key("main"), is_sidechain=True)], [])
+    store.ingest([seen("r", record=replay, shared=(key("side"),), other_side=(key("main"),), is_sidechain=True)], [])
     original = an_execution(output_tokens=300)
-    taken = store.ingest([seen("o", record=original, side=key("main"), other_side=key("side"))], [])
+    taken = store.ingest([seen("o", record=original, shared=(key("main"),), other_side=(key("side"),))], [])
     assert taken == IngestResult(0, 1, 1)
     assert [record.output_tokens for record in all_of(database)] == [300]
 
@@ -142,8 +142,8 @@ def test_the_largest_provisional_usage_counts(store: Store, database: Database) 
 
 def test_a_message_that_several_responses_share_identifies_none(store: Store, database: Database) -> None:
     """Behind a gateway that repeats message ids, responses of a sub-agent do not count as replays."""
-    main: dict[str, Any] = {"side": key("main"), "other_side": key("side")}
-    side: dict[str, Any] = {"side": key("side"), "other_side": key("main"), "is_sidechain": True}
+    main: dict[str, Any] = {"shared": (key("main"),), "other_side": (key("side"),)}
+    side: dict[str, Any] = {"shared": (key("side"),), "other_side": (key("main"),), "is_sidechain": True}
     store.ingest([seen("m1", **main), seen("m2", **main)], [])
     assert store.ingest([seen("s1", **side), seen("s2", **side)], []) == IngestResult(2, 0, 0)
     assert len(all_of(database)) == 4

@@ -14,19 +14,18 @@ from claude_force.errors import InvalidRecord
 from claude_force.executions.deduplication import ReportedUsage
 from claude_force.executions.record import UNKNOWN, task_hash
 from claude_force.ingest.transcripts.entries import decode_entry
+from claude_force.ingest.transcripts.identity import REMEMBERED
+from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.responses import (
     MAIN,
     NO_ENTRY,
     NO_MESSAGE,
     NO_REQUEST,
-    REMEMBERED,
     SUBAGENT,
     SYNTHETIC,
-    ReaderState,
     Response,
     ResponseReader,
     TranscriptContext,
-    side_identity,
 )
 from tests.transcripts import (
     AGENT,
@@ -156,25 +155,12 @@ def test_identities_never_change() -> None:
     talk.respond("msg_1", Tokens(3, 5, 7, 0, 11))
     talk.respond("msg_2", Tokens(3, 5, 7, 0, 11), request=None)
     with_request, without = responses(talk.lines)
-    side = side_identity(with_request, is_sidechain=True)
-    assert side is not None
+    side, _ = with_request.sides(is_sidechain=True)
     assert (with_request.identity.hex(), without.identity.hex(), side.hex()) == (
         "bcfe4cfea76c65c90db78bab94f97d67",
         "a9a6f18529c55630da884b4940c77f70",
         "be6e299750ef9ecf9c3e526726eb50de",
     )
-
-
-def test_a_side_is_known_only_of_a_request() -> None:
-    """Its two sides differ, and what is said on each is part of it."""
-    talk = Talk()
-    talk.respond("msg_1", blocks=[text_block("a")])
-    talk.respond("msg_2", blocks=[text_block("b")], request=None)
-    talk.respond("msg_1", blocks=[text_block("b")], request="req_3")
-    first, without, other = responses(talk.lines)
-    sides = [side_identity(found, is_sidechain=side) for found in (first, other) for side in (True, False)]
-    assert len(set(sides)) == 4
-    assert side_identity(without, is_sidechain=False) is None
 
 
 # Runs

@@ -34,7 +34,8 @@ def last_read(connection: Connection) -> int | None:
 def executions_of(connection: Connection, database: Database, identities: Iterable[bytes]) -> dict[bytes, bytes]:
     """The uid of the execution of each known identity."""
     uids: dict[bytes, bytes] = {}
-    for condition, part in uid_batches(list(map(database.encode_uid, identities)), "identity"):
+    # Sorted: keys that are close together lie on one page.
+    for condition, part in uid_batches(sorted(map(database.encode_uid, identities)), "identity"):
         rows = connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part)
         uids.update((database.decode_uid(identity), database.decode_uid(uid)) for identity, uid in rows)
     return uids

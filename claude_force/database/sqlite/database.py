@@ -288,6 +288,9 @@ class SqliteDatabase(Database):
         finally:
             remove_with_log(temporary)
 
+    def uid_literal(self, uid: bytes) -> str:
+        return f"X'{uid.hex()}'"
+
     def encode_uid(self, uid: bytes) -> bytes:
         return uid
 

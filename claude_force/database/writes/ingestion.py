@@ -18,6 +18,7 @@ from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database.writes.executions import insert_rows, revise_rows
 from claude_force.database.writes.ledgers import copied_sessions, save_copies
 from claude_force.executions.deduplication import (
+    AMBIGUOUS,
     REPORTED_FIELDS,
     EntityResolver,
     Observation,
@@ -68,16 +69,26 @@ def ingest(
     save_copies(connection, copied_sessions(observations, resolver, stored))
     rows = list(resolver.new_rows.values())
     added = insert_rows(connection, database, rows) if rows else 0
-    encode = database.encode_uid
-    connection.insert_all(
-        "identities (identity, uid)",
-        [(encode(key), encode(uid)) for key, uid in resolver.remembered.items()],
-        "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid",
-    )
+    _save_identities(connection, database, resolver)
     save_cursors(connection, cursors)
     by_key = {(report.run_id, report.basis, report.until_us): report for report in reports}
     connection.insert_all(_REPORTS, [_reported_of(report) for report in by_key.values()], "ON CONFLICT DO NOTHING")
     return IngestResult(added, len(observations) - added, changed)
+
+
+def _save_identities(connection: Connection, database: Database, resolver: EntityResolver) -> None:
+    """Store the identities of executions. One that other executions may have is not read before: where it is stored
+    with another uid, it becomes ambiguous."""
+    encode, into = database.encode_uid, "identities (identity, uid)"
+    own = sorted((encode(key), encode(uid)) for key, uid in resolver.remembered.items())
+    shared = sorted((encode(key), encode(uid)) for key, uid in resolver.shared.items())
+    ambiguous = database.uid_literal(AMBIGUOUS)
+    connection.insert_all(into, own, "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid")
+    connection.insert_all(
+        into,
+        shared,
+        f"ON CONFLICT (identity) DO UPDATE SET uid = {ambiguous} WHERE identities.uid <> excluded.uid",
+    )
 
 
 def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:

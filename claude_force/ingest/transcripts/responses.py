@@ -1,18 +1,9 @@
 """From the entries of one transcript to model responses.
 
 A response spans several lines. Each carries the usage as it was known then; the response counts once, with the largest.
-It is identified by:
-
-| its first line has | identity                                                                    |
-|--------------------|-----------------------------------------------------------------------------|
-| a request id       | message id and request id                                                   |
-| no request id      | message id, instant and prompt tokens; parent ids lead to the further lines |
-
-Copies of a transcript keep all of these. A gateway may repeat a message id, but not together with instant and tokens.
-
-When Claude Code replays the main conversation in a sub-agent's transcript, only the message id and the content are the
-same. So each response also has a second identity, for either side (main or sub-agent): session, side, message id and a
-hash of its first line's content. It counts only while a single response has it.
+Lines with one request id and message id are one response. Where there is no request id, a line goes on the latest
+response of its agent if the message id and the prompt are the same (`identity.LatestResponse`). By what responses are
+found again is in `identity.py`.
 
 Nothing here reads a file or a database. What the reader must remember between two passes fits on a page
 (`ReaderState`).
@@ -20,14 +11,10 @@ Nothing here reads a file or a database. What the reader must remember between t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import lru_cache
-from typing import TypeVar
-
-import msgspec
 
 from claude_force.clock import parse_instant
 from claude_force.errors import InvalidRecord
@@ -47,11 +34,18 @@ from claude_force.ingest.transcripts.entries import (
     task_result_of,
     text_of,
 )
+from claude_force.ingest.transcripts.identity import (
+    REMEMBERED,
+    LatestResponses,
+    digest,
+    latest_of_2_2,
+    remember,
+    request_identity,
+    side_identities,
+)
 from claude_force.ingest.transcripts.ledgers import COST_STATE, ledger_of
+from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.reported_usage import NOTIFICATION, from_notification, from_result, prompt_tokens
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 MAIN = "main"
 SUBAGENT = "subagent"
@@ -62,9 +56,6 @@ SYNTHETIC = "<synthetic>"
 
 REFUSAL = "refusal"
 """The `error_type` of a response that the model refused to give, and the `stop_reason` that says so."""
-
-REMEMBERED = 16
-"""How many of the latest entries are kept, as parents of the next ones."""
 
 NO_REQUEST = "not a model's response (synthetic)"
 NO_MESSAGE = "a response without a message"
@@ -89,8 +80,8 @@ class Run:
 class Response:
     """One response, from the lines read so far. `asked_us` is the instant of the entry that it answers, `content` a
     hash of its first line's content. `refusal_category` is "" for a refusal without one, None if it is not known.
-    `from_us` is where it ended when earlier lines of it were emitted; None if these
-    are its first lines."""
+    `from_us` is where it ended when earlier lines of it were emitted; None if these are its first lines. `moments` are
+    the identities of its further lines, if it has no request id."""
 
     message_id: str
     request_id: str | None
@@ -113,6 +104,19 @@ class Response:
     git_branch: str | None
     refusal_category: str | None
     from_us: int | None = None
+    moments: list[bytes] = field(default_factory=list)
+
+    @property
+    def identities(self) -> tuple[bytes, ...]:
+        """Each is enough to recognise the response."""
+        return (self.identity, *self.moments) if self.moments else (self.identity,)
+
+    def sides(self, *, is_sidechain: bool) -> tuple[bytes, ...]:
+        """Its identities on a side of its session; none without a session or a message id."""
+        if not (self.session_id and self.message_id):
+            return ()
+        prompt = prompt_tokens(self.usage)
+        return side_identities(self.session_id, self.message_id, self.content, prompt, is_sidechain=is_sidechain)
 
     def add_line(self, entry: Entry, message: Message, instant: int) -> None:
         """Update the response from a further line: its end, and the usage if that is final or larger."""
@@ -130,25 +134,6 @@ class Response:
         self.error_type = self.error_type or REFUSAL
         if message.stop_details is not None:
             self.refusal_category = message.stop_details.category or ""
-
-
-class ReaderState(msgspec.Struct):
-    """What a reader remembers between two passes, stored as JSON with the cursor (so these names never change).
-
-    `entries` are the latest: uuid, instant, index in `runs`. `main` and `side` are indexes of the current runs.
-    `chains` are the latest lines of responses without a request id: uuid, identity, prompt hash (`_prompt_of`).
-    `called` are the types of started sub-agents by the hash of their prompt, `agents` the runs of sub-agents by id,
-    `taken_out` the latest emitted responses by identity, with their ends.
-    """
-
-    entries: list[tuple[str, int, int]] = []
-    runs: list[tuple[str | None, str, str | None]] = []
-    main: int = -1
-    side: int = -1
-    chains: list[tuple[str, str, str]] = []
-    called: list[tuple[str, str]] = []
-    agents: list[tuple[str, int]] = []
-    taken_out: list[tuple[str, int]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +161,10 @@ class ResponseReader:
     reports: list[ReportedUsage] = field(default_factory=list)
     ledgers: list[Ledger] = field(default_factory=list)
     _open: dict[bytes, Response] = field(default_factory=dict)
-    _requests: dict[tuple[str | None, str], Response] = field(default_factory=dict)
+    _requests: dict[tuple[str | None, str], bytes] = field(default_factory=dict)
     _entries: dict[str, tuple[int, int]] = field(default_factory=dict)
     _runs: list[Run] = field(default_factory=list)
-    _chains: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    _latest: LatestResponses = field(default_factory=LatestResponses)
     _called: dict[str, str] = field(default_factory=dict)
     _agents: dict[str, int] = field(default_factory=dict)
     _emitted: dict[bytes, int] = field(default_factory=dict)
@@ -191,12 +176,11 @@ class ResponseReader:
         state = self.state
         self._runs = [Run(*run) for run in state.runs]
         self._entries = {uuid: (instant, run) for uuid, instant, run in state.entries}
-        self._chains = {
-            uuid: (bytes.fromhex(identity), bytes.fromhex(prompt)) for uuid, identity, prompt in state.chains
-        }
         self._called, self._agents = dict(state.called), dict(state.agents)
         self._emitted = {bytes.fromhex(identity): last_us for identity, last_us in state.taken_out}
         self._main, self._side = state.main, state.side
+        run = self._agents.get(self.context.agent_id or "", state.main)
+        self._latest.by_run = dict(state.latest) or latest_of_2_2(state.chains, self._entries, self._emitted, run)
 
     def read(self, entry: Entry, line: int) -> None:
         """Read the next entry, which is on this line. Raises InvalidRecord for a response that cannot be recorded."""
@@ -216,12 +200,11 @@ class ResponseReader:
         elif entry.type is None and entry.message is None:
             self._skip(NO_ENTRY)
         elif entry.type == "user":
-            run = self._start_run(entry, run)
-            self._read_report(entry, instant)
+            run = self._read_user(entry, instant, run)
         else:
             self._read_other(entry, instant)
         if entry.uuid and len(entry.uuid) <= _LONGEST_UUID and instant is not None:
-            _remember(self._entries, entry.uuid, (instant, run))
+            remember(self._entries, entry.uuid, (instant, run))
 
     def emit(self) -> list[Response]:
         """The responses read since the last call, in order. If more lines of one follow, it is emitted again with the
@@ -229,16 +212,22 @@ class ResponseReader:
         found = list(self._open.values())
         for response in found:
             response.from_us = self._emitted.get(response.identity)
-            _remember(self._emitted, response.identity, max(response.last_us, response.from_us or 0))
+            remember(self._emitted, response.identity, max(response.last_us, response.from_us or 0))
         self._open.clear()
         self._requests.clear()
         self._refused.clear()
+        self._latest.forget_lines()
         return found
 
     def saved_state(self) -> ReaderState:
         """What a reader needs to continue in a later pass."""
         agents = dict(list(self._agents.items())[-REMEMBERED:])
-        runs = {run for _, run in self._entries.values()} | {self._main, self._side} | set(agents.values())
+        runs = {run for _, run in self._entries.values()} | {
+            self._main,
+            self._side,
+            *agents.values(),
+            *self._latest.by_run,
+        }
         used = sorted(runs - {-1})
         new_index = {run: index for index, run in enumerate(used)}
         kept = [self._runs[run] for run in used]
@@ -247,10 +236,10 @@ class ResponseReader:
             runs=[(run.run_id, run.agent_name, run.task_hash) for run in kept],
             main=new_index.get(self._main, -1),
             side=new_index.get(self._side, -1),
-            chains=[(uuid, identity.hex(), prompt.hex()) for uuid, (identity, prompt) in self._chains.items()],
             called=list(self._called.items()),
             agents=[(agent_id, new_index[run]) for agent_id, run in agents.items()],
             taken_out=[(identity.hex(), last_us) for identity, last_us in self._emitted.items()],
+            latest=[(new_index.get(run, -1), latest) for run, latest in self._latest.by_run.items()],
         )
 
     def _skip(self, reason: str) -> None:
@@ -340,20 +329,51 @@ class ResponseReader:
             raise InvalidRecord("timestamp", reason)
         content = blocks_of(message.content) if b'"subagent_type"' in bytes(message.content) else []
         for call in task_calls_of(content):
-            _remember(self._called, task_hash(call.prompt or ""), _name(call.subagent_type) or SUBAGENT)
-        known = self._requests.get((message.id, entry.request_id)) if entry.request_id else None
-        if known is None:
-            identity = self._identity(entry, message, instant)
-            known = self._open.get(identity)
-        if known is not None:
-            known.add_line(entry, message, instant)
-        else:
-            known = self._open[identity] = self._first_line(entry, message, identity, line, instant, run)
-            if entry.request_id:
-                self._requests[message.id, entry.request_id] = known
+            remember(self._called, task_hash(call.prompt or ""), _name(call.subagent_type) or SUBAGENT)
+        response = self._response_of(entry, message, line, instant, run)
         if message.stop_reason == REFUSAL:
-            known.refuse(message)
-            self._refused[entry.uuid or ""] = known
+            response.refuse(message)
+            self._refused[entry.uuid or ""] = response
+
+    def _response_of(self, entry: Entry, message: Message, line: int, instant: int, run: int) -> Response:
+        """The response that a line belongs to, with the line."""
+        if not entry.request_id:
+            identity, moment = self._latest.match(message.id or entry.uuid, message, instant, run)
+            response = self._add_line(identity, entry, message, line, instant, run)
+            if moment != identity:
+                response.moments.append(moment)
+            return response
+        request = message.id, entry.request_id
+        if request not in self._requests:
+            self._latest.end(run)
+            self._requests[request] = request_identity(*request)
+        return self._add_line(self._requests[request], entry, message, line, instant, run)
+
+    def _add_line(self, identity: bytes, entry: Entry, message: Message, line: int, instant: int, run: int) -> Response:
+        """The response with this identity, with a line."""
+        response = self._open.get(identity)
+        if response is None:
+            response = self._open[identity] = self._first_line(entry, message, identity, line, instant, run)
+        else:
+            response.add_line(entry, message, instant)
+        return response
+
+    def _read_user(self, entry: Entry, instant: int | None, run: int) -> int:
+        """Read a user's entry: a prompt, or the result of a tool. Returns the run that it is part of."""
+        if run in self._latest.by_run:
+            self._read_between(entry, run)
+        self._read_report(entry, instant)
+        return self._start_run(entry, run)
+
+    def _read_between(self, entry: Entry, run: int) -> None:
+        """Read what a user's entry means for the latest response of its agent: the result of a tool may stand between
+        its lines, a prompt ends it."""
+        if entry.is_meta or entry.is_compact_summary:
+            return
+        if bytes(entry.tool_use_result) or _prompt_hash(entry) is None:
+            self._latest.add_result(run)
+        else:
+            self._latest.end(run)
 
     def _first_line(
         self, entry: Entry, message: Message, identity: bytes, line: int, instant: int, run_index: int
@@ -385,38 +405,6 @@ class ResponseReader:
             refusal_category=None,
         )
 
-    def _identity(self, entry: Entry, message: Message, instant: int) -> bytes:
-        """The identity of the response that a line belongs to: sixteen bytes, stored, so they must never change."""
-        if entry.request_id:
-            return digest("request", message.id, entry.request_id)
-        prompt = _prompt_of(message)
-        identity, parents_prompt = self._chains.get(entry.parent_uuid or "", (b"", b""))
-        if not (message.id and parents_prompt == prompt):
-            identity = digest("moment", message.id or entry.uuid, instant, prompt_tokens(message.usage or Usage()))
-        if entry.uuid and len(entry.uuid) <= _LONGEST_UUID:
-            _remember(self._chains, entry.uuid, (identity, prompt))
-        return identity
-
-
-def _remember(known: dict[K, V], key: K, value: V) -> None:
-    """Put an item last; drop the first one when there are more than REMEMBERED."""
-    known.pop(key, None)
-    known[key] = value
-    if len(known) > REMEMBERED:
-        del known[next(iter(known))]
-
-
-def digest(*parts: object) -> bytes:
-    """Sixteen bytes that identify some values."""
-    return hashlib.blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=16).digest()
-
-
-def side_identity(response: Response, *, is_sidechain: bool) -> bytes | None:
-    """The second identity of a response (see above) on one side of its session; None without a request id."""
-    if not (response.request_id and response.message_id and response.session_id):
-        return None
-    return digest("side", response.session_id, response.message_id, response.content, is_sidechain)
-
 
 def _is_final(entry: Entry, message: Message) -> bool:
     """Whether a line has the final usage. A line without the field `stop_reason` at all has no later one."""
@@ -440,11 +428,6 @@ def _rank(usage: Usage, is_final: bool) -> tuple[bool, bool, int, int]:
     """Of two usages of one response, the one to keep has the higher rank: known, then final, then larger."""
     is_known = None not in (usage.input_tokens, usage.output_tokens)
     return is_known, is_final, usage.output_tokens or 0, prompt_tokens(usage)
-
-
-def _prompt_of(message: Message) -> bytes:
-    """A hash of what all lines of a response have in common."""
-    return digest(message.id, prompt_tokens(message.usage or Usage()))
 
 
 def _prompt_hash(entry: Entry) -> str | None:

@@ -36,13 +36,9 @@ from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.tail import Tail
 from claude_force.ingest.transcripts.billing import billed_of
 from claude_force.ingest.transcripts.entries import ENTRY, decode_entry
-from claude_force.ingest.transcripts.responses import (
-    ReaderState,
-    Response,
-    ResponseReader,
-    TranscriptContext,
-    side_identity,
-)
+from claude_force.ingest.transcripts.identity import request_id_identity
+from claude_force.ingest.transcripts.reader_state import ReaderState
+from claude_force.ingest.transcripts.responses import Response, ResponseReader, TranscriptContext
 
 CHUNK_LINES = 4000
 """Lines in one batch."""
@@ -113,11 +109,14 @@ class TranscriptSource:
 
     def _observation(self, response: Response, context: TranscriptContext) -> Observation:
         """Raises InvalidRecord for a response that no record can hold."""
+        shared = response.sides(is_sidechain=response.is_sidechain)
+        if response.request_id:
+            shared += (request_id_identity(response.request_id),)
         return Observation(
             row=to_row(self._record(response, context)),
-            identities=(response.identity,),
-            side=side_identity(response, is_sidechain=response.is_sidechain),
-            other_side=side_identity(response, is_sidechain=not response.is_sidechain),
+            identities=response.identities,
+            shared=shared,
+            other_side=response.sides(is_sidechain=not response.is_sidechain),
             is_sidechain=response.is_sidechain,
             from_us=response.from_us,
         )
