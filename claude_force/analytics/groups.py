@@ -32,8 +32,12 @@ def sort_groups(groups: list[Group], sort_by: SortKey) -> list[Group]:
 
 
 def unpriced_models(models: Iterable[Group]) -> list[str]:
-    """The models of executions without a known cost, the model with the most of them first."""
-    found = [group for group in models if group.totals.unpriced]
+    """The models of executions without a known cost, the model with the most of them first; then models without a known
+    cost that were only steps of others' executions."""
+    groups = list(models)
+    if not any(group.totals.unpriced for group in groups):
+        return []
+    found = [group for group in groups if group.totals.unpriced or group.totals.cost is None]
     return [group.name or "" for group in sorted(found, key=lambda group: (-group.totals.unpriced, group.name or ""))]
 
 
