@@ -52,6 +52,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/record.py": ("unit/test_record.py", "unit/test_codec.py", "integration/test_tracker.py"),
     "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_rollup_races.py"),
     "claude_force/executions/session_blocks.py": ("unit/test_blocks.py", "properties/test_session_blocks.py"),
+    "claude_force/executions/statistics.py": ("unit/test_statistics.py", "integration/test_backfill.py"),
     "claude_force/executions/totals.py": ("integration/test_store.py", "properties/test_oracle.py"),
     "claude_force/database/writes/alerts.py": (
         "integration/test_alert_evaluation.py", "integration/test_alert_notifications.py", "integration/test_outbox.py",

@@ -44,6 +44,9 @@ FORK = "9d2e6b7c-1c1f-4a55-b0d3-0f6f6f6f0001"
 CWD = "/home/ada/engine"
 MODEL = "claude-sonnet-4-5-20250929"
 VERSION = "2.1.263"
+FIRST_SESSION = "2025-01-19T05:37:24.798Z"
+"""When Claude Code was used on this machine for the first time."""
+
 GATEWAY_ID = "msg_gateway"
 """The message id that a gateway gives to each of its responses."""
 
@@ -262,6 +265,24 @@ def cost_state(cost: Any, models: Mapping[str, Any] | None = None, *, session: s
         "modelUsage": dict(models or {}),
     }
     return changed(line, {"totalCostUSD": cost} | changes)
+
+
+def statistics(days: Mapping[str, Mapping[str, Any]], **changes: Any) -> Line:
+    """Claude Code's statistics (stats-cache.json): tokens by day and model, with changes."""
+    return changed(
+        {
+            "version": 5,
+            "lastComputedDate": max(days, default=None),
+            "dailyActivity": [],
+            "dailyModelTokens": [{"date": day, "tokensByModel": dict(models)} for day, models in days.items()],
+            "modelUsage": {},
+            "totalSessions": len(days),
+            "firstSessionDate": FIRST_SESSION,
+            "hourCounts": {},
+            "dailyModelTokensVersion": 5,
+        },
+        changes,
+    )
 
 
 def copied(lines: Iterable[Line], *, new_uuids: bool = False, **changes: Any) -> list[Line]:

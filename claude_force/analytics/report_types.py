@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from claude_force import clock
+from claude_force.analytics.backfill import Backfill
 from claude_force.analytics.groups import unpriced_models
 from claude_force.analytics.json_fields import bucket_dict, group_dict, latencies, plural, savings, token_kinds
 from claude_force.analytics.unpriced import UnpricedReason
@@ -29,6 +30,7 @@ class Summary(NamedTuple):
     agents: list[Group]
     models: list[Group]
     archived: Archived
+    backfill: Backfill = Backfill()
 
     @property
     def unpriced_models(self) -> list[str]:
@@ -65,6 +67,7 @@ class Summary(NamedTuple):
             "unpriced_models": self.unpriced_models,
             "provisional_executions": totals.provisional,
             "archived_executions": self.archived.executions,
+            "before_first_transcript": self.backfill.to_dict(),
             "cost_savings": savings(totals),
             "percentiles": _exactness(self.is_exact),
             "agents": [group_dict("agent_name", group) for group in self.agents],
@@ -175,6 +178,7 @@ class Trends(NamedTuple):
     change: Change | None
     unpriced_models: list[str]
     archived: Archived
+    backfill: Backfill = Backfill()
 
     def to_dict(self) -> dict[str, Any]:
         """The intervals, oldest first, and the change."""
@@ -189,6 +193,7 @@ class Trends(NamedTuple):
             "period": self.period,
             "interval": self.interval,
             "archived_executions": self.archived.executions,
+            "before_first_transcript": self.backfill.to_dict(),
             "trends": rows,
             "change": change,
         }

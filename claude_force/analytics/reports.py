@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import get_args
 
 from claude_force import clock, time_windows
+from claude_force.analytics.backfill import backfill
 from claude_force.analytics.groups import SortKey, groups_by, sort_groups, sum_groups, unpriced_models
 from claude_force.analytics.names import known_names
 from claude_force.analytics.report_types import Breakdown, Change, Costs, Errors, Summary, Trends
@@ -32,6 +33,7 @@ def summary(database: Readable, chosen: Filter) -> Summary:
         all_executions = None if any(wanted for _, wanted in chosen.names()) else sum_groups(agents).executions
         ranked, is_exact = queries.percentiles(connection, chosen, all_executions)
         archived = queries.archived(connection, chosen)
+        before = backfill(connection, chosen)
     return Summary(
         chosen.window.label,
         sum_groups(agents),
@@ -40,6 +42,7 @@ def summary(database: Readable, chosen: Filter) -> Summary:
         sort_groups(agents, "executions"),
         sort_groups(models, "executions"),
         archived,
+        before,
     )
 
 
@@ -114,8 +117,9 @@ def trends(database: Readable, chosen: Filter, interval: Interval, zone: tzinfo,
         total = sum((bucket.totals for bucket in buckets), Totals())
         unpriced = _unpriced_models(connection, chosen, total)
         archived = queries.archived(connection, chosen)
+        before = backfill(connection, chosen)
     change = _change(buckets, chosen.window, history, now_us)
-    return Trends(chosen.window.label, interval, total, buckets, change, unpriced, archived)
+    return Trends(chosen.window.label, interval, total, buckets, change, unpriced, archived, before)
 
 
 def errors(database: Readable, chosen: Filter, zone: tzinfo, limit: int | None = None) -> Errors:

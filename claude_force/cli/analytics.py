@@ -302,6 +302,26 @@ def reconcile(request: Request, by_model: bool, limit: int | None) -> None:
     show(request, report, _layout("reconciliation_layout", report, request, by_model, module="reconciliation"))
 
 
+@analytics.command()
+@report_options
+@limit_option
+def backfill(request: Request, limit: int | None) -> None:
+    """Show days before the first transcript, from Claude Code's own statistics.
+
+    Claude Code deletes transcripts after 30 days and keeps the tokens of each day by model. They are no executions,
+    have no cost, and are in no other figure. A day leaves this report when its transcript is read.
+
+    \b
+    Example:
+      claude-force analytics backfill --json
+    """
+    # Imported here, because the other reports do not need it.
+    from claude_force.analytics.backfill import backfill_report
+
+    report = backfill_report(request.workspace.database, request.chosen, limit)
+    show(request, report, _layout("backfill_layout", report, module="backfill"))
+
+
 def _block_period(window: Window, recent: bool, active: bool, now_us: int) -> Window:
     if (recent or active) and window != ALL_TIME:
         raise click.UsageError("--recent and --active cannot be combined with --days, --hours, --start and --end")

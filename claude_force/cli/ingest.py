@@ -28,7 +28,12 @@ _PROGRESS_BYTES = 64 * 1024 * 1024
 
 _NOTES_SHOWN = 20
 
-_TITLES = {"spool": "waiting records", "executions": "executions files", "claude-code": "Claude Code transcripts"}
+_TITLES = {
+    "spool": "waiting records",
+    "executions": "executions files",
+    "claude-code": "Claude Code transcripts",
+    "claude-code-statistics": "Claude Code's statistics",
+}
 _COUNTS = ("files", "unchanged", "lines", "added", "known", "changed", "rejected")
 
 
@@ -43,8 +48,9 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
 
     Nothing is read or counted twice. Without PATH, reads the executions in the spool, the metrics file of the settings,
     the transcripts of Claude Code (~/.claude/projects and ~/.config/claude/projects, or the folders in
-    CLAUDE_CONFIG_DIR, separated by commas), and those of Claude Desktop's sessions (Cowork). PATH is a folder of
-    transcripts, a transcript, or a JSONL file of executions. Only metrics of transcripts are stored, never their text.
+    CLAUDE_CONFIG_DIR, separated by commas) with its statistics (stats-cache.json), and those of Claude Desktop's
+    sessions (Cowork). PATH is a folder of transcripts, a transcript, or a JSONL file of executions. Only metrics of
+    transcripts are stored, never their text.
 
     \b
     Example:

@@ -10,6 +10,7 @@ from claude_force import clock
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.formatting import quantity
+from claude_force.ingest.statistics import STATISTICS
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 WIDTH = 80
 _FINDINGS_SHOWN = 20
 _HEADINGS = (("problem", "Problems"), ("note", "Notes"), ("ok", "OK"))
-_TITLES = {CLAUDE_CODE: "Claude Code transcripts", "executions": "Executions file"}
+_TITLES = {
+    CLAUDE_CODE: "Claude Code transcripts",
+    STATISTICS: "Claude Code's statistics",
+    "executions": "Executions file",
+}
 _ID_WIDTH = 18
 _LABEL_WIDTH = 15
 
@@ -92,8 +97,11 @@ def _state_lines(state: SourceState, folders: list[str]) -> Iterator[str]:
     if state.source == CLAUDE_CODE and state.host == (host_name() or ""):
         for folder in folders or ["none found; claude-force ingest --help lists where it looks"]:
             yield f"Folder:      {folder}"
-    counts = ((state.files, "file"), (state.lines, "line"), (state.executions, "response"))
-    yield f"Read:        {', '.join(quantity(*count) for count in counts)}, copies included"
+    if state.source == STATISTICS:
+        yield f"Read:        {quantity(state.files, 'file')}, {quantity(state.lines, 'day')}"
+    else:
+        counts = ((state.files, "file"), (state.lines, "line"), (state.executions, "response"))
+        yield f"Read:        {', '.join(quantity(*count) for count in counts)}, copies included"
     if state.last_read_us:
         yield f"Last read:   {clock.to_datetime(state.last_read_us, clock.local_zone()):%Y-%m-%d %H:%M:%S}"
     if state.unread:

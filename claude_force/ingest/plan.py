@@ -41,13 +41,14 @@ class IngestOptions(NamedTuple):
 
 
 class IngestInputs(NamedTuple):
-    """What a pass reads: spool files, files of executions, and transcripts in the order in which to read them. `report`
-    lists the problems met when these were looked for."""
+    """What a pass reads: spool files, files of executions, transcripts in the order in which to read them, and Claude
+    Code's statistics. `report` lists the problems met when these were looked for."""
 
     spooled: Sequence[Path]
     executions: Sequence[Path]
     transcripts: Sequence[FoundFile]
     report: SourceReport
+    statistics: Sequence[Path] = ()
 
 
 def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
@@ -67,13 +68,16 @@ def ingest_inputs(workspace: Workspace, paths: Sequence[Path] = ()) -> IngestInp
     report = SourceReport()
     if paths:
         spooled: tuple[Path, ...] = ()
-        folders, executions = _sort_by_kind(paths, report)
+        statistics = [path.absolute() for path in paths if path.name == transcripts.STATISTICS_FILE]
+        others = [path for path in paths if path.name != transcripts.STATISTICS_FILE]
+        folders, executions = _sort_by_kind(others, report)
     else:
         spooled = spool_files(workspace)
         folders = transcripts.roots(os.environ, user_folder(), report.add_problem)
+        statistics = transcripts.statistics_files(folders)
         own = metrics_file(workspace.settings, workspace.home)
         executions = [own] if own.is_file() else []
-    return IngestInputs(spooled, executions, transcripts.find(folders, report.add_problem), report)
+    return IngestInputs(spooled, executions, transcripts.find(folders, report.add_problem), report, statistics)
 
 
 def _sort_by_kind(paths: Sequence[Path], report: SourceReport) -> tuple[list[Path], list[Path]]:

@@ -26,6 +26,7 @@ from claude_force.ingest.jsonl_source import holds_executions
 from claude_force.ingest.plan import IngestInputs, IngestOptions
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.repositories import find_repositories
+from claude_force.ingest.statistics import STATISTICS, read_statistics
 from claude_force.ingest.tail import is_unchanged
 from claude_force.ingest.target import open_target
 from claude_force.ingest.transcripts.locate import agent_ids
@@ -40,7 +41,7 @@ _COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
 def run_pass(
     database: Database, inputs: IngestInputs, options: IngestOptions, progress: Progress | None = None
 ) -> dict[str, SourceReport]:
-    """One pass over all sources. Returns what it did by kind of source: SPOOL, JSONL, CLAUDE_CODE.
+    """One pass over all sources. Returns what it did by kind of source: SPOOL, JSONL, CLAUDE_CODE, STATISTICS.
 
     Raises DatabaseError, or InputError if rejected lines cannot be written. What was stored before that stays.
     """
@@ -60,7 +61,11 @@ def run_pass(
         changed = apply_reported_usage(Store(database), options.prices, agents, options.now_us)
         transcripts.report.changed += changed
         _find_repositories(database, transcripts.folders)
-    return {SPOOL: spooled, JSONL: jsonl.report, CLAUDE_CODE: transcripts.report}
+    # After the transcripts, which say from which day on the statistics do not count.
+    statistics = read_statistics(
+        database, inputs.statistics, options, known_cursors(database, options.host, STATISTICS)
+    )
+    return {SPOOL: spooled, JSONL: jsonl.report, CLAUDE_CODE: transcripts.report, STATISTICS: statistics}
 
 
 def _find_repositories(database: Database, folders_read: Collection[str]) -> None:

@@ -39,6 +39,7 @@ from claude_force.executions.record import (
     to_row,
 )
 from claude_force.executions.rollups import Sums, negated, sum_up
+from claude_force.executions.statistics import DailyTokens
 from claude_force.executions.steps import decode_steps, encode_steps, keep_recorded
 from claude_force.executions.totals import Added
 from claude_force.time_windows import ALL_TIME, Window
@@ -53,6 +54,12 @@ _COSTS = ("cost_nanousd", "reference_cost_nanousd", "price_version", "recorded_c
 _REPRICE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _COSTS)} WHERE uid = :uid"
 _FORGET_DELETED = """
 DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE executions.uid = uncounted.uid)
+"""
+
+_STATISTICS = f"daily_statistics ({', '.join(DailyTokens._fields)})"
+_SAVE_STATISTICS = """
+ON CONFLICT (machine, day, model) DO UPDATE
+SET tokens = excluded.tokens, has_cache_tokens = excluded.has_cache_tokens
 """
 
 _costs_of = getter(*_COSTS)
@@ -111,6 +118,13 @@ class Store:
             if file_queries.pending_count(connection) >= PENDING_LIMIT:
                 apply_pending(connection)
         return result
+
+    def save_statistics(self, days: Sequence[DailyTokens], cursor: Cursor) -> None:
+        """Store the days of a file of statistics in place of what they were, and that the file was read. Days that it
+        no longer has are kept: Claude Code drops old ones when it counts anew."""
+        with self.database.write() as connection:
+            connection.insert_all(_STATISTICS, [tuple(day) for day in days], _SAVE_STATISTICS)
+            save_cursors(connection, [cursor])
 
     def apply_reported_usage(
         self, price: Callable[[ExecutionRow], ExecutionRow], runs: Collection[str], now_us: int

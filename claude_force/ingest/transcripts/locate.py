@@ -28,6 +28,8 @@ _NAME = re.compile(r"[\w.-]{1,100}")
 _NOT_TRANSCRIPTS = ("journal.jsonl",)
 """Files below `subagents` without a conversation."""
 
+STATISTICS_FILE = "stats-cache.json"
+
 AUDIT_LOG = "audit.jsonl"
 """Claude Desktop's copy of a session: the same responses, with the usage at which each began."""
 
@@ -50,6 +52,11 @@ def roots(environment: Mapping[str, str], home: Path, on_problem: OnProblem) -> 
         folders = [home / ".claude" / "projects", _user_config(environment, home) / "claude" / "projects"]
     folders += [folder / _DESKTOP for folder in _desktop_folders(environment, home)]
     return [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112  (Path.is_dir raises for some paths)
+
+
+def statistics_files(folders: Iterable[Path]) -> list[Path]:
+    """Where Claude Code keeps its statistics: beside each of some `projects` folders."""
+    return [folder.with_name(STATISTICS_FILE) for folder in folders if folder.name == "projects"]
 
 
 def _desktop_folders(environment: Mapping[str, str], home: Path) -> list[Path]:

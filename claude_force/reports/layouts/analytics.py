@@ -14,7 +14,7 @@ from claude_force.executions.totals import Bucket, ErrorGroup, Group, Totals
 from claude_force.formatting import NONE, compact, count, duration, milliseconds, money, percent, quantity, unit_cost
 from claude_force.reports.columns import Column, cell_width, cut
 from claude_force.reports.layouts.base import Layout
-from claude_force.reports.layouts.notes import notes
+from claude_force.reports.layouts.notes import backfill_notes, notes
 from claude_force.reports.render import Page, Section, Table, bar
 from claude_force.text import for_terminal
 from claude_force.time_windows import heading_of
@@ -55,6 +55,7 @@ def _summary_page(report: Summary, reference_model: str) -> Page:
     page.parts.append(Section("Model Distribution", _model_lines(report)))
     page.parts.append(Section(None, [_savings_line(totals, reference_model)]))
     page.parts.extend(notes(totals, report.unpriced_models))
+    page.parts.extend(backfill_notes(report.backfill))
     return page
 
 
@@ -272,6 +273,7 @@ def _trends_page(report: Trends) -> Page:
     page = Page(f"Performance Trends ({report.interval.capitalize()})", [Table(columns, rows)])
     page.parts.append(Section(None, [_trend_line(report)]))
     page.parts.extend(notes(report.totals, report.unpriced_models))
+    page.parts.extend(backfill_notes(report.backfill))
     return page
 
 

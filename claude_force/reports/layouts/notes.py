@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from claude_force.analytics.backfill import Backfill
 from claude_force.analytics.unpriced import UnpricedReason
 from claude_force.executions.totals import Totals
 from claude_force.formatting import count, quantity
 from claude_force.reports.columns import cell_width
-from claude_force.reports.render import Section
+from claude_force.reports.render import Section, wrap_lines
 from claude_force.text import for_terminal
 
 _WIDTH = 78
@@ -40,6 +41,15 @@ def _reason_lines(found: UnpricedReason) -> Iterator[str]:
     yield f"{count(found.executions)}: {for_terminal(found.reason)}"
     if found.models:
         yield _MODELS + join_names(found.models, _WIDTH - len(_MODELS))
+
+
+def backfill_notes(backfill: Backfill) -> list[Section]:
+    """That Claude Code's own statistics know more days of the period. Empty if they do not."""
+    if not backfill.days:
+        return []
+    found = f"{quantity(backfill.days, 'day')}, {quantity(backfill.tokens, 'token')}"
+    text = f"Before the first transcript: {found} from Claude Code's own statistics (not in the figures above):"
+    return [Section(None, [*wrap_lines(text), "  claude-force analytics backfill"])]
 
 
 def join_names(names: Sequence[str], width: int) -> str:
