@@ -49,6 +49,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
         "unit/test_price_modifiers.py",
         "integration/test_repricing.py",
     ),
+    "claude_force/executions/projects.py": ("unit/test_projects.py", "integration/test_dimensions.py"),
     "claude_force/executions/record.py": ("unit/test_record.py", "unit/test_codec.py", "integration/test_tracker.py"),
     "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_rollup_races.py"),
     "claude_force/executions/session_blocks.py": ("unit/test_blocks.py", "properties/test_session_blocks.py"),
