@@ -43,6 +43,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/origin.py": ("integration/test_tracker.py",),
     "claude_force/executions/model_names.py": ("unit/test_model_names.py",),
     "claude_force/executions/model_rates.py": ("unit/test_price_modifiers.py", "unit/test_pricing.py"),
+    "claude_force/executions/plan_limits.py": ("unit/test_plan_limits.py",),
     "claude_force/executions/price_supplements.py": ("unit/test_price_modifiers.py", "unit/test_price_supplements.py"),
     "claude_force/executions/pricing.py": (
         "unit/test_pricing.py",

@@ -15,6 +15,7 @@ a wrong clock, and count as now.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -53,7 +54,18 @@ class Reason(StrEnum):
     TOO_FEW = "too few samples"
     NO_REFERENCE = "nothing to compare with"
     NO_PRICE = "no known price"
+    NOT_OBSERVED = "not observed since its last reset"
     REMOVED = "its rule was removed"
+
+
+class Outlook(NamedTuple):
+    """How the limit of a plan goes on: when it runs out at its present rate, or was found used up, and when it is
+    reset. None: it does not run out before its reset, or that is unknown. `host` is the machine that observed it."""
+
+    runs_out_at: datetime | None
+    resets_at: datetime | None
+    host: str
+    is_used_up: bool = False
 
 
 class Measurement(NamedTuple):
@@ -61,7 +73,7 @@ class Measurement(NamedTuple):
 
     `value` and `limit` are in the unit of the metric; one that is unknown is None, and `lack` says why. `samples`
     counts executions. `reference` is what `limit` was computed from, for rules that compare. `totals` are the sums of
-    the window.
+    the window. `outlook` is there for the limits of plans alone.
     """
 
     value: float | None
@@ -70,6 +82,7 @@ class Measurement(NamedTuple):
     lack: Reason | None = None
     reference: float | None = None
     totals: Totals = Totals()
+    outlook: Outlook | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import timedelta, tzinfo
 from typing import NamedTuple
 
-from claude_force.alerts.decision import Measurement, Reason
+from claude_force.alerts.decision import Measurement, Outlook, Reason
 from claude_force.alerts.rules import DIMENSIONS, Rule
 from claude_force.analytics.baselines.snapshots import key_of, narrowing_of
+from claude_force.analytics.plan_limits import current_limits
 from claude_force.clock import DAY_US, HOUR_US, start_of_day, to_datetime
 from claude_force.database import queries
 from claude_force.database.contract import Connection
@@ -61,6 +62,8 @@ def measure(
 ) -> dict[Label, Measurement]:
     """The measurement of each group that has executions; under None if the rule has no group_by. `known` groups, which
     have an alert already, are measured beyond the limit of groups too: leaving one out would resolve its alert."""
+    if rule.metric_info.plan_limit is not None:
+        return {None: _plan_limit(connection, rule, rule.metric_info.plan_limit, now_us, zone)}
     chosen = _chosen(connection, rule, window_of(rule, now_us, zone), project_names)
     question = Question(rule, chosen, now_us, zone)
     sums = _largest(_sums(connection, question), _groups_without_sums(connection, question), known)
@@ -78,6 +81,23 @@ def _chosen(connection: Connection, rule: Rule, window: Window, project_names: P
         return chosen
     chosen = queries.with_projects(connection, chosen)
     return replace(chosen, projects=tuple(chosen.project_names.full_name(name) or name for name in rule.projects))
+
+
+def _plan_limit(connection: Connection, rule: Rule, kind: str, now_us: int, zone: tzinfo) -> Measurement:
+    """The limit of a plan: of several machines, which may have plans of their own, the one with the highest value."""
+    is_forecast = rule.metric.endswith("_forecast")
+    values = {
+        state: state.forecast.at_reset_percent if is_forecast else state.limit.used_percent
+        for state in current_limits(connection, now_us, (kind,))
+    }
+    known = [(value, state) for state, value in values.items() if value is not None]
+    if not known:
+        return Measurement(None, None, 0, Reason.NOT_OBSERVED)
+    value, state = max(known, key=lambda found: found[0])
+    instants = (state.forecast.runs_out_us, state.limit.resets_us)
+    runs_out_at, resets_at = (None if at_us is None else to_datetime(at_us, zone) for at_us in instants)
+    outlook = Outlook(runs_out_at, resets_at, state.limit.host, state.limit.used_percent >= 100)
+    return Measurement(value, rule.threshold, 0, outlook=outlook)
 
 
 def measured_nothing(rule: Rule) -> Measurement:

@@ -280,10 +280,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "metric": "burn_rate", "objective": 95, "operator": ">", "threshold": 6, "window": "6h",
         "short_window": "30m", "min_samples": 20,
     },
+    "five-hour-limit": {"metric": "five_hour_limit", "operator": ">=", "threshold": 90},
+    "weekly-limit": {"metric": "weekly_limit", "operator": ">=", "threshold": 90, "repeat": "24h"},
 }  # fmt: skip
-"""The default rules: the key performance indicators of the guide, budgets, silence, and the burn rates over two windows
-of the Site Reliability Workbook (Beyer et al., 2018, chapter 5). All are off until claude.json switches them on.
-Budgets have no default threshold."""
+"""The default rules: the key performance indicators of the guide, budgets, silence, the burn rates over two windows of
+the Site Reliability Workbook (Beyer et al., 2018, chapter 5), and the limits of a Claude plan. All are off until
+claude.json switches them on. Budgets have no default threshold."""
 
 
 def load_rules(configured: Mapping[str, Any]) -> tuple[list[Rule], dict[str, str]]:
@@ -335,6 +337,9 @@ def _checked(name: str, given: Mapping[str, object]) -> Rule:
             values[field.name] = field.read(value)
         except Invalid as error:
             raise Invalid(f"{key} {error}") from None
+    if "metric" in values and METRICS[values["metric"]].plan_limit is not None:
+        # It is measured now; a window would say nothing.
+        values.setdefault("window", HOUR_US)
     for key in ("metric", "operator", "threshold", "window"):
         if key not in values:
             raise Invalid(f"needs a {key}{_hint(name, key, values)}")
@@ -385,9 +390,12 @@ def _check_together(rule: Rule) -> None:
         raise Invalid(f"{rule.metric} cannot be grouped")
     if rule.metric == "cost_forecast" and not isinstance(rule.window, str):
         raise Invalid("cost_forecast needs the window day or month")
+    is_of_plan = rule.metric_info.plan_limit is not None
+    if is_of_plan and (rule.agents or rule.models or rule.projects or rule.sources):
+        raise Invalid(f"{rule.metric} is of the whole plan; it has no agent, model, project or source")
     if rule.compared_to is not None and isinstance(rule.window, str):
         raise Invalid("with compared_to, the window must be a length such as 24h")
-    if rule.compared_to is not None and rule.metric in ("silence_hours", "burn_rate", "cost_forecast"):
+    if rule.compared_to is not None and (is_of_plan or rule.metric in ("silence_hours", "burn_rate", "cost_forecast")):
         raise Invalid(f"{rule.metric} cannot be compared")
     if rule.short_window_us and isinstance(rule.window, int) and rule.short_window_us >= rule.window:
         raise Invalid("short_window must be shorter than window")

@@ -6,26 +6,30 @@ import json
 from collections.abc import Mapping
 
 from claude_force import formatting
-from claude_force.alerts.decision import Measurement, Reason
+from claude_force.alerts.decision import Measurement, Outlook, Reason
 from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule
 from claude_force.clock import span_name
 from claude_force.database.rows.alerts import EventRow
 from claude_force.executions.record import UNKNOWN
+from claude_force.executions.totals import Totals
 
 _CALENDAR = {"day": "Today", "month": "This month"}
 
 
 def period(rule: Rule) -> str:
-    """The window of a rule: "Last 1 hour". A silence has none."""
+    """The window of a rule: "Last 1 hour". A silence and the limit of a plan have none."""
     if rule.metric == "silence_hours":
         return "Until now"
+    if rule.metric_info.plan_limit is not None:
+        return "Now"
     return f"Last {span_name(rule.window)}" if isinstance(rule.window, int) else _CALENDAR[rule.window]
 
 
 def condition(rule: Rule) -> str:
     """When a rule is breached: "Success rate < 95.0% (last 1 hour)"."""
-    when = "" if rule.metric == "silence_hours" else f" ({period(rule).lower()})"
+    has_window = rule.metric != "silence_hours" and rule.metric_info.plan_limit is None
+    when = f" ({period(rule).lower()})" if has_window else ""
     return f"{_noun(rule)} {threshold(rule)}{when}"
 
 
@@ -97,24 +101,45 @@ def summary(rule: Rule, measured: Measurement, labels: Mapping[str, str], action
         return f"{_noun(rule)}{of} is back at {value}{against}"
     if rule.metric == "silence_hours":
         return f"No executions for {value}{against}"
-    is_low = rule.operator.startswith("<")
-    if value == limit:
+    is_low, after = rule.operator.startswith("<"), _outlook(measured.outlook)
+    if value == limit and measured.value != measured.limit:
         # The breach is smaller than the digits shown.
-        return f"{_noun(rule)}{of} is just {'below' if is_low else 'above'} {value}"
-    return f"{_noun(rule)}{of} {'dropped' if is_low else 'rose'} to {value}{against}"
+        return f"{_noun(rule)}{of} is just {'below' if is_low else 'above'} {value}{after}"
+    return f"{_noun(rule)}{of} {'dropped' if is_low else 'rose'} to {value}{against}{after}"
+
+
+def _outlook(outlook: Outlook | None) -> str:
+    """When the limit of a plan runs out and is reset: "; at this rate it runs out at 2025-11-14 13:40"."""
+    if outlook is None:
+        return ""
+    resets = f"; it is reset at {outlook.resets_at:%Y-%m-%d %H:%M}" if outlook.resets_at else ""
+    runs_out = f"; at this rate it runs out at {outlook.runs_out_at:%Y-%m-%d %H:%M}" if outlook.runs_out_at else ""
+    return f"{'; it is used up' if outlook.is_used_up else runs_out}{resets}"
 
 
 def details(rule: Rule, measured: Measurement) -> dict[str, str | int | float | None]:
     """Further figures of a notification, under the names of the guide."""
-    totals = measured.totals
     shown = {"value": measured.value, "threshold": measured.limit, "reference": measured.reference}
     return {
         "rule": rule.name,
         "condition": condition(rule),
         **{name: rule.metric_info.show(value) for name, value in shown.items() if value is not None},
+        **(_sums(measured.totals) if measured.outlook is None else instants(measured.outlook)),
+        "time_window": period(rule).removeprefix("Last ").lower(),
+    }
+
+
+def instants(outlook: Outlook) -> dict[str, str | None]:
+    """The outlook of a limit for JSON: ISO 8601 to the minute."""
+    times = {"runs_out_at": outlook.runs_out_at, "resets_at": outlook.resets_at}
+    found = {name: None if at is None else at.isoformat(timespec="minutes") for name, at in times.items()}
+    return {**found, "host": outlook.host}
+
+
+def _sums(totals: Totals) -> dict[str, str | int | float | None]:
+    return {
         "success_rate": UNKNOWN if totals.success_rate is None else formatting.percent(totals.success_rate),
         "total_executions": totals.executions,
         "failed_executions": totals.failures,
         "total_cost": UNKNOWN if totals.cost is None else formatting.money(totals.cost),
-        "time_window": period(rule).removeprefix("Last ").lower(),
     }

@@ -11,6 +11,7 @@ from claude_force import clock
 from claude_force.analytics.groups import unpriced_models
 from claude_force.analytics.json_fields import token_kinds
 from claude_force.analytics.names import known_names
+from claude_force.analytics.plan_limits import LimitState, current_limits
 from claude_force.clock import HOUR_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
@@ -25,7 +26,7 @@ from claude_force.time_windows import Window
 @dataclass(frozen=True, slots=True)
 class SessionBlocks:
     """The blocks that overlap a period, and the gaps between them, oldest first. `known_sources` lists the sources in
-    the store if there is no block, else it is empty."""
+    the store if there is no block, else it is empty. `plan_limits` are those of now, whatever the period."""
 
     period: str
     blocks: list[Block]
@@ -35,6 +36,7 @@ class SessionBlocks:
     unpriced_models: list[str]
     known_sources: list[str]
     archived: Archived
+    plan_limits: list[LimitState]
 
     @property
     def totals(self) -> Totals:
@@ -53,6 +55,7 @@ class SessionBlocks:
             "session_length_hours": self.length,
             "unpriced_models": self.unpriced_models,
             "archived_executions": self.archived.executions,
+            "plan_limits": [state.to_dict(self.zone, self.now_us) for state in self.plan_limits],
             "blocks": [self._block_dict(block) for block in self.blocks],
         }
 
@@ -124,8 +127,9 @@ def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo
         unpriced = _unpriced_models(connection, of_claude_code(chosen), found)
         sources = [] if found else queries.names(connection, "source")
         archived = _archived(connection, of_claude_code(chosen), found)
+        limits = current_limits(connection, now_us)
     period, with_gaps = chosen.window.label, blocks.with_gaps(found)
-    return SessionBlocks(period, with_gaps, length, zone, now_us, unpriced, sources, archived)
+    return SessionBlocks(period, with_gaps, length, zone, now_us, unpriced, sources, archived, limits)
 
 
 def _archived(connection: Connection, chosen: Filter, found: Sequence[Block]) -> Archived:

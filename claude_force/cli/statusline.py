@@ -1,13 +1,17 @@
 """`claude-force statusline`: one line for the status line of Claude Code.
 
 Claude Code runs it after every answer and shows its standard output. It is quick and always exits with 0; problems go
-to standard error, which Claude Code does not show.
+to standard error, which Claude Code does not show. It stores the limits of the plan when they have changed, after the
+line is printed, and never waits for another process.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import tzinfo
 from typing import Any
 
@@ -15,7 +19,12 @@ import click
 
 from claude_force import clock
 from claude_force.cli.options import database_option, find_workspace, timezone_option
-from claude_force.reports.statusline import StoredCosts, format_line, read_costs
+from claude_force.database.workspace import Workspace
+from claude_force.executions import plan_limits
+from claude_force.executions.origin import host_name
+from claude_force.executions.plan_limits import PlanLimit
+from claude_force.files import make_folder, replacing
+from claude_force.reports.statusline import Stored, StoredCosts, format_limits, format_line, read_stored
 from claude_force.settings.location import DATABASE_VARIABLE
 from claude_force.text import for_terminal
 
@@ -26,8 +35,9 @@ from claude_force.text import for_terminal
 def statusline(zone_name: str | None, location: str | None) -> None:
     """Print one line for the status line of Claude Code.
 
-    It shows the model, the costs of the session, the day and the current block, the cost per hour, and how full the
-    context is. It reads the session from standard input, which Claude Code provides. To switch it on, add to
+    It shows the model, the costs of the session, the day and the current block, the cost per hour, how much of the
+    limits of your plan is used, and how full the context is. It keeps the limits in the database, for reports and
+    alerts. It reads the session from standard input, which Claude Code provides. To switch it on, add to
     ~/.claude/settings.json:
 
     \b
@@ -39,13 +49,22 @@ def statusline(zone_name: str | None, location: str | None) -> None:
     Example:
       claude-force statusline
     """
-    session, stored, now_us = None, StoredCosts(), clock.now_us()
+    session, zone, workspace, now_us = None, None, None, clock.now_us()
+    sent: Sequence[PlanLimit] = ()
+    stored: Stored | None = None
     try:
         session = _read_session()
-        stored = _read_costs(session, location, clock.zone_of(zone_name), now_us)
+        sent = _sent_limits(session, now_us)
+        zone = clock.zone_of(zone_name)
+        workspace = find_workspace(location)
+        stored = _read_stored(workspace, session, sent, zone, now_us)
     except Exception as error:  # the line shows what is known
         _warn(str(error) or type(error).__name__)
-    click.echo(format_line(session, stored, now_us))
+    found = stored or Stored(StoredCosts(), {})
+    limits = format_limits(plan_limits.merge(sent, found.limits, now_us), zone, now_us)
+    click.echo(format_line(session, found.costs, now_us, limits))
+    if workspace and stored:
+        _keep_limits(workspace, [limit for limit in sent if plan_limits.is_news(limit, stored.limits.get(limit.kind))])
 
 
 def _read_session() -> Any:
@@ -60,15 +79,47 @@ def _read_session() -> Any:
         return None
 
 
-def _read_costs(session: Any, location: str | None, zone: tzinfo, now_us: int) -> StoredCosts:
-    database = find_workspace(location).database
+def _sent_limits(session: Any, now_us: int) -> list[PlanLimit]:
+    limits, problems = plan_limits.decode(session, host_name() or "", now_us)
+    for problem in problems:
+        _warn(problem)
+    return limits
+
+
+def _read_stored(
+    workspace: Workspace, session: Any, sent: Sequence[PlanLimit], zone: tzinfo, now_us: int
+) -> Stored | None:
+    """What the store knows; None if there is no database."""
+    database = workspace.database
     try:
         if database.exists():
-            return read_costs(database, session, zone, now_us)
+            return read_stored(database, session, sent, host_name() or "", zone, now_us)
     finally:
         database.close()
     _warn(f"no database at {database.name}; create it with claude-force ingest, or set {DATABASE_VARIABLE}")
-    return StoredCosts()
+    return None
+
+
+def _keep_limits(workspace: Workspace, news: Sequence[PlanLimit]) -> None:
+    """Store what is new. A failure must not reach Claude Code: it is kept for the doctor, and the next line tries
+    again."""
+    if not news:
+        return
+    # Imported here because most lines store nothing.
+    from claude_force.database.plan_limits import add_plan_limits
+
+    problem_file = workspace.home.plan_limits_problem_file
+    try:
+        with workspace.database.write_at_once() as connection:
+            add_plan_limits(connection, news)
+        problem_file.unlink(missing_ok=True)
+    except Exception as error:
+        with suppress(OSError):
+            make_folder(problem_file.parent)
+            with replacing(problem_file, 0o600) as descriptor:
+                os.write(descriptor, f"{error}\n".encode(errors="backslashreplace"))
+    finally:
+        workspace.database.close()
 
 
 def _warn(problem: str) -> None:

@@ -19,6 +19,9 @@ Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 """A row of a table or of a query's result; the row of an execution is `executions.record.ExecutionRow`."""
 
+AT_ONCE_S = 0.05
+"""How long `Database.write_at_once` waits for a lock."""
+
 Progress = Callable[[int], None]
 """Called with the amount done since the last call: bytes of a copy or of files read, else executions."""
 
@@ -108,6 +111,11 @@ class Database(ABC):
     def write(self) -> AbstractContextManager[Connection]:
         """A transaction to write in: committed at the end of the block, rolled back if it raises. A SQLite file that
         does not exist is created. An error from the commit itself does not prove that the rows are absent."""
+
+    @abstractmethod
+    def write_at_once(self) -> AbstractContextManager[Connection]:
+        """A transaction to write in, for what can be written again later: it waits at most `AT_ONCE_S` for a lock of
+        another, and does no maintenance. Raises DatabaseError, also if the database does not exist."""
 
     @abstractmethod
     def exists(self) -> bool:

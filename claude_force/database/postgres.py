@@ -23,7 +23,7 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database.contract import Connection, Database, Parameters, Progress, Row
+from claude_force.database.contract import AT_ONCE_S, Connection, Database, Parameters, Progress, Row
 from claude_force.database.revisions import VERSION_TABLE, refuse_other_schema
 from claude_force.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
 from claude_force.settings.location import without_password
@@ -142,6 +142,12 @@ class ServerDatabase(Database):
         self._verify()
         with self._translated(), self.engine().begin() as raw:
             yield ServerConnection(raw)
+
+    @contextmanager
+    def write_at_once(self) -> Iterator[ServerConnection]:
+        with self.write() as connection:
+            connection.execute(f"SET LOCAL lock_timeout = {AT_ONCE_S * 1000:.0f}")
+            yield connection
 
     def engine(self) -> Engine:
         """The engine of this process. A forked child gets its own and leaves its parent's sockets alone."""

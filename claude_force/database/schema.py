@@ -19,6 +19,7 @@
 | `job_runs`, `baselines` | the scheduler's runs, and baselines |
 | `alert_states`, `alert_events`, `deliveries`, `silences` | alerts, their transitions and their outbox |
 | `exporters`, `export_queue` | what exporters have sent and still have to send |
+| `plan_limits` | how much of a Claude plan was used when |
 """
 
 from __future__ import annotations
@@ -469,3 +470,18 @@ export_queue = Table(
 )
 """The executions that an exporter has to send (again): how often each changed since it was queued, and whether
 the receiver may have it already."""
+
+plan_limits = Table(
+    "plan_limits",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("observed_us", Count, primary_key=True),
+    Column("used_percent", Measure, nullable=False),
+    Column("resets_us", Count),
+    Column("session_id", Text),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Observations of the limits of a Claude plan, on the machine that made them: see `executions.plan_limits.PlanLimit`. A
+row is added when the percentage or the reset changes, and deleted after five weeks."""

@@ -140,6 +140,7 @@ def _database_checks(workspace: Workspace, now_us: int, *, is_full: bool) -> lis
         ("outbox", lambda: monitoring.check_outbox(workspace, now_us)),
         ("jobs", lambda: monitoring.check_jobs(workspace, now_us)),
         ("exporters", lambda: monitoring.check_export_queue(workspace, now_us)),
+        ("plan-limits", lambda: monitoring.check_plan_limits(workspace, now_us)),
     ]
 
 

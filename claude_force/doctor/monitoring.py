@@ -11,6 +11,7 @@ from claude_force.alerts.notification import rule_in
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.queries import alerts
 from claude_force.database.queries import export_queue as export_queries
+from claude_force.database.queries.plan_limits import latest
 from claude_force.database.rows.alerts import FAILED as UNDELIVERED
 from claude_force.database.rows.alerts import WAITING, Delivery
 from claude_force.database.workspace import Workspace
@@ -88,6 +89,18 @@ def check_jobs(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     if not failed and not late:
         state = f"the scheduler runs, pid {report.run.pid}" if report.run else "no scheduler runs"
         yield ok("jobs", f"no job failed; {state}")
+
+
+def check_plan_limits(workspace: Workspace, now_us: int) -> Iterator[Finding]:
+    """Plan limits that the status line could not store when it last tried."""
+    path = workspace.home.plan_limits_problem_file
+    if path.exists():
+        at, why = format_minute(path.stat().st_mtime_ns // 1000), path.read_text(errors="replace").strip()
+        yield note("plan-limits", f"the status line could not store them at {at}, and tries again: {why}")
+        return
+    with workspace.database.read() as connection:
+        number = sum(limit.is_current(now_us) for limit in latest(connection, now_us))
+    yield ok("plan-limits", f"{quantity(number, 'limit')} known" if number else "none is known at present")
 
 
 def check_exporters(workspace: Workspace) -> Iterator[Finding]:

@@ -11,10 +11,8 @@ from claude_force.executions.record import NAME_LIMIT, PROJECT_LIMIT
 @functools.cache
 def host_name() -> str | None:
     """The name of this machine, cut to the limit of a record; None if it has none."""
-    # Imported here because it takes two milliseconds, and reports do not need it.
-    import socket
-
-    return socket.gethostname()[:NAME_LIMIT] or None
+    # The same name as socket.gethostname, whose module takes two milliseconds to load.
+    return os.uname().nodename[:NAME_LIMIT] or None
 
 
 def project_of_working_folder() -> str | None:

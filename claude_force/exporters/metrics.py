@@ -27,9 +27,11 @@ from claude_force.database.queries import Filter
 from claude_force.database.queries import alerts as alert_query
 from claude_force.database.queries import ingestion as file_query
 from claude_force.database.queries import jobs as job_query
+from claude_force.database.queries import plan_limits as limit_query
 from claude_force.database.revisions import HEAD
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.database.writes.jobs import OK
+from claude_force.executions.plan_limits import PlanLimit
 from claude_force.executions.record import CLAUDE_CODE, UNKNOWN
 from claude_force.executions.totals import Totals
 from claude_force.exporters.buckets import bounds_s, bucket_counts
@@ -47,6 +49,9 @@ from claude_force.time_windows import Window
 
 ALERTS_KEPT = 100
 """The number of alerts that get a series of their own."""
+
+LIMITS_KEPT = 100
+"""The number of limits of Claude plans that get a series."""
 
 ALL_MODELS = "all"
 """The label of a sum over all models."""
@@ -124,6 +129,7 @@ def read_exposition(database: Database, now_us: int, window_us: int) -> Expositi
         agents = frozenset(queries.first_names(connection, "agent_name", AGENTS))
         models = frozenset(queries.first_names(connection, "model", MODELS))
         state = [*_state(connection), _alerts(alert_query.alerts(connection))]
+        state.append(_plan_limits(limit_query.latest(connection, now_us), now_us))
     by_label = limit_cardinality(history, agents, models)
     families = (*_of_window(_busiest(recent)), *_of_history(by_label), *state)
     return Exposition(
@@ -279,6 +285,16 @@ def _alerts(rows: Iterable[AlertRow]) -> Family:
         states.setdefault((rule, severity, grouped_by, shown), level)
     text = "State of an alert: 0 for ok, 1 for pending, 2 for firing."
     return _family("alert_state", "gauge", text, ("rule", "severity", "grouped_by", "group"), states.items())
+
+
+def _plan_limits(latest: Iterable[PlanLimit], now_us: int) -> Family:
+    """The current limits of plans. The fullest have a series; the others of many machines have none."""
+    current = sorted(
+        (limit for limit in latest if limit.is_current(now_us)), key=lambda limit: (-limit.used_percent, limit)
+    )
+    samples = (((limit.kind, sanitize_label(limit.host)), limit.used_percent) for limit in current[:LIMITS_KEPT])
+    text = "Used part of a limit of the Claude plan, in percent."
+    return _family("plan_limit_percent", "gauge", text, ("window", "host"), samples)
 
 
 def _alert_labels(row: AlertRow) -> Names:

@@ -1,4 +1,4 @@
-"""The status line of Claude Code: `model | costs | rate | context`. Parts that are unknown are left out.
+"""The status line of Claude Code: `model | costs | rate | plan limits | context`. Parts that are unknown are left out.
 
 `session` is the JSON that Claude Code writes to standard input. Every field of it is optional, and any of them may have
 the wrong type. https://code.claude.com/docs/en/statusline
@@ -7,16 +7,18 @@ the wrong type. https://code.claude.com/docs/en/statusline
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from claude_force import clock, time_windows
+from claude_force import clock, formatting, time_windows
 from claude_force.analytics.blocks import active_block, of_claude_code
-from claude_force.clock import MINUTE_US
+from claude_force.clock import DAY_US, MINUTE_US
 from claude_force.database import queries
-from claude_force.database.contract import Database
+from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Filter
+from claude_force.database.queries.plan_limits import latest_of_host
+from claude_force.executions.plan_limits import FIVE_HOUR, SEVEN_DAY, SPEND, PlanLimit
 from claude_force.executions.session_blocks import Block
 from claude_force.formatting import count, hours_minutes, money
 from claude_force.text import for_terminal
@@ -28,6 +30,10 @@ _SESSION_DAYS = 7
 _PROMPT_FIELDS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
+_LIMITS = {FIVE_HOUR: "5h", SEVEN_DAY: "week", SPEND: "spend limit"}
+"""The limits of a plan that the line shows, and their names in it. The limits of single models are in the reports."""
+
+
 class StoredCosts(NamedTuple):
     """What the store knows: the costs of the session and of today in US dollars, and the active block."""
 
@@ -36,28 +42,60 @@ class StoredCosts(NamedTuple):
     block: Block | None = None
 
 
-def read_costs(database: Database, session: Any, zone: tzinfo, now_us: int) -> StoredCosts:
-    """Read the costs from the store. The session's cost is read only if Claude Code did not send it."""
+class Stored(NamedTuple):
+    """What the store knows: the costs, and the last observation of each limit of the plan, by kind."""
+
+    costs: StoredCosts
+    limits: dict[str, PlanLimit]
+
+
+def read_stored(
+    database: Database, session: Any, sent: Sequence[PlanLimit], host: str, zone: tzinfo, now_us: int
+) -> Stored:
+    """Read what the line shows of the store, and what is known of the limits that were sent."""
+    with database.read() as connection:
+        kinds = (*_LIMITS, *(limit.kind for limit in sent))
+        return Stored(_read_costs(connection, session, zone, now_us), latest_of_host(connection, host, kinds, now_us))
+
+
+def _read_costs(connection: Connection, session: Any, zone: tzinfo, now_us: int) -> StoredCosts:
+    """The costs. The session's cost is read only if Claude Code did not send it."""
     midnight_us = clock.start_of_day(clock.to_datetime(now_us, zone).date(), zone)
     today = of_claude_code(Filter(Window(midnight_us, now_us + 1)))
     session_id = _get(session, "session_id")
-    with database.read() as connection:
-        session_cost = None
-        if _sent_cost(session) is None and isinstance(session_id, str):
-            week = time_windows.last_window(now_us, days=_SESSION_DAYS)
-            totals = queries.totals(connection, Filter(week, sessions=(session_id,)))
-            session_cost = totals.cost if totals.executions else None
-        today_cost = queries.totals(connection, today).cost
-        return StoredCosts(session_cost, today_cost, active_block(connection, today, now_us))
+    session_cost = None
+    if _sent_cost(session) is None and isinstance(session_id, str):
+        week = time_windows.last_window(now_us, days=_SESSION_DAYS)
+        totals = queries.totals(connection, Filter(week, sessions=(session_id,)))
+        session_cost = totals.cost if totals.executions else None
+    today_cost = queries.totals(connection, today).cost
+    return StoredCosts(session_cost, today_cost, active_block(connection, today, now_us))
 
 
-def format_line(session: Any, stored: StoredCosts, now_us: int) -> str:
-    """The status line, safe for a terminal."""
+def format_limits(limits: Iterable[PlanLimit], zone: tzinfo | None, now_us: int) -> str:
+    """The limits of the plan: "5h 62% until 14:00 · week 31%". Without a zone, no time is shown."""
+    shown = [limit for limit in limits if limit.kind in _LIMITS]
+    return " · ".join(
+        f"{_LIMITS[limit.kind]} {formatting.percent(limit.used_percent, 0)}{_until(limit, zone, now_us)}"
+        for limit in shown
+    )
+
+
+def _until(limit: PlanLimit, zone: tzinfo | None, now_us: int) -> str:
+    """When a limit is reset, if that is within a day."""
+    if zone is None or limit.resets_us is None or limit.resets_us - now_us >= DAY_US:
+        return ""
+    return f" until {clock.to_datetime(limit.resets_us, zone):%H:%M}"
+
+
+def format_line(session: Any, stored: StoredCosts, now_us: int, limits: str = "") -> str:
+    """The status line, safe for a terminal. `limits` is that of `format_limits`."""
     model = _get(session, "model", "display_name") or _get(session, "model", "id")
     parts = [
         for_terminal(model) if isinstance(model, str) else "Claude",
         " / ".join(_format_costs(session, stored, now_us)),
         _format_rate(stored.block),
+        limits,
         _format_context(session),
     ]
     return " | ".join(filter(None, parts))

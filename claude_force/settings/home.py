@@ -31,6 +31,11 @@ class Home:
         """The file for lines that could not be imported, with the reason."""
         return self.metrics_folder / "rejected.jsonl"
 
+    @property
+    def plan_limits_problem_file(self) -> Path:
+        """Why the status line could not store plan limits when it last tried; absent if it could."""
+        return self.metrics_folder / "plan-limits.problem"
+
 
 def find_home(start: Path | None = None) -> Home:
     """The nearest `.claude` folder at or above `start` (default: the working folder), else `~/.claude`."""

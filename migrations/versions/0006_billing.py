@@ -1,11 +1,13 @@
 """What decides on a bill: billed steps, data residency, provider; the session, branch and project of an execution. And
-what Claude Code itself says that it used: the ledgers of sessions, and its daily statistics.
+what Claude Code itself says that it used: the ledgers of sessions, its daily statistics, and the limits of plans.
 
 Columns are added at the end, which takes no time at any size. This file imports nothing of the package, whose later
 changes must not change it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +19,7 @@ depends_on = None
 
 _IDENTITY = sa.Uuid().with_variant(sa.LargeBinary(), "sqlite")
 _COUNT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_MEASURE: Any = sa.Double().with_variant(sa.REAL(), "sqlite")
 _OPTIONS = {"sqlite_with_rowid": False, "sqlite_strict": True}
 
 
@@ -31,6 +34,7 @@ def upgrade() -> None:
     _create_step_usage()
     _create_ledgers()
     _create_projects()
+    _create_plan_limits()
 
 
 def _create_step_usage() -> None:
@@ -91,5 +95,19 @@ def _create_projects() -> None:
         sa.Column("folder", sa.Text, nullable=False),
         sa.Column("project", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("folder", name="pk_projects"),
+        **_OPTIONS,
+    )
+
+
+def _create_plan_limits() -> None:
+    op.create_table(
+        "plan_limits",
+        sa.Column("host", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("observed_us", _COUNT, nullable=False),
+        sa.Column("used_percent", _MEASURE, nullable=False),
+        sa.Column("resets_us", _COUNT),
+        sa.Column("session_id", sa.Text),
+        sa.PrimaryKeyConstraint("host", "kind", "observed_us", name="pk_plan_limits"),
         **_OPTIONS,
     )

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from claude_force.analytics import reports as analytics
-from claude_force.clock import SECOND_US, now_us
+from claude_force.clock import HOUR_US, SECOND_US, now_us
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
+from claude_force.database.plan_limits import add_plan_limits
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
+from claude_force.executions.plan_limits import FIVE_HOUR, PlanLimit
 from claude_force.executions.record import ExecutionMetrics
 from tests.builders import an_execution
 from tests.conftest import ROOT, Run
@@ -93,6 +95,8 @@ def totals_stored(database: Database) -> dict[str, object]:
 def test_every_expression_of_the_dashboard_has_data(run: Run, home: Path, stored: Database, tmp_path: Path) -> None:
     """Pushed to a Pushgateway and scraped from it, the counters equal the store's totals, and every panel has data."""
     rules = {"success-rate": {"threshold": 99, "min_samples": 1}}
+    with stored.write() as connection:
+        add_plan_limits(connection, [PlanLimit("h", FIVE_HOUR, now_us(), 62, now_us() + HOUR_US)])
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": {"alerts": rules}}))
     with pushgateway() as gateway, prometheus(tmp_path, scraping(gateway)) as server:
         assert run("alerts", "check").returncode == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 from claude_force.clock import DAY_US, HOUR_US, MINUTE_US, parse_instant
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
+from claude_force.executions.plan_limits import FIVE_HOUR, SEVEN_DAY, SPEND, PlanLimit
 from claude_force.executions.session_blocks import Block
 from claude_force.executions.totals import TimeRange, Totals
-from claude_force.reports.statusline import StoredCosts, format_line
+from claude_force.reports.statusline import StoredCosts, format_limits, format_line
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 
@@ -125,6 +128,134 @@ def test_costs_come_from_the_store(database_file: Path, run: Run) -> None:
 def test_the_session_cost_of_claude_code_wins(database_file: Path, run: Run) -> None:
     """The stored cost is used only if Claude Code sends none."""
     assert "| $0.23 session / " in run("statusline", input=json.dumps(GIVEN)).stdout
+
+
+RESETS_S = 1_763_128_800
+"""2025-11-14T14:00:00Z: in two hours."""
+
+PLAN = {
+    "five_hour": {"used_percentage": 62, "resets_at": RESETS_S},
+    "seven_day": {"used_percentage": 31.4, "resets_at": RESETS_S + 3 * 86_400},
+}
+
+
+def with_limits(session: str = SESSION, **changes: Any) -> str:
+    """The JSON of a session of a subscription, with changes of its limits."""
+    return json.dumps({"session_id": session, "cost": {"total_cost_usd": 1}, "rate_limits": PLAN | changes})
+
+
+def percent_of(number: object) -> dict[str, Any]:
+    """The five-hour limit with this percentage."""
+    return {"five_hour": {"used_percentage": number, "resets_at": RESETS_S}}
+
+
+def after_noon(seconds: int) -> str:
+    """So long after noon: each run is later than the end of the one before."""
+    return f"2025-11-14T12:{seconds // 60:02}:{seconds % 60:02}+00:00"
+
+
+def kept(path: Path) -> list[tuple[str, float]]:
+    """The limits in a database, by time."""
+    with closing(open_database(str(path))) as database, database.read() as connection:
+        return [
+            (kind, percent)
+            for kind, percent in connection.fetch(
+                "SELECT kind, used_percent FROM plan_limits ORDER BY observed_us, kind"
+            )
+        ]
+
+
+def limits_in(line: str) -> str:
+    """The part of a line with the limits."""
+    return line.rstrip("\n").rpartition(" | ")[2]
+
+
+@pytest.mark.parametrize(
+    ("limits", "shown"),
+    [
+        ([], ""),
+        ([(FIVE_HOUR, 62.0, 105 * MINUTE_US), (SEVEN_DAY, 31.4, 3 * DAY_US)], "5h 62% until 16:26 · week 31%"),
+        ([(FIVE_HOUR, 99.6, None)], "5h 99%"),
+        ([(SEVEN_DAY, 100.0, HOUR_US), (SPEND, 104.0, DAY_US)], "week 100% until 15:41 · spend limit 104%"),
+        ([("seven_day_opus", 80.0, DAY_US)], ""),
+    ],
+)
+def test_limits_of_the_plan(limits: list[tuple[str, float, int | None]], shown: str) -> None:
+    """The percentages, and a reset that is within a day. Almost everything is not everything."""
+    observed = [
+        PlanLimit("h", kind, NOW_US, percent, None if left_us is None else NOW_US + left_us)
+        for kind, percent, left_us in limits
+    ]
+    assert format_limits(observed, UTC, NOW_US) == shown
+    assert format_limits(observed[:1], None, NOW_US) == shown.partition(" · ")[0].partition(" until")[0]
+    assert format_line({}, StoredCosts(), NOW_US, shown) == " | ".join(filter(None, ("Claude", shown)))
+
+
+def test_limits_are_shown_and_kept(database_file: Path, run: Run) -> None:
+    """A row for each limit, once; a session that sends none shows what is known, until it is reset."""
+    for second in (0, 10, 20):
+        done = run("statusline", input=with_limits(), at=after_noon(second))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert limits_in(done.stdout) == "5h 62% until 14:00 · week 31%"
+    assert kept(database_file) == [("five_hour", 62), ("seven_day", 31.4)]
+    assert limits_in(run("statusline", input="{}", at=after_noon(60)).stdout) == "5h 62% until 14:00 · week 31%"
+    assert limits_in(run("statusline", input="{}", at="2025-11-14T14:00:00+00:00").stdout) == "week 31%"
+
+
+def test_only_a_change_is_kept(database_file: Path, run: Run) -> None:
+    """A session that was idle sends an older, lower percentage: what is known better is shown, and nothing is kept."""
+    steps = (("a", 62, 62), ("b", 40, 62), ("b", 63, 63), ("a", 62, 63), ("b", 2, 2))
+    for place, (session, number, shown) in enumerate(steps):
+        given = with_limits(session, **percent_of(number), seven_day=None)
+        done = run("statusline", input=given, at=after_noon(10 * place))
+        assert limits_in(done.stdout) == f"5h {shown}% until 14:00"
+    assert [percent for _, percent in kept(database_file)] == [62, 63, 2]
+
+
+@pytest.mark.parametrize(
+    "rate_limits",
+    [
+        None, [], "x", 5, {}, {"five_hour": None}, percent_of(None), percent_of(-3), percent_of(1e9), percent_of("62"),
+        percent_of(True), {"five_hour": {"used_percentage": 5, "resets_at": 253_402_300_799}},
+        {"five_hour": {"used_percentage": 5, "resets_at": "9999-12-31T00:00:00Z"}},
+        {"five_hour": {"used_percentage": 5, "resets_at": "soon"}},
+        {"five_hour": {"used_percentage": 5, "resets_at": RESETS_S - 86_400}}, {"\udfff": {"used_percentage": 1}},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_limits_that_cannot_be_read_are_left_out(rate_limits: object, database_file: Path, run: Run) -> None:
+    """Nulls, wrong types, odd instants: the line has everything else, and nothing is kept."""
+    done = run("statusline", input=json.dumps(GIVEN | {"rate_limits": rate_limits}), at=NOON)
+    assert done.returncode == 0
+    assert done.stdout.endswith("| 25,000 (12%) context\n")
+    assert "5h" not in done.stdout
+    assert "Traceback" not in done.stderr
+    assert kept(database_file) == []
+
+
+def test_limits_are_shown_without_a_database(home: Path, run: Run) -> None:
+    """Nothing is created for them."""
+    done = run("statusline", input=with_limits(), at=NOON)
+    assert limits_in(done.stdout) == "5h 62% until 14:00 · week 31%"
+    assert [path for path in home.rglob("*") if path.name != ".claude"] == []
+
+
+def test_a_locked_database_does_not_hold_the_line_up(home: Path, database_file: Path, run: Run) -> None:
+    """The line is complete and nothing is said; the doctor has the reason until a later line could store."""
+    with closing(sqlite3.connect(database_file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = run("statusline", input=with_limits(), at=NOON)
+        other.execute("ROLLBACK")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert limits_in(done.stdout) == "5h 62% until 14:00 · week 31%"
+    assert kept(database_file) == []
+    shown = " ".join(run("doctor").stdout.split())
+    assert "plan-limits the status line could not store them at" in shown
+    assert "was locked by another process for 0.05 s" in shown
+    run("statusline", input=with_limits(), at=NOON)
+    assert len(kept(database_file)) == 2
+    assert "the status line could not store them" not in run("doctor").stdout
+    assert not (home / ".claude" / "metrics" / "plan-limits.problem").exists()
 
 
 @pytest.mark.parametrize("given", ["", " ", "{", "null", "[]", '"x"', "\0", "[" * 100_000, '{"session_id": "\\ud800"}'])

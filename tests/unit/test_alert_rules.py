@@ -28,6 +28,8 @@ OURS = {
     "no-data": ("silence_hours", ">", 24, HOUR_US, "warning", 1),
     "error-budget-fast": ("burn_rate", ">", 14.4, HOUR_US, "critical", 10),
     "error-budget-slow": ("burn_rate", ">", 6, 6 * HOUR_US, "warning", 20),
+    "five-hour-limit": ("five_hour_limit", ">=", 90, HOUR_US, "warning", 1),
+    "weekly-limit": ("weekly_limit", ">=", 90, HOUR_US, "warning", 1),
 }
 """Metric, operator, threshold, window, severity and least samples, as the guide has them."""
 
@@ -223,6 +225,12 @@ def test_a_family_may_be_capitalized_or_a_model(family: str) -> None:
         ({"metric": "cost_forecast"}, ("cost_forecast needs the window day or month",)),
         ({"metric": "silence_hours", "group_by": "agent"}, ("silence_hours cannot be grouped",)),
         (CHANGE | {"metric": "silence_hours"}, ("silence_hours cannot be compared",)),
+        (CHANGE | {"metric": "weekly_limit"}, ("weekly_limit cannot be compared",)),
+        ({"metric": "five_hour_limit", "group_by": "agent"}, ("five_hour_limit cannot be grouped",)),
+        (
+            {"metric": "five_hour_limit_forecast", "model": "m"},
+            ("five_hour_limit_forecast is of the whole plan; it has no agent, model, project or source",),
+        ),
     ],
     ids=str,
 )  # fmt: skip

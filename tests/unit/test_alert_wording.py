@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from claude_force.alerts import wording
-from claude_force.alerts.decision import Measurement, Reason
+from claude_force.alerts.decision import Measurement, Outlook, Reason
 from claude_force.alerts.metrics import METRICS
 from claude_force.alerts.notification import Action
 from claude_force.alerts.rules import Rule, load_rules
@@ -39,6 +40,8 @@ def the_rule(name: str, value: Any = True) -> Rule:
         ("monthly-budget-forecast", {"threshold": 400}, "Forecast of the cost > $400.00 (this month)"),
         ("no-data", True, "Time since the last execution > 24.0 hours"),
         ("error-budget-fast", True, "Burn rate of the error budget > 14.4 times (last 1 hour)"),
+        ("five-hour-limit", True, "Use of the five-hour limit >= 90.0%"),
+        ("weekly-limit", {"metric": "weekly_limit_forecast"}, "Forecast of the weekly limit >= 90.0%"),
     ],
 )
 def test_a_condition_in_words(name: str, value: object, condition: str) -> None:
@@ -107,6 +110,47 @@ def test_details() -> None:
     unpriced = Measurement(None, None, 0, Reason.NO_PRICE, totals=Totals(executions=1))
     nothing = wording.details(the_rule("daily-budget", {"threshold": 1}), unpriced)
     assert (nothing["total_cost"], nothing["time_window"], "value" in nothing) == ("unknown", "today", False)
+
+
+AT = datetime(2025, 11, 14, 13, 40, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "outlook", "summary"),
+    [
+        (
+            92.0,
+            Outlook(AT, None, "h"),
+            "rose to 92.0% (threshold 90.0%); at this rate it runs out at 2025-11-14 13:40",
+        ),
+        (
+            90.0,
+            Outlook(None, AT, "h"),
+            "rose to 90.0% (threshold 90.0%); it is reset at 2025-11-14 13:40",
+        ),
+        (
+            100.0,
+            Outlook(AT - timedelta(hours=1), AT, "h", is_used_up=True),
+            "rose to 100.0% (threshold 90.0%); it is used up; it is reset at 2025-11-14 13:40",
+        ),
+        (90.04, Outlook(None, None, "h"), "is just above 90.0%"),
+    ],
+)
+def test_the_limit_of_a_plan_names_the_hour(value: float, outlook: Outlook, summary: str) -> None:
+    """When it runs out at this rate and when it is reset, as far as that is known."""
+    measured = Measurement(value, 90.0, 0, outlook=outlook)
+    found = wording.summary(the_rule("five-hour-limit"), measured, {}, "trigger")
+    assert found == f"Use of the five-hour limit {summary}"
+
+
+def test_details_of_the_limit_of_a_plan() -> None:
+    """Its instants and its host in place of the sums of executions, which it does not have."""
+    measured = Measurement(92.0, 90.0, 0, outlook=Outlook(AT, None, "laptop"))
+    assert wording.details(the_rule("five-hour-limit"), measured) == {
+        "rule": "five-hour-limit", "condition": "Use of the five-hour limit >= 90.0%", "value": "92.0%",
+        "threshold": "90.0%", "runs_out_at": "2025-11-14T13:40+00:00", "resets_at": None, "host": "laptop",
+        "time_window": "now",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("metric", METRICS)

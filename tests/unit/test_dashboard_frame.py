@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_force.analytics.plan_limits import LimitState
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.rows.alerts import AlertRow
+from claude_force.executions.plan_limits import Forecast, PlanLimit
 from claude_force.executions.record import DURATION_LIMIT_US
 from claude_force.executions.totals import Group, Percentiles, TimeRange, Totals
 from claude_force.reports.columns import cell_width
@@ -88,6 +90,7 @@ def snapshot(**changes: Any) -> DashboardSnapshot:
         "time_series": TimeSeries(HOUR_US, tuple(totals(hour) for hour in range(24))),
         "firing": [],
         "recent": [an_execution(timestamp_us=NOON_US - second * SECOND_US) for second in range(100)],
+        "plan_limits": [],
     } | changes
     return DashboardSnapshot(**values)
 
@@ -178,8 +181,52 @@ def test_every_size_fits(width: int, height: int, span: Any, sort_by: Any) -> No
     """Every width and height, in every span and order."""
     steps = {"1h": (60, HOUR_US // 60), "24h": (24, HOUR_US), "7d": (168, HOUR_US)}
     count, step_us = steps[span]
-    found = snapshot(span=span, time_series=TimeSeries(step_us, (totals(),) * count), firing=[an_alert()] * 5)
+    found = snapshot(
+        span=span, time_series=TimeSeries(step_us, (totals(),) * count), firing=[an_alert()] * 5, plan_limits=LIMITS
+    )
     assert_fits(lines_of(found, View(UTC, span, sort_by), (width, height)), (width, height))
+
+
+def a_plan_limit(kind: str, percent: float, resets_us: int, runs_out_us: int | None = None) -> LimitState:
+    """A current limit of a host."""
+    return LimitState(PlanLimit("h", kind, NOON_US, percent, resets_us), Forecast(1.0, 0.0, runs_out_us))
+
+
+LIMITS = [
+    a_plan_limit("five_hour", 62, NOON_US + 2 * HOUR_US, NOON_US + HOUR_US),
+    a_plan_limit("seven_day", 31.4, NOON_US + 3 * DAY_US),
+    a_plan_limit("spend_limit", 104, NOON_US + DAY_US, NOON_US),
+]
+
+
+def test_plan_limits_are_drawn() -> None:
+    """In 80 columns each has its percentage, a bar, its reset, and when it runs out; two limits fit into 24 lines."""
+    lines = lines_of(snapshot(plan_limits=LIMITS))
+    assert_fits(lines, (80, 24))
+    assert lines[5].split() == ["Plan", "limit", "Used", "Reset", "Runs", "out"]
+    assert lines[6].split() == ["5", "hours", "62%", "████████████▍", "14:26", "13:26"]
+    assert lines[7].split() == ["week", "31%", "██████▎", "11-04", "12:26", "not", "before", "reset"]
+    assert lines[8] == "No alert is firing"
+    assert any(line.startswith("Ended") for line in lines)
+    larger = lines_of(snapshot(plan_limits=LIMITS), size=(120, 40))
+    (spend,) = [line.split() for line in larger if line.startswith("spend limit")]
+    assert spend == ["spend", "limit", "104%", "█" * 20, "11-02", "12:26", "used", "up"]
+
+
+def test_plan_limits_of_several_machines_have_their_names() -> None:
+    """Machines may have accounts of their own."""
+    second = LIMITS[0]._replace(limit=LIMITS[0].limit._replace(host="build-7"))
+    lines = lines_of(snapshot(plan_limits=[LIMITS[0], second]))
+    assert [line.split("  ")[0] for line in lines[6:8]] == ["5 hours, h", "5 hours, build-7"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 24), (40, 10), (120, 40), (80, 17)])
+def test_without_plan_limits_nothing_is_drawn(size: tuple[int, int]) -> None:
+    """No title without rows; and no limits in a frame of few lines."""
+    assert "Plan limit" not in "\n".join(lines_of(snapshot(), size=size))
+    lines = lines_of(snapshot(plan_limits=LIMITS, firing=[an_alert()]), size=size)
+    assert_fits(lines, size)
+    assert any(line.startswith("Plan limit") for line in lines) == (size[1] >= 18)
 
 
 @every_size

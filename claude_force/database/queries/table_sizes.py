@@ -18,6 +18,7 @@ TABLES = (
     "exporters",
     "identities",
     "job_runs",
+    "plan_limits",
     "projects",
     "reported_usages",
     "rollup_durations",
@@ -47,6 +48,7 @@ def rollups_by_level(connection: Connection) -> dict[str, dict[int, int]]:
 
 
 def hosts(connection: Connection) -> list[str]:
-    """The hosts on which files were read or jobs ran."""
-    rows = connection.fetch("SELECT host FROM source_files UNION SELECT host FROM job_runs ORDER BY host")
+    """The hosts on which files were read, jobs ran or plan limits were observed."""
+    tables = ("source_files", "job_runs", "plan_limits")
+    rows = connection.fetch(" UNION ".join(f"SELECT host FROM {table}" for table in tables) + " ORDER BY host")
     return [row[0] for row in rows if row[0]]

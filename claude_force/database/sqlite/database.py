@@ -20,10 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from claude_force.database.contract import Database, Progress, Row
+from claude_force.database.contract import AT_ONCE_S, Database, Progress, Row
 from claude_force.database.revisions import HEAD
 from claude_force.database.sqlite.connection import SqliteConnection
-from claude_force.database.sqlite.errors import translate
+from claude_force.database.sqlite.errors import BUSY_TIMEOUT_S, translate
 from claude_force.database.sqlite.files import (
     closing,
     connect,
@@ -119,6 +119,18 @@ def _identity(path: Path) -> FileIdentity | None:
     return status.st_dev, status.st_ino
 
 
+def _begin(raw: sqlite3.Connection, begin: str, wait_s: float) -> None:
+    """Begin a transaction that waits so long for the lock of another. Later statements wait as long as usual."""
+    if wait_s == BUSY_TIMEOUT_S:
+        raw.execute(begin)
+        return
+    raw.execute(f"PRAGMA busy_timeout={wait_s * 1000:.0f}")
+    try:
+        raw.execute(begin)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+
+
 class SqliteDatabase(Database):
     """A database file."""
 
@@ -158,12 +170,22 @@ class SqliteDatabase(Database):
             self._bound_log()
 
     @contextmanager
-    def _transaction(self, begin: str, file: FileIdentity | None) -> Iterator[sqlite3.Connection]:
+    def write_at_once(self) -> Iterator[SqliteConnection]:
+        file = _identity(self.path)
+        if file is None:
+            raise DatabaseMissing(f"no database at {self.path}")
+        with self._transaction("BEGIN IMMEDIATE", file, AT_ONCE_S) as raw:
+            yield SqliteConnection(raw)
+
+    @contextmanager
+    def _transaction(
+        self, begin: str, file: FileIdentity | None, wait_s: float = BUSY_TIMEOUT_S
+    ) -> Iterator[sqlite3.Connection]:
         try:
             handle = self._locked_handle(file)
             try:
                 raw = handle.connection
-                raw.execute(begin)
+                _begin(raw, begin, wait_s)
                 try:
                     yield raw
                     raw.execute("COMMIT")
@@ -174,7 +196,7 @@ class SqliteDatabase(Database):
             finally:
                 handle.lock.release()
         except (sqlite3.Error, OverflowError) as error:
-            raise translate(error, self.path) from error
+            raise translate(error, self.path, wait_s) from error
 
     def _locked_handle(self, file: FileIdentity | None) -> _Handle:
         """This thread's connection to `file`, locked. A connection that a fork closed, or whose file was replaced, is

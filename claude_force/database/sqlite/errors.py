@@ -21,13 +21,11 @@ BUSY_TIMEOUT_S = 30
 _LITTLE_SPACE_BYTES = 1024 * 1024
 
 
-def translate(error: Exception, path: Path) -> DatabaseError:
-    """The DatabaseError for an error of SQLite."""
+def translate(error: Exception, path: Path, waited_s: float = BUSY_TIMEOUT_S) -> DatabaseError:
+    """The DatabaseError for an error of SQLite. `waited_s` is how long a lock was waited for."""
     code = getattr(error, "sqlite_errorname", "") or ""
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return DatabaseBusy(
-            f"{path} was locked by another process for {BUSY_TIMEOUT_S} s; nothing was written, try again"
-        )
+        return DatabaseBusy(f"{path} was locked by another process for {waited_s:g} s; nothing was written, try again")
     if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and _free_bytes(path) < _LITTLE_SPACE_BYTES):
         return DatabaseFull(
             f"the disk of {path} is full ({_free_bytes(path):,} bytes free): free some space, try again"

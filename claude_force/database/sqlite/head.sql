@@ -328,4 +328,15 @@ CREATE TABLE projects (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE plan_limits (
+    host TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    observed_us INTEGER NOT NULL,
+    used_percent REAL NOT NULL,
+    resets_us INTEGER,
+    session_id TEXT,
+    CONSTRAINT pk_plan_limits PRIMARY KEY (host, kind, observed_us)
+)
+ WITHOUT ROWID,
+ STRICT;
 INSERT INTO claude_force_version (version_num) VALUES ('0006');

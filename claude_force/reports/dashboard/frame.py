@@ -33,6 +33,9 @@ _SIDE_GAP = 3
 _SPACED_HEIGHT = 30
 """From this height on, an empty line is between sections."""
 
+_LEAST_LIMITS_HEIGHT = 18
+"""With fewer lines, the limits of plans are left out."""
+
 _MOST_GROUPS = 12
 _EMPTY_LINES = 2
 """Lines of the sentence that there are no agents, in the narrowest frame."""
@@ -103,10 +106,18 @@ def _lines(snapshot: DashboardSnapshot | None, view: View, width: int, height: i
     if snapshot.stored_range is None:
         return [*head, Text(), *_empty_lines(view, width)]
     alerts = sections.alert_lines(snapshot, view.zone, width, max(height // 10, 1))
-    parts = [head, sections.period_lines(snapshot, width), [*sections.unpriced_lines(snapshot, width), *alerts]]
+    parts = [head, sections.period_lines(snapshot, width)]
+    limits = sections.limit_lines(snapshot, view.zone, width, _limits_room(height))
+    parts += [limits] if limits else []
+    parts.append([*sections.unpriced_lines(snapshot, width), *alerts])
     gap = 1 if height >= _SPACED_HEIGHT else 0
-    parts += _body(snapshot, view, width, height - sum(map(len, parts)) - 5 * gap)
+    parts += _body(snapshot, view, width, height - sum(map(len, parts)) - (len(parts) + 2) * gap)
     return _stack(parts, gap)
+
+
+def _limits_room(height: int) -> int:
+    """The lines that the limits of plans may take, title included: two limits in a frame of 24 lines."""
+    return 0 if height < _LEAST_LIMITS_HEIGHT else 3 if height < _SPACED_HEIGHT else 6
 
 
 def _stack(parts: Sequence[Sequence[Text]], gap: int) -> list[Text]:

@@ -18,6 +18,7 @@ from rich.text import Text
 from claude_force import clock
 from claude_force.alerts import wording
 from claude_force.analytics.groups import SortKey, sort_groups
+from claude_force.analytics.plan_limits import names_of
 from claude_force.clock import DAY_US
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import UNKNOWN, ExecutionMetrics, dollars, milliseconds
@@ -25,6 +26,7 @@ from claude_force.executions.totals import Group, Totals
 from claude_force.formatting import compact, count, duration, money, percent, quantity, unit_cost
 from claude_force.reports.columns import Column, cell_width, cut, fit_table
 from claude_force.reports.dashboard.snapshot import SPANS, DashboardSnapshot, Period, Span, TimeSeries
+from claude_force.reports.layouts.plan_limits import cells as limit_cells
 from claude_force.reports.render import bar, sparkline
 from claude_force.text import for_terminal
 
@@ -32,10 +34,13 @@ TITLES: dict[Span, str] = {"1h": "1 hour", "24h": "24 hours", "7d": "7 days"}
 
 _TITLE_STYLE = "bold underline"
 _GAP, _WIDEST_GAP = 2, 10
-_BAR_WIDTH = 8
+_BAR_WIDTH, _LIMIT_BAR_WIDTH = 8, 20
 _RELEASE_DATE = re.compile(r"-20\d{6}$")
 _GOOD_PERCENT, _BAD_PERCENT = 95.0, 90.0
 """A success rate is green from the guide's target on, and red below the second value."""
+
+_BUSY_PERCENT, _FULL_PERCENT = 70.0, 90.0
+"""A limit is yellow from the first value on, and red from the second: that of the rule five-hour-limit."""
 
 _STALE_US = 5 * 60 * clock.SECOND_US
 """An alert that was evaluated longer ago may be outdated; the scheduler evaluates every minute."""
@@ -119,6 +124,28 @@ def _success_style(totals: Totals) -> str:
     if rate is None:
         return "dim"
     return "green" if rate >= _GOOD_PERCENT else "yellow" if rate >= _BAD_PERCENT else "bold red"
+
+
+def limit_lines(snapshot: DashboardSnapshot, zone: tzinfo, width: int, limit: int) -> list[Text]:
+    """The current limits of Claude plans, in at most `limit` lines with the title; none if nothing is known of any."""
+    visible = snapshot.plan_limits[: max(limit - 1, 0)]
+    if not visible:
+        return []
+    columns = [
+        Column("Plan limit", "name", least=len("5 hours")), Column("Used"), Column("", "text", rank=2),
+        Column("Reset", "text"), Column("Runs out", "text", rank=1),
+    ]  # fmt: skip
+    names = names_of(snapshot.plan_limits)
+    rows = [
+        [name, *limit_cells(state, zone, snapshot.at_us, _LIMIT_BAR_WIDTH)]
+        for name, state in zip(names, visible, strict=False)
+    ]
+    styles = [dict.fromkeys((1, 2), _limit_style(state.limit.used_percent)) for state in visible]
+    return _table(columns, rows, styles, width, widest_gap=_WIDEST_GAP)
+
+
+def _limit_style(used_percent: float) -> str:
+    return "bold red" if used_percent >= _FULL_PERCENT else "yellow" if used_percent >= _BUSY_PERCENT else "green"
 
 
 def unpriced_lines(snapshot: DashboardSnapshot, width: int) -> list[Text]:

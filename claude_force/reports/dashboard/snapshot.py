@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, get_args
 from claude_force import time_windows
 from claude_force.alerts.decision import State
 from claude_force.analytics.groups import SortKey, unpriced_models
+from claude_force.analytics.plan_limits import LimitState, current_limits
 from claude_force.clock import HOUR_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
@@ -55,8 +56,8 @@ class TimeSeries(NamedTuple):
 class DashboardSnapshot:
     """The database at one instant.
 
-    `periods` has the last hour, 24 hours and 7 days. `agents`, `models` and `time_series` cover `span`.
-    `stored_range` is from the first to the last execution of the store, or None if it is empty.
+    `periods` has the last hour, 24 hours and 7 days. `agents`, `models` and `time_series` cover `span`. `stored_range`
+    is from the first to the last execution of the store, or None if it is empty. `plan_limits` are the current ones.
     """
 
     at_us: int
@@ -69,6 +70,7 @@ class DashboardSnapshot:
     time_series: TimeSeries
     firing: list[AlertRow]
     recent: list[ExecutionMetrics]
+    plan_limits: list[LimitState]
 
     @property
     def unpriced_models(self) -> list[str]:
@@ -101,6 +103,7 @@ def read_snapshot(database: Database, span: Span, now_us: int) -> DashboardSnaps
             time_series=_time_series(connection, span, now_us),
             firing=[alert for alert in alerts(connection) if alert.state == State.FIRING],
             recent=queries.newest(connection, database, RECENT_LIMIT),
+            plan_limits=current_limits(connection, now_us),
         )
 
 

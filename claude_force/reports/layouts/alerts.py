@@ -9,7 +9,7 @@ from typing import Any
 
 from claude_force import clock
 from claude_force.alerts import wording
-from claude_force.alerts.decision import State
+from claude_force.alerts.decision import Outlook, State
 from claude_force.alerts.evaluation import Alert, Evaluation
 from claude_force.alerts.notification import rule_in
 from claude_force.alerts.rules import Rule
@@ -52,6 +52,7 @@ def alert_dict(alert: Alert) -> dict[str, Any]:
         "threshold": measured.limit,
         "reference": measured.reference,
         "samples": measured.samples,
+        **(wording.instants(measured.outlook) if measured.outlook else {}),
         "would": alert.decision.action,
     }
 
@@ -209,11 +210,23 @@ def _explained(alert: Alert) -> Section:
         f"State: {status.state}" + (f" since {_time(status.since_us)}" if status.since_us else ""),
         f"Measured: {wording.value(measured, alert.rule)}{limit}",
         *([] if measured.reference is None else [f"Compared to: {show(measured.reference)}"]),
+        *_outlook_lines(measured.outlook),
         f"Samples: {measured.samples:,}",
         f"Why: {wording.reason(measured.lack or status.reason, alert.rule)}",
         f"At the next check: {_NEXT_STEPS[alert.decision.action]}",
     ]
     return Section(wording.name(alert.name, alert.labels), lines)
+
+
+def _outlook_lines(outlook: Outlook | None) -> list[str]:
+    """When the limit of a plan runs out and is reset."""
+    if outlook is None:
+        return []
+    runs_out, resets = (f"{at:%Y-%m-%d %H:%M}" if at else None for at in (outlook.runs_out_at, outlook.resets_at))
+    return [
+        f"Used up since {runs_out}" if outlook.is_used_up else f"Runs out at this rate: {runs_out or NONE}",
+        f"Reset: {resets or UNKNOWN}; observed on {outlook.host or UNKNOWN}",
+    ]
 
 
 def _delivery_line(delivery: Delivery) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -14,6 +15,7 @@ from claude_force.formatting import compact, count, hours_minutes, money, quanti
 from claude_force.reports.columns import Column
 from claude_force.reports.layouts.base import INGEST, Layout, Request, explain_empty
 from claude_force.reports.layouts.notes import notes
+from claude_force.reports.layouts.plan_limits import limits_table
 from claude_force.reports.render import Page, Section, Table
 from claude_force.time_windows import heading_of
 
@@ -24,14 +26,19 @@ _COLUMNS = (
 
 
 def blocks_layout(report: SessionBlocks, request: Request, only_active: bool) -> Layout:
-    """The blocks, the newest last, with the burn rate of the active one."""
+    """The limits of the plan, then the blocks, the newest last, with the burn rate of the active one."""
     explain = partial(_explain_empty, report, request, only_active)
-    return Layout(partial(_page, report), report.rows, not report.blocks, explain)
+    return Layout(partial(_page, report, explain), report.rows, not report.blocks and not report.plan_limits, explain)
 
 
-def _page(report: SessionBlocks) -> Page:
+def _page(report: SessionBlocks, explain: Callable[[], str]) -> Page:
     page = Page(f"Session Blocks ({heading_of(report.period)})")
-    page.parts.append(Table(_COLUMNS, [_row(block, report) for block in report.blocks]))
+    if report.plan_limits:
+        page.parts.append(limits_table(report.plan_limits, report.zone, report.now_us))
+    if report.blocks:
+        page.parts.append(Table(_COLUMNS, [_row(block, report) for block in report.blocks]))
+    else:
+        page.parts.append(Section(None, explain().splitlines()))
     if report.active:
         page.parts.append(Section("Active Block", _active_lines(report.active, report.now_us)))
     page.parts.extend(notes(report.totals, report.unpriced_models))
