@@ -119,9 +119,9 @@ def run(home: Path, fork_server: ForkServer | None) -> Run:
     return call
 
 
-@pytest.fixture
-def run_code(home: Path, fork_server: ForkServer | None) -> Run:
-    """Runs Python code with arguments in the home folder, as `python -c`; gives its exit code, stdout and stderr."""
+@pytest.fixture(scope="session")
+def run_code(fork_server: ForkServer | None) -> Run:
+    """Runs Python code with arguments in the working folder, as `python -c`; gives its exit code, stdout and stderr."""
 
     def call(code: str, *arguments: str | Path, env: dict[str, str] | None = None, **options: Any) -> Any:
         environment, words = os.environ | (env or {}), list(map(str, arguments))

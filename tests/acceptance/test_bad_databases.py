@@ -50,22 +50,22 @@ print(json.dumps(found))
 """
 
 
-def record(*databases: tuple[Path | str | None, Path | None], script: str = RECORD, **options: Any) -> dict[str, Any]:
+def record(
+    run_code: Run, *databases: tuple[Path | str | None, Path | None], script: str = RECORD, **options: Any
+) -> dict[str, Any]:
     """Record two executions into each database in one new process, and a third after the sound file, if any, has
     replaced it. Returns the warnings by path, or the exception that should not have been raised."""
     given = [[path and str(path), sound and str(sound)] for path, sound in databases]
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(given)], capture_output=True, text=True, check=False, **options
-    )
+    done = run_code(script, json.dumps(given), **options)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def warnings_at(path: Path | str, **options: Any) -> Any:
+def warnings_at(run_code: Run, path: Path | str, **options: Any) -> Any:
     """The warnings when recording into this database."""
-    return record((path, None), **options)[str(path)]
+    return record(run_code, (path, None), **options)[str(path)]
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +168,7 @@ def test_a_command_names_what_is_wrong_with_a_database(
 
 
 @pytest.fixture(scope="module")
-def recorded(sound: bytes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def recorded(sound: bytes, tmp_path_factory: pytest.TempPathFactory, run_code: Run) -> tuple[Path, dict[str, Any]]:
     """A folder with a database for each damage, each replaced by a sound one while one process records into all of
     them; and the warnings of that process."""
     folder = tmp_path_factory.mktemp("recorded")
@@ -178,7 +178,7 @@ def recorded(sound: bytes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         (folder / name).mkdir()
         damage(folder / name / "metrics.db", sound)
         (folder / name / "sound.db").write_bytes(sound)
-    return folder, record(*databases, env=os.environ | {"HOME": str(folder)}, cwd=folder)
+    return folder, record(run_code, *databases, env={"HOME": str(folder)}, cwd=folder)
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -195,10 +195,10 @@ def test_a_recorded_execution_waits_for_a_sound_database(name: str, recorded: tu
     assert [item.name for item in path.parent.iterdir() if "spool" in item.name] == []
 
 
-def test_a_warning_shows_the_line_of_the_host_program(database_path: Path) -> None:
+def test_a_warning_shows_the_line_of_the_host_program(database_path: Path, run_code: Run) -> None:
     """Python prints the host's line with the warning, not a line of the package."""
     database_path.write_text("no database")
-    shown = record((database_path, None), script=RECORD.replace("str(warning.message)", "warning.filename"))
+    shown = record(run_code, (database_path, None), script=RECORD.replace("str(warning.message)", "warning.filename"))
     assert shown == {str(database_path): ["<string>"]}
 
 
@@ -297,18 +297,18 @@ def test_an_unreadable_path_is_named(unreadable: str, locked: Path, run: Run) ->
 
 
 @pytest.mark.parametrize("unreadable", UNREACHABLE.values(), ids=UNREACHABLE)
-def test_a_recorded_execution_waits_for_permission(unreadable: str, locked: Path, home: Path) -> None:
+def test_a_recorded_execution_waits_for_permission(unreadable: str, locked: Path, home: Path, run_code: Run) -> None:
     """It is stored once the database can be written."""
     (locked.parent.parent / unreadable).chmod(0)
-    warned = warnings_at(locked, preexec_fn=obey_permissions)
+    warned = warnings_at(run_code, locked, preexec_fn=obey_permissions)
     assert str(locked) in warned[-1]
     for path in (locked.parent.parent, locked.parent, locked):
         path.chmod(0o700)
-    assert warnings_at(locked) == []
+    assert warnings_at(run_code, locked) == []
     assert agents(locked) == {"stored": STORED, "first": 2, "second": 2}
 
 
-def test_an_unreadable_parent_folder_is_not_the_home(locked: Path, home: Path, run: Run) -> None:
+def test_an_unreadable_parent_folder_is_not_the_home(locked: Path, home: Path, run: Run, run_code: Run) -> None:
     """Below an unreadable folder, as after `sudo -u`, commands use the home, and trackers record."""
     inner = home / "unreadable" / "inner"
     inner.mkdir(parents=True)
@@ -322,7 +322,7 @@ def test_an_unreadable_parent_folder_is_not_the_home(locked: Path, home: Path, r
         report = run("analytics", "summary", preexec_fn=enter_and_lock, cwd=None)
         assert (report.stderr, "Total Executions: 2,000" in report.stdout) == ("", True)
         inner.parent.chmod(0o700)
-        assert warnings_at(locked, preexec_fn=enter_and_lock) == []
+        assert warnings_at(run_code, locked, preexec_fn=enter_and_lock) == []
     finally:
         inner.parent.chmod(0o700)
     assert agents(locked)["first"] == 1
@@ -423,7 +423,13 @@ def test_a_full_disk_under_stdout_is_one_line(
 @pytest.mark.parametrize("everywhere", [False, True], ids=["metrics folder full", "state folder full too"])
 @pytest.mark.parametrize("existing", [False, True], ids=["no database", "a database"])
 def test_a_recorded_execution_waits_for_space(
-    everywhere: bool, existing: bool, small_disk: Path, sound: bytes, home: Path, monkeypatch: pytest.MonkeyPatch
+    everywhere: bool,
+    existing: bool,
+    small_disk: Path,
+    sound: bytes,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run_code: Run,
 ) -> None:
     """The execution waits in the spool, or in memory if the spool cannot be written. It is stored once there is space,
     at the latest when the program ends."""
@@ -433,22 +439,22 @@ def test_a_recorded_execution_waits_for_space(
         monkeypatch.setenv("XDG_STATE_HOME", str(small_disk / "state"))
     filler = fill_disk(small_disk)
     script = f"{RECORD}\nos.remove({str(filler)!r})\n"
-    (warned,) = record((small_disk / "metrics.db", None), script=script).values()
+    (warned,) = record(run_code, (small_disk / "metrics.db", None), script=script).values()
     assert len(warned) == 1
     assert "full" in warned[0]
-    assert warnings_at(small_disk / "metrics.db") == []
+    assert warnings_at(run_code, small_disk / "metrics.db") == []
     assert agents(small_disk / "metrics.db") == Counter(first=2, second=2, **({"stored": STORED} if existing else {}))
 
 
-def test_a_truncated_spool_line_loses_no_other_line(sound: bytes, database_path: Path) -> None:
+def test_a_truncated_spool_line_loses_no_other_line(sound: bytes, database_path: Path, run_code: Run) -> None:
     """A line cut off by a crash does not damage the next line."""
     database_path.write_text("no database")
-    warnings_at(database_path)
+    warnings_at(run_code, database_path)
     spool = next(path for path in database_path.parent.iterdir() if "spool" in path.name)
     spool.write_bytes(spool.read_bytes()[:-40])
-    warnings_at(database_path)
+    warnings_at(run_code, database_path)
     database_path.write_bytes(sound)
-    warnings_at(database_path)
+    warnings_at(run_code, database_path)
     assert agents(database_path) == {"stored": STORED, "first": 3, "second": 2}
 
 
@@ -491,11 +497,11 @@ def test_db_path_hides_the_password(location: str, run: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def recorded_at_invalid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def recorded_at_invalid(tmp_path_factory: pytest.TempPathFactory, run_code: Run) -> tuple[Path, dict[str, Any]]:
     """A home in which one process has recorded at every invalid location; and the warnings of that process."""
     folder = tmp_path_factory.mktemp("invalid")
     databases = [(location, None) for location, _ in INVALID.values()]
-    return folder, record(*databases, env=os.environ | {"HOME": str(folder)}, cwd=folder)
+    return folder, record(run_code, *databases, env={"HOME": str(folder)}, cwd=folder)
 
 
 @invalid
@@ -520,12 +526,12 @@ def assert_secret_kept(text: str) -> None:
 
 
 @pytest.mark.parametrize("location", ["a\\u0000b.db", "\\ud800.db"], ids=["NUL", "lone surrogate"])
-def test_an_impossible_path_does_not_fail_the_host(location: str, home: Path, run: Run) -> None:
+def test_an_impossible_path_does_not_fail_the_host(location: str, home: Path, run: Run, run_code: Run) -> None:
     """A path in claude.json with a NUL or a lone surrogate is one error line of a command, and one warning in a host
     program."""
     (home / ".claude" / "claude.json").write_text(f'{{"performance": {{"database": "{location}"}}}}')
     assert_refused(run("analytics", "summary"), "error: ")
-    (warned,) = record((None, None)).values()
+    (warned,) = record(run_code, (None, None)).values()
     assert isinstance(warned, list), warned
     assert len(warned) == 1
 
@@ -540,7 +546,7 @@ def test_an_impossible_path_does_not_fail_the_host(location: str, home: Path, ru
     ids=["empty", "newer", "without a table"],
 )
 def test_a_server_with_another_schema_is_refused(
-    statement: str, complaint: str, postgres_url: str, home: Path, run: Run
+    statement: str, complaint: str, postgres_url: str, home: Path, run: Run, run_code: Run
 ) -> None:
     """The error is one line with the remedy, and a recorded execution waits in the spool."""
     execute_sql(postgres_url, statement)
@@ -550,7 +556,7 @@ def test_a_server_with_another_schema_is_refused(
         done = run(*command, "--db", secret_url)
         assert_refused(done, complaint)
         assert "s3cr3t" not in done.stderr
-    warned = warnings_at(secret_url)
+    warned = warnings_at(run_code, secret_url)
     assert len(warned) == 1
     assert complaint in warned[0]
     assert "s3cr3t" not in warned[0]

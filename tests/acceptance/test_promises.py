@@ -8,7 +8,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from datetime import UTC
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def test_costs_of_version_1_3_show_no_savings(run: Run) -> None:
     assert summary["cost_savings"]["percent"] == pytest.approx(24.2, abs=0.1)
 
 
-def test_a_forked_child_does_not_remove_its_parents_private_database(home: Path) -> None:
+def test_a_forked_child_does_not_remove_its_parents_private_database(run_code: Run) -> None:
     """Without persistence, executions are removed when the tracker that recorded them is closed, not when a forked
     child ends."""
     code = (
@@ -85,7 +84,7 @@ def test_a_forked_child_does_not_remove_its_parents_private_database(home: Path)
         "child = os.fork()\nif child == 0:\n    raise SystemExit(0)\n"
         "os.waitpid(child, 0)\nprint(len(tracker.get_all_metrics()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=home)
+    done = run_code(code)
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
