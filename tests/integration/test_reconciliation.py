@@ -108,14 +108,15 @@ def test_reading_a_transcript_again_changes_nothing(ingester: Ingester, tmp_path
 
 
 def test_sub_agents_belong_to_the_ledger_of_their_session(ingester: Ingester, tmp_path: Path) -> None:
-    """Their responses are in files of their own; an unfinished usage is counted and named."""
-    agent = Talk(agent_id=AGENT)
-    agent.prompt("Dig")
-    agent.respond("msg_S1", costUSD=0.01)
-    put(agent_file(tmp_path / "projects", AGENT), agent.lines)
+    """Also those of its workflow runs; an unfinished usage is counted and named."""
+    for number, workflow in ((1, None), (2, "run-1")):
+        agent = Talk(agent_id=f"{AGENT}{number}")
+        agent.prompt("Dig")
+        agent.respond(f"msg_S{number}", costUSD=0.005)
+        put(agent_file(tmp_path / "projects", f"{AGENT}{number}", workflow=workflow), agent.lines)
     read(ingester, tmp_path, *conversation(responses=2).lines, LEDGER)
     assert differences(ingester) == {SESSION: 0}
-    assert report(ingester).provisional == 1
+    assert report(ingester).provisional == 2
 
 
 def test_a_resumed_session_has_the_ledger_of_its_last_end(ingester: Ingester, tmp_path: Path) -> None:

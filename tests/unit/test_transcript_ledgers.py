@@ -11,13 +11,13 @@ from claude_force.errors import InvalidRecord
 from claude_force.executions.ledgers import LedgerEntry, latest
 from claude_force.ingest.transcripts.entries import decode_entry
 from claude_force.ingest.transcripts.ledgers import ledger_of
-from claude_force.ingest.transcripts.responses import ResponseReader, TranscriptContext
+from claude_force.ingest.transcripts.responses import NO_INSTANT, ResponseReader, TranscriptContext
 from tests.transcripts import SESSION, START, Line, Talk, cost_state, model_usage
 
 AT_US = int(START.timestamp() * 1_000_000)
 
 
-def read(line: Line, session_id: str | None = SESSION, at_us: int | None = AT_US) -> list[LedgerEntry]:
+def read(line: Line, session_id: str | None = SESSION, at_us: int = AT_US) -> list[LedgerEntry]:
     """The ledger in a line."""
     return list(ledger_of(decode_entry(json.dumps(line).encode()), session_id, at_us))
 
@@ -83,12 +83,10 @@ def test_impossible_figures_are_named(case: str) -> None:
     assert reason in str(caught.value)
 
 
-def test_a_ledger_needs_a_session_and_an_instant() -> None:
+def test_a_ledger_needs_a_session() -> None:
     """Otherwise nobody can say what it is compared with."""
     with pytest.raises(InvalidRecord, match="sessionId: is missing"):
         read(cost_state(1), session_id=None)
-    with pytest.raises(InvalidRecord, match="timestamp: no entry before the ledger has one"):
-        read(cost_state(1), at_us=None)
 
 
 def reader_of(*lines: Line, **state: Any) -> ResponseReader:
@@ -107,6 +105,26 @@ def test_a_ledger_has_the_instant_of_the_entry_before_it() -> None:
     first = reader_of(*talk.lines)
     second = reader_of(cost_state(1, sessionId=...), state=first.saved_state())
     assert [(ledger[0].session_id, ledger[0].at_us - AT_US) for ledger in second.ledgers] == [(SESSION, 2_000_000)]
+
+
+STARTS: dict[str, tuple[Any, int | None]] = {
+    "in milliseconds": (1_790_730_000_000, 1_790_730_000_000_000),
+    "with a fraction": (1.5, 1500),
+    "nothing": (..., None),
+    "zero": (0, None),
+    "text": ("2026-03-02", None),
+    "beyond all time": (1e300, None),
+    "null": (None, None),
+}
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_a_session_without_entries_has_the_instant_of_its_start(case: str) -> None:
+    """Somebody started Claude Code and asked nothing; without any time, the line is counted as left out."""
+    value, at_us = STARTS[case]
+    reader = reader_of({"type": "mode", "mode": "default"}, cost_state(0, startTime=value))
+    assert [ledger[0].at_us for ledger in reader.ledgers] == ([] if at_us is None else [at_us])
+    assert reader.skipped == ({NO_INSTANT: 1} if at_us is None else {})
 
 
 def test_the_later_of_two_ledgers_counts() -> None:

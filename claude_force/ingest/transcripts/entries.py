@@ -107,6 +107,7 @@ class Entry(msgspec.Struct, rename="camel", gc=False):
     content: msgspec.Raw = _NOTHING
     data: msgspec.Raw = _NOTHING
     model_usage: msgspec.Raw = _NOTHING
+    start_time: msgspec.Raw = _NOTHING
 
 
 class Block(msgspec.Struct, gc=False):

@@ -5,7 +5,8 @@
       "cacheCreationInputTokens": 0, "webSearchRequests": 0, "costUSD": 0.022}}}
 
 Claude Code 2.1.258 writes it at the end of a session, and again whenever it was resumed; it counts from the session's
-beginning. A line has no instant of its own, so it gets that of the last entry before it.
+beginning. A line has no instant of its own, so it gets that of the last entry before it; in a session without any, that
+at which the session was started (`startTime`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from claude_force.clock import LATEST_US
 from claude_force.errors import InvalidRecord
 from claude_force.executions.ledgers import WHOLE_SESSION, Ledger, LedgerEntry
 from claude_force.executions.record import COST_LIMIT_NANOUSD, NAME_LIMIT, NANOUSD
@@ -45,15 +47,24 @@ class _ModelUsage(msgspec.Struct, rename="camel", gc=False):
     web_search_requests: int = 0
 
 
+_decode_number = msgspec.json.Decoder(float).decode
 _decode_models = msgspec.json.Decoder(dict[str, _ModelUsage]).decode
 
 
-def ledger_of(entry: Entry, session_id: str | None, at_us: int | None) -> Ledger:
-    """The ledger in a line. Raises InvalidRecord if it names no session, has no instant, or has impossible figures."""
+def started_us(entry: Entry) -> int | None:
+    """When the session of a ledger was started; None if it does not say."""
+    try:
+        milliseconds = _decode_number(entry.start_time) if bytes(entry.start_time) else 0
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    instant = int(milliseconds * 1000)
+    return instant if 0 < instant <= LATEST_US else None
+
+
+def ledger_of(entry: Entry, session_id: str | None, at_us: int) -> Ledger:
+    """The ledger in a line. Raises InvalidRecord if it names no session, or has impossible figures."""
     if not session_id:
         raise InvalidRecord("sessionId", "is missing")
-    if at_us is None:
-        raise InvalidRecord("timestamp", "no entry before the ledger has one")
     by_model = _counts_by_model(entry)
     # The session's cost is the one that stands there: it may contain what no model is named for.
     whole = (_nanousd(entry.total_cost_usd, "totalCostUSD"), *_sum(by_model.values())[1:])

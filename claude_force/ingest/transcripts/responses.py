@@ -43,7 +43,7 @@ from claude_force.ingest.transcripts.identity import (
     request_identity,
     side_identities,
 )
-from claude_force.ingest.transcripts.ledgers import COST_STATE, ledger_of
+from claude_force.ingest.transcripts.ledgers import COST_STATE, ledger_of, started_us
 from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.reported_usage import NOTIFICATION, from_notification, from_result, prompt_tokens
 
@@ -60,6 +60,7 @@ REFUSAL = "refusal"
 NO_REQUEST = "not a model's response (synthetic)"
 NO_MESSAGE = "a response without a message"
 NO_ENTRY = "not an entry of a transcript"
+NO_INSTANT = "the ledger of a session without any time"
 AUDIT = "the audit log of Claude Desktop, a copy of the transcript beside it"
 """Reasons for skipping a line."""
 
@@ -308,11 +309,17 @@ class ResponseReader:
         if entry.type == "queue-operation":
             self._read_notification(plain_text(entry.content), instant)
         elif entry.type == COST_STATE:
-            latest_us = max((at_us for at_us, _ in self._entries.values()), default=None)
-            self.ledgers.append(ledger_of(entry, _name(entry.session_id or self.context.session_id), latest_us))
+            self._read_ledger(entry)
         refused = self._refused.get(entry.parent_uuid or "") if entry.subtype == "model_refusal_fallback" else None
         if refused is not None and refused.refusal_category is None:
             refused.refusal_category = entry.api_refusal_category or ""
+
+    def _read_ledger(self, entry: Entry) -> None:
+        at_us = max((instant for instant, _ in self._entries.values()), default=started_us(entry))
+        if at_us is None:
+            self._skip(NO_INSTANT)
+        else:
+            self.ledgers.append(ledger_of(entry, _name(entry.session_id or self.context.session_id), at_us))
 
     def _read_notification(self, text: str | None, instant: int | None) -> None:
         if text is not None and instant is not None:
