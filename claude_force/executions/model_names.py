@@ -68,10 +68,12 @@ claude-opus-5@default."""
 _BEDROCK = re.compile(r"(?:[a-z]+(?:-[a-z]+)?\.)?anthropic\.(?P<name>claude-.+)")
 """A model id of Bedrock, with or without a region or "global" before it."""
 
-_EDITION = re.compile(
-    r"(?:-(?:0\d\d|\d{4}|20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|latest|preview|exp))*(?:@(?:\d{3,8}|default|latest))?"
-)
-"""What may stand behind the name of a model of another maker: its date, or that it is a preview."""
+_DATE = r"0\d\d|\d{4}|20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|latest"
+_EDITION = re.compile(rf"(?:-(?:{_DATE}))*(?:@(?:\d{{3,8}}|default|latest))?")
+"""What may stand behind the name of a model of another maker: its date."""
+
+_GEMINI_EDITION = re.compile(rf"(?:-(?:{_DATE}|preview|exp))*")
+"""Google also publishes previews and experiments at the price of the model."""
 
 _CUT_DATE = re.compile(r"-[\d-]*$")
 """The begin of a date at the end of what the package matches: "magistral-small-", "gemini-2.0-flash-0"."""
@@ -159,7 +161,8 @@ def _covers(clause: Any, name: str) -> bool:
 
 
 def _is_edition(name: str, literal: str) -> bool:
-    begin = _CUT_DATE.sub("", literal)
-    return name == literal or any(
-        name.startswith(part) and _EDITION.fullmatch(name.removeprefix(part)) is not None for part in (literal, begin)
+    edition = _GEMINI_EDITION if literal.startswith("gemini-") else _EDITION
+    return any(
+        name.startswith(begin) and edition.fullmatch(name.removeprefix(begin)) is not None
+        for begin in (literal, _CUT_DATE.sub("", literal))
     )

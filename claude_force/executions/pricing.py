@@ -104,7 +104,7 @@ class PriceTable:
             if len(self._references) >= _CACHED_RATES:
                 self._references.clear()
             reference = self._references[model] = model if is_same_family else self._reference_model
-        if reference == model or modifiers == STANDARD:
+        if modifiers is STANDARD or reference == model:
             return self.cost(reference, usage, timestamp_us, modifiers, searches)
         cost = self.cost(reference, usage, timestamp_us, modifiers._replace(provider=None), searches)
         return self.cost(reference, usage, timestamp_us, STANDARD, searches) if cost is None else cost

@@ -59,9 +59,15 @@ def cache_writes(usage: object) -> tuple[int, int]:
 
 def tier_of(usage: object) -> str | None:
     """The service tier if it is not the standard: "fast", "batch" or another word; else None."""
-    if part(usage, "speed") == "fast":
-        return "fast"
-    return _special(part(usage, "service_tier"), STANDARD_TIERS)
+    return join_tiers(
+        _special(part(usage, "speed"), STANDARD_TIERS), _special(part(usage, "service_tier"), STANDARD_TIERS)
+    )
+
+
+def join_tiers(speed: str | None, tier: str | None) -> str | None:
+    """One word for the speed and the service tier of a response, which are None for standard ones. Both together are
+    "fast and batch", for which nobody has published a price."""
+    return " and ".join(word for word in (speed, tier) if word)[:NAME_LIMIT] or None
 
 
 def geo_of(usage: object) -> str | None:

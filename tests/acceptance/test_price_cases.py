@@ -52,6 +52,9 @@ CASES = {
         Reported("2026-11-20", "claude-opus-4-6", None, FAST),
         Reported("2026-08-01", "claude-opus-4-7", None, FAST),
         Reported("2026-08-01", "claude-haiku-4-5", None, FAST),
+        Reported("2026-11-20", "claude-opus-5", None, FAST | {"service_tier": "batch"}),
+        Reported("2026-11-20", "claude-opus-5", None, {"speed": "ultra"}),
+        Reported("2026-11-20", "claude-opus-5", 0.75, {"speed": "standard"}),
     ),
     "long prompts": (
         Reported("2025-10-10", "claude-sonnet-4-20250514", 1.725, tokens=LONG),
@@ -140,6 +143,8 @@ def test_missing_costs_are_explained(run: Run, home: Path, tmp_path: Path) -> No
     expected = {
         "no published price for this model": 7,
         'no published price in service tier "fast" on that day': 3,
+        'no published price in service tier "fast and batch" on that day': 1,
+        'no published price in service tier "ultra" on that day': 1,
         "region not told by Amazon Bedrock; set performance.prices for this model": 1,
         "region not told by Google Vertex AI; set performance.prices for this model": 1,
     }

@@ -122,6 +122,8 @@ def test_usage_is_read_from_a_response(
         ({"service_tier": "standard"}, None),
         ({"service_tier": None, "speed": "standard"}, None),
         ({"service_tier": "standard", "speed": "fast"}, "fast"),
+        ({"service_tier": "batch", "speed": "fast"}, "fast and batch"),
+        ({"service_tier": "standard", "speed": "ultra"}, "ultra"),
         ({"service_tier": "batch"}, "batch"),
         ({"service_tier": "priority"}, "priority"),
         ({"service_tier": 3}, None),

@@ -220,6 +220,8 @@ def test_a_name_that_only_begins_like_a_known_one_has_no_price(known: str) -> No
         "deepseek-v4-pro-max",
         "gemini-3-pro-preview-ours",
         "kimi-k2.5-fast",
+        "kimi-k2.5-preview",
+        "deepseek-v4-pro-exp",
         "claude-opus-4-10",
         "gpt-5-mini-custom",
         "qwen3-coder",

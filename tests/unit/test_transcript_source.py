@@ -99,7 +99,14 @@ def test_tokens_by_their_kind(case: str, path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("usage", "tier"),
-    [({}, None), ({"service_tier": "batch"}, "batch"), ({"speed": "fast"}, "fast"), ({"service_tier": ...}, None)],
+    [
+        ({}, None),
+        ({"service_tier": "batch"}, "batch"),
+        ({"speed": "fast"}, "fast"),
+        ({"speed": "fast", "service_tier": "batch"}, "fast and batch"),
+        ({"speed": "ultra"}, "ultra"),
+        ({"service_tier": ...}, None),
+    ],
 )
 def test_a_tier_is_kept_where_it_is_not_the_usual_one(usage: Line, tier: str | None, path: Path) -> None:
     """Speed counts as one."""

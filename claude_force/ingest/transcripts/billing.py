@@ -9,7 +9,7 @@ from claude_force.executions.pricing import Modifiers
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS
 from claude_force.executions.steps import Step, Steps, sum_tokens
-from claude_force.executions.usage import is_single, refusal_kind, steps_of
+from claude_force.executions.usage import is_single, join_tiers, refusal_kind, steps_of
 from claude_force.ingest.transcripts.entries import Usage
 from claude_force.ingest.transcripts.responses import REFUSAL, Response
 
@@ -64,7 +64,7 @@ def _tokens_of(usage: Usage) -> Tokens | None:
 
 def _tier_of(usage: Usage) -> str | None:
     """The service tier; None for a standard one."""
-    return "fast" if usage.speed == "fast" else _special(usage.service_tier, STANDARD_TIERS)
+    return join_tiers(_special(usage.speed, STANDARD_TIERS), _special(usage.service_tier, STANDARD_TIERS))
 
 
 def _special(name: str | None, standard: frozenset[str]) -> str | None:
