@@ -50,6 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three processes for two processors, because many tests wait for a timer, a disk or another program."""
+    return max(1, 3 * (os.cpu_count() or 1) // 2)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server of the run, after all of its processes."""
     if not hasattr(config, "workerinput"):

@@ -32,17 +32,31 @@ from tests.profiles import scaled
 
 BULK = 1000
 
-_RECORDER = """
-import sys
+_RECORDERS = """
+import os, sys
 from claude_force.performance_tracker.tracker import PerformanceTracker
 
-location, name, count = sys.argv[1:]
-tracker = PerformanceTracker(database=location)
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(int(count)):
-    tracker.record_execution(name, "a task", True, 12.5, "claude-haiku-4-5", 1000, 100)
-tracker.close()
+location, processes, count = sys.argv[1], *map(int, sys.argv[2:])
+(is_ready, ready), (start, go) = os.pipe(), os.pipe()
+children = []
+for number in range(processes):
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        tracker = PerformanceTracker(database=location)
+        os.write(ready, b"!")
+        # Blocks until the last process that holds the other end has closed it.
+        os.read(start, 1)
+        for _ in range(count):
+            tracker.record_execution(f"agent-{number}", "a task", True, 12.5, "claude-haiku-4-5", 1000, 100)
+        tracker.close()
+        os._exit(0)
+    children.append(child)
+os.close(ready)
+for _ in children:
+    os.read(is_ready, 1)
+os.close(go)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
 
 _ACKNOWLEDGER = """
@@ -99,28 +113,10 @@ def by_agent(location: str) -> dict[str | None, int]:
         }
 
 
-def record_at_once(location: str, processes: int, records: int) -> None:
-    """Start processes that record into one database, let them go all at once; none of them may say a word."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RECORDER, location, f"agent-{number}", str(records)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(processes)
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    complaints = [process.communicate(timeout=240)[1] for process in started]
-    assert complaints == [""] * processes
-    assert {process.returncode for process in started} == {0}
+def record_at_once(run_code: Run, location: str, processes: int, records: int) -> None:
+    """Let processes record into one database, all from the same moment on; none of them may say a word."""
+    done = run_code(_RECORDERS, location, str(processes), str(records), timeout=240)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def assert_sound(path: Path) -> None:
@@ -129,20 +125,20 @@ def assert_sound(path: Path) -> None:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_eight_processes_on_a_file_that_does_not_exist_yet(tmp_path: Path, home: Path) -> None:
+def test_eight_processes_on_a_file_that_does_not_exist_yet(tmp_path: Path, home: Path, run_code: Run) -> None:
     """8 processes that record at once lose nothing: no error, nothing put aside, one sound file."""
     path, records = tmp_path / "metrics" / "metrics.db", scaled(2000)
-    record_at_once(str(path), processes=8, records=records)
+    record_at_once(run_code, str(path), processes=8, records=records)
     assert by_agent(str(path)) == {f"agent-{number}": records for number in range(8)}
     assert list(home.rglob("*spool*")) == []
     assert_sound(path)
     assert [found.name for found in path.parent.iterdir()] == ["metrics.db"]
 
 
-def test_four_processes_on_a_server(postgres_url: str, home: Path) -> None:
+def test_four_processes_on_a_server(postgres_url: str, home: Path, run_code: Run) -> None:
     """The same on PostgreSQL: every execution of every process is there, none was put aside."""
     records = scaled(100)
-    record_at_once(postgres_url, processes=4, records=records)
+    record_at_once(run_code, postgres_url, processes=4, records=records)
     assert by_agent(postgres_url) == {f"agent-{number}": records for number in range(4)}
     assert list(home.rglob("*spool*")) == []
 
