@@ -66,8 +66,11 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/database/writes/ingestion.py": ("integration/test_ingestion.py", "unit/test_ingest_passes.py"),
     "claude_force/database/writes/jobs.py": ("integration/test_doctor_monitoring.py",),
     "claude_force/database/writes/ledgers.py": ("integration/test_reconciliation.py",),
+    "claude_force/database/writes/projects.py": ("integration/test_dimensions.py",),
     "claude_force/database/writes/step_usage.py": ("properties/test_steps.py",),
     "claude_force/database/writes/": ("integration/test_store.py", "integration/test_rollup_races.py"),
+    "claude_force/ingest/transcripts/agent_ids.py": ("unit/test_transcript_responses.py",),
+    "claude_force/ingest/transcripts/api_errors.py": ("unit/test_api_errors.py",),
     "claude_force/ingest/transcripts/billing.py": ("unit/test_transcript_billing.py",),
     "claude_force/ingest/transcripts/ledgers.py": ("unit/test_transcript_ledgers.py",),
     "claude_force/ingest/transcripts/": (

@@ -145,8 +145,8 @@ projects = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""The repository of each folder, as ingestion found it; the folder itself if it is in none. It is kept, since a folder
-may be gone tomorrow."""
+"""The repository of each folder, as ingestion found it; the folder itself if it is in none, "" if the folder was not
+there. It is kept, since a folder may be gone tomorrow."""
 
 uncounted = Table(
     "uncounted",

@@ -14,7 +14,7 @@ Folders of Windows are the same whichever case and slashes they are written with
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -80,16 +80,12 @@ def worktree_root(folder: str) -> str | None:
 def _name_by_globs(folders: Iterable[str], globs: Globs) -> str | None:
     if not globs:
         return None
-    keys = [key for folder in folders for key in _with_parents(_key(folder))]
-    return next(
-        (name for name, own in globs if any(fnmatchcase(key, _key(glob)) for glob in own for key in keys)), None
-    )
+    keys = set(map(_key, folders))
+    return next((name for name, own in globs if any(_matches(key, _key(glob)) for glob in own for key in keys)), None)
 
 
-def _with_parents(key: str) -> Iterator[str]:
-    while key:
-        yield key
-        key = key.rpartition("/")[0]
+def _matches(key: str, glob: str) -> bool:
+    return fnmatchcase(key, glob) or fnmatchcase(key, f"{glob}/*")
 
 
 def _one_spelling(folders: Iterable[str]) -> dict[str, str]:

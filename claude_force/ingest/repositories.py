@@ -18,6 +18,7 @@ import re
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from threading import Thread
+from threading import enumerate as running_threads
 
 from claude_force.executions.projects import worktree_root
 from claude_force.executions.record import PROJECT_LIMIT
@@ -25,6 +26,10 @@ from claude_force.executions.record import PROJECT_LIMIT
 PATIENCE_S = 2.0
 """How long a pass waits for the disk. A network folder that does not answer must not stop it."""
 
+GONE = ""
+"""In place of a repository: the folder was not there."""
+
+_THREAD = "find repositories"
 _GIT_FILE_LIMIT_BYTES = 4096
 _GITDIR = re.compile(r"gitdir: *(.+?)\s*")
 _WORKTREE = re.compile(r"(.+)[/\\]worktrees[/\\][^/\\]+")
@@ -34,24 +39,31 @@ _HOMES = re.compile(r"/|/root|/home|/Users|/(?:home|Users)/[^/]+")
 
 
 def find_repositories(
-    folders: Iterable[str], known_roots: Collection[str] = (), patience_s: float = PATIENCE_S
+    folders: Iterable[str],
+    known_roots: Collection[str] = (),
+    gone: Iterable[str] = (),
+    patience_s: float = PATIENCE_S,
 ) -> dict[str, str]:
-    """The repository of each folder; the folder itself if it is in none. A folder is left out if it is not there and
-    its path says nothing, or if the disk did not answer within `patience_s` seconds.
+    """The repository of each folder; the folder itself if it is in none, GONE if it is not there and its path says
+    nothing. A folder is left out if the disk did not answer within `patience_s` seconds, or still does not answer an
+    earlier search.
 
-    `known_roots` are repositories that are known already: a folder below one belongs to it even if both are gone."""
-    wanted = [folder for folder in folders if os.path.isabs(folder) and not folder.startswith("//")]  # noqa: PTH117
+    `known_roots` are repositories that are known already: a folder below one belongs to it even if both are gone.
+    `gone` are folders that were not there: they are looked at only if they are there again."""
     found: dict[str, str] = {}
+    if any(thread.name == _THREAD for thread in running_threads()):
+        return found
     # A daemon: it must not keep the program alive when the disk never answers.
-    search = Thread(target=_search, args=(wanted, set(known_roots), found), daemon=True)
+    arguments = (list(folders), set(known_roots), list(gone), found)
+    search = Thread(target=_search, args=arguments, name=_THREAD, daemon=True)
     search.start()
     search.join(patience_s)
-    return dict(found)
+    return found.copy()
 
 
-def _search(folders: list[str], roots: set[str], found: dict[str, str]) -> None:
+def _search(folders: list[str], roots: set[str], gone: list[str], found: dict[str, str]) -> None:
     paths = {}
-    for folder in folders:
+    for folder in [*folders, *filter(os.path.lexists, gone)]:
         if (path := _real_path(folder)) is not None:
             paths[folder] = path
     # Worktrees first: they name repositories that others are below.
@@ -60,12 +72,14 @@ def _search(folders: list[str], roots: set[str], found: dict[str, str]) -> None:
         if root is not None and root != path:
             roots.add(root)
     for folder, path in paths.items():
-        root = _root_above(path, roots) or worktree_root(path) or (folder if os.path.isdir(path) else None)  # noqa: PTH112
-        if root is not None and _can_be_stored(root):
-            found[folder] = root
+        root = _root_above(path, roots) or worktree_root(path) or (folder if os.path.isdir(path) else GONE)  # noqa: PTH112
+        found[folder] = root if _can_be_stored(root) else folder
 
 
 def _real_path(folder: str) -> str | None:
+    """None for what is no folder of this machine."""
+    if not os.path.isabs(folder) or folder.startswith("//"):  # noqa: PTH117
+        return None
     try:
         return os.path.realpath(folder)
     except (OSError, ValueError):
@@ -127,4 +141,4 @@ def _can_be_stored(root: str) -> bool:
         root.encode()
     except UnicodeEncodeError:
         return False
-    return 0 < len(root) <= PROJECT_LIMIT and "\0" not in root
+    return len(root) <= PROJECT_LIMIT and "\0" not in root

@@ -25,7 +25,7 @@ from claude_force.ingest.jsonl_pass import JSONL, JsonlPass
 from claude_force.ingest.jsonl_source import holds_executions
 from claude_force.ingest.plan import IngestInputs, IngestOptions
 from claude_force.ingest.report import SourceReport
-from claude_force.ingest.repositories import find_repositories
+from claude_force.ingest.repositories import GONE, find_repositories
 from claude_force.ingest.statistics import STATISTICS, read_statistics
 from claude_force.ingest.tail import is_unchanged
 from claude_force.ingest.target import open_target
@@ -70,13 +70,18 @@ def run_pass(
 
 def _find_repositories(database: Database, folders_read: Collection[str]) -> None:
     """Store the repositories of folders that are not known yet. Those in no repository are looked at again when
-    something new ran in them."""
+    something new ran in them, and those that were gone when they are back."""
     with database.read() as connection:
         known = project_queries.repositories(connection)
         folders = names(connection, "project")
-    unknown = [folder for folder in folders if known.get(folder, "") in ("", folder)]
-    wanted = [folder for folder in unknown if folder not in known or folder in folders_read]
-    found = find_repositories(wanted, {root for folder, root in known.items() if root != folder}) if wanted else {}
+    wanted = [
+        folder
+        for folder in folders
+        if folder not in known or (folder in folders_read and known[folder] in (folder, GONE))
+    ]
+    gone = [folder for folder, root in known.items() if root == GONE]
+    roots = {root for folder, root in known.items() if root not in (folder, GONE)}
+    found = find_repositories(wanted, roots, gone) if wanted or gone else {}
     new = {folder: root for folder, root in found.items() if known.get(folder) != root}
     if new:
         with database.write() as connection:

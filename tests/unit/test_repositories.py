@@ -6,10 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 from threading import Event
+from threading import enumerate as enumerate_threads
 
 import pytest
 
-from claude_force.ingest.repositories import find_repositories
+from claude_force.ingest.repositories import GONE, find_repositories
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +36,9 @@ def git_file(folder: Path, target: object) -> Path:
 
 
 def found(*folders: Path, known: tuple[Path, ...] = ()) -> list[Path | None]:
-    """The repository of each folder."""
+    """The repository of each folder; None for one that is gone."""
     roots = find_repositories(map(str, folders), set(map(str, known)))
-    return [Path(roots[str(folder)]) if str(folder) in roots else None for folder in folders]
+    return [None if roots[str(folder)] == GONE else Path(roots[str(folder)]) for folder in folders]
 
 
 def test_a_repository_and_its_subfolders(root: Path) -> None:
@@ -128,6 +129,14 @@ def test_a_folder_that_is_gone(root: Path) -> None:
     assert found(gone / "shop" / "src", gone) == [None, None]
 
 
+def test_a_folder_that_was_gone_is_looked_at_when_it_is_back(root: Path) -> None:
+    """Until then nothing is said of it."""
+    shop = root / "shop"
+    assert find_repositories([], gone=[str(shop)]) == {}
+    repository(shop)
+    assert find_repositories([], gone=[str(shop)]) == {str(shop): str(shop)}
+
+
 def test_a_home_folder_is_not_the_project_of_everything(tmp_path: Path) -> None:
     """Also if it is a repository; a worktree of it and the folder itself still belong to it."""
     home = repository(tmp_path.resolve() / "home")
@@ -149,8 +158,10 @@ def test_a_link_leads_to_the_repository(root: Path) -> None:
 
 def test_what_is_no_folder_of_this_machine() -> None:
     """Is not looked for: names, folders of Windows, and what no file system takes."""
-    names = ["shop", "", "C:\\Users\\x", "\\\\server\\share", "//server/share", "/\0", "/" + "x" * 5000]
+    names = ["shop", "", "C:\\Users\\x", "\\\\server\\share", "//server/share", "/\0"]
     assert find_repositories(names) == {}
+    impossible = "/" + "x" * 5000
+    assert find_repositories([impossible]) == {impossible: GONE}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -175,5 +186,8 @@ def test_a_disk_that_does_not_answer(root: Path, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patched:
         patched.setattr(os.path, "realpath", hang)
         assert find_repositories([str(shop)], patience_s=0.01) == {}
+        (waiting,) = [thread for thread in enumerate_threads() if thread.name == "find repositories"]
+        assert find_repositories([str(shop)]) == {}
         answered.set()
+        waiting.join()
     assert found(shop) == [shop]

@@ -11,7 +11,8 @@ from claude_force.executions.projects import Globs, ProjectNames, name_projects
 
 
 def repositories(connection: Connection) -> dict[str, str]:
-    """The repository that ingestion found for each folder; the folder itself if it is in none."""
+    """The repository that ingestion found for each folder; the folder itself if it is in none, "" if it was not
+    there."""
     return dict(connection.fetch_once("SELECT folder, project FROM projects"))
 
 
