@@ -65,8 +65,11 @@ _CLAUDE = re.compile(
 """A Claude model: claude-3-5-haiku-20241022, claude-opus-4-6, claude-sonnet-4-5-20250929-v1:0,
 claude-opus-5@default."""
 
-_BEDROCK = re.compile(r"(?:[a-z]+(?:-[a-z]+)?\.)?anthropic\.(?P<name>claude-.+)")
-"""A model id of Bedrock, with or without a region or "global" before it."""
+_BEDROCK = re.compile(
+    r"(?:(?P<everywhere>global\.)|(?:us|us-gov|eu|apac|jp|au|ca|in|sa)\.)?(?P<id>anthropic\.(?P<name>claude-.+))"
+)
+"""A model id of Bedrock, with or without a region or "global" before it. All regions have one price, but the package
+does not have all of them for every model."""
 
 _DATE = r"0\d\d|\d{4}|20\d{6}|20\d\d-\d\d-\d\d|\d\d-\d\d|\d\d-20\d\d|latest"
 _EDITION = re.compile(rf"(?:-(?:{_DATE}))*(?:@(?:\d{{3,8}}|default|latest))?")
@@ -114,7 +117,7 @@ def _parse_claude(whole_name: str) -> ModelName | None:
         name, tier = _without_tier(name)
     at_bedrock = _BEDROCK.fullmatch(name)
     if at_bedrock and (not prefix or prefix.startswith(("bedrock", "arn:aws"))):
-        seller = "aws"
+        seller, name = "aws", (at_bedrock["everywhere"] or "") + at_bedrock["id"]
     elif seller == ANTHROPIC and "@" in name:
         # Only Google writes the date after an @.
         seller = "google"
