@@ -21,19 +21,32 @@ from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import CLAUDE_CODE, ExecutionRow
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
+from claude_force.ingest import jsonl_source
 from claude_force.ingest import run as ingest
 from claude_force.ingest.jsonl_pass import JSONL, JsonlPass
-from claude_force.ingest.jsonl_source import BATCH
 from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.rejects import RejectLog
 from claude_force.ingest.transcripts import locate as transcripts
-from claude_force.ingest.transcripts.source import CHUNK_LINES
+from claude_force.ingest.transcripts import source, transcript_pass
 from claude_force.ingest.transcripts.transcript_pass import TranscriptPass
 from tests.builders import a_line
 from tests.conftest import EXAMPLES, Run
+from tests.profiles import scaled
 from tests.transcripts import SESSION, Talk, Tokens, agent_file, main_file, notification, put
 
 NOW_US = 1_790_000_000_000_000
+
+BATCH, CHUNK_LINES = scaled(jsonl_source.BATCH), scaled(source.CHUNK_LINES)
+"""Lines that are stored at once: fewer in a quick run, because most of its time goes into filling them."""
+
+
+@pytest.fixture(autouse=True)
+def lines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read in this process is stored in so many lines at once."""
+    monkeypatch.setattr(jsonl_source, "BATCH", BATCH)
+    monkeypatch.setattr(source, "CHUNK_LINES", CHUNK_LINES)
+    observations = scaled(transcript_pass.OBSERVATIONS_PER_TRANSACTION)
+    monkeypatch.setattr(transcript_pass, "OBSERVATIONS_PER_TRANSACTION", observations)
 
 
 class FailingStore(Store):
