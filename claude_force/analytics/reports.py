@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import tzinfo
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from claude_force import clock, time_windows
 from claude_force.analytics.backfill import backfill
@@ -16,8 +16,10 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Dimension, Filter
 from claude_force.executions.intervals import Interval
-from claude_force.executions.pricing import PriceTable
 from claude_force.executions.totals import Bucket, Group, Percentiles, TimeRange, Totals
+
+if TYPE_CHECKING:
+    from claude_force.executions.pricing import PriceTable
 
 INTERVALS: tuple[str, ...] = get_args(Interval)
 COST_PARTS = frozenset(("agents", "models"))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
 from claude_force.database.queries.unpriced import UnpricedGroup, unpriced
-from claude_force.executions.costs import Billed, unpriced_reason
-from claude_force.executions.pricing import Modifiers, PriceTable, Usage
 from claude_force.executions.steps import decode_steps
+
+if TYPE_CHECKING:
+    from claude_force.executions.pricing import PriceTable
 
 NO_USAGE = "no usage was reported"
 PRICED_TODAY = "recorded without a cost, though the price is known; claude-force db reprice"
@@ -50,6 +51,10 @@ def unpriced_reasons(
 
 
 def _reason_of(group: UnpricedGroup, prices: PriceTable) -> str:
+    # Imported here: reports without a missing cost do not need prices.
+    from claude_force.executions.costs import Billed, unpriced_reason
+    from claude_force.executions.pricing import Modifiers, Usage
+
     if not group.has_usage:
         return NO_USAGE
     modifiers = Modifiers(group.service_tier, group.inference_geo, group.provider)

@@ -26,7 +26,6 @@ from claude_force.cli.options import (
 from claude_force.database import queries
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
-from claude_force.executions.pricing import PriceTable
 from claude_force.reports.layouts.base import Layout, Request, archived_lines
 from claude_force.text import for_terminal
 from claude_force.time_windows import ALL_TIME, Window, last_window
@@ -215,6 +214,9 @@ def costs(
     Example:
       claude-force analytics costs --trends --interval daily
     """
+    # Imported here: the other reports do not need prices.
+    from claude_force.executions.pricing import PriceTable
+
     chosen = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
     parts = frozenset(part for part, is_chosen in chosen.items() if is_chosen) or reports.COST_PARTS
     settings = request.workspace.settings

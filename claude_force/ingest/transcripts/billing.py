@@ -8,9 +8,9 @@ from claude_force.executions.costs import Billed
 from claude_force.executions.pricing import Modifiers
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS
-from claude_force.executions.steps import Step, Steps, sum_tokens
+from claude_force.executions.steps import MESSAGE, Step, Steps, sum_tokens
 from claude_force.executions.usage import is_single, join_tiers, refusal_kind, steps_of
-from claude_force.ingest.transcripts.entries import Usage
+from claude_force.ingest.transcripts.entries import Usage, single_step_of
 from claude_force.ingest.transcripts.responses import REFUSAL, Response
 
 _PROVIDERS = (("msg_bdrk_", "bedrock"), ("msg_vrtx_", "vertex"))
@@ -46,9 +46,27 @@ def _steps_of(response: Response, tokens: Tokens, modifiers: Modifiers) -> Steps
         if kind is not None:
             return (Step(kind, response.model, *tokens, modifiers.tier, modifiers.geo),)
     listed = bytes(response.usage.iterations)
-    if not listed or listed in (b"null", b"[]"):
+    if not listed or listed in (b"null", b"[]") or _is_usual(response):
         return None
     return steps_of(orjson.loads(listed), response.usage, response.model)
+
+
+def _is_usual(response: Response) -> bool:
+    """Whether the listed steps are one that says what the usage says: so is nearly every response, and reading steps
+    one by one takes several times as long."""
+    usage = response.usage
+    step = single_step_of(usage.iterations)
+    return (
+        step is not None
+        and step.type == MESSAGE
+        and (step.model is None or step.model == response.model)
+        and step.input_tokens == usage.input_tokens
+        and step.output_tokens == usage.output_tokens
+        and step.cache_read_input_tokens == usage.cache_read_input_tokens
+        and step.cache_creation_input_tokens == usage.cache_creation_input_tokens
+        and step.cache_creation == usage.cache_creation
+        and step.service_tier is step.speed is step.inference_geo is None
+    )
 
 
 def _tokens_of(usage: Usage) -> Tokens | None:

@@ -60,6 +60,13 @@ class Usage(msgspec.Struct, gc=False):
     iterations: msgspec.Raw = _NOTHING
 
 
+class StepUsage(Usage, gc=False):
+    """A billed step of a response: `usage.iterations`."""
+
+    type: str | None = None
+    model: str | None = None
+
+
 class StopDetails(msgspec.Struct, gc=False):
     """Why a response stopped: the category of a refusal."""
 
@@ -148,6 +155,7 @@ class Progress(msgspec.Struct, gc=False):
 
 _decode_entry = msgspec.json.Decoder(Entry).decode
 _content: msgspec.json.Decoder[str | list[Block]] = msgspec.json.Decoder(str | list[Block])
+_decode_steps = msgspec.json.Decoder(list[StepUsage]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_result = msgspec.json.Decoder(TaskResult).decode
 _decode_call = msgspec.json.Decoder(TaskCall).decode
@@ -246,6 +254,15 @@ def _usage(data: dict[str, Any]) -> Usage:
         raise InvalidRecord("usage", str(error)) from None
     found.iterations = msgspec.Raw(orjson.dumps(iterations))
     return found
+
+
+def single_step_of(raw: msgspec.Raw) -> StepUsage | None:
+    """The step of a response that lists one, as nearly all do; None for any other."""
+    try:
+        steps = _decode_steps(raw)
+    except msgspec.DecodeError:
+        return None
+    return steps[0] if len(steps) == 1 else None
 
 
 def blocks_of(content: msgspec.Raw) -> str | list[Block]:
