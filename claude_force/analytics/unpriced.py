@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from claude_force.executions.pricing import PriceTable
 
 NO_USAGE = "no usage was reported"
-PRICED_TODAY = "recorded without a cost, though the price is known; claude-force db reprice"
+PRICED_TODAY = "recorded without a cost; claude-force db reprice adds it"
 ARCHIVED = "archived, with the reason"
 
 

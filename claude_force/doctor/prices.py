@@ -8,6 +8,7 @@ from claude_force.analytics.unpriced import NO_USAGE, PRICED_TODAY, UnpricedReas
 from claude_force.database.queries import Filter
 from claude_force.database.workspace import Workspace
 from claude_force.doctor.findings import Finding, note, ok
+from claude_force.executions.costs import NO_REFUSAL_PRICE
 from claude_force.executions.pricing import PriceTable
 from claude_force.formatting import quantity
 
@@ -32,7 +33,7 @@ def _text_of(found: UnpricedReason) -> str:
 
 
 def _remedy_of(found: UnpricedReason) -> str | None:
-    if found.reason == NO_USAGE:
+    if found.reason in {NO_USAGE, NO_REFUSAL_PRICE}:
         return None
     if found.reason == PRICED_TODAY:
         return "claude-force db reprice"
