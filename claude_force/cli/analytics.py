@@ -288,7 +288,7 @@ def blocks(request: Request, recent: bool, active: bool, length: int) -> None:
 @click.option("--by-model", is_flag=True, help="Show the models of each session.")
 @limit_option
 def reconcile(request: Request, by_model: bool, limit: int | None) -> None:
-    """Compare Claude Code's own ledger of each session with its transcripts.
+    """Compare Claude Code's own ledgers with its transcripts.
 
     What the ledger has more was spent outside of transcripts, such as the search behind WebSearch. A session is in the
     period in which its ledger was written, and is compared as a whole.
@@ -308,10 +308,10 @@ def reconcile(request: Request, by_model: bool, limit: int | None) -> None:
 @report_options
 @limit_option
 def backfill(request: Request, limit: int | None) -> None:
-    """Show days before the first transcript, from Claude Code's own statistics.
+    """Show the tokens of days before the first transcript.
 
-    Claude Code deletes transcripts after 30 days and keeps the tokens of each day by model. They are no executions,
-    have no cost, and are in no other figure. A day leaves this report when its transcript is read.
+    Claude Code deletes transcripts after 30 days and keeps statistics by day and model. They are no executions, have no
+    cost, and are in no other figure. A day leaves this report when its transcript is read.
 
     \b
     Example:

@@ -16,9 +16,13 @@ from claude_force import clock
 from claude_force.cli.root import cli
 from claude_force.clock import DAY_US, SECOND_US
 from claude_force.database.open import open_database
+from claude_force.database.rows.cursor import Cursor
 from claude_force.database.rows.jobs import JobRun
 from claude_force.database.writes import Store
 from claude_force.database.writes import jobs as job_runs
+from claude_force.executions.ledgers import LedgerEntry
+from claude_force.executions.statistics import DailyTokens
+from claude_force.ingest.statistics import STATISTICS
 from tests.acceptance.test_bad_usage import HOSTILE
 from tests.builders import an_execution
 from tests.conftest import Run
@@ -28,7 +32,7 @@ SECRET = "hooks-secret-7f3a9c"
 FILTERS = ("--start", "2020-01-01")
 REPORTS = (
     "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "costs", "trends",
-    "errors", "blocks",
+    "errors", "blocks", "reconcile", "backfill",
 )  # fmt: skip
 
 COMMAND_LINES: dict[str, list[str]] = {
@@ -116,6 +120,16 @@ def fill(home: Path) -> None:
         for name in HOSTILE
         for number in range(12)
     )  # fmt: skip
+    ledgers = [
+        tuple(LedgerEntry(name, model, now_us, 1, 1, 1, 1, 1, 1, number % 2) for model in ("", name))
+        for number, name in enumerate(HOSTILE)
+    ]
+    Store(database).ingest([], [], [], ledgers)
+    days = [DailyTokens(name, "2020-01-02", name, 1, None) for name in HOSTILE]
+    cursor = Cursor(
+        host="h", path="/p", source=STATISTICS, device=1, inode=1, size=1, mtime_ns=1, position=1, head="", tail=""
+    )
+    Store(database).save_statistics(days, cursor)
     with database.write() as connection:
         problem = "; ".join(HOSTILE)
         run_of = JobRun("r", "ingest", "\x1b[31mhost", 1, now_us - 5, now_us - 4, job_runs.FAILED, "{}", problem)
