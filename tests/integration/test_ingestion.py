@@ -200,6 +200,18 @@ def test_a_report_waits_for_its_response(store: Store, database: Database) -> No
         assert file_queries.reported(connection) == 0
 
 
+@pytest.mark.parametrize("last_is_final", [True, False])
+def test_a_report_of_a_final_response_is_deleted(last_is_final: bool, store: Store, database: Database) -> None:
+    """Only the last response of the run counts, whether or not an earlier one is final. A report that fits no response
+    yet is kept."""
+    first = an_execution(run_id="a1", timestamp_us=NOON_US - 10, usage_basis=PROVISIONAL if last_is_final else None)
+    last = an_execution(run_id="a1", usage_basis=None if last_is_final else PROVISIONAL)
+    store.ingest([seen("1", record=first), seen("2", record=last)], [], [a_report(prompt_tokens=99)])
+    assert store.apply_reported_usage(priced, {"a1"}, NOON_US) == 0
+    with database.read() as connection:
+        assert file_queries.reported(connection) == (0 if last_is_final else 1)
+
+
 def test_a_report_without_a_response_is_deleted(store: Store, database: Database) -> None:
     """After two days."""
     store.ingest([], [], [a_report()])
