@@ -74,6 +74,8 @@ _texts_of = attrgetter(*(name for name, _ in _TEXTS))
 NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
 """Fields that are 0, and not null, if nothing is known."""
 
+_REQUIRED = frozenset((*_NAMES, *NEVER_NULL))
+
 _COUNTS = (
     ("duration_us", "execution_time_ms", DURATION_LIMIT_US),
     ("input_tokens", "input_tokens", TOKENS_LIMIT),
@@ -160,14 +162,14 @@ class ExecutionMetrics:
             raise InvalidRecord("success", f"expected true or false, got {kind_of(self.success)}")
         for (name, limit), text in zip(_TEXTS, _texts_of(self), strict=True):
             # Usual texts are checked here: a call for each would take longer than all of these checks.
-            is_usual = text is None or (
-                type(text) is str and 0 < len(text) <= limit and text.isascii() and "\0" not in text
-            )
-            if not is_usual or (text is None and name in _NAMES):
+            if text is None:
+                if name in _REQUIRED:
+                    _check_text(name, text, limit)
+            elif type(text) is not str or not 0 < len(text) <= limit or not text.isascii() or "\0" in text:
                 _check_text(name, text, limit)
         for (name, label, limit), count in zip(_COUNTS, _counts_of(self), strict=True):
             if count is None:
-                if name in NEVER_NULL:
+                if name in _REQUIRED:
                     _check_count(label, count, limit)
             elif type(count) is not int or not 0 <= count <= limit:
                 _check_count(label, count, limit)
