@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,20 @@ _PROGRESS_BYTES = 64 * 1024 * 1024
 """Less than this is read before anybody could read a progress bar."""
 
 _NOTES_SHOWN = 20
+_STDIN = Path("-")
 
 _TITLES = {
     "spool": "waiting records",
     "executions": "executions files",
     "claude-code": "Claude Code transcripts",
     "claude-code-statistics": "Claude Code's statistics",
+    "claude-result": "results of claude -p",
 }
 _COUNTS = ("files", "unchanged", "lines", "added", "known", "changed", "rejected")
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path, allow_dash=True), metavar="[PATH]...")
 @click.option("--dry-run", is_flag=True, help="Show what is new; change nothing.")
 @click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -49,12 +52,14 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
     Nothing is read or counted twice. Without PATH, reads the executions in the spool, the metrics file of the settings,
     the transcripts of Claude Code (~/.claude/projects and ~/.config/claude/projects, or the folders in
     CLAUDE_CONFIG_DIR, separated by commas) with its statistics (stats-cache.json), and those of Claude Desktop's
-    sessions (Cowork). PATH is a folder of transcripts, a transcript, or a JSONL file of executions. Only metrics of
-    transcripts are stored, never their text.
+    sessions (Cowork). PATH is a folder of transcripts, a transcript, a JSONL file of executions, or a file with the
+    output of claude -p --output-format json or stream-json; - reads such output from standard input. Only metrics are
+    stored, never a text.
 
     \b
     Example:
       claude-force ingest
+      claude -p "Fix the build" --output-format stream-json --verbose | claude-force ingest -
     """
     from claude_force.ingest.loader import without_gc
     from claude_force.ingest.plan import ingest_inputs, ingest_options
@@ -64,7 +69,7 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
     options = ingest_options(workspace, clock.now_us())
     if dry_run:
         options = options._replace(rejects=None)
-    inputs = ingest_inputs(workspace, paths)
+    inputs = ingest_inputs(workspace, [path for path in paths if path != _STDIN], _stream(paths))
     with _progress(new_files(workspace.database, inputs, options)) as advance, without_gc():
         reports = run_pass(workspace.database, inputs, options, advance)
     if as_json:
@@ -74,6 +79,14 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
     _print_problems(reports)
     if any(report.problems for report in reports.values()):
         sys.exit(1)
+
+
+def _stream(paths: Sequence[Path]) -> BufferedReader | None:
+    if _STDIN not in paths:
+        return None
+    if sys.stdin is None:
+        raise click.UsageError("the standard input is closed")
+    return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
 @contextmanager

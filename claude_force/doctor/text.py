@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from claude_force import clock
 from claude_force.executions.origin import host_name
-from claude_force.executions.record import CLAUDE_CODE
+from claude_force.executions.record import CLAUDE_CODE, RESULT
 from claude_force.formatting import quantity
 from claude_force.ingest.statistics import STATISTICS
 from claude_force.text import for_terminal
@@ -25,6 +25,7 @@ _HEADINGS = (("problem", "Problems"), ("note", "Notes"), ("ok", "OK"))
 _TITLES = {
     CLAUDE_CODE: "Claude Code transcripts",
     STATISTICS: "Claude Code's statistics",
+    RESULT: "Results of claude -p",
     "executions": "Executions file",
 }
 _ID_WIDTH = 18

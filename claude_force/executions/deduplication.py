@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 from claude_force.clock import HOUR_US, SECOND_US
-from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, ExecutionRow, columns
+from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, REPORTED_RESULT, ExecutionRow, columns
 
 _TOKENS = columns(
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"
@@ -28,7 +28,7 @@ _USAGE = _TOKENS + columns(
 )  # fmt: skip
 """Fields that are replaced together: a usage, and the price that was computed from it."""
 
-_CERTAINTY = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2}
+_CERTAINTY = {PROVISIONAL: 0, "task_notification": 1, "task_result": 2, REPORTED_RESULT: 3}
 """How certain a usage is, by its basis. The final usage of the response's own file is more certain than all of
 these."""
 
@@ -44,7 +44,8 @@ class Observation:
     have, too, and then identify none: those within its session on this side (main conversation or sub-agent), and its
     request id alone, by which no observation is matched. `other_side` are those on the other side, where a replay
     shares no other identity. `from_us` is where the response ended when its earlier lines were observed; None if these
-    are its first.
+    are its first. `session` is the key of its session. `is_result` says that it is from the result of a run, which
+    counts only while no transcript of the session is known.
     """
 
     row: ExecutionRow
@@ -53,6 +54,8 @@ class Observation:
     other_side: tuple[bytes, ...] = ()
     is_sidechain: bool = False
     from_us: int | None = None
+    session: bytes | None = None
+    is_result: bool = False
 
     def is_continuation_of(self, known: ExecutionRow) -> bool:
         """Whether these lines follow those that `known` was made from, in the same file (and not in a copy of it)."""
@@ -61,7 +64,11 @@ class Observation:
 
 def keys_of(observations: Iterable[Observation]) -> set[bytes]:
     """The identities by which some observations are matched."""
-    return {key for observation in observations for key in (*observation.identities, *observation.other_side)}
+    return {
+        key
+        for seen in observations
+        for key in (*seen.identities, *seen.other_side, *((seen.session,) if seen.session else ()))
+    }
 
 
 AMBIGUOUS = bytes(16)
@@ -77,7 +84,8 @@ class EntityResolver:
 
     `known` are the uids of identities; `remembered` are those found here, to be stored, and `shared` those that other
     executions may have, too. `new_rows` are executions that are not stored yet, by uid. `seen_again` are observations
-    of stored ones, with their uid.
+    of stored ones, with their uid. `replaced` are the keys of sessions whose results do not count any more, because a
+    transcript was found.
     """
 
     known: dict[bytes, bytes]
@@ -85,10 +93,18 @@ class EntityResolver:
     seen_again: list[tuple[bytes, Observation]] = field(default_factory=list)
     remembered: dict[bytes, bytes] = field(default_factory=dict)
     shared: dict[bytes, bytes] = field(default_factory=dict)
+    replaced: set[bytes] = field(default_factory=set)
     _first: dict[bytes, Observation] = field(default_factory=dict)
 
     def match(self, observation: Observation) -> None:
         """Match the next observation."""
+        if observation.session is not None:
+            known = self.known.get(observation.session)
+            if observation.is_result and known == REPLAY:
+                return
+            if not observation.is_result and known != REPLAY:
+                self.replaced |= set() if known is None else {observation.session}
+                self.known[observation.session] = self.remembered[observation.session] = REPLAY
         uid = next((self.known[key] for key in observation.identities if key in self.known), None)
         if uid is None:
             for key in observation.other_side:
@@ -98,6 +114,8 @@ class EntityResolver:
                     return
             uid = observation.row[0]
             self.new_rows[uid], self._first[uid] = observation.row, observation
+        elif uid in self.new_rows and observation.is_result:
+            self.new_rows[uid] = merge_result(self.new_rows[uid], observation.row)
         elif uid in self.new_rows:
             self.new_rows[uid] = merge_new(self.new_rows[uid], observation)
         elif uid != REPLAY:
@@ -122,6 +140,8 @@ class EntityResolver:
             # Where version 2.2 made two executions of one response, each keeps what it was known by.
             if uid == REPLAY or key not in self.known:
                 self.known[key] = self.remembered[key] = uid
+        if observation.is_result and observation.session is not None and observation.session not in self.known:
+            self.known[observation.session] = self.remembered[observation.session] = uid
         if uid != REPLAY:
             for key in observation.shared:
                 self.known[key] = self.shared[key] = uid if self.known.get(key, uid) == uid else AMBIGUOUS
@@ -146,6 +166,12 @@ def merge(known: ExecutionRow, seen: ExecutionRow, *, is_continuation: bool) -> 
         changed[_END], changed[_DURATION] = seen[_END], duration_us
         row = tuple(changed)
     return known if row == known else row
+
+
+def merge_result(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:
+    """An execution from the result of a run after another result: the larger one, which contains the other. The same
+    object if nothing changes."""
+    return (known[0], *seen[1:]) if _rank(seen) > _rank(known) else known
 
 
 def _with_usage(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:

@@ -40,6 +40,9 @@ SEARCHES_LIMIT = 10**6
 CLAUDE_CODE = "claude-code"
 """The `source` of executions from the transcripts of Claude Code."""
 
+RESULT = "claude-result"
+"""The `source` of executions from results of `claude -p`."""
+
 STANDARD_TIERS = frozenset({"standard", "default", "auto"})
 """What APIs call the tier with the list price. An execution has no `service_tier` then."""
 
@@ -48,6 +51,9 @@ STANDARD_GEOS = frozenset({"global", "not_available"})
 
 PROVISIONAL = "provisional"
 """The `usage_basis` of a usage that was never final: output tokens and cost are lower bounds."""
+
+REPORTED_RESULT = "result"
+"""The `usage_basis` of a usage from the result of a run. A later result of the same session contains it."""
 
 COST_GIVEN, COST_NONE = "given", "none"
 """The `recorded_basis` of a cost that came with the record, and of a record without a cost."""

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from claude_force.errors import InputError
 
-STDIN = "-"
+STDIN, STDIN_NAME = "-", "standard input"
 _EXPORT = "import what `claude-force analytics export --format jsonl` writes"
 _OTHER_FORMATS = (
     (rb"SQLite format 3\0", "a SQLite database", "look at it with --db, or import its JSONL export"),
@@ -45,7 +45,7 @@ def open_input(path: str) -> Iterator[Input]:
     if path == STDIN:
         if sys.stdin is None:
             raise InputError("the standard input is closed")
-        yield Input("standard input", _unzipped(sys.stdin.buffer), None, sys.stdin.buffer)
+        yield Input(STDIN_NAME, _unzipped(sys.stdin.buffer), None, sys.stdin.buffer)
         return
     try:
         raw = open(path, "rb")  # noqa: SIM115  (closed below; errors of the caller must not be caught here)

@@ -175,19 +175,20 @@ def _is_too_low(record: ExecutionMetrics, prices: PriceTable) -> bool:
 
 def holds_executions(path: Path) -> bool:
     """Whether the first object of a file is an execution (and not, for example, an entry of a transcript)."""
-    found = _first_object(path)
+    found = first_object(path)
     return found is not None and "agent_name" in found and "success" in found
 
 
 def holds_objects(path: Path) -> bool:
     """Whether a file begins with JSON objects. True also for an empty file, and for one that cannot be read."""
     try:
-        return path.stat().st_size == 0 or _first_object(path) is not None
+        return path.stat().st_size == 0 or first_object(path) is not None
     except OSError:
         return True
 
 
-def _first_object(path: Path) -> dict[str, Any] | None:
+def first_object(path: Path) -> dict[str, Any] | None:
+    """The first JSON object among the first lines of a file; None if there is none, or it cannot be read."""
     try:
         if not path.is_file():
             return None

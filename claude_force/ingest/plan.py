@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import tzinfo
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from claude_force.ingest.find_files import FoundFile
 from claude_force.ingest.jsonl_source import holds_executions, holds_objects
 from claude_force.ingest.rejects import RejectLog
 from claude_force.ingest.report import SourceReport
+from claude_force.ingest.results.source import results_at
 from claude_force.ingest.transcripts import locate as transcripts
 from claude_force.settings.claude_json import metrics_file
 from claude_force.settings.home import user_folder
@@ -41,14 +43,17 @@ class IngestOptions(NamedTuple):
 
 
 class IngestInputs(NamedTuple):
-    """What a pass reads: spool files, files of executions, transcripts in the order in which to read them, and Claude
-    Code's statistics. `report` lists the problems met when these were looked for."""
+    """What a pass reads: spool files, files of executions, transcripts in the order in which to read them, Claude
+    Code's statistics, results of `claude -p`, and such results from a stream. `report` lists the problems met when
+    these were looked for."""
 
     spooled: Sequence[Path]
     executions: Sequence[Path]
     transcripts: Sequence[FoundFile]
     report: SourceReport
     statistics: Sequence[Path] = ()
+    results: Sequence[Path] = ()
+    stream: BufferedReader | None = None
 
 
 def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
@@ -63,21 +68,26 @@ def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
     )
 
 
-def ingest_inputs(workspace: Workspace, paths: Sequence[Path] = ()) -> IngestInputs:
-    """The sources at some paths; without paths, all sources of a workspace."""
+def ingest_inputs(
+    workspace: Workspace, paths: Sequence[Path] = (), stream: BufferedReader | None = None
+) -> IngestInputs:
+    """The sources at some paths, and in a stream; without either, all sources of a workspace."""
     report = SourceReport()
-    if paths:
+    results: list[Path] = []
+    if paths or stream is not None:
         spooled: tuple[Path, ...] = ()
         statistics = [path.absolute() for path in paths if path.name == transcripts.STATISTICS_FILE]
         others = [path for path in paths if path.name != transcripts.STATISTICS_FILE]
-        folders, executions = _sort_by_kind(others, report)
+        results = results_at(others)
+        folders, executions = _sort_by_kind([path for path in others if path.absolute() not in results], report)
     else:
         spooled = spool_files(workspace)
         folders = transcripts.roots(os.environ, user_folder(), report.add_problem)
         statistics = transcripts.statistics_files(folders)
         own = metrics_file(workspace.settings, workspace.home)
         executions = [own] if own.is_file() else []
-    return IngestInputs(spooled, executions, transcripts.find(folders, report.add_problem), report, statistics)
+    found = [file for file in transcripts.find(folders, report.add_problem) if file.path not in results]
+    return IngestInputs(spooled, executions, found, report, statistics, results, stream)
 
 
 def _sort_by_kind(paths: Sequence[Path], report: SourceReport) -> tuple[list[Path], list[Path]]:

@@ -18,7 +18,7 @@ from claude_force.database.writes import Store
 from claude_force.database.writes.projects import remember_repositories
 from claude_force.executions.costs import price_row
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, column
+from claude_force.executions.record import CLAUDE_CODE, RESULT, ExecutionRow, column
 from claude_force.ingest import spool
 from claude_force.ingest.find_files import FoundFile
 from claude_force.ingest.jsonl_pass import JSONL, JsonlPass
@@ -26,6 +26,7 @@ from claude_force.ingest.jsonl_source import holds_executions
 from claude_force.ingest.plan import IngestInputs, IngestOptions
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.repositories import GONE, find_repositories
+from claude_force.ingest.results.results_pass import ResultsPass
 from claude_force.ingest.statistics import STATISTICS, read_statistics
 from claude_force.ingest.tail import is_unchanged
 from claude_force.ingest.target import open_target
@@ -41,7 +42,8 @@ _COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
 def run_pass(
     database: Database, inputs: IngestInputs, options: IngestOptions, progress: Progress | None = None
 ) -> dict[str, SourceReport]:
-    """One pass over all sources. Returns what it did by kind of source: SPOOL, JSONL, CLAUDE_CODE, STATISTICS.
+    """One pass over all sources. Returns what it did by kind of source: SPOOL, JSONL, CLAUDE_CODE, STATISTICS, and
+    RESULT if there is any.
 
     Raises DatabaseError, or InputError if rejected lines cannot be written. What was stored before that stays.
     """
@@ -56,6 +58,10 @@ def run_pass(
             jsonl.run(path)
         transcripts = TranscriptPass(target, options, cursors, progress, inputs.report)
         transcripts.run([file for file in inputs.transcripts if file.path not in executions])
+        # After the transcripts, which are the better source of the same sessions.
+        results = ResultsPass(target, options, known_cursors(database, options.host, RESULT)).run(inputs.results)
+        if inputs.stream is not None:
+            ResultsPass(target, options, {}, results).run_stream(inputs.stream)
     if not options.is_dry_run:
         agents = agent_ids(inputs.transcripts)
         changed = apply_reported_usage(Store(database), options.prices, agents, options.now_us)
@@ -65,7 +71,8 @@ def run_pass(
     statistics = read_statistics(
         database, inputs.statistics, options, known_cursors(database, options.host, STATISTICS)
     )
-    return {SPOOL: spooled, JSONL: jsonl.report, CLAUDE_CODE: transcripts.report, STATISTICS: statistics}
+    reports = {SPOOL: spooled, JSONL: jsonl.report, CLAUDE_CODE: transcripts.report, STATISTICS: statistics}
+    return reports | ({RESULT: results} if results.files else {})
 
 
 def _find_repositories(database: Database, folders_read: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from claude_force.database.queries import ingestion as queries
 from claude_force.database.queries import known_uids, tombstones
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult, Store
-from claude_force.executions.deduplication import EntityResolver, Observation, ReportedUsage, keys_of
+from claude_force.executions.deduplication import EntityResolver, Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import Sums
@@ -85,7 +85,7 @@ class DryRun:
     ) -> IngestResult:
         """Count the observations of executions that are neither stored nor were in an earlier call."""
         with self._database.read() as connection:
-            known = queries.executions_of(connection, self._database, keys_of(observations))
+            known = queries.known_identities(connection, self._database, observations)
         resolver = EntityResolver(known | self._remembered)
         for observation in observations:
             resolver.match(observation)

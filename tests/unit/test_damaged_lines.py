@@ -198,7 +198,8 @@ def test_nothing_but_what_was_whole_is_ever_found(pair: str, data: st.DataObject
     line = b"".join(piece for _, piece in pieces)
     names = [name for name, piece in pieces if piece]
     # A beginning and an end may make a record again.
-    assume(b"\n" not in line and ("head", "tail") not in itertools.pairwise(names))
+    without_junk = [name for name in names if name != "junk"]
+    assume(b"\n" not in line and ("head", "tail") not in itertools.pairwise(without_junk))
     records = [piece for name, piece in pieces if name == "record"]
     found = [record for record in whole(line, kind) if kind.is_record(record)]
     assert all(found.count(record) <= line.count(record) for record in found)

@@ -10,12 +10,14 @@ from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
-from claude_force.executions.deduplication import REPORTED_FIELDS, ReportedUsage
-from claude_force.executions.record import ExecutionRow, columns
+from claude_force.executions.deduplication import REPLAY, REPORTED_FIELDS, Observation, ReportedUsage, keys_of
+from claude_force.executions.record import CLAUDE_CODE, RESULT, ExecutionRow, columns
 
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
 _REPORTS_AT_ONCE = 500
-_RUN_ID, _INSTANT = columns("run_id", "timestamp_us")
+_NAMES_AT_ONCE = 500
+_SESSION = "COALESCE(executions.session_id, executions.workflow_id)"
+_RUN_ID, _INSTANT, _WORKFLOW = columns("run_id", "timestamp_us", "workflow_id")
 
 
 def cursors(connection: Connection, host: str | None = None) -> list[Cursor]:
@@ -39,6 +41,44 @@ def executions_of(connection: Connection, database: Database, identities: Iterab
         rows = connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part)
         uids.update((database.decode_uid(identity), database.decode_uid(uid)) for identity, uid in rows)
     return uids
+
+
+def known_identities(
+    connection: Connection, database: Database, observations: Sequence[Observation]
+) -> dict[bytes, bytes]:
+    """The uid of the execution of each known identity of some observations. A session with executions from its
+    transcript is a REPLAY to results, also if it was read before sessions had keys."""
+    known = executions_of(connection, database, keys_of(observations))
+    results = {
+        session: observation.session
+        for observation in observations
+        if observation.is_result and observation.session and observation.session not in known
+        if (session := observation.row[_WORKFLOW])
+    }
+    return known | {results[session]: REPLAY for session in _transcribed(connection, list(results))}
+
+
+def _transcribed(connection: Connection, sessions: Sequence[str]) -> set[str]:
+    """Those of some sessions that have executions from a transcript."""
+    found: set[str] = set()
+    for start in range(0, len(sessions), _NAMES_AT_ONCE):
+        names = {f"name_{index}": name for index, name in enumerate(sessions[start : start + _NAMES_AT_ONCE])}
+        rows = connection.fetch(
+            f"SELECT DISTINCT {_SESSION} FROM executions{SERIES} WHERE {IS_OF_SERIES} AND source = '{CLAUDE_CODE}' "
+            f"AND {_SESSION} IN ({', '.join(f':{name}' for name in names)})",
+            names,
+        )
+        found.update(row[0] for row in rows)
+    return found
+
+
+def results_of(connection: Connection, session: str) -> list[ExecutionRow]:
+    """The executions from results of a session. Uids are as the engine has them."""
+    return connection.fetch(
+        f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} AND source = '{RESULT}' "
+        "AND workflow_id = :session",
+        {"session": session},
+    )
 
 
 def pending_count(connection: Connection) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries import ingestion as file_queries
+from claude_force.database.queries.executions import uid_batches
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import add_to_rollups, rebuild, series_ids
-from claude_force.database.writes.step_usage import add_step_usage, replace_step_usage
+from claude_force.database.writes.step_usage import add_step_usage, delete_step_usage, replace_step_usage
 from claude_force.executions.record import FIELDS, ExecutionRow, columns, getter
 from claude_force.executions.rollups import LABELS, Sums, index_series, merged_windows, sum_up
 from claude_force.time_windows import Window
@@ -90,4 +91,17 @@ def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: S
     enqueue(connection, [row[0] for row in after if row[0] not in pending], is_change=True)
     days = {row[_INSTANT] // DAY_US for row in (*before, *after) if row[0] not in pending}
     for window in merged_windows(days, DAY_US):
+        rebuild(connection, Window(window.start_us, window.end_us))
+
+
+def delete_rows(connection: Connection, rows: Sequence[ExecutionRow]) -> None:
+    """Delete stored rows (uids as the engine has them), and rebuild the roll-ups of their days. Needs the roll-up
+    lock."""
+    uids = [row[0] for row in rows]
+    pending = file_queries.pending_uids(connection, uids)
+    for condition, part in uid_batches(uids):
+        for table in ("executions", "uncounted", "export_queue"):
+            connection.execute(f"DELETE FROM {table} WHERE {condition}", part)
+    delete_step_usage(connection, uids)
+    for window in merged_windows({row[_INSTANT] // DAY_US for row in rows if row[0] not in pending}, DAY_US):
         rebuild(connection, Window(window.start_us, window.end_us))

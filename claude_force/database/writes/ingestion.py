@@ -15,8 +15,8 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
-from claude_force.database.writes.executions import insert_rows, revise_rows
-from claude_force.database.writes.ledgers import copied_sessions, save_copies
+from claude_force.database.writes.executions import delete_rows, insert_rows, revise_rows
+from claude_force.database.writes.ledgers import copied_sessions, save_copies, session_of
 from claude_force.executions.deduplication import (
     AMBIGUOUS,
     REPORTED_FIELDS,
@@ -24,8 +24,8 @@ from claude_force.executions.deduplication import (
     Observation,
     ReportedUsage,
     apply_report,
-    keys_of,
     merge,
+    merge_result,
 )
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, column
 
@@ -61,9 +61,10 @@ def ingest(
     reports: Iterable[ReportedUsage],
 ) -> IngestResult:
     """Store observations, cursors and reported usages. Needs the roll-up lock."""
-    resolver = EntityResolver(file_queries.executions_of(connection, database, keys_of(observations)))
+    resolver = EntityResolver(file_queries.known_identities(connection, database, observations))
     for observation in observations:
         resolver.match(observation)
+    replaced = _delete_results(connection, observations, resolver)
     stored = _stored_rows(connection, database, resolver.seen_again)
     changed = _revise(connection, stored, resolver.seen_again)
     save_copies(connection, copied_sessions(observations, resolver, stored))
@@ -73,7 +74,15 @@ def ingest(
     save_cursors(connection, cursors)
     by_key = {(report.run_id, report.basis, report.until_us): report for report in reports}
     connection.insert_all(_REPORTS, [_reported_of(report) for report in by_key.values()], "ON CONFLICT DO NOTHING")
-    return IngestResult(added, len(observations) - added, changed)
+    return IngestResult(added, len(observations) - added, changed + replaced)
+
+
+def _delete_results(connection: Connection, observations: Sequence[Observation], resolver: EntityResolver) -> int:
+    """Delete what results said of sessions whose transcript was found; returns how many executions."""
+    sessions = {session_of(seen.row) for seen in observations if seen.session in resolver.replaced}
+    rows = [row for session in sessions if session for row in file_queries.results_of(connection, session)]
+    delete_rows(connection, rows)
+    return len(rows)
 
 
 def _save_identities(connection: Connection, database: Database, resolver: EntityResolver) -> None:
@@ -117,6 +126,9 @@ def _revise(
     for uid, observation in seen:
         # A missing one was archived or deleted, and is not changed any more.
         if uid in revised:
+            if observation.is_result:
+                revised[uid] = merge_result(revised[uid], observation.row)
+                continue
             is_continuation = observation.is_continuation_of(revised[uid])
             revised[uid] = merge(revised[uid], observation.row, is_continuation=is_continuation)
     changed = [uid for uid, row in revised.items() if row is not stored[uid]]

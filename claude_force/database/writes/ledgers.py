@@ -37,13 +37,14 @@ def copied_sessions(
         uid = resolver.known.get(observation.identities[0], b"")
         row = resolver.new_rows.get(uid) or stored.get(uid)
         if row is not None and row is not observation.row:
-            session_id, counted_in = _session_of(observation.row), _session_of(row)
+            session_id, counted_in = session_of(observation.row), session_of(row)
             if session_id and counted_in and session_id != counted_in:
                 found[session_id] = counted_in
     return found
 
 
-def _session_of(row: ExecutionRow) -> str | None:
+def session_of(row: ExecutionRow) -> str | None:
+    """The session that an execution is part of."""
     found: str | None = row[_SESSION] or row[_WORKFLOW]
     return found
 

@@ -153,6 +153,13 @@ def error_type_of(entry: Entry, message: Message) -> str:
     return _kind_of_text(text_of(blocks_of(message.content)))
 
 
+def kind_of_failure(status: int | str | None, text: str) -> str:
+    """The kind of a failed request by its HTTP status, if that is known, and what was said about it."""
+    kind = _kind_of_text(text)
+    is_status = re.fullmatch(r"[45]\d\d", str(status or ""))
+    return _KIND_OF_STATUS.get(str(status)) or f"http_{status}" if is_status and kind == API_ERROR else kind
+
+
 def _kind_of_text(text: str) -> str:
     lower, body = text.lower(), _KIND.search(text)
     if body and body.group(1) not in _SAYS_LITTLE:

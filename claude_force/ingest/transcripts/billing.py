@@ -21,7 +21,7 @@ def billed_of(response: Response) -> Billed | None:
     """The tokens, steps and modifiers of a response; None if its usage is not known. Raises InvalidRecord for a step
     with impossible counts."""
     usage = response.usage
-    tokens = _tokens_of(usage)
+    tokens = tokens_of(usage)
     if tokens is None:
         return None
     modifiers = Modifiers(
@@ -69,7 +69,7 @@ def _is_usual(response: Response) -> bool:
     )
 
 
-def _tokens_of(usage: Usage) -> Tokens | None:
+def tokens_of(usage: Usage) -> Tokens | None:
     """The tokens of a usage by kind; None if they are not known. Cache writes without a lifetime are for five minutes,
     the only lifetime before there were two."""
     if usage.input_tokens is None or usage.output_tokens is None:

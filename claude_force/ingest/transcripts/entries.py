@@ -170,7 +170,7 @@ def decode_entry(line: bytes) -> Entry:
     except msgspec.ValidationError:
         return _decode_leniently(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        valid = _LONE_SURROGATES.sub(lambda match: match[1] or b"\\ufffd", line)
+        valid = without_lone_surrogates(line)
         if valid != line:
             return decode_entry(valid)
         raise InvalidJson(f"not valid JSON: {error}") from None
@@ -215,16 +215,21 @@ def _decode_leniently(line: bytes) -> Entry:
     if not isinstance(data, dict):
         raise InvalidRecord("", f"expected a JSON object, got {kind_of(data)}")
     message = data.pop("message", None)
-    entry = _fitting(data, Entry)
+    entry = fitting(data, Entry)
     if isinstance(message, dict):
         usage = message.pop("usage", None)
-        entry.message = _fitting(message, Message)
+        entry.message = fitting(message, Message)
         if isinstance(usage, dict):
             entry.message.usage = _usage(usage)
     return entry
 
 
-def _fitting(data: dict[str, Any], kind: type[T]) -> T:
+def without_lone_surrogates(line: bytes) -> bytes:
+    """A line with the replacement character for each half of a surrogate pair."""
+    return _LONE_SURROGATES.sub(lambda match: match[1] or b"\\ufffd", line)
+
+
+def fitting(data: dict[str, Any], kind: type[T]) -> T:
     """A struct of the values that have the expected type."""
     found = kind()
     for field in msgspec.structs.fields(kind):

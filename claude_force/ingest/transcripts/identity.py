@@ -7,6 +7,7 @@
 | side         | a message of a session    | session, side, message id, and a hash of the first line's content  |
 | side prompt  | a message of a session    | session, side, message id and prompt tokens, if these are not 0    |
 | request id   | a request id              | the request id alone; telemetry knows no more of a response        |
+| session      | a session                 | the session; results of `claude -p` have it, too                   |
 
 A request, or a moment of one of its lines, is enough to recognise a response: copies of a transcript keep both. A
 gateway may repeat a message id, but not together with instant and tokens.
@@ -80,6 +81,12 @@ def side_identities(
     # The hash of the session comes first: what is stored together lies together, which halves the cost of storing it.
     by_prompt = hashlib.blake2b(f"{message_id}\0{prompt}".encode("utf-8", "backslashreplace"), digest_size=9).digest()
     return by_content, _session_prefix(session_id) + by_prompt + bytes([is_sidechain])
+
+
+@lru_cache(maxsize=4096)
+def session_key(session_id: str | None) -> bytes | None:
+    """The key of a session, by which its transcript and its results find each other; None without a session."""
+    return digest("session", session_id) if session_id else None
 
 
 @lru_cache(maxsize=64)

@@ -82,11 +82,12 @@ def _counts_by_model(entry: Entry) -> dict[str, Counts]:
         raise InvalidRecord("modelUsage", f"more than {_MODELS_LIMIT} models")
     found: dict[str, list[Counts]] = {}
     for name, usage in usages.items():
-        found.setdefault(_model_of(name), []).append(_counts_of(name, usage))
+        found.setdefault(model_name(name), []).append(_counts_of(name, usage))
     return {model: _sum(counts) for model, counts in found.items()}
 
 
-def _model_of(name: str) -> str:
+def model_name(name: str) -> str:
+    """The name of a model without its context window. Raises InvalidRecord if it cannot be a name."""
     model = _CONTEXT_WINDOW.sub("", name)
     if not model or len(model) > NAME_LIMIT or "\0" in model:
         raise InvalidRecord("modelUsage", f"not the name of a model: {name[:NAME_LIMIT]!a}")

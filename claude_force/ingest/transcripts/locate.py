@@ -76,7 +76,7 @@ def find(folders: Iterable[Path], on_problem: OnProblem) -> list[FoundFile]:
     Sessions come by the time of their oldest file, so an original comes before its copies; within a session, the main
     conversation comes before its sub-agents. Sub-agents by older versions come last: only their lines name the session.
     """
-    found = find_files(folders, _is_transcript, on_problem, _is_entered)
+    found = find_files(folders, _is_transcript, on_problem, is_entered)
     oldest: dict[str, int] = {}
     for file in found:
         key = session_key(file.path)
@@ -96,7 +96,8 @@ def _is_transcript(folder: Path, name: str) -> bool:
     return within is None or name == AUDIT_LOG or within[:2] == _DESKTOP_TRANSCRIPTS
 
 
-def _is_entered(folder: Path, name: str) -> bool:
+def is_entered(folder: Path, name: str) -> bool:
+    """Whether a search looks into this folder: of a session of Claude Desktop, only where its transcripts are."""
     within = _within_desktop_session(folder)
     return within is None or len(within) >= 2 or name == _DESKTOP_TRANSCRIPTS[len(within)]
 

@@ -124,7 +124,7 @@ class Response:
         if 0 < instant - self.last_us <= LONGEST_PAUSE_US:
             self.last_us = instant
         if self.agent_name == SUBAGENT:
-            self.agent_name = _name(entry.attribution_agent) or SUBAGENT
+            self.agent_name = clean_name(entry.attribution_agent) or SUBAGENT
         usage, is_final = message.usage or Usage(), _is_final(entry, message)
         if _rank(usage, is_final) > _rank(self.usage, self.is_final):
             self.usage, self.is_final = usage, is_final
@@ -267,7 +267,7 @@ class ResponseReader:
         return index
 
     def _add_run(self, run_id: str | None, agent_name: str, prompt: str | None) -> int:
-        self._runs.append(Run(_name(run_id), agent_name, prompt))
+        self._runs.append(Run(clean_name(run_id), agent_name, prompt))
         return len(self._runs) - 1
 
     def _agent_name(self, agent_id: str | None, prompt: str | None, entry: Entry) -> str:
@@ -275,7 +275,7 @@ class ResponseReader:
             return internal
         called = self._called.get(prompt or "")
         recorded = called or self.context.agent_type_of(agent_id, prompt, entry.session_id)
-        return _name(recorded or label_of(agent_id)) or SUBAGENT
+        return clean_name(recorded or label_of(agent_id)) or SUBAGENT
 
     def _start_run(self, entry: Entry, run: int) -> int:
         """The run that a user's entry starts if it is a prompt; else the run that it is part of."""
@@ -319,7 +319,7 @@ class ResponseReader:
         if at_us is None:
             self._skip(NO_INSTANT)
         else:
-            self.ledgers.append(ledger_of(entry, _name(entry.session_id or self.context.session_id), at_us))
+            self.ledgers.append(ledger_of(entry, clean_name(entry.session_id or self.context.session_id), at_us))
 
     def _read_notification(self, text: str | None, instant: int | None) -> None:
         if text is not None and instant is not None:
@@ -336,7 +336,7 @@ class ResponseReader:
             raise InvalidRecord("timestamp", reason)
         content = blocks_of(message.content) if b'"subagent_type"' in bytes(message.content) else []
         for call in task_calls_of(content):
-            remember(self._called, task_hash(call.prompt or ""), _name(call.subagent_type) or SUBAGENT)
+            remember(self._called, task_hash(call.prompt or ""), clean_name(call.subagent_type) or SUBAGENT)
         response = self._response_of(entry, message, line, instant, run)
         if message.stop_reason == REFUSAL:
             response.refuse(message)
@@ -397,18 +397,18 @@ class ResponseReader:
             first_us=instant,
             last_us=instant,
             asked_us=parent[0] if parent else None,
-            model=(None if message.model == SYNTHETIC else _name(message.model)) or UNKNOWN,
+            model=(None if message.model == SYNTHETIC else clean_name(message.model)) or UNKNOWN,
             usage=message.usage or Usage(),
             is_final=_is_final(entry, message),
             is_sidechain=is_sidechain,
-            session_id=_name(entry.session_id or self.context.session_id),
-            project=_name(entry.cwd, PROJECT_LIMIT),
+            session_id=clean_name(entry.session_id or self.context.session_id),
+            project=clean_name(entry.cwd, PROJECT_LIMIT),
             run=run,
-            agent_name=internal_agent(run.run_id) or _name(entry.attribution_agent) or run.agent_name,
+            agent_name=internal_agent(run.run_id) or clean_name(entry.attribution_agent) or run.agent_name,
             error_type=error_type_of(entry, message) if entry.is_api_error_message else None,
             cost_usd=entry.cost_usd,
             line=line,
-            git_branch=_name(entry.git_branch),
+            git_branch=clean_name(entry.git_branch),
             refusal_category=None,
         )
 
@@ -447,7 +447,7 @@ def _prompt_hash(entry: Entry) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _name(text: str | None, limit: int = NAME_LIMIT) -> str | None:
+def clean_name(text: str | None, limit: int = NAME_LIMIT) -> str | None:
     """Text as a record takes it: cut to the limit, without NUL and lone surrogates; None where nothing is left."""
     if not text:
         return None

@@ -36,7 +36,7 @@ from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.tail import Tail
 from claude_force.ingest.transcripts.billing import billed_of
 from claude_force.ingest.transcripts.entries import ENTRY, decode_entry
-from claude_force.ingest.transcripts.identity import request_id_identity
+from claude_force.ingest.transcripts.identity import request_id_identity, session_key
 from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.responses import Response, ResponseReader, TranscriptContext
 
@@ -119,6 +119,7 @@ class TranscriptSource:
             other_side=response.sides(is_sidechain=not response.is_sidechain),
             is_sidechain=response.is_sidechain,
             from_us=response.from_us,
+            session=session_key(response.session_id),
         )
 
     def _record(self, response: Response, context: TranscriptContext) -> ExecutionMetrics:
