@@ -104,6 +104,6 @@ def costs_by(connection: Connection, filters: Filter, *dimensions: Dimension) ->
     counts = Counter((series, bisect_right(lows, cost)) for series, cost in rows)
     bins: dict[str | None, Counter[int]] = {}
     for (series, following), count in counts.items():
-        (name,) = filters.group_of(dimensions, (names[series],)) if dimensions else (None,)
+        name = filters.project_names.of(names[series]) if dimensions == ("project",) else names[series]
         bins.setdefault(name, Counter())[following - 1] += count
     return bins

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import FIELDS
@@ -15,6 +15,19 @@ from claude_force.time_windows import ALL_TIME, Window
 
 Dimension = Literal["agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch"]
 """What a breakdown can be by."""
+
+Names = tuple[str | None, ...]
+"""The names of a group, one for each dimension; None for executions that have none."""
+
+
+class Additive(Protocol):
+    """Sums, counts or lists."""
+
+    def __add__(self, other: Self, /) -> Self:
+        """Both together."""
+
+
+A = TypeVar("A", bound=Additive)
 
 SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source")
 """The dimensions that make a series."""
@@ -107,14 +120,16 @@ class Filter:
         """The folders of the projects asked for."""
         return tuple(dict.fromkeys(folder for name in self.projects for folder in self.project_names.folders(name)))
 
-    def group_of(self, dimensions: Sequence[Dimension], names: Sequence[Any]) -> tuple[Any, ...]:
-        """The names of a group, with the project in place of the folder."""
-        if "project" not in dimensions:
-            return tuple(names)
-        return tuple(
-            self.project_names.of(name) if dimension == "project" else name
-            for dimension, name in zip(dimensions, names, strict=True)
-        )
+    def merge_projects(self, dimensions: Sequence[Dimension], groups: dict[Names, A]) -> dict[Names, A]:
+        """Groups by name, with projects in place of folders: those of one project are added up."""
+        if "project" not in dimensions or not self.project_names.has_merged:
+            return groups
+        place = dimensions.index("project")
+        merged: dict[Names, A] = {}
+        for names, found in groups.items():
+            key = (*names[:place], self.project_names.of(names[place]), *names[place + 1 :])
+            merged[key] = merged[key] + found if key in merged else found
+        return merged
 
     @property
     def has_rows_only(self) -> bool:

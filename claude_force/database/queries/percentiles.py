@@ -6,13 +6,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.aggregates import UnionQuery, plan_of, rows_only
 from claude_force.database.queries.archives import archived
-from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, Dimension, Filter, rows_from, where
+from claude_force.database.queries.filter import (
+    IS_PENDING,
+    NAME_SQL,
+    PENDING,
+    Dimension,
+    Filter,
+    Names,
+    rows_from,
+    where,
+)
 from claude_force.database.queries.totals import totals
 from claude_force.executions.histogram import bins_of, nearest_ranks
 from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, EACH_SERIES, RollupPlan
@@ -22,9 +30,6 @@ EXACT_LIMIT = 10_000
 """Percentiles over a period of at most so many executions are exact."""
 
 PERCENTS = (50, 95, 99)
-
-Names = tuple[Any, ...]
-"""The names of a group, one for each dimension; None for executions that have none."""
 
 _IS_TIMED = "duration_us IS NOT NULL"
 
@@ -98,7 +103,8 @@ def _exact_percentiles_of_merged(
     connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, Percentiles]:
     """The same, ranked here: the database does not know which folders are one project."""
-    durations = _durations_of_rows(connection, filters, rows_only(filters.window), dimensions)
+    rows = _durations_of_rows(connection, filters, rows_only(filters.window), dimensions)
+    durations = filters.merge_projects(dimensions, rows)
     return {
         names: Percentiles(*map(partial(_nearest_rank, sorted(found)), PERCENTS)) for names, found in durations.items()
     }
@@ -114,10 +120,10 @@ def _bins(
     """How many executions have a duration in each bin, by names."""
     counts: dict[Names, Counter[int]] = {}
     for *names, number, count in _stored_bins(connection, filters, plan, dimensions):
-        counts.setdefault(filters.group_of(dimensions, names), Counter())[number] += int(count)
+        counts.setdefault(tuple(names), Counter())[number] += int(count)
     for group, durations in _durations_of_rows(connection, filters, plan, dimensions).items():
         counts.setdefault(group, Counter()).update(bins_of(durations))
-    return counts
+    return filters.merge_projects(dimensions, counts)
 
 
 def _stored_bins(
@@ -157,5 +163,5 @@ def _durations_of_rows(
     queries.append(rows_from(inside, with_labels, _IS_TIMED, IS_PENDING, table=PENDING))
     for tables, condition, parameters in queries:
         for *names, duration_us in connection.fetch(f"SELECT {columns} FROM {tables}{condition}", parameters):
-            durations.setdefault(filters.group_of(dimensions, names), []).append(duration_us)
+            durations.setdefault(tuple(names), []).append(duration_us)
     return durations

@@ -36,11 +36,8 @@ def totals_by(connection: Connection, filters: Filter, *dimensions: Dimension) -
         f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)}{_group_by(len(dimensions))}",
         aggregates.parameters | named,
     )
-    sums: dict[tuple[str | None, ...], Totals] = {}
-    for row in rows:
-        key, found = filters.group_of(dimensions, row[: len(dimensions)]), totals_of(row[len(dimensions) :])
-        sums[key] = sums[key] + found if key in sums else found
-    return sums
+    sums = {tuple(row[: len(dimensions)]): totals_of(row[len(dimensions) :]) for row in rows}
+    return filters.merge_projects(dimensions, sums)
 
 
 def _group_by(columns: int) -> str:
