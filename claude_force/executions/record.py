@@ -166,13 +166,7 @@ class ExecutionMetrics:
         _check_uid(self.uid)
         if not isinstance(self.success, bool):
             raise InvalidRecord("success", f"expected true or false, got {kind_of(self.success)}")
-        for (name, limit), text in zip(_TEXTS, _texts_of(self), strict=True):
-            # Usual texts are checked here: a call for each would take longer than all of these checks.
-            if text is None:
-                if name in _REQUIRED:
-                    _check_text(name, text, limit)
-            elif type(text) is not str or not 0 < len(text) <= limit or not text.isascii() or "\0" in text:
-                _check_text(name, text, limit)
+        _check_texts(self)
         for (name, label, limit), count in zip(_COUNTS, _counts_of(self), strict=True):
             if count is None:
                 if name in _REQUIRED:
@@ -219,6 +213,16 @@ class ExecutionMetrics:
 def _check_uid(value: object) -> None:
     if not isinstance(value, str) or not UID.fullmatch(value):
         raise InvalidRecord("uid", "expected a UUID in lower case, with hyphens")
+
+
+def _check_texts(record: ExecutionMetrics) -> None:
+    for (name, limit), text in zip(_TEXTS, _texts_of(record), strict=True):
+        # Usual texts are checked here: a call for each would take longer than all of these checks.
+        if text is None:
+            if name in _REQUIRED:
+                _check_text(name, text, limit)
+        elif type(text) is not str or not 0 < len(text) <= limit or not text.isascii() or "\0" in text:
+            _check_text(name, text, limit)
 
 
 def _check_text(field: str, value: object, limit: int) -> None:
