@@ -1,0 +1,30 @@
+"""The tables: their single definition. The migrations build them, and tests compare both on each engine.
+
+- Everything that is added up is an integer.
+- `uid` is the primary key of `executions`, with no surrogate beside it; every unique key of a large table contains its
+  `uid`, so that `executions` can be distributed by it.
+- On SQLite a table is stored as its primary key (WITHOUT ROWID), so executions lie in order of time, since a uid begins
+  with the instant. STRICT keeps text out of number columns.
+
+| tables | what they hold |
+|---|---|
+| `series`, `executions` | the executions |
+| `step_usage` | what the steps of executions move from the sums of one model to those of others |
+| `uncounted` | pending executions: those that the roll-ups do not contain yet |
+| `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
+| `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
+| `session_ledgers`, `copied_sessions`, `daily_statistics` | what Claude Code itself says that it used |
+| `projects` | the repository of each folder |
+| `archived`, `archives` | executions that were moved to archive files |
+| `job_runs`, `baselines` | the scheduler's runs, and baselines |
+| `alert_states`, `alert_events`, `deliveries`, `silences` | alerts, their transitions and their outbox |
+| `exporters`, `export_queue` | what exporters have sent and still have to send |
+| `plan_limits` | how much of a Claude plan was used when |
+"""
+
+from __future__ import annotations
+
+from claude_force.database.schema import executions, monitoring, sources
+from claude_force.database.schema.types import metadata
+
+__all__ = ["executions", "metadata", "monitoring", "sources"]

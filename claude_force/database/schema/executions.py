@@ -1,0 +1,182 @@
+"""The tables of executions, their sums, and what is kept of archived ones."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint, text
+
+from claude_force.database.schema.types import Count, Identity, metadata
+
+series = Table(
+    "series",
+    metadata,
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("agent_name", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    UniqueConstraint("agent_name", "model", "project", "source"),
+    sqlite_strict=True,
+)
+"""The combinations of labels. An unknown project is "", since NULLs are not equal to each other. Rows never change."""
+
+_UNPRICED = text("cost_nanousd IS NULL")
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("uid", Identity, primary_key=True),
+    Column("timestamp_us", Count, nullable=False),
+    Column("series_id", Integer, nullable=False),
+    Column("success", Integer, nullable=False),
+    Column("task_hash", Text),
+    Column("duration_us", Count),
+    Column("input_tokens", Count),
+    Column("output_tokens", Count),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_5m_tokens", Count, nullable=False),
+    Column("cache_write_1h_tokens", Count, nullable=False),
+    Column("cost_nanousd", Count),
+    Column("reference_cost_nanousd", Count),
+    Column("price_version", Text),
+    Column("error_type", Text),
+    Column("workflow_id", Text),
+    Column("workflow_position", Integer),
+    Column("host", Text),
+    Column("run_id", Text),
+    Column("service_tier", Text),
+    Column("web_searches", Integer, nullable=False, server_default="0"),
+    Column("usage_basis", Text),
+    Column("recorded_cost_nanousd", Count),
+    Column("recorded_basis", Text),
+    Column("inference_geo", Text),
+    Column("provider", Text),
+    Column("session_id", Text),
+    Column("git_branch", Text),
+    Column("steps", Text),
+    CheckConstraint("success IN (0, 1)", name="success"),
+    Index("ix_executions_unpriced", "timestamp_us", sqlite_where=_UNPRICED, postgresql_where=_UNPRICED),
+    # A covering index: the last two columns let it alone answer how long the executions of a period took.
+    Index(None, "timestamp_us", "uid", "series_id", "duration_us"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+step_usage = Table(
+    "step_usage",
+    metadata,
+    Column("uid", Identity, primary_key=True),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("timestamp_us", Count, nullable=False),
+    Column("input_tokens", Count, nullable=False),
+    Column("output_tokens", Count, nullable=False),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_5m_tokens", Count, nullable=False),
+    Column("cache_write_1h_tokens", Count, nullable=False),
+    Column("cost_nanousd", Count, nullable=False),
+    Column("compared_cost_nanousd", Count, nullable=False),
+    Column("compared_reference_nanousd", Count, nullable=False),
+    Column("recorded_cost_nanousd", Count, nullable=False),
+    Index(None, "timestamp_us"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""What executions with several steps add to the sums of series, beside their rows: see `executions.steps.Share`. It is
+made from the column `steps`."""
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("folder", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The repository of each folder, as ingestion found it; the folder itself if it is in none, "" if the folder was not
+there. It is kept, since a folder may be gone tomorrow."""
+
+uncounted = Table(
+    "uncounted",
+    metadata,
+    Column("uid", Identity, primary_key=True),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Pending executions: those that the roll-ups do not contain yet, about a thousand at most."""
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("executions", Count, nullable=False),
+    Column("successes", Count, nullable=False),
+    Column("timed", Count, nullable=False),
+    Column("duration_us", Count, nullable=False),
+    Column("metered", Count, nullable=False),
+    Column("input_tokens", Count, nullable=False),
+    Column("output_tokens", Count, nullable=False),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_5m_tokens", Count, nullable=False),
+    Column("cache_write_1h_tokens", Count, nullable=False),
+    Column("priced", Count, nullable=False),
+    Column("cost_nanousd", Count, nullable=False),
+    Column("compared_cost_nanousd", Count, nullable=False),
+    Column("compared_reference_nanousd", Count, nullable=False),
+    Column("provisional", Count, nullable=False),
+    Column("recorded_cost_nanousd", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+rollup_durations = Table(
+    "rollup_durations",
+    metadata,
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("bin", Integer, primary_key=True, autoincrement=False),
+    Column("executions", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+rollup_errors = Table(
+    "rollup_errors",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("error_type", Text, primary_key=True),
+    Column("failures", Count, nullable=False),
+    Column("first_us", Count, nullable=False),
+    Column("last_us", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+archived = Table(
+    "archived",
+    metadata,
+    Column("uid", Identity, primary_key=True),
+    Column("digest", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The executions that were moved to an archive file, each with a digest of its content: importing one again does not
+count it twice, and only an equal one can be restored."""
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("month", Text, primary_key=True),
+    Column("executions", Count, nullable=False),
+    Column("first_us", Count, nullable=False),
+    Column("last_us", Count, nullable=False),
+    Column("archived_us", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The number of archived executions of a month (UTC), and the instants between which they lie."""
