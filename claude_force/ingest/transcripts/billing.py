@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from claude_force.errors import InvalidRecord
 from claude_force.executions.costs import Billed
 from claude_force.executions.pricing import Modifiers
 from claude_force.executions.pricing import Usage as Tokens
@@ -18,12 +19,14 @@ _PROVIDERS = (("msg_bdrk_", "bedrock"), ("msg_vrtx_", "vertex"))
 
 
 def billed_of(response: Response) -> Billed | None:
-    """The tokens, steps and modifiers of a response; None if its usage is not known. Raises InvalidRecord for a step
-    with impossible counts."""
+    """The tokens, steps and modifiers of a response; None if its usage is not known. Raises InvalidRecord for
+    impossible counts, also for those of the whole response where its steps are billed."""
     usage = response.usage
     tokens = tokens_of(usage)
     if tokens is None:
         return None
+    if min(tokens) < 0:
+        raise InvalidRecord("usage", "a count of tokens is negative")
     modifiers = Modifiers(
         _tier_of(usage), _special(usage.inference_geo, STANDARD_GEOS), provider_of(response.message_id)
     )
