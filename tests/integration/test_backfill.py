@@ -78,6 +78,13 @@ def test_days_before_the_first_execution_of_claude_code_count(store: Store, path
     assert days(store) == {"2025-10-29": 1030, "2025-10-30": 2000}
 
 
+def test_results_of_claude_p_are_executions_of_claude_code(store: Store, path: Path) -> None:
+    """Its statistics count such a run, too."""
+    read(store, path)
+    store.add([an_execution(timestamp_us=at("2025-10-30T12:00:00"), source="claude-result")])
+    assert days(store) == {"2025-10-29": 1030}
+
+
 def test_a_day_leaves_when_its_transcript_is_read(store: Store, path: Path) -> None:
     """And nothing is counted twice: the figures of the reports are those of the executions alone."""
     read(store, path)

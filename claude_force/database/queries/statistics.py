@@ -13,7 +13,7 @@ from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import known_ranges
 from claude_force.database.queries.filter import Filter, where
 from claude_force.database.queries.timeline import time_ranges
-from claude_force.executions.record import CLAUDE_CODE
+from claude_force.executions.record import CLAUDE_CODE, RESULT
 from claude_force.executions.statistics import DailyTokens
 from claude_force.time_windows import ALL_TIME
 
@@ -42,8 +42,8 @@ def days_before_executions(connection: Connection, filters: Filter) -> list[Dail
 
 
 def _first_day(connection: Connection) -> str | None:
-    """The day (UTC) of the first execution of Claude Code; None if there is none."""
-    (stored,) = time_ranges(connection, Filter(sources=(CLAUDE_CODE,)), [ALL_TIME])
+    """The day (UTC) of the first execution of Claude Code, from a transcript or a result; None if there is none."""
+    (stored,) = time_ranges(connection, Filter(sources=(CLAUDE_CODE, RESULT)), [ALL_TIME])
     _, archived = known_ranges(connection)
     firsts = [known.first_us for known in (stored, archived) if known is not None]
     return to_datetime(min(firsts), UTC).date().isoformat() if firsts else None
