@@ -127,9 +127,8 @@ class LatestResponse(msgspec.Struct):
             return False
         if self.prompt_tokens is None:
             return self.message_id in (digest(message_id, prompt).hex(), digest(message_id, 0).hex())
-        return self.message_id == _short(message_id) and (
-            prompt == self.prompt_tokens or 0 in (prompt, self.prompt_tokens)
-        )
+        is_known_later = not self.prompt_tokens or not (prompt or self.has_results)
+        return self.message_id == _short(message_id) and (prompt == self.prompt_tokens or is_known_later)
 
     def add_line(self, message: Message, instant: int) -> None:
         """Update it from its next line."""
