@@ -91,6 +91,12 @@ _SUMS = """
     coalesce(sum(reference) FILTER (cost IS NOT NULL), 0) AS reference
 """
 
+_NO_BACKFILL = {
+    "days": 0,
+    "tokens": 0,
+    "cost": None,
+    "cost_unknown_reason": "the statistics do not tell the kinds of tokens apart",
+}
 _NONE_ARCHIVED = {"archived_executions": 0}
 """A file of executions holds all of them."""
 
@@ -153,6 +159,7 @@ class Oracle:
             "unpriced_models": self._unpriced(),
             "provisional_executions": total["provisional"],
             **_NONE_ARCHIVED,
+            "before_first_transcript": _NO_BACKFILL,
             "cost_savings": _savings(total),
             "percentiles": "exact",
             "agents": self._groups("agent", "executions", latencies=False),
@@ -197,7 +204,13 @@ class Oracle:
 
     def trends(self, interval: str, period: str) -> Row:
         """`analytics trends`, without its change, which depends on what time it is."""
-        return {"period": period, "interval": interval, "trends": self._buckets(interval), **_NONE_ARCHIVED}
+        return {
+            "period": period,
+            "interval": interval,
+            "trends": self._buckets(interval),
+            "before_first_transcript": _NO_BACKFILL,
+            **_NONE_ARCHIVED,
+        }
 
     def errors(self, period: str) -> Row:
         """`analytics errors`."""
