@@ -153,7 +153,7 @@ def by_session(request: Request, sort_by: SortKey, limit: int | None) -> None:
 @sort_option
 @limit_option
 def by_branch(request: Request, sort_by: SortKey, limit: int | None) -> None:
-    """Compare git branches: executions, success, time, cost, tokens.
+    """Compare branches: executions, success, time, cost, tokens.
 
     The branch is the one that was checked out where the agent worked. Branches of one name are one group; --project
     tells those of several repositories apart.

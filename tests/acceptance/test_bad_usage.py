@@ -94,7 +94,8 @@ def database_of(folder: Path, executions: list[dict[str, Any]]) -> Path:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database in which every name is hostile. The first names have the most executions."""
     executions: list[dict[str, Any]] = [
-        {"agent_name": name, "model": name, "workflow_id": name, "project": name, "error_type": name, "success": False}
+        dict.fromkeys(("agent_name", "model", "workflow_id", "project", "git_branch", "error_type"), name)
+        | {"success": False}
         for index, name in enumerate(HOSTILE)
         for _ in range(len(HOSTILE) - index)
     ]

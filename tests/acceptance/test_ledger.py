@@ -149,12 +149,12 @@ def test_a_file_that_shrank_and_grew_adds_new_responses(ingester: Ingester, tmp_
 
 
 WORDS = {name: f"MARKER{name.upper()}7c1e" for name in ("prompt", "answer", "thought", "tool", "result", "error")}
-WORDS |= {name: f"MARKER{name.upper()}7c1e" for name in ("task", "report", "summary", "branch", "attached", "bad")}
+WORDS |= {name: f"MARKER{name.upper()}7c1e" for name in ("task", "report", "summary", "attached", "bad")}
 
 
 def private_talk(agent: bool) -> Talk:
     """A conversation in which each text has a marker, and lines that are rejected."""
-    talk = Talk(agent_id=AGENT if agent else None, constants={"gitBranch": WORDS["branch"]})
+    talk = Talk(agent_id=AGENT if agent else None)
     talk.prompt(WORDS["prompt"])
     thought = {"type": "thinking", "thinking": WORDS["thought"], "signature": WORDS["thought"]}
     blocks = [thought, text_block(WORDS["answer"]), tool_block(command=WORDS["tool"])]
@@ -269,5 +269,6 @@ def test_one_ingest_reads_all_sources(run: Run, home: Path, projects: Path) -> N
         "spool": 1,
         "executions": 1,
         "claude-code": 1,
+        "claude-code-statistics": 0,
     }
     assert {row["agent_name"] for row in exported(run)} == {"tracked", "imported", "main"}

@@ -301,9 +301,14 @@ def test_a_missing_database_is_restored(database_path: Path, run: Run) -> None:
 def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home: Path, run: Run) -> None:
     """The output names the upgrade command, which works."""
     connection = sqlite3.connect(home / "saved.db")
-    connection.executescript(
-        "DROP TABLE exporters; DROP TABLE export_queue; UPDATE claude_force_version SET version_num = '0004'"
-    )
+    newer = ("step_usage", "projects", "plan_limits", "session_ledgers", "copied_sessions", "daily_statistics")
+    for table in newer:
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute("DROP INDEX ix_executions_unpriced")
+    for column in ("inference_geo", "provider", "session_id", "git_branch", "steps"):
+        connection.execute(f"ALTER TABLE executions DROP COLUMN {column}")
+    connection.execute("UPDATE claude_force_version SET version_num = '0005'")
+    connection.commit()
     connection.close()
     done = run("db", "restore", "saved.db", "--yes")
     assert done.returncode == 0, done.stderr
