@@ -39,7 +39,7 @@ def _response(session: str, number: int = 1, **more: Any) -> Entry:
         "cache_read_input_tokens": 20_000 * number,
     }
     message = {
-        "model": "claude-sonnet-5-5",
+        "model": "claude-sonnet-4-6",
         "id": f"msg_{session}_{number}",
         "type": "message",
         "role": "assistant",
@@ -118,7 +118,79 @@ def cases() -> dict[str, Files]:
             ),
         },
         "progress-of-sub-agent": _progress("progress"),
+        **_billed_cases(),
+        **_damaged_cases(),
+        **_gateway_cases(),
     }
+
+
+def _billed(session: str, usage: Entry | None = None, **message: Any) -> Files:
+    """A response by a model that has a price in fast mode and with data residency."""
+    return _alone(session, _response(session, message={"model": "claude-opus-4-8", **message}, usage=usage or {}))
+
+
+def _billed_cases() -> dict[str, Files]:
+    """What changes the bill of a response, beside its model and tokens."""
+    advice = {"type": "advisor_message", "model": "claude-opus-4-7", "input_tokens": 100_000, "output_tokens": 2000}
+    summary = {"type": "compaction", "input_tokens": 170_000, "output_tokens": 3000}
+    own = {"type": "message", "input_tokens": 8, "output_tokens": 101}
+    cached = {"cache_read_input_tokens": 20_000, "cache_creation_input_tokens": 1000}
+    attempt = {**own, "model": "claude-opus-4-6", "output_tokens": 40}
+    answer = {**own, **cached, "type": "fallback_message", "model": "claude-opus-4-8"}
+    no_output = {"output_tokens": 0}
+    long = {"input_tokens": 250_000, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    return {
+        "advisor": _billed("advisor", {"iterations": [own | cached, advice]}),
+        "compaction": _billed("compaction", {"iterations": [summary, own | cached]}),
+        "fallback": _billed("fallback", {"iterations": [attempt, answer]}),
+        "fast-priced": _billed("fast-priced", {"speed": "fast"}),
+        "fast-unpriced": _billed("fast-unpriced", {"speed": "fast"}, model="claude-sonnet-4-6"),
+        "batch": _billed("batch", {"service_tier": "batch"}),
+        "priority": _billed("priority", {"service_tier": "priority"}),
+        "residency": _billed("residency", {"inference_geo": "us"}),
+        "residency-global": _billed("residency-global", {"inference_geo": "global"}),
+        "refusal": _billed("refusal", no_output, stop_reason="refusal", stop_details={"category": "cyber"}),
+        "refusal-billed": _billed("refusal-billed", no_output, stop_reason="refusal", stop_details={"category": "bio"}),
+        "searches": _billed("searches", {"server_tool_use": {"web_search_requests": 3}}),
+        "bedrock": _billed("bedrock", id="msg_bdrk_1"),
+        "long-prompt": _billed("long-prompt", long, model="claude-sonnet-4-5-20250929"),
+        "long-prompt-without-premium": _billed("long-prompt-4-8", long),
+        "newer-model": _billed("newer-model", model="claude-opus-5-5"),
+    }
+
+
+def _damaged_cases() -> dict[str, Files]:
+    """Lines with more or less than one record."""
+
+    def texts(session: str) -> list[str]:
+        return [orjson.dumps(_response(session, number)).decode() for number in (1, 2, 3)]
+
+    def files(session: str, text: str) -> Files:
+        return {f"{session}.jsonl": [_prompt(session), text]}
+
+    two, nulls, cut, junk = map(texts, ("two-on-a-line", "nulls", "behind-cut", "before-junk"))
+    return {
+        "two-on-a-line": files("two-on-a-line", f"{two[0]}{two[1]}\n{two[2]}\n"),
+        "behind-nulls": files("nulls", f"{nulls[0]}\n{chr(0) * 40}{nulls[1]}\n{nulls[2]}\n"),
+        "behind-a-cut-one": files("behind-cut", f"{cut[0]}\n{cut[1][:150]}{cut[1]}\n{cut[2]}\n"),
+        "before-junk": files("before-junk", f"{junk[0]}\n{junk[1]}oops\n{junk[2]}\n"),
+    }
+
+
+def _gateway_cases() -> dict[str, Files]:
+    """Responses without a request id, and what repeats them."""
+    lines = [_without(_response("gateway", message={"stop_reason": stop}), "requestId") for stop in (None, "tool_use")]
+    result = _prompt("gateway", message={"role": "user", "content": [_RESULT]}, uuid="gateway-r")
+    first, last = lines[0] | {"uuid": "gateway-a"}, lines[1] | {"timestamp": f"{DAY}T10:01:05.000Z"}
+    first["message"] = first["message"] | {"content": [{"type": "text", "text": "I look."}]}
+    audit = _without(_response("desktop"), "requestId", "timestamp") | {"_audit_timestamp": f"{DAY}T10:01:00.000Z"}
+    return {
+        "result-between-lines": _alone("gateway", first, result, last),
+        "audit-log": {**_alone("desktop", _response("desktop")), "local_x1/audit.jsonl": [audit]},
+    }
+
+
+_RESULT = {"type": "tool_result", "tool_use_id": "toolu_2", "content": "It is there."}
 
 
 def _error(session: str) -> Entry:

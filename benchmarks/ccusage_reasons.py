@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ Change = Callable[[bytes, Entry], bool]
 @dataclass(frozen=True, slots=True)
 class Reason:
     """An oddity in transcripts that the programs treat differently. `begin` makes the change that removes it from a
-    file."""
+    file; `is_damage` says that it is damaged lines."""
 
     name: str
     explanation: str
     begin: Callable[[], Change]
+    is_damage: bool = False
 
 
 def _message(entry: Entry) -> Entry:
@@ -73,6 +74,77 @@ def _at_usual_speed(_: bytes, entry: Entry) -> bool:
         return False
     _usage(entry)["speed"] = "standard"
     return True
+
+
+def _with_one_step(_: bytes, entry: Entry) -> bool:
+    usage = _usage(entry)
+    steps = usage.get("iterations")
+    if not isinstance(steps, list) or not any(_is_billed_beside(step) for step in steps):
+        return False
+    usage["iterations"] = [step for step in steps if step.get("type") == "advisor_message"]
+    if usage["iterations"]:
+        usage["iterations"].insert(0, {"type": "message", **{name: usage[name] for name in _COUNTED if name in usage}})
+    return True
+
+
+def _is_billed_beside(step: Entry) -> bool:
+    kind = step.get("type", "message")
+    return kind not in ("message", "advisor_message") or (kind == "message" and "model" in step)
+
+
+def _in_the_standard_tier(_: bytes, entry: Entry) -> bool:
+    tier: object = _usage(entry).pop("service_tier", None)
+    return tier not in (None, "", "standard", "default")
+
+
+def _at_no_place(_: bytes, entry: Entry) -> bool:
+    place: object = _usage(entry).pop("inference_geo", None)
+    return place == "us"
+
+
+def _not_refused(_: bytes, entry: Entry) -> bool:
+    if _message(entry).get("stop_reason") != "refusal":
+        return False
+    _message(entry)["stop_reason"] = "end_turn"
+    return True
+
+
+def _without_searches(_: bytes, entry: Entry) -> bool:
+    used = _usage(entry).pop("server_tool_use", None)
+    return isinstance(used, dict) and bool(used.get("web_search_requests"))
+
+
+def _of_the_claude_api(_: bytes, entry: Entry) -> bool:
+    message_id = str(_message(entry).get("id", ""))
+    if not message_id.startswith(("msg_bdrk_", "msg_vrtx_")):
+        return False
+    _message(entry)["id"] = f"msg_{message_id[9:]}"
+    return True
+
+
+def _with_short_prompt(_: bytes, entry: Entry) -> bool:
+    usage = _usage(entry)
+    steps = usage.get("iterations")
+    # A sum, not any(): each must be shortened.
+    return sum(_shorten(counts) for counts in (usage, *(steps if isinstance(steps, list) else []))) > 0
+
+
+def _shorten(counts: Entry) -> bool:
+    prompt = [name for name in _COUNTED if name != "output_tokens" and counts.get(name)]
+    if sum(counts[name] for name in prompt) <= _LONG_PROMPT:
+        return False
+    counts.pop("cache_creation", None)
+    counts |= {name: counts[name] // 100 for name in prompt}
+    return True
+
+
+_COUNTED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_LONG_PROMPT = 200_000
+
+
+def _whole(_line: bytes, _entry: Entry) -> bool:
+    # `rewrite` makes lines of what is whole on a damaged one.
+    return False
 
 
 def _with_request_id(_: bytes, entry: Entry) -> bool:
@@ -144,13 +216,55 @@ REASONS = (
     Reason("spaces", 'ccusage only reads lines with `"usage":{`, without a space.', lambda: _without_spaces),
     Reason(
         "fast",
-        "ccusage appends `-fast` to the model of a response in fast mode, claude-force does not.",
+        "ccusage appends `-fast` to the model of a response in fast mode, claude-force does not. A model that nobody "
+        "sells in fast mode on that day has no cost in claude-force.",
         lambda: _at_usual_speed,
     ),
     Reason(
+        "steps",
+        "claude-force bills every step of a response on its own model. ccusage adds the steps of advisors alone: a "
+        "compaction and a refused attempt before a fallback are missing.",
+        lambda: _with_one_step,
+    ),
+    Reason(
+        "service-tier",
+        "claude-force charges half for a batch, and the cost of a tier without a published price is unknown. ccusage "
+        "charges the standard price.",
+        lambda: _in_the_standard_tier,
+    ),
+    Reason(
+        "residency",
+        "claude-force charges a tenth more for data residency in the US since Claude 4.6, ccusage the standard price.",
+        lambda: _at_no_place,
+    ),
+    Reason(
+        "refusal",
+        "A refusal before any output costs nothing in claude-force, or what is billed is unknown; ccusage charges it.",
+        lambda: _not_refused,
+    ),
+    Reason("searches", "claude-force charges web searches, ccusage does not.", lambda: _without_searches),
+    Reason(
+        "seller",
+        "Bedrock and Vertex AI do not say in which region they sold a response, so its cost is unknown in "
+        "claude-force. ccusage charges the price of the Claude API.",
+        lambda: _of_the_claude_api,
+    ),
+    Reason(
+        "long-prompt",
+        "claude-force charges all tokens of a long prompt at its price on that day. ccusage charges only those above "
+        "the limit, for each kind of token alone, and knows no days.",
+        lambda: _with_short_prompt,
+    ),
+    Reason(
+        "damaged",
+        "claude-force reads the whole records on a damaged line, ccusage drops the line.",
+        lambda: _whole,
+        is_damage=True,
+    ),
+    Reason(
         "no-request-id",
-        "Without a request id, ccusage counts the copies of a response in forked sessions again. claude-force knows "
-        "them by message id, instant and prompt.",
+        "Without a request id, ccusage counts every line of a response, and its copies in forked sessions again. "
+        "claude-force knows them by message id, instant and prompt.",
         lambda: _with_request_id,
     ),
     Reason(
@@ -172,14 +286,18 @@ def found_in(folder: Path) -> list[Reason]:
     found: set[str] = set()
     for path in sorted(folder.rglob("*.jsonl")):
         changes = [(reason.name, reason.begin()) for reason in REASONS]
-        with open(path, "rb") as lines:
-            for line, entry in _entries(lines):
-                found.update(name for name, change in changes if entry is not None and change(line, entry))
+        for line, entry in _entries(path, repair=False):
+            if entry is None and len(_whole_lines(line)) > 0:
+                found.update(reason.name for reason in REASONS if reason.is_damage)
+        # An oddity may stand on a damaged line, too.
+        for line, entry in _entries(path, repair=True):
+            found.update(name for name, change in changes if entry is not None and change(line, entry))
     return [reason for reason in REASONS if reason.name in found]
 
 
 def rewrite(source: Path, target: Path, reasons: Sequence[Reason]) -> None:
     """Rewrite a folder without the oddities of these reasons. Files keep their times."""
+    repair = any(reason.is_damage for reason in reasons)
     for path in sorted(source.rglob("*")):
         other = target / path.relative_to(source)
         if path.is_dir():
@@ -189,8 +307,8 @@ def rewrite(source: Path, target: Path, reasons: Sequence[Reason]) -> None:
             shutil.copy2(path, other)
             continue
         changes = [reason.begin() for reason in reasons]
-        with open(path, "rb") as lines, open(other, "wb") as file:
-            for line, entry in _entries(lines):
+        with open(other, "wb") as file:
+            for line, entry in _entries(path, repair=repair):
                 # A sum, not any(): each change must be applied.
                 changed = entry is not None and sum(change(line, entry) for change in changes) > 0
                 file.write(
@@ -203,11 +321,38 @@ def _written(entry: Entry | None, *, spaced: bool) -> bytes:
     return json.dumps(entry).encode() + b"\n" if spaced else orjson.dumps(entry) + b"\n"
 
 
-def _entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, Entry | None]]:
-    """Each line with its entry; None if it is not a JSON object."""
-    for line in lines:
+def _entries(path: Path, *, repair: bool) -> Iterator[tuple[bytes, Entry | None]]:
+    """Each line with its entry; None if it is not a JSON object. With `repair`, what is whole on a damaged line is
+    lines of their own."""
+    with open(path, "rb") as lines:
+        for line in lines:
+            entry = _entry(line)
+            parts = _whole_lines(line) if repair and entry is None else []
+            yield from ((part, _entry(part)) for part in parts or [line])
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _whole_lines(line: bytes) -> list[bytes]:
+    """The whole entries on a damaged line."""
+    text, found, at = line.decode("utf-8", "replace"), [], 0
+    while (at := text.find("{", at)) >= 0:
         try:
-            entry = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            entry = None
-        yield line, entry if isinstance(entry, dict) else None
+            value, end = _decode_first(text, at)
+        except ValueError:
+            at += 1
+            continue
+        is_entry = "sessionId" in value and "type" in value
+        if is_entry:
+            found.append(f"{text[at:end]}\n".encode())
+        at = end if is_entry else at + 1
+    return found
+
+
+_decode_first = json.JSONDecoder().raw_decode

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +45,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> Usage:
-    """Run a command and measure it with its children. Raises Failed with its last line on stderr."""
+def run(
+    command: Sequence[str | Path], folder: Path, environment: dict[str, str], statuses: Container[int] = (0,)
+) -> Usage:
+    """Run a command and measure it with its children. Raises Failed with its last line on stderr if it ends with
+    another status."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -69,7 +72,7 @@ def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]
         process.returncode = os.waitstatus_to_exitcode(status)
         for file in (output, errors):
             file.seek(0)
-        if process.returncode != 0:
+        if process.returncode not in statuses:
             message = errors.read().strip().splitlines() or ["no message"]
             name = " ".join(Path(part).name for part in command[:3])
             raise Failed(f"`{name} ...` ended with {process.returncode}: {message[-1]}")

@@ -1,8 +1,9 @@
 """Compares `claude-force ingest` with ccusage: `python benchmarks/compare_ccusage.py [FOLDER]`.
 
-FOLDER is a `projects` folder of Claude Code. By default transcripts are generated, and odd cases added. Each difference
-is traced to its reason by an experiment: the transcripts are rewritten without that oddity, and both programs read them
-again. The part of the difference that disappears is due to the reason. Exits 1 if a difference remains unexplained.
+FOLDER is a `projects` folder of Claude Code. By default transcripts are generated, some with rare kinds of usage
+(`transcript_oddities.py`), and odd cases are added. Each difference in tokens or cost is traced to its reason by an
+experiment: the transcripts are rewritten without that oddity, and both programs read them again. The part of the
+difference that disappears is due to the reason. Exits 1 if a difference remains unexplained.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -27,7 +28,8 @@ from benchmarks.ccusage_cases import cases, write_case
 from benchmarks.ccusage_reasons import REASONS, SEVERAL, Reason, found_in, rewrite
 from benchmarks.common import Failed, say
 from benchmarks.conversations import Size
-from benchmarks.ingesting import report, reported_cells, table, tokens_of
+from benchmarks.ingesting import report, reported_rows, table, tokens_of
+from benchmarks.transcript_oddities import add_oddities
 from benchmarks.transcript_truth import Tokens, read_cells, truth_file
 from benchmarks.transcripts import SEED
 from benchmarks.workspace import Workspace
@@ -35,17 +37,26 @@ from benchmarks.workspace import Workspace
 SMALL, END = Size(30, 600, 3 << 20), date(2026, 11, 20)
 
 
+EQUAL_NANOUSD = 1000
+"""ccusage adds up costs as floating-point numbers, claude-force whole nano-dollars: so far apart they are equal."""
+
+
 class Counts(NamedTuple):
-    """Tokens as both programs report them, or differences."""
+    """Tokens and cost as both programs report them, or differences."""
 
     input: int = 0
     output: int = 0
     cache_write: int = 0
     cache_read: int = 0
+    cost_nanousd: int = 0
 
     def plus(self, other: Counts, sign: int = 1) -> Counts:
         """The sum; with sign -1 the difference."""
         return Counts(*(mine + sign * its for mine, its in zip(self, other, strict=True)))
+
+    def without_rounding(self) -> Counts:
+        """The difference, without one in cost that is only rounding."""
+        return self._replace(cost_nanousd=0) if abs(self.cost_nanousd) <= EQUAL_NANOUSD else self
 
 
 NOTHING = Counts()
@@ -57,7 +68,10 @@ Cells = dict[Cell, Counts]
 
 def minus(mine: Mapping[Cell, Counts], other: Mapping[Cell, Counts]) -> Cells:
     """The differences, without cells that are equal."""
-    found = {cell: mine.get(cell, NOTHING).plus(other.get(cell, NOTHING), -1) for cell in mine.keys() | other.keys()}
+    found = {
+        cell: mine.get(cell, NOTHING).plus(other.get(cell, NOTHING), -1).without_rounding()
+        for cell in mine.keys() | other.keys()
+    }
     return {cell: counts for cell, counts in sorted(found.items()) if counts != NOTHING}
 
 
@@ -74,15 +88,26 @@ def total(cells: Iterable[Counts]) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The tokens of one folder according to both programs."""
+    """The tokens and costs of one folder according to both programs."""
 
     ours: Cells
     theirs: Cells
 
     @property
     def difference(self) -> Cells:
-        """Ours minus theirs."""
-        return minus(self.ours, self.theirs)
+        """Ours minus theirs, without the costs of models that ccusage has no price for."""
+        return minus(self.ours | self._unpriced, self.theirs)
+
+    @property
+    def unpriced_models(self) -> list[str]:
+        """The models that ccusage has no price for."""
+        return sorted({model for _, model in self._unpriced})
+
+    @property
+    def _unpriced(self) -> Cells:
+        """Ours without costs, where ccusage charges nothing for tokens."""
+        free = (cell for cell, counts in self.theirs.items() if not counts.cost_nanousd)
+        return {cell: self.ours.get(cell, NOTHING)._replace(cost_nanousd=0) for cell in free}
 
 
 @dataclass
@@ -97,8 +122,10 @@ class Programs:
         """Read a folder with both programs. `inconsistencies` gets a line if our own reports differ from each other."""
         with tempfile.TemporaryDirectory(dir=self.space.folder) as folder:
             database = Path(folder) / "metrics.db"
-            self.space.program("ingest", projects, "--db", database)
-            tokens = reported_cells(self.space, database)
+            # It ends with 1 if it rejected lines.
+            self.space.program("ingest", projects, "--db", database, statuses=(0, 1))
+            rows = reported_rows(self.space, database)
+            tokens = {cell: tokens_of(row) for cell, row in rows.items()}
             self.inconsistencies += [
                 f"{projects.parent.name}: {problem}" for problem in self._disagreements(database, tokens)
             ]
@@ -106,8 +133,8 @@ class Programs:
             config.mkdir()
             (config / "projects").symlink_to(projects)
             theirs = self._theirs(config)
-        ours = {cell: _counts(counts) for cell, counts in tokens.items() if _counts(counts) != NOTHING}
-        return Comparison(ours, theirs)
+        ours = {cell: _counts(tokens[cell], _nanousd(row["total_cost"])) for cell, row in rows.items()}
+        return Comparison({cell: counts for cell, counts in ours.items() if counts != NOTHING}, theirs)
 
     def version(self) -> str:
         """The version of ccusage."""
@@ -123,7 +150,7 @@ class Programs:
             sums: defaultdict[str, Tokens] = defaultdict(Tokens)
             for cell, tokens in cells.items():
                 sums[cell[position]].add(tokens)
-            if {row[key]: tokens_of(row) for row in rows if row["executions"]} != sums:
+            if {row[key]: tokens_of(row) for row in rows if tokens_of(row) != Tokens()} != sums:
                 yield f"`{name}` differs from `trends` of each model"
 
     def _theirs(self, config: Path) -> Cells:
@@ -131,21 +158,31 @@ class Programs:
         answer = json.loads(self._run("daily", *options, config=config))
         # Without data the answer is an empty list.
         days = answer["daily"] if isinstance(answer, dict) else []
-        names = ("inputTokens", "outputTokens", "cacheCreationTokens", "cacheReadTokens")
-        return {
-            (day["period"], row["modelName"]): Counts(*(row[name] for name in names))
-            for day in days
-            for row in day["modelBreakdowns"]
-        }
+        return {(day["period"], row["modelName"]): _their_counts(row) for day in days for row in day["modelBreakdowns"]}
 
     def _run(self, *arguments: str, config: Path) -> str:
         environment = {"HOME": str(self.space.home), "CLAUDE_CONFIG_DIR": str(config), "PATH": os.environ["PATH"]}
         return common.run([self.ccusage, *arguments], self.space.home, environment).output
 
 
-def _counts(tokens: Tokens) -> Counts:
+def _counts(tokens: Tokens, cost_nanousd: int = 0) -> Counts:
     written = tokens.cache_write_5m_tokens + tokens.cache_write_1h_tokens
-    return Counts(tokens.input_tokens, tokens.output_tokens, written, tokens.cache_read_tokens)
+    return Counts(tokens.input_tokens, tokens.output_tokens, written, tokens.cache_read_tokens, cost_nanousd)
+
+
+def _their_counts(row: Mapping[str, Any]) -> Counts:
+    return Counts(
+        input=row["inputTokens"],
+        output=row["outputTokens"],
+        cache_write=row["cacheCreationTokens"],
+        cache_read=row["cacheReadTokens"],
+        cost_nanousd=_nanousd(row["cost"]),
+    )
+
+
+def _nanousd(cost_usd: float | None) -> int:
+    """An unknown cost is 0, as ccusage has it."""
+    return 0 if cost_usd is None else round(cost_usd * 1_000_000_000)
 
 
 # The difference, by reason
@@ -153,7 +190,7 @@ def _counts(tokens: Tokens) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of a difference that disappears without a reason (None: unexplained), and the programs whose tokens
+    """The part of a difference that disappears without a reason (None: unexplained), and the programs whose figures
     change then."""
 
     unit: str
@@ -199,20 +236,26 @@ def _side_by_side(read: Comparison, position: int, name: str) -> str:
             pair = sums.setdefault(cell[position], [NOTHING, NOTHING])
             pair[number] = pair[number].plus(counts)
     sums = dict(sorted(sums.items())) | {"all": [total(read.ours.values()), total(read.theirs.values())]}
-    rows = [
-        (key, *(f"{mine:,}" if mine == its else f"{mine:,} / {its:,}" for mine, its in zip(*pair, strict=True)))
-        for key, pair in sums.items()
-    ]
+    rows = []
+    for key, (mine, its) in sums.items():
+        equal = [difference == 0 for difference in mine.plus(its, -1).without_rounding()]
+        texts = zip(_texts(mine), _texts(its), equal, strict=True)
+        rows.append((key, *(ours if is_equal else f"{ours} / {theirs}" for ours, theirs, is_equal in texts)))
     return table((name, *KINDS), rows)
 
 
-KINDS = ("input", "output", "cache write", "cache read")
+KINDS = ("input", "output", "cache write", "cache read", "cost")
+
+
+def _texts(counts: Counts) -> list[str]:
+    *tokens, cost_nanousd = counts
+    return [*(f"{amount:,}" for amount in tokens), f"${cost_nanousd / 1e9:,.4f}"]
 
 
 def _differences(parts: Sequence[Part]) -> str:
     """Each difference by day and model, with its folder and its reason."""
     rows = [
-        (day, model, *map(_signed, counts), part.unit, part.reason or "**unknown**")
+        (day, model, *_signed(counts), part.unit, part.reason or "**unknown**")
         for part in parts
         for (day, model), counts in part.cells.items()
     ]
@@ -227,16 +270,18 @@ def _reasons(parts: Sequence[Part]) -> str:
         if mine:
             moved = ", ".join(sorted(set[str]().union(*(part.moved for part in mine))))
             sums = total(counts for part in mine for counts in part.cells.values())
-            rows.append((reason.name, reason.explanation, moved, *map(_signed, sums)))
-    return table(("reason", "explanation", "changes the tokens of", *KINDS), rows)
+            rows.append((reason.name, reason.explanation, moved, *_signed(sums)))
+    return table(("reason", "explanation", "changes the figures of", *KINDS), rows)
 
 
-def _signed(amount: int) -> str:
-    return f"{amount:+,}" if amount else "0"
+def _signed(counts: Counts) -> list[str]:
+    *tokens, cost_nanousd = counts
+    texts = [f"{amount:+,}" if amount else "0" for amount in tokens]
+    return [*texts, f"{cost_nanousd / 1e9:+,.6f}" if cost_nanousd else "0"]
 
 
 def _against_truth(read: Comparison, truth: Path) -> list[str]:
-    """Both programs compared with the truth of generated transcripts."""
+    """Both programs compared with the truth of generated transcripts, which has no costs."""
     cells = read_cells(truth)
     true_cells = {cell: _counts(tokens) for cell, tokens in cells.items()}
     on_lines = {cell: true_cells[cell]._replace(output=tokens.output_on_lines) for cell, tokens in cells.items()}
@@ -244,7 +289,11 @@ def _against_truth(read: Comparison, truth: Path) -> list[str]:
         ("claude-force", read.ours, true_cells, "the truth"),
         ("ccusage", read.theirs, on_lines, "the lines of the responses"),
     )
-    return [f"{name}, generated: {_verdict(minus(found, true))} {what}." for name, found, true, what in sides]
+    return [f"{name}, generated: {_verdict(minus(_free(found), true))} {what}." for name, found, true, what in sides]
+
+
+def _free(cells: Cells) -> Cells:
+    return {cell: counts._replace(cost_nanousd=0) for cell, counts in cells.items()}
 
 
 def _verdict(difference: Cells) -> str:
@@ -262,7 +311,8 @@ def compare(
     say("everything")
     whole = programs.read(everything)
     parts: list[Part] = []
-    remarks: list[str] = []
+    unpriced = ", ".join(whole.unpriced_models)
+    remarks = [f"Costs not compared, since ccusage has no price: {unpriced}."] if unpriced else []
     rest = whole.difference
     for unit, projects in units.items():
         say(unit)
@@ -277,10 +327,14 @@ def compare(
 
 
 def _make_units(space: Workspace) -> tuple[dict[str, Path], Path]:
-    """Generated transcripts and each odd case in its own folder, and all in one."""
+    """Generated transcripts, with and without rare usage, and each odd case in its own folder, and all in one."""
     everything = space.folder / "everything" / "projects"
     units = {"generated": space.folder / "generated" / "projects"}
     transcripts.write(units["generated"], SMALL, space.seed, space.end)
+    units["oddities"] = space.folder / "oddities" / "projects"
+    transcripts.write(units["oddities"], SMALL, space.seed + 1, space.end)
+    truth_file(units["oddities"]).unlink()
+    add_oddities(units["oddities"])
     for name, files in cases().items():
         units[name] = space.folder / name / "projects"
         write_case(units[name], files)

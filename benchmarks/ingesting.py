@@ -103,11 +103,16 @@ def tokens_of(row: Mapping[str, Any]) -> Tokens:
     return Tokens(responses=row["executions"], **counts)
 
 
-def reported_cells(space: Workspace, database: Path) -> dict[tuple[str, str], Tokens]:
-    """The tokens of each day (UTC) and model according to the reports."""
+def reported_rows(space: Workspace, database: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The row of each day (UTC) and model according to the reports. The model of a step alone has no executions."""
     models = [row["model"] for row in report(space, database, "by-model")["models"]]
     rows = [(row, model) for model in models for row in report(space, database, "trends", "--model", model)["trends"]]
-    return {(row["date"], model): tokens_of(row) for row, model in rows if row["executions"]}
+    return {(row["date"], model): row for row, model in rows if tokens_of(row) != Tokens()}
+
+
+def reported_cells(space: Workspace, database: Path) -> dict[tuple[str, str], Tokens]:
+    """The tokens of each day (UTC) and model according to the reports."""
+    return {cell: tokens_of(row) for cell, row in reported_rows(space, database).items()}
 
 
 def find_differences(name: str, found: Mapping[K, Tokens], true: Mapping[K, Tokens]) -> list[str]:

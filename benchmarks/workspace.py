@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, cached_property
@@ -46,16 +47,16 @@ class Workspace:
         (home / ".claude").mkdir(parents=True)
         return home
 
-    def run(self, *command: str | Path, zone: str = "UTC") -> Usage:
-        """Run a command in the home folder, with `zone` as local time."""
+    def run(self, *command: str | Path, zone: str = "UTC", statuses: Container[int] = (0,)) -> Usage:
+        """Run a command in the home folder, with `zone` as local time. Raises Failed if it ends with another status."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE_FORCE_", "XDG_"))}
         # As for users: compiled code is cached.
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        return run(command, self.home, kept | {"HOME": str(self.home), "TZ": zone})
+        return run(command, self.home, kept | {"HOME": str(self.home), "TZ": zone}, statuses)
 
-    def program(self, *arguments: str | Path, zone: str = "UTC") -> Usage:
+    def program(self, *arguments: str | Path, zone: str = "UTC", statuses: Container[int] = (0,)) -> Usage:
         """Run claude-force."""
-        return self.run(PROGRAM, *arguments, zone=zone)
+        return self.run(PROGRAM, *arguments, zone=zone, statuses=statuses)
 
     def floor(self, *arguments: str | Path) -> Usage:
         """Run a sub-command of `floor.py`."""
