@@ -79,12 +79,16 @@ def test_deleting_a_period_deletes_its_whole_archived_days(
     assert hours_left(database) == list(left)
     kept = [record for record, hour in zip(executions, HOURS, strict=True) if hour in left]
     with database.read() as connection:
-        months = connection.fetch("SELECT month, executions FROM archives ORDER BY month")
+        months = connection.fetch("SELECT month, executions, first_us, last_us FROM archives ORDER BY month")
         failures = connection.fetch("SELECT SUM(failures) FROM rollup_errors WHERE level >= 0")[0][0]
         listed = connection.fetch("SELECT COUNT(*) FROM archived")[0][0]
-    january = sum(hour < 31 * 24 for hour in left)
-    expected = [("2025-01", january), ("2025-02", len(left) - january)]
-    assert [tuple(row) for row in months] == [row for row in expected if row[1]]
+    by_month = {"2025-01": [h for h in left if h < 31 * 24], "2025-02": [h for h in left if h >= 31 * 24]}
+    assert [(row[0], int(row[1])) for row in months] == [
+        (name, len(hours)) for name, hours in by_month.items() if hours
+    ]
+    for name, _, first_us, last_us in months:
+        hours = by_month[name]
+        assert [(bound - JANUARY_US) // HOUR_US for bound in (first_us, last_us)] == [hours[0], hours[-1]]
     assert bool(failures) == any(not record.success for record in kept)
     assert listed == len(kept)
 
