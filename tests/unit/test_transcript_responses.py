@@ -14,7 +14,7 @@ from claude_force.errors import InvalidRecord
 from claude_force.executions.deduplication import ReportedUsage
 from claude_force.executions.record import UNKNOWN, task_hash
 from claude_force.ingest.transcripts.entries import decode_entry
-from claude_force.ingest.transcripts.identity import REMEMBERED
+from claude_force.ingest.transcripts.identity import REMEMBERED, side_identities
 from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.responses import (
     MAIN,
@@ -155,7 +155,7 @@ def test_identities_never_change() -> None:
     talk.respond("msg_1", Tokens(3, 5, 7, 0, 11))
     talk.respond("msg_2", Tokens(3, 5, 7, 0, 11), request=None)
     with_request, without = responses(talk.lines)
-    side, _ = with_request.sides(is_sidechain=True)
+    _, (side, _) = side_identities(SESSION, "msg_1", with_request.content, 21, is_sidechain=False)
     assert (with_request.identity.hex(), without.identity.hex(), side.hex()) == (
         "bcfe4cfea76c65c90db78bab94f97d67",
         "a9a6f18529c55630da884b4940c77f70",

@@ -22,10 +22,10 @@ All identities are sixteen bytes and are stored, so they must never change.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
@@ -51,7 +51,7 @@ V = TypeVar("V")
 
 def digest(*parts: object) -> bytes:
     """Sixteen bytes that identify some values."""
-    return hashlib.blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+    return blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 def request_identity(message_id: str | None, request_id: str) -> bytes:
@@ -67,20 +67,7 @@ def moment_identity(message_id: str | None, instant: int, prompt: int) -> bytes:
 def request_id_identity(request_id: str) -> bytes:
     """The identity of a request id alone. Gateways may repeat one, so it identifies a response only while no other
     message has it."""
-    return digest("request-id", request_id)
-
-
-def side_identities(
-    session_id: str, message_id: str, content: bytes, prompt: int, *, is_sidechain: bool
-) -> tuple[bytes, ...]:
-    """The identities of a response on one side of its session. `content` is a hash of its first line's content,
-    `prompt` the tokens of its prompt, 0 if they are not known."""
-    by_content = digest("side", session_id, message_id, content, is_sidechain)
-    if not prompt:
-        return (by_content,)
-    # The hash of the session comes first: what is stored together lies together, which halves the cost of storing it.
-    by_prompt = hashlib.blake2b(f"{message_id}\0{prompt}".encode("utf-8", "backslashreplace"), digest_size=9).digest()
-    return by_content, _session_prefix(session_id) + by_prompt + bytes([is_sidechain])
+    return blake2b(f"request-id\0{request_id}".encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 @lru_cache(maxsize=4096)
@@ -89,9 +76,23 @@ def session_key(session_id: str | None) -> bytes | None:
     return digest("session", session_id) if session_id else None
 
 
-@lru_cache(maxsize=64)
-def _session_prefix(session_id: str) -> bytes:
-    return digest("side-prompt", session_id)[:6]
+def side_identities(
+    session_id: str | None, message_id: str, content: bytes, prompt: int, *, is_sidechain: bool
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """The identities of a response on its own side of its session, and on the other; none without a session or a
+    message id. `content` is a hash of its first line's content, `prompt` the tokens of its prompt, 0 if they are not
+    known."""
+    session = session_key(session_id)
+    if session is None or not message_id:
+        return (), ()
+    own = digest("side", session_id, message_id, content, is_sidechain)
+    other = digest("side", session_id, message_id, content, not is_sidechain)
+    if not prompt:
+        return (own,), (other,)
+    # The hash of the session comes first: what is stored together lies together, so few pages change.
+    by_prompt = blake2b(f"{message_id}\0{prompt}".encode("utf-8", "backslashreplace"), digest_size=9).digest()
+    main, side = session[:6] + by_prompt + b"\0", session[:6] + by_prompt + b"\1"
+    return ((own, side), (other, main)) if is_sidechain else ((own, main), (other, side))
 
 
 class LatestResponse(msgspec.Struct):

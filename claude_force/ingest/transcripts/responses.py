@@ -41,7 +41,6 @@ from claude_force.ingest.transcripts.identity import (
     latest_of_2_2,
     remember,
     request_identity,
-    side_identities,
 )
 from claude_force.ingest.transcripts.ledgers import COST_STATE, ledger_of, started_us
 from claude_force.ingest.transcripts.reader_state import ReaderState
@@ -111,13 +110,6 @@ class Response:
     def identities(self) -> tuple[bytes, ...]:
         """Each is enough to recognise the response."""
         return (self.identity, *self.moments) if self.moments else (self.identity,)
-
-    def sides(self, *, is_sidechain: bool) -> tuple[bytes, ...]:
-        """Its identities on a side of its session; none without a session or a message id."""
-        if not (self.session_id and self.message_id):
-            return ()
-        prompt = prompt_tokens(self.usage)
-        return side_identities(self.session_id, self.message_id, self.content, prompt, is_sidechain=is_sidechain)
 
     def add_line(self, entry: Entry, message: Message, instant: int) -> None:
         """Update the response from a further line: its end, and the usage if that is final or larger."""

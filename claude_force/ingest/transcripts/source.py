@@ -36,8 +36,9 @@ from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.tail import Tail
 from claude_force.ingest.transcripts.billing import billed_of
 from claude_force.ingest.transcripts.entries import ENTRY, decode_entry
-from claude_force.ingest.transcripts.identity import request_id_identity, session_key
+from claude_force.ingest.transcripts.identity import request_id_identity, session_key, side_identities
 from claude_force.ingest.transcripts.reader_state import ReaderState
+from claude_force.ingest.transcripts.reported_usage import prompt_tokens
 from claude_force.ingest.transcripts.responses import Response, ResponseReader, TranscriptContext
 
 CHUNK_LINES = 4000
@@ -109,15 +110,18 @@ class TranscriptSource:
 
     def _observation(self, response: Response, context: TranscriptContext) -> Observation:
         """Raises InvalidRecord for a response that no record can hold."""
-        shared = response.sides(is_sidechain=response.is_sidechain)
+        prompt, is_sidechain = prompt_tokens(response.usage), response.is_sidechain
+        shared, other_side = side_identities(
+            response.session_id, response.message_id, response.content, prompt, is_sidechain=is_sidechain
+        )
         if response.request_id:
             shared += (request_id_identity(response.request_id),)
         return Observation(
             row=to_row(self._record(response, context)),
             identities=response.identities,
             shared=shared,
-            other_side=response.sides(is_sidechain=not response.is_sidechain),
-            is_sidechain=response.is_sidechain,
+            other_side=other_side,
+            is_sidechain=is_sidechain,
             from_us=response.from_us,
             session=session_key(response.session_id),
         )
