@@ -19,10 +19,10 @@ from tests.builders import NOON_US, an_execution
 
 PERIOD = Filter(Window(NOON_US, NOON_US + 2 * DAY_US))
 REPORTS: dict[str, tuple[Callable[[Readable], object], int]] = {
-    "summary": (lambda database: reports.summary(database, PERIOD), 3),
+    "summary": (lambda database: reports.summary(database, PERIOD), 4),
     "breakdown": (lambda database: reports.breakdown(database, PERIOD, "agent_name", "cost"), 4),
     "costs": (lambda database: reports.costs(database, PERIOD, reports.COST_PARTS | {"trends"}, zone=UTC), 3),
-    "trends": (lambda database: reports.trends(database, PERIOD, "daily", UTC), 2),
+    "trends": (lambda database: reports.trends(database, PERIOD, "daily", UTC), 3),
 }
 
 

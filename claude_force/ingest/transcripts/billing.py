@@ -26,7 +26,7 @@ def billed_of(response: Response) -> Billed | None:
     if tokens is None:
         return None
     if min(tokens) < 0:
-        raise InvalidRecord("usage", "a count of tokens is negative")
+        raise InvalidRecord(Tokens._fields[tokens.index(min(tokens))], "is negative")
     modifiers = Modifiers(
         _tier_of(usage), _special(usage.inference_geo, STANDARD_GEOS), provider_of(response.message_id)
     )
