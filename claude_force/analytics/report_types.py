@@ -38,7 +38,9 @@ class Summary(NamedTuple):
         return unpriced_models(self.models)
 
     def families(self) -> dict[str, float]:
-        """The share of each model family in percent, the largest first."""
+        """The share of each model family in the executions in percent, the largest first; empty without executions."""
+        if not self.totals.executions:
+            return {}
         counts: dict[str, int] = {}
         for group in self.models:
             family = model_family(group.name or "")

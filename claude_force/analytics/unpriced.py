@@ -19,7 +19,8 @@ ARCHIVED = "archived, with the reason"
 
 
 class UnpricedReason(NamedTuple):
-    """How many executions have no cost for a reason, and their models: the one with the most of them first."""
+    """How many executions have no cost for a reason, and the models without a price, which may be those of steps: the
+    one with the most of them first."""
 
     reason: str
     executions: int
@@ -39,7 +40,8 @@ def unpriced_reasons(
         return []
     models: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for group in unpriced(connection, chosen):
-        models[_reason_of(group, prices)][group.model] += group.executions
+        model, reason = _why(group, prices)
+        models[reason][model] += group.executions
     found = [
         UnpricedReason(reason, counts.total(), [name for name, _ in counts.most_common()])
         for reason, counts in models.items()
@@ -50,14 +52,15 @@ def unpriced_reasons(
     return sorted(found, key=lambda reason: (-reason.executions, reason.reason))
 
 
-def _reason_of(group: UnpricedGroup, prices: PriceTable) -> str:
+def _why(group: UnpricedGroup, prices: PriceTable) -> tuple[str, str]:
+    """The model without a price, and the reason."""
     # Imported here: reports without a missing cost do not need prices.
-    from claude_force.executions.costs import Billed, unpriced_reason
+    from claude_force.executions.costs import Billed, why_unpriced
     from claude_force.executions.pricing import Modifiers, Usage
 
     if not group.has_usage:
-        return NO_USAGE
+        return group.model, NO_USAGE
     modifiers = Modifiers(group.service_tier, group.inference_geo, group.provider)
     searches, steps = int(group.has_searches), decode_steps(group.steps)
     billed = Billed(group.model, group.first_us, Usage(0, 0), modifiers, searches, steps)
-    return unpriced_reason(prices, billed) or PRICED_TODAY
+    return why_unpriced(prices, billed) or (group.model, PRICED_TODAY)

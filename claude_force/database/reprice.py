@@ -16,7 +16,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
-from claude_force.executions.costs import price_row, row_unpriced_reason
+from claude_force.executions.costs import price_row, why_row_unpriced
 from claude_force.executions.pricing import OVERRIDDEN, PriceTable
 from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
 
@@ -121,7 +121,7 @@ def preview(database: Database, prices: PriceTable, filters: Filter) -> Preview:
         if costs[0] is None:
             # Without tokens (a refused request) the cost is 0 at any price.
             if row[_COSTS][0] != 0:
-                result.unpriced[row[_MODEL], row_unpriced_reason(prices, row) or ""] += 1
+                result.unpriced[why_row_unpriced(prices, row) or (row[_MODEL], "")] += 1
         elif costs[:2] != row[_COSTS][:2]:
             result.models.setdefault(row[_MODEL], Change()).add(row, costs[0])
             result.causes.setdefault(_cause_of(row, repriced), Change()).add(row, costs[0])

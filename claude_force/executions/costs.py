@@ -62,15 +62,24 @@ def complete_costs(
     return (cost, reference, version), tuple(steps)
 
 
-def unpriced_reason(prices: PriceTable, billed: Billed) -> str | None:
-    """Why an execution has no cost, in a few words; None if it has one. Its tokens do not matter."""
+class Unpriced(NamedTuple):
+    """The model whose price is missing, which may be that of a step, and why in a few words."""
+
+    model: str
+    reason: str
+
+
+def why_unpriced(prices: PriceTable, billed: Billed) -> Unpriced | None:
+    """Why an execution has no cost: of several steps without one, the first. None if it has one. Its tokens do not
+    matter."""
     for step in billed.steps or ():
         reason = _step_unpriced_reason(prices, billed, step)
         if reason is not None:
-            return reason
+            return Unpriced(step.model, reason)
     if billed.steps is not None and not billed.searches:
         return None
-    return prices.unpriced_reason(billed.model, billed.timestamp_us, billed.modifiers, billed.searches)
+    reason = prices.unpriced_reason(billed.model, billed.timestamp_us, billed.modifiers, billed.searches)
+    return None if reason is None else Unpriced(billed.model, reason)
 
 
 def _step_unpriced_reason(prices: PriceTable, billed: Billed, step: Step) -> str | None:
@@ -126,9 +135,9 @@ def billed_record(record: ExecutionMetrics) -> Billed:
     return Billed(record.model, record.timestamp_us, usage, modifiers, record.web_searches, record.steps)
 
 
-def row_unpriced_reason(prices: PriceTable, row: ExecutionRow) -> str | None:
-    """Why a row has no cost, in a few words; None if it has one."""
-    return unpriced_reason(prices, _billed_row(row))
+def why_row_unpriced(prices: PriceTable, row: ExecutionRow) -> Unpriced | None:
+    """Why a row has no cost; None if it has one."""
+    return why_unpriced(prices, _billed_row(row))
 
 
 def price_row(prices: PriceTable, row: ExecutionRow) -> ExecutionRow:

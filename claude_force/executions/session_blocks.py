@@ -51,7 +51,7 @@ class Block:
     @property
     def is_gap(self) -> bool:
         """Whether it has no executions."""
-        return not self.totals.executions
+        return self.totals.is_empty
 
     def is_active(self, now_us: int) -> bool:
         """Whether it is a block that contains `now_us`."""

@@ -46,6 +46,11 @@ class Totals:
         return Totals(*(getattr(self, name) - getattr(other, name) for name in TOTALS))
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is neither an execution nor a step that an execution of another model had."""
+        return not (self.executions or self.total_tokens or self.is_priced)
+
+    @property
     def failures(self) -> int:
         """Executions that did not succeed."""
         return self.executions - self.successes

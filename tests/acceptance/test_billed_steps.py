@@ -91,6 +91,32 @@ def test_one_model_is_asked_for(run: Run, projects: Path) -> None:
     assert (found["total_executions"], found["total_cost"], found["total_input_tokens"]) == (0, 0.55, 100_000)
 
 
+REPORTS = [
+    *(f"analytics by-{name}" for name in ("model", "agent", "project", "session", "branch", "workflow")),
+    *("analytics summary", "analytics costs --trends", "analytics trends", "analytics blocks", "report"),
+]
+
+
+@pytest.mark.parametrize("command", REPORTS)
+def test_every_report_of_the_advisors_model_has_its_cost(run: Run, projects: Path, home: Path, command: str) -> None:
+    """Although no execution is its own: figures that divide by their number are unknown, the cost is not."""
+    ingest(run, projects, CASES["an advisor"][1])
+    page = home / "page.html"
+    output = ("--output", page) if command == "report" else ()
+    shown = run(*command.split(), "--start", "2026-10-01", "--model", OPUS, *output)
+    assert shown.returncode == 0, shown.stderr
+    assert "$0.55" in (page.read_text() if page.exists() else shown.stdout)
+
+
+@pytest.mark.parametrize("command", ["analytics errors", "baseline create advised", "analytics export"])
+def test_what_needs_executions_finds_none_of_the_advisors_model(run: Run, projects: Path, command: str) -> None:
+    """Failures, baselines and exports are of executions: there is none, and that is said without an error of ours."""
+    ingest(run, projects, CASES["an advisor"][1])
+    shown = run(*command.split(), "--start", "2026-10-01", "--model", OPUS)
+    assert "unexpected" not in shown.stderr
+    assert "0.55" not in shown.stdout
+
+
 def test_an_unknown_part_is_named(run: Run, projects: Path) -> None:
     """With the model that has no price; the known part is counted."""
     ingest(run, projects, CASES["an advisor without a price"][1])
@@ -98,6 +124,8 @@ def test_an_unknown_part_is_named(run: Run, projects: Path) -> None:
     assert "$0.00 USD" not in text
     assert NEW_NAME in text
     assert "1 execution has no known price" in text
+    assert f"1: no published price for this model\nModels: {NEW_NAME}\n" in text
+    assert f"no published price for this model ({NEW_NAME})" in " ".join(run("doctor").stdout.split())
 
 
 def test_an_export_keeps_the_steps(run: Run, projects: Path, home: Path) -> None:

@@ -14,6 +14,7 @@ from claude_force.database.reprice import Change
 from claude_force.database.writes import Store
 from claude_force.executions.pricing import OVERRIDDEN, PriceTable
 from claude_force.executions.record import COST_GIVEN, COST_NONE, ExecutionMetrics
+from claude_force.executions.steps import ADVISOR, MESSAGE, Step
 from claude_force.settings.claude_json import ModelPrice
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
@@ -81,18 +82,21 @@ def test_another_reference_changes_only_the_reference_cost(store: Store, databas
 
 
 def test_what_has_no_price_stays(store: Store, database: Database) -> None:
-    """An execution of an unknown model is named and left alone; one without a usage is left alone."""
+    """An execution of an unknown model, or advised by one, is named and left alone; one without a usage is left
+    alone."""
     unknown = an_execution(model="our-model", cost_nanousd=5)
     unused = an_execution(input_tokens=None, output_tokens=None, cost_nanousd=7, timestamp_us=NOON_US + 1)
-    store.add([unknown, unused])
+    steps = (Step(MESSAGE, HAIKU, 1234, 567), Step(ADVISOR, "our-advisor", 0, 0))
+    advised = an_execution(steps=steps, cost_nanousd=9, timestamp_us=NOON_US + 2)
+    store.add([unknown, unused, advised])
     found = repricing.preview(database, LIST, Filter())
     assert (found.executions, found.models, dict(found.unpriced)) == (
-        2,
+        3,
         {},
-        {("our-model", "no published price for this model"): 1},
+        {(name, "no published price for this model"): 1 for name in ("our-model", "our-advisor")},
     )
     assert repricing.apply(store, LIST, Filter()) == 0
-    assert stored(database) == [unknown, unused]
+    assert stored(database) == [unknown, unused, advised]
 
 
 def test_the_tier_and_the_searches_count(store: Store, database: Database) -> None:

@@ -72,13 +72,14 @@ def test_the_reason_may_depend_on_the_day(store: Store, database: Database) -> N
 
 
 def test_a_step_without_a_price_is_the_reason(store: Store, database: Database) -> None:
-    """An advisor of an unknown model, or a refusal that may be billed, leaves the whole response without a cost."""
+    """An advisor of an unknown model, or a refusal that may be billed, leaves the whole response without a cost. Named
+    is the model that needs a price, not the one that answered."""
     steps = (Step(MESSAGE, "claude-opus-5", 10, 5), Step(ADVISOR, "ours", 10, 5))
     refused = (Step(REFUSAL, "claude-opus-5", 10, 0),)
     store.add([an_execution(model="claude-opus-5", input_tokens=20, output_tokens=10, steps=steps, **UNPRICED)])
     store.add([an_execution(model="claude-opus-5", input_tokens=10, output_tokens=0, steps=refused, **UNPRICED)])
     assert {(reason.reason, *reason.models) for reason in reasons_of(database)} == {
-        (NO_MODEL, "claude-opus-5"),
+        (NO_MODEL, "ours"),
         (NO_REFUSAL_PRICE, "claude-opus-5"),
     }
 

@@ -112,8 +112,8 @@ def _latency(timeline: Timeline) -> Chart:
 
 def _success(timeline: Timeline) -> Chart:
     rates = [bucket.totals.success_rate for bucket in timeline.buckets]
-    lowest, bucket = min(_comparable(timeline, rates), key=lambda pair: pair[0])
-    caption = f"Lowest: {percent(lowest)}, {_label(timeline, bucket)}."
+    lowest, bucket = min(_comparable(timeline, rates), key=lambda pair: pair[0], default=(None, None))
+    caption = "Unknown." if bucket is None else f"Lowest: {percent(lowest)}, {_label(timeline, bucket)}."
     return Chart("success", "Success rate", "line", "percent", [_series("Success rate", "blue", rates, percent)],
                  caption)  # fmt: skip
 

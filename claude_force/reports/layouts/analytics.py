@@ -30,7 +30,7 @@ _INTERVAL_TITLES: dict[Interval, str] = {"hourly": "Hour", "daily": "Date", "wee
 def summary_layout(report: Summary, reference_model: str) -> Layout:
     """The summary. Its CSV is one row without the nested keys."""
     flat = {key: value for key, value in report.to_dict().items() if not isinstance(value, (dict, list))}
-    return Layout(partial(_summary_page, report, reference_model), lambda: [flat], not report.totals.executions)
+    return Layout(partial(_summary_page, report, reference_model), lambda: [flat], report.totals.is_empty)
 
 
 def _summary_page(report: Summary, reference_model: str) -> Page:
@@ -105,7 +105,8 @@ def _model_lines(report: Summary) -> list[str]:
     spent = [f"({money(group.totals.cost)})" for group in report.models]
     lines = []
     for name, group, cost in zip(names, report.models, spent, strict=True):
-        share = 100 * group.totals.executions / report.totals.executions
+        # A model alone may have steps of executions of other models, and no execution.
+        share = 100 * group.totals.executions / max(report.totals.executions, 1)
         label = name + " " * (width - cell_width(name))
         aligned = cost.ljust(max(map(len, spent)))
         lines.append(f"{label} {percent(share, 0):>4} {aligned} {bar(share, 100)}".rstrip())
@@ -123,7 +124,7 @@ def _savings_line(totals: Totals, reference_model: str) -> str:
 
 def breakdown_layout(report: Breakdown) -> Layout:
     """A breakdown by one dimension."""
-    return Layout(partial(_breakdown_page, report), report.rows, not report.totals.executions)
+    return Layout(partial(_breakdown_page, report), report.rows, report.totals.is_empty)
 
 
 def _breakdown_page(report: Breakdown) -> Page:
@@ -171,7 +172,7 @@ def costs_layout(report: Costs, reference_model: str) -> Layout:
     named += [("model", group.name, group.totals) for group in report.by_model]
     named += [("date", bucket.label, bucket.totals) for bucket in report.buckets]
     rows = [{"group": kind, "name": name, **cost_dict(totals)} for kind, name, totals in named]
-    return Layout(partial(_costs_page, report, reference_model), lambda: rows, not report.totals.executions)
+    return Layout(partial(_costs_page, report, reference_model), lambda: rows, report.totals.is_empty)
 
 
 def _costs_page(report: Costs, reference_model: str) -> Page:
