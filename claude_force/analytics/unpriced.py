@@ -56,11 +56,11 @@ def _why(group: UnpricedGroup, prices: PriceTable) -> tuple[str, str]:
     """The model without a price, and the reason."""
     # Imported here: reports without a missing cost do not need prices.
     from claude_force.executions.costs import Billed, why_unpriced
-    from claude_force.executions.pricing import Modifiers, Usage
+    from claude_force.executions.pricing import Usage, modifiers_of
 
     if not group.has_usage:
         return group.model, NO_USAGE
-    modifiers = Modifiers(group.service_tier, group.inference_geo, group.provider)
+    modifiers = modifiers_of(group.service_tier, group.inference_geo, group.provider)
     searches, steps = int(group.has_searches), decode_steps(group.steps)
     billed = Billed(group.model, group.first_us, Usage(0, 0), modifiers, searches, steps)
     return why_unpriced(prices, billed) or (group.model, PRICED_TODAY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from claude_force.executions.pricing import OVERRIDDEN, Costs, Modifiers, PriceTable, Usage
+from claude_force.executions.pricing import OVERRIDDEN, Costs, Modifiers, PriceTable, Usage, modifiers_of
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, getter, with_costs
 from claude_force.executions.steps import REFUSAL, UNBILLED_REFUSAL, Step, Steps, decode_steps, encode_steps
 
@@ -87,7 +87,7 @@ def _step_unpriced_reason(prices: PriceTable, billed: Billed, step: Step) -> str
         return None
     if step.kind == REFUSAL:
         return NO_REFUSAL_PRICE
-    modifiers = Modifiers(step.service_tier, step.inference_geo, billed.modifiers.provider)
+    modifiers = modifiers_of(step.service_tier, step.inference_geo, billed.modifiers.provider)
     return prices.unpriced_reason(step.model, billed.timestamp_us, modifiers)
 
 
@@ -96,7 +96,7 @@ def _price_step(prices: PriceTable, billed: Billed, step: Step) -> Costs:
         return 0, 0, None
     if step.kind == REFUSAL:
         return _UNKNOWN
-    modifiers = Modifiers(step.service_tier, step.inference_geo, billed.modifiers.provider)
+    modifiers = modifiers_of(step.service_tier, step.inference_geo, billed.modifiers.provider)
     return prices.complete(step.model, Usage(*step.tokens), billed.timestamp_us, _UNKNOWN, modifiers)
 
 
@@ -131,7 +131,7 @@ def billed_record(record: ExecutionMetrics) -> Billed:
         record.cache_write_5m_tokens,
         record.cache_write_1h_tokens,
     )
-    modifiers = Modifiers(record.service_tier, record.inference_geo, record.provider)
+    modifiers = modifiers_of(record.service_tier, record.inference_geo, record.provider)
     return Billed(record.model, record.timestamp_us, usage, modifiers, record.web_searches, record.steps)
 
 
@@ -148,4 +148,4 @@ def price_row(prices: PriceTable, row: ExecutionRow) -> ExecutionRow:
 
 def _billed_row(row: ExecutionRow) -> Billed:
     model, instant, tier, geo, provider, searches, *tokens, steps = _billed_of(row)
-    return Billed(model, instant, Usage(*tokens), Modifiers(tier, geo, provider), searches, decode_steps(steps))
+    return Billed(model, instant, Usage(*tokens), modifiers_of(tier, geo, provider), searches, decode_steps(steps))

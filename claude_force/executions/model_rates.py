@@ -69,6 +69,11 @@ STANDARD = Modifiers()
 """A request at the list price."""
 
 
+def modifiers_of(tier: str | None, geo: str | None, provider: str | None) -> Modifiers:
+    """The modifiers of a request; STANDARD itself for nearly all, whose price is looked up in fewer steps."""
+    return STANDARD if tier is geo is provider is None else Modifiers(tier, geo, provider)
+
+
 class Usage(NamedTuple):
     """The tokens of one request by kind. `input_tokens` does not include cached tokens, as in Claude's API."""
 

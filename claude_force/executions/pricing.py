@@ -23,12 +23,13 @@ from claude_force.executions.model_rates import (
     Modifiers,
     Usage,
     list_rates,
+    modifiers_of,
     override_rates,
 )
 from claude_force.executions.record import model_family
 from claude_force.settings.claude_json import ModelPrice
 
-__all__ = ["OVERRIDDEN", "STANDARD", "Costs", "Modifiers", "PriceTable", "Usage"]
+__all__ = ["OVERRIDDEN", "STANDARD", "Costs", "Modifiers", "PriceTable", "Usage", "modifiers_of"]
 
 OVERRIDDEN = "claude.json"
 """The `price_version` of a cost by a price of the settings."""

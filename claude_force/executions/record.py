@@ -372,9 +372,9 @@ def with_costs(
     """The same record with other costs; `steps` are its steps with theirs. Raises InvalidRecord for a cost that is too
     large to be true."""
     costs = {"cost_nanousd": cost_nanousd, "reference_cost_nanousd": reference_cost_nanousd}
-    for name, label, limit in _COUNTS:
-        if costs.get(name) is not None:
-            _check_count(label, costs[name], limit)
+    for cost, label in zip(costs.values(), ("estimated_cost", "reference_cost"), strict=True):
+        if cost is not None and not 0 <= cost <= COST_LIMIT_NANOUSD:
+            _check_count(label, cost, COST_LIMIT_NANOUSD)
     # The other fields are valid; checking them again would be the slowest part of recording.
     changed, put = object.__new__(ExecutionMetrics), object.__setattr__
     for name, value in zip(FIELDS, _values_of(record), strict=True):

@@ -272,6 +272,10 @@ USUAL = {
     "other letters": a_line(agent_name="агент \u2028 \x7f 🦊", model="é/<>&"),
     "an unknown model": a_line(model="gpt-4o", estimated_cost=None),
     "a long prompt": a_line(model="claude-sonnet-4-5", input_tokens=250_000, total_tokens=250_567, estimated_cost=None),
+    "a batch": a_line(model="claude-opus-4-8", service_tier="batch", estimated_cost=None),
+    "data residency": a_line(model="claude-opus-4-8", inference_geo="us", estimated_cost=None),
+    "a seller without a region": a_line(model="claude-opus-4-8", provider="bedrock", estimated_cost=None),
+    "a session and a branch": a_line(session_id="s", git_branch="main"),
     "zeros": a_line(execution_time_ms=0, estimated_cost=0, cache_read_tokens=0),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ import msgspec
 
 from claude_force.clock import parse_instant
 from claude_force.executions.jsonl.codec import digest_of
-from claude_force.executions.pricing import STANDARD, Modifiers, PriceTable, Usage
+from claude_force.executions.pricing import PriceTable, Usage, modifiers_of
 from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
     DURATION_LIMIT_US,
@@ -126,7 +126,7 @@ class FastDecoder:
         else:
             identity = identity_bytes(line.uid)
         if self._prices is not None and input_tokens is not None and (not has_uid or self._reprice):
-            modifiers = STANDARD if tier is None else Modifiers(tier)
+            modifiers = modifiers_of(tier, line.inference_geo, line.provider)
             cost, reference, version = self._prices.complete(
                 line.model, usage, timestamp_us, (cost, reference, version), modifiers, searches, replace=self._reprice
             )

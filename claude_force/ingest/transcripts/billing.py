@@ -6,7 +6,7 @@ import orjson
 
 from claude_force.errors import InvalidRecord
 from claude_force.executions.costs import Billed
-from claude_force.executions.pricing import Modifiers
+from claude_force.executions.pricing import Modifiers, modifiers_of
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS
 from claude_force.executions.steps import MESSAGE, Step, Steps, sum_tokens
@@ -27,7 +27,7 @@ def billed_of(response: Response) -> Billed | None:
         return None
     if min(tokens) < 0:
         raise InvalidRecord(Tokens._fields[tokens.index(min(tokens))], "is negative")
-    modifiers = Modifiers(
+    modifiers = modifiers_of(
         _tier_of(usage), _special(usage.inference_geo, STANDARD_GEOS), provider_of(response.message_id)
     )
     searches = (usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0
