@@ -43,7 +43,7 @@ def unpriced_reasons(
         model, reason = _why(group, prices)
         models[reason][model] += group.executions
     found = [
-        UnpricedReason(reason, counts.total(), [name for name, _ in counts.most_common()])
+        UnpricedReason(reason, counts.total(), sorted(counts, key=lambda name: (-counts[name], name)))
         for reason, counts in models.items()
     ]
     rest = (missing or 0) - sum(reason.executions for reason in found)

@@ -117,6 +117,23 @@ def test_what_needs_executions_finds_none_of_the_advisors_model(run: Run, projec
     assert "0.55" not in shown.stdout
 
 
+@pytest.mark.parametrize("without", [{}, {"iterations": []}, {"iterations": None}], ids=str)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_steps_on_one_of_two_equal_lines_are_billed(
+    run: Run, projects: Path, without: dict[str, Any], is_first: bool
+) -> None:
+    """Whichever line of the response has them, and whether the other one lists the message alone, or nothing."""
+    usages: list[dict[str, Any]] = [{"iterations": CASES["an advisor"][1]}, without]
+    talk = Talk()
+    talk.prompt("Look")
+    for usage in usages if is_first else reversed(usages):
+        talk.respond("msg_1", Tokens(4, 900, 0, 0, 0), message={"model": SONNET, "usage": usage}, timestamp=LATER)
+    put(main_file(projects), talk.lines)
+    assert run("ingest").returncode == 0
+    found = report(run, "costs")
+    assert (found["total_executions"], found["total_cost"]) == (1, 0.563512)
+
+
 def test_an_unknown_part_is_named(run: Run, projects: Path) -> None:
     """With the model that has no price; the known part is counted."""
     ingest(run, projects, CASES["an advisor without a price"][1])

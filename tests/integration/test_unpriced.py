@@ -60,6 +60,13 @@ def test_every_reason_has_its_number_and_models(store: Store, database: Database
     assert sum(reason.executions for reason in found) == report.totals.unpriced
 
 
+def test_models_of_equally_many_executions_are_in_the_order_of_their_names(store: Store, database: Database) -> None:
+    """So that both kinds of database print the same."""
+    names = ["delta", "alpha", "charlie", "bravo"]
+    store.add(an_execution(model=name, timestamp_us=NOON_US + at, **UNPRICED) for at, name in enumerate(names))
+    assert reasons_of(database) == [UnpricedReason(NO_MODEL, 4, sorted(names))]
+
+
 def test_the_reason_may_depend_on_the_day(store: Store, database: Database) -> None:
     """Fast mode of Opus 4.6 had a price until 2026-06-28: of two executions, one was recorded before that was known."""
     last_day = 1_782_655_200_000_000

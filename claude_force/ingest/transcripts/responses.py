@@ -423,10 +423,11 @@ def _instant(entry: Entry) -> int | None:
         return None
 
 
-def _rank(usage: Usage, is_final: bool) -> tuple[bool, bool, int, int]:
-    """Of two usages of one response, the one to keep has the higher rank: known, then final, then larger."""
+def _rank(usage: Usage, is_final: bool) -> tuple[bool, bool, int, int, int]:
+    """Of two usages of one response, the one to keep has the higher rank: known, then final, then larger, then with the
+    longer list of steps."""
     is_known = None not in (usage.input_tokens, usage.output_tokens)
-    return is_known, is_final, usage.output_tokens or 0, prompt_tokens(usage)
+    return is_known, is_final, usage.output_tokens or 0, prompt_tokens(usage), len(bytes(usage.iterations))
 
 
 def _prompt_hash(entry: Entry) -> str | None:
