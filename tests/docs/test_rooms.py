@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +48,11 @@ def test_sql_stands_in_the_database_room_only() -> None:
     database = PACKAGE / "database"
     assert sql_in(path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(database)) == []
     assert len(sql_in(database.rglob("*.py"))) > 50
+
+
+def test_every_room_is_installed() -> None:
+    """`pip install` copies the packages that pyproject.toml lists: each folder with Python files, and its migrations."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert {name for name in listed if ".migrations" not in name and ".assets" not in name} == found
