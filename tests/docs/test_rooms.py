@@ -51,7 +51,7 @@ def test_sql_stands_in_the_database_room_only() -> None:
 
 
 def test_every_room_is_installed() -> None:
-    """`pip install` copies the packages that pyproject.toml lists: each folder with Python files, and its migrations."""
+    """`pip install` copies the packages that pyproject.toml lists: each folder with Python files."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
