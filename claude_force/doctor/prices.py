@@ -37,4 +37,4 @@ def _remedy_of(found: UnpricedReason) -> str | None:
         return None
     if found.reason == PRICED_TODAY:
         return "claude-force db reprice"
-    return "a price of your own: claude-force config set performance.prices"
+    return "claude-force config set performance.prices"

@@ -36,6 +36,7 @@ def _page(report: BackfillReport) -> Page:
 def _explain_empty() -> str:
     return (
         "No days before the first transcript.\n"
-        "Claude Code keeps its statistics in stats-cache.json beside its transcripts. A day counts here if it is over\n"
-        f"before the first execution of Claude Code in the store. Read what is new:\n  {INGEST}"
+        "Claude Code keeps its statistics in stats-cache.json beside its transcripts.\n"
+        "A day counts here if it was over before the first execution of Claude Code\n"
+        f"in the store. Read what is new:\n  {INGEST}"
     )
