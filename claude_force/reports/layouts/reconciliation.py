@@ -92,7 +92,7 @@ def _explain_empty(report: Reconciliation, request: Request) -> str:
         return explain_empty(request)
     return (
         f"No session of the period has a ledger; {quantity(report.without_ledger, 'session')} without one.\n"
-        "Claude Code writes the ledger at the end of a session, since version\n"
-        "2.1.258; older versions write none.\n"
+        "Claude Code writes the ledger at the end of a session,\n"
+        "since version 2.1.258; older versions write none.\n"
         f"Read what is new:\n  {INGEST}"
     )
