@@ -54,7 +54,9 @@ def check_sources(overview: SourceOverview) -> Iterator[Finding]:
         yield note("sources", f"{quantity(unread, 'file')} {'has' if unread == 1 else 'have'} new lines", INGEST)
     elif not any(state.problems for state in overview.states):
         files = sum(state.files for state in overview.states)
-        yield ok("sources", f"{quantity(files, 'file')} read to the end" if files else "no source was read yet")
+        unfinished = sum(state.unfinished for state in overview.states)
+        rest = f"; {unfinished} of them up to a last line that is not whole yet" if unfinished else ""
+        yield ok("sources", f"{quantity(files, 'file')} read to the end{rest}" if files else "no source was read yet")
 
 
 def check_rejected(overview: SourceOverview, rejected_file: Path) -> Iterator[Finding]:

@@ -80,10 +80,10 @@ def source_states(
     own = states.setdefault((source, host), SourceState(source, host))
     own.problems += [problem for problem in problems if problem not in own.problems]
     for cursor in here.values():
-        if not os.path.lexists(cursor.path):
-            states[cursor.source, host].gone += 1
+        state = states[cursor.source, host]
+        state.gone += not os.path.lexists(cursor.path)
+        state.unfinished += cursor.position < cursor.size
     for file in found:
         known = here.get(file.name)
         own.unread += not is_unchanged(known, file)
-        own.unfinished += known is not None and known.position < known.size
     return sorted(states.values(), key=lambda state: (state.host != host, state.host, state.source))

@@ -118,6 +118,15 @@ def test_the_doctor_names_rejected_and_skipped_lines(run: Run, projects: Path) -
     assert len(rejected.splitlines()) == 2
 
 
+def test_the_doctor_names_a_last_line_that_is_not_whole(run: Run, tmp_path: Path) -> None:
+    """Of a file anywhere: a session that broke off leaves a line that nobody ends."""
+    file = tmp_path / "elsewhere" / "broken-off.jsonl"
+    file.parent.mkdir()
+    file.write_text('{"type": "user"}\n{"type": "assist')
+    assert run("ingest", file.parent).returncode == 0
+    assert "1 of them up to a last line that is not whole yet" in " ".join(run("doctor").stdout.split())
+
+
 def test_the_doctor_names_a_missing_folder_in_claude_config_dir(run: Run, tmp_path: Path) -> None:
     """It is a problem, because the folder is expected to be read."""
     done = run("doctor", env={"CLAUDE_CONFIG_DIR": str(tmp_path / "nowhere")})
