@@ -28,8 +28,8 @@ from benchmarks.common import ROOT, say
 
 GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/costs.py": ("unit/test_costs.py",),
-    "claude_force/executions/steps.py": ("unit/test_costs.py", "properties/test_steps.py"),
-    "claude_force/executions/usage.py": ("unit/test_usage.py", "unit/test_transcript_billing.py"),
+    "claude_force/executions/billed_steps.py": ("unit/test_costs.py", "properties/test_steps.py"),
+    "claude_force/executions/usage.py": ("unit/test_usage.py", "unit/test_billed_usage.py"),
     "claude_force/executions/deduplication.py": (
         "unit/test_deduplication.py", "unit/test_ingest_passes.py", "unit/test_transcript_responses.py",
         "integration/test_ingestion.py",
@@ -74,7 +74,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     ),
     "claude_force/ingest/transcripts/agent_ids.py": ("unit/test_transcript_responses.py",),
     "claude_force/ingest/transcripts/api_errors.py": ("unit/test_api_errors.py",),
-    "claude_force/ingest/transcripts/billing.py": ("unit/test_transcript_billing.py",),
+    "claude_force/ingest/transcripts/billed_usage.py": ("unit/test_billed_usage.py",),
     "claude_force/ingest/transcripts/ledgers.py": ("unit/test_transcript_ledgers.py",),
     "claude_force/ingest/transcripts/": (
         "unit/test_transcript_entries.py", "unit/test_transcript_responses.py", "unit/test_transcript_source.py",

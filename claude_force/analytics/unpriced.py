@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
 from claude_force.database.queries.unpriced import UnpricedGroup, unpriced
-from claude_force.executions.steps import decode_steps
+from claude_force.executions.billed_steps import decode_steps
 
 if TYPE_CHECKING:
     from claude_force.executions.pricing import PriceTable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from claude_force.executions.billed_steps import REFUSAL, UNBILLED_REFUSAL, Step, Steps, decode_steps, encode_steps
 from claude_force.executions.pricing import OVERRIDDEN, Costs, Modifiers, PriceTable, Usage, modifiers_of
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, getter, with_costs
-from claude_force.executions.steps import REFUSAL, UNBILLED_REFUSAL, Step, Steps, decode_steps, encode_steps
 
 NO_REFUSAL_PRICE = "refused before any output, which is billed in some cases"
 

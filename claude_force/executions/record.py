@@ -19,7 +19,7 @@ from typing import Any
 
 from claude_force.clock import EARLIEST_US, LATEST_US, format_instant, local_zone
 from claude_force.errors import InvalidRecord
-from claude_force.executions.steps import STEPS_LIMIT, Step, Steps, decode_steps, encode_steps, sum_tokens
+from claude_force.executions.billed_steps import STEPS_LIMIT, Step, Steps, decode_steps, encode_steps, sum_tokens
 from claude_force.text import kind_of
 
 UNKNOWN = "unknown"

@@ -22,9 +22,9 @@ from operator import add
 from typing import Any, NamedTuple, TypeVar
 
 from claude_force.clock import DAY_US, HOUR_US
+from claude_force.executions.billed_steps import Share, Whole, decode_steps, model_shares
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, columns, getter
-from claude_force.executions.steps import Share, Whole, decode_steps, model_shares
 from claude_force.executions.totals import TOTALS
 from claude_force.time_windows import Window
 
@@ -140,8 +140,8 @@ def sum_up(rows: Sequence[ExecutionRow]) -> Sums:
 
 
 def shares_of(row: ExecutionRow) -> dict[Labels, Share]:
-    """What the steps of an execution add to the sums of each series (see `steps.model_shares`); nothing for one without
-    steps."""
+    """What the steps of an execution add to the sums of each series (see `billed_steps.model_shares`); nothing for
+    one without steps."""
     model, cost, reference, recorded, basis, text = _whole_of(row)
     steps = decode_steps(text)
     if steps is None:

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from claude_force.errors import InvalidRecord
-from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS, UNKNOWN
-from claude_force.executions.steps import (
+from claude_force.executions.billed_steps import (
     ADVISOR,
     COMPACTION,
     FALLBACK,
@@ -23,6 +22,7 @@ from claude_force.executions.steps import (
     Step,
     Steps,
 )
+from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS, UNKNOWN
 from claude_force.text import kind_of
 
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation")

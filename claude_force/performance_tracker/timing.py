@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from claude_force.clock import now_us
 from claude_force.errors import InvalidRecord
+from claude_force.executions.billed_steps import MESSAGE, REFUSAL, STEPS_LIMIT, Step, Steps, sum_tokens
 from claude_force.executions.record import UNKNOWN
-from claude_force.executions.steps import MESSAGE, REFUSAL, STEPS_LIMIT, Step, Steps, sum_tokens
 from claude_force.executions.usage import (
     cache_writes,
     count,

@@ -23,10 +23,10 @@ from claude_force.database.queries.baselines import costs_by
 from claude_force.database.writes import Store
 from claude_force.database.writes.projects import remember_repositories
 from claude_force.errors import UnknownName
+from claude_force.executions.billed_steps import Step
 from claude_force.executions.histogram import bins_of
 from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.executions.steps import Step
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 

@@ -22,9 +22,9 @@ from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
+from claude_force.executions.billed_steps import Step
 from claude_force.executions.ledgers import LedgerEntry
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.executions.steps import Step
 from claude_force.time_windows import Window
 from tests.builders import an_execution
 from tests.transcripts import (

@@ -12,9 +12,9 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.reprice import Change
 from claude_force.database.writes import Store
+from claude_force.executions.billed_steps import ADVISOR, MESSAGE, Step
 from claude_force.executions.pricing import OVERRIDDEN, PriceTable
 from claude_force.executions.record import COST_GIVEN, COST_NONE, ExecutionMetrics
-from claude_force.executions.steps import ADVISOR, MESSAGE, Step
 from claude_force.settings.claude_json import ModelPrice
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution

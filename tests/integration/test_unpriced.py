@@ -8,9 +8,9 @@ from claude_force.clock import DAY_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
+from claude_force.executions.billed_steps import ADVISOR, MESSAGE, REFUSAL, Step
 from claude_force.executions.costs import NO_REFUSAL_PRICE
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.steps import ADVISOR, MESSAGE, REFUSAL, Step
 from claude_force.settings.claude_json import ModelPrice
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from claude_force.database.contract import Database
 from claude_force.database.writes import Store
+from claude_force.executions.billed_steps import Step, sum_tokens
 from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
     DURATION_LIMIT_US,
@@ -22,7 +23,6 @@ from claude_force.executions.record import (
     content_uid,
     from_row,
 )
-from claude_force.executions.steps import Step, sum_tokens
 from claude_force.ingest.jsonl_source import JsonlSource
 from claude_force.time_windows import ALL_TIME
 

@@ -12,10 +12,10 @@ from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import Store
+from claude_force.executions.billed_steps import Step, sum_tokens
 from claude_force.executions.costs import price_record
 from claude_force.executions.pricing import Modifiers, PriceTable, Usage
 from claude_force.executions.record import STEP_TOKENS, ExecutionMetrics, from_row, to_row
-from claude_force.executions.steps import Step, sum_tokens
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
 from tests.properties.strategies import billed_steps, on_both_engines, records, refill

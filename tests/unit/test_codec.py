@@ -14,9 +14,9 @@ import pytest
 
 from claude_force.clock import LATEST_US
 from claude_force.errors import InvalidRecord
+from claude_force.executions.billed_steps import Step
 from claude_force.executions.jsonl.codec import ALL_COLUMNS, content_digest, decode_line, encode_line
 from claude_force.executions.record import COST_LIMIT_NANOUSD, DURATION_LIMIT_US, TOKENS_LIMIT, ExecutionMetrics
-from claude_force.executions.steps import Step
 from tests.builders import NOON_US, a_line, an_execution
 
 BERLIN = ZoneInfo("Europe/Berlin")

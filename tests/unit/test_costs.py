@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 
 from claude_force.clock import parse_instant
-from claude_force.executions.costs import price_record, price_row
-from claude_force.executions.pricing import PriceTable
-from claude_force.executions.record import STEP_TOKENS, ExecutionMetrics, from_row, to_row
-from claude_force.executions.steps import (
+from claude_force.executions.billed_steps import (
     REFUSAL,
     UNBILLED_REFUSAL,
     Share,
@@ -23,6 +20,9 @@ from claude_force.executions.steps import (
     model_shares,
     sum_tokens,
 )
+from claude_force.executions.costs import price_record, price_row
+from claude_force.executions.pricing import PriceTable
+from claude_force.executions.record import STEP_TOKENS, ExecutionMetrics, from_row, to_row
 from claude_force.settings.claude_json import ModelPrice
 from tests.builders import an_execution
 

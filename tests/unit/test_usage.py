@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from claude_force.errors import InvalidRecord
-from claude_force.executions.steps import REFUSAL, STEPS_LIMIT, UNBILLED_REFUSAL, Step
+from claude_force.executions.billed_steps import REFUSAL, STEPS_LIMIT, UNBILLED_REFUSAL, Step
 from claude_force.executions.usage import geo_of, is_single, refusal_kind, steps_of, tier_of
 
 OPUS, SONNET, FABLE = "claude-opus-4-8", "claude-sonnet-4-6", "claude-fable-5"

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import ROW_COLUMNS, ROW_NAMES, Dimension, Filter, where
+from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
-from claude_force.executions.steps import Share
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
 from claude_force.time_windows import Window
 

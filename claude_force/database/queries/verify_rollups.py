@@ -15,6 +15,7 @@ from claude_force.clock import DAY_US, HOUR_US, month_of
 from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import COUNTS, SHARES
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, IS_PENDING, IS_ROLLED_UP, SERIES
+from claude_force.executions.billed_steps import Share
 from claude_force.executions.histogram import bin_of
 from claude_force.executions.rollups import (
     ALL_SERIES,
@@ -27,7 +28,6 @@ from claude_force.executions.rollups import (
     LEVELS_US,
     shares_of,
 )
-from claude_force.executions.steps import Share
 from claude_force.executions.totals import TOTALS
 
 _NAMES = ", ".join(TOTALS)

@@ -80,8 +80,8 @@ step_usage = Table(
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""What executions with several steps add to the sums of series, beside their rows: see `executions.steps.Share`. It is
-made from the column `steps`."""
+"""What executions with several steps add to the sums of series, beside their rows: see `billed_steps.Share`. It is made
+from the column `steps`."""
 
 projects = Table(
     "projects",

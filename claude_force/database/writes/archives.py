@@ -20,9 +20,9 @@ from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import reinsert_rows
 from claude_force.database.writes.rollups import add_finest, apply_pending
 from claude_force.database.writes.step_usage import delete_step_usage
+from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import ExecutionRow, column, getter
 from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
-from claude_force.executions.steps import Share
 from claude_force.time_windows import Window
 
 _instant_of = getter("timestamp_us")

@@ -10,9 +10,9 @@ from typing import Any
 from claude_force.database.contract import Connection
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.writes.rollups import series_ids
+from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import ExecutionRow, column
 from claude_force.executions.rollups import shares_of
-from claude_force.executions.steps import Share
 
 _STEPS, _INSTANT = column("steps"), column("timestamp_us")
 _INTO = f"step_usage (uid, series_id, timestamp_us, {', '.join(Share._fields)})"

@@ -27,6 +27,7 @@ from claude_force.database.writes.ingestion import IngestResult, apply_reported_
 from claude_force.database.writes.ledgers import save_ledgers
 from claude_force.database.writes.rollups import add_to_rollups, apply_pending, rebuild
 from claude_force.database.writes.step_usage import forget_deleted, replace_step_usage
+from claude_force.executions.billed_steps import decode_steps, encode_steps, keep_recorded
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import (
@@ -40,7 +41,6 @@ from claude_force.executions.record import (
 )
 from claude_force.executions.rollups import Sums, negated, sum_up
 from claude_force.executions.statistics import DailyTokens
-from claude_force.executions.steps import decode_steps, encode_steps, keep_recorded
 from claude_force.executions.totals import Added
 from claude_force.time_windows import ALL_TIME, Window
 

@@ -23,8 +23,8 @@ import orjson
 
 from claude_force.clock import format_instant, parse_instant
 from claude_force.errors import InvalidJson, InvalidRecord
+from claude_force.executions.jsonl.billed_steps import steps_as_json, steps_from_json
 from claude_force.executions.jsonl.damaged_lines import RecordKind
-from claude_force.executions.jsonl.steps import steps_as_json, steps_from_json
 from claude_force.executions.record import (
     FIELDS,
     NANOUSD,

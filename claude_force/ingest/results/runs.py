@@ -42,7 +42,7 @@ from claude_force.executions.record import (
 )
 from claude_force.ingest.results.events import Event, ModelUsage
 from claude_force.ingest.transcripts.api_errors import kind_of_failure
-from claude_force.ingest.transcripts.billing import tokens_of
+from claude_force.ingest.transcripts.billed_usage import tokens_of
 from claude_force.ingest.transcripts.entries import plain_text
 from claude_force.ingest.transcripts.identity import digest, session_key
 from claude_force.ingest.transcripts.ledgers import model_name

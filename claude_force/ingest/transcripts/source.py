@@ -14,6 +14,7 @@ import msgspec
 
 from claude_force.database.rows.cursor import Cursor
 from claude_force.errors import InvalidJson, InvalidRecord
+from claude_force.executions.billed_steps import Steps
 from claude_force.executions.costs import Billed, complete_costs
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.jsonl.damaged_lines import lost_bytes, split_damaged
@@ -31,10 +32,9 @@ from claude_force.executions.record import (
     content_uid,
     to_row,
 )
-from claude_force.executions.steps import Steps
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.tail import Tail
-from claude_force.ingest.transcripts.billing import billed_of
+from claude_force.ingest.transcripts.billed_usage import billed_of
 from claude_force.ingest.transcripts.entries import ENTRY, decode_entry
 from claude_force.ingest.transcripts.identity import request_id_identity, session_key, side_identities
 from claude_force.ingest.transcripts.reader_state import ReaderState

@@ -5,11 +5,11 @@ from __future__ import annotations
 import orjson
 
 from claude_force.errors import InvalidRecord
+from claude_force.executions.billed_steps import MESSAGE, Step, Steps, sum_tokens
 from claude_force.executions.costs import Billed
 from claude_force.executions.pricing import Modifiers, modifiers_of
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS
-from claude_force.executions.steps import MESSAGE, Step, Steps, sum_tokens
 from claude_force.executions.usage import is_single, join_tiers, refusal_kind, steps_of
 from claude_force.ingest.transcripts.entries import Usage, single_step_of
 from claude_force.ingest.transcripts.responses import REFUSAL, Response

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from claude_force.executions.billed_steps import REFUSAL, UNBILLED_REFUSAL, Step
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import CLAUDE_CODE, ExecutionMetrics, from_row
-from claude_force.executions.steps import REFUSAL, UNBILLED_REFUSAL, Step
 from claude_force.ingest.find_files import found_file
 from claude_force.ingest.tail import resume
 from claude_force.ingest.transcripts.responses import TranscriptContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from claude_force.errors import InvalidRecord
+from claude_force.executions.billed_steps import Step, Steps, decode_steps
 from claude_force.executions.record import NANOUSD, STEP_TOKENS, dollars
-from claude_force.executions.steps import Step, Steps, decode_steps
 from claude_force.text import kind_of
 
 _COSTS = {"cost": "cost_nanousd", "reference_cost": "reference_cost_nanousd", "recorded_cost": "recorded_cost_nanousd"}
