@@ -203,7 +203,8 @@ def test_nothing_but_what_was_whole_is_ever_found(pair: str, data: st.DataObject
     records = [piece for name, piece in pieces if name == "record"]
     found = [record for record in whole(line, kind) if kind.is_record(record)]
     assert all(found.count(record) <= line.count(record) for record in found)
-    assert set(found) <= set(PAIRS[pair][:2])
+    # Junk such as "} may end a beginning: the line holds another whole record then.
+    assert set(found) <= set(PAIRS[pair][:2]) or ("head", "junk") in itertools.pairwise(names)
     if set(names) <= {"record", "head"}:
         assert found == records
     parts = split_damaged(line, kind)
