@@ -163,6 +163,7 @@ def test_a_failing_hour_is_notified_once_and_resolved_once(story: Story, between
     assert [event["to"] for event in events] == ["resolved", "firing", "pending"]
 
 
+@pytest.mark.thorough
 def test_an_event_is_resent_after_a_kill_between_sending_and_storing(home: Path) -> None:
     """The scheduler is killed after PagerDuty received the event and before it answered. The next scheduler sends the
     event once more with the same key, and resolves it later."""

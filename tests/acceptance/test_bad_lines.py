@@ -446,6 +446,7 @@ def test_a_line_of_100_megabytes_takes_little_memory(zipped: bool, home: Path) -
     assert peak < MEMORY_BOUND
 
 
+@pytest.mark.thorough
 def test_many_unknown_fields_take_little_memory(home: Path) -> None:
     """Lines with 100,000 unknown fields each are imported without keeping all their names."""
     path = home / "wide.jsonl"

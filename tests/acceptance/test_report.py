@@ -157,6 +157,7 @@ def test_a_browser_draws_every_chart(run: Run, home: Path) -> None:
     assert tiles_of(document) == {key: (summary[key], show(summary[key])) for key, show in FIGURES.items()}
 
 
+@pytest.mark.thorough
 def test_a_page_prints_the_same_from_every_window(run: Run, home: Path) -> None:
     """Charts are redrawn for paper, regardless of their size on the screen."""
     run("import", GUIDE)

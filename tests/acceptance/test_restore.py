@@ -390,6 +390,7 @@ def test_a_server_needs_its_own_tools(postgres_url: str, database_path: Path, ru
     assert "s3cr3t" not in done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_sound", [True, False], ids=["sound", "empty"])
 def test_killed_at_any_step(is_sound: bool, database_path: Path, home: Path, run_code: Run) -> None:
     """Killed before each file operation and between copied pages: either the old database with its WAL or the new one

@@ -212,6 +212,7 @@ def states_of_killed(location: str, scripts: Path) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.thorough
 @sqlite_when_quick
 def test_a_revision_that_is_killed_leaves_no_trace(location: str, tmp_path: Path) -> None:
     """Killed after any of its statements, a revision changed nothing; run again on the same database, it succeeds."""
@@ -252,6 +253,7 @@ def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
         assert database.check_integrity() == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("empty_location", ["sqlite", *thorough("postgresql")], indirect=True)
 def test_making_the_roll_ups_can_be_killed(empty_location: str) -> None:
     """Killed after any of its statements the upgrade left a whole revision, and then it succeeds."""

@@ -27,6 +27,7 @@ from claude_force.ingest.transcripts.locate import context_of
 from claude_force.ingest.transcripts.responses import TranscriptContext
 from claude_force.ingest.transcripts.source import TranscriptSource
 from tests.builders import a_line
+from tests.profiles import sparse
 from tests.transcripts import AGENT, SESSION, Line, Talk, Tokens, jsonl, text_block, tool_block
 
 _OUTPUT = column("output_tokens")
@@ -126,7 +127,7 @@ WITHIN = {
 def test_an_entry_within_another_is_never_one(line: bytes, tail: bytes) -> None:
     """Wherever the outer one is cut off, even directly behind the inner one, and whatever follows. A record is found
     unless it stands where the inner one may."""
-    for cut in range(1, len(line)):
+    for cut in sparse(range(1, len(line))):
         found = whole(line[:cut] + tail, ENTRY)
         assert found == ([SECOND] if SECOND in tail else []) or may_hold_anything(line[:cut]), line[:cut][-60:]
         assert found in ([], [SECOND])
@@ -155,7 +156,7 @@ def test_a_record_is_found_wherever_the_one_before_it_was_cut_off(pair: str) -> 
     """Behind each beginning of a record, before each end, in the middle, and behind a hole in front of each end."""
     first, second, kind = PAIRS[pair]
     for one, other in ((first, second), (second, first)):
-        for cut in range(1, len(one)):
+        for cut in sparse(range(1, len(one))):
             head, tail = one[:cut], one[cut:]
             assert whole(head + other, kind) == [other] or may_hold_anything(head), head[-60:]
             assert whole(tail + other, kind) == [other], tail[:60]
