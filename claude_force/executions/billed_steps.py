@@ -4,10 +4,10 @@ Claude's API bills a response as one inference, or as several: an advisor's answ
 model. Each step has its own model and its own price tier. An execution with several steps holds the sums of all of
 them, and the steps beside it:
 
-| step       | model             | output tokens | cost    |
-|------------|-------------------|---------------|---------|
-| `message`  | claude-sonnet-4-6 | 900           | $0.0720 |
-| `advisor_message` | claude-opus-4-7 | 2,000    | $0.5500 |
+| step              | model             | output tokens | cost    |
+|-------------------|-------------------|---------------|---------|
+| `message`         | claude-sonnet-4-6 | 900           | $0.0720 |
+| `advisor_message` | claude-opus-4-7   | 2,000         | $0.5500 |
 
 The sums by model come out right through `model_shares`: what such an execution moves from the sums of its own model to
 those of the other models.

@@ -63,8 +63,8 @@ def _to_store(connection: Connection, database: Database, rows: Sequence[Executi
 def _add_steps_of_new(
     connection: Connection, rows: Sequence[ExecutionRow], stored: Sequence[Row], new: set[Any]
 ) -> None:
-    """Add what the steps of newly stored rows move. Of rows with equal uids the first was stored."""
-    by_uid = {table_row[0]: row for table_row, row in zip(reversed(stored), reversed(rows), strict=True)}
+    """Add what the steps of newly stored rows move."""
+    by_uid = _by_uid(rows, stored)
     uids = [uid for uid in by_uid if uid in new]
     add_step_usage(connection, [by_uid[uid] for uid in uids], uids)
 
@@ -73,9 +73,13 @@ def _those_of(rows: Sequence[ExecutionRow], stored: Sequence[Row], new: Sequence
     """The execution rows of newly stored table rows, each once."""
     if len(new) == len(rows):
         return rows
-    # Of rows with equal uids the first was stored.
-    by_uid = {table_row[0]: row for table_row, row in zip(reversed(stored), reversed(rows), strict=True)}
+    by_uid = _by_uid(rows, stored)
     return [by_uid[table_row[0]] for table_row in new]
+
+
+def _by_uid(rows: Sequence[ExecutionRow], stored: Sequence[Row]) -> dict[Any, ExecutionRow]:
+    """The execution rows by uid as the engine has it. Of rows with equal uids the first was stored."""
+    return {table_row[0]: row for table_row, row in zip(reversed(stored), reversed(rows), strict=True)}
 
 
 def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
