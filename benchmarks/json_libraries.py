@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from claude_force.clock import instant_formatter
 from claude_force.executions.jsonl.codec import columns_of, decode_line
-from claude_force.executions.jsonl.fast_decoder import FastDecoder
+from claude_force.executions.jsonl.usual_lines import UsualLines
 from claude_force.executions.record import ExecutionRow
 from claude_force.ingest.equal_lines import OccurrenceCounter
 
@@ -40,7 +40,7 @@ def best_us(functions: Sequence[Callable[[Any], object]], values: Sequence[Any])
     return [seconds / len(values) * 1e6 for seconds in best]
 
 
-def _measure(rows: Sequence[ExecutionRow], fast: FastDecoder) -> Iterable[tuple[str, list[float]]]:
+def _measure(rows: Sequence[ExecutionRow], usual: UsualLines) -> Iterable[tuple[str, list[float]]]:
     encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
     format_time = instant_formatter(UTC)
 
@@ -51,17 +51,15 @@ def _measure(rows: Sequence[ExecutionRow], fast: FastDecoder) -> Iterable[tuple[
         return encode(columns_of(row, format_time)) + b"\n"
 
     yield "decode to a dict: orjson, msgspec", best_us((orjson.loads, decode), LINES)
-    yield (
-        "decode to a record: orjson and checks, msgspec typed",
-        best_us((lambda line: decode_line(line, UTC), fast.read), LINES),
-    )
+    (alone,) = best_us((lambda line: decode_line(line, UTC),), LINES)
+    (together,) = best_us((usual.read,), [LINES])
+    yield "decode to a record: orjson and checks, msgspec typed by the column", [alone, together / len(LINES)]
     yield "encode a row: orjson, msgspec", best_us((encode_orjson, encode_msgspec), rows)
 
 
 def _main() -> None:
-    fast = FastDecoder(UTC, None, OccurrenceCounter().increment, reprice=False)
-    rows = [row for row in map(fast.read, LINES) if row is not None]
-    for name, figures in _measure(rows, fast):
+    usual = UsualLines(UTC, None, OccurrenceCounter().increment_all, reprice=False)
+    for name, figures in _measure(list(usual.read(LINES).rows), usual):
         print(f"{name}: {', '.join(f'{figure:.2f} us' for figure in figures)}")
     for number in NUMBERS:
         ours, theirs = orjson.dumps(orjson.loads(number)), msgspec.json.encode(msgspec.json.decode(number))

@@ -14,12 +14,14 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import floor
+from benchmarks.counted_recording import record_usual
 from claude_force.performance_tracker.tracker import PerformanceTracker
 
 BLOCK = 500
@@ -51,20 +53,8 @@ def medians(folder: Path, records: int) -> dict[str, float]:
         warnings.catch_warnings(record=True, action="always") as warned,
         PerformanceTracker(database=str(folder / "ours.db")) as tracker,
     ):
-
-        def record(number: int) -> None:
-            tracker.record_execution(
-                agent_name="python-expert",
-                task="Fix the flaky test",
-                success=True,
-                duration_ms=3456,
-                model="claude-haiku-4-5",
-                input_tokens=1234 + number,
-                output_tokens=567,
-            )
-
         for turn in range(1 + -(-records // BLOCK)):
-            found = timed(record, range(BLOCK))
+            found = timed(partial(record_usual, tracker), range(BLOCK))
             floors = timed(lambda row: floor.record(bare, row), itertools.islice(rows, BLOCK))
             if warned:
                 sys.exit(str(warned[0].message))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from claude_force.errors import InvalidWindow, SettingsError
 
@@ -37,12 +37,19 @@ _LONG_FRACTION = re.compile(r"([.,]\d{6})(\d+)")
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
 _UNITS_US = {"w": 7 * DAY_US, "d": DAY_US, "h": HOUR_US, "m": 60 * SECOND_US, "s": SECOND_US}
 _UNIT_NAMES = {"w": "week", "d": "day", "h": "hour", "m": "minute", "s": "second"}
+_UTC_NAMES = ("UTC", "Etc/UTC")
 _UTC_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?")
 
 
 def now_us() -> int:
     """The current instant."""
     return time.time_ns() // 1000
+
+
+def deadline(seconds: float) -> Callable[[], bool]:
+    """A function that tells whether so many seconds are over, by a clock that nobody sets."""
+    end_s = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end_s
 
 
 def to_instant(moment: datetime, zone: tzinfo | None = None) -> int:
@@ -58,6 +65,14 @@ def parse_instant(text: str, zone: tzinfo) -> int:
 
     Digits finer than a microsecond are rounded half to even. Raises ValueError with the reason.
     """
+    if len(text) == 24 and text[23] == "Z" and text[19] == ".":
+        # As JavaScript writes it: half of the time of what follows, which agrees.
+        try:
+            instant = (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+        except ValueError:
+            instant = -1
+        if EARLIEST_US <= instant < LATEST_US:
+            return instant
     carry = 0
     if len(text) > 22 and not ((len(text) == 26 or (len(text) == 24 and text[23] == "Z")) and text[19] == "."):
         text, carry = _round_fraction(text)
@@ -76,6 +91,37 @@ def parse_instant(text: str, zone: tzinfo) -> int:
     if not EARLIEST_US <= instant < LATEST_US:
         raise ValueError(f"{text} is outside the years {FIRST_YEAR} to {LAST_YEAR}")
     return instant
+
+
+def parse_instants(texts: Sequence[str], zone: tzinfo) -> list[int]:
+    """`parse_instant` for many texts. Raises ValueError if one of them has no instant.
+
+    Without offsets, the offset of `zone` is looked up once for each hour."""
+    lengths = set(map(len, texts))
+    if not (lengths == {19} or (lengths == {26} and {text[19] for text in texts} == {"."})):
+        return [parse_instant(text, zone) for text in texts]
+    try:
+        local = [(datetime.fromisoformat(text) - _NAIVE_EPOCH) // _MICROSECOND for text in texts]
+    except TypeError:
+        # One of them has an offset.
+        return [parse_instant(text, zone) for text in texts]
+    if local and not EARLIEST_US - DAY_US <= min(local) <= max(local) < LATEST_US + DAY_US:
+        raise ValueError(f"outside the years {FIRST_YEAR} to {LAST_YEAR}")
+    shifts = {} if zone is UTC else {hour: _shift_of(hour, zone) for hour in {instant // HOUR_US for instant in local}}
+    if None in shifts.values():
+        return [parse_instant(text, zone) for text in texts]
+    instants = [instant - shifts[instant // HOUR_US] for instant in local] if shifts else local  # type: ignore[operator]
+    if instants and not EARLIEST_US <= min(instants) <= max(instants) < LATEST_US:
+        raise ValueError(f"outside the years {FIRST_YEAR} to {LAST_YEAR}")
+    return instants
+
+
+def _shift_of(local_hour: int, zone: tzinfo) -> int | None:
+    """The UTC offset of an hour of local time, counted since the epoch; None if it changes within the hour."""
+    start = (_NAIVE_EPOCH + timedelta(hours=local_hour)).replace(tzinfo=zone)
+    offset = start.utcoffset()
+    last = start + timedelta(hours=1) - _MICROSECOND
+    return None if offset is None or offset != last.utcoffset() else offset // _MICROSECOND
 
 
 def _round_fraction(text: str) -> tuple[str, int]:
@@ -165,20 +211,39 @@ def _offset_of_hour(hour: int, zone: tzinfo) -> tuple[int, str] | None:
 def local_zone() -> tzinfo:
     """The time zone of this machine, with its rules for past and future instants. Raises SettingsError if TZ or the
     system names no known zone."""
-    if os.environ.get("TZ") == "UTC":
-        # Common on servers and in containers; it saves the import of tzlocal.
-        return UTC
+    named = os.environ.get("TZ")
+    zone = UTC if named == "UTC" else _linked_zone() if named is None else None
+    if zone is not None:
+        return zone
+    # Imported where it is needed: it loads eighty modules, a tenth of the time of a report.
     import tzlocal
 
     try:
         return tzlocal.get_localzone()
     except (ValueError, LookupError, OSError):
-        named = os.environ.get("TZ", "")
         raise SettingsError(
             f"TZ={named} names no time zone such as Europe/Berlin; change it, or give --timezone"
             if named
             else "the time zone of this machine is unknown; give one with --timezone"
         ) from None
+
+
+@cache
+def _linked_zone() -> tzinfo | None:
+    """The zone that the link /etc/localtime names, as the system has it; None if there is no such link or zone."""
+    try:
+        name = os.readlink("/etc/localtime").rpartition("/zoneinfo/")[2]  # noqa: PTH115  (pathlib takes long to load)
+    except OSError:
+        return None
+    if name in _UTC_NAMES:
+        # Common on servers and in containers.
+        return UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def zone_of(name: str | None) -> tzinfo:

@@ -42,8 +42,32 @@ class UnknownName(ClaudeForceError, LookupError):
     """A filter names an agent, model, workflow or project that the store does not have."""
 
 
+class TooManyNames(ClaudeForceError):
+    """A glob in a filter means more names than a query takes."""
+
+    exit_code = 2
+
+
+class EmptyReport(ClaudeForceError):
+    """A report without an execution, where `--fail-on-empty` asks for an error."""
+
+
+class NotReconciled(ClaudeForceError):
+    """What the sources of costs differ by is more than the tolerance."""
+
+
+class ReportUnavailable(ClaudeForceError):
+    """Anthropic's Admin API gives no report: the key is refused, or the service cannot be reached."""
+
+
 class SettingsError(ClaudeForceError):
     """`claude.json` cannot be read, or holds a value of the wrong kind."""
+
+
+class SettingRefused(SettingsError):
+    """A change of `claude.json` would make it wrong, or names what does not exist. Nothing was written."""
+
+    exit_code = 2
 
 
 class OutputError(ClaudeForceError):
@@ -77,16 +101,26 @@ class MissingExtra(ClaudeForceError):
     """An optional dependency is not installed; the message has the install command."""
 
 
+class InvalidBody(ClaudeForceError):
+    """What was sent to the receiver is not OpenTelemetry data (OTLP). Sending it again is of no use."""
+
+
+class ReceiverError(ClaudeForceError):
+    """The receiver cannot listen where it should."""
+
+
 class DatabaseError(ClaudeForceError):
     """Base of all database errors."""
 
 
 class DatabaseMissing(DatabaseError):
-    """The database does not exist, and the operation (a backup, a check) does not create it."""
+    """The database does not exist, and the operation (a report, a backup, a check) does not create it."""
+
+    exit_code = 2
 
 
 class DatabaseBusy(DatabaseError):
-    """Another process held the write lock longer than the busy timeout. Nothing was written; a retry is safe."""
+    """Another process held the write lock longer than this one waits. Nothing was written; a retry is safe."""
 
 
 class DatabaseFull(DatabaseError):
@@ -107,6 +141,8 @@ class DatabaseCorrupt(DatabaseError):
 
 class NotADatabase(DatabaseError):
     """The file is not a claude-force database. It is never changed."""
+
+    exit_code = 2
 
 
 class SchemaOutdated(DatabaseError):

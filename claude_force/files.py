@@ -7,15 +7,30 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its missing parents, each 0700 whatever the umask. Raises OSError."""
+    """Create a folder and its missing parents, each 0700 whatever the umask. Raises OSError.
+
+    If a metrics folder (`.claude/metrics`) is among them, git ignores all that is in it."""
     missing = [folder, *folder.parents]
     for path in reversed(missing[: next((index for index, path in enumerate(missing) if path.is_dir()), None)]):
         path.mkdir(mode=0o700, exist_ok=True)
+    for path in missing:
+        if path.name == "metrics" and path.parent.name == ".claude":
+            hide_from_git(path)
+
+
+def hide_from_git(folder: Path) -> None:
+    """Make git ignore a folder with all that is in it. An own `.gitignore` of it stays, and a folder that cannot be
+    written stays as it is."""
+    with (
+        suppress(OSError),
+        open(os.open(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file,
+    ):
+        file.write("*\n")
 
 
 def free_name(path: Path) -> Path:
@@ -25,6 +40,15 @@ def free_name(path: Path) -> Path:
         number += 1
         found = path.with_name(f"{path.name}.{number}")
     return found
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

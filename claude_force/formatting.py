@@ -1,6 +1,6 @@
-"""Number formatting: counts, percentages, durations, sizes, money. All output for people uses these functions.
+"""Number formatting: counts, percentages, durations, ages, sizes, money. All output for people uses these functions.
 
-An unknown value is a dash. Rounding never turns a percentage into 100 or money into 0.
+An unknown value is a dash. Rounding never turns a percentage into 100 or money into 0, and a zero has no minus.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 NONE = "–"
 """An unknown value."""
 
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
 
 def count(number: float | None) -> str:
     """A whole number with thousands separators; an average is rounded."""
-    return NONE if number is None else f"{number:,.0f}"
+    return NONE if number is None else f"{number:z,.0f}"
 
 
 def compact(number: float | None) -> str:
@@ -33,12 +35,12 @@ def percent(number: float | None, digits: int = 1) -> str:
     step = 10.0**-digits
     if 100 - step < number < 100:
         number = 100 - step
-    return f"{number:.{digits}f}%"
+    return f"{number:z.{digits}f}%"
 
 
 def milliseconds(number: float | None) -> str:
     """A duration in whole milliseconds, in the guide's format."""
-    return NONE if number is None else f"{number:,.0f} ms"
+    return NONE if number is None else f"{number:z,.0f} ms"
 
 
 def size(number_bytes: int | None) -> str:
@@ -60,7 +62,7 @@ def duration(number_ms: float | None) -> str:
     if 0 < number_ms < 0.5:
         return "<1ms"
     if number_ms < 999.5:
-        return f"{number_ms:.0f}ms"
+        return f"{number_ms:z.0f}ms"
     seconds = number_ms / 1000
     if seconds < 99.95:
         return f"{seconds:.1f}s"
@@ -90,4 +92,25 @@ def money(amount: float | None) -> str:
 
 def unit_cost(amount: float | None) -> str:
     """US dollars of a single execution: always four decimals, so that a column lines up."""
-    return NONE if amount is None else f"{'-' if amount < 0 else ''}${abs(amount):,.4f}"
+    if amount is None:
+        return NONE
+    digits = f"{amount:z,.4f}"
+    return f"-${digits[1:]}" if digits.startswith("-") else f"${digits}"
+
+
+def signed(number: float, unit: str) -> str:
+    """A change with its sign and unit: +12.3%, -4.0pp."""
+    return f"{number:+z.1f}{unit}"
+
+
+def age(seconds: int) -> str:
+    """How long ago something was: "just now", "12 s ago", "3 min ago", "5 h ago", "2 days ago"."""
+    if seconds < 1:
+        return "just now"
+    if seconds < _MINUTE_S:
+        return f"{seconds} s ago"
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S} min ago"
+    if seconds < 2 * _DAY_S:
+        return f"{seconds // _HOUR_S} h ago"
+    return f"{seconds // _DAY_S:,} days ago"

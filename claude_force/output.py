@@ -6,19 +6,38 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from claude_force.errors import OutputError
 from claude_force.files import replacing
-from claude_force.text import for_json
+from claude_force.text import for_json, for_terminal, join_commands, part_commands
 
 
 def is_unicode(file: TextIO) -> bool:
     """Whether the file can encode every character."""
     return (file.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+
+def fitted(line: str, file: TextIO | None) -> str:
+    """The line with breaks between words where a terminal would break within one, and not within a command. Elsewhere
+    it is whole, and so is a line that begins with a space: a command or a value to copy."""
+    if line.startswith(" ") or file is None or not file.isatty():
+        return line
+    from shutil import get_terminal_size
+    from textwrap import fill
+
+    width = get_terminal_size().columns
+    if len(line) <= width:
+        return line
+    return part_commands(fill(join_commands(line, width), width, break_long_words=False, break_on_hyphens=False))
+
+
+def write_lines(lines: Iterable[str], file: TextIO) -> None:
+    """Write lines, safe for a terminal and fitted to it."""
+    file.writelines(f"{fitted(for_terminal(line), file)}\n" for line in lines)
 
 
 @contextmanager

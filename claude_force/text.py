@@ -11,16 +11,34 @@ from collections.abc import Iterable
 TEXT_LIMIT = 1_000
 """The longest title, summary, name or value in a message, in characters."""
 
+_BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that nobody sees: the fillers of Hangul, the empty Braille pattern, the grapheme joiner."""
+
 _CUT = "…"
+_NO_BREAK = "\u00a0"
+"""Not printable, so that no text for a terminal has it already."""
+
+_COMMAND = re.compile(r"claude-force(?: [a-z]+(?:-[a-z]+)*){0,3}(?: --?[a-z-]+(?: [A-Z\d]\w*)?)*")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def for_terminal(text: str) -> str:
     """One line of visible characters. Control characters, escape sequences, direction overrides and other invisible
     characters are replaced by their Python escapes."""
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or _BLANK.isdisjoint(text)):
         return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() and char not in _BLANK else ascii(char)[1:-1] for char in text)
+
+
+def join_commands(text: str, width: int) -> str:
+    """The text for a terminal with no-break spaces within each command that fits in a line of `width` characters, so
+    that it stays in one line. `part_commands` takes them out."""
+    return _COMMAND.sub(lambda found: found[0].replace(" ", _NO_BREAK) if len(found[0]) < width else found[0], text)
+
+
+def part_commands(text: str) -> str:
+    """A line with spaces where `join_commands` made no-break spaces."""
+    return text.replace(_NO_BREAK, " ")
 
 
 def truncate_pieces(pieces: Iterable[str], limit: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
+from claude_force.alerts.configured import ConfiguredRules
 from claude_force.alerts.evaluation import Evaluation, NotificationContext, evaluate
 from claude_force.alerts.rules import Rule, load_rules
 from claude_force.database.contract import Database
@@ -40,8 +41,9 @@ class Harness:
 
     def evaluate(self, now_us: int, context: NotificationContext | None = None, **configured: Any) -> Evaluation:
         """Evaluate as the scheduler does: alerts of rules that are no longer configured are closed."""
-        rules, problems = load_rules({name.replace("_", "-"): value for name, value in configured.items()})
-        names = {rule.name for rule in rules} | set(problems)
+        alerts = {name.replace("_", "-"): value for name, value in configured.items()}
+        rules, _ = load_rules(alerts)
+        names = ConfiguredRules.of(alerts, channel="")
         return evaluate(self.database, rules, context or self.context, now_us, UTC, names)
 
     def evaluate_part(self, now_us: int, rules: Sequence[Rule]) -> Evaluation:

@@ -225,5 +225,27 @@ CASES = (
             "integration/test_prometheus.py::test_a_gateway_that_fails_is_one_line",
         ),
     ),
+    Case(
+        "The receiver of telemetry is killed while clients send, its disk is full, or the database is locked",
+        "what was answered with 200 is stored exactly once; what cannot be kept is asked for again",
+        (
+            "acceptance/test_receive.py::test_a_killed_receiver_loses_nothing_that_it_acknowledged",
+            "acceptance/test_receive.py::test_a_locked_database_delays_and_loses_nothing",
+            "integration/test_telemetry_spool.py::test_a_full_disk_is_an_error_and_keeps_what_was_there",
+            "integration/test_receiver_server.py::test_what_cannot_be_kept_is_asked_for_again",
+            "torture:telemetry",
+        ),
+    ),
+    Case(
+        "Requests to the receiver that are slow, cut, endless, wrong or from a web page",
+        "each is refused with its reason; nobody waits, and memory is bounded",
+        (
+            "integration/test_receiver_server.py::test_what_is_wrong_is_refused",
+            "integration/test_receiver_server.py::test_slow_clients_hold_nobody",
+            "integration/test_receiver_server.py::test_a_gzip_bomb_takes_no_more_room_than_a_body_may",
+            "integration/test_receiver_server.py::test_a_web_page_cannot_write",
+            "torture:bodies",
+        ),
+    ),
 )
 """Every case, in the order of docs/explanation/reliability.md."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 _SERVER_FOLDER = "PYTEST_SERVER_FOLDER"
 """Names, for all processes of a run, the folder of their PostgreSQL server."""
 
+_IS_INSTALLED = pytest.StashKey[bool]()
+"""On a test whose runs of the program start an interpreter."""
+
 _SERVER_KEEPER = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--thorough`: all tests, all examples, and an interpreter of its own for each run of the program."""
+    """`--thorough`: all tests, more examples, and in each file a test whose runs start interpreters."""
     parser.addoption("--thorough", action="store_true", help="the tests marked thorough too, and many more examples")
 
 
@@ -65,11 +68,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only a thorough run tries, unless it was asked for."""
     if config.getoption("thorough"):
+        _choose_installed(items)
         return
     left_out = [item for item in items if _is_thorough(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not _is_thorough(item)]
+
+
+def _choose_installed(items: Iterable[pytest.Item]) -> None:
+    """The first test of each file that asks for `run` starts interpreters, as a user's shell does. All others fork: a
+    run takes a third of the time, and the pages' tests start every command that they show."""
+    chosen: dict[Path, pytest.Item] = {}
+    for item in items:
+        if "run" in getattr(item, "fixturenames", ()):
+            first = chosen.setdefault(item.path, item)
+            chosen[item.path] = min(first, item, key=lambda each: (each.location[1] or 0, each.nodeid))
+    for item in chosen.values():
+        item.stash[_IS_INSTALLED] = True
 
 
 def _is_thorough(item: pytest.Item) -> bool:
@@ -98,9 +114,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fork_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer | None]:
-    """What `run` runs the program by; None where each run starts an interpreter, as for a user."""
-    if pytestconfig.getoption("thorough") or sys.platform != "linux":
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer | None]:
+    """What runs the program without starting an interpreter; None where that does not work."""
+    if sys.platform != "linux":
         yield None
         return
     with closing(ForkServer(tmp_path_factory.mktemp("fork"))) as found:
@@ -108,13 +124,14 @@ def fork_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def run(home: Path, fork_server: ForkServer | None) -> Run:
+def run(home: Path, fork_server: ForkServer | None, request: pytest.FixtureRequest) -> Run:
     """Runs the installed program in the home folder; gives its exit code, stdout and stderr. Local time is UTC; `at` is
-    the time when it starts (default: now)."""
+    the time when it starts (default: now). In a thorough run one test of each file starts interpreters."""
+    is_installed = request.node.stash.get(_IS_INSTALLED, False)
 
     def call(*arguments: str | Path, env: dict[str, str] | None = None, at: str | None = None, **options: Any) -> Any:
         environment = os.environ | {"TZ": "UTC"} | (env or {})
-        if fork_server and fork_server.can_run(env or {}, options):
+        if fork_server and not is_installed and fork_server.can_run(env or {}, options):
             return fork_server.run(list(map(str, arguments)), environment, at=at, **options)
         defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
         program = [str(PROGRAM)] if at is None else [sys.executable, "-c", FROZEN, at]

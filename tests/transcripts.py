@@ -372,8 +372,8 @@ class Ingester:
 
 
 def exported(run: Run, *options: str | Path) -> Rows:
-    """The executions in the database of the home folder, times in UTC."""
-    found: Rows = json.loads(run("analytics", "export", "--json", "--timezone", "UTC", *options).stdout)
+    """The executions in the database of the home folder as it is, times in UTC."""
+    found: Rows = json.loads(run("analytics", "export", "--json", "--no-ingest", "--timezone", "UTC", *options).stdout)
     return found
 
 

@@ -79,7 +79,7 @@ def damage(location: str) -> list[str]:
     """Damage to a database: to pages and indexes and, at head, sums that differ from the rows."""
     try:
         with closing(open_database(location)) as database:
-            found = database.check_integrity()
+            found = database.check_integrity().defects
             if database.revision() != HEAD:
                 return found
             with database.read() as connection:

@@ -25,8 +25,8 @@ from claude_force.executions.jsonl.codec import columns_of
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.ingest.find_files import found_file
-from claude_force.ingest.jsonl_pass import JSONL
 from claude_force.ingest.run import known_cursors
+from claude_force.ingest.sources import JSONL
 from claude_force.ingest.tail import resume
 from tests.growing import Writer
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server

@@ -109,7 +109,7 @@ def _content(connection: Connection) -> dict[str, dict[str, Any]]:
 
 def _damage(database: Database) -> list[str]:
     try:
-        return database.check_integrity()
+        return database.check_integrity().defects
     except ClaudeForceError as error:
         return [str(error)]
 

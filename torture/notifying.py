@@ -12,6 +12,7 @@ from typing import Any
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels
 from claude_force.alerts.check import AlertSetup
+from claude_force.alerts.configured import ConfiguredRules
 from claude_force.alerts.evaluation import NotificationContext, evaluate
 from claude_force.alerts.outbox import deliver
 from claude_force.alerts.rules import load_rules
@@ -52,7 +53,7 @@ def make_alert_setup(configured: Mapping[str, Any], environment: Mapping[str, st
         name: replace(channel, patience=IMPATIENT)  # type: ignore[type-var]
         for name, channel in channels.items()
     }
-    return AlertSetup(rules, impatient, frozenset(RULES), ())
+    return AlertSetup(rules, impatient, ConfiguredRules.of(RULES, channel=""), ())
 
 
 def notification_context(setup: AlertSetup) -> NotificationContext:

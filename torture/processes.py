@@ -12,7 +12,7 @@ _IMPORTED = [
     *(f"claude_force.{name}" for name in (
         "alerts.channels.email", "alerts.check", "alerts.outbox", "analytics.reports", "database.archive",
         "database.postgres", "database.sqlite.database", "doctor.monitoring", "ingest.plan", "ingest.run",
-        "performance_tracker", "scheduler.runs", "scheduler.service",
+        "performance_tracker", "receiver.receiving", "receiver.storing", "scheduler.runs", "scheduler.service",
     )),
     "email.message", "genai_prices.data", "httpx2", "psycopg", "smtplib", "sqlalchemy.dialects.postgresql.psycopg",
 ]  # fmt: skip

@@ -19,9 +19,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+_HERE = Path(__file__).resolve().parent
+# Not the folder of this file, which has a module `concurrent`, as the standard library has.
+sys.path[:] = [str(_HERE.parent), *(path for path in sys.path if path != str(_HERE))]
 
-from torture.campaign import Campaign, CannotRun, Effort, Figure, say
+from torture.campaign import Campaign, CannotRun, Effort, Figure, say  # noqa: E402  (after the path)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,6 +38,9 @@ CAMPAIGNS = {
     "fuzzing": "torture.fuzzing:run",
     "delivering": "torture.delivering:run",
     "archiving": "torture.archiving:run",
+    "telemetry": "torture.telemetry:run",
+    "bodies": "torture.bodies:run",
+    "claude-code": "torture.claude_code:run",
 }
 """The campaigns by name: module and function. Imported when run."""
 

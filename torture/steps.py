@@ -165,7 +165,7 @@ def _back_up(sandbox: Sandbox) -> int:
 
 
 def _archive(sandbox: Sandbox) -> int:
-    return command("archive", "--older-than", "1d", "--db", str(sandbox.database))
+    return command("archive", "--older-than", "1d", "--yes", "--db", str(sandbox.database))
 
 
 def command(*arguments: str) -> int:

@@ -91,6 +91,36 @@ def schedule(home: Path, location: str) -> None:
     serve(workspace, lambda: workspace)
 
 
+def receive(home: Path, location: str, port: int) -> None:
+    """Receive telemetry until the end, and store it as it comes."""
+    from claude_force.database.workspace import workspace_at
+    from claude_force.ingest.spool_files import telemetry_folders
+    from claude_force.receiver import receiving
+    from claude_force.receiver.server import Endpoint
+    from claude_force.receiver.storing import storing
+    from claude_force.settings.home import find_home
+
+    live_in(home)
+    receiving.STORE_EVERY_S = 0.1
+    workspace, _ = workspace_at(find_home(), location)
+    folders = telemetry_folders(workspace.location, workspace.home.metrics_folder)
+    receiving.Receiver(Endpoint(port=port), folders, storing(lambda: workspace, folders)).start()
+
+
+def store_telemetry(home: Path, location: str) -> None:
+    """Store what receivers left, as a pass does."""
+    from claude_force.database.workspace import workspace_at
+    from claude_force.ingest.spool_files import telemetry_folders
+    from claude_force.receiver.storing import storing
+    from claude_force.settings.home import find_home
+
+    live_in(home)
+    workspace, _ = workspace_at(find_home(), location)
+    folders = telemetry_folders(workspace.location, workspace.home.metrics_folder)
+    storing(lambda: workspace, folders)()
+    workspace.database.close()
+
+
 def program(home: Path, location: str) -> None:
     """Ingest with the installed program."""
     live_in(home)

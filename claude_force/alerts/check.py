@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels
-from claude_force.alerts.evaluation import ONE_CHANNEL, Evaluation, NotificationContext, evaluate, judge
+from claude_force.alerts.configured import ONE_CHANNEL, ConfiguredRules
+from claude_force.alerts.decision import State
+from claude_force.alerts.evaluation import Alert, Evaluation, NotificationContext, evaluate, judge
 from claude_force.alerts.notification import Notification
-from claude_force.alerts.rules import DEFAULTS, Rule, default_rule, load_rules, problem_of
+from claude_force.alerts.rules import DEFAULTS, Rule, default_rule, is_off, load_rules, problem_of, settings_of
 from claude_force.clock import local_zone
 from claude_force.database.contract import Connection
 from claude_force.database.workspace import Workspace
@@ -32,15 +36,16 @@ FROM_ENVIRONMENT = {
 class AlertSetup:
     """The rules to evaluate and the channels to notify.
 
-    `configured` names every rule of claude.json that is on, those with errors included: alerts of other rules are
-    closed. It is None for a setup of some rules, which closes nothing. `problems` are the errors in rules and channels,
+    Alerts of rules that are not `configured` are closed. It is None for a setup of some rules, which closes nothing.
+    `off` has the settings of the rules that claude.json switches off. `problems` are the errors in rules and channels,
     one line each.
     """
 
     rules: Sequence[Rule]
     channels: Mapping[str, Channel]
-    configured: frozenset[str] | None
+    configured: ConfiguredRules | None
     problems: tuple[str, ...]
+    off: Mapping[str, Any] = field(default_factory=dict)
 
     def context(self, workspace: Workspace) -> NotificationContext:
         """What notifications say of their origin, and the channels that they go to."""
@@ -58,9 +63,11 @@ def load_alert_setup(workspace: Workspace) -> AlertSetup:
         for name in rule.channels or ()
         if name not in channels and name not in workspace.settings.channels
     ]
-    # An error in a rule must not resolve its alerts.
-    configured = frozenset(rule.name for rule in rules) | frozenset(broken)
-    return AlertSetup(rules, channels, configured, (*broken.values(), *problems, *missing))
+    alerts = workspace.settings.alerts
+    off = {name: settings_of(value) for name, value in alerts.items() if is_off(value)}
+    return AlertSetup(
+        rules, channels, ConfiguredRules.of(alerts, channel=""), (*broken.values(), *problems, *missing), off
+    )
 
 
 def run_check(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
@@ -68,6 +75,18 @@ def run_check(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluatio
     context = setup.context(workspace)
     names = workspace.project_names
     return evaluate(workspace.database, setup.rules, context, now_us, local_zone(), setup.configured, names)
+
+
+def end_alerts(workspace: Workspace, names: Iterable[str], now_us: int) -> list[Alert]:
+    """End the alerts of these rules, as far as claude.json no longer has them on; what is to be notified is sent at the
+    next check. Returns the alerts that fired. Raises DatabaseError."""
+    if not workspace.database.exists():
+        return []
+    setup = load_alert_setup(workspace)
+    assert setup.configured is not None
+    only = replace(setup, rules=(), configured=replace(setup.configured, channel=None, only=frozenset(names)))
+    ended = run_check(workspace, only, now_us).alerts
+    return [alert for alert in ended if alert.before.state is State.FIRING]
 
 
 def preview_check(connection: Connection, workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:
@@ -78,25 +97,40 @@ def preview_check(connection: Connection, workspace: Workspace, setup: AlertSetu
 
 def for_rules(setup: AlertSetup, names: Sequence[str]) -> AlertSetup:
     """The setup of these rules alone; default rules need not be on. Raises SettingsError for a rule that does not
-    exist or has an error."""
+    exist, is switched off, or has an error."""
     return replace(setup, rules=_select_rules(setup, names), configured=None)
 
 
+def for_explanation(setup: AlertSetup, name: str) -> AlertSetup:
+    """The setup of this rule alone, as it would be if it were on. Raises SettingsError for a rule that does not exist
+    or has an error."""
+    if name not in setup.off:
+        return for_rules(setup, (name,))
+    rules, broken = load_rules({name: setup.off[name] or name in DEFAULTS})
+    if not rules:
+        raise SettingsError(broken.get(name) or f"{name} has no settings: claude-force alerts add {shlex.quote(name)}")
+    return replace(setup, rules=rules, configured=None)
+
+
 def for_channel(setup: AlertSetup, names: Sequence[str], channel: str) -> AlertSetup:
-    """The setup of these rules (no names: all) for one channel, with alerts of their own. Raises SettingsError for a
-    rule or channel that does not exist or has an error."""
+    """The setup of these rules (no names: all) for one channel, with alerts of their own; with all rules, it closes the
+    alerts of the others on this channel. Raises SettingsError for a rule or channel that does not exist or has an
+    error, and for a rule that is switched off."""
     _refuse_unknown_channel(setup, channel)
     rules = [
         replace(rule, name=f"{rule.name}{ONE_CHANNEL}{channel}", channels=(channel,))
         for rule in _select_rules(setup, names)
     ]
-    return replace(setup, rules=rules, configured=None)
+    configured = None if names or setup.configured is None else replace(setup.configured, channel=channel)
+    return replace(setup, rules=rules, configured=configured)
 
 
 def _select_rules(setup: AlertSetup, names: Sequence[str]) -> list[Rule]:
     known = {rule.name: rule for rule in setup.rules}
     found = []
     for name in dict.fromkeys(names or known):
+        if name in setup.off:
+            raise SettingsError(f"{name} is off; to switch it on: claude-force alerts enable {shlex.quote(name)}")
         broken = [problem for problem in setup.problems if problem.startswith(problem_of(name))]
         rule = known.get(name) or (None if broken else default_rule(name))
         if rule is None:
@@ -108,8 +142,8 @@ def _select_rules(setup: AlertSetup, names: Sequence[str]) -> list[Rule]:
 def _unknown_rule(setup: AlertSetup, name: str) -> str:
     if name in DEFAULTS:
         # Only the budgets are incomplete without claude.json.
-        return f"{problem_of(name)}needs a threshold; see docs/reference/alert-rules.md"
-    return f"no alert rule {name}{nearest(name, [*(rule.name for rule in setup.rules), *DEFAULTS])}"
+        return f"{problem_of(name)}needs a threshold: claude-force alerts edit {name} --threshold DOLLARS"
+    return f"no alert rule {name}{nearest(name, [*(rule.name for rule in setup.rules), *setup.off, *DEFAULTS])}"
 
 
 def _refuse_unknown_channel(setup: AlertSetup, channel: str) -> None:

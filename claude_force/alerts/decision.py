@@ -56,6 +56,8 @@ class Reason(StrEnum):
     NO_PRICE = "no known price"
     NOT_OBSERVED = "not observed since its last reset"
     REMOVED = "its rule was removed"
+    DISABLED = "its rule was switched off"
+    REGROUPED = "its rule groups in another way"
 
 
 class Outlook(NamedTuple):
@@ -124,12 +126,12 @@ def decide(
     return _within_threshold(rule, before, now_us)
 
 
-def close(before: Status, now_us: int) -> Decision:
-    """The decision for an alert that nothing measures any more, because its rule was removed or groups differently."""
+def close(before: Status, now_us: int, reason: Reason) -> Decision:
+    """The decision for an alert that nothing measures any more. `reason` says what became of its rule."""
     before = _not_after(before, now_us)
     if before.state is State.FIRING:
-        return _resolve(before, now_us, Reason.REMOVED)
-    return _not_firing(before, now_us, Reason.REMOVED)
+        return _resolve(before, now_us, reason)
+    return _not_firing(before, now_us, reason)
 
 
 def _not_after(before: Status, now_us: int) -> Status:

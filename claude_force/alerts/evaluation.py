@@ -16,6 +16,7 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from claude_force.alerts import wording
+from claude_force.alerts.configured import ONE_CHANNEL, ConfiguredRules
 from claude_force.alerts.decision import Decision, Measurement, Reason, State, Status, close, decide
 from claude_force.alerts.measure import Label, measure, measured_nothing
 from claude_force.alerts.notification import Notification
@@ -26,9 +27,6 @@ from claude_force.database.rows.alerts import DELIVERED, WAITING, AlertRow, Deli
 from claude_force.database.writes import alerts as alert_writes
 from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import UNKNOWN, fresh_uid
-
-ONE_CHANNEL = "@"
-"""An alert that is checked for one channel alone is named RULE@CHANNEL. It knows nothing of the other channels."""
 
 
 class NotificationContext(NamedTuple):
@@ -94,7 +92,7 @@ def evaluate(
     context: NotificationContext,
     now_us: int,
     zone: tzinfo,
-    configured: Collection[str] | None = None,
+    configured: ConfiguredRules | None = None,
     project_names: ProjectNames = NO_PROJECTS,
 ) -> Evaluation:
     """Evaluate rules and save what changed, with the notifications to send. See `judge` for `configured`. Raises
@@ -116,11 +114,11 @@ def judge(
     context: NotificationContext,
     now_us: int,
     zone: tzinfo,
-    configured: Collection[str] | None = None,
+    configured: ConfiguredRules | None = None,
     project_names: ProjectNames = NO_PROJECTS,
 ) -> Evaluation:
-    """Measure rules and decide, without saving anything. `configured` names every rule of claude.json, those with
-    errors included: the alerts of all others are closed. None closes nothing."""
+    """Measure rules and decide, without saving anything. The alerts of rules that are not `configured` are closed; None
+    closes nothing."""
     rows = alert_queries.alerts(connection)
     silences = alert_queries.silences(connection, now_us)
     found: list[Alert] = []
@@ -129,7 +127,8 @@ def judge(
         measured = measure(connection, rule, now_us, zone, _known_groups(rule, own.values()), project_names)
         found += _judge_rule(rule, measured, own, now_us, _muted(rule, context, silences))
     if configured is not None:
-        found += [_close(None, row, now_us) for row in rows if _is_removed(row, configured)]
+        ended = {row.fingerprint: configured.end_of(row.rule) for row in rows}
+        found += [_close(None, row, now_us, reason) for row in rows if (reason := ended[row.fingerprint])]
     return Evaluation(found)
 
 
@@ -137,10 +136,6 @@ def _known_groups(rule: Rule, rows: Iterable[AlertRow]) -> set[Label]:
     """The groups of a rule that have an alert already."""
     labels = [json.loads(row.labels) for row in rows]
     return {found[rule.group_by] for found in labels if rule.group_by in found}
-
-
-def _is_removed(row: AlertRow, configured: Collection[str]) -> bool:
-    return ONE_CHANNEL not in row.rule and row.rule not in configured
 
 
 def _muted(rule: Rule, context: NotificationContext, silences: Collection[str]) -> Reason | None:
@@ -170,7 +165,7 @@ def _judge_rule(
     for row in left.values():
         labels = json.loads(row.labels)
         if set(labels) != set(_labels(rule, None)):
-            yield _close(rule, row, now_us)
+            yield _close(rule, row, now_us, Reason.REGROUPED)
             continue
         alert = _decide(rule, labels, measured_nothing(rule), row, now_us, muted)
         yield replace(alert, is_gone=alert.status.state in (State.OK, State.NO_DATA))
@@ -199,9 +194,9 @@ def _decide(
     return Alert(fingerprint, rule.name, rule, labels, rule.severity, measurement, before, decision)
 
 
-def _close(rule: Rule | None, row: AlertRow, now_us: int) -> Alert:
-    before, nothing = _status_of(row), Measurement(None, None, 0, Reason.REMOVED)
-    decision = close(before, now_us)
+def _close(rule: Rule | None, row: AlertRow, now_us: int, reason: Reason) -> Alert:
+    before, nothing = _status_of(row), Measurement(None, None, 0, reason)
+    decision = close(before, now_us, reason)
     is_gone = decision.status.state is not State.RESOLVED
     labels = json.loads(row.labels)
     return Alert(row.fingerprint, row.rule, rule, labels, row.severity, nothing, before, decision, is_gone)
@@ -279,13 +274,17 @@ def _deliveries(alerts: Iterable[Alert], sent: Sent, context: NotificationContex
             yield Delivery(fresh_uid(now_us), batch, channel, episode, action, notification, WAITING, 0, now_us, now_us)
 
 
+_END = {Reason.REMOVED: "the rule was removed", Reason.DISABLED: "the rule was switched off"}
+"""What the last notification of an alert says whose rule is gone."""
+
+
 def _notification(alert: Alert, sent: Sequence[Delivery], context: NotificationContext, now_us: int) -> Notification:
     action, status, rule = alert.decision.action, alert.status, alert.rule
     assert action is not None
     assert status.episode is not None
     if rule is None:
         last = _last_notification(alert, sent, context, now_us)
-        return replace(last, action=action, summary=f"{last.title}: the rule was removed", at_us=now_us, details={})
+        return replace(last, action=action, summary=f"{last.title}: {_END[status.reason]}", at_us=now_us, details={})
     return Notification(
         rule=rule.name,
         title=rule.title,

@@ -14,6 +14,7 @@ from claude_force.alerts.decision import Measurement, Outlook, Reason
 from claude_force.alerts.rules import DIMENSIONS, Rule
 from claude_force.analytics.baselines.snapshots import key_of, narrowing_of
 from claude_force.analytics.plan_limits import current_limits
+from claude_force.analytics.reconciliation import comparisons
 from claude_force.clock import DAY_US, HOUR_US, start_of_day, to_datetime
 from claude_force.database import queries
 from claude_force.database.contract import Connection
@@ -328,11 +329,22 @@ def _silences(connection: Connection, question: Question, sums: Mapping[Label, T
     return dict.fromkeys(sums, Value(hours, question.rule.min_samples))
 
 
+def _unreconciled(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
+    """What `reconcile` finds missing or too much, of the sessions of the window that can be compared, each without its
+    sign."""
+    missing = [session.missing_nanousd for session in comparisons(connection, question.chosen)]
+    known = [abs(nanousd) for nanousd in missing if nanousd is not None]
+    value = sum(known) / NANOUSD if known else None
+    # One session is enough, whatever min_samples says: it counts executions.
+    return dict.fromkeys(sums, Value(value, question.rule.min_samples, Reason.NO_REFERENCE))
+
+
 _OTHERS: dict[str, Callable[[Connection, Question, Mapping[Label, Totals]], dict[Label, Value]]] = {
     **dict.fromkeys(_PERCENTILES, _latencies),
     "model_share": _shares,
     "burn_rate": _burn_rates,
     "cost_forecast": _forecasts,
     "silence_hours": _silences,
+    "unreconciled_cost": _unreconciled,
 }
 """The metrics that need more than the sums of the window."""

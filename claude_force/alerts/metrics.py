@@ -37,11 +37,11 @@ def _of_plan(name: str, noun: str, title: str, plan_limit: str) -> Metric:
 
 
 def _hours(value: float) -> str:
-    return f"{value:,.1f} hours"
+    return f"{value:z,.1f} hours"
 
 
 def _factor(value: float) -> str:
-    return f"{value:,.1f} times"
+    return f"{value:z,.1f} times"
 
 
 _METRICS = (
@@ -61,6 +61,7 @@ _METRICS = (
     Metric("model_share", "Share of the model family", "Model Distribution", _percent),
     Metric("burn_rate", "Burn rate of the error budget", "Error Budget", _factor),
     Metric("silence_hours", "Time since the last execution", "No Data", _hours, groups=False),
+    Metric("unreconciled_cost", "Unreconciled cost", "Unreconciled Cost", formatting.money, groups=False),
     _of_plan("five_hour_limit", "Use of the five-hour limit", "Five-Hour Limit", FIVE_HOUR),
     _of_plan("five_hour_limit_forecast", "Forecast of the five-hour limit", "Five-Hour Limit Forecast", FIVE_HOUR),
     _of_plan("weekly_limit", "Use of the weekly limit", "Weekly Limit", SEVEN_DAY),

@@ -3,6 +3,7 @@
     "success-rate": true                     a default rule, as it is
     "success-rate": {"threshold": 98}        a default rule with changes
     "mine": {"metric": "total_cost", ...}    a rule of the user's own
+    "mine": {"enabled": false, ...}          a rule that is off, with its settings
 
 A rule with an error is reported, and the others run.
 """
@@ -17,6 +18,7 @@ from claude_force.alerts.metrics import METRICS, Metric
 from claude_force.alerts.notification import Severity
 from claude_force.clock import HOUR_US, MINUTE_US, parse_span
 from claude_force.database.queries import Dimension
+from claude_force.errors import SettingsError
 from claude_force.executions.record import model_family
 from claude_force.settings.values import nearest, value_problem
 from claude_force.text import for_terminal, kind_of
@@ -25,6 +27,7 @@ Operator = Literal[">", ">=", "<", "<="]
 Period = Literal["day", "month"]
 
 SECTION = "performance.alerts"
+ENABLED = "enabled"
 BASELINE = "baseline"
 NAME_LIMIT = 100
 _LONGEST_US = 366 * 24 * HOUR_US
@@ -313,17 +316,53 @@ def default_rule(name: str) -> Rule | None:
     return rules[0] if rules else None
 
 
-def _rule(name: str, value: object) -> Rule | None:
-    """The rule of this name; None if it is off. Raises Invalid."""
+def is_off(value: object) -> bool:
+    """Whether the value of a rule in claude.json switches it off."""
+    return value is False or value is None or (isinstance(value, Mapping) and value.get(ENABLED) is False)
+
+
+def settings_of(value: object) -> dict[str, Any]:
+    """The fields that a rule has in claude.json, without whether it is on."""
+    return {key: found for key, found in value.items() if key != ENABLED} if isinstance(value, Mapping) else {}
+
+
+def rule_as_if_on(configured: Mapping[str, Any], name: str) -> Rule | None:
+    """A rule of claude.json or a default rule, on or off; None if it has an error or no settings."""
+    rules, _ = load_rules({name: settings_of(configured.get(name)) or name in DEFAULTS})
+    return rules[0] if rules else None
+
+
+def check_rule(name: str, value: object) -> None:
+    """Check a rule as it would be if it were on; a default rule that is off may lack what only its owner knows. Raises
+    SettingsError with its error line."""
+    try:
+        _check_name(name)
+        if not is_off(value):
+            _rule(name, value)
+        elif settings_of(value):
+            _rule(name, settings_of(value))
+    except Invalid as error:
+        raise SettingsError(f"{problem_of(name)}{error}") from None
+
+
+def _check_name(name: str) -> None:
     if not name.strip() or not name.isprintable() or len(name) > NAME_LIMIT or "@" in name:
         raise Invalid(f"a name has 1 to {NAME_LIMIT} printable characters, and no @")
-    if value is False or value is None:
+
+
+def _rule(name: str, value: object) -> Rule | None:
+    """The rule of this name; None if it is off. Raises Invalid."""
+    _check_name(name)
+    if is_off(value):
         return None
     if value is True and name not in DEFAULTS:
         raise Invalid(f"is not a default rule{nearest(name, DEFAULTS)}")
-    if value is not True and not isinstance(value, dict):
+    if value is not True and not isinstance(value, Mapping):
         raise Invalid(f"must be true, false or an object, not {kind_of(value)}")
-    given = DEFAULTS.get(name, {}) | (value if isinstance(value, dict) else {})
+    problem = value_problem(value.get(ENABLED, True), bool) if isinstance(value, Mapping) else None
+    if problem:
+        raise Invalid(f"{ENABLED} {problem}")
+    given = DEFAULTS.get(name, {}) | settings_of(value)
     return _checked(name, {key: found for key, found in given.items() if found is not None})
 
 
@@ -332,7 +371,7 @@ def _checked(name: str, given: Mapping[str, object]) -> Rule:
     for key, value in given.items():
         field = _FIELDS.get(key)
         if field is None:
-            raise Invalid(f"there is no {key[:40]!a}{nearest(key[:40], _FIELDS)}")
+            raise Invalid(f"there is no {key[:40]!a}{nearest(key[:40], [*_FIELDS, ENABLED])}")
         try:
             values[field.name] = field.read(value)
         except Invalid as error:

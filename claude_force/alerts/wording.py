@@ -82,7 +82,7 @@ def _noun(rule: Rule) -> str:
 def _limit(rule: Rule) -> str:
     if rule.compared_to is None:
         return rule.metric_info.show(rule.threshold)
-    change = f"{rule.threshold:+g}%"
+    change = f"{rule.threshold:+zg}%"
     if isinstance(rule.compared_to, int):
         return f"{change} of {span_name(rule.compared_to)} before"
     name = rule.compared_to.partition(":")[2]

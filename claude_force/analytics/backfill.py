@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from claude_force.analytics.groups import ALL_ROWS, RowChoice
 from claude_force.analytics.names import known_names
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
@@ -75,10 +76,10 @@ def backfill(connection: Connection, chosen: Filter) -> Backfill:
     return backfill_of(days_before_executions(connection, chosen))
 
 
-def backfill_report(database: Readable, chosen: Filter, limit: int | None = None) -> BackfillReport:
-    """The first `limit` days and models before the first transcript."""
+def backfill_report(database: Readable, chosen: Filter, rows: RowChoice = ALL_ROWS) -> BackfillReport:
+    """The chosen days and models before the first transcript."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
         days = days_before_executions(connection, chosen)
         archived = queries.archived(connection, chosen)
-    return BackfillReport(chosen.window.label, days[:limit], len(days), backfill_of(days), archived)
+    return BackfillReport(chosen.window.label, rows.of(days, is_ascending=True), len(days), backfill_of(days), archived)

@@ -8,13 +8,13 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from claude_force import clock
-from claude_force.analytics.groups import unpriced_models
+from claude_force.analytics.groups import ALL_ROWS, RowChoice, unpriced_models
 from claude_force.analytics.json_fields import token_kinds
 from claude_force.analytics.names import known_names
 from claude_force.analytics.plan_limits import LimitState, current_limits
 from claude_force.clock import HOUR_US
 from claude_force.database import queries
-from claude_force.database.contract import Connection, Database
+from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Filter
 from claude_force.executions import session_blocks as blocks
 from claude_force.executions.record import CLAUDE_CODE, dollars
@@ -25,11 +25,13 @@ from claude_force.time_windows import Window
 
 @dataclass(frozen=True, slots=True)
 class SessionBlocks:
-    """The blocks that overlap a period, and the gaps between them, oldest first. `known_sources` lists the sources in
+    """The blocks that overlap a period, oldest first. `shown` are the chosen ones of them in the chosen order, with the
+    gaps between them. `known_sources` lists the sources in
     the store if there is no block, else it is empty. `plan_limits` are those of now, whatever the period."""
 
     period: str
     blocks: list[Block]
+    shown: list[Block]
     length: int
     zone: tzinfo
     now_us: int
@@ -56,7 +58,7 @@ class SessionBlocks:
             "unpriced_models": self.unpriced_models,
             "archived_executions": self.archived.executions,
             "plan_limits": [state.to_dict(self.zone, self.now_us) for state in self.plan_limits],
-            "blocks": [self._block_dict(block) for block in self.blocks],
+            "blocks": [self._block_dict(block) for block in self.shown],
         }
 
     def _block_dict(self, block: Block) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class SessionBlocks:
                 "unpriced_executions": block.totals.unpriced,
                 "provisional_executions": block.totals.provisional,
             }
-            for block in self.blocks
+            for block in self.shown
             if not block.is_gap
         ]
 
@@ -119,8 +121,11 @@ def _projection_dict(block: Block, now_us: int) -> dict[str, float | None] | Non
     }
 
 
-def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo, now_us: int) -> SessionBlocks:
-    """The blocks of `length` hours that overlap the period. A filter without sources means those of Claude Code."""
+def session_blocks(
+    database: Readable, chosen: Filter, length: int, zone: tzinfo, now_us: int, rows: RowChoice = ALL_ROWS
+) -> SessionBlocks:
+    """The blocks of `length` hours that overlap the period: the chosen ones. A filter without sources means those of
+    Claude Code."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
         found = blocks_in(connection, of_claude_code(chosen), length)
@@ -128,8 +133,15 @@ def session_blocks(database: Database, chosen: Filter, length: int, zone: tzinfo
         sources = [] if found else queries.names(connection, "source")
         archived = _archived(connection, of_claude_code(chosen), found)
         limits = current_limits(connection, now_us)
-    period, with_gaps = chosen.window.label, blocks.with_gaps(found)
-    return SessionBlocks(period, with_gaps, length, zone, now_us, unpriced, sources, archived, limits)
+    shown = _with_gaps(rows.of(found, is_ascending=True))
+    return SessionBlocks(chosen.window.label, found, shown, length, zone, now_us, unpriced, sources, archived, limits)
+
+
+def _with_gaps(shown: list[Block]) -> list[Block]:
+    """Blocks in either order, with the gaps between them."""
+    if shown and shown[0].start_us > shown[-1].start_us:
+        return blocks.with_gaps(shown[::-1])[::-1]
+    return blocks.with_gaps(shown)
 
 
 def _archived(connection: Connection, chosen: Filter, found: Sequence[Block]) -> Archived:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 from claude_force.executions.totals import Group, Totals
 
 SortKey = Literal["executions", "time", "cost", "success", "tokens", "name"]
 SORT_KEYS: tuple[str, ...] = get_args(SortKey)
 
+T = TypeVar("T")
 
-def sort_groups(groups: list[Group], sort_by: SortKey) -> list[Group]:
-    """The largest first, or by name from A to Z. Ties are sorted by name; unknown values come last."""
+
+class RowChoice(NamedTuple):
+    """Which rows a report shows, and in which order: the first `limit` of them (None: all), the smallest, oldest or
+    alphabetically first one first (True), the last one first (False), or in the order of the report (None)."""
+
+    is_ascending: bool | None = None
+    limit: int | None = None
+
+    def of(self, rows: Sequence[T], *, is_ascending: bool) -> list[T]:
+        """The chosen ones of all rows, which are in ascending or in descending order."""
+        is_turned = self.is_ascending is not None and self.is_ascending != is_ascending
+        return list(reversed(rows) if is_turned else rows)[: self.limit]
+
+
+ALL_ROWS = RowChoice()
+
+
+def sort_groups(groups: Iterable[Group], sort_by: SortKey, rows: RowChoice = ALL_ROWS) -> list[Group]:
+    """The chosen groups: by name from A to Z, or the largest first, unless the choice has another order. Ties are
+    sorted by name; unknown values come last in both orders."""
     values: dict[str, Callable[[Totals], float | None]] = {
         "executions": lambda totals: totals.executions,
         "time": lambda totals: totals.average_ms,
@@ -22,13 +41,16 @@ def sort_groups(groups: list[Group], sort_by: SortKey) -> list[Group]:
     }
     by_name = sorted(groups, key=lambda group: (group.name is None, group.name or ""))
     if sort_by == "name":
-        return by_name
+        named = [group for group in by_name if group.name is not None]
+        ordered = RowChoice(rows.is_ascending).of(named, is_ascending=True) + by_name[len(named) :]
+        return ordered[: rows.limit]
+    sign = 1 if rows.is_ascending else -1
 
-    def descending(group: Group) -> tuple[bool, float]:
+    def order(group: Group) -> tuple[bool, float]:
         value = values[sort_by](group.totals)
-        return value is None, -(value or 0)
+        return value is None, sign * (value or 0)
 
-    return sorted(by_name, key=descending)
+    return sorted(by_name, key=order)[: rows.limit]
 
 
 def unpriced_models(models: Iterable[Group]) -> list[str]:

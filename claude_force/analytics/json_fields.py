@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from claude_force.database.queries import Dimension
@@ -35,15 +37,16 @@ def savings(totals: Totals) -> dict[str, float | None]:
 def group_dict(dimension: Dimension, group: Group) -> dict[str, Any]:
     """A group for JSON and CSV. It has latencies if the report computed percentiles."""
     found = latencies(group.percentiles) if group.percentiles else {}
-    return {TITLES[dimension]: group.name, **_totals_dict(group.totals, found)}
+    return {TITLES[dimension]: group.name, **totals_dict(group.totals, found)}
 
 
 def bucket_dict(bucket: Bucket) -> dict[str, Any]:
     """A bucket for JSON and CSV."""
-    return {"date": bucket.label, **_totals_dict(bucket.totals, {})}
+    return {"date": bucket.label, **totals_dict(bucket.totals)}
 
 
-def _totals_dict(totals: Totals, latencies: dict[str, Any]) -> dict[str, Any]:
+def totals_dict(totals: Totals, latencies: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Totals for JSON and CSV, with the latencies beside the average."""
     return {
         "executions": totals.executions,
         "successful_executions": totals.successes,

@@ -6,8 +6,10 @@ JSON and CSV keep the full names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import tzinfo
+from itertools import pairwise
 
 from claude_force import clock
 from claude_force.executions.record import CLAUDE_CODE
@@ -15,6 +17,8 @@ from claude_force.executions.totals import WorkflowStart
 
 _STEPS = re.compile(r"[/\\]+")
 _SHORT_ID = 8
+_MODEL_FRAME = re.compile(r"^claude-(?=.*[a-z])|-20\d{6}$")
+"""The maker and the day of a model's name."""
 
 
 def project_labels(paths: Iterable[str]) -> dict[str, str]:
@@ -35,19 +39,43 @@ def _shortest(path: str, parts: list[str], seen: dict[tuple[str, ...], set[str]]
     return path
 
 
+def model_labels(models: Iterable[str]) -> dict[str, str]:
+    """The short name of each model: `sonnet-4-5` for `claude-sonnet-4-5-20250929`. Where two would be alike, both keep
+    their whole names."""
+    short = {model: _MODEL_FRAME.sub("", model) or model for model in models}
+    times = Counter(short.values())
+    return {model: label if times[label] == 1 else model for model, label in short.items()}
+
+
 def workflow_labels(workflow_starts: dict[str, WorkflowStart], zone: tzinfo) -> dict[str, str]:
     """The start, the short id and the project of each Claude Code session, and the session of each run that one
-    started. Other workflows have no label. The project is last, because a narrow table cuts the end."""
+    started. Other workflows have no label. No two have the same: a short id has as many characters as tell it apart."""
+    labelled = {name: found for name, found in workflow_starts.items() if found.source == CLAUDE_CODE}
+    short = short_ids({*labelled, *(found.session for found in labelled.values() if found.session)})
     return {
-        name: f"{clock.to_datetime(found.first_us, zone):%Y-%m-%d %H:%M} {_ids(name, found)} {_folder(found)}".rstrip()
-        for name, found in workflow_starts.items()
-        if found.source == CLAUDE_CODE
-    }
+        name: " ".join(
+            filter(None, (f"{clock.to_datetime(found.first_us, zone):%Y-%m-%d %H:%M}", _ids(name, found, short),
+                          _folder(found)))
+        )
+        for name, found in labelled.items()
+    }  # fmt: skip
 
 
-def _ids(name: str, found: WorkflowStart) -> str:
-    of_session = f" of {found.session[:_SHORT_ID]}" if found.session and found.session != name else ""
-    return name[:_SHORT_ID] + of_session
+def short_ids(names: Iterable[str]) -> dict[str, str]:
+    """The shortest beginning of each id that no other one has, of at least eight characters."""
+    ordered = sorted(names)
+    shared = [0, *(_shared_length(*pair) for pair in pairwise(ordered)), 0]
+    return {name: name[: max(*shared[at : at + 2], _SHORT_ID - 1) + 1] for at, name in enumerate(ordered)}
+
+
+def _shared_length(first: str, second: str) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((at for at, (mine, other) in pairs if mine != other), min(len(first), len(second)))
+
+
+def _ids(name: str, found: WorkflowStart, short: Mapping[str, str]) -> str:
+    of_session = f" of {short[found.session]}" if found.session and found.session != name else ""
+    return short[name] + of_session
 
 
 def _folder(found: WorkflowStart) -> str:

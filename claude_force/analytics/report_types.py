@@ -9,19 +9,26 @@ from typing import Any, NamedTuple
 from claude_force import clock
 from claude_force.analytics.backfill import Backfill
 from claude_force.analytics.groups import unpriced_models
-from claude_force.analytics.json_fields import bucket_dict, group_dict, latencies, plural, savings, token_kinds
+from claude_force.analytics.json_fields import (
+    bucket_dict,
+    group_dict,
+    latencies,
+    plural,
+    savings,
+    token_kinds,
+    totals_dict,
+)
+from claude_force.analytics.trend import Trend
 from claude_force.analytics.unpriced import UnpricedReason
 from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import model_family
 from claude_force.executions.totals import Archived, Bucket, ErrorGroup, Group, Percentiles, Totals, WorkflowStart
 
-STABLE_PERCENT = 5
-"""A change of at most this many percent is called stable."""
-
 
 class Summary(NamedTuple):
-    """The summary of a set of executions. Percentiles that are not exact are at most 1 % off."""
+    """The summary of a set of executions. Percentiles that are not exact are at most 1 % off. `too_low` executions have
+    a cost that claude-force 1.3 computed wrongly."""
 
     period: str
     totals: Totals
@@ -31,6 +38,7 @@ class Summary(NamedTuple):
     models: list[Group]
     archived: Archived
     backfill: Backfill = Backfill()
+    too_low: int = 0
 
     @property
     def unpriced_models(self) -> list[str]:
@@ -68,6 +76,7 @@ class Summary(NamedTuple):
             "unpriced_executions": totals.unpriced,
             "unpriced_models": self.unpriced_models,
             "provisional_executions": totals.provisional,
+            "cost_too_low_executions": self.too_low,
             "archived_executions": self.archived.executions,
             "before_first_transcript": self.backfill.to_dict(),
             "cost_savings": savings(totals),
@@ -108,7 +117,8 @@ class Breakdown:
         return {"started": started, "project": found and found.project, **session}
 
     def to_dict(self) -> dict[str, Any]:
-        """The groups under the plural of their dimension."""
+        """The groups under the plural of their dimension, and the totals of all of them, also of those that a limit
+        leaves out."""
         groups = plural(self.dimension)
         return {
             "period": self.period,
@@ -116,12 +126,14 @@ class Breakdown:
             "archived_executions": self.archived.executions,
             "percentiles": _exactness(self.is_exact),
             groups: self.rows(),
+            "totals": totals_dict(self.totals),
         }
 
 
 class Costs(NamedTuple):
     """The costs by agent, model and interval. A part that is not in `parts` is empty. `counts` are the numbers of all
-    agents and of all models, whatever the limit."""
+    agents, models and intervals, whatever the limit. `too_low` executions have a cost that claude-force 1.3 computed
+    wrongly."""
 
     period: str
     totals: Totals
@@ -130,10 +142,11 @@ class Costs(NamedTuple):
     interval: Interval
     buckets: list[Bucket]
     parts: frozenset[str]
-    counts: tuple[int, int]
+    counts: tuple[int, int, int]
     unpriced_models: list[str]
     archived: Archived
     unpriced_reasons: list[UnpricedReason]
+    too_low: int
 
     def to_dict(self) -> dict[str, Any]:
         """Totals first, then the chosen parts."""
@@ -148,6 +161,7 @@ class Costs(NamedTuple):
             "unpriced_models": self.unpriced_models,
             "unpriced_reasons": [reason.to_dict() for reason in self.unpriced_reasons],
             "provisional_executions": totals.provisional,
+            "cost_too_low_executions": self.too_low,
             "archived_executions": self.archived.executions,
             "cost_savings": savings(totals),
             **token_kinds(totals, "total_"),
@@ -162,16 +176,29 @@ class Costs(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The change from the first whole interval to the last, in percent; None if the first has no value."""
+    """The trends over the whole intervals from `first` to `last`; None where too few values are known."""
 
     first: str
     last: str
-    executions: float | None
-    average_time: float | None
+    intervals: int
+    executions: Trend | None
+    average_time: Trend | None
+    cost: Trend | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The change of each fitted line in percent, its direction, and how likely chance alone is."""
+        series = {"executions": self.executions, "avg_execution_time": self.average_time, "total_cost": self.cost}
+        found: dict[str, Any] = {"from": self.first, "to": self.last, "intervals": self.intervals}
+        for name, trend in series.items():
+            found[f"{name}_percent"] = trend and trend.percent
+            found[f"{name}_trend"] = trend and trend.direction
+            found[f"{name}_p_value"] = trend and trend.p_value
+        return found
 
 
 class Trends(NamedTuple):
-    """Executions over time. `change` is None if there are fewer than two whole intervals."""
+    """Executions over time, also the intervals without any. `change` is None if no interval is whole. `buckets` may be
+    cut to a limit; `interval_count` is the number of all."""
 
     period: str
     interval: Interval
@@ -181,15 +208,10 @@ class Trends(NamedTuple):
     unpriced_models: list[str]
     archived: Archived
     backfill: Backfill = Backfill()
+    interval_count: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The intervals, oldest first, and the change."""
-        change = self.change and {
-            "from": self.change.first,
-            "to": self.change.last,
-            "executions_percent": self.change.executions,
-            "avg_execution_time_percent": self.change.average_time,
-        }
+        """The intervals and the change."""
         rows = [bucket_dict(bucket) for bucket in self.buckets]
         return {
             "period": self.period,
@@ -197,13 +219,13 @@ class Trends(NamedTuple):
             "archived_executions": self.archived.executions,
             "before_first_transcript": self.backfill.to_dict(),
             "trends": rows,
-            "change": change,
+            "change": self.change and self.change.to_dict(),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """The failures by error type, the most frequent first. `zone` is for the instants in `to_dict`."""
+    """The failures by error type. `zone` is for the instants in `to_dict`."""
 
     period: str
     totals: Totals

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from claude_force.analytics.groups import groups_by, unpriced_models
+from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
 from claude_force.database.queries.unpriced import UnpricedGroup, unpriced
 from claude_force.executions.billed_steps import decode_steps
+from claude_force.executions.totals import Totals
 
 if TYPE_CHECKING:
     from claude_force.executions.pricing import PriceTable
@@ -64,3 +67,8 @@ def _why(group: UnpricedGroup, prices: PriceTable) -> tuple[str, str]:
     searches, steps = int(group.has_searches), decode_steps(group.steps)
     billed = Billed(group.model, group.first_us, Usage(0, 0), modifiers, searches, steps)
     return why_unpriced(prices, billed) or (group.model, PRICED_TODAY)
+
+
+def unpriced_of(connection: Connection, chosen: Filter, total: Totals) -> list[str]:
+    """The models without a price. Queried only if an execution has none."""
+    return unpriced_models(groups_by(queries.totals_by(connection, chosen, "model"), 0)) if total.unpriced else []

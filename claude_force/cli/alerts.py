@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_workspace, json_option
+from claude_force.analytics.groups import RowChoice
+from claude_force.cli.alert_rules import add, complete_rules, disable, edit, enable
+from claude_force.cli.chosen_database import database_option, group_database_option
+from claude_force.cli.chosen_workspace import find_workspace
+from claude_force.cli.lazy import CommandGroup
+from claude_force.cli.options import json_option
+from claude_force.cli.period import period_options, take_period
+from claude_force.cli.rows import row_options
+from claude_force.cli.say import say
 from claude_force.errors import ClaudeForceError, SettingsError
-from claude_force.text import for_terminal
+from claude_force.settings.claude_json import load_settings
+from claude_force.settings.home import find_home
+from claude_force.time_windows import ALL_TIME, heading_of, last_window
 
 if TYPE_CHECKING:
     from claude_force.alerts.check import AlertSetup
@@ -19,20 +29,16 @@ if TYPE_CHECKING:
     from claude_force.alerts.outbox import Sent
     from claude_force.database.workspace import Workspace
 
+_HISTORY_DAYS = 7
+"""The period of the history of alerts, unless one is chosen."""
 
-def _complete_rules(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
-    from claude_force.alerts.rules import DEFAULTS
+_TRANSITIONS = 50
+"""The transitions of alerts that are shown without --limit."""
 
+
+def _complete_channels(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
     try:
-        configured = list(find_workspace(context.params.get("location")).settings.alerts)
-    except ClaudeForceError:
-        configured = []
-    return sorted(name for name in {*configured, *DEFAULTS} if name.startswith(typed))
-
-
-def _complete_channels(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
-    try:
-        found = find_workspace(context.params.get("location")).settings.channels
+        found = load_settings(find_home())[0].channels
     except ClaudeForceError:
         return []
     from claude_force.alerts.check import FROM_ENVIRONMENT
@@ -40,10 +46,11 @@ def _complete_channels(context: click.Context, _: click.Parameter, typed: str) -
     return sorted(name for name in {*found, *FROM_ENVIRONMENT} if name.startswith(typed))
 
 
-rule_argument = click.argument("name", metavar="NAME", shell_complete=_complete_rules)
+rule_argument = click.argument("name", metavar="NAME", shell_complete=complete_rules)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
+@group_database_option
 def alerts() -> None:
     """Watch rates, times and costs, and notify people.
 
@@ -54,8 +61,12 @@ def alerts() -> None:
 
     \b
     Example:
-      claude-force alerts list
+      claude-force alerts enable success-rate
     """
+
+
+for command in (enable, disable, add, edit):
+    alerts.add_command(command)
 
 
 @alerts.command("list")
@@ -70,7 +81,7 @@ def list_(as_json: bool, location: str | None) -> None:
     """
     from claude_force.alerts.check import load_alert_setup, preview_check
     from claude_force.database.queries import alerts as alert_queries
-    from claude_force.reports.layouts.alerts import alert_dict, list_page, silence_dict
+    from claude_force.reports.layouts.alerts import list_page, listed_dict, silence_dict
     from claude_force.reports.render import write_page
 
     workspace, now_us = find_workspace(location), clock.now_us()
@@ -78,36 +89,55 @@ def list_(as_json: bool, location: str | None) -> None:
     with workspace.database.read() as connection:
         found = preview_check(connection, workspace, setup, now_us)
         silences = alert_queries.silences(connection, now_us)
+    on, off = {rule.name for rule in setup.rules}, list(setup.off)
     if as_json:
         shown = {
-            "alerts": [alert_dict(alert) for alert in found.alerts],
+            "alerts": [listed_dict(alert, silences) for alert in found.alerts],
             "channels": list(setup.channels),
-            "silences": [*map(silence_dict, silences.values())],
+            "silences": [silence_dict(silence, on) for silence in silences.values()],
+            "off": off,
             "problems": list(setup.problems),
         }
         click.echo(json.dumps(shown, indent=2))
-    elif not (setup.rules or found.alerts or silences):
+    elif not (on or found.alerts or silences or off):
         click.echo(_no_rule_on())
     else:
-        write_page(list_page(found, list(setup.channels), silences), sys.stdout)
+        write_page(list_page(found, list(setup.channels), silences, on, off), sys.stdout)
     _warn_of_problems(setup)
 
 
 def _no_rule_on() -> str:
+    from textwrap import fill
+
     from claude_force.alerts.rules import DEFAULTS
 
-    names = "\n".join(f"  {name}" for name in DEFAULTS)
+    width = max(map(len, DEFAULTS))
+    indent = " " * (width + 4)
+    lines = "\n".join(
+        fill(f"  {name:{width}}  {_meaning(name)}", 80, subsequent_indent=indent, break_on_hyphens=False)
+        for name in DEFAULTS
+    )
     return (
         "No alert rule is on. The default rules:\n"
-        f"{names}\n"
-        "To switch one on: claude-force config set performance.alerts '{\"success-rate\": true}'\n"
-        "Their meaning, and how to write your own: docs/reference/alert-rules.md"
+        f"{lines}\n"
+        "To switch one on: claude-force alerts enable success-rate\n"
+        "For a budget:     claude-force alerts edit daily-budget --threshold 20\n"
+        "To write your own: claude-force alerts add --help"
     )
+
+
+def _meaning(name: str) -> str:
+    """When a default rule fires: "Success rate < 95.0% (last 1 hour)"."""
+    from claude_force.alerts.rules import DEFAULTS, default_rule
+    from claude_force.alerts.wording import condition
+
+    rule = default_rule(name)
+    return condition(rule) if rule else f"{DEFAULTS[name]['title']} > the dollars that you set"
 
 
 def _warn_of_problems(setup: AlertSetup) -> None:
     for problem in setup.problems:
-        click.echo(f"warning: {for_terminal(problem)}", err=True)
+        say(f"warning: {problem}", err=True)
 
 
 @alerts.command()
@@ -116,7 +146,7 @@ def _warn_of_problems(setup: AlertSetup) -> None:
     "names",
     multiple=True,
     metavar="NAME",
-    shell_complete=_complete_rules,
+    shell_complete=complete_rules,
     help="Check only this rule; a default rule need not be on. Repeatable.",
 )
 @click.option(
@@ -177,26 +207,24 @@ def _print_check(found: Evaluation, sent: list[Sent], setup: AlertSetup, *, dry_
         click.echo(json.dumps(shown, indent=2))
         return
     if not found.alerts:
-        click.echo("No alert rule is on: claude-force alerts list")
+        say("No alert rule is on: claude-force alerts list")
     for alert in found.alerts:
-        click.echo(for_terminal(alert_line(alert)))
+        say(alert_line(alert))
     for item in sent:
         problem = f": {item.outcome.problem}" if item.outcome.problem else ""
         outcome = {"delivered": "delivered", "retry": "will be retried", "failed": "FAILED"}[item.outcome.status]
-        click.echo(for_terminal(f"{item.channel}: {outcome}{problem}"))
+        say(f"{item.channel}: {outcome}{problem}")
 
 
 @alerts.command()
-@click.option(
-    "--days", type=click.IntRange(1, 90), default=7, show_default=True, metavar="N", help="How far to look back."
-)
-@click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, metavar="N", help="Show at most this many."
-)
+@period_options
+@row_options
 @json_option
 @database_option
-def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
+def history(rows: RowChoice, as_json: bool, location: str | None, **period: Any) -> None:
     """List the transitions of alerts, and failed deliveries.
+
+    The newest stands first. Without a period it shows the last 7 days, without --limit 50 transitions.
 
     \b
     Example:
@@ -205,22 +233,26 @@ def history(days: int, limit: int, as_json: bool, location: str | None) -> None:
     from claude_force.alerts.check import load_alert_setup
     from claude_force.database.queries import alerts as alert_queries
     from claude_force.database.rows.alerts import FAILED
-    from claude_force.formatting import quantity
     from claude_force.reports.layouts.alerts import delivery_dict, event_dict, history_page
     from claude_force.reports.render import write_page
 
+    now_us = clock.now_us()
+    window = take_period(period, clock.local_zone(), now_us)
+    if window == ALL_TIME:
+        window = last_window(now_us, days=_HISTORY_DAYS)
+    since_us, until_us = window.start_us or 0, clock.LATEST_US if window.end_us is None else window.end_us
     workspace = find_workspace(location)
-    since_us = clock.now_us() - days * clock.DAY_US
     with workspace.database.read() as connection:
-        events = alert_queries.events(connection, since_us, limit)
-        failed = alert_queries.by_status(connection, FAILED, since_us)
+        most, is_ascending = rows.limit or _TRANSITIONS, bool(rows.is_ascending)
+        events = alert_queries.events(connection, since_us, most, until_us, is_ascending=is_ascending)
+        failed = alert_queries.by_status(connection, FAILED, since_us, until_us)
     if as_json:
         shown = {"events": [*map(event_dict, events)], "failed_deliveries": [*map(delivery_dict, failed)]}
         click.echo(json.dumps(shown, indent=2))
     elif not events and not failed:
-        click.echo(f"No alert changed in the last {quantity(days, 'day')}")
+        say(f"No alert changed ({heading_of(window.label)})")
     else:
-        write_page(history_page(events, failed, days, load_alert_setup(workspace).rules), sys.stdout)
+        write_page(history_page(events, failed, window.label, load_alert_setup(workspace).rules), sys.stdout)
 
 
 @alerts.command()
@@ -251,7 +283,7 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
     with workspace.database.write() as connection:
         alert_writes.silence(connection, Silence(name, until_us, now_us, comment))
     until = clock.to_datetime(until_us, clock.local_zone())
-    click.echo(for_terminal(f"{name} is silenced until {until:%Y-%m-%d %H:%M}"))
+    say(f"{name} is silenced until {until:%Y-%m-%d %H:%M}")
 
 
 def _refuse_unknown(workspace: Workspace, name: str) -> None:
@@ -280,7 +312,7 @@ def unsilence(name: str, location: str | None) -> None:
         was_silenced = alert_writes.unsilence(connection, name)
     if not was_silenced:
         _refuse_unknown(workspace, name)
-    click.echo(for_terminal(f"{name} is {'no longer' if was_silenced else 'not'} silenced"))
+    say(f"{name} is {'no longer' if was_silenced else 'not'} silenced")
 
 
 @alerts.command("test")
@@ -300,7 +332,7 @@ def test(channel: str, location: str | None) -> None:
     workspace = find_workspace(location)
     outcome = send_test(workspace, load_alert_setup(workspace), channel, clock.now_us())
     problem = f": {outcome.problem}" if outcome.problem else ""
-    click.echo(for_terminal(f"{channel}: {'delivered' if outcome.status == 'delivered' else 'not delivered'}{problem}"))
+    say(f"{channel}: {'delivered' if outcome.status == 'delivered' else 'not delivered'}{problem}")
     if outcome.status != "delivered":
         sys.exit(1)
 
@@ -316,14 +348,14 @@ def explain(name: str, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts explain success-rate
     """
-    from claude_force.alerts.check import for_rules, load_alert_setup, preview_check
+    from claude_force.alerts.check import for_explanation, load_alert_setup, preview_check
     from claude_force.database.queries import alerts as alert_queries
     from claude_force.reports.layouts.alerts import alert_dict, delivery_dict, explain_page
     from claude_force.reports.render import write_page
 
     workspace, now_us = find_workspace(location), clock.now_us()
     whole = load_alert_setup(workspace)
-    setup = for_rules(whole, (name,))
+    setup = for_explanation(whole, name)
     with workspace.database.read() as connection:
         found = preview_check(connection, workspace, setup, now_us).alerts
         silence = alert_queries.silences(connection, now_us).get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,28 +13,36 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock, time_windows
+from claude_force.cli.chosen_database import database_option, group_database_option
+from claude_force.cli.chosen_workspace import find_workspace, timezone_option
+from claude_force.cli.confirm import confirm
+from claude_force.cli.filters import complete_from
+from claude_force.cli.freshness import warn_of_unread
+from claude_force.cli.lazy import CommandGroup
 from claude_force.cli.options import (
     choose_format,
-    complete_from,
-    database_option,
     filter_options,
-    find_workspace,
     format_option,
     json_format_option,
     json_option,
     output_option,
     refuse_database,
-    timezone_option,
 )
+from claude_force.cli.say import say
 from claude_force.database.queries import baselines as baseline_queries
+from claude_force.errors import BaselineError
 from claude_force.reports.layouts.base import Request
 from claude_force.text import for_terminal
 from claude_force.time_windows import ALL_TIME
 
 if TYPE_CHECKING:
     from claude_force.analytics.baselines import Check
+    from claude_force.database.rows.baselines import Baseline
 
 _SUFFIXES = {".json": "json", ".md": "markdown", ".xml": "junit", ".txt": "table"}
+_WITH_FOOT = ("table", "markdown")
+"""The formats that are read by people, so that they end with how old they are."""
+
 _DAYS = 30
 _DAYS_CHECKED = 1
 THRESHOLD = 1.15
@@ -45,7 +54,8 @@ agent_option = click.option("--agent", metavar="NAME", help="Only the snapshot o
 model_option = click.option("--model", metavar="NAME", help="Only the snapshot of this model.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
+@group_database_option
 def baseline() -> None:
     """Save the numbers of a period, and detect regressions.
 
@@ -75,18 +85,19 @@ def create(request: Request, name: str | None) -> None:
     made = create(
         request.workspace.database, name, _default_period(request, _DAYS).chosen, request.now_us, request.zone
     )
-    first, last = (clock.to_datetime(at, request.zone).date() for at in (made.start_us, made.end_us))
+    first, last = made.days(request.zone)
     only = "" if subject(made) == "all executions" else f" of {for_terminal(subject(made))}"
-    click.echo(f"baseline {made.name}: {quantity(made.executions, 'execution')}{only}, {first} to {last}")
+    say(f"baseline {made.name}: {quantity(made.executions, 'execution')}{only}, {first} to {last}")
+    warn_of_unread(request.freshness)
     if made.executions < MINIMUM_SAMPLES:
-        click.echo(f"warning: too few for a check, which needs at least {MINIMUM_SAMPLES}", err=True)
+        say(f"warning: too few for a check, which needs at least {MINIMUM_SAMPLES}", err=True)
 
 
 def _default_period(request: Request, days: int) -> Request:
     """The request. Without a period it gets the last `days` days."""
     if request.chosen.window != ALL_TIME:
         return request
-    return replace(request, chosen=replace(request.chosen, window=time_windows.last_window(request.now_us, days=days)))
+    return request._replace(chosen=replace(request.chosen, window=time_windows.last_window(request.now_us, days=days)))
 
 
 @baseline.command("list")
@@ -114,7 +125,8 @@ def list_(with_automatic: bool, as_json: bool, zone_name: str | None, location: 
         found = {"baselines": [head_dict(head, zone) for head in listed], "automatic_not_shown": len(hidden)}
         click.echo(json.dumps(found, indent=2))
     elif not heads:
-        click.echo("No baselines yet. Create one:\n  claude-force baseline create")
+        say("No baselines yet. Create one:")
+        say("  claude-force baseline create")
     else:
         from claude_force.reports.layouts.baselines import list_page
         from claude_force.reports.render import write_page
@@ -163,7 +175,7 @@ def show(
 
             write_baseline(found, chosen_format, zone, file)
     if output:
-        click.echo(f"written to {output}", err=True)
+        say(f"written to {output}", err=True)
 
 
 @baseline.command()
@@ -171,11 +183,12 @@ def show(
 @agent_option
 @model_option
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @database_option
-def delete(name: str, agent: str | None, model: str | None, dry_run: bool, location: str | None) -> None:
+def delete(name: str, agent: str | None, model: str | None, dry_run: bool, yes: bool, location: str | None) -> None:
     """Delete a baseline. Executions are not deleted.
 
-    Without --agent and --model, all snapshots of this name are deleted.
+    Asks first; without a terminal it needs --yes. Without --agent and --model, all snapshots of this name are deleted.
 
     \b
     Example:
@@ -190,9 +203,20 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
         found = find_snapshots(connection, name, agent, model)
     what = f"the snapshot of {for_terminal(subject(found[0]))}" if len(found) == 1 else quantity(len(found), "snapshot")
     if not dry_run:
+        confirm(f"{_describe(found)} would be deleted", f"Delete {name}?", yes=yes)
         with database.write() as connection:
             baseline_writes.remove(connection, [(one.name, one.agent_name, one.model) for one in found])
-    click.echo(f"baseline {for_terminal(name)}: {what} {'would be deleted' if dry_run else 'deleted'}")
+    say(f"baseline {name}: {what} {'would be deleted' if dry_run else 'deleted'}")
+
+
+def _describe(found: Sequence[Baseline]) -> str:
+    """How many snapshots, of how many executions, of which period, and how large."""
+    from claude_force.formatting import quantity, size
+
+    firsts, lasts = zip(*(one.days(clock.local_zone()) for one in found), strict=True)
+    stored = size(sum(len(json.dumps(one.snapshot)) for one in found))
+    executions = quantity(max(one.executions for one in found), "execution")
+    return f"{quantity(len(found), 'snapshot')} of up to {executions}, {min(firsts)} to {max(lasts)}, {stored},"
 
 
 @baseline.command()
@@ -204,12 +228,19 @@ def delete(name: str, agent: str | None, model: str | None, dry_run: bool, locat
     "--threshold", type=float, default=THRESHOLD, show_default=True, metavar="FACTOR",
     help="Times may grow up to this factor.",
 )  # fmt: skip
+@click.option("--allow-empty", is_flag=True, help="Pass if the period has no executions.")
 @filter_options
 @format_option("table", "json", "markdown", "junit", "github")
 @json_format_option
 @output_option
 def check(
-    request: Request, wanted: str | None, threshold: float, form: str | None, as_json: bool, output: Path | None
+    request: Request,
+    wanted: str | None,
+    threshold: float,
+    allow_empty: bool,
+    form: str | None,
+    as_json: bool,
+    output: Path | None,
 ) -> None:
     """Compare a period with a baseline; exit 1 if it is worse.
 
@@ -220,7 +251,8 @@ def check(
       success rate              below 95% of the baseline
       cost per execution        above 1.5 times the baseline
 
-    With fewer than 30 executions on either side there is no verdict, and the exit code is 0.
+    With fewer than 30 executions on either side there is no verdict, and the exit code is 0. Without any execution in
+    the period nothing was checked, and the exit code is 2.
 
     The default baseline is the newest that ended before the period starts; yours come before automatic ones.
 
@@ -238,6 +270,11 @@ def check(
     request = _default_period(request, _DAYS_CHECKED)
     database = request.workspace.database
     found = check(database, request.chosen, wanted, threshold, request.now_us, request.zone)
+    if not (found.executions or allow_empty):
+        raise BaselineError(
+            f"no executions in the period ({found.period}), so nothing was checked; read what is new with claude-force "
+            "ingest, or give --allow-empty"
+        )
     _write(found, request, chosen_format, output)
     if found.verdict == REGRESSED:
         sys.exit(1)
@@ -245,13 +282,19 @@ def check(
 
 def _write(found: Check, request: Request, form: str, output: Path | None) -> None:
     from claude_force.output import open_output, write_json
+    from claude_force.reports.freshness import freshness_dict, write_foot
 
     with open_output(output) as file:
         if form == "json":
-            write_json(found.to_dict() | {"filters": found.filters, "timezone": str(request.zone)}, file)
+            data = freshness_dict(request.freshness, request.zone)
+            write_json(found.to_dict() | {"filters": found.filters, "timezone": str(request.zone), "data": data}, file)
         else:
             from claude_force.reports.layouts.baselines import write_check
 
             write_check(found, form, file)
+            if form in _WITH_FOOT:
+                write_foot(request.freshness, file)
+    if form not in (*_WITH_FOOT, "json"):
+        warn_of_unread(request.freshness)
     if output:
-        click.echo(f"written to {output}", err=True)
+        say(f"written to {output}", err=True)

@@ -3,40 +3,64 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from claude_force.errors import SettingsError
+from claude_force.cli.lazy import CommandGroup
+from claude_force.cli.options import json_option
+from claude_force.cli.say import say
+from claude_force.cli.setting_changes import save_changes, say_ended
+from claude_force.errors import ClaudeForceError, SettingRefused, SettingsError
+from claude_force.network.redaction import HIDDEN
 from claude_force.settings import claude_json as settings
-from claude_force.settings.claude_json import KEYS, SECTION, Settings, Value, load_settings
-from claude_force.settings.home import Home, find_home
-from claude_force.settings.location import without_password
+from claude_force.settings.claude_json import KEYS, REMOVED, Settings, load_settings
+from claude_force.settings.home import SECTION, find_home
+from claude_force.settings.key_path import KeyPath, parse_path, path_text, value_at, with_value
+from claude_force.settings.location import explained_location, without_password
+from claude_force.settings.values import REFERENCE
 from claude_force.text import for_terminal
 
-if TYPE_CHECKING:
-    from claude_force.settings.fields import Problems
-
 CHANNELS, EXPORTERS = f"{SECTION}.channels", f"{SECTION}.exporters"
-ALERTS, SCHEDULE = f"{SECTION}.alerts", f"{SECTION}.schedule"
+ALERTS: KeyPath = (SECTION, "alerts")
+ENABLED = "enabled"
+SECRET_ENDS = ("_key", "_token")
+"""What the names of settings that are secrets end with."""
 
 
 def _complete(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
-    return [key for key in KEYS if key.startswith(typed)]
+    try:
+        section = settings.read_file(find_home().settings_file).get(SECTION, {})
+    except ClaudeForceError:
+        section = {}
+    inner = (path_text((SECTION, *path)) for path in _paths(section))
+    return [key for key in dict.fromkeys([*KEYS, *inner]) if key.startswith(typed)]
+
+
+def _paths(content: object) -> Iterator[KeyPath]:
+    """The path of every value in an object, those inside of objects too."""
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            yield (name,)
+            yield from ((name, *path) for path in _paths(value))
 
 
 key_argument = click.argument("key", shell_complete=_complete)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Read and change settings in claude.json.
+
+    A KEY may lead into an object, as in the second example. A name with a dot in it stands in double quotes:
+    'performance.prices."gpt-4.1".input'.
 
     \b
     Example:
       claude-force config get performance.tracking_enabled
+      claude-force config get performance.alerts.success-rate.threshold
     """
 
 
@@ -49,60 +73,79 @@ def get(key: str) -> None:
     Example:
       claude-force config get performance.tracking_enabled
     """
-    if key not in KEYS:
-        raise SettingsError(settings.unknown_key(key))
+    path = _known_path(key)
     found, _ = load_settings(find_home())
-    click.echo(_shown(_printable(key, _value(found, key))))
+    value = _printable(_top(path), _value(found, _top(path)))
+    try:
+        value = value_at(value, path[2:])
+    except LookupError:
+        value = _default_inside(path)
+    click.echo(for_terminal(_shown(value)))
 
 
-@config.command("set")
+def _known_path(key: str) -> KeyPath:
+    """The path of a key of ours. Raises SettingRefused."""
+    path = parse_path(key)
+    if _top(path) not in KEYS:
+        raise SettingRefused(settings.unknown_key(key))
+    return path
+
+
+def _top(path: KeyPath) -> str:
+    return ".".join(path[:2])
+
+
+def _default_inside(path: KeyPath) -> Any:
+    """What holds for a part of a rule that claude.json does not name: a default rule is off, with the fields that it
+    has. Raises SettingRefused for everything else."""
+    from claude_force.alerts.rules import DEFAULTS
+
+    if path[:2] == ALERTS and path[2] in DEFAULTS:
+        if len(path) == 3:
+            return False
+        try:
+            return value_at(DEFAULTS[path[2]], path[3:])
+        except LookupError:
+            pass
+    raise SettingRefused(f"{path_text(path)} is not set")
+
+
+# A value may be a negative number.
+@config.command("set", context_settings={"ignore_unknown_options": True})
 @key_argument
 @click.argument("value")
 def set_(key: str, value: str) -> None:
     """Change a setting. The rest of the file is not changed.
 
-    A secret in channels or exporters is refused; use a variable or a file instead. All other problems in channels,
-    exporters, alerts or the schedule are warnings.
+    A wrong value, and a secret in the value itself, are refused; for a secret use a variable or a file instead. An
+    object is JSON, and so is a value inside of one, where a text needs no quotes.
 
     \b
     Example:
-      claude-force config set performance.detailed_logging true
+      claude-force config set performance.alerts.success-rate.threshold 98
     """
     home = find_home()
-    parsed = settings.parse_value(key, value)
-    problems = _problems_of(key, parsed, home)
-    if problems and problems.secrets:
-        raise SettingsError("; ".join(problems.secrets))
-    settings.change_file(home.settings_file, key, parsed)
-    click.echo(f"{key} = {_shown(_printable(key, parsed))}  ({home.settings_file})")
-    if key in (f"{SECTION}.reference_model", settings.PRICES):
-        click.echo("stored executions keep their costs; to update them: claude-force db reprice", err=True)
-    for problem in problems.others if problems else ():
-        click.echo(f"warning: {for_terminal(problem)}", err=True)
+    path = _known_path(key)
+    parsed = settings.parse_value(path, value)
+    ended = save_changes(home, _change(path, parsed, settings.read_file(home.settings_file)))
+    printable = _printable(_top(path), with_value({}, path[2:], parsed) if path[2:] else parsed)
+    say(f"{key} = {_shown(value_at(printable, path[2:]))}  ({home.settings_file})")
+    if _top(path) in (f"{SECTION}.reference_model", settings.PRICES):
+        say("stored executions keep their costs; to update them: claude-force db reprice", err=True)
+    say_ended(ended)
 
 
-def _problems_of(key: str, value: Value, home: Home) -> Problems | None:
-    """The problems inside a value of channels, exporters, alerts or the schedule; None for any other key."""
-    if key not in (CHANNELS, EXPORTERS, ALERTS, SCHEDULE):
-        return None
-    assert isinstance(value, dict)
-    from claude_force.settings.fields import Problems
-
-    if key == CHANNELS:
-        from claude_force.alerts.channels import settings as channel_settings
-
-        return channel_settings.problems_of(value, os.environ, home.folder)
-    if key == EXPORTERS:
-        from claude_force.exporters import settings as exporter_settings
-
-        return exporter_settings.problems_of(value, os.environ, home.folder)
-    if key == ALERTS:
-        from claude_force.alerts.rules import load_rules
-
-        return Problems([], list(load_rules(value)[1].values()))
-    from claude_force.scheduler.schedule import problems_of
-
-    return Problems([], problems_of(value))
+def _change(path: KeyPath, value: Any, content: Mapping[str, Any]) -> dict[KeyPath, Any]:
+    """The change that sets a value. A new field does not switch on a rule that is `false`."""
+    rule = path[:3]
+    if path[:2] == ALERTS and path != rule:
+        try:
+            is_off = value_at(content, rule) is False
+        except LookupError:
+            is_off = False
+        if is_off:
+            return {rule: with_value({ENABLED: False}, path[3:], value)}
+    return {path: value}
 
 
 @config.command()
@@ -115,17 +158,34 @@ def unset(key: str) -> None:
       claude-force config unset performance.database
     """
     home = find_home()
-    section = settings.read_file(home.settings_file).get(SECTION, {})
-    present = isinstance(section, dict) and key.removeprefix(f"{SECTION}.") in section
-    if key not in KEYS and not (present and key.startswith(f"{SECTION}.")):
-        raise SettingsError(settings.unknown_key(key))
-    if present:
-        settings.change_file(home.settings_file, key, None)
-    click.echo(f"{key} is back to its default" if key in KEYS else f"{key} is removed")
+    content = settings.read_file(home.settings_file)
+    path = _path_to_unset(key, content.get(SECTION, {}))
+    try:
+        value_at(content, path)
+    except LookupError:
+        if len(path) > 2:
+            raise SettingRefused(f"{key} is not set") from None
+        ended = []
+    else:
+        ended = save_changes(home, {path: REMOVED})
+    say(f"{key} is back to its default" if key in KEYS else f"{key} is removed")
+    say_ended(ended)
+
+
+def _path_to_unset(key: str, section: Mapping[str, Any]) -> KeyPath:
+    """The path of a key of ours, or of an unknown key in our section. Raises SettingRefused."""
+    name = key.removeprefix(f"{SECTION}.")
+    if name != key and name in section and key not in KEYS:
+        return (SECTION, name)
+    path = parse_path(key)
+    is_known = _top(path) in KEYS or (path[0] == SECTION and len(path) > 1 and path[1] in section)
+    if not is_known:
+        raise SettingRefused(settings.unknown_key(key))
+    return path
 
 
 @config.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(as_json: bool) -> None:
     """Print all settings.
 
@@ -139,38 +199,68 @@ def list_(as_json: bool) -> None:
     found, problems = load_settings(home)
     values = {key: _printable(key, _value(found, key)) for key in KEYS}
     if as_json:
-        shown = {key: _shown(value) if isinstance(value, str) else value for key, value in values.items()}
-        click.echo(json.dumps(shown, indent=2))
+        click.echo(json.dumps(values, indent=2))
     else:
         section = settings.read_file(home.settings_file).get(SECTION, {})
         for key, value in values.items():
             origin = "" if key.removeprefix(f"{SECTION}.") in section else "  (default)"
-            click.echo(f"{key} = {_shown(value)}{origin}" if value is not None else f"{key}{origin}")
+            say(f"{key} = {_shown(value)}{origin}" if value is not None else f"{key}{origin}")
     for problem in problems:
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}", err=True)
 
 
 @config.command()
-def path() -> None:
-    """Print the path of claude.json.
+def edit() -> None:
+    """Edit claude.json with $VISUAL or $EDITOR.
+
+    The editor gets a copy. What it saves replaces claude.json if it is right; if it is wrong you may edit it again, and
+    claude.json stays as it was.
+
+    \b
+    Example:
+      claude-force config edit
+    """
+    from claude_force.cli.config_edit import edit_settings
+
+    edit_settings(find_home())
+
+
+@config.command()
+@json_option
+def path(as_json: bool) -> None:
+    """Print which claude.json and which store are used here, and why.
 
     \b
     Example:
       claude-force config path
     """
-    click.echo(find_home().settings_file)
+    home = find_home()
+    found, _ = load_settings(home)
+    try:
+        store, reason = explained_location(found, home)
+    except SettingsError as error:
+        store, reason = found.database or "", str(error)
+    parts = {"settings": str(home.settings_file), "store": without_password(store), "reason": reason}
+    if as_json:
+        click.echo(json.dumps(parts, indent=2))
+        return
+    missing = "" if home.settings_file.exists() else "  (not there; the defaults apply)"
+    say(f"Settings: {parts['settings']}{missing}")
+    say(f"Store:    {parts['store']}")
+    say(f"Reason:   {reason}")
 
 
-def _value(found: Settings, key: str) -> Value | None:
+def _value(found: Settings, key: str) -> Any:
     if key == settings.PRICES:
         return {model: _without_none(asdict(price)) for model, price in found.prices.items()}
-    value = getattr(found, key.removeprefix(f"{SECTION}."))
-    assert value is None or isinstance(value, (bool, int, str, dict))
-    return value
+    return getattr(found, key.removeprefix(f"{SECTION}."))
 
 
-def _printable(key: str, value: Value | None) -> Value | None:
-    """A value without the secrets of channels and exporters."""
+def _printable(key: str, value: Any) -> Any:
+    """A value without the secrets of channels and exporters, and without the password of a URL."""
+    if isinstance(value, str):
+        is_secret = key.endswith(SECRET_ENDS) and not REFERENCE.fullmatch(value)
+        return HIDDEN if is_secret else without_password(value)
     if key not in (CHANNELS, EXPORTERS) or not isinstance(value, dict) or not value:
         return value
     if key == CHANNELS:
@@ -184,10 +274,8 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _shown(value: Value | None) -> str:
-    """A value as `config set` takes it, without the password of a URL."""
+def _shown(value: Any) -> str:
+    """A value as `config set` takes it."""
     if value is None:
         return ""
-    if isinstance(value, (bool, int)):
-        return str(value).lower()
-    return json.dumps(value) if isinstance(value, dict) else without_password(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock, time_windows
-from claude_force.cli.options import (
-    database_option,
-    find_workspace,
-    json_option,
-    progress_bar,
-    time_stamp,
-    timezone_option,
-)
+from claude_force.cli.chosen_database import database_option, group_database_option
+from claude_force.cli.chosen_workspace import find_workspace, timezone_option
+from claude_force.cli.confirm import confirm
+from claude_force.cli.db_merge import merge
+from claude_force.cli.lazy import CommandGroup
+from claude_force.cli.options import json_option, time_stamp
+from claude_force.cli.progress import explained_interrupt, progress_bar
+from claude_force.cli.say import say
 from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.database.revisions import HEAD
 from claude_force.database.workspace import Workspace
-from claude_force.errors import DatabaseMissing, InvalidWindow
-from claude_force.text import for_terminal
+from claude_force.errors import DatabaseMissing
 
 if TYPE_CHECKING:
     from claude_force.database.contract import Database
@@ -31,9 +30,10 @@ if TYPE_CHECKING:
     from claude_force.executions.pricing import PriceTable
 
 
-@click.group()
+@click.group(cls=CommandGroup)
+@group_database_option
 def db() -> None:
-    """Upgrade, check, back up and restore the database.
+    """Upgrade, check, merge, back up and restore the database.
 
     \b
     Example:
@@ -50,7 +50,7 @@ def path(location: str | None) -> None:
     Example:
       claude-force db path
     """
-    click.echo(find_workspace(location).database.name)
+    click.echo(find_workspace(location, may_be_missing=True).database.name)
 
 
 @db.command()
@@ -70,7 +70,7 @@ def current(as_json: bool, location: str | None) -> None:
         click.echo(json.dumps({"revision": found, "head": HEAD, "is_head": found == HEAD}))
         return
     state = "up to date" if found == HEAD else f"this program needs {HEAD}: claude-force db upgrade"
-    click.echo(f"{found} ({state})" if found else f"no database yet (head is {HEAD})")
+    say(f"{found} ({state})" if found else f"no database yet (head is {HEAD})")
 
 
 @db.command()
@@ -84,14 +84,15 @@ def upgrade(location: str | None) -> None:
     """
     from claude_force.database import migrate
 
-    database = find_workspace(location).database
-    result = migrate.upgrade(database)
+    database = find_workspace(location, may_be_missing=True).database
+    with explained_interrupt("an upgrade is one transaction: the database is as it was, or at the new schema"):
+        result = migrate.upgrade(database)
     if result.before == result.after:
-        click.echo(f"{database.name} is at {result.after} already")
+        say(f"{database.name} is at {result.after} already")
         return
-    click.echo(f"{database.name}: {result.before or 'new'} -> {result.after}")
+    say(f"{database.name}: {result.before or 'new'} -> {result.after}")
     if result.backup:
-        click.echo(f"the database as it was: {result.backup}")
+        say(f"the database as it was: {result.backup}")
 
 
 @db.command()
@@ -100,37 +101,37 @@ def upgrade(location: str | None) -> None:
 def check(as_json: bool, location: str | None) -> None:
     """Check the schema, every page of the file, and the roll-ups.
 
-    The roll-ups are compared with the executions. Exit code 1 if something is wrong.
+    The roll-ups are compared with the executions. Exit code 1 if something is wrong. The pages of a PostgreSQL server
+    are checked by its extension amcheck; what was not checked is said.
 
     \b
     Example:
       claude-force db check
     """
     database = find_workspace(location).database
-    problems = _find_problems(database)
+    problems, unchecked = _find_problems(database)
     if as_json:
-        click.echo(json.dumps({"database": database.name, "ok": not problems, "problems": problems}, indent=2))
+        result = {"database": database.name, "ok": not problems, "problems": problems, "not_checked": unchecked or None}
+        click.echo(json.dumps(result, indent=2))
     else:
-        for line in problems or ["ok"]:
-            click.echo(f"{database.name}: {line}")
+        for line in [*([f"not checked: {unchecked}"] if unchecked else []), *(problems or ["ok"])]:
+            say(f"{database.name}: {line}")
     if problems:
         sys.exit(1)
 
 
-def _find_problems(database: Database) -> list[str]:
-    from claude_force.database.queries import verify_rollups
+def _find_problems(database: Database) -> tuple[list[str], str]:
+    """The problems, a line each, and what the engine could not check, with the reason."""
+    from claude_force.database import check as checking
 
     revision = database.revision()
     if not revision:
-        return [f"there is no database at {database.name}"]
-    problems = database.check_integrity()
+        return [f"there is no database at {database.name}"], ""
     if revision != HEAD:
-        return [*problems, f"schema {revision}, this program needs {HEAD}: claude-force db upgrade"]
-    if not problems:
-        with database.read() as connection:
-            queries.read_every_column(connection)
-            problems = verify_rollups.differences(connection)
-    return problems
+        problems, _, unchecked = database.check_integrity()
+        return [*problems, f"schema {revision}, this program needs {HEAD}: claude-force db upgrade"], unchecked
+    with progress_bar(checking.number_to_check(database), "Checking") as advance:
+        return checking.check(database, advance)
 
 
 @db.command()
@@ -153,14 +154,19 @@ def rebuild(location: str | None) -> None:
         raise DatabaseMissing(f"there is no database at {database.name}")
     with database.read() as connection:
         expected = queries.stored(connection)
-    with progress_bar(expected, "Counting") as advance:
+    with (
+        explained_interrupt("the roll-ups are as they were; nothing was changed"),
+        progress_bar(expected, "Counting") as advance,
+    ):
         count = Store(database).rebuild(advance)
-    click.echo(f"{database.name}: rebuilt the roll-ups of {quantity(count, 'execution')}")
+    say(f"{database.name}: rebuilt the roll-ups of {quantity(count, 'execution')}")
 
 
 @db.command()
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model. Repeatable.")
-@click.option("--since", metavar="DATE", help="Only since this date, or date and time.")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Only this model, family (sonnet) or glob. Repeatable."
+)
+@click.option("--since", metavar="WHEN", help="Only since this date or time, or 7d (ago).")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -198,52 +204,41 @@ def reprice(
     found = repricing.preview(workspace.database, prices, chosen)
     if not as_json:
         write_page(reprice_page(found, len(workspace.settings.prices)), sys.stdout)
-    is_confirmed = not dry_run and _confirm_reprice(found, yes=yes)
-    changed = _reprice(workspace, prices, chosen, found.total.executions) if is_confirmed else 0
+    is_wanted = bool(found.models) and not dry_run
+    if is_wanted:
+        confirm(_describe_reprice(found), f"Reprice {found.total.executions:,}?", yes=yes)
+    changed = _reprice(workspace, prices, chosen, found.total.executions) if is_wanted else 0
     if as_json:
         result = found.to_dict() | {"repriced": changed, "dry_run": dry_run, "database": workspace.database.name}
         click.echo(json.dumps(result, indent=2))
-    elif is_confirmed:
-        click.echo(f"\n{workspace.database.name}: {changed:,} repriced")
-    if found.models and not dry_run and not is_confirmed:
-        _exit_unconfirmed()
+    elif is_wanted:
+        click.echo()
+        say(f"{workspace.database.name}: {changed:,} repriced")
+
+
+def _describe_reprice(found: Preview) -> str:
+    from claude_force.formatting import quantity
+
+    return f"{quantity(found.total.executions, 'execution')} would get another cost"
 
 
 def _since(since: str | None, zone_name: str | None) -> time_windows.Window:
-    zone = clock.zone_of(zone_name)
-    try:
-        return time_windows.ALL_TIME if since is None else time_windows.dated_window(since, None, zone)
-    except InvalidWindow as error:
-        # The message names the option of the reports.
-        raise InvalidWindow(str(error).replace("--start", "--since", 1)) from None
-
-
-def _confirm_reprice(found: Preview, *, yes: bool) -> bool:
-    """Whether there is something to change, and the user agrees."""
-    return bool(found.models) and (yes or _confirm(f"Reprice {found.total.executions:,}?"))
-
-
-def _confirm(question: str) -> bool:
-    return _has_terminal() and click.confirm(question, err=True)
-
-
-def _has_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
-def _exit_unconfirmed() -> None:
-    if not _has_terminal():
-        raise click.UsageError("nothing was changed: there is no terminal to ask on; give --yes, or --dry-run to look")
-    click.echo("nothing was changed", err=True)
-    sys.exit(1)
+    if since is None:
+        return time_windows.ALL_TIME
+    edge = time_windows.spoken_edge(since, clock.zone_of(zone_name), "--since", clock.now_us(), is_end=False)
+    return time_windows.window_between(edge, None)
 
 
 def _reprice(workspace: Workspace, prices: PriceTable, chosen: Filter, expected: int) -> int:
     from claude_force.database import reprice as repricing
     from claude_force.database.writes import Store
 
-    with progress_bar(expected, "Repricing") as advance:
+    kept = "the costs that were recomputed so far are stored; the same command goes on from there"
+    with explained_interrupt(kept), progress_bar(expected, "Repricing") as advance:
         return repricing.apply(Store(workspace.database), prices, chosen, advance)
+
+
+db.add_command(merge)
 
 
 @db.command()
@@ -261,7 +256,8 @@ def backup(target: Path | None, location: str | None) -> None:
     workspace = find_workspace(location)
     if target is None:
         target = workspace.data_folder / "backups" / f"metrics-{time_stamp()}.db"
-    with progress_bar(_bytes_of(workspace.location), "Copying") as advance:
+    kept = "no backup was made, and the database is as it was"
+    with explained_interrupt(kept), progress_bar(_bytes_of(workspace.location), "Copying") as advance:
         workspace.database.backup(target.absolute(), advance)
     click.echo(str(target))
 
@@ -285,14 +281,13 @@ def restore(source: Path, dry_run: bool, yes: bool, location: str | None) -> Non
     from claude_force.database.restore import restorable
     from claude_force.reports.layouts.database import database_line
 
-    workspace, backup = find_workspace(location), source.absolute()
+    workspace, backup = find_workspace(location, may_be_missing=True), source.absolute()
     restorable(workspace.database, backup)
-    click.echo(for_terminal(f"Backup:    {database_line(backup)}"))
-    click.echo(for_terminal(f"Replaces:  {database_line(Path(workspace.location))}"))
+    say(f"Backup:    {database_line(backup)}")
+    say(f"Replaces:  {database_line(Path(workspace.location))}")
     if dry_run:
         return
-    if not (yes or _confirm("Restore?")):
-        _exit_unconfirmed()
+    confirm("the backup would replace the database", "Restore?", yes=yes)
     _restore(workspace, backup)
 
 
@@ -304,13 +299,14 @@ def _restore(workspace: Workspace, source: Path) -> None:
     with workspace.database.try_exclusive(SCHEDULER) as is_free:
         if not is_free:
             raise SchedulerError(f"the scheduler uses {workspace.database.name}: claude-force scheduler stop")
-        with progress_bar(_bytes_of(str(source)), "Copying") as advance:
+        kept = "the database is as it was, or the backup is there in full; the same command finishes it"
+        with explained_interrupt(kept), progress_bar(_bytes_of(str(source)), "Copying") as advance:
             done = restore(workspace.database, source, time_stamp(), advance)
-    click.echo(f"restored {workspace.database.name}")
+    say(f"restored {workspace.database.name}")
     if done.kept:
-        click.echo(f"the previous database: {done.kept}")
+        say(f"the previous database: {done.kept}")
     if done.is_outdated:
-        click.echo(f"its schema is {done.revision}, this program needs {HEAD}: claude-force db upgrade")
+        say(f"its schema is {done.revision}, this program needs {HEAD}: claude-force db upgrade")
 
 
 def _bytes_of(location: str) -> int:

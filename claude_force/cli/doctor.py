@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, json_option, refuse_empty_location, time_stamp
+from claude_force.cli.chosen_database import database_option
+from claude_force.cli.chosen_workspace import name_found_store, refuse_empty_location
+from claude_force.cli.options import json_option, time_stamp
+from claude_force.cli.say import say
 from claude_force.settings.home import find_home
 
 if TYPE_CHECKING:
@@ -38,7 +41,9 @@ def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | Non
     from claude_force.doctor.examine import examine
 
     refuse_empty_location(location)
-    found = examine(find_home(), location, clock.now_us(), is_full=is_full)
+    home = find_home()
+    name_found_store(home, location)
+    found = examine(home, location, clock.now_us(), is_full=is_full)
     if bundle is not None:
         _write_bundle(found, bundle)
         return
@@ -57,7 +62,9 @@ def _write_bundle(found: Examination, name: str) -> None:
 
     file = Path(name or f"claude-force-support-{time_stamp()}.zip")
     parts = write_bundle(found, file.absolute())
-    click.echo(f"written: {file}\n")
+    say(f"written: {file}")
+    click.echo()
     for part in parts:
-        click.echo(f"  {part.name:<16}{part.purpose}")
-    click.echo("\nIt holds no secrets and none of your names. All files are text: look at them before you send it.")
+        say(f"  {part.name:<16}{part.purpose}")
+    click.echo()
+    say("It holds no secrets and none of your names. All files are text: look at them before you send it.")

@@ -8,40 +8,52 @@ from typing import Any
 
 import click
 
+CHOSEN_DATABASE = "claude_force.database"
+"""The key of `Context.meta` for the values of `--db`, wherever on the line they stand."""
 
-class LazyGroup(click.Group):
-    """A group of commands. `commands_of` has the "module:attribute" of each, by its name.
 
-    `sections` has the headings of the help page, each with its commands. Without it there is one list.
+class CommandGroup(click.Group):
+    """A group of commands that suggests the nearest command of the whole program after a typing error."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve as click does. Refuse `--db` before a command that uses no database."""
+        command = self.get_command(ctx, args[0])
+        if ctx.resilient_parsing or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        if command is None:
+            from claude_force.cli.suggestions import suggest_command
+
+            raise click.UsageError(f"No such command {args[0]!r}.{suggest_command(ctx, args[0])}", ctx)
+        takes_database = isinstance(command, click.Group) or any("--db" in param.opts for param in command.params)
+        if ctx.meta.get(CHOSEN_DATABASE) and not takes_database:
+            raise click.UsageError(f"{ctx.command_path} {args[0]} takes no --db", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(CommandGroup):
+    """A group whose commands are imported when they are called. `commands_of` has the "module:attribute" of each, by
+    its name.
+
+    `sections` has the headings of the help page, each with its commands and the first line of their help. Without it
+    there is one list. A command in no section is completed and documented, and is not on the help page.
     """
 
     def __init__(
         self,
         *arguments: Any,
         commands_of: Mapping[str, str],
-        sections: Mapping[str, tuple[str, ...]] | None = None,
+        sections: Mapping[str, Mapping[str, str]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         self._commands_of = commands_of
-        self._sections = sections or {"Commands": tuple(commands_of)}
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve as click does. Suggest a command after a typing error, although none is imported yet."""
-        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], self._commands_of, 1)
-            raise click.UsageError(
-                f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""), ctx
-            )
-        return super().resolve_command(ctx, args)
+        self._sections = sections or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names in the order of the help page."""
-        return [name for names in self._sections.values() for name in names]
+        """All names: those of the help page in its order, then the others."""
+        return list(dict.fromkeys([name for names in self._sections.values() for name in names] + [*self._commands_of]))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import a command."""
@@ -54,10 +66,14 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, with one column for all names."""
-        width = max(map(len, self._commands_of))
-        limit = formatter.width - width - 6
-        for heading, names in self._sections.items():
-            commands = [(name, self.get_command(ctx, name)) for name in names]
-            rows = [(name.ljust(width), command.get_short_help_str(limit)) for name, command in commands if command]
+        sections = self._sections or {"Commands": self._first_lines(ctx, formatter.width)}
+        width = max(len(name) for lines in sections.values() for name in lines)
+        for heading, lines in sections.items():
+            rows = [(name.ljust(width), line) for name, line in lines.items()]
             with formatter.section(heading):
                 formatter.write_dl(rows)
+
+    def _first_lines(self, ctx: click.Context, limit: int) -> dict[str, str]:
+        """The first line of the help of each command. Imports all of them."""
+        commands = ((name, self.get_command(ctx, name)) for name in self._commands_of)
+        return {name: command.get_short_help_str(limit) for name, command in commands if command}

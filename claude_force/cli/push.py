@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force import clock
+from claude_force.cli.chosen_database import group_database_option
+from claude_force.cli.chosen_workspace import find_workspace
 from claude_force.cli.lazy import LazyGroup
-from claude_force.cli.options import find_workspace
-from claude_force.text import for_terminal
+from claude_force.cli.say import say
 
 if TYPE_CHECKING:
     from claude_force.database.workspace import Workspace
@@ -26,6 +27,7 @@ COMMANDS = {
 
 
 @click.group(cls=LazyGroup, commands_of=COMMANDS)
+@group_database_option
 def push() -> None:
     """Push to Prometheus, DataDog, Elasticsearch or OpenTelemetry.
 
@@ -57,6 +59,6 @@ def print_result(result: PushResult, *, as_json: bool) -> None:
         click.echo(json.dumps(result.to_dict(), indent=2))
         return
     counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in result.counts.items() if number)
-    click.echo(for_terminal(f"✅ {result.message}: {result.destination}" + (f" ({counts})" if counts else "")))
+    say(f"✅ {result.message}: {result.destination}" + (f" ({counts})" if counts else ""))
     for remark in result.remarks:
-        click.echo(for_terminal(remark), err=True)
+        say(remark, err=True)

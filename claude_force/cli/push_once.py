@@ -9,13 +9,16 @@ from typing import Any, Protocol, TypeVar, cast
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_workspace, progress_bar
+from claude_force.cli.chosen_database import database_option
+from claude_force.cli.chosen_workspace import find_workspace
+from claude_force.cli.options import json_option
+from claude_force.cli.progress import progress_bar
 from claude_force.cli.push import find_exporter, print_result
+from claude_force.cli.say import say
 from claude_force.clock import Now
 from claude_force.database.contract import Database
 from claude_force.exporters.base import Exporter
 from claude_force.formatting import quantity
-from claude_force.text import for_terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +39,7 @@ def once_options(function: F) -> F:
     options = (
         click.option("--dry-run", "is_dry", is_flag=True, help="Send nothing; print how many executions are due."),
         click.option("--forget", "is_forgotten", is_flag=True, help="Send nothing; make the next push start over."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        json_option,
         database_option,
     )
     for option in reversed(options):
@@ -72,9 +75,9 @@ def _forget(database: Database, kind: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"forgotten": is_forgotten}))
     elif is_forgotten:
-        click.echo(f"Forgot what was sent to {kind}; the next push starts over")
+        say(f"Forgot what was sent to {kind}; the next push starts over")
     else:
-        click.echo(f"Nothing was pushed to {kind} from this database")
+        say(f"Nothing was pushed to {kind} from this database")
 
 
 def _print_due(destination: str, due: int, *, as_json: bool) -> None:
@@ -82,4 +85,4 @@ def _print_due(destination: str, due: int, *, as_json: bool) -> None:
         click.echo(json.dumps({"destination": destination, "due": due}, indent=2))
     else:
         verb = "is" if due == 1 else "are"
-        click.echo(for_terminal(f"{quantity(due, 'execution')} {verb} due to {destination}; nothing was sent"))
+        say(f"{quantity(due, 'execution')} {verb} due to {destination}; nothing was sent")

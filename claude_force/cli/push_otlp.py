@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import click
 
-from claude_force.cli.options import database_option
+from claude_force.cli.chosen_database import database_option
+from claude_force.cli.options import json_option
 from claude_force.cli.push import run_push
 
 
 @click.command()
 @click.option("--endpoint", metavar="URL", help="The receiver; /v1/metrics is added.  [default: http://localhost:4318]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @database_option
 def otlp(endpoint: str | None, as_json: bool, location: str | None) -> None:
     """Export metrics to OpenTelemetry.
 
     Sends OTLP over HTTP to a collector, or to any service that accepts OTLP. The variables
-    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS override claude.json. docs/how-to/otlp.md lists the
-    metrics.
+    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS override claude.json.
 
     \b
     Example:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from claude_force.cli.options import database_option, find_workspace
+from claude_force.cli.chosen_database import database_option
+from claude_force.cli.chosen_workspace import find_workspace
+from claude_force.cli.options import json_option
 from claude_force.cli.push import find_exporter, print_result, run_push
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--instance", metavar="NAME", help="The instance label of the group.  [default: the host name]")
 @click.option("--window", metavar="LENGTH", help="The period of the gauges, such as 15m or 1d.  [default: 1h]")
 @click.option("--delete", "is_deletion", is_flag=True, help="Delete the group, or the file, instead of pushing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @database_option
 def prometheus(
     gateway: str | None,
@@ -41,7 +43,7 @@ def prometheus(
     """Push to a Prometheus Pushgateway, or a file.
 
     Options left out are read from performance.exporters.prometheus in claude.json. A push replaces the whole group of
-    its job and instance. docs/how-to/prometheus.md lists the metrics.
+    its job and instance.
 
     \b
     Example:

@@ -8,10 +8,11 @@ import click
 
 from claude_force.analytics.reports import INTERVALS
 from claude_force.cli.baseline import THRESHOLD, complete_baselines
-from claude_force.cli.options import filter_options, refuse_database
+from claude_force.cli.freshness import warn_of_unread
+from claude_force.cli.options import fail_on_empty_option, filter_options, refuse_database, refuse_empty
+from claude_force.cli.say import say
 from claude_force.executions.intervals import Interval
 from claude_force.reports.layouts.base import Request, explain_empty
-from claude_force.text import for_terminal
 
 _STDOUT = Path("-")
 
@@ -30,6 +31,7 @@ _STDOUT = Path("-")
     default="report.html", help="Default: report.html. - is standard output.",
 )  # fmt: skip
 @filter_options
+@fail_on_empty_option
 def report(request: Request, interval: Interval | None, baseline: str | None, output: Path) -> None:
     """Write an HTML page with totals, charts and tables.
 
@@ -50,11 +52,16 @@ def report(request: Request, interval: Interval | None, baseline: str | None, ou
     page_request = PageRequest(request.chosen, interval, baseline, THRESHOLD, request.zone, request.now_us)
     content = read_content(request.workspace, page_request)
     for problem in content.alerts.setup.problems:
-        click.echo(f"warning: {for_terminal(problem)}", err=True)
-    text = render_page(content, page_notes(request, content), request.workspace.settings.reference_model)
+        say(f"warning: {problem}", err=True)
+    text = render_page(
+        content, page_notes(request, content), request.workspace.settings.reference_model, request.freshness
+    )
     with open_output(None if output == _STDOUT else output) as file:
         file.write(text)
-    if content.timeline is None:
-        click.echo(explain_empty(request), err=True)
+    if content.timeline is None and not request.freshness.is_incomplete:
+        for line in explain_empty(request).splitlines():
+            say(line, err=True)
+    warn_of_unread(request.freshness)
     if output != _STDOUT:
-        click.echo(f"written to {output} ({size(len(text))})", err=True)
+        say(f"written to {output} ({size(len(text))})", err=True)
+    refuse_empty(request, is_empty=content.timeline is None)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_workspace, json_option
+from claude_force.cli.chosen_database import database_option, group_database_option
+from claude_force.cli.chosen_workspace import find_workspace
+from claude_force.cli.lazy import CommandGroup
+from claude_force.cli.options import json_option
+from claude_force.cli.say import say
 from claude_force.database.workspace import Workspace, workspace_at
-from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +31,13 @@ def _complete_jobs(_: click.Context, __: click.Parameter, typed: str) -> list[st
 
 def _finder(workspace: Workspace, location: str | None) -> Callable[[], Workspace]:
     """Returns a function that gives the workspace with its current settings, but always this database."""
-    return lambda: replace(
-        workspace_at(workspace.home, location)[0], location=workspace.location, database=workspace.database
+    return lambda: workspace_at(workspace.home, location)[0]._replace(
+        location=workspace.location, database=workspace.database
     )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
+@group_database_option
 def scheduler() -> None:
     """Run ingestion, alert checks, archives and backups.
 
@@ -65,7 +68,7 @@ def start(is_detached: bool, log_file: Path | None, location: str | None) -> Non
     Example:
       claude-force scheduler start --detach
     """
-    workspace = find_workspace(location)
+    workspace = find_workspace(location, may_be_missing=True)
     if is_detached:
         _start_detached(workspace, log_file, location)
         return
@@ -81,8 +84,8 @@ def _start_detached(workspace: Workspace, log_file: Path | None, location: str |
     log_file = log_file or workspace.data_folder / LOG_NAME
     named = ["--db", location] if location else []
     found = start_detached(workspace.database, [*named, "--log-file", str(log_file.absolute())], log_file)
-    click.echo(f"The scheduler runs, pid {found.pid}; its log is {log_file}")
-    click.echo("For its status: claude-force scheduler status")
+    say(f"The scheduler runs, pid {found.pid}; its log is {log_file}")
+    say("For its status: claude-force scheduler status")
 
 
 def _log_to(log_file: Path | None) -> None:
@@ -118,9 +121,9 @@ def stop(location: str | None) -> None:
     """
     from claude_force.scheduler.process import stop as stop_scheduler
 
-    workspace = find_workspace(location)
+    workspace = find_workspace(location, may_be_missing=True)
     found = stop_scheduler(workspace.database)
-    click.echo(f"No scheduler runs for {workspace.database.name}" if found is None else f"Stopped, pid {found.pid}")
+    say(f"No scheduler runs for {workspace.database.name}" if found is None else f"Stopped, pid {found.pid}")
 
 
 @scheduler.command()
@@ -180,9 +183,9 @@ def _print_run(done: JobRun, *, as_json: bool) -> None:
         click.echo(json.dumps({"job": done.job, "outcome": done.outcome, **counts, "problem": done.problem}, indent=2))
         return
     counted = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counts.items())
-    click.echo(f"{done.job}: {done.outcome}" + (f" ({counted})" if counted else ""))
+    say(f"{done.job}: {done.outcome}" + (f" ({counted})" if counted else ""))
     if done.problem:
-        click.echo(for_terminal(done.problem), err=True)
+        say(done.problem, err=True)
 
 
 @scheduler.command()
@@ -232,7 +235,8 @@ def install(write: bool, location: str | None) -> None:
     unit = unit_file_for(find_workspace(location), location, sys.platform)
     if not write:
         click.echo(unit.text, nl=False)
-        click.echo(f"# for {unit.path}; --write writes it there", err=True)
+        say(f"# for {unit.path}; --write writes it there", err=True)
         return
     write_unit_file(unit)
-    click.echo(f"written: {unit.path}\nto start it now and at each login: {unit.command}")
+    say(f"written: {unit.path}")
+    say(f"to start it now and at each login: {unit.command}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from claude_force import clock
 from claude_force.formatting import NONE, count, duration
 from claude_force.reports.columns import Column
-from claude_force.reports.render import Page, Section, Table, wrap_lines
+from claude_force.reports.render import Page, Section, Table
 from claude_force.scheduler.status import JobReport, SchedulerReport
 
 _LATE_US = 10 * clock.SECOND_US
@@ -28,7 +28,7 @@ def status_page(found: SchedulerReport) -> Page:
         page.parts.append(Section("Last runs", did))
     problems = list(_problems(found))
     if problems:
-        page.parts.append(Section("Problems", [line for problem in problems for line in wrap_lines(problem)]))
+        page.parts.append(Section("Problems", problems))
     return page
 
 
@@ -41,7 +41,16 @@ def _problems(found: SchedulerReport) -> Iterator[str]:
 
 
 def _state_lines(found: SchedulerReport) -> list[str]:
-    return [_state(found)] + ([f"Metrics on {found.metrics_url}"] if found.metrics_url else [])
+    lines = [_state(found)]
+    if found.metrics_url:
+        lines.append(f"Metrics on {found.metrics_url}")
+    if found.telemetry_url:
+        lines.append(f"Telemetry on {found.telemetry_url}")
+    if found.other_otlp_port is not None:
+        wanted = f"port {found.other_otlp_port}" if found.other_otlp_port else "no port"
+        lines.append(f"The settings name {wanted} for telemetry. To apply that:")
+        lines.append("  claude-force scheduler stop; claude-force scheduler start --detach")
+    return lines
 
 
 def _state(found: SchedulerReport) -> str:

@@ -1,8 +1,9 @@
 """`claude-force statusline`: one line for the status line of Claude Code.
 
 Claude Code runs it after every answer and shows its standard output. It is quick and always exits with 0; problems go
-to standard error, which Claude Code does not show. It stores the limits of the plan when they have changed, after the
-line is printed, and never waits for another process.
+to standard error, which Claude Code does not show. It reads what is new in the transcripts first, this session before
+all others, for at most 0.3 seconds. It stores the limits of the plan when they have changed, after the line is printed,
+and never waits for another process.
 """
 
 from __future__ import annotations
@@ -18,21 +19,36 @@ from typing import Any
 import click
 
 from claude_force import clock
-from claude_force.cli.options import database_option, find_workspace, timezone_option
+from claude_force.cli.chosen_database import database_option
+from claude_force.cli.chosen_workspace import find_workspace, timezone_option
+from claude_force.cli.freshness import freshen_line, no_ingest_option
 from claude_force.database.workspace import Workspace
 from claude_force.executions import plan_limits
 from claude_force.executions.origin import host_name
 from claude_force.executions.plan_limits import PlanLimit
 from claude_force.files import make_folder, replacing
-from claude_force.reports.statusline import Stored, StoredCosts, format_limits, format_line, read_stored
+from claude_force.ingest.freshness import Freshness
+from claude_force.reports.freshness import unread_lines
+from claude_force.reports.statusline import (
+    Stored,
+    StoredCosts,
+    format_limits,
+    format_line,
+    has_sent_cost,
+    read_stored,
+)
 from claude_force.settings.location import DATABASE_VARIABLE
 from claude_force.text import for_terminal
+
+INPUT_LIMIT = 16 << 20
+"""Bytes of standard input. Claude Code writes a few thousand; an input without an end must not fill the memory."""
 
 
 @click.command()
 @timezone_option
 @database_option
-def statusline(zone_name: str | None, location: str | None) -> None:
+@no_ingest_option
+def statusline(zone_name: str | None, location: str | None, no_ingest: bool) -> None:
     """Print one line for the status line of Claude Code.
 
     It shows the model, the costs of the session, the day and the current block, the cost per hour, how much of the
@@ -57,12 +73,15 @@ def statusline(zone_name: str | None, location: str | None) -> None:
         sent = _sent_limits(session, now_us)
         zone = clock.zone_of(zone_name)
         workspace = find_workspace(location)
-        stored = _read_stored(workspace, session, sent, zone, now_us)
+        freshness = Freshness(now_us) if no_ingest else _freshen(workspace, session, now_us)
+        stored = _read_stored(workspace, session, sent, zone, freshness)
     except Exception as error:  # the line shows what is known
         _warn(str(error) or type(error).__name__)
     found = stored or Stored(StoredCosts(), {})
     limits = format_limits(plan_limits.merge(sent, found.limits, now_us), zone, now_us)
     click.echo(format_line(session, found.costs, now_us, limits))
+    if sys.stdin is not None and sys.stdin.isatty() and not limits:
+        _warn("the limits of your plan are known once Claude Code runs this: claude-force statusline --help")
     if workspace and stored:
         _keep_limits(workspace, [limit for limit in sent if plan_limits.is_news(limit, stored.limits.get(limit.kind))])
 
@@ -71,7 +90,10 @@ def _read_session() -> Any:
     """The JSON on standard input, or None. It does not wait for input from a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return None
-    text = sys.stdin.buffer.read()
+    text = sys.stdin.buffer.read(INPUT_LIMIT + 1)
+    if len(text) > INPUT_LIMIT:
+        _warn("standard input is longer than 16 MB: not JSON of Claude Code")
+        return None
     try:
         return json.loads(text) if text.strip() else None
     except (ValueError, RecursionError) as error:
@@ -86,14 +108,25 @@ def _sent_limits(session: Any, now_us: int) -> list[PlanLimit]:
     return limits
 
 
+def _freshen(workspace: Workspace, session: Any, now_us: int) -> Freshness:
+    """Read what is new, this session first."""
+    given = session.get("transcript_path") if isinstance(session, dict) else None
+    transcript = given if isinstance(given, str) else None
+    is_needed = transcript is not None and not has_sent_cost(session)
+    freshness = freshen_line(workspace, now_us, session_file=transcript, is_needed=is_needed)
+    for line in unread_lines(freshness):
+        _warn(line)
+    return freshness
+
+
 def _read_stored(
-    workspace: Workspace, session: Any, sent: Sequence[PlanLimit], zone: tzinfo, now_us: int
+    workspace: Workspace, session: Any, sent: Sequence[PlanLimit], zone: tzinfo, freshness: Freshness
 ) -> Stored | None:
     """What the store knows; None if there is no database."""
     database = workspace.database
     try:
         if database.exists():
-            return read_stored(database, session, sent, host_name() or "", zone, now_us)
+            return read_stored(database, session, sent, host_name() or "", zone, freshness)
     finally:
         database.close()
     _warn(f"no database at {database.name}; create it with claude-force ingest, or set {DATABASE_VARIABLE}")

@@ -28,18 +28,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import error as ZlibError  # noqa: N812  (the name of a class)
 
-from claude_force.clock import HOUR_US, instant_formatter
+from claude_force.clock import HOUR_US, instant_formatter, month_of
 from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter, MonthToArchive
 from claude_force.database.writes import Store
 from claude_force.errors import ArchiveDamaged, ArchiveError, InvalidRecord
 from claude_force.executions.jsonl.codec import decode_line, encode_row
-from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import READ_ERRORS, read_chunks
+from claude_force.executions.jsonl.usual_lines import UsualLines
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, identity_text, to_row
-from claude_force.files import exclusive_lock, make_folder
-from claude_force.settings.location import without_password
+from claude_force.files import exclusive_lock, make_folder, sync_folder
+from claude_force.settings.location import names_of_server
 from claude_force.time_windows import Window
 
 AT_ONCE = 5000
@@ -51,6 +51,7 @@ _PACKED = 6
 
 _LINES_AT_ONCE = 1000
 _BLOCK_BYTES = 1024 * 1024
+_ARCHIVE = re.compile(r"\d{4}-\d\d\.jsonl\.gz")
 _TEMPORARY = re.compile(r"\.\d{4}-\d\d\.jsonl\.gz\.tmp")
 _INSTANT = column("timestamp_us")
 _order_of = itemgetter(0, 1)
@@ -98,13 +99,22 @@ Item = tuple[int, bytes, bytes]
 
 def archive_folder(location: str, metrics_folder: Path) -> Path:
     """The folder of the archives of a database: beside a SQLite file, for a server in the metrics folder. Each database
-    has its own folder; a new password does not change it."""
+    has its own folder; its password does not matter, nor where that comes from."""
     if os.path.isabs(location):  # noqa: PTH117  (a location may be a URL)
         path = Path(location)
         return path.parent / ("archive" if path.name == "metrics.db" else f"{path.name}.archive")
-    shown = without_password(location)
-    digest = hashlib.blake2b(shown.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    return metrics_folder / f"archive-{digest}"
+    digests = [
+        hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+        for name in names_of_server(location)
+    ]
+    folders = [metrics_folder / f"archive-{digest}" for digest in digests]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def archive_files(folder: Path) -> dict[str, Path]:
+    """The archives of a folder by month, oldest first. Empty if there is no such folder."""
+    files = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    return {file.name.removesuffix(SUFFIX): file for file in files if _ARCHIVE.fullmatch(file.name)}
 
 
 def limit_of(now_us: int, older_than_us: int) -> int:
@@ -177,7 +187,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Create the folder if necessary, and hold its lock. Raises ArchiveError if another process holds it."""
     try:
         make_folder(folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise ArchiveError(f"{folder} cannot be created or opened: {error.strerror}; nothing was archived") from error
@@ -187,18 +197,39 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
+def add_to_archive(database: Database, folder: Path, at_us: int, rows: Iterable[ExecutionRow]) -> None:
+    """Add executions, sorted by time and uid, of the month of an instant to the archive of that month. The caller lists
+    them as archived afterwards. Raises ArchiveError, ArchiveDamaged for a file that cannot be read."""
+    month, start_us, end_us = month_of(at_us)
+    file = folder / f"{month}{SUFFIX}"
+    with _alone_in(folder):
+        items = merge(_encoded(rows), _archived(database, file, Window(start_us, end_us)), key=_order_of)
+        _replace(file, items)
+
+
+def _encoded(rows: Iterable[ExecutionRow]) -> Iterator[Item]:
+    format_time = instant_formatter(UTC)
+    return ((row[_INSTANT], row[0], encode_row(row, format_time)) for row in rows)
+
+
 def _write_month(database: Database, file: Path, window: Window, progress: Progress | None) -> bool:
     """Write the stored executions of a window and the present content of the file to the file, and verify it. Returns
     False, and writes no file, if there are none: another process may have deleted them."""
-    temporary = file.with_name(f".{file.name}.tmp")
     items = merge(_stored(database, window, progress), _archived(database, file, window), key=_order_of)
+    return _replace(file, items)
+
+
+def _replace(file: Path, items: Iterable[Item]) -> bool:
+    """Write a file in one step, and verify it. Returns False, and writes no file, if there are no items."""
+    temporary = file.with_name(f".{file.name}.tmp")
     try:
+        temporary.unlink(missing_ok=True)
         written = _write(temporary, items)
         if not written.size:
             return False
         _verify(temporary, written)
         os.replace(temporary, file)
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
         return True
     except OSError as error:
         raise ArchiveError(f"{file} cannot be written: {error.strerror}; nothing of it was deleted") from error
@@ -270,25 +301,17 @@ def _verify(path: Path, written: _Written) -> None:
         raise ArchiveError(f"{path} does not contain what was written; nothing of it was deleted: check the disk")
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def read_archive(file: Path) -> Iterator[ExecutionRow]:
     """The executions of an archive in their order, in constant memory. Raises ArchiveDamaged for a file that is not
     complete, a line that is no execution with a uid, or lines out of order."""
-    decode_fast = FastDecoder(UTC, None, lambda _: 0, reprice=False).read
+    usual = UsualLines(UTC, None, lambda identities: [0] * len(identities), reprice=False)
     number, before = 0, (-1, b"")
     try:
         with gzip.open(file) as packed:
             for chunk in read_chunks(packed, queries.PAGE):
-                for data in chunk.raw:
+                for data, found in zip(chunk.raw, usual.read(chunk.raw).by_line(len(chunk.raw)), strict=True):
                     number += 1
-                    row = decode_fast(data) or _decode(data)
+                    row = found or _decode(data)
                     if (row[_INSTANT], row[0]) <= before or identity_text(row[0]).encode() not in data:
                         raise InvalidRecord("", "an execution without its own uid, or out of order")
                     before = row[_INSTANT], row[0]

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Parameters = Mapping[str, Any]
 
@@ -24,6 +24,15 @@ AT_ONCE_S = 0.05
 
 Progress = Callable[[int], None]
 """Called with the amount done since the last call: bytes of a copy or of files read, else executions."""
+
+
+class Integrity(NamedTuple):
+    """What an engine found in its stored data: the defects, a line each; what it looked at ("all pages"), empty for
+    nothing; and what it did not look at, with the reason, empty for nothing."""
+
+    defects: list[str]
+    checked: str
+    unchecked: str = ""
 
 
 class Connection(ABC):
@@ -41,13 +50,22 @@ class Connection(ABC):
         """Run a statement once for each row; returns the number of rows that all of them changed."""
 
     @abstractmethod
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
+    def insert_new(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], other: str) -> Sequence[Any]:
         """Insert the rows whose key (the first column) is new: neither in `table` nor in `other`, which has a column of
-        the same name. Returns the inserted rows; of rows with equal keys, the first."""
+        the same name; of rows with equal keys, the first. Returns the keys of the inserted rows."""
 
     @abstractmethod
-    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
-        """Insert rows into "table (column, ...)". `otherwise` is the ON CONFLICT clause for keys that exist."""
+    def insert_columns(
+        self, table: str, each: Mapping[str, Sequence[Any]], same: Mapping[str, Any], other: str
+    ) -> Sequence[Any]:
+        """`insert_new` for many rows by the column: the values of the columns in `each`, whose first is the key, and
+        one value for the columns in `same`."""
+
+    @abstractmethod
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str, values: str = "") -> None:
+        """Insert rows into "table (column, ...)". `otherwise` is the ON CONFLICT clause for keys that exist. `values`
+        are the SQL expressions of the columns, in which {0}, {1} ... stand for the values of a row; they are the values
+        themselves without it."""
 
     @abstractmethod
     def lock_rollups(self) -> None:
@@ -118,6 +136,11 @@ class Database(ABC):
         another, and does no maintenance. Raises DatabaseError, also if the database does not exist."""
 
     @abstractmethod
+    def without_waiting(self) -> AbstractContextManager[None]:
+        """For the block, `write` waits at most `AT_ONCE_S` for a lock of another, and raises DatabaseBusy. For the only
+        thread that uses this object."""
+
+    @abstractmethod
     def exists(self) -> bool:
         """Whether the database has been created."""
 
@@ -135,9 +158,8 @@ class Database(ABC):
         for each column."""
 
     @abstractmethod
-    def check_integrity(self, *, is_quick: bool = False) -> list[str]:
-        """The defects that the engine finds in the stored data; empty if there are none. A quick check skips the
-        content of indexes."""
+    def check_integrity(self, *, is_quick: bool = False) -> Integrity:
+        """What the engine finds in the stored data. A quick check skips the content of indexes."""
 
     @abstractmethod
     def backup(self, target: Path, progress: Progress | None = None) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from functools import lru_cache
+from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +20,15 @@ try:
     from sqlalchemy import TextClause, create_engine, text
     from sqlalchemy.engine import URL, make_url
     from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+    from sqlalchemy.pool import NullPool
 except ImportError as missing:
     from claude_force.errors import MissingExtra
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database.contract import AT_ONCE_S, Connection, Database, Parameters, Progress, Row
+from claude_force.database.contract import AT_ONCE_S, Connection, Database, Integrity, Parameters, Progress, Row
 from claude_force.database.revisions import VERSION_TABLE, refuse_other_schema
-from claude_force.errors import DatabaseError, DatabaseFull, DatabaseUnavailable
+from claude_force.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseMissing, DatabaseUnavailable
 from claude_force.settings.location import without_password
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 CONNECT_TIMEOUT_S = 10
+
+_ALWAYS_THERE, _ASKING_TIMEOUT_S = "postgres", 2
+"""The database that a server has unless somebody dropped it, and how long to wait for it to learn of the others."""
 
 _ROWS_AT_ONCE = 500
 """Rows in one statement; a statement can have 65,535 parameters."""
@@ -43,7 +49,7 @@ _ROLLUP_LOCK = 0x636C6672
 _ROLE_LOCKS = 0x636C6673
 """The upper half of the keys of the advisory locks of roles; the lower half is a checksum of the role."""
 
-_DISK_FULL = "53100"
+_DISK_FULL, _LOCK_TIMEOUT = "53100", "55P03"
 _CONNECTION_STATES = ("08", "57P")
 """SQLSTATE: connection exceptions, and a server that is shutting down or starting."""
 
@@ -66,8 +72,8 @@ class ServerConnection(Connection):
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         return self._raw.execute(_statement(sql), [dict(row) for row in rows]).rowcount if rows else 0
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
-        new: list[Row] = []
+    def insert_new(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], other: str) -> Sequence[Any]:
+        new: list[Any] = []
         marks = f"({', '.join(['%s'] * len(columns))})"
         # Every transaction inserts in the order of the keys, so that two with the same rows cannot deadlock.
         ordered = sorted(rows, key=itemgetter(0))
@@ -84,8 +90,15 @@ class ServerConnection(Connection):
             # After the insert: it waits for a transaction that is moving the key to `other`, and only the next
             # statement sees the key there.
             moved = self._delete_moved(table, columns[0], inserted, other)
-            new += [part[key] for key in inserted if key not in moved]
+            new += [key for key in inserted if key not in moved]
         return new
+
+    def insert_columns(
+        self, table: str, each: Mapping[str, Sequence[Any]], same: Mapping[str, Any], other: str
+    ) -> Sequence[Any]:
+        columns = [*each.values(), *map(repeat, same.values())]
+        # The values in `same` have no end.
+        return self.insert_new(table, (*each, *same), list(zip(*columns, strict=False)), other)
 
     def _delete_moved(self, table: str, key: str, inserted: Sequence[Any], other: str) -> set[Any]:
         """Delete the inserted rows whose key `other` has; returns these keys."""
@@ -97,8 +110,12 @@ class ServerConnection(Connection):
         )
         return {row[0] for row in self._raw.exec_driver_sql(sql, tuple(inserted))}
 
-    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
-        if rows:
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str, values: str = "") -> None:
+        if rows and values:
+            names = [f"value_{number}" for number in range(len(rows[0]))]
+            sql = f"INSERT INTO {into} VALUES ({values.format(*(f':{name}' for name in names))}) {otherwise}"
+            self.execute_many(sql, [dict(zip(names, row, strict=True)) for row in rows])
+        elif rows:
             sql = f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(rows[0]))}) {otherwise}"
             self._raw.exec_driver_sql(sql, list(rows))
 
@@ -128,20 +145,32 @@ class ServerDatabase(Database):
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._verified = False
+        self._waits = True
         self._pid = os.getpid()
 
     @contextmanager
     def read(self) -> Iterator[ServerConnection]:
         self._verify()
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with self._translated(), self.engine().connect() as raw:
+        with self._connected() as raw:
             yield ServerConnection(raw.execution_options(**options), is_snapshot=True)
 
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:
         self._verify()
-        with self._translated(), self.engine().begin() as raw:
-            yield ServerConnection(raw)
+        with self._connected() as raw, raw.begin():
+            connection = ServerConnection(raw)
+            if not self._waits:
+                connection.execute(f"SET LOCAL lock_timeout = {AT_ONCE_S * 1000:.0f}")
+            yield connection
+
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        self._waits = False
+        try:
+            yield
+        finally:
+            self._waits = True
 
     @contextmanager
     def write_at_once(self) -> Iterator[ServerConnection]:
@@ -166,10 +195,29 @@ class ServerDatabase(Database):
                 )
             return self._engine
 
+    @contextmanager
+    def _connected(self) -> Iterator[EngineConnection]:
+        """A connection of the pool. Raises DatabaseError in place of the errors of SQLAlchemy."""
+        pid, engine = os.getpid(), self.engine()
+        try:
+            with self._translated(), engine.connect() as raw:
+                yield raw
+        finally:
+            if engine is not self._engine and pid == os.getpid():
+                # Another thread closed the database meanwhile, so nobody uses the pool any more to which the
+                # connection went back: it would count against the limit of the server until it is collected.
+                engine.pool.dispose()
+
     def _verify(self) -> None:
         if self._verified:
             return
-        refuse_other_schema(self.name, self.revision())
+        revision = self.revision()
+        if revision is None:
+            raise DatabaseMissing(
+                f"{self.name} has no tables of claude-force: run `claude-force db upgrade` to make them, or name "
+                "another database"
+            )
+        refuse_other_schema(self.name, revision)
         self._verified = True
 
     @contextmanager
@@ -180,8 +228,13 @@ class ServerDatabase(Database):
             state = getattr(error.orig, "sqlstate", None)
             if state == _DISK_FULL:
                 raise DatabaseFull(f"the disk of {self.name} is full: {_reason(error)}") from error
+            if state == _LOCK_TIMEOUT:
+                raise DatabaseBusy(
+                    f"{self.name} was locked by another process; nothing was written, try again"
+                ) from error
             if state is not None and not state.startswith(_CONNECTION_STATES):
                 raise DatabaseError(f"{self.name}: {_reason(error)}") from error
+            self._refuse_missing(_reason(error))
             raise DatabaseUnavailable(f"cannot reach {self.name}: {_reason(error)}") from error
         except SQLAlchemyError as error:
             raise DatabaseError(f"{self.name}: {_reason(error)}") from error
@@ -189,11 +242,23 @@ class ServerDatabase(Database):
             # A host name that cannot be encoded for a name server.
             raise DatabaseUnavailable(f"cannot reach {self.name}: {error}") from error
 
+    def _refuse_missing(self, reason: str) -> None:
+        """Raise DatabaseMissing if that is why it cannot be reached. The reason is in the language of the server, so
+        the server is asked for its databases; only if the reason has the name, because others mean more waiting."""
+        name = self.url.database
+        if not name or name not in reason:
+            return
+        others = _databases(self.url)
+        if others and name not in others:
+            near = get_close_matches(name, others, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"createdb {name} makes it, then: claude-force db upgrade"
+            raise DatabaseMissing(f"no database {name} on the server of {self.name}; {remedy}")
+
     def exists(self) -> bool:
         return self.revision() is not None
 
     def revision(self) -> str | None:
-        with self._translated(), self.engine().connect() as raw:
+        with self._connected() as raw:
             if raw.execute(text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar() is None:
                 return None
             revision = raw.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
@@ -204,10 +269,8 @@ class ServerDatabase(Database):
 
     @contextmanager
     def try_exclusive(self, role: str) -> Iterator[bool]:
-        with (
-            self._translated(),
-            self.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper,
-        ):
+        with self._connected() as keeper:
+            keeper.execution_options(isolation_level="AUTOCOMMIT")
             key = {"key": _ROLE_LOCKS << 32 | crc32(role.encode())}
             # The connection holds the lock, so it must not go back to the pool before the end of the block.
             if not keeper.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
@@ -221,7 +284,7 @@ class ServerDatabase(Database):
                     keeper.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
     def version(self) -> str:
-        with self._translated(), self.engine().connect() as raw:
+        with self._connected() as raw:
             return f"PostgreSQL {raw.execute(text('SHOW server_version')).scalar()}"
 
     def definition(self) -> list[str]:
@@ -229,15 +292,18 @@ class ServerDatabase(Database):
             "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
             "WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position"
         )
-        with self._translated(), self.engine().connect() as raw:
+        with self._connected() as raw:
             rows = [tuple(map(str, row)) for row in raw.execute(text(columns))]
         return [
             f"{table}.{name} {kind}{' NOT NULL' if nullable == 'NO' else ''}" for table, name, kind, nullable in rows
         ]
 
-    def check_integrity(self, *, is_quick: bool = False) -> list[str]:  # noqa: ARG002  (for files)
-        # The server checks its own pages.
-        return []
+    def check_integrity(self, *, is_quick: bool = False) -> Integrity:
+        from claude_force.database import amcheck, schema
+
+        with self._connected() as raw:
+            raw.execution_options(isolation_level="AUTOCOMMIT")
+            return amcheck.check(raw, schema.metadata.tables, is_quick=is_quick)
 
     def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (for files)
         raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
@@ -254,9 +320,12 @@ class ServerDatabase(Database):
 
     def close(self) -> None:
         with self._lock:
-            if self._engine is not None:
-                self._engine.dispose(close=self._pid == os.getpid())
-                self._engine = None
+            if self._engine is not None and self._pid == os.getpid():
+                # Not the engine, which would get another pool: see `_connected`.
+                self._engine.pool.dispose()
+            elif self._engine is not None:
+                self._engine.dispose(close=False)
+            self._engine = None
             self._verified = False
 
 
@@ -275,6 +344,18 @@ def parse_url(url: str) -> URL:
             f"no support for {parsed.get_backend_name()} databases: give a file, or a postgresql:// URL"
         )
     return parsed.set(drivername="postgresql+psycopg")
+
+
+def _databases(url: URL) -> list[str]:
+    """The databases of a server that this user may connect to; empty if that cannot be found out."""
+    connect = {"connect_timeout": _ASKING_TIMEOUT_S}
+    engine = create_engine(url.set(database=_ALWAYS_THERE), poolclass=NullPool, connect_args=connect)
+    names = text("SELECT datname FROM pg_database WHERE datallowconn AND has_database_privilege(datname, 'CONNECT')")
+    try:
+        with engine.connect() as raw:
+            return [row[0] for row in raw.execute(names)]
+    except SQLAlchemyError:
+        return []
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -1,7 +1,8 @@
 """Repricing: stored costs by the prices that are known today.
 
 An execution costs what its model cost on its own day. One whose model has no price, or whose usage is unknown, is not
-changed. The cost from before the first repricing is kept (see `Store.reprice`).
+changed. Where only some of several steps have a price, these get it, and the cost of the whole stays unknown. The cost
+from before the first repricing is kept (see `Store.reprice`).
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from claude_force.database import queries
 from claude_force.database.contract import Database, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
-from claude_force.executions.costs import price_row, why_row_unpriced
+from claude_force.executions.costs import (
+    has_other_costs,
+    keep_known_costs,
+    known_cost,
+    known_recorded_cost,
+    price_row,
+    why_row_unpriced,
+)
 from claude_force.executions.pricing import OVERRIDDEN, PriceTable
-from claude_force.executions.record import ExecutionRow, column, columns, dollars, getter
+from claude_force.executions.record import ExecutionRow, columns, dollars, getter
 
 BATCH = 2000
 """Executions in one transaction. A recorder waits for one such transaction at most."""
 
-_COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
-_recorded_of = getter("cost_nanousd", "recorded_cost_nanousd", "recorded_basis")
-_MODEL, _INPUT_TOKENS, _VERSION = columns("model", "input_tokens", "price_version")
+_MODEL, _INPUT_TOKENS, _COST, _VERSION = columns("model", "input_tokens", "cost_nanousd", "price_version")
 _priced_by = getter("service_tier", "inference_geo", "steps")
 _prompt_of = getter("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _LONG_PROMPT = 200_000
@@ -49,10 +55,10 @@ class Change:
         """The change of the sum of all costs."""
         return self.repriced_nanousd - (self.cost_nanousd or 0)
 
-    def add(self, row: ExecutionRow, cost_nanousd: int) -> None:
-        """Add an execution and its new cost."""
-        cost, recorded, basis = _recorded_of(row)
-        self.merge(Change(1, int(cost == cost_nanousd), cost if basis is None else recorded, cost, cost_nanousd))
+    def add(self, row: ExecutionRow, repriced: ExecutionRow) -> None:
+        """Add an execution as it is stored and as it is repriced."""
+        cost, new_cost = known_cost(row), known_cost(repriced)
+        self.merge(Change(1, int(cost == new_cost), known_recorded_cost(row), cost, new_cost or 0))
 
     def merge(self, other: Change) -> None:
         """Add another change."""
@@ -116,15 +122,14 @@ def preview(database: Database, prices: PriceTable, filters: Filter) -> Preview:
         result.executions += 1
         if row[_INPUT_TOKENS] is None:
             continue
-        repriced = price_row(prices, row)
-        costs = repriced[_COSTS]
-        if costs[0] is None:
-            # Without tokens (a refused request) the cost is 0 at any price.
-            if row[_COSTS][0] != 0:
-                result.unpriced[why_row_unpriced(prices, row) or (row[_MODEL], "")] += 1
-        elif costs[:2] != row[_COSTS][:2]:
-            result.models.setdefault(row[_MODEL], Change()).add(row, costs[0])
-            result.causes.setdefault(_cause_of(row, repriced), Change()).add(row, costs[0])
+        priced = price_row(prices, row)
+        # Without tokens (a refused request) the cost is 0 at any price.
+        if priced[_COST] is None and row[_COST] != 0:
+            result.unpriced[why_row_unpriced(prices, row) or (row[_MODEL], "")] += 1
+        repriced = keep_known_costs(row, priced)
+        if has_other_costs(row, repriced):
+            result.models.setdefault(row[_MODEL], Change()).add(row, repriced)
+            result.causes.setdefault(_cause_of(row, repriced), Change()).add(row, repriced)
     result.models, result.causes = _largest_first(result.models), _largest_first(result.causes)
     return result
 
@@ -135,8 +140,10 @@ def _largest_first(changes: dict[str, Change]) -> dict[str, Change]:
 
 def _cause_of(row: ExecutionRow, repriced: ExecutionRow) -> str:
     """Why the costs of an execution change, in a few words."""
-    cost, old_version, new_version = row[_COSTS][0], row[_VERSION], repriced[_VERSION]
-    if cost == repriced[_COSTS][0]:
+    cost, old_version, new_version = row[_COST], row[_VERSION], repriced[_VERSION]
+    if repriced[_COST] is None:
+        return "some of several steps have a price"
+    if cost == repriced[_COST]:
         return "only the reference cost changes"
     if new_version == OVERRIDDEN:
         return "a price of claude.json"
@@ -175,9 +182,8 @@ def _repriced(database: Database, prices: PriceTable, filters: Filter) -> Iterat
     for row in queries.iterate_rows(database, filters):
         if row[_INPUT_TOKENS] is None:
             continue
-        repriced = price_row(prices, row)
-        cost = repriced[_COSTS][0]
-        if cost is not None and repriced[_COSTS][:2] != row[_COSTS][:2]:
+        repriced = keep_known_costs(row, price_row(prices, row))
+        if has_other_costs(row, repriced):
             yield repriced
 
 

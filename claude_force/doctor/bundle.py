@@ -39,6 +39,7 @@ from claude_force.errors import ClaudeForceError, OutputError
 from claude_force.executions.origin import host_name
 from claude_force.exporters import settings as exporter_settings
 from claude_force.files import replacing
+from claude_force.network.redaction import HIDDEN
 from claude_force.scheduler.jobs import JOBS
 from claude_force.scheduler.process import LOG_NAME
 from claude_force.scheduler.runs import SCHEDULER
@@ -73,7 +74,7 @@ class Part(NamedTuple):
 def write_bundle(found: Examination, file: Path) -> list[Part]:
     """Write a bundle to a new file with mode 0600, and return its parts. Raises OutputError."""
     if file.exists():
-        raise OutputError(f"{file} exists already; nothing was written")
+        raise OutputError(f"{file} exists already; nothing was written; name another file")
     parts = make_parts(found)
     try:
         with (
@@ -204,6 +205,7 @@ def _settings(workspace: Workspace, anonymizer: Anonymizer) -> object:
     """The settings without secrets and names."""
     settings = asdict(workspace.settings)
     shown = settings | {
+        "admin_api_key": settings["admin_api_key"] and HIDDEN,
         "channels": channel_settings.shown(settings["channels"]),
         "exporters": exporter_settings.shown(settings["exporters"]),
     }

@@ -1,24 +1,26 @@
-"""Runs every check. Never raises: a check that fails is a finding."""
+"""Runs every check. A check that fails is a finding."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from claude_force.database.missing import refuse_missing
 from claude_force.database.open import open_database
 from claude_force.database.workspace import Workspace
-from claude_force.doctor import backups, integrity, monitoring, prices, sources, storage
+from claude_force.doctor import backups, integrity, monitoring, prices, sources, storage, telemetry
 from claude_force.doctor import settings as settings_checks
+from claude_force.doctor.ages import Ages, check_ages, read_ages
 from claude_force.doctor.findings import Finding, attempt, note, problem
+from claude_force.doctor.rejected import check_rejected
 from claude_force.doctor.sources import SourceOverview
 from claude_force.errors import ClaudeForceError, SettingsError
-from claude_force.ingest.plan import spool_files
-from claude_force.ingest.spool import unsettled_file
+from claude_force.ingest.sources import waiting_files
+from claude_force.ingest.spool_files import unsettled_files
 from claude_force.settings.claude_json import Settings, load_settings
 from claude_force.settings.home import Home
-from claude_force.settings.location import DATABASE_VARIABLE, database_location
+from claude_force.settings.location import database_location, named_location
 
 Check = tuple[str, Callable[[], Iterable[Finding]]]
 """The id of the finding if the check itself fails, and the check."""
@@ -35,6 +37,7 @@ class Examination(NamedTuple):
     findings: list[Finding]
     sources: SourceOverview | None
     spool_files: list[Path]
+    ages: Ages = Ages()
 
     def of(self, level: str) -> list[Finding]:
         """The findings of a level."""
@@ -47,6 +50,8 @@ class Examination(NamedTuple):
             "database": self.workspace and self.workspace.database.name,
             "findings": [finding.to_dict() for finding in self.findings],
             "sources": [state.to_dict() for state in self.sources.states] if self.sources else [],
+            "rejected": [lines.to_dict() for lines in self.sources.rejected] if self.sources else [],
+            "ages": self.ages._asdict(),
             "folders": self.sources.folders if self.sources else [],
             "spool_files": [str(path) for path in self.spool_files],
             "reported_usages_waiting": self.sources.reported_usages if self.sources else 0,
@@ -59,10 +64,10 @@ class Examination(NamedTuple):
 
 def examine(home: Home, location: str | None, now_us: int, *, is_full: bool) -> Examination:
     """Check the database at `location` (None: the one in the settings) and everything around it. `is_full` also reads
-    every index and recomputes every sum."""
+    every index and recomputes every sum. Raises DatabaseMissing if a database was named that does not exist."""
     settings, findings = _load_settings(home)
-    if settings is None and not (location or os.environ.get(DATABASE_VARIABLE)):
-        spooled = [path for path in [unsettled_file(home.metrics_folder)] if path.exists()]
+    if settings is None and not named_location(location):
+        spooled = [path for path in unsettled_files(home) if path.exists()]
         unknown = note("database", "the database was not checked: without claude.json its location is unknown")
         return Examination(None, [*findings, unknown], None, spooled)
     try:
@@ -70,6 +75,8 @@ def examine(home: Home, location: str | None, now_us: int, *, is_full: bool) -> 
         workspace = Workspace(home, settings or Settings(), found, open_database(found))
     except ClaudeForceError as error:
         return Examination(None, [*findings, problem("database", str(error))], None, [])
+    if named_location(location):
+        refuse_missing(workspace, location)
     if settings is not None:
         findings += attempt("secrets", lambda: settings_checks.check_secrets(workspace))
     return _examine_workspace(workspace, findings, now_us, is_full=is_full)
@@ -85,7 +92,7 @@ def _load_settings(home: Home) -> tuple[Settings | None, list[Finding]]:
 
 
 def _examine_workspace(workspace: Workspace, findings: list[Finding], now_us: int, *, is_full: bool) -> Examination:
-    spooled = [path for path in spool_files(workspace) if path.exists()]
+    spooled = [path for path in waiting_files(workspace) if path.exists()]
     schema = attempt("schema", lambda: storage.check_schema(workspace))
     findings += _run(_file_checks(workspace, now_us))
     findings += [*schema, *attempt("spool", lambda: sources.check_spool(spooled, now_us))]
@@ -93,8 +100,9 @@ def _examine_workspace(workspace: Workspace, findings: list[Finding], now_us: in
         findings.append(note("database", "the contents were not checked, because the database cannot be read"))
         return Examination(workspace, findings, None, spooled)
     overview, of_sources = _examine_sources(workspace)
-    findings += [*of_sources, *_run(_database_checks(workspace, now_us, is_full=is_full))]
-    return Examination(workspace, findings, overview, spooled)
+    ages, of_ages = _examine_ages(workspace, now_us)
+    findings += [*of_sources, *of_ages, *_run(_database_checks(workspace, now_us, is_full=is_full))]
+    return Examination(workspace, findings, overview, spooled, ages)
 
 
 def _run(checks: list[Check]) -> list[Finding]:
@@ -102,9 +110,9 @@ def _run(checks: list[Check]) -> list[Finding]:
 
 
 def _file_checks(workspace: Workspace, now_us: int) -> list[Check]:
-    """Checks of the file and its disk, which do not open the database. A server has none."""
+    """Checks of the file and its disk, which do not open the database. Of a server only what is not checked is said."""
     if "://" in workspace.location:
-        return []
+        return [("backups", lambda: backups.check_backups(workspace, now_us))]
     path = Path(workspace.location)
     is_own_folder = path.parent == workspace.home.metrics_folder
     checks: list[Check] = [
@@ -141,12 +149,21 @@ def _database_checks(workspace: Workspace, now_us: int, *, is_full: bool) -> lis
         ("jobs", lambda: monitoring.check_jobs(workspace, now_us)),
         ("exporters", lambda: monitoring.check_export_queue(workspace, now_us)),
         ("plan-limits", lambda: monitoring.check_plan_limits(workspace, now_us)),
+        ("telemetry", lambda: telemetry.check_telemetry(workspace, now_us)),
     ]
 
 
 def _examine_sources(workspace: Workspace) -> tuple[SourceOverview | None, list[Finding]]:
     try:
-        found = sources.read_sources(workspace.database)
+        found = sources.read_sources(workspace.database, workspace.home.rejected_file)
     except (ClaudeForceError, OSError) as error:
         return None, [problem("sources", str(error))]
-    return found, [*sources.check_sources(found), *sources.check_rejected(found, workspace.home.rejected_file)]
+    return found, [*sources.check_sources(found), *check_rejected(found.rejected, workspace.home.rejected_file)]
+
+
+def _examine_ages(workspace: Workspace, now_us: int) -> tuple[Ages, list[Finding]]:
+    try:
+        found = read_ages(workspace)
+    except (ClaudeForceError, OSError) as error:
+        return Ages(), [problem("newest-data", str(error))]
+    return found, list(check_ages(found, now_us))

@@ -13,18 +13,24 @@ from claude_force.doctor.backups import restore_command
 from claude_force.doctor.findings import Finding, note, ok, problem
 from claude_force.doctor.text import format_minute
 
+_ON_SERVER = "its administrator: REINDEX an index; restore a backup for a table"
+
 CLOCK_TOLERANCE_US = 300 * SECOND_US
 """The clocks of two machines may differ by this much."""
 
 
 def check_pages(workspace: Workspace, *, is_full: bool) -> Iterator[Finding]:
-    """Damage that the engine's own check reports."""
+    """Damage that the engine's own check reports, or what it checked."""
     found = workspace.database.check_integrity(is_quick=not is_full)
-    for line in found:
-        yield problem("integrity", line, restore_command(workspace))
-    if not found:
-        text = "all pages and indexes are sound" if is_full else "all pages are sound; --full also reads the indexes"
-        yield ok("integrity", text)
+    for line in found.defects:
+        yield problem("integrity", line, restore_command(workspace) or _ON_SERVER)
+    unchecked = f"not checked: {found.unchecked}" if found.unchecked else ""
+    if found.defects:
+        return
+    if found.checked:
+        yield ok("integrity", "; ".join(filter(None, [f"{found.checked} are sound", unchecked])))
+    else:
+        yield note("integrity", unchecked)
 
 
 def check_rollups(database: Database, *, is_full: bool) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from claude_force.executions.record import UNKNOWN
 from claude_force.exporters.settings import KINDS, load_exporter, unknown_kinds
 from claude_force.formatting import duration, quantity
 from claude_force.scheduler.process import is_running
-from claude_force.scheduler.status import scheduler_report
+from claude_force.scheduler.status import NOT_RECEIVED, scheduler_report
 
 UNDELIVERED_SHOWN_US = 7 * DAY_US
 """Messages that failed for good are reported for this long."""
@@ -32,6 +32,7 @@ LATE_US = HOUR_US
 
 _START = "claude-force scheduler start --detach"
 _FREE_PORT = "claude-force config set performance.metrics_port PORT"
+_FREE_OTLP_PORT = "claude-force config set performance.otlp_port PORT"
 _RESTART = f"claude-force scheduler stop; {_START}"
 
 
@@ -49,7 +50,7 @@ def _check_rules_are_used(workspace: Workspace, setup: AlertSetup) -> Iterator[F
     if setup.rules and not is_running(workspace.database):
         yield note("scheduler", "alert rules are on, but no scheduler runs", _START)
     if setup.rules and not setup.channels:
-        remedy = "performance.channels in claude.json: docs/how-to/alert-channels.md"
+        remedy = """claude-force config set performance.channels.desk '{"type": "desktop"}'"""
         yield note("alerts", "alert rules are on, but there is no channel to notify", remedy)
 
 
@@ -74,7 +75,7 @@ def _describe(delivery: Delivery) -> str:
 
 
 def check_jobs(workspace: Workspace, now_us: int) -> Iterator[Finding]:
-    """Jobs whose last run failed, jobs that are late, and a metrics port that the scheduler could not open."""
+    """Jobs whose last run failed, jobs that are late, and ports that the scheduler could not open."""
     report = scheduler_report(workspace, now_us)
     failed = [job for job in report.jobs if job.every_us is not None and job.last and job.last.outcome == FAILED]
     late = [job for job in report.jobs if job.late_us > LATE_US]
@@ -84,8 +85,11 @@ def check_jobs(workspace: Workspace, now_us: int) -> Iterator[Finding]:
         yield problem("jobs", text, f"claude-force scheduler run {job.name}")
     for job in late:
         yield problem("jobs", f"the job {job.name} is late by {duration(job.late_us / 1000)}", _RESTART)
-    if report.run and report.run.problem:
-        yield problem("metrics-page", report.run.problem, f"{_FREE_PORT}, then: {_RESTART}")
+    for text in (report.run.problem or "").split("; ") if report.run else ():
+        if text.startswith(NOT_RECEIVED):
+            yield problem("receiver", text, f"{_FREE_OTLP_PORT}, then: {_RESTART}")
+        elif text:
+            yield problem("metrics-page", text, f"{_FREE_PORT}, then: {_RESTART}")
     if not failed and not late:
         state = f"the scheduler runs, pid {report.run.pid}" if report.run else "no scheduler runs"
         yield ok("jobs", f"no job failed; {state}")

@@ -12,19 +12,26 @@ from claude_force.alerts.channels import settings as channel_settings
 from claude_force.database.workspace import Workspace
 from claude_force.doctor.findings import Finding, note, ok, problem
 from claude_force.exporters import settings as exporter_settings
-from claude_force.settings.claude_json import KEYS, SECTION, read_file, unknown_key
-from claude_force.settings.fields import REFERENCE
-from claude_force.settings.location import without_password
+from claude_force.settings.claude_json import KEYS, read_file, unknown_key
+from claude_force.settings.database_url import REMEDY, holds_password
+from claude_force.settings.home import SECTION
+from claude_force.settings.key_path import path_text
+from claude_force.settings.values import REFERENCE
 
 _SECRET_NAME = re.compile(r"(token|secret|password|passwd|api_?key|routing_?key)$", re.IGNORECASE)
 
 
 def check_keys(file: Path) -> Iterator[Finding]:
-    """Unknown keys in our section."""
-    unknown = [key for name in read_file(file).get(SECTION, {}) if (key := f"{SECTION}.{name}") not in KEYS]
+    """Unknown keys in our section, and a password in the URL of the database."""
+    section = read_file(file).get(SECTION, {})
+    paths = [(SECTION, name) for name in section]
+    unknown = [path_text(path) for path in paths if ".".join(path) not in KEYS]
     for key in unknown:
         yield note("settings", f"claude.json: {unknown_key(key)}", f"claude-force config unset {shlex.quote(key)}")
-    if not unknown:
+    has_password = holds_password(str(section.get("database") or ""))
+    if has_password:
+        yield note("settings", "claude.json: performance.database holds a password", REMEDY)
+    if not unknown and not has_password:
         yield ok("settings", f"{file} is valid" if file.exists() else "there is no claude.json: the defaults apply")
 
 
@@ -61,7 +68,7 @@ def _has_secret(content: Mapping[str, Any]) -> bool:
 
 def _is_secret(name: str, value: str) -> bool:
     if "://" in value:
-        return without_password(value) != value
+        return holds_password(value)
     return bool(value and _SECRET_NAME.search(name) and not REFERENCE.fullmatch(value))
 
 

@@ -12,6 +12,7 @@ from claude_force.clock import DAY_US, local_zone, parse_instant
 from claude_force.database.contract import Database
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.doctor.findings import Finding, note, ok, problem
+from claude_force.doctor.rejected import RejectedLines, rejected_lines
 from claude_force.doctor.text import format_minute, format_waiting
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE
@@ -25,23 +26,26 @@ INGEST = "claude-force ingest"
 
 
 class SourceOverview(NamedTuple):
-    """The sources of a database: their states, the transcript folders of this machine, and the number of final usages
-    of sub-agents whose transcripts were not read yet."""
+    """The sources of a database: their states, the transcript folders of this machine, the number of final usages of
+    sub-agents whose transcripts were not read yet, and the files with rejected lines."""
 
     states: list[SourceState]
     folders: list[str]
     reported_usages: int
+    rejected: list[RejectedLines]
 
 
-def read_sources(database: Database) -> SourceOverview:
-    """The present state of the sources. Raises DatabaseError."""
+def read_sources(database: Database, rejected_file: Path) -> SourceOverview:
+    """The present state of the sources. Raises DatabaseError, and OSError for a `rejected_file` that cannot be
+    read."""
     report = SourceReport()
     folders = transcripts.roots(os.environ, user_folder(), report.add_problem)
     files = transcripts.find(folders, report.add_problem)
     with database.read() as connection:
         cursors, reported_usages = file_queries.cursors(connection), file_queries.reported(connection)
     states = source_states(cursors, files, host_name() or "", report.problems, CLAUDE_CODE)
-    return SourceOverview(states, [str(folder) for folder in folders], reported_usages)
+    rejected = rejected_lines(cursors, rejected_file)
+    return SourceOverview(states, [str(folder) for folder in folders], reported_usages, rejected)
 
 
 def check_sources(overview: SourceOverview) -> Iterator[Finding]:
@@ -57,14 +61,6 @@ def check_sources(overview: SourceOverview) -> Iterator[Finding]:
         unfinished = sum(state.unfinished for state in overview.states)
         rest = f"; {unfinished} of them up to a last line that is not whole yet" if unfinished else ""
         yield ok("sources", f"{quantity(files, 'file')} read to the end{rest}" if files else "no source was read yet")
-
-
-def check_rejected(overview: SourceOverview, rejected_file: Path) -> Iterator[Finding]:
-    """Lines that are not valid executions."""
-    lines = sum(state.rejected for state in overview.states)
-    if lines:
-        text = f"{quantity(lines, 'line')} could not be imported; {rejected_file} has the reason for each"
-        yield note("rejected-lines", text, "fix the program that writes them, then import the lines again")
 
 
 def check_spool(spool_files: Sequence[Path], now_us: int) -> Iterator[Finding]:

@@ -89,7 +89,7 @@ def check_file_system(path: Path) -> Iterator[Finding]:
             "file-system",
             f"the database is on a network file system ({kind}), where the WAL of SQLite does not work: commits can "
             "be lost",
-            "move it to a local disk, or use PostgreSQL: docs/how-to/database.md",
+            "move it to a local disk, or use PostgreSQL: claude-force config set performance.database URL",
         )
     elif kind:
         yield ok("file-system", f"a local file system ({kind})")

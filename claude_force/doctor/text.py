@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from claude_force import clock
 from claude_force.executions.origin import host_name
 from claude_force.executions.record import CLAUDE_CODE, RESULT
 from claude_force.formatting import quantity
-from claude_force.ingest.statistics import STATISTICS
+from claude_force.ingest.sources import STATISTICS
 from claude_force.text import for_terminal
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from claude_force.doctor.sources import SourceOverview
     from claude_force.ingest.status import SourceState
 
-WIDTH = 80
+_LEAST_WIDTH = 40
+"""Below, the ids of the findings leave no room for their sentences."""
+
 _FINDINGS_SHOWN = 20
 _HEADINGS = (("problem", "Problems"), ("note", "Notes"), ("ok", "OK"))
-_TITLES = {
+TITLES = {
     CLAUDE_CODE: "Claude Code transcripts",
     STATISTICS: "Claude Code's statistics",
     RESULT: "Results of claude -p",
@@ -73,10 +76,10 @@ def _finding_lines(finding: Finding) -> Iterator[str]:
 
 
 def _wrap(text: str, first_indent: str = "", indent: str = "  ") -> list[str]:
-    """Lines of at most WIDTH. A longer word, such as a path, stays whole."""
+    """Lines as wide as the terminal, or 80 columns where there is none. A longer word, such as a path, stays whole."""
     return textwrap.wrap(
         for_terminal(text),
-        WIDTH,
+        max(shutil.get_terminal_size().columns, _LEAST_WIDTH),
         initial_indent=first_indent,
         subsequent_indent=indent,
         break_long_words=False,
@@ -87,7 +90,7 @@ def _wrap(text: str, first_indent: str = "", indent: str = "  ") -> list[str]:
 def _source_lines(overview: SourceOverview) -> Iterator[str]:
     for state in overview.states:
         where = f" on {state.host}" if state.host != (host_name() or "") else ""
-        yield from ("", for_terminal(f"{_TITLES.get(state.source, state.source)}{where}"))
+        yield from ("", for_terminal(f"{TITLES.get(state.source, state.source)}{where}"))
         for line in _state_lines(state, overview.folders):
             yield from _wrap(line, "  ", " " * _LABEL_WIDTH)
     if overview.reported_usages:

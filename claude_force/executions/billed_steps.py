@@ -89,6 +89,25 @@ def decode_steps(text: str | None) -> Steps | None:
         raise ValueError("not the steps of an execution") from None
 
 
+def known_sum(costs: Iterable[int | None]) -> int | None:
+    """The sum of the known costs; None if none is known."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
+
+def keep_known(old: Steps, repriced: Steps) -> Steps:
+    """Repriced steps; one without a price keeps the costs that it has. The old steps if the repriced ones are
+    others."""
+    if [step.tokens for step in old] != [step.tokens for step in repriced]:
+        return old
+    return tuple(
+        before
+        if new.cost_nanousd is None
+        else before._replace(cost_nanousd=new.cost_nanousd, reference_cost_nanousd=new.reference_cost_nanousd)
+        for before, new in zip(old, repriced, strict=True)
+    )
+
+
 def keep_recorded(old: Steps | None, repriced: Steps | None, *, is_first: bool) -> Steps | None:
     """Repriced steps with the costs from before any repricing; with `is_first` these are the old ones. The old steps
     if the repriced ones are others."""

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
-from claude_force.executions.billed_steps import REFUSAL, UNBILLED_REFUSAL, Step, Steps, decode_steps, encode_steps
+from claude_force.executions.billed_steps import (
+    REFUSAL,
+    UNBILLED_REFUSAL,
+    Step,
+    Steps,
+    decode_steps,
+    encode_steps,
+    keep_known,
+    known_sum,
+)
 from claude_force.executions.pricing import OVERRIDDEN, Costs, Modifiers, PriceTable, Usage, modifiers_of
-from claude_force.executions.record import ExecutionMetrics, ExecutionRow, column, getter, with_costs
+from claude_force.executions.record import (
+    COSTS,
+    ExecutionMetrics,
+    ExecutionRow,
+    columns,
+    getter,
+    of_values,
+    values_of,
+    with_costs,
+)
 
 NO_REFUSAL_PRICE = "refused before any output, which is billed in some cases"
 
 _UNKNOWN: Costs = (None, None, None)
-_COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
-_STEPS = column("steps")
+_INPUT, _STEPS = columns("input_tokens", "steps")
+_recorded_of = getter("recorded_cost_nanousd", "recorded_basis", "steps")
 _billed_of = getter(
     "model", "timestamp_us", "service_tier", "inference_geo", "provider", "web_searches", "input_tokens",
-    "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "steps",
+    "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
 )  # fmt: skip
 
 
@@ -115,24 +135,22 @@ def _sum(costs: list[int | None]) -> int | None:
 
 def price_record(prices: PriceTable, record: ExecutionMetrics, *, replace: bool = False) -> ExecutionMetrics:
     """The record with its costs complete; unchanged if its usage is not known."""
-    if record.input_tokens is None:
-        return record
-    costs = (record.cost_nanousd, record.reference_cost_nanousd, record.price_version)
-    found, steps = complete_costs(prices, billed_record(record), costs, replace=replace)
-    return record if found == costs and steps == record.steps else with_costs(record, *found, steps)
+    return record if record.input_tokens is None else _priced(prices, values_of(record), replace=replace)
+
+
+def price_values(prices: PriceTable, values: tuple[Any, ...]) -> ExecutionMetrics:
+    """The record with checked values of FIELDS, and its costs complete if its usage is known."""
+    return of_values(values) if values[_INPUT] is None else _priced(prices, values)
+
+
+def _priced(prices: PriceTable, values: tuple[Any, ...], *, replace: bool = False) -> ExecutionMetrics:
+    found, steps = complete_costs(prices, _billed(values, values[_STEPS]), values[COSTS], replace=replace)
+    return with_costs(values, found, steps)
 
 
 def billed_record(record: ExecutionMetrics) -> Billed:
     """What the bill of a record depends on; zero tokens if its usage is not known."""
-    usage = Usage(
-        record.input_tokens or 0,
-        record.output_tokens or 0,
-        record.cache_read_tokens,
-        record.cache_write_5m_tokens,
-        record.cache_write_1h_tokens,
-    )
-    modifiers = modifiers_of(record.service_tier, record.inference_geo, record.provider)
-    return Billed(record.model, record.timestamp_us, usage, modifiers, record.web_searches, record.steps)
+    return _billed(values_of(record), record.steps)
 
 
 def why_row_unpriced(prices: PriceTable, row: ExecutionRow) -> Unpriced | None:
@@ -143,9 +161,52 @@ def why_row_unpriced(prices: PriceTable, row: ExecutionRow) -> Unpriced | None:
 def price_row(prices: PriceTable, row: ExecutionRow) -> ExecutionRow:
     """The row with its costs computed anew from its usage, which must be known."""
     costs, priced = complete_costs(prices, _billed_row(row), _UNKNOWN)
-    return (*row[: _COSTS.start], *costs, *row[_COSTS.stop : _STEPS], encode_steps(priced), *row[_STEPS + 1 :])
+    return (*row[: COSTS.start], *costs, *row[COSTS.stop : _STEPS], encode_steps(priced), *row[_STEPS + 1 :])
+
+
+def row_pricer(prices: PriceTable | None) -> Callable[[ExecutionRow], ExecutionRow] | None:
+    """`price_row` with these prices; None without prices."""
+    return None if prices is None else partial(price_row, prices)
+
+
+def keep_known_costs(row: ExecutionRow, priced: ExecutionRow) -> ExecutionRow:
+    """A priced row, or the row as it is where the price is not known. Where only some of its steps have a price and its
+    cost is not known either, these steps have their costs."""
+    old, new = row[_STEPS], priced[_STEPS]
+    if priced[COSTS][0] is not None:
+        return priced
+    if row[COSTS][0] is not None or old is None or new is None:
+        return row
+    steps = keep_known(decode_steps(old) or (), decode_steps(new) or ())
+    return (*row[:_STEPS], encode_steps(steps), *row[_STEPS + 1 :])
+
+
+def has_other_costs(row: ExecutionRow, other: ExecutionRow) -> bool:
+    """Whether the cost or reference cost of a row differs, or those of its steps where its own is not known."""
+    cost, reference, _ = row[COSTS]
+    return (cost, reference) != other[COSTS][:2] or (cost is None and row[_STEPS] != other[_STEPS])
+
+
+def known_cost(row: ExecutionRow) -> int | None:
+    """The cost of a row; where it is not known, that of its steps with a known cost; None if there are none."""
+    cost, text = row[COSTS][0], row[_STEPS]
+    return cost if cost is not None else known_sum(step.cost_nanousd for step in decode_steps(text) or ())
+
+
+def known_recorded_cost(row: ExecutionRow) -> int | None:
+    """The same before any repricing."""
+    recorded, basis, text = _recorded_of(row)
+    if basis is None:
+        return known_cost(row)
+    return recorded if recorded is not None else known_sum(s.recorded_cost_nanousd for s in decode_steps(text) or ())
 
 
 def _billed_row(row: ExecutionRow) -> Billed:
-    model, instant, tier, geo, provider, searches, *tokens, steps = _billed_of(row)
-    return Billed(model, instant, Usage(*tokens), modifiers_of(tier, geo, provider), searches, decode_steps(steps))
+    return _billed(row, decode_steps(row[_STEPS]))
+
+
+def _billed(values: tuple[Any, ...], steps: Steps | None) -> Billed:
+    """What the bill of a record or of a row depends on: its values by FIELDS, and its steps."""
+    model, instant, tier, geo, provider, searches, inputs, outputs, *cached = _billed_of(values)
+    usage = Usage(inputs or 0, outputs or 0, *cached)
+    return Billed(model, instant, usage, modifiers_of(tier, geo, provider), searches, steps)

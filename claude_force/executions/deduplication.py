@@ -13,15 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from claude_force.clock import HOUR_US, SECOND_US
 from claude_force.executions.record import DURATION_LIMIT_US, PROVISIONAL, REPORTED_RESULT, ExecutionRow, columns
+
+if TYPE_CHECKING:
+    from claude_force.executions.sightings import Sighting
 
 _TOKENS = columns(
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"
 )
 _END, _DURATION, _BASIS = columns("timestamp_us", "duration_us", "usage_basis")
 _OUTPUT, _STEPS = columns("output_tokens", "steps")
+_PRICE_VERSION, _RECORDED_BASIS = columns("price_version", "recorded_basis")
 _USAGE = _TOKENS + columns(
     "cost_nanousd", "reference_cost_nanousd", "price_version", "service_tier", "web_searches", "usage_basis",
     "inference_geo", "steps",
@@ -36,16 +41,16 @@ LONGEST_PAUSE_US = HOUR_US
 """Lines of one response are never further apart. A later line belongs to something else, or its clock is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """A response as it was seen in one file.
 
     Any one of `identities` is enough to recognise its execution. `shared` are identities that other executions may
     have, too, and then identify none: those within its session on this side (main conversation or sub-agent), and its
-    request id alone, by which no observation is matched. `other_side` are those on the other side, where a replay
-    shares no other identity. `from_us` is where the response ended when its earlier lines were observed; None if these
-    are its first. `session` is the key of its session. `is_result` says that it is from the result of a run, which
-    counts only while no transcript of the session is known.
+    request id alone, `request`, by which only telemetry is joined. `other_side` are those on the other side, where a
+    replay shares no other identity. `from_us` is where the response ended when its earlier lines were observed; None if
+    these are its first. `session` is the key of its session. `is_result` says that it is from the result of a run,
+    which counts only while nothing else of the session is known. `sighting` is what telemetry says; None for a line of
+    a transcript.
     """
 
     row: ExecutionRow
@@ -56,6 +61,8 @@ class Observation:
     from_us: int | None = None
     session: bytes | None = None
     is_result: bool = False
+    request: bytes | None = None
+    sighting: Sighting | None = None
 
     def is_continuation_of(self, known: ExecutionRow) -> bool:
         """Whether these lines follow those that `known` was made from, in the same file (and not in a copy of it)."""
@@ -95,6 +102,11 @@ class EntityResolver:
     shared: dict[bytes, bytes] = field(default_factory=dict)
     replaced: set[bytes] = field(default_factory=set)
     _first: dict[bytes, Observation] = field(default_factory=dict)
+
+    def match_all(self, observations: Iterable[Observation]) -> None:
+        """Match observations, in their order."""
+        for observation in observations:
+            self.match(observation)
 
     def match(self, observation: Observation) -> None:
         """Match the next observation."""
@@ -151,14 +163,14 @@ def merge_new(known: ExecutionRow, observation: Observation) -> ExecutionRow:
     """An execution that is not stored yet after another observation; the order of observations does not matter."""
     if observation.is_continuation_of(known):
         return merge(known, observation.row, is_continuation=True)
-    return _with_usage(known, observation.row) if _rank(observation.row) > _rank(known) else known
+    return with_usage(known, observation.row) if _rank(observation.row) > _rank(known) else known
 
 
 def merge(known: ExecutionRow, seen: ExecutionRow, *, is_continuation: bool) -> ExecutionRow:
     """A stored execution after another observation: its usage and end may change, its identity, names and outcome do
     not. The same object if nothing changes."""
     may_change = is_continuation or known[_BASIS] is not None
-    row = _with_usage(known, seen) if may_change and _rank(seen) > _rank(known) else known
+    row = with_usage(known, seen) if may_change and _rank(seen) > _rank(known) else known
     longer_us = seen[_END] - known[_END]
     if is_continuation and 0 < longer_us <= LONGEST_PAUSE_US:
         duration_us = None if known[_DURATION] is None else min(known[_DURATION] + longer_us, DURATION_LIMIT_US)
@@ -174,7 +186,20 @@ def merge_result(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:
     return (known[0], *seen[1:]) if _rank(seen) > _rank(known) else known
 
 
-def _with_usage(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:
+def preferred(first: ExecutionRow, second: ExecutionRow) -> ExecutionRow:
+    """Of two versions of one execution, from two stores, the one to keep, in whichever order they are given: the better
+    usage, then the later end, then the one that was priced again, then any."""
+    return max(first, second, key=preference)
+
+
+def preference(row: ExecutionRow) -> tuple[Any, ...]:
+    """The order in which versions of one execution are preferred, the best last."""
+    rest = tuple((value is not None, str(value)) for value in row[1:])
+    return (*_rank(row), row[_END], row[_RECORDED_BASIS] is not None, row[_PRICE_VERSION] or "", rest)
+
+
+def with_usage(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:
+    """An execution with the usage of another version of it."""
     row = list(known)
     for index in _USAGE:
         row[index] = seen[index]
@@ -183,7 +208,12 @@ def _with_usage(known: ExecutionRow, seen: ExecutionRow) -> ExecutionRow:
 
 def _rank(row: ExecutionRow) -> tuple[bool, int, tuple[int, int]]:
     """Of two usages of one response, the one to keep has the higher rank: known, then certain, then large."""
-    return row[_OUTPUT] is not None, _CERTAINTY.get(row[_BASIS], len(_CERTAINTY)), usage_size(row)
+    return (*certainty(row), usage_size(row))
+
+
+def certainty(row: ExecutionRow) -> tuple[bool, int]:
+    """Whether the usage of a row is known, and how certain it is; a final one is the most certain."""
+    return row[_OUTPUT] is not None, _CERTAINTY.get(row[_BASIS], len(_CERTAINTY))
 
 
 def usage_size(row: ExecutionRow) -> tuple[int, int]:

@@ -16,6 +16,9 @@ from claude_force.executions.totals import Bucket, Totals
 
 Interval = Literal["hourly", "daily", "weekly", "monthly"]
 
+NOUNS: dict[Interval, str] = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
+"""An interval as a noun."""
+
 Spans = Sequence[tuple[int, int]]
 """Offsets from UTC, and until when each holds (see `clock.offset_spans`)."""
 
@@ -63,6 +66,14 @@ def days(found: Mapping[int, Totals], interval: Interval, zone: tzinfo) -> list[
     return [_days(first, totals, interval, zone) for first, totals in folded.items()]
 
 
+def days_between(first_us: int, last_us: int, interval: Interval, zone: tzinfo) -> list[Bucket]:
+    """The days, weeks or months from that of one instant to that of a later one, empty, oldest first."""
+    found = [_days(_first_day(clock.to_datetime(first_us, zone).date(), interval), Totals(), interval, zone)]
+    while found[-1].end_us <= last_us:
+        found.append(_empty(found[-1].end_us, interval, zone))
+    return found
+
+
 def without_gaps(buckets: Sequence[Bucket], interval: Interval, zone: tzinfo) -> list[Bucket]:
     """The buckets, oldest first, with empty ones for the intervals between them."""
     found: list[Bucket] = []
@@ -71,6 +82,26 @@ def without_gaps(buckets: Sequence[Bucket], interval: Interval, zone: tzinfo) ->
             found.append(_empty(found[-1].end_us, interval, zone))
         found.append(bucket)
     return found
+
+
+def filled(buckets: Sequence[Bucket], first_us: int, last_us: int, interval: Interval, zone: tzinfo) -> list[Bucket]:
+    """The buckets, oldest first, with empty ones for all other intervals from the one of an instant to the one of a
+    later instant. Without buckets, there are none."""
+    if not buckets:
+        return []
+    ends = [_empty(_start_of(at, interval, zone), interval, zone) for at in (first_us, last_us)]
+    before = [ends[0]] if ends[0].end_us <= buckets[0].start_us else []
+    after = [ends[1]] if ends[1].start_us >= buckets[-1].end_us else []
+    return without_gaps([*before, *buckets, *after], interval, zone)
+
+
+def _start_of(instant_us: int, interval: Interval, zone: tzinfo) -> int:
+    """The start of the interval of an instant."""
+    if interval == "hourly":
+        local = clock.to_datetime(instant_us, zone)
+        hour = local.replace(minute=0, second=0, microsecond=0)
+        return instant_us - (local - hour) // timedelta(microseconds=1)
+    return clock.start_of_day(_first_day(clock.to_datetime(instant_us, zone).date(), interval), zone)
 
 
 def _empty(start_us: int, interval: Interval, zone: tzinfo) -> Bucket:

@@ -44,30 +44,3 @@ def latest(ledgers: Iterable[Ledger]) -> dict[str, Ledger]:
         if known is None or ledger[0].at_us >= known[0].at_us:
             found[ledger[0].session_id] = ledger
     return found
-
-
-class Spent(NamedTuple):
-    """What the executions of a session with one model come to, up to the instant of its ledger. `priced` have a cost,
-    `provisional` a usage that was never final."""
-
-    executions: int = 0
-    priced: int = 0
-    cost_nanousd: int = 0
-    provisional: int = 0
-    first_us: int | None = None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the cost of any execution is known, or there is none."""
-        return bool(self.priced or self.cost_nanousd) or not self.executions
-
-    def plus(self, other: Spent) -> Spent:
-        """Both together."""
-        firsts = [first for first in (self.first_us, other.first_us) if first is not None]
-        return Spent(
-            self.executions + other.executions,
-            self.priced + other.priced,
-            self.cost_nanousd + other.cost_nanousd,
-            self.provisional + other.provisional,
-            min(firsts, default=None),
-        )

@@ -1,39 +1,15 @@
-"""The rates of a model: what a token of each kind costs in a service tier, at a place, on a day.
-
-The standard price comes from the package `genai-prices`, and from `price_supplements` where that has none. Each
-modifier is the package's own price for it or a factor. Factors combine: a batch with data residency costs 0.5 x 1.1. A
-modifier that neither source prices gives no rates, but the reason.
-"""
+"""The rates of a model: what a token of each kind costs. Where published rates come from is in `published_rates`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from claude_force.executions.model_names import ModelName, parse_model
-from claude_force.executions.price_supplements import (
-    ANTHROPIC,
-    BASE_PRICES,
-    CACHE_READS,
-    LONG_PROMPTS,
-    REGIONS_SINCE,
-    RESIDENCY,
-    RESIDENCY_SINCE,
-    ClaudeModel,
-    rows_for,
-    tier_factor,
-)
-from claude_force.executions.record import STANDARD_GEOS, STANDARD_TIERS
 from claude_force.settings.claude_json import ModelPrice
 
-NO_PRICE = "no published price for this model"
 NO_SEARCH_PRICE = "no published price for web searches of this model"
-NO_REGION = "region not told by {seller}; set performance.prices for this model"
-NO_TIER_PRICE = 'no published price in service tier "{tier}" on that day'
-NO_GEO_PRICE = 'no published price with data residency "{geo}"'
 
 _NANOUSD_PER_TOKEN = 1000
 """For each dollar per million tokens."""
@@ -41,16 +17,8 @@ _NANOUSD_PER_TOKEN = 1000
 _NANOUSD_PER_SEARCH = 1_000_000
 """For each dollar per thousand searches."""
 
-_CLAUDE_SEARCH_USD = Decimal(10)
+CLAUDE_SEARCH_USD = Decimal(10)
 """Anthropic's price of a thousand web searches for every model, used where the package has none."""
-
-_TIER_CONTEXTS = {"fast": {"speed": "fast"}, "batch": {"processing": "batch"}}
-"""What the package calls a tier, beside `service_tier`."""
-
-_PROVIDERS = {"bedrock": "aws", "vertex": "google"}
-"""What the package calls them."""
-
-_PROVIDER_NAMES = {"bedrock": "Amazon Bedrock", "vertex": "Google Vertex AI"}
 
 
 class Modifiers(NamedTuple):
@@ -95,7 +63,7 @@ Rate = tuple[tuple[int, int | Decimal], ...]
 request applies to all of its tokens."""
 
 
-class _Rates(NamedTuple):
+class KindValues(NamedTuple):
     """One value for each kind of token, in the order of `Usage`."""
 
     input: Any
@@ -104,9 +72,9 @@ class _Rates(NamedTuple):
     cache_write_5m: Any
     cache_write_1h: Any
 
-    def map(self, change: Callable[[Any], Any]) -> _Rates:
+    def map(self, change: Callable[[Any], Any]) -> KindValues:
         """The same change of every kind."""
-        return _Rates(*map(change, self))
+        return KindValues(*map(change, self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +83,8 @@ class ModelRates:
     tokens, as nearly all have; `tiers` has a `Rate` for each kind. `search` is nano-dollars per web search; None if
     that is not known."""
 
-    tiers: _Rates
-    base: _Rates
+    tiers: KindValues
+    base: KindValues
     base_limit: float
     search: int | Decimal | None
 
@@ -128,156 +96,40 @@ class ModelRates:
         rates = self.base
         if input_tokens + cached > self.base_limit:
             rates = self.tiers.map(lambda rate: _tier(rate, usage.prompt_tokens))
-        cost: int | Decimal = input_tokens * rates.input + output_tokens * rates.output
+        input_rate, output_rate, read_rate, write_5m_rate, write_1h_rate = rates
+        cost: int | Decimal = input_tokens * input_rate + output_tokens * output_rate
         if cached:
-            cost += cache_read * rates.cache_read
-            cost += cache_write_5m * rates.cache_write_5m + cache_write_1h * rates.cache_write_1h
+            cost += cache_read * read_rate + cache_write_5m * write_5m_rate + cache_write_1h * write_1h_rate
         if searches:
             if self.search is None:
                 return None
             cost += searches * self.search
-        return round(cost)
+        return cost if type(cost) is int else round(cost)
 
     def times(self, factor: Decimal) -> ModelRates:
         """Every token at a multiple of its price; searches stay as they are."""
-        return self if factor == 1 else _with_tiers(self, self.tiers.map(lambda rate: _times(rate, factor)))
+        return self if factor == 1 else with_tiers(self, self.tiers.map(lambda rate: _times(rate, factor)))
 
 
 def override_rates(price: ModelPrice) -> ModelRates:
     """The rates of a price of the settings."""
-    prices = _Rates(price.input, price.output, price.cache_read, price.cache_write_5m, price.cache_write_1h)
-    return _model_rates(prices, _CLAUDE_SEARCH_USD)
+    prices = KindValues(price.input, price.output, price.cache_read, price.cache_write_5m, price.cache_write_1h)
+    return rates_of(prices, CLAUDE_SEARCH_USD)
 
 
-def list_rates(model: str, modifiers: Modifiers, moment: datetime) -> ModelRates | str:
-    """The published rates of a model at a moment, or the reason why there are none."""
-    name = parse_model(model)
-    if name is None:
-        return NO_PRICE
-    if modifiers.provider is not None and name.seller in {ANTHROPIC, None}:
-        if name.claude is None or name.claude.version >= REGIONS_SINCE or modifiers.provider not in _PROVIDERS:
-            return NO_REGION.format(seller=_PROVIDER_NAMES.get(modifiers.provider, modifiers.provider))
-        # The price of an older model is the same everywhere, but only Anthropic sells fast mode and data residency.
-        name = replace(name, claude=name.claude._replace(seller=_PROVIDERS[modifiers.provider]))
-    geo = None if modifiers.geo in STANDARD_GEOS else modifiers.geo or None
-    residency = Decimal(1) if geo is None else _residency(name.claude, geo)
-    if residency is None:
-        return NO_GEO_PRICE.format(geo=geo)
-    rates = _tier_rates(name, _tier_of(name, modifiers), moment)
-    return rates if isinstance(rates, str) else rates.times(residency)
-
-
-def _tier_of(name: ModelName, modifiers: Modifiers) -> str | None:
-    """The service tier that name and response say. Both together are no tier that anybody sells."""
-    tiers = dict.fromkeys(tier for tier in (name.tier, modifiers.tier) if tier and tier not in STANDARD_TIERS)
-    return " and ".join(tiers) or None
-
-
-def _residency(model: ClaudeModel | None, geo: str) -> Decimal | None:
-    """The multiple of the price that data residency costs; None if that is not known."""
-    if model is None or model.seller != ANTHROPIC or geo not in RESIDENCY:
-        return None
-    return RESIDENCY[geo] if model.version >= RESIDENCY_SINCE else Decimal(1)
-
-
-def _tier_rates(name: ModelName, tier: str | None, moment: datetime) -> ModelRates | str:
-    found = _find(name)
-    if found is None:
-        rates = _supplemented_rates(name, moment)
-        variant = None
-    else:
-        standard = found.get_prices(moment)
-        rates = _package_rates(name, standard, moment)
-        variant = None if tier is None else _variant(found, tier, moment)
-    if rates is None:
-        return NO_PRICE
-    if tier is None:
-        return rates
-    if variant is not None:
-        return _package_rates(name, variant, moment) or NO_PRICE
-    factor = None if name.claude is None else tier_factor(name.claude, tier, moment.date())
-    return NO_TIER_PRICE.format(tier=tier) if factor is None else rates.times(factor)
-
-
-def _find(name: ModelName) -> Any:
-    """The model of the package; None if it has none of this name."""
-    # Imported here: it takes a quarter of a second.
-    import genai_prices
-
-    try:
-        nothing = genai_prices.Usage(input_tokens=0, output_tokens=0)
-        found = genai_prices.calc_price(nothing, name.name, provider_id=name.seller).model
-    except LookupError:
-        return None
-    return found if name.is_published(found) else None
-
-
-def _variant(found: Any, tier: str, moment: datetime) -> Any:
-    """The package's own price for a tier at a moment; None if it has none."""
-    context = {"service_tier": tier, **_TIER_CONTEXTS.get(tier, {})}
-    is_priced = any(
-        all(context.get(key) == value for key, value in variant.when.items())
-        and (variant.constraint is None or variant.constraint.active(moment))
-        for variant in found.price_variants or ()
-    )
-    return found.get_prices(moment, context) if is_priced else None
-
-
-def _package_rates(name: ModelName, price: Any, moment: datetime) -> ModelRates | None:
-    """The rates of a price of the package, with what it lacks; None if it is not a price of tokens."""
-    prices = _Rates(
-        input=price.input_mtok,
-        output=price.output_mtok,
-        cache_read=price.cache_read_mtok,
-        cache_write_5m=price.cache_write_mtok,
-        cache_write_1h=getattr(price, "cache_write_1h_mtok", None),
-    )
-    if prices.input is None or prices.output is None:
-        return None
-    search = getattr(price, "web_searches_kcount", None)
-    if name.claude is None:
-        return _model_rates(prices, search)
-    for row in rows_for(CACHE_READS, name.claude, moment.date()):
-        prices = prices._replace(cache_read=prices.input * row.of_input)
-    return _with_long_prompts(
-        _model_rates(prices, _CLAUDE_SEARCH_USD if search is None else search), name.claude, moment
-    )
-
-
-def _supplemented_rates(name: ModelName, moment: datetime) -> ModelRates | None:
-    """The rates of a Claude model that the package does not have."""
-    for row in rows_for(BASE_PRICES, name.claude, moment.date()) if name.claude else ():
-        prices = _Rates(row.input, row.output, row.cache_read, row.cache_write_5m, row.cache_write_1h)
-        return _model_rates(prices, _CLAUDE_SEARCH_USD)
-    return None
-
-
-def _with_long_prompts(rates: ModelRates, model: ClaudeModel, moment: datetime) -> ModelRates:
-    """The rates with those of long prompts, if the package has none and there are some."""
-    if rates.base_limit != float("inf"):
-        return rates
-    for row in rows_for(LONG_PROMPTS, model, moment.date()):
-        factors = _Rates(row.prompt, row.output, row.prompt, row.prompt, row.prompt)
-        long = (
-            (*rate, (row.above, _whole(Decimal(rate[0][1]) * factor)))
-            for rate, factor in zip(rates.tiers, factors, strict=True)
-        )
-        return _with_tiers(rates, _Rates(*long))
-    return rates
-
-
-def _model_rates(prices: _Rates, search: Any) -> ModelRates:
+def rates_of(prices: KindValues, search: Any) -> ModelRates:
     """The rates of a model from dollars per million tokens and per thousand searches. A kind without a price costs what
     a more general kind does: a cached token like input, a one-hour cache write like one for five minutes."""
     cache_read = prices.input if prices.cache_read is None else prices.cache_read
     write_5m = prices.input if prices.cache_write_5m is None else prices.cache_write_5m
     write_1h = write_5m if prices.cache_write_1h is None else prices.cache_write_1h
-    known = None if search is None else _whole(Decimal(getattr(search, "base", search)) * _NANOUSD_PER_SEARCH)
-    tiers = _Rates(prices.input, prices.output, cache_read, write_5m, write_1h).map(_rate)
-    return _with_tiers(ModelRates(tiers, tiers, 0, known), tiers)
+    known = None if search is None else whole(Decimal(getattr(search, "base", search)) * _NANOUSD_PER_SEARCH)
+    tiers = KindValues(prices.input, prices.output, cache_read, write_5m, write_1h).map(_rate)
+    return with_tiers(ModelRates(tiers, tiers, 0, known), tiers)
 
 
-def _with_tiers(rates: ModelRates, tiers: _Rates) -> ModelRates:
+def with_tiers(rates: ModelRates, tiers: KindValues) -> ModelRates:
+    """The rates with other tiers."""
     return replace(
         rates,
         tiers=tiers,
@@ -293,15 +145,15 @@ def _rate(price: Any) -> Rate:
 
 
 def _times(rate: Rate, factor: Decimal) -> Rate:
-    return tuple((start, _whole(Decimal(price) * factor)) for start, price in rate)
+    return tuple((start, whole(Decimal(price) * factor)) for start, price in rate)
 
 
 def _per_token(usd_per_million: Decimal | float) -> int | Decimal:
     """Nano-dollars per token. A float is taken as it is written in the settings: 0.1 is exactly 0.1."""
-    return _whole(Decimal(str(usd_per_million)) * _NANOUSD_PER_TOKEN)
+    return whole(Decimal(str(usd_per_million)) * _NANOUSD_PER_TOKEN)
 
 
-def _whole(price: Decimal) -> int | Decimal:
+def whole(price: Decimal) -> int | Decimal:
     """An int if the price is a whole number, as nearly all are: as exact, and faster."""
     return int(price) if price == int(price) else price
 

@@ -21,5 +21,6 @@ def project_of_working_folder() -> str | None:
         folder = os.getcwd()
     except OSError:
         return None
-    printable = folder.encode("utf-8", "backslashreplace").decode()
-    return printable[-PROJECT_LIMIT:]
+    if not folder.isascii():
+        folder = folder.encode("utf-8", "backslashreplace").decode()
+    return folder[-PROJECT_LIMIT:]

@@ -35,7 +35,7 @@ _LONGEST_US = 366 * DAY_US
 """No window is longer."""
 
 _KINDS_LIMIT = 20
-_KIND = re.compile(r"[a-z0-9_]{1,40}")
+_KIND = r"[a-z0-9_]{1,40}"
 
 
 class PlanLimit(NamedTuple):
@@ -88,7 +88,7 @@ def _decode_limit(kind: str, value: Any, now_us: int) -> Iterator[tuple[float, i
     """The percentage and the reset of a limit; nothing if it has no percentage. Raises ValueError."""
     if value is None:
         return
-    if not isinstance(value, dict) or not _KIND.fullmatch(kind):
+    if not isinstance(value, dict) or not re.fullmatch(_KIND, kind):
         raise ValueError("is not an object with the name of a limit")
     percent = value.get("used_percentage")
     if percent is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC
 from functools import cached_property
+from typing import NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US, to_datetime
 from claude_force.executions.model_rates import (
@@ -22,7 +23,6 @@ from claude_force.executions.model_rates import (
     ModelRates,
     Modifiers,
     Usage,
-    list_rates,
     modifiers_of,
     override_rates,
 )
@@ -37,11 +37,24 @@ OVERRIDDEN = "claude.json"
 _CACHED_RATES = 10_000
 """Model names come from files, so the cache needs a limit."""
 
+PERIOD_US = HOUR_US // 4
+"""Every rate holds for whole periods of this length."""
+
 Costs = tuple[int | None, int | None, str | None]
 """Cost and reference cost in nano-dollars, and the version of the prices that the cost is computed from."""
 
+_UNKNOWN: Costs = (None, None, None)
+
 _Key = tuple[str, Modifiers, int]
 """What rates are cached by: model, modifiers, and number of the period."""
+
+
+class _Pair(NamedTuple):
+    """The rates of a model and of its reference, None where there is no price, and the version of the first."""
+
+    own: ModelRates | None
+    reference: ModelRates | None
+    version: str | None
 
 
 class PriceTable:
@@ -64,6 +77,7 @@ class PriceTable:
         self._references: dict[str, str] = {}
         self._periods_us: dict[str, int] = {}
         self._rates: dict[_Key, ModelRates | str] = {}
+        self._pairs: dict[_Key, _Pair] = {}
 
     @cached_property
     def version(self) -> str:
@@ -72,20 +86,27 @@ class PriceTable:
 
         return version("genai-prices")
 
+    def load(self) -> None:
+        """Load the price data now, and not at the first price: before a fork, once for both processes."""
+        self.rates(self._reference_model, 0)
+
     def cost(
         self, model: str, usage: Usage, timestamp_us: int, modifiers: Modifiers = STANDARD, searches: int = 0
     ) -> int | None:
         """Nano-dollars of a request at the prices of its day; None if there is no known price."""
-        key = (model, modifiers, timestamp_us // (self._periods_us.get(model) or self._period_us(model)))
-        rates = self._rates.get(key) or self._look_up(key)
+        rates = self.rates(model, timestamp_us, modifiers)
         return None if isinstance(rates, str) else rates.cost(usage, searches)
+
+    def rates(self, model: str, timestamp_us: int, modifiers: Modifiers = STANDARD) -> ModelRates | str:
+        """The rates of a model in the period of PERIOD_US with this instant; without a known price, why."""
+        key = (model, modifiers, timestamp_us // (self._periods_us.get(model) or self._period_us(model)))
+        return self._rates.get(key) or self._look_up(key)
 
     def unpriced_reason(
         self, model: str, timestamp_us: int, modifiers: Modifiers = STANDARD, searches: int = 0
     ) -> str | None:
         """Why `cost` gives None for such a request, in a few words; None if it gives a cost."""
-        key = (model, modifiers, timestamp_us // self._period_us(model))
-        rates = self._rates.get(key) or self._look_up(key)
+        rates = self.rates(model, timestamp_us, modifiers)
         if isinstance(rates, str):
             return rates
         return NO_SEARCH_PRICE if searches and rates.search is None else None
@@ -99,16 +120,25 @@ class PriceTable:
         nothing by being one. Another model is compared with Anthropic's price: that of the tier and data residency if
         the reference model has one, else the standard price.
         """
+        reference = self.reference_of(model)
+        if modifiers is STANDARD or reference == model:
+            return self.cost(reference, usage, timestamp_us, modifiers, searches)
+        cost = self.cost(reference, usage, timestamp_us, modifiers._replace(provider=None), searches)
+        return self.cost(reference, usage, timestamp_us, STANDARD, searches) if cost is None else cost
+
+    def reference_of(self, model: str) -> str:
+        """The model that a model is compared with: itself, if it is of the family of the reference model."""
         reference = self._references.get(model)
         if reference is None:
             is_same_family = model_family(model) == self._reference_family
             if len(self._references) >= _CACHED_RATES:
                 self._references.clear()
             reference = self._references[model] = model if is_same_family else self._reference_model
-        if modifiers is STANDARD or reference == model:
-            return self.cost(reference, usage, timestamp_us, modifiers, searches)
-        cost = self.cost(reference, usage, timestamp_us, modifiers._replace(provider=None), searches)
-        return self.cost(reference, usage, timestamp_us, STANDARD, searches) if cost is None else cost
+        return reference
+
+    def version_of(self, model: str) -> str:
+        """The version of the prices of a model."""
+        return OVERRIDDEN if model in self._overrides else self.version
 
     def complete(
         self,
@@ -126,17 +156,44 @@ class PriceTable:
         A cost stays as it is if the model has no price. The version of a cost by a price of the settings is OVERRIDDEN.
         """
         cost, reference, version = costs
+        if costs == _UNKNOWN and not searches and not replace:
+            return self._first_costs(model, usage, timestamp_us, modifiers)
         if reference is None or replace:
             reference = self.reference_cost(model, usage, timestamp_us, modifiers, searches)
         if cost is None or replace:
             listed = self.cost(model, usage, timestamp_us, modifiers, searches)
             if listed is not None:
-                cost, version = listed, OVERRIDDEN if model in self._overrides else self.version
+                cost, version = listed, self.version_of(model)
         return cost, reference, version
+
+    def _first_costs(self, model: str, usage: Usage, timestamp_us: int, modifiers: Modifiers) -> Costs:
+        """`complete` for a request without searches of which no cost is known: nearly all are."""
+        key = (model, modifiers, timestamp_us // PERIOD_US)
+        own, reference, version = self._pairs.get(key) or self._look_up_pair(key, timestamp_us)
+        cost = None if own is None else own.cost(usage, 0)
+        if reference is own:
+            return cost, cost, version
+        return cost, None if reference is None else reference.cost(usage, 0), version
+
+    def _look_up_pair(self, key: _Key, timestamp_us: int) -> _Pair:
+        if len(self._pairs) >= _CACHED_RATES:
+            self._pairs.clear()
+        model, modifiers, _ = key
+        reference = self.reference_of(model)
+        wanted = [modifiers] if reference == model else [modifiers._replace(provider=None), STANDARD]
+        own = self._known_rates(model, timestamp_us, modifiers)
+        compared = (self._known_rates(reference, timestamp_us, each) for each in wanted)
+        version = None if own is None else self.version_of(model)
+        pair = self._pairs[key] = _Pair(own, next((rates for rates in compared if rates is not None), None), version)
+        return pair
+
+    def _known_rates(self, model: str, timestamp_us: int, modifiers: Modifiers) -> ModelRates | None:
+        rates = self.rates(model, timestamp_us, modifiers)
+        return None if isinstance(rates, str) else rates
 
     def _period_us(self, model: str) -> int:
         """For how long a looked-up price holds. Anthropic's prices change by the day, others also within a day."""
-        period_us = self._periods_us[model] = DAY_US if "claude" in model.lower() else HOUR_US // 4
+        period_us = self._periods_us[model] = DAY_US if "claude" in model.lower() else PERIOD_US
         return period_us
 
     def _look_up(self, key: _Key) -> ModelRates | str:
@@ -147,6 +204,9 @@ class PriceTable:
         if model in self._overrides:
             rates: ModelRates | str = override_rates(self._overrides[model])
         else:
+            # Imported at the first price, as the package itself is.
+            from claude_force.executions.published_rates import list_rates
+
             rates = list_rates(model, modifiers, to_datetime(period * self._period_us(model), UTC))
         self._rates[key] = rates
         return rates

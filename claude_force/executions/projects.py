@@ -24,6 +24,7 @@ Globs = tuple[tuple[str, tuple[str, ...]], ...]
 _WORKTREE = re.compile(r"(.+?)[/\\]\.claude[/\\]worktrees[/\\][^/\\]+(?:[/\\].*)?")
 _DRIVE = re.compile(r"[A-Za-z]:(?:[/\\]|$)")
 _MOUNTED_DRIVE = re.compile(r"(?:/mnt|/cygdrive)?/([A-Za-z])(/.*)?")
+_SEPARATOR = re.compile(r"[/\\]")
 _WSL = re.compile(r"//wsl(?:\$|\.localhost)/([^/]+)(.*)", re.IGNORECASE)
 
 
@@ -47,6 +48,14 @@ class ProjectNames:
             if name in known or len(ends) == 1:
                 return name if name in known else ends[0]
         return None
+
+    def matching(self, glob: str) -> tuple[str, ...]:
+        """The projects whose name or last folders match a glob; if none does, the folders."""
+        by_folder = self.by_folder or {}
+        for known in (set(by_folder.values()), set(by_folder)):
+            if found := sorted(full for full in known if _fits(full, glob)):
+                return tuple(found)
+        return ()
 
     @property
     def has_merged(self) -> bool:
@@ -86,6 +95,12 @@ def _name_by_globs(folders: Iterable[str], globs: Globs) -> str | None:
 
 def _matches(key: str, glob: str) -> bool:
     return fnmatchcase(key, glob) or fnmatchcase(key, f"{glob}/*")
+
+
+def _fits(folder: str, glob: str) -> bool:
+    """Whether the whole folder matches a glob, or as many of its last parts as the glob has."""
+    count = len(_SEPARATOR.split(glob))
+    return fnmatchcase(folder, glob) or fnmatchcase("/".join(_SEPARATOR.split(folder)[-count:]), glob)
 
 
 def _one_spelling(folders: Iterable[str]) -> dict[str, str]:

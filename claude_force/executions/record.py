@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -37,8 +38,20 @@ COST_LIMIT_NANOUSD = 1_000_000 * NANOUSD
 POSITION_LIMIT = 10**6
 SEARCHES_LIMIT = 10**6
 
+MAIN = "main"
+"""The agent name of the main conversation of a session, if it was given no name."""
+
+SUBAGENT = "subagent"
+"""The agent name of a sub-agent whose type is neither recorded anywhere nor said by its id."""
+
+TRACKER = "tracker"
+"""The `source` of executions that a program recorded."""
+
 CLAUDE_CODE = "claude-code"
 """The `source` of executions from the transcripts of Claude Code."""
+
+TELEMETRY = "telemetry"
+"""The `source` of executions that telemetry saw, and no transcript."""
 
 RESULT = "claude-result"
 """The `source` of executions from results of `claude -p`."""
@@ -76,7 +89,6 @@ _OPTIONAL_NAMES = (
     ("git_branch", NAME_LIMIT),
 )
 _TEXTS = (*((name, NAME_LIMIT) for name in _NAMES), *_OPTIONAL_NAMES)
-_texts_of = attrgetter(*(name for name, _ in _TEXTS))
 NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
 """Fields that are 0, and not null, if nothing is known."""
 
@@ -95,7 +107,6 @@ _COUNTS = (
     ("web_searches", "web_searches", SEARCHES_LIMIT),
     ("recorded_cost_nanousd", "recorded_cost", COST_LIMIT_NANOUSD),
 )
-_counts_of = attrgetter(*(name for name, _, _ in _COUNTS))
 STEP_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 """The fields of tokens, of a record and of each of its steps."""
 
@@ -145,7 +156,7 @@ class ExecutionMetrics:
     error_type: str | None = None
     workflow_id: str | None = None
     workflow_position: int | None = None
-    source: str = "tracker"
+    source: str = TRACKER
     host: str | None = None
     project: str | None = None
     run_id: str | None = None
@@ -161,20 +172,7 @@ class ExecutionMetrics:
     steps: Steps | None = None
 
     def __post_init__(self) -> None:
-        if type(self.timestamp_us) is not int or not EARLIEST_US <= self.timestamp_us < LATEST_US:
-            raise InvalidRecord("timestamp", "outside the years 1970 to 2099")
-        _check_uid(self.uid)
-        if not isinstance(self.success, bool):
-            raise InvalidRecord("success", f"expected true or false, got {kind_of(self.success)}")
-        _check_texts(self)
-        for (name, label, limit), count in zip(_COUNTS, _counts_of(self), strict=True):
-            if count is None:
-                if name in _REQUIRED:
-                    _check_count(label, count, limit)
-            elif type(count) is not int or not 0 <= count <= limit:
-                _check_count(label, count, limit)
-        if self.steps is not None or (self.input_tokens is None) != (self.output_tokens is None):
-            _check_usage(self)
+        check_values(values_of(self))
 
     @property
     def timestamp(self) -> str:
@@ -210,21 +208,6 @@ class ExecutionMetrics:
         return self.workflow_id
 
 
-def _check_uid(value: object) -> None:
-    if not isinstance(value, str) or not UID.fullmatch(value):
-        raise InvalidRecord("uid", "expected a UUID in lower case, with hyphens")
-
-
-def _check_texts(record: ExecutionMetrics) -> None:
-    for (name, limit), text in zip(_TEXTS, _texts_of(record), strict=True):
-        # Usual texts are checked here: a call for each would take longer than all of these checks.
-        if text is None:
-            if name in _REQUIRED:
-                _check_text(name, text, limit)
-        elif type(text) is not str or not 0 < len(text) <= limit or not text.isascii() or "\0" in text:
-            _check_text(name, text, limit)
-
-
 def _check_text(field: str, value: object, limit: int) -> None:
     """Raise InvalidRecord unless both databases can store the text: not empty, no NUL, no lone surrogate."""
     if not isinstance(value, str):
@@ -249,21 +232,6 @@ def _check_count(field: str, value: object, limit: int) -> None:
         raise InvalidRecord(field, "is negative")
     if value > limit:
         raise InvalidRecord(field, "is too large to be true")
-
-
-def _check_usage(record: ExecutionMetrics) -> None:
-    """Raise InvalidRecord unless both token counts are known or neither, the steps are possible, and their tokens add
-    up to those of the record."""
-    if (record.input_tokens is None) != (record.output_tokens is None):
-        raise InvalidRecord("output_tokens", "input_tokens and output_tokens are known both or neither")
-    if record.steps is None:
-        return
-    if not 0 < len(record.steps) <= STEPS_LIMIT:
-        raise InvalidRecord("steps", f"expected 1 to {STEPS_LIMIT:,}, got {len(record.steps):,}")
-    for index, step in enumerate(record.steps):
-        _check_step(f"steps[{index}]", step)
-    if sum_tokens(record.steps) != tuple(getattr(record, name) for name in STEP_TOKENS):
-        raise InvalidRecord("steps", "their tokens do not add up to those of the execution")
 
 
 def _check_step(name: str, step: Step) -> None:
@@ -319,15 +287,32 @@ def content_identity(timestamp_us: int, digest: bytes, ordinal: int) -> bytes:
     return _identity(timestamp_us, 8, int.from_bytes(mixed))
 
 
+def content_identities(instants_us: Iterable[int], digests: Iterable[bytes]) -> list[bytes]:
+    """`content_identity` with the ordinal 0, for many lines."""
+    from hashlib import blake2b
+
+    number, nothing, low_bits = int.from_bytes, bytes(8), (1 << 62) - 1
+    # In one expression: a call for each line would take longer than the hash.
+    return [
+        (
+            (
+                instant // 1000 << 16
+                | 8 << 12
+                | (noise := number(blake2b(digest + nothing, digest_size=10).digest())) >> 68
+            )
+            << 64
+            | 0b10 << 62
+            | noise & low_bits
+        ).to_bytes(16)
+        for instant, digest in zip(instants_us, digests, strict=True)
+    ]
+
+
 def _identity(timestamp_us: int, version: int, noise: int) -> bytes:
     # The mask keeps an impossible instant from raising here; the record refuses it.
     milliseconds = timestamp_us // 1000 & 0xFFFF_FFFF_FFFF
     high = milliseconds << 16 | version << 12 | (noise >> 68) & 0xFFF
     return (high << 64 | 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF).to_bytes(16)
-
-
-def _hyphenated(text: str) -> str:
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 _FAMILY = re.compile(r"claude-(?:[0-9.-]*-)?([a-z]{3,})")
@@ -347,14 +332,16 @@ def identity_bytes(uid: str) -> bytes:
 
 def identity_text(raw: bytes) -> str:
     """Sixteen bytes as a uid."""
-    return _hyphenated(raw.hex())
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 FIELDS: tuple[str, ...] = tuple(ExecutionMetrics.__dataclass_fields__)
 """The fields of a record, in the order of the columns of its table."""
 
 
-_values_of = attrgetter(*FIELDS)
+values_of: Callable[[ExecutionMetrics], tuple[Any, ...]] = attrgetter(*FIELDS)
+"""The values of FIELDS of a record."""
 
 
 def as_mapping(record: ExecutionMetrics) -> dict[str, Any]:
@@ -362,28 +349,12 @@ def as_mapping(record: ExecutionMetrics) -> dict[str, Any]:
     return {name: getattr(record, name) for name in FIELDS}
 
 
-def with_costs(
-    record: ExecutionMetrics,
-    cost_nanousd: int | None,
-    reference_cost_nanousd: int | None,
-    price_version: str | None,
-    steps: Steps | None = None,
-) -> ExecutionMetrics:
-    """The same record with other costs; `steps` are its steps with theirs. Raises InvalidRecord for a cost that is too
-    large to be true."""
-    costs = {"cost_nanousd": cost_nanousd, "reference_cost_nanousd": reference_cost_nanousd}
-    for cost, label in zip(costs.values(), ("estimated_cost", "reference_cost"), strict=True):
-        if cost is not None and not 0 <= cost <= COST_LIMIT_NANOUSD:
-            _check_count(label, cost, COST_LIMIT_NANOUSD)
-    # The other fields are valid; checking them again would be the slowest part of recording.
-    changed, put = object.__new__(ExecutionMetrics), object.__setattr__
-    for name, value in zip(FIELDS, _values_of(record), strict=True):
-        put(changed, name, value)
-    for name, cost in costs.items():
-        put(changed, name, cost)
-    put(changed, "price_version", price_version)
-    put(changed, "steps", steps)
-    return changed
+def of_values(values: Iterable[Any]) -> ExecutionMetrics:
+    """The record with the values of FIELDS in order, which must be those of a valid record (see `check_values`)."""
+    record = object.__new__(ExecutionMetrics)
+    # The constructor would take three times as long, and check the values again. `any` runs to the end.
+    any(map(object.__setattr__, repeat(record), FIELDS, values))
+    return record
 
 
 ExecutionRow = tuple[Any, ...]
@@ -406,18 +377,95 @@ def getter(*names: str) -> Callable[[ExecutionRow], Any]:
     return itemgetter(*columns(*names))
 
 
+COSTS = slice(column("cost_nanousd"), column("price_version") + 1)
+"""Where an ExecutionRow has its costs."""
+
+_texts_of = getter(*(name for name, _ in _TEXTS))
+_counts_of = getter(*(name for name, _, _ in _COUNTS))
+_tokens_of = getter(*STEP_TOKENS)
+
+
+def check_values(values: tuple[Any, ...]) -> None:
+    """Raise InvalidRecord, which names the field, unless the values of FIELDS are those of a possible record."""
+    uid, timestamp_us, _, success, *_ = values
+    if type(timestamp_us) is not int or not EARLIEST_US <= timestamp_us < LATEST_US:
+        raise InvalidRecord("timestamp", "outside the years 1970 to 2099")
+    if not isinstance(uid, str) or not UID.fullmatch(uid):
+        raise InvalidRecord("uid", "expected a UUID in lower case, with hyphens")
+    if not isinstance(success, bool):
+        raise InvalidRecord("success", f"expected true or false, got {kind_of(success)}")
+    _check_texts(_texts_of(values))
+    _check_counts(_counts_of(values))
+    _check_usage(_tokens_of(values), values[-1])
+
+
+def _check_texts(texts: tuple[Any, ...]) -> None:
+    for (name, limit), text in zip(_TEXTS, texts, strict=True):
+        # Usual texts are checked here: a call for each would take longer than all of these checks.
+        if text is None:
+            if name in _REQUIRED:
+                _check_text(name, text, limit)
+        elif type(text) is not str or not 0 < len(text) <= limit or not text.isascii() or "\0" in text:
+            _check_text(name, text, limit)
+
+
+def _check_counts(counts: tuple[Any, ...]) -> None:
+    for (name, label, limit), count in zip(_COUNTS, counts, strict=True):
+        if count is None:
+            if name in _REQUIRED:
+                _check_count(label, count, limit)
+        elif type(count) is not int or not 0 <= count <= limit:
+            _check_count(label, count, limit)
+
+
+def _check_usage(tokens: tuple[Any, ...], steps: Steps | None) -> None:
+    """Raise InvalidRecord unless both token counts are known or neither, the steps are possible, and their tokens add
+    up to those of the record."""
+    if (tokens[0] is None) != (tokens[1] is None):
+        raise InvalidRecord("output_tokens", "input_tokens and output_tokens are known both or neither")
+    if steps is None:
+        return
+    if not 0 < len(steps) <= STEPS_LIMIT:
+        raise InvalidRecord("steps", f"expected 1 to {STEPS_LIMIT:,}, got {len(steps):,}")
+    for index, step in enumerate(steps):
+        _check_step(f"steps[{index}]", step)
+    if sum_tokens(steps) != tokens:
+        raise InvalidRecord("steps", "their tokens do not add up to those of the execution")
+
+
+def with_costs(
+    values: tuple[Any, ...], costs: tuple[int | None, int | None, str | None], steps: Steps | None
+) -> ExecutionMetrics:
+    """The record with checked values, but with other costs and steps. Raises InvalidRecord for a cost that is too large
+    to be true."""
+    for cost, label in zip(costs[:2], ("estimated_cost", "reference_cost"), strict=True):
+        if cost is not None and not 0 <= cost <= COST_LIMIT_NANOUSD:
+            _check_count(label, cost, COST_LIMIT_NANOUSD)
+    return of_values((*values[: COSTS.start], *costs, *values[COSTS.stop : -1], steps))
+
+
 def to_row(record: ExecutionMetrics) -> ExecutionRow:
     """A record as a row."""
-    uid, timestamp_us, agent_name, success, *rest, steps = _values_of(record)
+    uid, timestamp_us, agent_name, success, *rest, steps = values_of(record)
     return identity_bytes(uid), timestamp_us, agent_name, int(success), *rest, encode_steps(steps)
 
 
 def from_row(row: ExecutionRow) -> ExecutionMetrics:
     """A row as a record. Raises InvalidRecord for an impossible value."""
-    values = dict(zip(FIELDS, row, strict=True))
+    values = _values_of_row(row)
+    check_values(values)
+    return of_values(values)
+
+
+def check_row(row: ExecutionRow) -> None:
+    """Raise InvalidRecord for a row with an impossible value."""
+    check_values(_values_of_row(row))
+
+
+def _values_of_row(row: ExecutionRow) -> tuple[Any, ...]:
+    uid, timestamp_us, agent_name, success, *rest, text = row
     try:
-        steps = decode_steps(values["steps"])
+        steps = decode_steps(text)
     except ValueError as error:
         raise InvalidRecord("steps", str(error)) from None
-    converted = {"uid": identity_text(row[0]), "success": bool(values["success"]), "steps": steps}
-    return ExecutionMetrics(**values | converted)
+    return identity_text(uid), timestamp_us, agent_name, bool(success), *rest, steps

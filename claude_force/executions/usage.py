@@ -67,7 +67,9 @@ def tier_of(usage: object) -> str | None:
 def join_tiers(speed: str | None, tier: str | None) -> str | None:
     """One word for the speed and the service tier of a response, which are None for standard ones. Both together are
     "fast and batch", for which nobody has published a price."""
-    return " and ".join(word for word in (speed, tier) if word)[:NAME_LIMIT] or None
+    if not (speed and tier):
+        return speed or tier or None
+    return f"{speed} and {tier}"[:NAME_LIMIT]
 
 
 def geo_of(usage: object) -> str | None:
@@ -93,6 +95,22 @@ def steps_of(listed: object, usage: object, model: str) -> Steps | None:
     if all(part(item, name) is None for item in listed for name in _CACHED):
         steps = _with_cached_tokens(steps, usage)
     return tuple(_unbilled_attempts(_with_hour_writes(steps, cache_writes(usage)[1])))
+
+
+def whole_step(usage: object, model: str) -> Step:
+    """A usage without listed steps, as one."""
+    tokens = (part(usage, "input_tokens"), part(usage, "output_tokens"), count(part(usage, "cache_read_input_tokens")))
+    return Step(MESSAGE, model, *tokens, *cache_writes(usage), tier_of(usage), geo_of(usage))
+
+
+def refused_step(response: object, usage: object, model: str) -> Steps | None:
+    """The step of a response that was refused before any output; None if it is billed as any other."""
+    if part(usage, "output_tokens"):
+        return None
+    details = part(response, "stop_details")
+    category = part(details, "category")
+    kind = refusal_kind(category if isinstance(category, str) else None, is_known=details is not None)
+    return None if kind is None else (whole_step(usage, model)._replace(kind=kind),)
 
 
 def _step(index: int, item: object, model: str, tier: str | None, geo: str | None) -> Step:

@@ -32,7 +32,7 @@ from claude_force.database.revisions import HEAD
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.database.writes.jobs import OK
 from claude_force.executions.plan_limits import PlanLimit
-from claude_force.executions.record import CLAUDE_CODE, UNKNOWN
+from claude_force.executions.record import CLAUDE_CODE, TELEMETRY, UNKNOWN
 from claude_force.executions.totals import Totals
 from claude_force.exporters.buckets import bounds_s, bucket_counts
 from claude_force.exporters.labels import (
@@ -57,8 +57,9 @@ ALL_MODELS = "all"
 """The label of a sum over all models."""
 
 STABLE_AFTER_US = 5 * MINUTE_US
-"""A response in a transcript may continue for this long. Its duration would move from one bucket of the histogram to
-the next, which would look like a reset, so counters and the histogram leave it out until then."""
+"""A response in a transcript may continue for this long, and one that telemetry saw gets its transcript. Its duration
+would move from one bucket of the histogram to the next, which would look like a reset, so counters and the histogram
+leave it out until then."""
 
 ALERT_LEVELS = {"ok": 0, "resolved": 0, "pending": 1, "firing": 2}
 """The states of `alerts.decision` as numbers. A state without a measurement has no sample."""
@@ -143,7 +144,7 @@ def _stable_history(
     connection: Connection, now_us: int
 ) -> tuple[dict[tuple[Any, ...], Totals], dict[tuple[Any, ...], Counter[int]]]:
     """Sums and durations of all history by agent and model, without responses that may still change."""
-    unstable = Filter(Window(now_us - STABLE_AFTER_US), sources=(CLAUDE_CODE,))
+    unstable = Filter(Window(now_us - STABLE_AFTER_US), sources=(CLAUDE_CODE, TELEMETRY))
     sums, pending_sums = (queries.totals_by(connection, of, "agent_name", "model") for of in (Filter(), unstable))
     times, pending_times = (queries.durations_by(connection, of, "agent_name", "model") for of in (Filter(), unstable))
     sums |= {names: sums[names] - pending for names, pending in pending_sums.items()}

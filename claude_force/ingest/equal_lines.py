@@ -9,6 +9,7 @@ loaded into a temporary table and looked up there.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -42,6 +43,18 @@ class OccurrenceCounter:
             ordinal = self._count_on_disk(identity) if identity <= self._last_on_disk else 0
         self._recent[identity] = ordinal + 1
         return ordinal
+
+    def increment_all(self, identities: Sequence[bytes]) -> list[int]:
+        """`increment` for many identities, in their order."""
+        new = dict.fromkeys(identities, 1)
+        is_first = len(new) == len(identities) and self._recent.keys().isdisjoint(new)
+        if not (is_first and identities and min(new) > self._last_on_disk):
+            return [self.increment(identity) for identity in identities]
+        self.asked += len(new)
+        self._recent |= new
+        while len(self._recent) > 2 * REMEMBERED:
+            self._move_older()
+        return [0] * len(new)
 
     def clear(self) -> None:
         """Forget everything."""

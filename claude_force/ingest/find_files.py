@@ -9,8 +9,9 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 OnProblem = Callable[[Path, str], None]
 """Called with a path and the reason why it could not be read."""
@@ -25,25 +26,30 @@ _Identity = tuple[int, int]
 """Device and inode."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file as it was when it was found. `name` is its path as text (see `path_text`)."""
+class FoundFile(NamedTuple):
+    """A file as it was when it was found. `location` is its path as the operating system has it, `name` its path as
+    text (see `path_text`)."""
 
-    path: Path
+    location: str
     name: str
     device: int
     inode: int
     size: int
     mtime_ns: int
 
+    @property
+    def path(self) -> Path:
+        """Where it is. Made when it is asked for: most files that are found have nothing new, and are not opened."""
+        return Path(self.location)
 
-def found_file(path: Path, status: os.stat_result | None = None) -> FoundFile:
+
+def found_file(path: Path | str, status: os.stat_result | None = None) -> FoundFile:
     """The file at a path. Raises OSError, also for anything but a regular file: reading a pipe would never end."""
-    status = status or path.stat()
+    status = status or os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     return FoundFile(
-        path,
+        os.fspath(path),
         path_text(path),
         status.st_dev & INODE_MASK,
         status.st_ino & INODE_MASK,
@@ -52,7 +58,7 @@ def found_file(path: Path, status: os.stat_result | None = None) -> FoundFile:
     )
 
 
-def path_text(path: Path) -> str:
+def path_text(path: Path | str) -> str:
     """A path as text that both databases can store. Bytes that are not UTF-8 are escaped: `/caf\\xe9`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
@@ -86,8 +92,8 @@ def _visit(
     found: list[FoundFile],
     on_problem: OnProblem,
 ) -> list[tuple[Path, tuple[_Identity, ...]]]:
-    """Add a file to `found`, or return what to visit in a folder. `choices` say which files and which folders in
-    it are visited, `parents` are the folders above it."""
+    """Add a file to `found`, or the files in a folder and return its folders. `choices` say which files and which
+    folders in it are visited, `parents` are the folders above it."""
     status = path.stat()
     identity = (status.st_dev, status.st_ino)
     if identity in parents:
@@ -99,8 +105,18 @@ def _visit(
         found.append(found_file(path, status))
         return []
     with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in entries if choices[_is_folder(entry)](path, entry.name))
-    return [(path / name, (*parents, identity)) for name in names]
+        wanted = [entry for entry in entries if choices[_is_folder(entry)](path, entry.name)]
+    wanted.sort(key=attrgetter("name"))
+    folders: list[tuple[Path, tuple[_Identity, ...]]] = []
+    for entry in wanted:
+        # Status from the entry, not by a visit of its own: a report looks at thousands of files before it starts.
+        known = _file_status(entry)
+        if known is None:
+            folders.append((path / entry.name, (*parents, identity)))
+        elif (file := (known.st_dev, known.st_ino)) not in seen:
+            seen.add(file)
+            found.append(found_file(entry.path, known))
+    return folders
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -109,3 +125,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     except OSError:
         # Visiting it reports the problem.
         return True
+
+
+def _file_status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """The status of a regular file; None for what is to be visited: a folder, and what cannot be read as a file."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None

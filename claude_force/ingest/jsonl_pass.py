@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from claude_force.database.rows.cursor import Cursor
-from claude_force.executions.record import ExecutionRow, column
+from claude_force.executions.columns import Columns
 from claude_force.ingest.find_files import FoundFile, found_file, path_text
 from claude_force.ingest.jsonl_source import JsonlSource
 from claude_force.ingest.loader import Loader
-from claude_force.ingest.plan import IngestOptions
+from claude_force.ingest.plan import IngestOptions, ShouldStop, never
 from claude_force.ingest.report import SourceReport
+from claude_force.ingest.sources import JSONL
 from claude_force.ingest.tail import Tail, is_unchanged, resume
 from claude_force.ingest.target import Target
-
-JSONL = "executions"
-"""The `source` of the cursors of these files."""
-
-_TIMESTAMP = column("timestamp_us")
 
 
 @dataclass(slots=True)
 class JsonlPass:
-    """One pass. `cursors` are those of this host, by path."""
+    """One pass. `cursors` are those of this host, by path. `is_stopped` tells whether `should_stop` ended it: it is
+    asked after each transaction."""
 
     target: Target
     options: IngestOptions
     cursors: dict[str, Cursor]
+    should_stop: ShouldStop = never
+    is_stopped: bool = False
     report: SourceReport = field(default_factory=SourceReport)
 
     def run(self, path: Path) -> SourceReport:
@@ -58,9 +58,9 @@ class JsonlPass:
         begun_us, is_resumed = int(tail.cursor.state or 0), tail.cursor.position > 0
         latest_us = begun_us
         for batch in source.read(tail, number=tail.cursor.lines + 1, end=tail.cursor.position):
-            if is_resumed and any(_has_content_uid(row) and row[_TIMESTAMP] <= begun_us for row in batch.rows):
+            if is_resumed and any(map(partial(_may_equal_earlier, begun_us), batch.rows.columns())):
                 return False
-            latest_us = max([latest_us, *(row[_TIMESTAMP] for row in batch.rows)])
+            latest_us = max(latest_us, batch.latest_us)
             if batch.lines:
                 tail.advance(batch.end)
             tail.cursor = replace(
@@ -73,13 +73,17 @@ class JsonlPass:
                 problem=batch.rejected[-1].reason if source.is_broken_off else None,
             )
             loader.load_batch(tail.cursor.path, batch, tail.cursor)
+            if self.should_stop():
+                self.is_stopped = True
+                return True
         if tail.cursor.problem is None:
             whole = replace(tail.finish(), state=str(latest_us), last_read_us=self.options.now_us)
             self.target.add_rows((), None, whole)
         return True
 
 
-def _has_content_uid(row: ExecutionRow) -> bool:
-    """Whether the line of an execution had no uid, so that its uid was made from its content and its ordinal: UUID
-    version 8."""
-    return bool(row[0][6] >> 4 == 8)
+def _may_equal_earlier(begun_us: int, block: Columns) -> bool:
+    """Whether the line of an execution may equal one from before an instant: it had no uid, so that its uid was made
+    from its content and its ordinal (UUID version 8), and its time is not later."""
+    pairs = zip(block.values("uid"), block.values("timestamp_us"), strict=True)
+    return any(instant <= begun_us and uid[6] >> 4 == 8 for uid, instant in pairs)

@@ -12,21 +12,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from claude_force.errors import InvalidJson, InvalidRecord
+from claude_force.executions.columns import Blocks, by_column
 from claude_force.executions.costs import billed_record, price_record
 from claude_force.executions.jsonl.codec import RECORD, DecodedLine, content_digest, decode_line
 from claude_force.executions.jsonl.damaged_lines import lost_bytes, split_damaged
-from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
+from claude_force.executions.jsonl.usual_lines import UsualLines
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, ExecutionRow, content_identity, content_uid, to_row
-from claude_force.executions.rollups import Sums, sum_up
+from claude_force.executions.rollups import Sums, add_block
 from claude_force.ingest.equal_lines import OccurrenceCounter
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.transcripts.entries import ENTRY
@@ -35,8 +36,11 @@ _TOO_LOW = 100
 """A cost this many times below list price is wrong. The price table of claude-force 1.3 is 1,000 times too low for the
 models that it knew, and about 270 times for the one model that it confused with another."""
 
-BATCH = 8000
-"""Lines in one transaction. With fewer, each changes more roll-ups per line; more need more memory."""
+BLOCK = 8000
+"""Lines that are decoded together. More need more memory."""
+
+BATCH = 2 * BLOCK
+"""Lines in one transaction. With fewer, each changes more roll-ups per line; with more, others wait longer for it."""
 
 _PEEKED_LINES = 10
 """How many lines are searched for the first object of a file."""
@@ -49,13 +53,15 @@ EXCERPT_BYTES = 2000
 class Batch:
     """The executions of some lines of a file.
 
-    `sums` are the roll-up sums of `rows`. `notes` counts rows that need attention, by text; `without_uid` counts lines
-    that brought no uid. `lines` is the number of lines read, blank ones included, and `end` the offset after them.
-    `position` is the offset on disk, which is smaller for a gzip file; it is for progress bars.
+    `sums` are the roll-up sums of `rows`, and `latest_us` is the latest of their instants; 0 without rows. `notes`
+    counts rows that need attention, by text; `without_uid` counts lines that brought no uid. `lines` is the number of
+    lines read, blank ones included, and `end` the offset after them. `position` is the offset on disk, which is smaller
+    for a gzip file; it is for progress bars.
     """
 
-    rows: list[ExecutionRow] = field(default_factory=list)
-    sums: Sums | None = None
+    rows: Blocks = field(default_factory=Blocks)
+    sums: Sums = field(default_factory=Sums)
+    latest_us: int = 0
     notes: Counter[str] = field(default_factory=Counter)
     cost_too_low: int = 0
     rejected: list[Rejected] = field(default_factory=list)
@@ -83,35 +89,44 @@ class JsonlSource:
         """The batches of one file. `number` and `end` are the line number and offset at which the stream is, if not at
         its beginning. A read error becomes one Rejected for the rest of the file. Raises InputError if there is no room
         for the temporary file that large files without uids need."""
-        decode_fast = FastDecoder(self.zone, self.prices, self._occurrences.increment, reprice=self.reprice).read
+        usual = UsualLines(self.zone, self.prices, self._occurrences.increment_all, reprice=self.reprice)
+        batch = Batch()
         try:
-            for chunk in read_chunks(stream, BATCH, number=number, offset=end):
+            for chunk in read_chunks(stream, min(BLOCK, BATCH), number=number, offset=end):
                 number, end = chunk.number + len(chunk.raw), chunk.end
                 asked = self._occurrences.asked
-                # The beginning of a line over the limit could pass for a whole line.
-                whole = chunk.raw[:-1] if chunk.is_cut else chunk.raw
-                rows = [decode_fast(data) for data in whole]
-                batch = self._batch(chunk, rows + [None] * (len(chunk.raw) - len(whole)))
-                batch.position, batch.lines, batch.end = position(), len(chunk.raw), end
-                batch.without_uid = self._occurrences.asked - asked
+                self._add(batch, chunk, usual)
+                batch.position, batch.lines, batch.end = position(), batch.lines + len(chunk.raw), end
+                batch.without_uid += self._occurrences.asked - asked
+                # What is rejected is kept with the beginning of its line.
+                if batch.lines >= BATCH or len(batch.rejected) >= BLOCK:
+                    yield batch
+                    batch = Batch()
+            if batch.lines:
                 yield batch
         except READ_ERRORS as error:
+            if batch.lines:
+                yield batch
             self.is_broken_off = True
             reason = f"the rest of the file cannot be read: {error}"
             yield Batch(rejected=[Rejected(number, end, reason, b"")], position=position())
         finally:
             self._occurrences.clear()
 
-    def _batch(self, chunk: Chunk, rows: list[ExecutionRow | None]) -> Batch:
-        """The batch of a chunk; `rows` has None for each line that the fast path left."""
-        batch = Batch()
-        left = chunk.lines([index for index, row in enumerate(rows) if row is None])
-        found = {index: self._rows(line, batch) for index, line in left if line is not None}
-        for index in reversed(found):
-            rows[index : index + 1] = found[index]
-        batch.rows = [row for row in rows if row is not None]
-        batch.sums = sum_up(batch.rows)
-        return batch
+    def _add(self, batch: Batch, chunk: Chunk, usual_lines: UsualLines) -> None:
+        """Add the lines of a chunk to a batch."""
+        # The beginning of a line over the limit could pass for a whole line.
+        usual = usual_lines.read(chunk.raw[:-1] if chunk.is_cut else chunk.raw)
+        others = [*usual.others, len(chunk.raw) - 1] if chunk.is_cut else usual.others
+        found = {index: self._rows(line, batch) for index, line in chunk.lines(others) if line is not None}
+        block = usual.rows
+        if any(found.values()):
+            rows = usual.by_line(len(chunk.raw))
+            parts = (found.get(index, ()) if row is None else (row,) for index, row in enumerate(rows))
+            block = by_column(list(chain.from_iterable(parts)))
+        batch.latest_us = max([batch.latest_us, *block.values("timestamp_us")])
+        batch.rows.add(block)
+        add_block(batch.sums, block)
 
     def _rows(self, line: Line, batch: Batch) -> list[ExecutionRow]:
         """The rows of a line that the fast path left. Their notes, and what is rejected, go into the batch."""
@@ -194,18 +209,19 @@ def first_object(path: Path) -> dict[str, Any] | None:
             return None
         with path.open("rb") as stream:
             lines = islice(iter(partial(stream.readline, LINE_LIMIT_BYTES), b""), _PEEKED_LINES)
-            return next((found for line in lines if (found := _object_in(line)) is not None), None)
+            return next((found for line in lines if (found := object_in(line)) is not None), None)
     except OSError:
         # Reading the file reports the problem.
         return None
 
 
-def _object_in(line: bytes) -> dict[str, Any] | None:
+def object_in(line: bytes) -> dict[str, Any] | None:
+    """The first JSON object of a line, also of a damaged one; None if there is none."""
     line = line.removeprefix(BOM)
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         whole = [part for kind in (RECORD, ENTRY) for part in split_damaged(line, kind) if part.is_whole]
         inner = line[whole[0].start : whole[0].end] if whole else line
-        return _object_in(inner) if inner != line else None
+        return object_in(inner) if inner != line else None
     return found if isinstance(found, dict) else None

@@ -8,19 +8,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from claude_force.database.contract import Progress
 from claude_force.database.rows.cursor import Cursor
-from claude_force.executions.record import column
 from claude_force.ingest.rejects import RejectLog
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.target import Target
 
 if TYPE_CHECKING:
     from claude_force.ingest.jsonl_source import Batch
-
-_TIMESTAMP = column("timestamp_us")
 
 
 @dataclass(slots=True)
@@ -44,8 +42,9 @@ class Loader:
         for batch in batches:
             self._store(batch)
             self._reject(path, batch)
-            future = sum(row[_TIMESTAMP] > now_us for row in batch.rows)
-            if future:
+            if batch.latest_us > now_us:
+                instants = chain.from_iterable(block.values("timestamp_us") for block in batch.rows.columns())
+                future = sum(instant > now_us for instant in instants)
                 self.report.add_notes(Counter({"dated after now; reports of the last days leave it out": future}))
             if progress is not None:
                 progress(batch.position)
@@ -61,9 +60,12 @@ class Loader:
         added, duplicates = self.target.add_rows(batch.rows, batch.sums, cursor)
         # Lines without a uid come from the program that recorded them, not from an archive.
         is_from_archive = self.restore and duplicates and not batch.without_uid
-        restored = self.target.restore(batch.rows) if is_from_archive else 0
-        if self.reprice and duplicates:
-            self.report.repriced += self.target.reprice(batch.rows)
+        restored = 0
+        # A block at a time: rows need ten times the memory of blocks.
+        for block in batch.rows.columns() if duplicates and (is_from_archive or self.reprice) else ():
+            rows = list(block)
+            restored += self.target.restore(rows) if is_from_archive else 0
+            self.report.repriced += self.target.reprice(rows) if self.reprice else 0
         self.report.lines += batch.lines
         self.report.added += added
         self.report.restored += restored

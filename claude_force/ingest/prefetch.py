@@ -1,28 +1,37 @@
-"""Read a long file in a second process, while this process stores what was read before.
+"""Read in a second process, while this process stores what was read before.
 
 Reading and storing take about the same time, and a Python process uses one processor. Batches come through a pipe that
 holds about one, so at most three are in memory. The second process ends with this one, and its errors are raised here.
-A short file is read in this process.
+What is short is read in this process.
 """
 
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from claude_force.errors import InputError
 from claude_force.ingest.input import Input
 from claude_force.ingest.jsonl_source import Batch, JsonlSource
 from claude_force.ingest.loader import without_gc
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
 SHORT_BYTES = 4 * 1024 * 1024
 """A smaller file is read before a second process could start."""
+
+T = TypeVar("T")
+
+_LAST_WORDS_S = 1.0
+"""How long a process that has sent everything may take to end."""
 
 _PIPE_BYTES = 1024 * 1024
 """About one batch, and the most that a pipe may hold without privileges."""
@@ -31,14 +40,23 @@ _PIPE_BYTES = 1024 * 1024
 def read_batches(file: Input, source: JsonlSource) -> Iterator[Batch]:
     """The batches of a file. Raises InputError."""
     batches = source.read(file.stream, file.position)
-    # Forking a process that has loaded macOS frameworks is not safe.
-    cannot_fork = (os.cpu_count() or 1) < 2 or sys.platform == "darwin"
-    if file.size is None or file.size < SHORT_BYTES or cannot_fork:
+    if file.size is None or file.size < SHORT_BYTES or not can_fork():
         return batches
-    return _from_second_process(batches, file.name)
+    return from_second_process(batches, file.name)
 
 
-def _from_second_process(batches: Iterator[Batch], name: str) -> Iterator[Batch]:
+def can_fork() -> bool:
+    """Whether a second process is of use, and safe: not in a process that has loaded macOS frameworks, or that has
+    several threads, one of which may hold a lock."""
+    return (os.cpu_count() or 1) > 1 and sys.platform != "darwin" and threading.active_count() == 1
+
+
+def from_second_process(batches: Iterator[T], name: str) -> Generator[T]:
+    """What an iterator gives, which runs in a second process. `name` says in messages what is read. Raises InputError
+    if that process was killed, and what the iterator raises."""
+    # Imported here: mostly there is little to read, and this takes longer to load than finding that out.
+    import multiprocessing
+
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     # If the pipe cannot grow, the reader waits more often.
@@ -58,7 +76,7 @@ def _from_second_process(batches: Iterator[Batch], name: str) -> Iterator[Batch]
         receiver.close()
 
 
-def _received(receiver: Connection, process: multiprocessing.process.BaseProcess, name: str) -> Iterator[Batch]:
+def _received(receiver: Connection, process: BaseProcess, name: str) -> Iterator[Any]:
     while True:
         try:
             item = receiver.recv()
@@ -66,9 +84,10 @@ def _received(receiver: Connection, process: multiprocessing.process.BaseProcess
             process.join()
             raise InputError(
                 f"{name}: the process that reads it ended unexpectedly ({process.exitcode}); "
-                "what was read is stored, and importing it again is safe"
+                "what was read is stored, and reading it again is safe"
             ) from None
         if item is None:
+            process.join(_LAST_WORDS_S)
             return
         if isinstance(item, Exception):
             raise item
@@ -85,7 +104,7 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _send_batches(batches: Iterator[Batch], receiver: Connection, sender: Connection) -> None:
+def _send_batches(batches: Iterator[Any], receiver: Connection, sender: Connection) -> None:
     """The main function of the second process. It sends each batch, then None; or an exception."""
     receiver.close()
     # Ctrl-C reaches both processes; the first one ends this one.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from claude_force.formatting import quantity
 from claude_force.ingest.find_files import path_text
 from claude_force.ingest.rejects import Rejected
 
@@ -62,8 +63,13 @@ class SourceReport:
 
     @property
     def read(self) -> int:
-        """Executions and rejected lines; blank lines are neither."""
+        """Executions and rejected lines; a line that is blank or has no execution in it is neither."""
         return self.added + self.known + self.restored + self.rejected
+
+    @property
+    def duplicates(self) -> int:
+        """The executions that were known: `known`, by the name that people read."""
+        return self.known
 
     def reject(self, path: str, rejected: Sequence[Rejected]) -> None:
         """Count the rejected lines of a batch, and list the first of them as problems."""
@@ -88,3 +94,9 @@ class SourceReport:
         for note, count in notes.items():
             is_listed = note in self.notes or len(self.notes) < NOTES_LIMIT
             self.notes[note if is_listed else "and other notes"] += count
+
+
+def too_low(costs: int) -> str:
+    """That so many costs are known to be too low. A command that mends them follows it."""
+    verb = "is" if costs == 1 else "are"
+    return f"{quantity(costs, 'cost')} {verb} known to be far too low, as claude-force 1.3 wrote them; to correct them"

@@ -8,7 +8,6 @@ after the commit and before the file is deleted, the next drain adds nothing twi
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,38 +21,17 @@ from claude_force.ingest.loader import Loader
 from claude_force.ingest.rejects import RejectLog
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.target import Target
-from claude_force.settings.home import user_folder
-from claude_force.settings.location import without_password
 
 
-def spool_files(location: str, metrics_folder: Path) -> tuple[Path, Path]:
-    """The spool files of the database at `location`, best first: beside the database file (for a server: in the metrics
-    folder), then in the user's state folder (XDG_STATE_HOME). Each database has its own; its password does not matter.
-    """
-    database = without_password(location)
-    digest = hashlib.blake2b(database.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    name = f"spool-{digest}.jsonl"
-    is_file = os.path.isabs(location)  # noqa: PTH117  (a location may be no path)
-    beside = Path(f"{location}.spool.jsonl") if is_file else metrics_folder / name
-    state = os.environ.get("XDG_STATE_HOME")
-    base = Path(state) if state else user_folder() / ".local" / "state"
-    return beside, base / "claude-force" / name
-
-
-def unsettled_file(metrics_folder: Path) -> Path:
-    """The spool file for records whose database is not known, because `claude.json` cannot be read."""
-    return metrics_folder / "spool-unsettled.jsonl"
-
-
-def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
-    """Append a record to the first file that can be written, and return that file. Raises the OSError of the last file
-    if none can."""
+def append(records: Iterable[ExecutionMetrics], files: Iterable[Path]) -> Path:
+    """Append records to the first file that can be written, and return that file. Raises the OSError of the last file
+    if none can; then none has any of them."""
     failure = OSError("there is no spool file")
-    line = encode_line(record, UTC)
+    lines = b"".join(encode_line(record, UTC) for record in records)
     for path in files:
         try:
             with _locked(path, open_append) as descriptor:
-                _write_whole(descriptor, line)
+                _write_whole(descriptor, lines)
             return path
         except OSError as error:
             failure = error
@@ -62,24 +40,27 @@ def append(record: ExecutionMetrics, files: Iterable[Path]) -> Path:
     raise failure
 
 
-def _write_whole(descriptor: int, line: bytes) -> None:
-    """Append the whole line or nothing: if the disk is full, the part that was written is removed again. If a crash
-    left half a line at the end, the line starts on a new one."""
+def _write_whole(descriptor: int, lines: bytes) -> None:
+    """Append all lines or nothing: if the disk is full, the part that was written is removed again. If a crash left
+    half a line at the end, they start on a new one."""
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        line = b"\n" + line
+        lines = b"\n" + lines
     try:
-        written = os.write(descriptor, line)
-        if written != len(line):
+        written = os.write(descriptor, lines)
+        if written != len(lines):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError:
         os.ftruncate(descriptor, size)
         raise
 
 
-def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int) -> SourceReport:
-    """Move all records to the target. Raises DatabaseError or InputError; the records that were not stored stay in
-    their file."""
+def drain(
+    files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int, *, waits: bool = True
+) -> SourceReport:
+    """Move all records to the target. Unless it `waits`, a file that another process reads or writes is left to it, and
+    is a problem of the report. Raises DatabaseError or InputError; the records that were not stored stay in their
+    file."""
     # Every recorded execution comes here, and there is nearly always nothing to read: do not load the reader for that.
     existing = [path for path in files if path.exists()]
     loader = Loader(target, rejects)
@@ -89,13 +70,15 @@ def drain(files: Iterable[Path], target: Target, rejects: RejectLog, now_us: int
 
     for path in existing:
         try:
-            with _locked(path, _open_existing) as descriptor, open(os.dup(descriptor), "rb") as stream:
+            with _locked(path, _open_existing, waits=waits) as descriptor, open(os.dup(descriptor), "rb") as stream:
                 source = JsonlSource(UTC)
                 loader.load(str(path), source.read(stream), now_us)
                 if not source.is_broken_off:
                     path.unlink()
         except FileNotFoundError:
             continue
+        except BlockingIOError:
+            loader.report.add_problem(path, "another process uses it")
     return loader.report
 
 
@@ -104,11 +87,14 @@ def _open_existing(path: Path) -> int:
 
 
 @contextmanager
-def _locked(path: Path, open_file: Callable[[Path], int]) -> Iterator[int]:
-    """Open and lock the file that has this name once the lock is held."""
+def _locked(path: Path, open_file: Callable[[Path], int], *, waits: bool = True) -> Iterator[int]:
+    """Open and lock the file that has this name once the lock is held. Raises BlockingIOError if another process holds
+    it, unless this one `waits`."""
     while True:
         descriptor = open_file(path)
-        with exclusive_lock(descriptor):
+        with exclusive_lock(descriptor, wait=waits) as is_held:
+            if not is_held:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
             if _is_current(descriptor, path):
                 yield descriptor
                 return

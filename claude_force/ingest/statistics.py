@@ -30,11 +30,9 @@ from claude_force.ingest.find_files import FoundFile, found_file
 from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.report import SourceReport
+from claude_force.ingest.sources import STATISTICS
 from claude_force.ingest.tail import is_unchanged, unread
 from claude_force.text import kind_of
-
-STATISTICS = "claude-code-statistics"
-"""The kind of source, in reports and cursors."""
 
 _SIZE_LIMIT_BYTES = 32 * 1024 * 1024
 _TOKENS_LIMIT = 10**13

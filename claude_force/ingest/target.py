@@ -7,23 +7,23 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from claude_force.database.contract import Database
-from claude_force.database.queries import ingestion as queries
 from claude_force.database.queries import known_uids, tombstones
+from claude_force.database.queries.sightings import resolver_of
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult, Store
-from claude_force.executions.deduplication import EntityResolver, Observation, ReportedUsage
+from claude_force.executions.columns import Rows
+from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import Sums
+from claude_force.executions.sightings import Price
 from claude_force.executions.totals import Added
 
 
 class Target(Protocol):
     """What ingestion needs of a `Store`. Every method raises DatabaseError."""
 
-    def add_rows(
-        self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None, /
-    ) -> Added:
+    def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None, /) -> Added:
         """Store executions, and how far their file was read. `sums` are those of the rows."""
 
     def ingest(
@@ -44,10 +44,10 @@ class Target(Protocol):
 
 
 @contextmanager
-def open_target(database: Database, *, is_dry_run: bool) -> Iterator[Target]:
-    """The store of a database, or a dry run over it."""
+def open_target(database: Database, *, is_dry_run: bool, price: Price | None = None) -> Iterator[Target]:
+    """The store of a database, or a dry run over it. `price` prices what several sources saw."""
     if not is_dry_run:
-        yield Store(database)
+        yield Store(database, price)
         return
     target = DryRun(database)
     try:
@@ -67,9 +67,7 @@ class DryRun:
         self._restored = OccurrenceCounter()
         self._remembered: dict[bytes, bytes] = {}
 
-    def add_rows(
-        self, rows: Sequence[ExecutionRow], _sums: Sums | None = None, _cursor: Cursor | None = None, /
-    ) -> Added:
+    def add_rows(self, rows: Rows, _sums: Sums | None = None, _cursor: Cursor | None = None, /) -> Added:
         """Count the executions that are neither stored nor were in an earlier call."""
         known = known_uids(self._database, [row[0] for row in rows])
         new = sum(row[0] not in known and self._added.increment(row[0]) == 0 for row in rows)
@@ -85,10 +83,9 @@ class DryRun:
     ) -> IngestResult:
         """Count the observations of executions that are neither stored nor were in an earlier call."""
         with self._database.read() as connection:
-            known = queries.known_identities(connection, self._database, observations)
-        resolver = EntityResolver(known | self._remembered)
-        for observation in observations:
-            resolver.match(observation)
+            resolver = resolver_of(connection, self._database, observations)
+        resolver.known |= self._remembered
+        resolver.match_all(observations)
         self._remembered |= resolver.remembered
         added = len(resolver.new_rows) - len(known_uids(self._database, list(resolver.new_rows)))
         return IngestResult(added, len(observations) - added)

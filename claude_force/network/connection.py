@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from claude_force.network.outcome import Outcome, conclude
 from claude_force.network.redaction import Secret
@@ -89,6 +90,23 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def names_this_machine(host: str) -> bool:
+    """Whether a Host header, with or without a port, means this machine. A web page that got its own name to lead here
+    (DNS rebinding) sends that name."""
+    try:
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+
+
+def path_of(target: str) -> str:
+    """The path of a request target; "" if it is malformed."""
+    try:
+        return urlsplit(target).path
+    except ValueError:
+        return ""
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

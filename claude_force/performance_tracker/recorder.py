@@ -85,21 +85,21 @@ class Recorder:
         """The store of the database. Raises ClaudeForceError."""
         return Store(self.database)
 
-    def record(self, metrics: ExecutionMetrics) -> None:
-        """Store a record, or keep it for later. Raises nothing."""
+    def record(self, records: Sequence[ExecutionMetrics]) -> None:
+        """Store records in one transaction, or keep them for later. Raises nothing."""
         started_s = time.monotonic()
         if started_s < self._retry_at_s:
-            self._spool(metrics)
+            self._spool(records)
             return
         try:
-            self.store.add([metrics])
+            self.store.add(records)
         except ClaudeForceError as error:
             self._last_error = error
             elapsed_s = time.monotonic() - started_s
             if elapsed_s > _SLOW_S:
                 # It would delay every call of the host.
                 self._retry_at_s = time.monotonic() + _BACKOFF * elapsed_s
-            self._spool(metrics)
+            self._spool(records)
             return
         if self._in_memory or started_s >= self._drain_at_s:
             self._drain()
@@ -109,8 +109,8 @@ class Recorder:
         self._retry_at_s = 0.0
         with self._draining:
             waiting = [self._in_memory.popleft() for _ in range(len(self._in_memory))]
-        for metrics in waiting:
-            self.record(metrics)
+        if waiting:
+            self.record(waiting)
         if self._in_memory:
             logger.error("%d executions could not be stored anywhere", len(self._in_memory))
         if "database" in self.__dict__:
@@ -124,14 +124,14 @@ class Recorder:
         else:
             logger.warning(message)
 
-    def _spool(self, metrics: ExecutionMetrics) -> None:
+    def _spool(self, records: Sequence[ExecutionMetrics]) -> None:
         try:
-            path = spool.append(metrics, self._spool_files)
+            path = spool.append(records, self._spool_files)
         except OSError as error:
             if not self._closes_at_exit:
                 self._closes_at_exit = True
                 atexit.register(self.close)
-            self._in_memory.append(metrics)
+            self._in_memory.extend(records)
             self.warn(f"{self._last_error}; the spool cannot be written ({error}): executions are kept in memory")
         else:
             self.warn(f"{self._last_error}; executions wait in {path} and are stored later (now: claude-force import)")

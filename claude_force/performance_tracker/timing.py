@@ -5,7 +5,6 @@ It never disturbs the call: exceptions pass through, and a usage that cannot be 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
@@ -17,17 +16,18 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from claude_force.clock import now_us
 from claude_force.errors import InvalidRecord
-from claude_force.executions.billed_steps import MESSAGE, REFUSAL, STEPS_LIMIT, Step, Steps, sum_tokens
+from claude_force.executions.billed_steps import REFUSAL, STEPS_LIMIT, Steps, sum_tokens
 from claude_force.executions.record import UNKNOWN
+from claude_force.executions.tracked_blocks import Block, current
 from claude_force.executions.usage import (
-    cache_writes,
     count,
     geo_of,
     is_single,
     part,
-    refusal_kind,
+    refused_step,
     steps_of,
     tier_of,
+    whole_step,
 )
 
 logger = logging.getLogger("claude_force")
@@ -129,8 +129,8 @@ class Tracked:
             steps = None
         if part(response, "stop_reason") == "refusal":
             self.is_refused = True
-            steps = _refused(response, usage, self.model) or steps
-        return steps or (_whole_step(usage, self.model),)
+            steps = refused_step(response, usage, self.model) or steps
+        return steps or (whole_step(usage, self.model),)
 
     def steps(self) -> Steps | None:
         """The billed steps of all responses; None if there was one with one step, or if the figures were set by
@@ -148,22 +148,6 @@ class Tracked:
             logger.warning("a call with more than %d billed steps is priced as one", STEPS_LIMIT)
             return None
         return self._steps
-
-
-def _whole_step(usage: object, model: str) -> Step:
-    """A usage without listed steps, as one."""
-    tokens = (part(usage, "input_tokens"), part(usage, "output_tokens"), count(part(usage, "cache_read_input_tokens")))
-    return Step(MESSAGE, model, *tokens, *cache_writes(usage), tier_of(usage), geo_of(usage))
-
-
-def _refused(response: object, usage: object, model: str) -> Steps | None:
-    """The step of a response that was refused before any output; None if it is billed as any other."""
-    if part(usage, "output_tokens"):
-        return None
-    details = part(response, "stop_details")
-    category = part(details, "category")
-    kind = refusal_kind(category if isinstance(category, str) else None, is_known=details is not None)
-    return None if kind is None else (_whole_step(usage, model)._replace(kind=kind),)
 
 
 def _name_of(function: object) -> str:
@@ -189,11 +173,19 @@ class Tracking:
     run_id: str | None = None
     _tracked: Tracked | None = None
     _started_ns: int = 0
+    _outer: Block | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a block is being timed."""
+        return self._tracked is not None
 
     def __enter__(self) -> Tracked:
         if self._tracked is not None:
             raise RuntimeError("this track() is already in use; call track() for each block")
         self._tracked = Tracked(self.model)
+        self._outer = current.get()
+        current.set(self)
         self._started_ns = time.perf_counter_ns()
         return self._tracked
 
@@ -211,6 +203,9 @@ class Tracking:
         # In a thread, so that a locked database does not block the event loop. Shielded, because a cancellation would
         # also cancel work that waits for a thread.
         report = self._finish(kind)
+        # Imported here: it takes a fifth of the time of importing the tracker, and a coroutine has it already.
+        import asyncio
+
         try:
             future = asyncio.get_running_loop().run_in_executor(None, self.record, report)
         except RuntimeError:
@@ -222,6 +217,7 @@ class Tracking:
     def _finish(self, kind: type[BaseException] | None) -> CallReport:
         elapsed_ns = time.perf_counter_ns() - self._started_ns
         tracked, self._tracked = self._tracked or Tracked(self.model), None
+        current.set(self._outer)
         return CallReport(
             agent_name=self.agent_name,
             task=self.task,

@@ -11,12 +11,14 @@ A tracker may be shared by threads and asyncio tasks, used after a fork, and ope
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,13 @@ from claude_force.database import queries
 from claude_force.database.queries import Filter
 from claude_force.errors import InvalidRecord, SettingsError, UnknownName
 from claude_force.executions import record
-from claude_force.executions.costs import price_record
+from claude_force.executions.costs import price_values
 from claude_force.executions.export import write_csv, write_document
 from claude_force.executions.origin import host_name, project_of_working_folder
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.ingest import spool
+from claude_force.ingest.spool_files import former_files, spool_files, unsettled_files
+from claude_force.performance_tracker.batch import Batch
 from claude_force.performance_tracker.recorder import Recorder, logger
 from claude_force.performance_tracker.timing import CallReport, Tracking
 from claude_force.settings.claude_json import Settings, load_settings
@@ -62,8 +65,8 @@ class PerformanceTracker:
         """Open a tracker. Nothing is created before the first record.
 
         Args:
-            folder: a `.claude` folder, or its `metrics` folder. Default: the nearest `.claude` at or above the working
-                folder, else `~/.claude`.
+            folder: a `.claude` folder, or its `metrics` folder, with its own settings and its own store. Default: the
+                settings and the store that the command line has in the working folder, as a rule those in `~/.claude`.
             max_entries: accepted because claude-force 1.3 had it. Nothing is kept in memory, so there is no limit.
             enable_persistence: False uses a private database that is deleted with the tracker.
             metrics_dir: the folder of the data itself, as in claude-force 1.3.
@@ -76,15 +79,20 @@ class PerformanceTracker:
             private = tempfile.mkdtemp(prefix="claude-force-")
             weakref.finalize(self, _remove_private, private, os.getpid())
             database = str(Path(private) / "metrics.db")
-        location = database_location(self._settings, home, database)
-        spools: tuple[Path, ...] = spool.spool_files(location, home.metrics_folder)
-        unsettled: tuple[Path, ...] = (spool.unsettled_file(home.metrics_folder),)
+        try:
+            location = database_location(self._settings, home, database)
+        except SettingsError as unknown:
+            location, error = str(home.database_file), unknown
+        spools = spool_files(location, home.metrics_folder)
+        unsettled = unsettled_files(home)
+        others = (*unsettled, *former_files(location, home))
         if database or os.environ.get(DATABASE_VARIABLE):
             # The settings do not decide where records go, and the unsettled ones are for another database.
-            error, unsettled = None, ()
+            error, others = None, ()
         if error:
-            spools = unsettled
-        self._recorder = Recorder(location, error, spools, unsettled, home.rejected_file)
+            spools = unsettled[:1]
+        self._recorder = Recorder(location, error, spools, others, home.rejected_file)
+        self._keep = self._recorder.record
 
     # Recording
 
@@ -174,6 +182,22 @@ class PerformanceTracker:
         """
         return Tracking(self._record_call, agent_name, task, model, workflow_id, workflow_position, run_id)
 
+    @contextmanager
+    def batch(self) -> Iterator[PerformanceTracker]:
+        """Record thousands of executions a second: those of the block are stored many at once.
+
+        The block gets a tracker like this one. What is recorded with it waits in memory, and is stored with 500 others,
+        after a second (when the next execution is recorded), and at the end of the block, however it ends. What waits
+        is not in the store: reports do not contain it, and a process that is killed loses it. Failures of the database
+        lose nothing, as for single executions. After the block its tracker stores each execution at once.
+        """
+        batch, tracker = Batch(self._keep), copy.copy(self)
+        tracker._keep = batch.add
+        try:
+            yield tracker
+        finally:
+            batch.end()
+
     def _record_call(self, report: CallReport) -> None:
         """Record a timed call. Raises nothing: an invalid value is warned about."""
         try:
@@ -182,11 +206,11 @@ class PerformanceTracker:
             self._recorder.warn(f"an execution of {report.agent_name!r} was not recorded: {error}")
 
     def _record(self, report: CallReport) -> ExecutionMetrics:
-        metrics = _metrics_of(report)
-        if self._settings.cost_tracking and metrics.input_tokens is not None:
-            metrics = price_record(self._prices, metrics)
+        values = _values_of(report)
+        record.check_values(values)
+        metrics = price_values(self._prices, values) if self._settings.cost_tracking else record.of_values(values)
         if self._settings.tracking_enabled:
-            self._recorder.record(metrics)
+            self._keep((metrics,))
         if self._settings.detailed_logging:
             logger.info("execution recorded", extra={"execution": record.as_mapping(metrics)})
         return metrics
@@ -261,6 +285,7 @@ class PerformanceTracker:
         zone = local_zone()
         hourly = interval_hours % 24 != 0
         found = analytics.trends(self._recorder.database, Filter(), "hourly" if hourly else "daily", zone).buckets
+        found = [bucket for bucket in found if not bucket.totals.is_empty]
         merged = analytics.merge_buckets(found, interval_hours * DAY_US // 24, zone)
         totals = [item for _, item in merged]
         return {
@@ -339,35 +364,41 @@ def _remove_private(folder: str, pid: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _metrics_of(report: CallReport) -> ExecutionMetrics:
-    """The record of a call, without a computed cost. Raises InvalidRecord."""
+def _values_of(report: CallReport) -> tuple[Any, ...]:
+    """The values of a record (see `record.FIELDS`), without a computed cost. Raises InvalidRecord for an impossible
+    task."""
     if report.task is not None and not isinstance(report.task, str):
         raise InvalidRecord("task", f"expected text, got {kind_of(report.task)}")
     error_type = report.error_type
-    return ExecutionMetrics(
-        uid=report.uid or record.fresh_uid(report.timestamp_us),
-        timestamp_us=report.timestamp_us,
-        agent_name=report.agent_name,
-        success=report.success,
-        model=report.model,
-        task_hash=None if report.task is None else record.task_hash(report.task),
-        duration_us=report.duration_us,
-        input_tokens=report.input_tokens,
-        output_tokens=report.output_tokens,
-        cache_read_tokens=report.cache_read_tokens,
-        cache_write_5m_tokens=report.cache_write_5m_tokens,
-        cache_write_1h_tokens=report.cache_write_1h_tokens,
-        cost_nanousd=report.cost_nanousd,
-        error_type=error_type[: record.NAME_LIMIT] if isinstance(error_type, str) else error_type,
-        workflow_id=report.workflow_id,
-        workflow_position=report.workflow_position,
-        host=host_name(),
-        project=report.project or project_of_working_folder(),
-        run_id=report.run_id,
-        service_tier=report.service_tier,
-        web_searches=report.web_searches,
-        inference_geo=report.inference_geo,
-        steps=report.steps,
+    return (
+        report.uid or record.fresh_uid(report.timestamp_us),
+        report.timestamp_us,
+        report.agent_name,
+        report.success,
+        report.model,
+        None if report.task is None else record.task_hash(report.task),
+        report.duration_us,
+        report.input_tokens,
+        report.output_tokens,
+        report.cache_read_tokens,
+        report.cache_write_5m_tokens,
+        report.cache_write_1h_tokens,
+        report.cost_nanousd,
+        None,
+        None,
+        error_type[: record.NAME_LIMIT] if isinstance(error_type, str) else error_type,
+        report.workflow_id,
+        report.workflow_position,
+        record.TRACKER,
+        host_name(),
+        report.project or project_of_working_folder(),
+        report.run_id,
+        report.service_tier,
+        report.web_searches,
+        *(None, None, None),
+        report.inference_geo,
+        *(None, None, None),
+        report.steps,
     )
 
 

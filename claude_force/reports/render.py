@@ -1,24 +1,24 @@
 """Writes a page as text for a terminal, as Markdown, or as CSV.
 
-A page holds headings, lines and tables of strings; `formatting` has already turned the numbers into text. In a terminal
-no line wraps: names are cut to fit, numbers are not. Use `wrap_lines` for text that must not be cut.
+A page holds headings, lines and tables of strings; `formatting` has already turned the numbers into text. Nothing is
+cut: what does not fit into the width of a terminal takes several lines. Where there is no terminal, everything has the
+width that it needs, unless COLUMNS is set.
 """
 
 from __future__ import annotations
 
 import codecs
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from textwrap import wrap
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from itertools import islice
+from typing import Any, NamedTuple, TextIO
 
 from claude_force.output import is_unicode
-from claude_force.reports.columns import LEAST_NAME, Column, cell_width, cut, fit_table
-from claude_force.text import for_markdown, for_terminal
-
-if TYPE_CHECKING:
-    from rich.text import Text
+from claude_force.reports.cells import cell_width, keep_direction, wrap
+from claude_force.reports.columns import Column, unfold, wrap_table
+from claude_force.text import for_markdown, for_terminal, join_commands, part_commands
 
 _RULE = "━" * 46
 _BAR_WIDTH = 12
@@ -29,10 +29,12 @@ _NOT_IN_MARKDOWN = re.compile(r"^\d+\. | *[▏▎▍▌▋▊▉█]+$")
 """Markdown numbers its own lists, and has no bars."""
 
 _DEFAULT_WIDTH, _LEAST_WIDTH = 80, 20
-_SECTION_WIDTH = 76
-"""Room for a line of a section, which is indented."""
 
-_GAP = 2
+_LINES_AT_ONCE = 500
+"""Lines that rich gets at once: line by line it takes three times as long."""
+
+Line = list[tuple[str, str]]
+"""A line as pieces of text, each with its style."""
 
 
 class Table(NamedTuple):
@@ -43,7 +45,9 @@ class Table(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Lines of text. If there is a heading, the lines are indented below it."""
+    """Lines of text, which wrap. If there is a heading, the lines are indented below it.
+
+    A line that begins with two spaces is a command, or part of a list: it stays as it is, so that it can be copied."""
 
     heading: str | None
     lines: Sequence[str]
@@ -59,50 +63,83 @@ class Page:
 
 def write_page(page: Page, file: TextIO) -> None:
     """Write a page as text. It is coloured on a terminal, unless NO_COLOR is set."""
+    use_substitutes(file)
+    lines = _page_lines(page, _width_of(file))
+    if file.isatty() or os.environ.get("FORCE_COLOR"):
+        _write_coloured(lines, file)
+    else:
+        file.writelines("".join(text for text, _ in line).rstrip(" ") + "\n" for line in lines)
+
+
+def _width_of(file: TextIO) -> int | None:
+    """The cells of a line; None if nothing limits them. COLUMNS counts unless no terminal could be so narrow."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) >= _LEAST_WIDTH:
+        return int(columns)
+    if not file.isatty():
+        return None
+    try:
+        width = os.get_terminal_size(file.fileno()).columns
+    except OSError:
+        return _DEFAULT_WIDTH
+    return width if width >= _LEAST_WIDTH else _DEFAULT_WIDTH
+
+
+def _write_coloured(lines: Iterable[Line], file: TextIO) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    use_substitutes(file)
     console = Console(file=file, highlight=False, markup=False, emoji=False)
-    if console.width < _LEAST_WIDTH:
-        # COLUMNS is set to a width that no terminal has.
-        console.width = _DEFAULT_WIDTH
+    texts = (Text.assemble(*((keep_direction(piece), style) for piece, style in line)) for line in lines)
+    while some := list(islice(texts, _LINES_AT_ONCE)):
+        console.print(Text("\n").join(some), no_wrap=True, crop=False, overflow="ignore")
 
-    def fit(text: str, style: str = "") -> Text:
-        return Text(cut(for_terminal(text), console.width), style)
 
-    lines = [fit(page.heading, "bold"), fit(_RULE, "dim")]
+def _page_lines(page: Page, width: int | None) -> Iterator[Line]:
+    for line in _wrap(page.heading, width):
+        yield [(line, "bold")]
+    yield [(_RULE[:width], "dim")]
     for part in page.parts:
-        lines.append(Text())
+        yield []
         if isinstance(part, Table):
-            lines += _table_lines(part, console.width)
-            continue
-        if part.heading:
-            lines.append(fit(f"{part.heading}:", "bold"))
-        lines += [fit(f"  {text}" if part.heading else text) for text in part.lines]
-    for line in lines:
-        console.print(line, no_wrap=True, crop=False, overflow="ignore")
+            yield from _table_lines(part, width)
+        else:
+            yield from _section_lines(part, width)
 
 
-def _table_lines(table: Table, available: int) -> Iterator[Text]:
-    """The table. If it is too wide, its columns move closer together and names are cut further."""
-    from rich.text import Text
+def _section_lines(section: Section, width: int | None) -> Iterator[Line]:
+    indent = ""
+    if section.heading:
+        indent = "  "
+        for line in _wrap(f"{section.heading}:", width):
+            yield [(line, "bold")]
+    for text in section.lines:
+        for line in _wrap(text, width, indent):
+            yield [(line, "")]
 
-    gap, fitted = _GAP, fit_table(table.columns, table.rows, available, _GAP)
-    if fitted.width > available:
-        columns = [column._replace(least=min(column.least, LEAST_NAME)) for column in table.columns]
-        gap, fitted = 1, fit_table(columns, table.rows, available, 1)
+
+def _wrap(text: str, width: int | None, indent: str = "") -> list[str]:
+    """A text in lines. Lines after the first one are indented by two cells more."""
+    safe = for_terminal(text)
+    if width is None or safe.startswith("  "):
+        return [indent + safe]
+    room = width - len(indent)
+    return [indent + part_commands(line) for line in wrap(join_commands(safe, room - 2), room, hang=2)]
+
+
+def _table_lines(table: Table, width: int | None) -> Iterator[Line]:
+    fitted = wrap_table(table.columns, table.rows, width)
+    if fitted is None:
+        assert width is not None
+        yield from ([(line, "")] for line in unfold(table.columns, table.rows, width))
+        return
+    gap = " " * fitted.gap
     for title in fitted.titles:
-        yield Text((" " * gap).join(title.values()), "bold")
-    yield Text("─" * fitted.width)
+        yield [(gap.join(title.values()), "bold")]
+    yield [("─" * fitted.width, "")]
     styles = ["cyan" if column.kind == "bar" else "" for column in table.columns]
     for row in fitted.rows:
-        yield Text(" " * gap).join(Text(text, styles[index]) for index, text in row.items())
-
-
-def wrap_lines(text: str) -> list[str]:
-    """A text as lines of a section. Use it for problems and remedies: they are useless when cut."""
-    return wrap(for_terminal(text), _SECTION_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        yield [(text if at == 0 else gap + text, styles[index]) for at, (index, text) in enumerate(row.items())]
 
 
 def use_substitutes(file: TextIO) -> None:

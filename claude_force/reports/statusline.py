@@ -21,6 +21,7 @@ from claude_force.database.queries.plan_limits import latest_of_host
 from claude_force.executions.plan_limits import FIVE_HOUR, SEVEN_DAY, SPEND, PlanLimit
 from claude_force.executions.session_blocks import Block
 from claude_force.formatting import count, hours_minutes, money
+from claude_force.ingest.freshness import Freshness
 from claude_force.text import for_terminal
 from claude_force.time_windows import Window
 
@@ -40,6 +41,8 @@ class StoredCosts(NamedTuple):
     session: float | None = None
     today: float | None = None
     block: Block | None = None
+    unpriced_today: int = 0
+    """Executions of today that its cost leaves out."""
 
 
 class Stored(NamedTuple):
@@ -50,26 +53,31 @@ class Stored(NamedTuple):
 
 
 def read_stored(
-    database: Database, session: Any, sent: Sequence[PlanLimit], host: str, zone: tzinfo, now_us: int
+    database: Database, session: Any, sent: Sequence[PlanLimit], host: str, zone: tzinfo, freshness: Freshness
 ) -> Stored:
     """Read what the line shows of the store, and what is known of the limits that were sent."""
+    now_us = freshness.as_of_us
     with database.read() as connection:
         kinds = (*_LIMITS, *(limit.kind for limit in sent))
-        return Stored(_read_costs(connection, session, zone, now_us), latest_of_host(connection, host, kinds, now_us))
+        costs = _read_costs(connection, session, zone, freshness)
+        return Stored(costs, latest_of_host(connection, host, kinds, now_us))
 
 
-def _read_costs(connection: Connection, session: Any, zone: tzinfo, now_us: int) -> StoredCosts:
+def _read_costs(connection: Connection, session: Any, zone: tzinfo, freshness: Freshness) -> StoredCosts:
     """The costs. The session's cost is read only if Claude Code did not send it."""
+    now_us = freshness.as_of_us
     midnight_us = clock.start_of_day(clock.to_datetime(now_us, zone).date(), zone)
     today = of_claude_code(Filter(Window(midnight_us, now_us + 1)))
-    session_id = _get(session, "session_id")
+    session_id = _session_id(session)
     session_cost = None
-    if _sent_cost(session) is None and isinstance(session_id, str):
+    if _sent_cost(session) is None and session_id is not None:
         week = time_windows.last_window(now_us, days=_SESSION_DAYS)
         totals = queries.totals(connection, Filter(week, sessions=(session_id,)))
         session_cost = totals.cost if totals.executions else None
-    today_cost = queries.totals(connection, today).cost
-    return StoredCosts(session_cost, today_cost, active_block(connection, today, now_us))
+    spent = queries.totals(connection, today)
+    is_unknown = freshness.is_incomplete and spent.is_empty
+    today_cost = None if is_unknown else spent.cost
+    return StoredCosts(session_cost, today_cost, active_block(connection, today, now_us), spent.unpriced)
 
 
 def format_limits(limits: Iterable[PlanLimit], zone: tzinfo | None, now_us: int) -> str:
@@ -107,7 +115,8 @@ def _format_costs(session: Any, stored: StoredCosts, now_us: int) -> Iterator[st
     if session_cost is not None:
         yield f"{money(session_cost)} session"
     if stored.today is not None:
-        yield f"{money(stored.today)} today"
+        without = f" without {count(stored.unpriced_today)} unpriced" if stored.unpriced_today else ""
+        yield f"{money(stored.today)} today{without}"
     if stored.block and stored.block.totals.is_priced:
         left = hours_minutes((stored.block.end_us - now_us) // MINUTE_US)
         yield f"{money(stored.block.totals.cost)} block ({left} left)"
@@ -124,12 +133,24 @@ def _format_context(session: Any) -> str:
     known = [tokens for tokens in counts if tokens is not None]
     size = _number(_get(session, "context_window", "context_window_size"))
     percent = _number(_get(session, "context_window", "used_percentage"))
-    if percent is None and known and size:
+    if percent is None and known and size and size >= 1:
         percent = 100 * sum(known) / size
     share = "" if percent is None else f"{percent:.0f}%"
     if not known:
         return f"{share} context" if share else ""
     return f"{count(sum(known))} ({share}) context" if share else f"{count(sum(known))} context"
+
+
+def _session_id(session: Any) -> str | None:
+    """The id of the session; None if it has half a character, which no database can look up."""
+    found = _get(session, "session_id")
+    is_text = isinstance(found, str) and not any("\ud800" <= char <= "\udfff" for char in found)
+    return found if is_text else None
+
+
+def has_sent_cost(session: Any) -> bool:
+    """Whether Claude Code sent the cost of the session."""
+    return _sent_cost(session) is not None
 
 
 def _sent_cost(session: Any) -> float | None:

@@ -15,16 +15,15 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from claude_force.clock import HOUR_US, now_us
 from claude_force.errors import ClaudeForceError, MissingExtra
 from claude_force.exporters.base import require
 from claude_force.exporters.metrics import read_exposition
 from claude_force.exporters.prometheus.push import EXTRA, LIBRARY
-from claude_force.network.connection import is_loopback
+from claude_force.network.connection import names_this_machine, path_of
 from claude_force.scheduler.runs import FindWorkspace
-from claude_force.scheduler.status import METRICS_ADDRESS, METRICS_PORT, job_reports
+from claude_force.scheduler.status import LOCAL_ADDRESS, METRICS_PORT, job_reports
 from claude_force.text import for_terminal
 
 logger = logging.getLogger("claude_force.scheduler")
@@ -61,13 +60,13 @@ def serve_metrics(find_workspace: FindWorkspace) -> Iterator[Served]:
     try:
         server = _Server(port, find_workspace)
     except OSError as error:
-        problem = f"no /metrics: port {port} of {METRICS_ADDRESS}: {error.strerror}"
+        problem = f"no /metrics: port {port} of {LOCAL_ADDRESS}: {error.strerror}"
         logger.error(problem)  # noqa: TRY400
         yield Served(problem=problem)
         return
     thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
     thread.start()
-    logger.info("metrics on http://%s:%d/metrics", METRICS_ADDRESS, port)
+    logger.info("metrics on http://%s:%d/metrics", LOCAL_ADDRESS, port)
     try:
         yield Served({METRICS_PORT: port})
     finally:
@@ -80,14 +79,14 @@ class _Server(ThreadingHTTPServer):
     """Daemon threads, which need not finish at the end: they only read."""
 
     def __init__(self, port: int, find_workspace: FindWorkspace) -> None:
-        super().__init__((METRICS_ADDRESS, port), _Handler)
+        super().__init__((LOCAL_ADDRESS, port), _Handler)
         self.find_workspace = find_workspace
         self.one_reader = threading.Lock()
 
     def server_bind(self) -> None:
         """Skip the name lookup of the base class, which is slow if no name server answers."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = METRICS_ADDRESS, self.server_address[1]
+        self.server_name, self.server_port = LOCAL_ADDRESS, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore errors: a client that disconnects is none."""
@@ -100,10 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer GET, and HEAD without a body."""
-        if not _names_this_machine(self.headers.get("Host", "")):
+        if not names_this_machine(self.headers.get("Host", "")):
             self._send(_line(HTTPStatus.FORBIDDEN, "only for this machine: use localhost"))
             return
-        page = {"/metrics": self._metrics, "/healthz": self._health}.get(_path_of(self.path))
+        page = {"/metrics": self._metrics, "/healthz": self._health}.get(path_of(self.path))
         if page is None:
             self._send(_line(HTTPStatus.NOT_FOUND, "not found; there are /metrics and /healthz"))
             return
@@ -158,22 +157,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Log nothing: the log is for jobs."""
-
-
-def _path_of(target: str) -> str:
-    """The path of a request target; "" if it is malformed."""
-    try:
-        return urlsplit(target).path
-    except ValueError:
-        return ""
-
-
-def _names_this_machine(host: str) -> bool:
-    """Whether a Host header names this machine, with or without a port."""
-    try:
-        return is_loopback(urlsplit(f"//{host}").hostname or "")
-    except ValueError:
-        return False
 
 
 def _line(status: HTTPStatus, text: str) -> _Answer:

@@ -14,12 +14,18 @@ from importlib import import_module
 from typing import NamedTuple
 
 from claude_force.clock import DAY_US, MINUTE_US, SECOND_US, Now, local_zone
+from claude_force.database.queries import Filter
 from claude_force.database.workspace import Workspace
 from claude_force.errors import SettingsError
+from claude_force.executions.record import NANOUSD
 from claude_force.exporters.settings import KINDS, load_exporter
+from claude_force.time_windows import Window
 
 HISTORY_KEPT_US = 90 * DAY_US
 """How long transitions of alerts and their deliveries are kept."""
+
+RECONCILED_US = 7 * DAY_US
+"""The sessions and days of this long before now are reconciled."""
 
 RUNS_KEPT_US = 14 * DAY_US
 """How long runs of jobs are kept."""
@@ -50,8 +56,11 @@ def ingest_once(workspace: Workspace, now: Now) -> JobResult:
     """Ingest new lines of every source, and the spool."""
     from claude_force.ingest.plan import ingest_inputs, ingest_options
     from claude_force.ingest.run import run_pass
+    from claude_force.ingest.sources import INGESTING
 
-    reports = run_pass(workspace.database, ingest_inputs(workspace), ingest_options(workspace, now())).values()
+    # Two passes at once count nothing twice: this tells reports that they need not read as well.
+    with workspace.database.try_exclusive(INGESTING):
+        reports = run_pass(workspace.database, ingest_inputs(workspace), ingest_options(workspace, now())).values()
     names = ("files", "added", "known", "changed", "rejected")
     remarks = [f"{path}: {problem}" for report in reports for path, problem in report.problems]
     return JobResult({name: sum(getattr(report, name) for report in reports) for name in names}, tuple(remarks))
@@ -91,25 +100,62 @@ def archive_once(workspace: Workspace, now: Now) -> JobResult:
     return JobResult({"archived": found.executions, "months": len(found.months)}, tuple(found.problems))
 
 
+def reconcile_once(workspace: Workspace, now: Now) -> JobResult:
+    """Compare what the sources say of the sessions of the last week, and with a key what Anthropic bills for its days.
+    Costs are counted in cents."""
+    from claude_force.analytics.anthropic_reports import admin_api
+    from claude_force.analytics.reconciled_days import with_bills
+    from claude_force.analytics.reconciliation import reconciliation
+
+    chosen = Filter(Window(now() - RECONCILED_US, now(), "last 7 days"))
+    found = reconciliation(workspace.database, chosen, local_zone())
+    counts = {
+        "sessions": found.compared,
+        "not_compared": sum(found.unknown.values()),
+        "unreconciled_cents": round(found.apart_nanousd / NANOUSD * 100),
+    }
+    settings, folder = workspace.settings, workspace.home.folder
+    days = with_bills(workspace.database, chosen, now(), admin_api(settings, os.environ, folder))
+    if days.problem or not days.has_bill:
+        return JobResult(counts, (days.problem,) if days.problem else ())
+    return JobResult(
+        counts | {"days": days.compared, "days_unreconciled_cents": round(days.apart_nanousd / NANOUSD * 100)}
+    )
+
+
 def maintenance_once(workspace: Workspace, now: Now) -> JobResult:
-    """Optimize the database, delete old runs and transitions, and make the backup of the day."""
-    from claude_force.database.writes import alerts, jobs
+    """Optimize the database, delete what is old (runs, transitions, which records of telemetry were counted), and make
+    the backup of the day."""
+    from claude_force.database.writes import alerts, jobs, telemetry
     from claude_force.scheduler import backups
 
     at_us = now()
+    may_forget = not _has_signals(workspace)
     with workspace.database.write() as connection:
         forgotten = alerts.forget_old(connection, at_us - HISTORY_KEPT_US)
         forgotten["job_runs"] = jobs.forget_old(connection, at_us - RUNS_KEPT_US)
+        if may_forget:
+            forgotten["counted_outcomes"] = telemetry.forget_counted(connection, at_us)
     workspace.database.optimize()
     made, removed = backups.rotate(workspace, at_us, local_zone())
     return JobResult({"forgotten": sum(forgotten.values()), "backups_made": made, "backups_removed": removed})
+
+
+def _has_signals(workspace: Workspace) -> bool:
+    """Whether signals wait to be stored. Some may have been counted by a pass that was killed before it deleted them,
+    so what was counted must not be forgotten yet."""
+    from claude_force.ingest.spool_files import telemetry_folders
+    from claude_force.ingest.telemetry.segments import sealed_segments
+
+    folders = telemetry_folders(workspace.location, workspace.home.metrics_folder)
+    return any(map(sealed_segments, folders))
 
 
 def push_once(kind: str, workspace: Workspace, now: Now) -> JobResult:
     """Push what is due to an exporter of claude.json."""
     exporters = workspace.settings.exporters
     if kind not in exporters:
-        raise SettingsError(f"performance.exporters of claude.json has no {kind}; see docs/how-to/exporters.md")
+        raise SettingsError(f"performance.exporters of claude.json has no {kind}: claude-force push {kind} --help")
     pushed = load_exporter(kind, exporters, {}, os.environ, workspace.home.folder).push(workspace.database, now)
     return JobResult(pushed.counts, pushed.remarks)
 
@@ -168,7 +214,15 @@ JOBS = {
                 "claude_force.scheduler.backups",
                 "claude_force.database.writes.alerts",
                 "claude_force.database.writes.jobs",
+                "claude_force.database.writes.telemetry",
             ),
+        ),
+        Job(
+            "reconcile",
+            DAY_US,
+            "compare what the sources of costs say",
+            reconcile_once,
+            ("claude_force.analytics.reconciliation", "claude_force.analytics.reconciled_days"),
         ),
         *map(_push_job, KINDS),
     )

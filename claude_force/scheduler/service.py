@@ -33,6 +33,7 @@ from claude_force.scheduler.jobs import JOBS, import_modules
 from claude_force.scheduler.process import running_scheduler
 from claude_force.scheduler.runs import SCHEDULER, FindWorkspace, new_run, run_job
 from claude_force.scheduler.schedule import intervals
+from claude_force.scheduler.telemetry import receive_telemetry
 
 logger = logging.getLogger("claude_force.scheduler")
 
@@ -66,8 +67,10 @@ def _serve_locked(
     database: Database, find_workspace: FindWorkspace, every_us: dict[str, int | None], stop: threading.Event
 ) -> None:
     service = _Service(database, find_workspace, every_us)
-    with serve_metrics(find_workspace) as served:
-        me = new_run(SCHEDULER, now_us())._replace(counts=json.dumps(served.counts), problem=served.problem)
+    with serve_metrics(find_workspace) as metrics, receive_telemetry(find_workspace) as telemetry:
+        counts = json.dumps({**metrics.counts, **telemetry.counts})
+        problem = "; ".join(filter(None, (metrics.problem, telemetry.problem))) or None
+        me = new_run(SCHEDULER, now_us())._replace(counts=counts, problem=problem)
         with database.write() as connection:
             job_writes.interrupt(connection, me.host, me.started_us)
             job_writes.begin(connection, me)

@@ -19,11 +19,17 @@ from claude_force.scheduler.schedule import intervals
 FAILURES_SINCE_US = DAY_US
 """How far back failures are counted."""
 
-METRICS_ADDRESS = "127.0.0.1"
-"""The only address on which the scheduler serves /metrics."""
+LOCAL_ADDRESS = "127.0.0.1"
+"""The only address on which the scheduler serves /metrics and receives telemetry."""
 
 METRICS_PORT = "metrics_port"
 """The name of the served port among the counts of the scheduler's own run."""
+
+OTLP_PORT = "otlp_port"
+"""The name of the port for telemetry among these counts."""
+
+NOT_RECEIVED = "no telemetry"
+"""How the problem of that run begins if the port for telemetry cannot be used."""
 
 LATE_US = 2 * 60 * SECOND_US
 """How late a job may start before it counts as a problem."""
@@ -56,19 +62,36 @@ class JobReport:
 @dataclass(frozen=True, slots=True)
 class SchedulerReport:
     """The status of the scheduler of a database. `run` is its own run; None if it does not run, or is just starting. A
-    problem of that run does not keep it from running."""
+    problem of that run does not keep it from running. `otlp_port` is that of the settings, 0 for none: a scheduler that
+    began before they changed has another."""
 
     database: str
     is_running: bool
     run: JobRun | None
     jobs: list[JobReport]
     now_us: int
+    otlp_port: int = 0
 
     @property
     def metrics_url(self) -> str | None:
         """The URL of /metrics; None if it is not served."""
-        port = json.loads(self.run.counts).get(METRICS_PORT) if self.run else None
-        return f"http://{METRICS_ADDRESS}:{port}/metrics" if port else None
+        url = self._url_of(METRICS_PORT)
+        return url and f"{url}/metrics"
+
+    @property
+    def telemetry_url(self) -> str | None:
+        """The URL that receives telemetry; None if none is received."""
+        return self._url_of(OTLP_PORT)
+
+    @property
+    def other_otlp_port(self) -> int | None:
+        """The port for telemetry in the settings if the scheduler has another one; None if it has the same."""
+        used = json.loads(self.run.counts).get(OTLP_PORT, 0) if self.run and self.run.problem is None else None
+        return None if used is None or used == self.otlp_port else self.otlp_port
+
+    def _url_of(self, name: str) -> str | None:
+        port = json.loads(self.run.counts).get(name) if self.run else None
+        return f"http://{LOCAL_ADDRESS}:{port}" if port else None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: instants as text, durations in seconds."""
@@ -79,6 +102,8 @@ class SchedulerReport:
             "host": self.run and self.run.host,
             "since": self.run and _text(self.run.started_us),
             "metrics": self.metrics_url,
+            "telemetry": self.telemetry_url,
+            "telemetry_port_set": self.otlp_port,
             "problem": self.run and self.run.problem,
             "jobs": [_job_dict(job) for job in self.jobs],
         }
@@ -109,7 +134,7 @@ def scheduler_report(workspace: Workspace, now_us: int) -> SchedulerReport:
     runs_now = is_running(workspace.database)
     jobs = job_reports(workspace, now_us, runs_now=runs_now)
     run = running_scheduler(workspace.database) if runs_now else None
-    return SchedulerReport(workspace.database.name, runs_now, run, jobs, now_us)
+    return SchedulerReport(workspace.database.name, runs_now, run, jobs, now_us, workspace.settings.otlp_port)
 
 
 def job_reports(workspace: Workspace, now_us: int, *, runs_now: bool) -> list[JobReport]:

@@ -32,7 +32,7 @@ def unit_file_for(workspace: Workspace, location: str | None, platform: str) -> 
         raise SchedulerError("a unit file would show the database password: put it into ~/.pgpass, not into the URL")
     named = ["--db", location if "://" in location else workspace.location] if location else []
     command = [sys.executable, "-m", "claude_force", "scheduler", "start", "--foreground", *named]
-    folder = str(workspace.home.folder.parent)
+    folder = str(workspace.home.working_folder)
     if platform == "darwin":
         return _agent(command, folder, workspace)
     if platform.startswith("linux"):

@@ -1,6 +1,6 @@
 """claude.json: its `performance` section as one typed value, and changes to the file.
 
-The file belongs to the user and to other programs: a write keeps all other keys, and the order of all keys. A broken
+The file belongs to the user and to other programs: a change keeps every other character of it. A broken
 file is one error with line and column. An unknown key in our section is a warning that names the nearest known one.
 """
 
@@ -14,12 +14,13 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from claude_force.errors import SettingsError
+from claude_force.errors import SettingRefused, SettingsError
 from claude_force.files import make_folder, replacing
-from claude_force.settings.home import Home, expand
+from claude_force.settings.database_url import REMEDY, holds_password
+from claude_force.settings.home import SECTION, Home, expand
+from claude_force.settings.key_path import KeyPath, path_text
 from claude_force.settings.values import KIND_NAMES, nearest, value_problem
 
-SECTION = "performance"
 DEFAULT_METRICS_FILE = ".claude/metrics/executions.jsonl"
 DEFAULT_REFERENCE_MODEL = "claude-sonnet-4-5"
 
@@ -42,10 +43,6 @@ class ModelPrice:
     cache_write_1h: float | None = None
 
 
-Value = bool | int | str | dict[str, Any]
-"""A value of the section, as JSON holds it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The `performance` section of claude.json. The field names are its keys."""
@@ -59,7 +56,10 @@ class Settings:
     metrics_file: str = DEFAULT_METRICS_FILE
     """The JSONL file that `claude-force import` reads by default; relative to the folder that holds `.claude`."""
     database: str | None = None
-    """Where executions are stored: a file or a postgresql:// URL. None: metrics/metrics.db beside claude.json."""
+    """Where executions are stored: a file or a postgresql:// URL. None: the user's store, ~/.claude/metrics/metrics.db;
+    in the settings of a project, the database of the user's settings."""
+    database_password_file: str | None = None
+    """A file that only its owner can read, with the password for `database`; relative to the folder of claude.json."""
     reference_model: str = DEFAULT_REFERENCE_MODEL
     """The model that savings are counted against. A model of the same family is its own reference."""
     prices: Mapping[str, ModelPrice] = field(default_factory=dict)
@@ -78,8 +78,20 @@ class Settings:
     """How many of its own daily backups the scheduler keeps beside a SQLite file; 0 makes none."""
     exporters: Mapping[str, Any] = field(default_factory=dict)
     """The exporters that the scheduler pushes with, by kind. `exporters.settings` reads them."""
+    admin_api_key: str | None = None
+    """A variable, as "${NAME}", with a key of Anthropic's Admin API: `reconcile --by-day` asks for its reports."""
+    admin_api_key_file: str | None = None
+    """A file that only its owner can read, with that key; relative to the folder of claude.json."""
+    admin_api_url: str | None = None
+    """Where the Admin API is. None: https://api.anthropic.com."""
     metrics_port: int = 0
     """The port of 127.0.0.1 on which the scheduler serves /metrics and /healthz; 0 for none."""
+    otlp_port: int = 0
+    """The port of 127.0.0.1 on which the scheduler receives telemetry; 0 for none."""
+    otlp_token: str | None = None
+    """A variable, as "${NAME}", with the token that senders of telemetry must have."""
+    otlp_token_file: str | None = None
+    """A file that only its owner can read, with that token; relative to the folder of claude.json."""
 
 
 def _kind(default: object) -> type:
@@ -92,24 +104,28 @@ KEYS: dict[str, type] = {f"{SECTION}.{known.name}": _kind(known.default) for kno
 
 PRICES = f"{SECTION}.prices"
 PROJECTS = f"{SECTION}.projects"
-_FULL_PATH = re.compile(r"[/~*?\[]|\\\\|[A-Za-z]:[/\\]")
+_FULL_PATH = r"[/~*?\[]|\\\\|[A-Za-z]:[/\\]"
 
 
 def metrics_file(settings: Settings, home: Home) -> Path:
-    """The JSONL file that the settings name, relative to the folder that holds `.claude`."""
+    """The JSONL file that the settings name, relative to the folder that holds `.claude`. The default is the one of the
+    store, or that of a project which had a store of its own before."""
     if os.path.isabs(settings.metrics_file) or settings.metrics_file.startswith("~"):  # noqa: PTH117
         return expand(settings.metrics_file)
     if settings.metrics_file == DEFAULT_METRICS_FILE:
-        return home.metrics_folder / "executions.jsonl"
+        folders = (home.unused_metrics_folder, home.metrics_folder)
+        files = [folder / "executions.jsonl" for folder in folders if folder is not None]
+        return next((file for file in files if os.path.isfile(file)), files[-1])  # noqa: PTH113 - as in settings.home
     return home.folder.parent / settings.metrics_file
 
 
 def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
-    """The settings of a home, and a warning for each unknown key.
+    """The settings of a home, and a warning for each unknown key and for a password in the database's URL.
 
-    If the file does not exist, the defaults. Raises SettingsError for a broken file or a value of the wrong kind.
+    If the file does not exist, the defaults. A project that uses the user's store has the database of the user's
+    settings. Raises SettingsError for a broken file or a value of the wrong kind.
     """
-    section = _section_of(home.settings_file, read_file(home.settings_file))
+    section = section_of(home.settings_file, read_file(home.settings_file))
     values: dict[str, Any] = {}
     problems: list[str] = []
     for name, value in section.items():
@@ -117,25 +133,49 @@ def load_settings(home: Home) -> tuple[Settings, tuple[str, ...]]:
         if key not in KEYS:
             problems.append(f"{home.settings_file}: {unknown_key(key)}")
         elif value is not None:
-            values[name] = _checked(f"{home.settings_file}: ", key, value)
+            values[name] = checked_value(f"{home.settings_file}: ", key, value)
+    file = home.settings_file
+    if home.shared_settings_file is not None and not values.get("database"):
+        file = home.shared_settings_file
+        values |= _shared_database(file)
+    if holds_password(values.get("database") or ""):
+        problems.append(f"{file}: {SECTION}.database holds a password; {REMEDY}")
     return Settings(**values), tuple(problems)
 
 
-def _section_of(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Our section of the file's content; it is added if it is missing."""
-    section = content.setdefault(SECTION, {})
+def _shared_database(path: Path) -> dict[str, Any]:
+    """The database that the user's claude.json names, not relative to any folder, and the file with its password.
+    Raises SettingsError."""
+    section = section_of(path, read_file(path))
+    found = {
+        name: None if section.get(name) is None else checked_value(f"{path}: ", f"{SECTION}.{name}", section[name])
+        for name in ("database", "database_password_file")
+    }
+    if found["database"] is not None and "${" not in str(found["database"]):
+        found["database"] = absolute_location(str(found["database"]), path.parent)
+    return found
+
+
+def absolute_location(location: str, folder: Path) -> str:
+    """A database that a claude.json in `folder` names: a path in it must not depend on the working folder."""
+    return location if "://" in location else os.path.join(folder.parent, os.path.expanduser(location))  # noqa: PTH111, PTH118
+
+
+def section_of(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Our section of the file's content; {} if it is missing. Raises SettingsError."""
+    section = content.get(SECTION, {})
     if not isinstance(section, dict):
         raise SettingsError(f"{path}: {SECTION} must be an object")
     return section
 
 
-_BOUNDS = {f"{SECTION}.metrics_port": (0, 65_535)}
+_BOUNDS = {f"{SECTION}.{name}": (0, 65_535) for name in ("metrics_port", "otlp_port")}
 _COUNT_BOUNDS = (0, 36_500)
 """The bounds of all other whole numbers: a hundred years, for those in days."""
 
 
-def _checked(where: str, key: str, value: object) -> object:
-    """A value of one of our keys. Raises SettingsError, which starts with `where`."""
+def checked_value(where: str, key: str, value: object) -> object:
+    """A value of one of our keys, as `Settings` has it. Raises SettingsError, which starts with `where`."""
     bounds = _BOUNDS.get(key, _COUNT_BOUNDS) if KEYS[key] is int else None
     problem = value_problem(value, KEYS[key], bounds)
     if problem:
@@ -159,7 +199,7 @@ def _folders(where: str, name: str, found: object) -> list[str]:
     if not found:
         raise SettingsError(f"{what} must not be empty")
     for glob in found:
-        if not _FULL_PATH.match(glob) or not glob.isprintable():
+        if not re.match(_FULL_PATH, glob) or not glob.isprintable():
             raise SettingsError(f"{what} must be full paths, not {glob!r}; a path may begin with ~ or *")
     return found
 
@@ -199,14 +239,26 @@ def unknown_key(key: str) -> str:
 
 def read_file(path: Path) -> dict[str, Any]:
     """The whole content of claude.json; {} if there is no file. Raises SettingsError with line and column."""
+    return parse_content(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of claude.json; "" if there is no file. Raises SettingsError."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        if path.is_fifo():
+            # Reading it would wait for ever, in every command.
+            raise SettingsError(f"{path}: a pipe; it must be a file")
+        return path.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return ""
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}") from None
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
+
+
+def parse_content(path: Path, text: str) -> dict[str, Any]:
+    """The content of a text of claude.json; {} for an empty text. Raises SettingsError with line and column."""
     if not text.strip():
         return {}
     try:
@@ -217,16 +269,21 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: {error}") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: must hold a JSON object")
+    section_of(path, content)
     return content
 
 
 _WORDS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 
 
-def parse_value(key: str, text: str) -> Value:
-    """The value of one of our keys, as typed on the command line; objects are JSON. Raises SettingsError."""
+def parse_value(path: KeyPath, text: str) -> Any:
+    """A value as typed on the command line. Objects, and values inside of them, are JSON; there a text needs no quotes.
+    Raises SettingRefused."""
+    key = ".".join(path[:2])
     if key not in KEYS:
-        raise SettingsError(unknown_key(key))
+        raise SettingRefused(unknown_key(path_text(path)))
+    if len(path) > 2:
+        return _parse_inner(path_text(path), text)
     kind = KEYS[key]
     if kind is str:
         return _parse_text(key, text)
@@ -238,63 +295,63 @@ def parse_value(key: str, text: str) -> Value:
     elif kind is bool:
         value = _WORDS.get(text.lower(), text)
     if isinstance(value, str):
-        raise SettingsError(f"{key} must be {KIND_NAMES[kind]}, not {text!r}")
-    _checked("", key, value)
-    assert isinstance(value, (bool, int, dict))
+        raise SettingRefused(f"{key} must be {KIND_NAMES[kind]}, not {text!r}")
     return value
+
+
+def _parse_inner(key: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.startswith(("{", "[", '"')):
+            raise SettingRefused(f"{key} is not JSON: {error}") from None
+        return text
 
 
 def _parse_text(key: str, text: str) -> str:
     if not text:
-        raise SettingsError(f"{key} must not be empty; to restore the default: claude-force config unset {key}")
+        raise SettingRefused(f"{key} must not be empty; to restore the default: claude-force config unset {key}")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise SettingsError(f"{key} must be UTF-8 text") from None
-    if key == f"{SECTION}.database" and "://" in text and not text.startswith(("postgres", "sqlite:///")):
-        raise SettingsError(f"{key} must be a file or a postgresql:// URL")
+        raise SettingRefused(f"{key} must be UTF-8 text") from None
     return text
 
 
-def _parse_json(key: str, text: str) -> object:
+def _parse_json(key: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{key} must be a JSON object: {error}") from None
+        raise SettingRefused(f"{key} must be a JSON object: {error}") from None
 
 
-def change_file(path: Path, key: str, value: Value | None) -> None:
-    """Set one of our keys, or remove it (None). All other keys and the order stay. Atomic."""
-    content = read_file(path)
-    section = _section_of(path, content)
-    name = key.removeprefix(f"{SECTION}.")
-    if value is None:
-        section.pop(name, None)
-    else:
-        section[name] = value
-    write_file(path, content)
+REMOVED = object()
+"""In place of a new value: the value is removed. None is a value: null."""
 
 
-def write_file(path: Path, content: Mapping[str, Any]) -> None:
+def changed_text(text: str, changes: Mapping[KeyPath, Any]) -> str:
+    """The text of claude.json with values set, or removed where the value is `REMOVED`. Everything else stays as it was
+    written. Raises SettingsError for NaN and Infinity."""
+    # Imported here: settings are mostly read.
+    from claude_force.settings.json_text import removed, replaced
+
+    text = text if text.strip() else "{}\n"
+    for path, value in changes.items():
+        try:
+            text = removed(text, path) if value is REMOVED else replaced(text, path, value)
+        except ValueError:
+            raise SettingsError(f"{path_text(path)} holds NaN or Infinity, which JSON does not have") from None
+    return text
+
+
+def write_text(path: Path, text: str) -> None:
     """Replace claude.json in one step. A symlink stays, and the file that it points to is replaced. The permissions
     stay; a new file gets 0600. Raises SettingsError."""
-    try:
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        raise SettingsError(f"{path} holds NaN or Infinity, which JSON does not have; edit it by hand") from None
     if path.exists() and not os.access(path, os.W_OK):
         raise SettingsError(f"{path} is read-only")
     try:
         make_folder(path.resolve().parent)
         with replacing(path, 0o600) as descriptor, open(descriptor, "wb", closefd=False) as file:
-            file.write(_encoded(text, content) + b"\n")
+            file.write(text.encode())
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-
-
-def _encoded(text: str, content: Mapping[str, Any]) -> bytes:
-    """The text in UTF-8. If it holds a lone surrogate, which UTF-8 cannot encode, JSON escapes are used."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(content, indent=2).encode()

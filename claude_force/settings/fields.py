@@ -8,7 +8,6 @@ problem reads as an empty value, so that one run finds all problems.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,13 +16,10 @@ from urllib.parse import urlsplit
 
 from claude_force.network.connection import Refused, is_loopback, refuse_link_local, tls_context
 from claude_force.network.redaction import HIDDEN, Secret, redact_urls
-from claude_force.settings.values import nearest, value_problem
+from claude_force.settings.values import REFERENCE, nearest, value_problem
 from claude_force.text import kind_of, sanitize
 
 SECRET_FILE_LIMIT = 16 * 1024
-
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-"""A reference to an environment variable."""
 
 Known = Mapping[str, str | None]
 """The fields of an object. For a secret, which may also be given as `FIELD_file`: the variable that remedies

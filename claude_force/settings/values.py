@@ -5,11 +5,15 @@ A check names the kind of value that it wants and the kind that it found, as in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from claude_force.text import kind_of
 
 Bounds = tuple[int, int]
+
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A reference to an environment variable."""
 
 KIND_NAMES: dict[type, str] = {
     bool: "true or false",

@@ -12,6 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from claude_force import clock
+from claude_force.alerts.rules import DEFAULTS
 from claude_force.database.open import open_database
 from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.rows.alerts import WAITING, Delivery
@@ -79,20 +80,21 @@ def test_a_new_home_lists_the_default_rules(run: Run) -> None:
     done = run("alerts", "list")
     assert (done.returncode, done.stderr) == (0, "")
     assert "No alert rule is on" in done.stdout
-    assert "  success-rate\n" in done.stdout
-    nothing: dict[str, Any] = {"alerts": [], "channels": [], "silences": [], "problems": []}
+    assert "Success rate < 95.0% (last 1 hour)" in done.stdout
+    assert "claude-force alerts edit daily-budget --threshold 20\n" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert all(f"\n  {name} " in done.stdout for name in DEFAULTS)
+    nothing: dict[str, Any] = {"alerts": [], "channels": [], "silences": [], "off": [], "problems": []}
     assert json.loads(run("alerts", "list", "--json").stdout) == nothing
     checked = run("alerts", "check")
     assert (checked.returncode, checked.stdout) == (0, "No alert rule is on: claude-force alerts list\n")
-    assert run("alerts", "history").stdout == "No alert changed in the last 7 days\n"
+    assert run("alerts", "history").stdout == "No alert changed (Last 7 days)\n"
 
 
 def test_the_example_of_the_empty_list_works(run: Run, home: Path) -> None:
     """The example of the empty list switches a rule on."""
     (line,) = [line for line in run("alerts", "list").stdout.splitlines() if line.startswith("To switch one on")]
-    example = line.removeprefix("To switch one on: claude-force ")
-    key, value = example.removeprefix("config set ").split(" ", 1)
-    assert run("config", "set", key, value.strip("'")).returncode == 0
+    assert run(*line.removeprefix("To switch one on: claude-force ").split()).returncode == 0
     assert "success-rate  " in run("alerts", "list").stdout
 
 
@@ -105,7 +107,8 @@ def test_a_list_of_rules(run: Run, home: Path) -> None:
     rows = [line.split() for line in done.stdout.splitlines() if line[:1].islower()]
     assert [(row[0], row[1]) for row in rows] == [("slow", "FIRING"), ("mine", "FIRING"), ("p95-latency", "no")]
     assert "> 1ms" in done.stdout
-    assert done.stdout.splitlines()[-1] == "No channel: nobody is notified (see docs/how-to/alert-channels.md)"
+    assert done.stdout.splitlines()[-2] == "No channel: nobody is notified. On this desktop:"
+    assert done.stdout.splitlines()[-1].startswith("  claude-force config set performance.channels.desk ")
     shown = json.loads(run("alerts", "list", "--json").stdout)
     assert [(found["rule"], found["state"], found["value"]) for found in shown["alerts"]] == [
         ("slow", "firing", 3456.0), ("mine", "firing", 1), ("p95-latency", "no data", None),

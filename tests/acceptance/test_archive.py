@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_force import clock
 from claude_force.clock import DAY_US, HOUR_US, month_of
 from claude_force.database import queries
 from claude_force.database.archive import archive_folder, archive_once, read_archive
@@ -105,20 +106,20 @@ def query_stored(database: Database) -> int:
 
 def test_archive_shows_its_result_and_how_to_undo_it(run: Run, history: Database, metrics: Path) -> None:
     """Only the owner can read the files. An import restores a month. A second run finds nothing to archive."""
-    done = run("archive")
+    done = run("archive", "--older-than", "90d", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Total           600" in done.stdout
     first = metrics / "archive" / "2025-01.jsonl.gz"
-    assert f"claude-force import {first}" in done.stdout
+    assert "claude-force archive restore" in done.stdout
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
     assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
     assert sorted(path.name for path in first.parent.iterdir()) == ["2025-01.jsonl.gz", "2025-02.jsonl.gz"]
     assert_consistent(history, 600)
-    assert run("archive").stdout.startswith("Nothing is older than ")
+    assert run("archive", "--older-than", "90d", "--yes").stdout.startswith("Nothing is older than ")
     dry = json.loads(run("import", "--dry-run", first, "--json").stdout)
     back = json.loads(run("import", first, "--json").stdout)
     for shown in (dry, back):
-        assert (shown["added"], shown["restored"], shown["duplicates"]) == (0, 300, 0)
+        assert (shown["read"], shown["added"], shown["restored"], shown["duplicates"]) == (300, 300, 300, 0)
     again = json.loads(run("import", first, "--json").stdout)
     assert (again["added"], again["duplicates"], "restored" in again) == (0, 300, False)
     assert (archived(history), query_stored(history)) == (300, 300)
@@ -128,7 +129,7 @@ def test_archive_shows_its_result_and_how_to_undo_it(run: Run, history: Database
 
 def test_nothing_to_archive_is_reported(run: Run, metrics: Path) -> None:
     """This works without a database too, and creates no folder."""
-    done = run("archive")
+    done = run("archive", "--older-than", "90d", "--yes")
     assert (done.returncode, done.stdout.startswith("Nothing is older than")) == (0, True)
     assert not metrics.exists()
 
@@ -143,6 +144,14 @@ def test_an_age_has_a_unit(run: Run, metrics: Path, age: str, executions: int) -
     assert shown["executions"] == executions
 
 
+@pytest.mark.parametrize("age", ["0", "0d", "0h"])
+def test_an_age_of_nothing_is_not_the_default_age(run: Run, metrics: Path, age: str) -> None:
+    """What began before this hour is old enough."""
+    hours_ago_us = clock.now_us() - 3 * HOUR_US
+    Store(open_database(str(metrics / "metrics.db"))).add([an_execution(timestamp_us=hours_ago_us)])
+    assert json.loads(run("archive", "--older-than", age, "--dry-run", "--json").stdout)["executions"] == 1
+
+
 @pytest.mark.parametrize("age", ["", "90x", "-3d", "d", "1.5d", "90 days", "9999999d"])
 def test_an_invalid_age_is_refused(run: Run, age: str) -> None:
     """The error is one line that shows how to write an age."""
@@ -152,11 +161,12 @@ def test_an_invalid_age_is_refused(run: Run, age: str) -> None:
 
 
 def test_the_script_from_the_guide_works_like_the_command(history: Database, home: Path) -> None:
-    """scripts/archive_old_metrics.py takes the options of `claude-force archive`, including --help."""
+    """scripts/archive_old_metrics.py takes the options of `claude-force archive`, including --help.
+    Without an age it takes 90 days."""
     script = [sys.executable, str(ROOT / "scripts" / "archive_old_metrics.py")]
     helped = subprocess.run([*script, "--help"], capture_output=True, text=True, check=True, cwd=home)
     assert "--older-than" in helped.stdout
-    done = subprocess.run([*script, "--json"], capture_output=True, text=True, check=True, cwd=home)
+    done = subprocess.run([*script, "--yes", "--json"], capture_output=True, text=True, check=True, cwd=home)
     assert json.loads(done.stdout)["executions"] == 600
     assert archived(history) == 600
 
@@ -165,10 +175,10 @@ def test_reports_name_archived_executions_they_leave_out(run: Run, history: Data
     """Reports by workflow and the export name the months and the import that restores them. Other reports only count
     archived executions."""
     Store(history).add(a_history((FEBRUARY_US + 600 * DAY_US,), 10))
-    archive = json.loads(run("archive", "--json").stdout)
+    archive = json.loads(run("archive", "--older-than", "90d", "--yes", "--json").stdout)
     assert archive["executions"] == 600
     note = "600 executions of 2025-01 to 2025-02 are archived and not in this report."
-    remedy = "claude-force import .claude/metrics/archive/2025-01.jsonl.gz"
+    remedy = "\n  claude-force archive restore\n"
     for arguments in (("by-workflow",), ("summary", "--workflow", "flow-1"), ("by-workflow", "--end", "2025-03-01")):
         shown = run("analytics", *arguments).stdout
         assert note in shown, arguments
@@ -192,7 +202,7 @@ def test_reports_name_archived_executions_they_leave_out(run: Run, history: Data
 def test_archiving_does_not_change_session_blocks(run: Run, history: Database) -> None:
     """Only the time of the last execution of a block is lost."""
     before = json.loads(run("analytics", "blocks", "--json").stdout)["blocks"]
-    assert run("archive").returncode == 0
+    assert run("archive", "--older-than", "90d", "--yes").returncode == 0
     after = json.loads(run("analytics", "blocks", "--json").stdout)["blocks"]
     for block in (*before, *after):
         block.pop("actualEndTime")
@@ -203,7 +213,7 @@ def test_archiving_does_not_change_session_blocks(run: Run, history: Database) -
 def test_another_database_imports_an_archive(run: Run, history: Database, tmp_path: Path, metrics: Path) -> None:
     """There, all executions of the archive are new."""
     del history
-    assert run("archive").returncode == 0
+    assert run("archive", "--older-than", "90d", "--yes").returncode == 0
     elsewhere = tmp_path / "elsewhere.db"
     done = run("import", *sorted((metrics / "archive").iterdir()), "--db", elsewhere)
     assert "Added               600" in done.stdout
@@ -216,7 +226,7 @@ def test_importing_the_original_file_does_not_undo_an_archive(run: Run, metrics:
     history = metrics / "executions.jsonl"
     history.write_bytes(GUIDE.read_bytes())
     assert json.loads(run("ingest", "--json").stdout)["added"] == 2001
-    assert json.loads(run("archive", "--json").stdout)["executions"] == 2001
+    assert json.loads(run("archive", "--older-than", "90d", "--yes", "--json").stdout)["executions"] == 2001
     for arguments in ((), (history,), ("--dry-run", history)):
         imported = json.loads(run("import", *arguments, "--json").stdout)
         assert (imported["added"], imported["duplicates"], "restored" in imported) == (0, 2001, False)
@@ -296,13 +306,13 @@ def test_a_damaged_archive_file_stops_only_its_month(
 ) -> None:
     """One line names the file and the remedy. The executions of the month stay stored, the file is not changed, and
     other months are archived."""
-    run("archive")
+    run("archive", "--older-than", "90d", "--yes")
     more = [replace(found, uid=fresh_uid(found.timestamp_us)) for found in a_history(each=50)]
     Store(history).add(more)
     january = metrics / "archive" / "2025-01.jsonl.gz"
     damaged = damage(january.read_bytes())
     january.write_bytes(damaged)
-    done = run("archive")
+    done = run("archive", "--older-than", "90d", "--yes")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert f"error: {january} cannot be used as an archive" in done.stderr
     assert "2025-02.jsonl.gz" in done.stdout
@@ -312,7 +322,7 @@ def test_a_damaged_archive_file_stops_only_its_month(
         assert queries.totals(connection, Filter(workflows=("flow-1",))).executions == 10
     assert_consistent(history, 700)
     january.unlink()
-    assert run("archive").returncode == 0
+    assert run("archive", "--older-than", "90d", "--yes").returncode == 0
     assert archived(history) == 700
     assert_consistent(history, 700)
 
@@ -326,7 +336,7 @@ def test_a_full_disk_deletes_nothing(run: Run, metrics: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    done = run("archive", preexec_fn=limit)
+    done = run("archive", "--older-than", "90d", "--yes", preexec_fn=limit)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1), done.stderr
     assert "2025-01.jsonl.gz cannot be written: File too large; nothing of it was deleted" in done.stderr
     assert list((metrics / "archive").iterdir()) == []
@@ -336,7 +346,7 @@ def test_a_full_disk_deletes_nothing(run: Run, metrics: Path) -> None:
 def test_an_archive_folder_that_cannot_be_created_is_one_line(run: Run, history: Database, metrics: Path) -> None:
     """Here a file already has the name of the folder."""
     (metrics / "archive").write_text("a file")
-    done = run("archive")
+    done = run("archive", "--older-than", "90d", "--yes")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "nothing was archived" in done.stderr
     assert query_stored(history) == 600
@@ -344,11 +354,11 @@ def test_an_archive_folder_that_cannot_be_created_is_one_line(run: Run, history:
 
 def test_a_new_archive_file_replaces_a_moved_one(run: Run, history: Database, metrics: Path, tmp_path: Path) -> None:
     """Totals do not change. Later executions go to a new file, and both files can be imported in any order."""
-    run("archive")
+    run("archive", "--older-than", "90d", "--yes")
     january, moved = metrics / "archive" / "2025-01.jsonl.gz", tmp_path / "moved.gz"
     january.rename(moved)
     Store(history).add(replace(found, uid=fresh_uid(found.timestamp_us)) for found in a_history((JANUARY_US,), 7))
-    assert json.loads(run("archive", "--json").stdout)["executions"] == 7
+    assert json.loads(run("archive", "--older-than", "90d", "--yes", "--json").stdout)["executions"] == 7
     assert_consistent(history, 607)
     assert len(list(read_archive(january))) == 7
     assert json.loads(run("import", january, moved, "--json").stdout)["restored"] == 307
@@ -486,3 +496,109 @@ def test_months_are_utc_months() -> None:
     assert month_of(FEBRUARY_US - 1) == ("2025-01", JANUARY_US, FEBRUARY_US)
     assert month_of(FEBRUARY_US) == ("2025-02", FEBRUARY_US, FEBRUARY_US + 28 * DAY_US)
     assert month_of(0)[0] == "1970-01"
+
+
+# Asking, and the way back
+
+
+def test_a_bare_archive_is_help(run: Run, history: Database) -> None:
+    """It moves nothing, and neither does an option that does not say how old."""
+    done = run("archive")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: claude-force archive [OPTIONS]" in done.stdout
+    assert "restore" in done.stdout
+    for options in (["--yes"], ["--json"], ["--yes", "--json"]):
+        done = run("archive", *options)
+        assert (done.returncode, "--older-than 90d" in done.stderr) == (2, True), options
+    assert archived(history) == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=" ".join)
+def test_archiving_without_a_terminal_needs_yes(options: list[str], run: Run, history: Database, metrics: Path) -> None:
+    """One line with the count, the months, the size and the option; nothing is moved."""
+    done = run("archive", "--older-than", "90d", *options, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "600 executions of 2025-01 to 2025-02, about " in done.stderr
+    assert f"would move to {metrics / 'archive'}" in done.stderr
+    assert "give --yes, or --dry-run" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (archived(history), (metrics / "archive").exists()) == (0, False)
+
+
+@pytest.mark.parametrize(("answer", "code", "moved"), [("y", 0, 600), ("n", 1, 0), ("", 1, 0)])
+def test_archiving_on_a_terminal_asks(answer: str, code: int, moved: int, run: Run, history: Database) -> None:
+    """After it has shown the count. Enter alone is a no."""
+    ours, theirs = os.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    done = run("archive", "--older-than", "90d", stdin=theirs)
+    os.close(theirs)
+    os.close(ours)
+    assert (done.returncode, "Archive 600? [y/N]" in done.stderr) == (code, True)
+    assert done.stderr.startswith("600 executions of 2025-01 to 2025-02, about ")
+    assert ("nothing was changed" in done.stderr) is (moved == 0)
+    assert archived(history) == moved
+
+
+def test_one_command_brings_all_months_back(run: Run, history: Database, metrics: Path) -> None:
+    """All executions are stored and counted once. Again, or of months by name, it is safe."""
+    run("archive", "--older-than", "90d", "--yes")
+    done = run("archive", "restore")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Total         600" in done.stdout
+    assert "performance.archive_after_days" not in done.stdout
+    assert (archived(history), query_stored(history)) == (0, 600)
+    assert_consistent(history, 600)
+    assert len(list((metrics / "archive").iterdir())) == 2
+    again = json.loads(run("archive", "restore", "--json").stdout)
+    assert [(month["month"], month["restored"], month["stored"]) for month in again["months"]] == [
+        ("2025-01", 0, 300),
+        ("2025-02", 0, 300),
+    ]
+    assert_consistent(history, 600)
+
+
+def test_some_months_are_brought_back(run: Run, history: Database) -> None:
+    """By name; a month without an archive is refused with the names of those that there are."""
+    run("archive", "--older-than", "90d", "--yes")
+    done = run("archive", "restore", "2025-03")
+    assert (done.returncode, "there are 2025-01, 2025-02" in done.stderr) == (2, True)
+    assert json.loads(run("archive", "restore", "2025-02", "--json").stdout)["restored"] == 300
+    assert (archived(history), query_stored(history)) == (300, 300)
+
+
+def test_a_restore_says_that_the_scheduler_archives_again(run: Run, history: Database, home: Path) -> None:
+    """If archive_after_days is set, with the command that turns it off."""
+    run("archive", "--older-than", "90d", "--yes")
+    (home / ".claude" / "claude.json").write_text('{"performance": {"archive_after_days": 90}}')
+    done = run("archive", "restore")
+    assert "performance.archive_after_days is 90" in done.stdout
+    assert "\n  claude-force config set performance.archive_after_days 0\n" in done.stdout
+
+
+def test_a_restore_without_archives_says_so(run: Run, metrics: Path) -> None:
+    """Exit code 0, and nothing is created."""
+    done = run("archive", "restore")
+    assert (done.returncode, done.stdout) == (0, f"Nothing is archived in {metrics / 'archive'}\n")
+    assert not metrics.exists()
+
+
+def test_a_damaged_archive_does_not_stop_the_other_months(run: Run, history: Database, metrics: Path) -> None:
+    """One line about it, exit code 1; what can be read of it is restored, and nothing goes into rejected.jsonl."""
+    run("archive", "--older-than", "90d", "--yes")
+    january = metrics / "archive" / "2025-01.jsonl.gz"
+    january.write_bytes(_cut(january.read_bytes()))
+    done = run("archive", "restore")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert f"{january} is damaged" in done.stderr
+    assert query_stored(history) >= 300
+    assert not (metrics / "rejected.jsonl").exists()
+
+
+def test_the_options_of_archive_and_of_restore_do_not_mix(run: Run, history: Database, home: Path) -> None:
+    """--db before `restore` is for it, any other option there is refused."""
+    run("archive", "--older-than", "90d", "--yes")
+    done = run("archive", "--older-than", "90d", "restore")
+    assert (done.returncode, "--older-than is not for `archive restore`" in done.stderr) == (2, True)
+    moved = (home / ".claude" / "metrics").rename(home / "elsewhere")
+    done = run("archive", "--db", moved / "metrics.db", "restore", "--json")
+    assert json.loads(done.stdout)["restored"] == 600

@@ -201,17 +201,17 @@ def test_the_number_of_rejected_lines_has_a_singular(run: Run, home: Path) -> No
     """ "1 line was rejected", "2 lines were rejected"."""
     found = import_file(run, home, BEFORE + b"x\n")
     assert "1 line was rejected" in found.done.stderr
-    assert "2 lines were rejected" in import_file(run, home, b"x\nx\n").done.stderr
+    assert "2 lines were rejected" in import_file(run, home, BEFORE + b"x\nx\n").done.stderr
 
 
 def test_only_the_owner_can_read_rejected_lines(run: Run, home: Path) -> None:
     """rejected.jsonl is ASCII with one JSON object per line. Its size is limited."""
-    found = import_file(run, home, b"\x1b]0;owned\x07\xff\n" + b"y" * 100_000 + b"\n")
+    found = import_file(run, home, BEFORE + b"\x1b]0;owned\x07\xff\n" + b"y" * 100_000 + b"\n")
     path = home / ".claude" / "metrics" / "rejected.jsonl"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.stat().st_size < 10_000
     assert b"\x1b" not in path.read_bytes()
-    assert [item["line"] for item in found.rejected] == [1, 2]
+    assert [item["line"] for item in found.rejected] == [2, 3]
 
 
 def test_an_offset_is_the_start_of_its_line(run: Run, home: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_dry_run_creates_no_file(run: Run, home: Path) -> None:
 @pytest.mark.parametrize("by_stdin", [False, True], ids=["file", "stdin"])
 def test_importing_rejected_lines_ends(by_stdin: bool, run: Run, home: Path) -> None:
     """rejected.jsonl, imported by name or as standard input, does not grow while it is read."""
-    import_file(run, home, b"x\n" * 5001)
+    import_file(run, home, BEFORE + b"x\n" * 5001)
     path = home / ".claude" / "metrics" / "rejected.jsonl"
 
     def limit_file_size() -> None:
@@ -389,7 +389,12 @@ def test_the_readable_part_of_a_damaged_gzip_is_imported(damage: str, run: Run, 
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
-    [(".", "is a directory"), ("missing.jsonl", "does not exist"), ("", "does not exist"), ("a" * 300, "error: ")],
+    [
+        (".", "is a folder; to read the transcripts in it: claude-force ingest ."),
+        ("missing.jsonl", "does not exist"),
+        ("", "does not exist"),
+        ("a" * 300, "error: "),
+    ],
 )
 def test_a_folder_or_missing_file_is_a_usage_error(name: str, complaint: str, run: Run, home: Path) -> None:
     """One line on stderr and exit code 2; the other files are not imported."""
@@ -463,9 +468,10 @@ def test_many_lines_of_a_megabyte_take_little_memory(home: Path) -> None:
     """A hundred rejected lines of one megabyte each are not held in memory together."""
     path = home / "long.jsonl"
     with path.open("wb") as file:
+        file.write(BEFORE)
         for _ in range(100):
             file.write(b"y" * MEBIBYTE + b"\n")
     found, peak = peak_memory(home, "import", "-", "--json", stdin=path)
     path.unlink()
-    assert found.totals == (100, 0, 0, 100)
+    assert found.totals == (101, 1, 0, 100)
     assert peak < MEMORY_BOUND

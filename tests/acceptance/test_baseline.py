@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -15,6 +16,7 @@ import pytest
 
 from claude_force import clock
 from claude_force.analytics.baselines import create_automatic
+from claude_force.analytics.baselines.rules import NOT_ENOUGH
 from claude_force.clock import DAY_US
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
@@ -63,6 +65,29 @@ def test_the_walkthrough_of_the_guide(home: Path, run: Run) -> None:
     )
     assert "    Degradation: 100.0%\n" in bad.stdout
     assert run("baseline", "check", "--hours", "13", "--threshold", "2.5").returncode == 0
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "-08:00"])
+def test_an_end_that_is_a_day_is_shown_as_that_day(home: Path, run: Run, zone: str) -> None:
+    """In every place that shows a baseline: tables, Markdown, JSON, a check and the HTML page."""
+    record(home, 40)
+    today = clock.to_datetime(clock.now_us(), clock.zone_of(zone)).date()
+    first, last = (str(today - timedelta(days=days)) for days in (60, 30))
+    local = ("--timezone", zone)
+    shown = [
+        run("baseline", "create", "autumn", "--since", first, "--until", last, *local).stdout,
+        run("baseline", "list", *local).stdout,
+        run("baseline", "show", "autumn", *local).stdout,
+        run("baseline", "show", "autumn", "--output", "shown.md", *local).stderr + Path("shown.md").read_text(),
+        run("baseline", "check", "--baseline", "autumn", "--allow-empty", *local).stdout,
+    ]
+    listed = json.loads(run("baseline", "list", "--json", *local).stdout)["baselines"][0]
+    found = json.loads(run("baseline", "show", "autumn", "--json", *local).stdout)
+    shown += [f"{one['first_day']} to {one['last_day']}" for one in (listed, found)]
+    assert found["period"] == f"{first} to {last}"
+    for text in shown:
+        assert re.search(rf"{first}(?: to |\s+){last}\b", text)
+        assert str(date.fromisoformat(last) + timedelta(days=1)) not in text
 
 
 def test_the_script_of_the_guide_checks_a_baseline_file(home: Path) -> None:
@@ -154,7 +179,12 @@ def test_every_format_has_the_same_verdict(home: Path, run: Run) -> None:
     for name, form in (("r.xml", "junit"), ("r.json", "json"), ("r.md", "markdown"), ("r.txt", "table")):
         assert run("baseline", "check", "--output", name).returncode == 1
         written = (home / name).read_text(encoding="utf-8")
-        assert written == outputs[form].stdout
+        assert without_age(written) == without_age(outputs[form].stdout)
+
+
+def without_age(text: str) -> str:
+    """An output without how old it is."""
+    return re.sub(r'"data": \{[^}]*\}|^Read .* ago\.$|^Read just now\.$', "", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -179,7 +209,7 @@ def test_hostile_names_are_inert_in_every_format(form: str, home: Path, run: Run
             assert len(done.stdout.splitlines()) == 5
     listed = run("baseline", "list", "--all")
     assert listed.returncode == 0
-    assert listed.stdout.count("\n") == 5 + 1 + len(names)
+    assert len(re.findall(r" \d{4}-\d\d-\d\d +\d{4}-\d\d-\d\d +\d+$", listed.stdout, re.MULTILINE)) == 1 + len(names)
 
 
 def test_list_summarizes_automatic_baselines(home: Path, run: Run) -> None:
@@ -203,10 +233,23 @@ def test_delete_names_what_it_deletes(home: Path, run: Run) -> None:
     run("baseline", "create", "one", "--agent", "python-expert")
     assert run("baseline", "delete", "one", "--dry-run").stdout == "baseline one: 2 snapshots would be deleted\n"
     assert_misused(run("baseline", "delete", "two"), "no baseline two; there are: one")
-    only = run("baseline", "delete", "one", "--agent", "python-expert")
+    done = run("baseline", "delete", "one", stdin=subprocess.DEVNULL)
+    assert_misused(done, "nothing was changed: 2 snapshots of up to 200 executions, ")
+    assert "give --yes" in done.stderr
+    assert len(json.loads(run("baseline", "list", "--json").stdout)["baselines"]) == 2
+    only = run("baseline", "delete", "one", "--agent", "python-expert", "--yes")
     assert only.stdout == "baseline one: the snapshot of agent python-expert deleted\n"
-    assert run("baseline", "delete", "one").stdout == "baseline one: the snapshot of all executions deleted\n"
+    assert run("baseline", "delete", "one", "--yes").stdout == "baseline one: the snapshot of all executions deleted\n"
     assert_misused(run("baseline", "delete", "one"), "no baseline one; there is none yet")
+
+
+def test_delete_names_the_days_that_were_given(home: Path, run: Run) -> None:
+    """The last day is the one that was given for the end, as `create` shows it."""
+    record(home, 2)
+    today = clock.to_datetime(clock.now_us(), clock.local_zone()).date()
+    run("baseline", "create", "one", "--start", f"{today - timedelta(days=3)}", "--end", f"{today}")
+    done = run("baseline", "delete", "one", stdin=subprocess.DEVNULL)
+    assert f"executions, {today - timedelta(days=3)} to {today}, " in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -235,6 +278,20 @@ def test_a_broken_file_is_not_a_regression(content: str, home: Path, run: Run) -
     done = run("baseline", "check", "--baseline", "b.json")
     assert_misused(done, "b.json")
     assert "\x1b" not in done.stderr
+
+
+def test_a_check_without_data_is_no_pass(home: Path, run: Run) -> None:
+    """Nothing was checked: exit code 2 and one line with both remedies. --allow-empty passes it, without a verdict."""
+    record(home, 2)
+    run("baseline", "create", "one")
+    empty = ("baseline", "check", "--baseline", "one", "--start", "2020-01-01", "--end", "2020-01-02")
+    done = run(*empty)
+    assert_misused(done, "no executions in the period (2020-01-01 to 2020-01-02)")
+    assert "claude-force ingest" in done.stderr
+    assert "--allow-empty" in done.stderr
+    done = run(*empty, "--allow-empty", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"], found["executions"]) == (0, NOT_ENOUGH, 0)
 
 
 def test_names_of_baselines_are_completed(home: Path, run: Run) -> None:

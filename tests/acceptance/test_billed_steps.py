@@ -141,7 +141,7 @@ def test_an_unknown_part_is_named(run: Run, projects: Path) -> None:
     assert "$0.00 USD" not in text
     assert NEW_NAME in text
     assert "1 execution has no known price" in text
-    assert f"1: no published price for this model\nModels: {NEW_NAME}\n" in text
+    assert f"1 execution: no published price for this model ({NEW_NAME})\n" in text
     assert f"no published price for this model ({NEW_NAME})" in " ".join(run("doctor").stdout.split())
 
 

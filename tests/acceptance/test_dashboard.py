@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ from tests.conftest import PROGRAM, ROOT, Run
 from tests.daemons import eventually
 from tests.postgres import execute_sql
 from tests.terminals import Terminal, terminal
+from tests.transcripts import Talk, main_file, put
 
 QUIT_KEYS = {"q": "q", "Q": "Q", "Esc": "\x1b", "Ctrl-C": "\x03"}
 RATES = ("total_executions", "success_rate", "avg_execution_time_ms", "p95_latency_ms", "total_cost", "total_tokens")
@@ -133,7 +135,7 @@ def test_an_unreadable_database_is_one_line(home: Path, run: Run) -> None:
     """A single frame fails like any other command."""
     (home / "no.db").write_text("this is no database, and long enough to be one" * 100)
     done = run("dashboard", "--once", "--db", "no.db")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
 
@@ -348,3 +350,15 @@ def test_keys_are_read_from_the_terminal_when_stdin_is_redirected(path: Path, ho
         found.press("q")
         assert found.wait() == 0
         assert_terminal_restored(found)
+
+
+def test_the_live_dashboard_reads_what_is_new(home: Path) -> None:
+    """It makes the store where there is none, and shows how long ago it read."""
+    talk = Talk(constants={"timestamp": datetime.now(UTC).isoformat()})
+    talk.prompt()
+    talk.respond("msg_1")
+    put(main_file(home / ".claude" / "projects"), talk.lines)
+    with dashboard(home) as found:
+        eventually(lambda: found.shows("sonnet-4-5"))
+        assert row_of(found.lines, "1 hour")[0] == "1"
+        assert re.search(r"read (just now|\d+ s ago)", found.lines[0])

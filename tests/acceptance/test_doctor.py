@@ -113,6 +113,7 @@ def test_the_doctor_names_rejected_and_skipped_lines(run: Run, projects: Path) -
     doctor = run("doctor")
     assert "1 line: not a model's response (synthetic)" in doctor.stdout
     assert "Rejected:    2 lines" in doctor.stdout
+    assert "-> nothing to do if they are cut off; else report them" in doctor.stdout
     rejected = (projects.parent / "metrics" / "rejected.jsonl").read_text()
     assert "SECRET" not in rejected
     assert len(rejected.splitlines()) == 2
@@ -179,8 +180,8 @@ def test_a_dry_run_counts_executions_too(run: Run, home: Path) -> None:
     dry = run("ingest", EXAMPLES / "executions-1.3.jsonl", "--dry-run")
     done = run("ingest", EXAMPLES / "executions-1.3.jsonl")
     for output in (dry.stdout, done.stdout):
-        assert "3,000 lines: 3,000 new executions, 0 known already" in output
-        assert "3,000 costs far below list price, as claude-force 1.3 wrote them: claude-force db reprice" in output
+        assert "3,000 lines; 3,000 read: 3,000 added, 0 duplicates, 0 rejected" in output
+        assert "3,000 costs are known to be far too low" in output
 
 
 def test_undelivered_messages_and_failed_jobs_are_problems(run: Run, home: Path) -> None:
@@ -213,3 +214,12 @@ def test_a_failed_push_of_a_removed_exporter_is_no_problem(run: Run, home: Path)
     assert "the job push-datadog failed" in run("doctor").stdout
     settings.unlink()
     assert "push-datadog" not in run("doctor").stdout
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_report_has_the_width_of_the_terminal(width: int, run: Run) -> None:
+    """A sentence wraps and is never cut; only a command or a path stays in one line."""
+    narrow, wide = (run("doctor", env={"COLUMNS": str(columns)}).stdout for columns in (width, 1000))
+    assert narrow.split() == wide.split()
+    long = [line for line in narrow.splitlines() if len(line) > width]
+    assert all(line.strip().startswith("->") or " " not in line.strip() or "/" in line for line in long), long

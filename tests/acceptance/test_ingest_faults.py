@@ -40,7 +40,7 @@ from tests.transcripts import (
     tool_block,
 )
 
-KILLS = scaled(30)
+KILLS = scaled(15)
 """The number of times an ingesting process is killed."""
 
 MEBIBYTE = 1024 * 1024
@@ -95,7 +95,7 @@ class Ingested:
 def run_ingest(run: Run, *arguments: str | Path, code: int = 1, **options: Any) -> Ingested:
     """Ingest with the installed program. Each problem is shown both on stderr and in JSON."""
     done = run("ingest", "--json", *arguments, **options)
-    rows = json.loads(run("analytics", "export", "--json").stdout)
+    rows = json.loads(run("analytics", "export", "--json", "--no-ingest").stdout)
     found = Ingested(done, rows)
     assert done.returncode == code, done.stderr
     for path, problem in found.problems:
@@ -128,7 +128,7 @@ def test_a_line_after_an_unfinished_long_line_is_ingested(run: Run, projects: Pa
     with path.open("ab") as stream:
         stream.write(long[LIMIT + 1000 :] + jsonl([a_response("msg_after")]))
     run("ingest")
-    rows = json.loads(run("analytics", "export", "--json").stdout)
+    rows = json.loads(run("analytics", "export", "--json", "--no-ingest").stdout)
     assert sorted(row["output_tokens"] for row in rows) == [7, 100]
 
 
@@ -456,7 +456,7 @@ def test_a_killed_ingest_loses_nothing_and_counts_nothing_twice(run: Run, projec
     writer.finish()
     done = run("ingest", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    rows = json.loads(run("analytics", "export", "--json").stdout)
+    rows = json.loads(run("analytics", "export", "--json", "--no-ingest").stdout)
     assert len(rows) == len(writer.truth)
     found, truth = Counter(map(tokens_of, rows)), Counter(writer.truth.values())
     assert (found - truth, truth - found) == (Counter(), Counter())

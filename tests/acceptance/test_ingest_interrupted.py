@@ -16,16 +16,18 @@ from claude_force.database.queries import Filter
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult, Store
 from claude_force.errors import DatabaseBusy
+from claude_force.executions.columns import Rows
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
-from claude_force.executions.record import CLAUDE_CODE, ExecutionRow
+from claude_force.executions.record import CLAUDE_CODE
 from claude_force.executions.rollups import Sums
 from claude_force.executions.totals import Added
 from claude_force.ingest import jsonl_source
 from claude_force.ingest import run as ingest
-from claude_force.ingest.jsonl_pass import JSONL, JsonlPass
+from claude_force.ingest.jsonl_pass import JsonlPass
 from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.rejects import RejectLog
+from claude_force.ingest.sources import JSONL
 from claude_force.ingest.transcripts import locate as transcripts
 from claude_force.ingest.transcripts import source, transcript_pass
 from claude_force.ingest.transcripts.transcript_pass import TranscriptPass
@@ -45,8 +47,7 @@ def lines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read in this process is stored in so many lines at once."""
     monkeypatch.setattr(jsonl_source, "BATCH", BATCH)
     monkeypatch.setattr(source, "CHUNK_LINES", CHUNK_LINES)
-    observations = scaled(transcript_pass.OBSERVATIONS_PER_TRANSACTION)
-    monkeypatch.setattr(transcript_pass, "OBSERVATIONS_PER_TRANSACTION", observations)
+    monkeypatch.setattr(transcript_pass, "OBSERVATIONS_PER_TRANSACTION", CHUNK_LINES // 2)
 
 
 class FailingStore(Store):
@@ -71,7 +72,7 @@ class FailingStore(Store):
         self._count_down()
         return super().ingest(observations, cursors, reports, ledgers)
 
-    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+    def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._count_down()
         return super().add_rows(rows, sums, cursor)
 
@@ -157,7 +158,7 @@ class RewritingStore(Store):
         self._rewrite()
         return super().ingest(observations, cursors, reports, ledgers)
 
-    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+    def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._rewrite()
         return super().add_rows(rows, sums, cursor)
 

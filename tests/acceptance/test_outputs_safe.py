@@ -10,6 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 
 from claude_force import clock
@@ -20,25 +21,32 @@ from claude_force.database.rows.cursor import Cursor
 from claude_force.database.rows.jobs import JobRun
 from claude_force.database.writes import Store
 from claude_force.database.writes import jobs as job_runs
+from claude_force.database.writes.telemetry import add_heard, add_outcomes
 from claude_force.executions.ledgers import LedgerEntry
+from claude_force.executions.outcomes import FAILED, TOOL_RESULTS
+from claude_force.executions.signals import Heard, Outcome
 from claude_force.executions.statistics import DailyTokens
-from claude_force.ingest.statistics import STATISTICS
+from claude_force.ingest.sources import STATISTICS
 from tests.acceptance.test_bad_usage import HOSTILE
 from tests.builders import an_execution
+from tests.commands import walk
 from tests.conftest import Run
-from tests.docs.test_import_weight import walk
 
 SECRET = "hooks-secret-7f3a9c"
 FILTERS = ("--start", "2020-01-01")
 REPORTS = (
-    "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "costs", "trends",
-    "errors", "blocks", "reconcile", "backfill",
+    "summary", "daily", "weekly", "monthly", "by-agent", "by-model", "by-workflow", "sessions", "by-branch",
+    "by-project", "costs", "trends", "errors", "blocks", "reconcile", "backfill",
 )  # fmt: skip
 
 COMMAND_LINES: dict[str, list[str]] = {
     **{f"analytics {name}": ["", "--json", "--format csv", "--format markdown"] for name in REPORTS},
+    "analytics outcomes": ["", "--json", "--by session", "--by session --format csv", "--by session --format markdown"],
     "analytics export": ["--format csv", "--format csv --all-columns"],
     "alerts check": ["", "--json"],
+    "alerts disable": ["by-agent", "by-agent --json"],
+    "alerts edit": ["by-agent --threshold 5"],
+    "alerts enable": ["by-agent"],
     "alerts explain": ["by-agent"],
     "alerts history": ["", "--json"],
     "alerts list": ["", "--json"],
@@ -46,6 +54,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "alerts test": ["hook"],
     "alerts unsilence": ["by-agent"],
     "archive": ["--dry-run", "--dry-run --json"],
+    "archive restore": ["", "--json"],
     "baseline check": ["", "--json", "--format markdown", "--format junit", "--format github"],
     "baseline create": ["again --start 2020-01-01"],
     "baseline delete": ["evil --dry-run"],
@@ -64,15 +73,21 @@ COMMAND_LINES: dict[str, list[str]] = {
     "scheduler run": ["alerts"],
     "scheduler status": ["", "--json"],
     "statusline": [""],
+    "telemetry remove": ["--dry-run"],
+    "telemetry setup": ["--dry-run"],
+    "telemetry status": ["", "--json"],
 }
 
 NOT_RUN = {
+    "alerts add": "prints only what its user typed",
+    "config edit": "prints a path, and what config list warns of",
     "completion": "prints a script of click; test_bad_usage has the words that it offers",
     "config path": "prints a path",
     "config set": "prints only what its user typed",
     "config unset": "prints only what its user typed",
     "db backup": "prints a path that its user named",
     "db current": "prints revisions",
+    "db merge": "prints counts, and paths that its user named",
     "db path": "prints a path that its user named",
     "db rebuild": "prints a count",
     "db upgrade": "prints revisions",
@@ -80,6 +95,8 @@ NOT_RUN = {
     "push elasticsearch": "prints counts and a destination; what it sends is in test_push_elasticsearch",
     "push prometheus": "prints counts and a destination; what it sends is in test_prometheus",
     "push otlp": "prints counts and a destination; what it sends is in test_export_otlp",
+    "receive": "prints an address and a path that its user named, and counts",
+    "run": "prints what its child prints, and costs; test_run_command has the child's bytes",
     "scheduler install": "prints a unit file of this program",
     "scheduler jobs": "prints a fixed list",
     "scheduler start": "prints a pid and a path",
@@ -130,7 +147,15 @@ def fill(home: Path) -> None:
         host="h", path="/p", source=STATISTICS, device=1, inode=1, size=1, mtime_ns=1, position=1, head="", tail=""
     )
     Store(database).save_statistics(days, cursor)
+    outcomes = [
+        Outcome(key=f"{name!a} {number}", at_us=now_us, name=TOOL_RESULTS, value=1, kind=kind, session_id=name)
+        for name in HOSTILE
+        for number, kind in enumerate((name, f"{FAILED}{name}"))
+    ]
     with database.write() as connection:
+        add_outcomes(connection, outcomes, now_us)
+        heard = [Heard(service=n, name=n, at_us=now_us, records=1, version=n, ignored=n) for n in HOSTILE]
+        add_heard(connection, "h", heard)
         problem = "; ".join(HOSTILE)
         run_of = JobRun("r", "ingest", "\x1b[31mhost", 1, now_us - 5, now_us - 4, job_runs.FAILED, "{}", problem)
         job_runs.begin(connection, run_of)
@@ -146,8 +171,14 @@ def fill(home: Path) -> None:
 
 
 def leaves() -> list[str]:
-    """Every command without subcommands."""
-    return [" ".join(path) for path, command in walk(cli) if path and not hasattr(command, "commands")]
+    """Every command that does something by itself, by its longest name."""
+    named = sorted(walk(cli), key=lambda found: (len(found[0]), found[0][-1:] == ("sessions",)))
+    paths = {id(command): path for path, command in named if path and _runs(command)}
+    return [" ".join(path) for path in paths.values()]
+
+
+def _runs(command: click.Command) -> bool:
+    return not isinstance(command, click.Group) or command.invoke_without_command
 
 
 def test_every_command_is_in_a_table() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_force.__main__ import WRONG_SYSTEM
 from claude_force.database.open import open_database
 from claude_force.database.revisions import HEAD
 from claude_force.database.schema import metadata
@@ -81,8 +82,8 @@ def an_old_file(path: Path) -> Path:
     return path
 
 
-def call(folder: Path, *command: str | Path) -> str:
-    """The output of a command in a folder, without any path to the source tree. Checks that it succeeds with an empty
+def call(folder: Path, *command: str | Path, says: str = "") -> str:
+    """The output of a command in a folder, without any path to the source tree. Checks that it succeeds, with this on
     stderr."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
@@ -94,7 +95,7 @@ def call(folder: Path, *command: str | Path) -> str:
         check=False,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, says)
     return done.stdout
 
 
@@ -110,6 +111,7 @@ def test_the_wheel_has_its_data_files(wheel: Path) -> None:
         "claude_force/database/sqlite/head.sql",
         "claude_force/database/migrations/env.py",
         "claude_force/database/migrations/script.py.mako",
+        "claude_force-2.2.0.data/data/share/man/man1/claude-force.1",
     } <= names
     assets = (ROOT / "claude_force" / "reports" / "html" / "assets").iterdir()
     assert {f"claude_force/reports/html/assets/{path.name}" for path in assets} <= names
@@ -135,6 +137,35 @@ def test_the_installed_program_runs(installed: Path, home: Path) -> None:
     assert call(home, installed / "python", "-m", "claude_force", "--version") == "claude-force, version 2.2.0\n"
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        "import runpy; runpy.run_module('claude_force', run_name='__main__')",
+        "from claude_force.__main__ import main; main()",
+    ],
+)
+def test_windows_is_refused_in_one_line(how: str, tmp_path: Path) -> None:
+    """Before anything is imported that is not there: file locks, terminal control, process ids."""
+    code = (
+        "import os, sys\n"
+        "sys.platform = 'win32'\n"
+        "sys.modules |= dict.fromkeys(('fcntl', 'termios', 'pwd', 'grp', 'resource'))\n"
+        "del os.fork, os.getuid, os.uname, os.register_at_fork, os.pread\n"
+        f"{how}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{WRONG_SYSTEM}\n"
+
+
 @pytest.mark.thorough
 def test_import_and_report_without_the_source(installed: Path, home: Path) -> None:
     """The import creates the database."""
@@ -157,9 +188,9 @@ def test_an_html_report_without_the_source(installed: Path, home: Path) -> None:
 @pytest.mark.thorough
 def test_an_upgrade_without_the_source(installed: Path, home: Path, tmp_path: Path) -> None:
     """A new and an old database: the migrations are in the wheel."""
-    old = an_old_file(tmp_path / "old.db")
-    for path in (old, tmp_path / "new.db"):
-        call(home, installed / "claude-force", "db", "upgrade", "--db", path)
+    old, new = an_old_file(tmp_path / "old.db"), tmp_path / "new.db"
+    for path, says in ((old, ""), (new, f"new database {new}\n")):
+        call(home, installed / "claude-force", "db", "upgrade", "--db", path, says=says)
         state = json.loads(call(home, installed / "claude-force", "db", "current", "--json", "--db", path))
         assert state["revision"] == HEAD
     with closing(sqlite3.connect(old)) as raw:
@@ -212,12 +243,12 @@ def alembic(run_code: Run, fork_server: ForkServer | None) -> Alembic:
 
 
 def test_alembic_upgrades_the_database_that_db_path_names(
-    checkout: Path, run: Run, tmp_path: Path, alembic: Alembic
+    checkout: Path, run: Run, home: Path, tmp_path: Path, alembic: Alembic
 ) -> None:
-    """By working folder, CLAUDE_FORCE_DB or settings: always the database that the program uses."""
+    """That of the user, by CLAUDE_FORCE_DB or by settings: always the database that the program uses."""
     settings = json.dumps({"performance": {"database": str(tmp_path / "by_settings.db")}})
     cases: list[tuple[dict[str, str], str, Path]] = [
-        ({}, "{}", checkout / ".claude" / "metrics" / "metrics.db"),
+        ({}, "{}", home / ".claude" / "metrics" / "metrics.db"),
         ({"CLAUDE_FORCE_DB": str(tmp_path / "by_name.db")}, "{}", tmp_path / "by_name.db"),
         ({}, settings, tmp_path / "by_settings.db"),
     ]

@@ -57,6 +57,26 @@ def test_an_export_never_overwrites_its_database(prefix: str, suffix: str, run: 
     assert "is the database" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("other.db", "is a database of claude-force"), (".claude/claude.json", "has the settings")]
+)
+def test_a_report_never_overwrites_another_database_or_the_settings(
+    name: str, reason: str, run: Run, home: Path
+) -> None:
+    """A file that was named by mistake is kept. Any other file is replaced, as `>` does."""
+    run("db", "upgrade", "--db", "other.db")
+    run("config", "set", "performance.backups_kept", "3")
+    run("import", EXAMPLES / "executions-guide.jsonl")
+    before = (home / name).read_bytes()
+    for command in (["summary", "--format", "json"], ["analytics", "export", "--format", "jsonl"], ["report"]):
+        done = run(*command, "--output", name)
+        assert (done.returncode, (home / name).read_bytes()) == (2, before), command
+        assert reason in done.stderr
+    (home / "old.json").write_text("old")
+    assert run("summary", "--output", "old.json").returncode == 0
+    assert json.loads((home / "old.json").read_text())
+
+
 def test_a_database_in_the_settings_is_the_same_in_every_folder(run: Run, home: Path) -> None:
     """A relative path in claude.json is relative to the folder with `.claude`, in any working folder."""
     run("config", "set", "performance.database", "data/metrics.db")
@@ -67,12 +87,16 @@ def test_a_database_in_the_settings_is_the_same_in_every_folder(run: Run, home: 
 def test_costs_of_version_1_3_show_no_savings(run: Run) -> None:
     """An imported history of claude-force 1.3 that was not repriced shows no savings, and a note says why."""
     done = run("import", EXAMPLES / "executions-1.3.jsonl")
-    assert "3,000 costs far below list price" in done.stderr
+    assert "3,000 costs are known to be far too low" in done.stderr
     summary = json.loads(run("analytics", "summary", "--json").stdout)
     assert summary["cost_savings"] == {"amount": None, "percent": None}
+    assert summary["cost_too_low_executions"] == 3000
+    caveat = "3,000 costs are known to be far too low, as claude-force 1.3 wrote them; to correct them: claude-force db"
+    assert all(caveat in " ".join(run(report).stdout.split()) for report in ("summary", "costs"))
     run("import", EXAMPLES / "executions-1.3.jsonl", "--reprice")
     summary = json.loads(run("analytics", "summary", "--json").stdout)
     assert summary["cost_savings"]["percent"] == pytest.approx(24.2, abs=0.1)
+    assert summary["cost_too_low_executions"] == 0
 
 
 def test_a_forked_child_does_not_remove_its_parents_private_database(run_code: Run) -> None:
@@ -86,6 +110,25 @@ def test_a_forked_child_does_not_remove_its_parents_private_database(run_code: R
     )
     done = run_code(code)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_the_database_may_be_named_before_the_command(run: Run, tmp_path: Path) -> None:
+    """The answer is the same wherever --db stands, and twice the same name is no contradiction."""
+    database = tmp_path / "other.db"
+    run("--db", database, "import", EXAMPLES / "executions-guide.jsonl")
+    lines = [
+        ("summary", "--json", "--db", database),
+        ("--db", database, "summary", "--json"),
+        ("--db", database, "analytics", "summary", "-j"),
+        ("analytics", "--db", database, "summary", "--json"),
+        ("--db", database, "analytics", "--db", database, "summary", "--json", "--db", database),
+    ]
+    answers = [run(*line) for line in lines]
+    assert [(done.returncode, done.stderr) for done in answers] == [(0, "")] * len(lines)
+    totals = {json.loads(done.stdout)["total_executions"] for done in answers}
+    assert len(totals) == 1
+    assert totals != {0}
+    assert run("-V").stdout == run("--version").stdout
 
 
 def test_an_export_of_an_unknown_agent_is_an_error(run: Run) -> None:
@@ -146,7 +189,7 @@ def test_a_file_with_a_read_error_is_incomplete() -> None:
     source = JsonlSource(UTC)
     first, second = source.read(Broken(a_line() * 2))
     assert (len(first.rows), first.rejected) == (1, [])
-    assert (second.rows, [item.line for item in second.rejected]) == ([], [2])
+    assert (len(second.rows), [item.line for item in second.rejected]) == (0, [2])
     assert source.is_broken_off
 
 

@@ -107,8 +107,8 @@ def test_model_and_since_limit_the_reprice(run: Run) -> None:
     unknown = run("db", "reprice", "--model", "house-mode")
     assert unknown.returncode == 1
     assert "did you mean house-model?" in unknown.stderr
-    wrong = run("db", "reprice", "--since", "yesterday")
-    assert (wrong.returncode, wrong.stderr[:26]) == (2, "error: --since yesterday: ")
+    wrong = run("db", "reprice", "--since", "someday")
+    assert (wrong.returncode, wrong.stderr[:24]) == (2, "error: --since someday: ")
 
 
 def test_an_import_with_reprice_keeps_the_recorded_cost(run: Run) -> None:
@@ -141,14 +141,14 @@ def test_prices_in_the_settings_are_used(run: Run, home: Path) -> None:
         ("{", "performance.prices must be a JSON object: "),
         ("3", "performance.prices must be an object, not a number"),
         ('{"m": {"input": 1}}', "performance.prices: the price of 'm': output is missing; prices are in US dollars"),
-        ('{"m": {"input": NaN, "output": 1}}', "not nan"),
+        ('{"m": {"input": NaN, "output": 1}}', "holds NaN"),
     ],
 )
 def test_an_invalid_price_is_not_set(text: str, reason: str, run: Run, home: Path) -> None:
     """One line has the remedy, and the file is not changed."""
     before = (home / ".claude" / "claude.json").read_text()
     done = run("config", "set", "performance.prices", text)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert reason in done.stderr
     assert (home / ".claude" / "claude.json").read_text() == before
 

@@ -63,7 +63,7 @@ def test_a_broken_file_is_named_and_stops_nothing(run: Run, home: Path) -> None:
     path = put_history(home)
     path.write_text("{")
     done = run("ingest")
-    assert (done.returncode, "1 new execution" in done.stdout) == (1, True)
+    assert (done.returncode, "1 added" in done.stdout) == (1, True)
     assert f"{path}: not valid JSON" in done.stderr
     assert "Before the first" not in run("analytics", "summary").stdout
     assert "not valid JSON" in run("doctor").stdout

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 
 from claude_force.cli.root import cli
-from scripts import generate
+from scripts import generate, recent_sample
+from scripts.recent_sample import recent_lines
 from tests.conftest import ROOT
 
 PAGES = [
@@ -38,13 +43,16 @@ def shell_lines() -> list[str]:
     return [line for line in lines if line.startswith("claude-force")]
 
 
-@pytest.mark.thorough
-def test_generated_files_are_up_to_date() -> None:
-    """The command reference, the schema of a new database and every console block are what the code gives."""
-    done = subprocess.run(
-        [sys.executable, "scripts/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+@contextmanager
+def terminal_that_answers(answer: bytes) -> Iterator[int]:
+    """A terminal on which the answer is typed already."""
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, answer)
+    try:
+        yield terminal
+    finally:
+        os.close(terminal)
+        os.close(keyboard)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -54,19 +62,47 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert [target for target in targets if not target.exists()] == []
 
 
+def prepare_reader(home: Path) -> None:
+    """A reader's home: a store with the guide's executions and the names that the pages filter by, a second store
+    in a project, an editor that changes nothing."""
+    generate.prepare_home(home)
+    (home / "shop/.claude/metrics").mkdir(parents=True)
+    for database in (".claude/metrics/metrics.db", "shop/.claude/metrics/metrics.db"):
+        generate.run_shell(f"claude-force import examples/executions-guide.jsonl --db {database}", home)
+    named = {
+        "timestamp": datetime.now(UTC).isoformat(),
+        "agent_name": "reviewer",
+        "success": True,
+        "execution_time_ms": 1200,
+        "model": "claude-sonnet-4-5",
+        "input_tokens": 10,
+        "output_tokens": 20,
+        "project": "shop",
+        "session_id": "0a1b2c3d-0000-4000-8000-000000000000",
+        "git_branch": "feat/cart",
+    }
+    (home / "named.jsonl").write_text(json.dumps(named), encoding="utf-8")
+    generate.run_shell("claude-force import named.jsonl", home)
+
+
 @pytest.mark.thorough
 def test_every_shell_line_works(tmp_path: Path) -> None:
-    """The commands of the `sh` blocks succeed in a home with a database, in the order of the pages."""
+    """The commands of the `sh` blocks succeed in a home with a database, in the order of the pages. The reader has a
+    terminal, and answers yes where a command asks."""
     home = tmp_path / "reader"
     home.mkdir()
-    generate.prepare_home(home)
-    generate.run_shell("claude-force import examples/executions-guide.jsonl", home)
+    prepare_reader(home)
     lines = shell_lines()
     assert lines
-    for line in lines:
-        output = generate.run_shell(f"{line} && echo it-worked", home)
-        # Output on stderr comes last.
-        assert "it-worked" in output.splitlines(), f"{line}\n{output}"
+    try:
+        for line in lines:
+            with terminal_that_answers(b"y\n") as terminal:
+                output = generate.run_shell(f"export EDITOR=true; {line} && echo it-worked", home, stdin=terminal)
+            # Output on stderr comes last.
+            assert "it-worked" in output.splitlines(), f"{line}\n{output}"
+    finally:
+        # The pages start one in several places; it would go on for ever, and keep its ports.
+        generate.run_shell("claude-force scheduler stop || true", home)
 
 
 def problem_of(command: str) -> str | None:
@@ -130,11 +166,44 @@ def test_the_example_line_is_a_record(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_the_demo_runs_twice() -> None:
-    """scripts/demo shows four reports, and shows the same ones when it runs again."""
+    """scripts/demo shows four reports and the dashboard, with executions of the last hour, and shows the same figures
+    when it runs again."""
     outputs = [
         subprocess.run(["scripts/demo"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
         for _ in range(2)
     ]
-    assert outputs[0].split("Performance Summary")[1] == outputs[1].split("Performance Summary")[1]
+    first, second = (output.split("Performance Summary")[1].split("Performance Trends")[0] for output in outputs)
+    assert first == second
+    (last_hour,) = re.findall(r"^1 hour +(\d+)", outputs[1], re.MULTILINE)
+    assert int(last_hour) > 0
     for heading in ("Performance Summary", "Agent Performance Breakdown", "Cost Analysis", "Performance Trends"):
         assert heading in outputs[1]
+
+
+def test_the_sample_of_the_demo_ends_when_it_is_told() -> None:
+    """Every execution moves by the same time; nothing else changes, and the sample stays as it is."""
+    end = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    sample = recent_sample.SAMPLE.read_text(encoding="utf-8")
+    before, after = ([json.loads(line) for line in text.splitlines()] for text in (sample, recent_lines(sample, end)))
+    times = [[datetime.fromisoformat(line.pop("timestamp")) for line in lines] for lines in (before, after)]
+    assert before == after
+    assert max(times[1]) == end
+    assert len({new - old.replace(tzinfo=UTC) for old, new in zip(*times, strict=True)}) == 1
+
+
+def test_the_manual_page_has_every_command() -> None:
+    """Each once, and no line of a help text is taken for a request of roff."""
+    page = generate.manual()
+    entries = re.findall(r"^\.SS (.*)$", page, re.MULTILINE)
+    commands = {id(command): path for path, command in reversed([*generate.walk(cli, "claude-force")])}
+    assert sorted(entries) == sorted(path.replace("-", "\\-") for path in commands.values())
+    requests = {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))}
+    assert requests == {'.\\"', ".TH", ".SH", ".SS", ".B", ".nf", ".fi"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a-b", "a\\-b"), (".config", "\\&.config"), ("'x'\n'y'", "\\&'x'\n\\&'y'"), ("\\d", "\\[rs]d")]
+)
+def test_roff_shows_text_as_it_is(text: str, shown: str) -> None:
+    """Hyphens that can be copied, backslashes, and lines that begin like a request."""
+    assert generate.roff(text) == shown

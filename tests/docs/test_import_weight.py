@@ -6,14 +6,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-from claude_force.cli.root import cli
 from claude_force.performance_tracker.tracker import PerformanceTracker
+from tests.commands import COMMANDS
 from tests.conftest import ROOT
 from tests.profiles import thorough
 
@@ -68,23 +67,11 @@ def loaded_by_code(code: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """A command and all below it, with the words that call it."""
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from walk(found, (*path, name))
-
-
 def is_top(path: tuple[str, ...]) -> bool:
     """Whether a command stands in the help of the program, or is the program."""
     return len(path) <= 1
 
 
-COMMANDS = dict(walk(cli))
 REPORTS = [path for path in COMMANDS if path[:1] == ("analytics",) and len(path) == 2]
 every_command = pytest.mark.parametrize("path", COMMANDS, ids=lambda path: "-".join(path) or "claude-force")
 every_report = pytest.mark.parametrize("path", REPORTS, ids="-".join)
@@ -121,6 +108,12 @@ def test_a_report_as_json_loads_even_less(path: tuple[str, ...], history: Path) 
     assert loaded_by_command(*path, "--json") & (HEAVY | {"rich"}) == set()
 
 
+def test_the_first_answer_loads_nothing_heavy(history: Path) -> None:
+    """As a report; as JSON it loads no rich."""
+    assert loaded_by_command() & HEAVY == set()
+    assert loaded_by_command("--json") & (HEAVY | {"rich"}) == set()
+
+
 def test_a_page_loads_nothing_heavy(history: Path) -> None:
     """Rules and channels are looked at, and nobody is sent anything."""
     assert loaded_by_command("report", "--output", "-") & HEAVY == set()
@@ -134,6 +127,25 @@ def test_a_frame_of_the_dashboard_loads_nothing_heavy(history: Path) -> None:
 def test_a_status_line_loads_even_less(history: Path) -> None:
     """Claude Code asks for it after every answer."""
     assert loaded_by_command("statusline") & (HEAVY | {"rich", "hashlib", "orjson"}) == set()
+
+
+UNNEEDED = {"asyncio", "calendar", "difflib", "logging", "random", "shlex", "shutil", "tempfile", "textwrap", "tzlocal"}
+"""Of the standard library and near to it, what takes long to load and answers no question."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most"),
+    [(("--version",), 8), (("statusline",), 81), (("summary", "--json"), 94), (("--json",), 83)],
+    ids=["version", "statusline", "summary", "first answer"],
+)
+def test_what_is_asked_often_loads_little(
+    arguments: tuple[str, ...], most: int, history: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many modules of ours at most, each about a third of a millisecond. More need a reason, and this number."""
+    monkeypatch.setenv("TZ", "UTC")
+    found = loaded_by_command(*arguments, *(() if arguments == ("--version",) else ("--no-ingest",)))
+    assert found & UNNEEDED == set()
+    assert len([name for name in found if name.startswith("claude_force")]) <= most
 
 
 @pytest.mark.parametrize(
@@ -151,6 +163,13 @@ def test_the_package_itself_is_light() -> None:
     assert new & {"sqlite3", "asyncio", "logging"} == set()
 
 
+def test_asking_for_the_sdk_to_be_recorded_is_light() -> None:
+    """Until the first call nothing is loaded but the standard library, and neither a database nor the SDK."""
+    new = loaded_by_code("import claude_force\nclaude_force.instrument()") - loaded_by_code("pass")
+    assert {name.split(".")[0] for name in new} - sys.stdlib_module_names == {"claude_force"}
+    assert new & ({"sqlite3", "asyncio", "anthropic"} | HEAVY) == set()
+
+
 _RECORD = """
 from claude_force.performance_tracker.tracker import PerformanceTracker
 with PerformanceTracker() as tracker:
@@ -160,7 +179,7 @@ with PerformanceTracker() as tracker:
 
 def test_recording_into_a_file_loads_no_sqlalchemy(history: Path) -> None:
     """Nor anything else that is heavy, while no price is needed."""
-    assert loaded_by_code(_RECORD.format(usage="")) & HEAVY == set()
+    assert loaded_by_code(_RECORD.format(usage="")) & (HEAVY | {"asyncio", "tzlocal"}) == set()
 
 
 def test_recording_with_a_price_loads_the_prices_alone(history: Path) -> None:
@@ -172,13 +191,15 @@ def test_recording_with_a_price_loads_the_prices_alone(history: Path) -> None:
 
 @every_command
 def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
-    """Help that begins with a sentence, and an example that calls this very command."""
+    """Help that begins with a sentence, and an example that calls this very command, by one of its names."""
     text = COMMANDS[path].help
     assert text
     assert text.splitlines()[0].rstrip().endswith((".", ":", ";"))
     assert "Example:" in text
-    example = text.split("Example:")[1].split()
-    assert example[: 1 + len(path)] == ["claude-force", *path]
+    program, *words = text.split("Example:")[1].split()
+    called = [COMMANDS.get(tuple(words[:length])) for length in range(len(path) + 1)]
+    assert program == "claude-force"
+    assert COMMANDS[path] in called
 
 
 @every_command

@@ -13,6 +13,7 @@ import pytest
 
 from claude_force.analytics import reports
 from claude_force.analytics.backfill import Backfill, backfill_report
+from claude_force.analytics.groups import RowChoice
 from claude_force.clock import DAY_US
 from claude_force.database import queries
 from claude_force.database.queries import Filter
@@ -21,7 +22,8 @@ from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.rejects import RejectLog
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.run import known_cursors
-from claude_force.ingest.statistics import STATISTICS, read_statistics
+from claude_force.ingest.sources import STATISTICS
+from claude_force.ingest.statistics import read_statistics
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.transcripts import statistics
@@ -154,7 +156,7 @@ def test_summary_and_trends_say_that_there_are_such_days(store: Store, path: Pat
 def test_a_limit_cuts_the_days_and_not_the_sums(store: Store, path: Path) -> None:
     """The oldest come first."""
     read(store, path)
-    every, first = (backfill_report(store.database, Filter(), limit) for limit in (None, 2))
+    every, first = (backfill_report(store.database, Filter(), RowChoice(limit=limit)) for limit in (None, 2))
     assert [(day.day, day.model) for day in first.days] == [("2025-10-29", "haiku"), ("2025-10-29", "opus")]
     assert replace(first, days=every.days) == every
 

@@ -338,15 +338,21 @@ location, meanwhile, count = sys.argv[1:]
 tracker = PerformanceTracker(database=location)
 tracker.record_execution("first")
 
+recorded = threading.Event()
+
 def work():
     for _ in range(int(count)):
         tracker.record_execution("thread")
+        recorded.set()
 
 threads = [threading.Thread(target=work) for _ in range(4)]
 for thread in threads:
     thread.start()
 children = 0
 while any(thread.is_alive() for thread in threads):
+    # Once for each record at most: a server starts a process for each new connection, and has a limit.
+    recorded.wait(1)
+    recorded.clear()
     if meanwhile == "close":
         tracker.close()
     elif children < 20:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from claude_force.database.queries import Filter
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.database.writes import Store
 from claude_force.database.writes import alerts as alert_writes
-from claude_force.errors import SchemaOutdated
+from claude_force.errors import DatabaseMissing
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import Totals
 from claude_force.reports.dashboard.snapshot import RECENT_LIMIT, SPANS, Span, read_snapshot, window_of
@@ -126,12 +127,10 @@ def test_an_empty_store_reads_as_empty(database: Database) -> None:
     assert found.periods["7d"].totals == Totals()
 
 
-def test_a_database_of_another_schema_is_refused(bare_url: str) -> None:
-    """The error names the command that upgrades the database."""
-    database = open_database(bare_url)
-    with pytest.raises(SchemaOutdated, match="db upgrade"):
+def test_a_server_without_tables_is_refused(bare_url: str) -> None:
+    """The error names the command that makes them."""
+    with closing(open_database(bare_url)) as database, pytest.raises(DatabaseMissing, match="db upgrade"):
         read_snapshot(database, "24h", NOON_US)
-    database.close()
 
 
 def test_no_window_begins_before_the_epoch() -> None:

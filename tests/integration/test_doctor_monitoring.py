@@ -26,7 +26,7 @@ from tests.builders import NOON_US, an_execution
 def workspace(location: str, database: Database, home: Path) -> Workspace:
     """A workspace whose database has one execution."""
     Store(database).add([an_execution()])
-    return replace(workspace_at(home_at(home / ".claude"), location)[0], database=database)
+    return workspace_at(home_at(home / ".claude"), location)[0]._replace(database=database)
 
 
 def levels(found: Iterable[Finding]) -> list[str]:
@@ -37,7 +37,7 @@ def levels(found: Iterable[Finding]) -> list[str]:
 def test_a_late_job_is_found(workspace: Workspace, location: str) -> None:
     """A job is late when a scheduler runs and the job was due more than an hour ago."""
     with workspace.database.write() as connection:
-        for job in (SCHEDULER, "ingest", "alerts", "baseline", "archive", "maintenance"):
+        for job in (SCHEDULER, "ingest", "alerts", "baseline", "archive", "maintenance", "reconcile"):
             run = new_run(job, NOON_US)
             jobs.begin(connection, run)
             if job != SCHEDULER:
@@ -60,7 +60,7 @@ def test_a_job_that_failed_is_found_while_it_is_on(workspace: Workspace) -> None
         jobs.finish(connection, run._replace(finished_us=NOON_US, outcome=FAILED, problem="x"))
     (found,) = monitoring.check_jobs(workspace, NOON_US + 1)
     assert (found.level, found.text) == ("problem", "the job maintenance failed: x")
-    off = replace(workspace, settings=replace(workspace.settings, schedule={"maintenance": "off"}))
+    off = workspace._replace(settings=replace(workspace.settings, schedule={"maintenance": "off"}))
     assert levels(monitoring.check_jobs(off, NOON_US + 1)) == ["ok"]
 
 
@@ -104,6 +104,6 @@ def test_a_check_that_breaks_is_a_finding() -> None:
 
 def test_an_invalid_schedule_is_a_finding(workspace: Workspace) -> None:
     """The finding has the message of the error."""
-    broken = replace(workspace, settings=replace(workspace.settings, schedule={"ingest": 5}))
+    broken = workspace._replace(settings=replace(workspace.settings, schedule={"ingest": 5}))
     (finding,) = attempt("jobs", lambda: monitoring.check_jobs(broken, NOON_US))
     assert "must be a length of time" in finding.text

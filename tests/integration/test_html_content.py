@@ -152,8 +152,7 @@ def test_the_parts_equal_the_analytics_reports(chosen: Filter, workspace: Worksp
     assert content.agents == analytics.breakdown(database, chosen, "agent_name", "cost", zone=UTC)
     assert content.projects == analytics.breakdown(database, chosen, "project", "cost", zone=UTC)
     assert content.errors == analytics.errors(database, chosen, UTC)
-    buckets = [bucket for bucket in timeline_of(content).buckets if bucket.totals.executions]
-    assert buckets == analytics.trends(database, chosen, "daily", UTC).buckets
+    assert timeline_of(content).buckets == analytics.trends(database, chosen, "daily", UTC, content.now_us).buckets
 
 
 def part_of(content: Content, key: str) -> Part:
@@ -201,7 +200,7 @@ def test_a_period_without_executions_has_no_timeline(workspace: Workspace) -> No
 def test_too_many_intervals_are_refused(workspace: Workspace) -> None:
     """The error names the options that help."""
     Store(workspace.database).add([an_execution(), an_execution(timestamp_us=NOON_US + 42 * DAY_US)])
-    with pytest.raises(InvalidWindow, match="1,009 hourly intervals are more than a page can show"):
+    with pytest.raises(InvalidWindow, match=r"1,00\d hourly intervals are more than a report can show"):
         read_content(workspace, a_request(interval="hourly"))
 
 
@@ -284,7 +283,7 @@ def an_event(at_us: int, number: int = 0) -> EventRow:
 def test_alerts_are_current_ones_and_changes_in_the_period(workspace: Workspace) -> None:
     """Changes are the newest first, up to the limit."""
     rules = {"failing": {"metric": "failed_executions", "operator": ">", "threshold": 0, "window": "30d"}}
-    workspace = replace(workspace, settings=replace(workspace.settings, alerts=rules))
+    workspace = workspace._replace(settings=replace(workspace.settings, alerts=rules))
     Store(workspace.database).add(a_history())
     with workspace.database.write() as connection:
         alerts_store.add_events(connection, [an_event(NOON_US + hour * HOUR_US, hour) for hour in range(60)])

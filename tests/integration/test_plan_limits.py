@@ -119,7 +119,7 @@ def locked(created: Database) -> Iterator[Database]:
 def test_a_lock_is_not_waited_for(locked: Database) -> None:
     """The status line gives up within a moment, where other writers wait for half a minute."""
     began = time.monotonic()
-    with pytest.raises(DatabaseError, match=r"locked by another process for 0\.05 s|lock timeout"):
+    with pytest.raises(DatabaseError, match="locked by another process"):
         add(locked, a_limit())
     assert time.monotonic() - began < 10 * AT_ONCE_S + 5
 

@@ -26,7 +26,7 @@ from tests.profiles import sqlite_when_quick
 
 
 @pytest.fixture
-def long_file(tmp_path: Path) -> Path:
+def long_file(tmp_path: Path, no_other_threads: None) -> Path:
     """A file that is long enough for a second process, with equal, different and bad lines."""
     path = tmp_path / "long.jsonl"
     line, other, bad = a_line(), a_line(workflow_name="w", more=1), b"{bad\n"
@@ -58,6 +58,8 @@ def wait_until_asleep(pid: int) -> None:
 @pytest.mark.parametrize("in_the_middle", [False, True])
 def test_a_killed_reader_is_an_error(in_the_middle: bool, long_file: Path) -> None:
     """In one line, also in the middle of a message. The batches before that are there."""
+    # More than the pipe holds, so that the reader cannot be done when it is killed.
+    long_file.write_bytes(long_file.read_bytes() * 6)
     with open_input(str(long_file)) as source:
         batches = read_batches(source, JsonlSource(UTC))
         first = next(batches)

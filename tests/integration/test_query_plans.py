@@ -13,6 +13,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from claude_force.analytics import blocks as session_blocks
+from claude_force.analytics import reports
+from claude_force.analytics.groups import RowChoice
+from claude_force.analytics.reconciled_days import reconciled_days
+from claude_force.analytics.reconciliation import reconciliation
+from claude_force.analytics.sessions import sessions
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Parameters, Row
@@ -20,9 +25,10 @@ from claude_force.database.queries import Filter, page
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.queries.unpriced import unpriced
 from claude_force.database.sqlite.connection import SqliteConnection
-from claude_force.database.sqlite.database import SqliteDatabase, _identity
+from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.writes import PENDING_CHECK_EVERY, Store, export_queue
-from claude_force.executions.record import identity_bytes
+from claude_force.executions.ledgers import LedgerEntry
+from claude_force.executions.record import CLAUDE_CODE, identity_bytes
 from claude_force.executions.session_blocks import LENGTH
 from claude_force.time_windows import ALL_TIME, Window
 from tests.builders import NOON_US, an_execution
@@ -53,8 +59,8 @@ class ExplainingDatabase(SqliteDatabase):
 
     @contextmanager
     def read(self) -> Iterator[SqliteConnection]:
-        with self._transaction("BEGIN", _identity(self.path)) as raw:
-            connection = ExplainingConnection(raw)
+        with super().read() as plain:
+            raw, connection = plain._raw, ExplainingConnection(plain._raw)
             connection.plans = self.plans
             raw.set_progress_handler(self._count, 100)
             yield connection
@@ -242,8 +248,8 @@ class TracingDatabase(SqliteDatabase):
 
     @contextmanager
     def write(self) -> Iterator[SqliteConnection]:
-        with self._transaction("BEGIN", _identity(self.path)) as raw:
-            raw.set_trace_callback(self.statements.append)
+        with super().write() as connection:
+            connection._raw.set_trace_callback(self.statements.append)
         self.statements.clear()
         with super().write() as connection:
             yield connection
@@ -288,3 +294,66 @@ def test_what_is_still_to_be_sent_is_looked_up(histories: tuple[Path, Path], tmp
     assert steps
     assert {step for step in steps if "SEARCH" not in step or "kind=? AND uid=?" not in step} == set()
     explained.close()
+
+
+@pytest.fixture(scope="module")
+def histories_of_sessions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two databases that no test writes to: a session of twenty responses on each of 80 and of 400 days before noon,
+    with its ledger."""
+    folder = tmp_path_factory.mktemp("sessions")
+    for days in (80, 400):
+        database = SqliteDatabase(folder / f"{days}.db")
+        store = Store(database)
+        starts = {f"session-{day}": NOON_US - day * DAY_US for day in range(days)}
+        store.add(
+            an_execution(timestamp_us=at_us + number, workflow_id=name, source=CLAUDE_CODE)
+            for name, at_us in starts.items()
+            for number in range(20)
+        )
+        ledgers = [(LedgerEntry(name, "", at_us + HOUR_US, 0, 0, 0, 0, 0, 0, 0),) for name, at_us in starts.items()]
+        store.ingest([], [], [], ledgers)
+        database.close()
+    return [folder / "80.db", folder / "400.db"]
+
+
+@pytest.mark.parametrize("by_day", [False, True])
+def test_reconciling_a_week_reads_no_older_history(histories_of_sessions: list[Path], by_day: bool) -> None:
+    """The executions of the week, and those of the month before, in which its sessions may have begun: however long the
+    history is."""
+    week, work = Filter(Window(NOON_US - 7 * DAY_US, NOON_US + DAY_US)), []
+    for path in histories_of_sessions:
+        database = ExplainingDatabase(path)
+        if by_day:
+            assert reconciled_days(database, week, NOON_US + DAY_US).count == 8
+        else:
+            assert reconciliation(database, week, UTC).compared == 8
+        assert [step for step in database.plans if re.match(r"SCAN (executions|step_usage)", step)] == []
+        work.append(database.work)
+        database.close()
+    assert work[1] <= work[0] * 1.2
+
+
+_ON_SESSIONS: dict[str, Callable[[SqliteDatabase], object]] = {
+    "sessions": lambda database: sessions(database, Filter(), "newest", RowChoice(limit=5)),
+    "workflows": lambda database: reports.breakdown(database, Filter(), "workflow_id", "newest", RowChoice(limit=5)),
+    "a workflow": lambda database: reports.summary(database, Filter(workflows=("session-3",))),
+    "the begin of a session": lambda database: reports.trends(
+        database, Filter(sessions=("session-7",)), "daily", UTC, NOON_US
+    ),
+}
+
+
+def test_the_last_sessions_and_one_session_read_their_own_time(histories_of_sessions: list[Path]) -> None:
+    """Which sessions were the last is known from spans, of which each session has one a day: the history of executions
+    is not read for it."""
+    work: dict[str, list[int]] = {name: [] for name in _ON_SESSIONS}
+    for path in histories_of_sessions:
+        database = ExplainingDatabase(path)
+        for name, report in _ON_SESSIONS.items():
+            database.work = 0
+            report(database)
+            work[name].append(database.work)
+        assert [step for step in database.plans if re.match(r"SCAN (executions|step_usage)\b(?! USING C)", step)] == []
+        database.close()
+    steps_of_a_span = 60
+    assert [name for name, (few, many) in work.items() if many > few * 1.2 + 320 * steps_of_a_span // 100] == []

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from claude_force.analytics.reconciliation import (
+from claude_force.analytics.compared_sessions import (
     ARCHIVED,
     COPY,
     UNPRICED_BY_CLAUDE_CODE,
     UNPRICED_BY_US,
-    Reconciliation,
     model_difference,
-    reconciliation,
 )
+from claude_force.analytics.groups import RowChoice
+from claude_force.analytics.reconciliation import Reconciliation, reconciliation
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database import queries
 from claude_force.database.queries import Filter
@@ -67,15 +67,15 @@ def conversation(cents: int = 2, responses: int = 1, **constants: Any) -> Talk:
 
 def report(ingester: Ingester, limit: int | None = None, **chosen: Any) -> Reconciliation:
     """The report on what is stored."""
-    return reconciliation(ingester.store.database, Filter(**chosen), UTC, limit)
+    return reconciliation(ingester.store.database, Filter(**chosen), UTC, RowChoice(limit=limit))
 
 
 def differences(ingester: Ingester, **chosen: Any) -> dict[str, int | str | None]:
     """The difference of each session in cents, or why it is unknown."""
     found: dict[str, int | str | None] = {}
     for session in report(ingester, **chosen).sessions:
-        difference = session.difference_nanousd
-        found[session.entry.session_id] = session.unknown_reason if difference is None else difference // CENT
+        difference = session.missing_nanousd
+        found[session.session_id] = session.unknown_reason if difference is None else difference // CENT
     return found
 
 
@@ -90,10 +90,10 @@ def test_what_the_ledger_has_more_was_spent_outside_of_transcripts(ingester: Ing
     """As a whole and by model; a model of which no transcript knows is outside with all it cost."""
     read(ingester, tmp_path, *conversation(responses=2).lines, LEDGER)
     found = report(ingester)
-    assert (found.count, found.compared, found.ledger_nanousd, found.spent_nanousd) == (1, 1, 5 * CENT, 4 * CENT)
+    assert (found.count, found.compared, found.control_nanousd, found.stored_nanousd) == (1, 1, 5 * CENT, 4 * CENT)
     (session,) = found.sessions
     assert {each.model: model_difference(session, each) for each in session.models} == {MODEL: 0, HAIKU: CENT}
-    assert (found.without_ledger, found.unknown, found.provisional) == (0, {}, 0)
+    assert (found.alone, found.unknown, found.provisional) == ([], {}, 0)
 
 
 def test_reading_a_transcript_again_changes_nothing(ingester: Ingester, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_side_without_all_its_prices_is_not_compared(ingester: Ingester, tmp_p
     )
     assert differences(ingester) == {SESSION: UNPRICED_BY_US, FORK: UNPRICED_BY_CLAUDE_CODE}
     found = report(ingester)
-    assert (found.compared, found.ledger_nanousd, found.spent_nanousd) == (0, 0, 0)
+    assert (found.compared, found.control_nanousd, found.stored_nanousd) == (0, 0, 0)
     assert found.to_dict()["difference"] is None
 
 
@@ -185,8 +185,8 @@ def test_archived_executions_are_not_taken_for_spending_outside(ingester: Ingest
     assert differences(ingester) == {SESSION: ARCHIVED}
 
 
-def test_a_session_is_in_the_period_of_its_ledger(ingester: Ingester, tmp_path: Path) -> None:
-    """And is compared as a whole, also with what it did before the period; without a ledger it is only counted."""
+def test_a_session_is_in_the_periods_in_which_a_source_saw_it(ingester: Ingester, tmp_path: Path) -> None:
+    """Of its executions and of its ledger, and is compared as a whole; with one source it is only named."""
     talk = conversation(responses=2)
     talk.seconds = 2 * 86_400
     talk.prompt("Go on.")
@@ -195,8 +195,10 @@ def test_a_session_is_in_the_period_of_its_ledger(ingester: Ingester, tmp_path: 
     store.add([an_execution(source="claude-code", workflow_id=name, timestamp_us=START_US) for name in ("a", "b")])
     late, early = (Window(START_US + day * DAY_US, START_US + (day + 1) * DAY_US) for day in (2, 0))
     assert differences(ingester, window=late) == differences(ingester) == {SESSION: 1}
-    assert differences(ingester, window=early) == {}
-    assert (report(ingester, window=late).without_ledger, report(ingester, window=early).without_ledger) == (0, 2)
+    assert differences(ingester, window=early) == {SESSION: 1}
+    assert (report(ingester, window=late).alone, report(ingester, window=early).alone) == ([], ["a", "b"])
+    between = Window(START_US + DAY_US, START_US + 2 * DAY_US)
+    assert differences(ingester, window=between) == {}
 
 
 def test_names_choose_sessions_and_not_parts_of_them(ingester: Ingester, tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_runs_that_a_session_started_belong_to_its_ledger(store: Store, ingester
     store.add(a_response(cents, workflow_id=workflow, session_id=session) for workflow, session, cents in runs)
     store.ingest([], [], [], [(FIRST._replace(session_id=SESSION, cost_nanousd=10 * CENT),)])
     assert differences(ingester) == {SESSION: 3}
-    assert report(ingester).without_ledger == 1
+    assert report(ingester).alone == [FORK]
 
 
 def test_the_steps_of_a_response_count_for_their_own_models(store: Store, ingester: Ingester) -> None:
@@ -237,7 +239,7 @@ def test_the_steps_of_a_response_count_for_their_own_models(store: Store, ingest
     ledger = tuple(FIRST._replace(session_id=SESSION, model=model, cost_nanousd=n * CENT) for n, model in entries)
     store.ingest([], [], [], [ledger])
     (session,) = report(ingester).sessions
-    assert session.difference_nanousd == 0
+    assert session.missing_nanousd == 0
     assert {each.model: model_difference(session, each) for each in session.models} == {MODEL: 0, HAIKU: 0}
 
 
@@ -249,6 +251,6 @@ def test_the_largest_difference_comes_first(store: Store, ingester: Ingester) ->
         ledger = FIRST._replace(session_id=name, cost_nanousd=(10 + (cents or 0)) * CENT)
         store.ingest([], [], [], [(ledger,)])
     found = report(ingester, limit=3)
-    assert [session.entry.session_id for session in found.sessions] == ["b", "c", "e"]
-    assert (found.count, found.compared, found.ledger_nanousd - found.spent_nanousd) == (5, 4, 0)
+    assert [session.session_id for session in found.sessions] == ["b", "c", "e"]
+    assert (found.count, found.compared, found.control_nanousd - found.stored_nanousd) == (5, 4, 0)
     assert replace(report(ingester), sessions=[], starts={}) == replace(found, sessions=[], starts={})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from claude_force.database import reprice as repricing
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.reprice import Change
-from claude_force.database.writes import Store
+from claude_force.database.writes import DIRECT_ROLLUP_ROWS, Store
 from claude_force.executions.billed_steps import ADVISOR, MESSAGE, Step
 from claude_force.executions.pricing import OVERRIDDEN, PriceTable
 from claude_force.executions.record import COST_GIVEN, COST_NONE, ExecutionMetrics
@@ -97,6 +98,69 @@ def test_what_has_no_price_stays(store: Store, database: Database) -> None:
     )
     assert repricing.apply(store, LIST, Filter()) == 0
     assert stored(database) == [unknown, unused, advised]
+
+
+UNKNOWN_STEP = Step(ADVISOR, "our-advisor", 0, 100)
+HAIKU_STEP = Step(MESSAGE, HAIKU, 1234, 467)
+COST, REFERENCE = 2_855_200, 10_707_000
+"""What HAIKU_STEP costs, on its model and on the reference model."""
+
+PARTLY: dict[str, tuple[int | None, int | None]] = {
+    "the message got a price": (None, None),
+    "the message got another price": (5, None),
+    "the advisor lost its price": (COST, 7),
+    "both at once": (5, 7),
+}
+"""The stored costs of the message and of the advisor, which has no price."""
+
+
+def with_costs(message: int | None, advisor: int | None, **fields: Any) -> ExecutionMetrics:
+    """An execution whose steps have these costs, and whose own cost is not known."""
+    steps = (
+        HAIKU_STEP._replace(cost_nanousd=message, reference_cost_nanousd=REFERENCE),
+        UNKNOWN_STEP._replace(cost_nanousd=advisor),
+    )
+    return an_execution(steps=steps, cost_nanousd=None, reference_cost_nanousd=None, **fields)
+
+
+@pytest.mark.parametrize("case", PARTLY)
+def test_a_step_gets_its_price_while_another_has_none(case: str, store: Store, database: Database) -> None:
+    """The step keeps it, the whole stays unknown, and both are counted; a step without a price keeps what it had. Sums
+    by model follow, and what they were before the first repricing is kept."""
+    message, advisor = PARTLY[case]
+    record = with_costs(message, advisor)
+    store.add([record, *(an_execution(timestamp_us=NOON_US + place) for place in range(DIRECT_ROLLUP_ROWS))])
+    before = recorded_total(database)
+    found = repricing.preview(database, LIST, Filter(models=(HAIKU,)))
+    has_changed = message != COST
+    known = None if message is advisor is None else (message or 0) + (advisor or 0)
+    assert found.models == ({HAIKU: Change(1, 0, known, known, COST + (advisor or 0))} if has_changed else {})
+    assert list(found.causes) == (["some of several steps have a price"] if has_changed else [])
+    assert dict(found.unpriced) == {("our-advisor", "no published price for this model"): 1}
+    assert repricing.apply(store, LIST, Filter()) == has_changed
+    (changed,) = (item for item in stored(database) if item.uid == record.uid)
+    assert changed.cost_nanousd is None
+    assert changed.steps is not None
+    assert [step.cost_nanousd for step in changed.steps] == [COST, advisor]
+    assert recorded_total(database) == before
+    assert repricing.apply(store, LIST, Filter()) == 0
+
+
+def test_the_whole_is_known_once_every_step_has_a_price(store: Store, database: Database) -> None:
+    """Then the cost is that of all steps, and what each cost before its first repricing is still there."""
+    record = with_costs(5, None)
+    store.add([record])
+    assert repricing.apply(store, LIST, Filter()) == 1
+    assert repricing.apply(store, PriceTable("claude-sonnet-4-5", {"our-advisor": ModelPrice(1, 2)}), Filter()) == 1
+    (changed,) = stored(database)
+    assert (changed.cost_nanousd, changed.recorded_cost_nanousd, changed.recorded_basis) == (
+        COST + 200_000,
+        None,
+        COST_NONE,
+    )
+    assert changed.steps is not None
+    assert [step.recorded_cost_nanousd for step in changed.steps] == [5, None]
+    assert recorded_total(database) == 5
 
 
 def test_the_tier_and_the_searches_count(store: Store, database: Database) -> None:

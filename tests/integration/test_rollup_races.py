@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -44,11 +45,11 @@ class InterruptedConnection(ServerConnection):
         self._count()
         return found
 
-    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str) -> None:
-        super().insert_all(into, rows, otherwise)
+    def insert_all(self, into: str, rows: Sequence[Row], otherwise: str, values: str = "") -> None:
+        super().insert_all(into, rows, otherwise, values)
         self._count()
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: Sequence[Row], other: str) -> Sequence[Row]:
+    def insert_new(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], other: str) -> Sequence[Any]:
         found = super().insert_new(table, columns, rows, other)
         self._count()
         return found

@@ -21,8 +21,8 @@ import pytest
 from claude_force.database import migrate, queries
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
-from claude_force.database.sqlite import files as sqlite
-from claude_force.database.sqlite.files import APPLICATION_ID
+from claude_force.database.sqlite import database as sqlite
+from claude_force.database.sqlite.files import APPLICATION_ID, create_file
 from claude_force.database.writes import Store
 from claude_force.errors import ClaudeForceError, DatabaseBusy, SchemaOutdated
 from claude_force.ingest import spool
@@ -61,7 +61,7 @@ def an_older_schema(path: Path) -> None:
 
 
 def a_newer_schema(path: Path) -> None:
-    sqlite.create_file(path)
+    create_file(path)
     with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE claude_force_version SET version_num = '9999'")
 
@@ -284,6 +284,22 @@ def test_closing_stores_executions_in_memory(nowhere: Path) -> None:
     assert agents(location) == ["a"]
 
 
+def test_a_batch_is_spooled_as_a_whole(tmp_path: Path, home: Path) -> None:
+    """If the database cannot take it; and it comes in once the database can."""
+    path = tmp_path / "metrics.db"
+    a_text_file(path)
+    with PerformanceTracker(database=str(path)) as tracker, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with tracker.batch() as batch:
+            for name in ("a", "b"):
+                batch.record_execution(name)
+        assert len(warned) == 1
+        assert [len(file.read_bytes().splitlines()) for file in spool_files(tmp_path)] == [2]
+        path.unlink()
+        tracker.record_execution("c")
+    assert agents(str(path)) == ["a", "b", "c"]
+
+
 def test_threads_store_executions_in_memory_once(nowhere: Path) -> None:
     """When the database is back and many threads record, each execution is stored exactly once."""
     location = str(nowhere / "metrics.db")
@@ -336,7 +352,7 @@ def test_draining_while_others_append(tmp_path: Path) -> None:
     location = str(tmp_path / "metrics.db")
     files = (tmp_path / "spool.jsonl", tmp_path / "other.jsonl")
     writers = [
-        threading.Thread(target=lambda: [spool.append(an_execution(timestamp_us=NOON_US), files) for _ in range(100)])
+        threading.Thread(target=lambda: [spool.append([an_execution(timestamp_us=NOON_US)], files) for _ in range(100)])
         for _ in range(4)
     ]
     rejects = RejectLog(tmp_path / "rejected.jsonl")
@@ -378,6 +394,7 @@ def test_files_and_folders_are_private(home: Path) -> None:
     assert modes == {
         ".claude": "0o700",
         ".claude/metrics": "0o700",
+        ".claude/metrics/.gitignore": "0o600",
         ".claude/metrics/metrics.db": "0o600",
         ".claude/metrics/metrics.db-shm": "0o600",
         ".claude/metrics/metrics.db-wal": "0o600",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from claude_force.analytics import reports
+from claude_force.analytics.periodic_usage import periodic_usage
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Database, Readable, Snapshot
 from claude_force.database.queries import Filter, time_range
@@ -23,6 +24,7 @@ REPORTS: dict[str, tuple[Callable[[Readable], object], int]] = {
     "breakdown": (lambda database: reports.breakdown(database, PERIOD, "agent_name", "cost"), 4),
     "costs": (lambda database: reports.costs(database, PERIOD, reports.COST_PARTS | {"trends"}, zone=UTC), 3),
     "trends": (lambda database: reports.trends(database, PERIOD, "daily", UTC), 3),
+    "daily": (lambda database: periodic_usage(database, PERIOD, "daily", UTC, NOON_US + 2 * DAY_US), 4),
 }
 
 

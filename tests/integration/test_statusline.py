@@ -22,7 +22,9 @@ from claude_force.executions.session_blocks import Block
 from claude_force.executions.totals import TimeRange, Totals
 from claude_force.reports.statusline import StoredCosts, format_limits, format_line
 from tests.builders import NOON_US, an_execution
-from tests.conftest import Run
+from tests.conftest import PROGRAM, Run
+from tests.daemons import eventually
+from tests.terminals import terminal
 
 SESSION = "1b2c3d4e-0000-4000-8000-000000000001"
 GIVEN: dict[str, Any] = {
@@ -66,6 +68,7 @@ def test_the_line_has_all_parts() -> None:
     [
         (None, StoredCosts(), "Claude"),
         (None, StoredCosts(today=0.0), "Claude | $0.00 today"),
+        (None, StoredCosts(today=1.2, unpriced_today=3), "Claude | $1.20 today without 3 unpriced"),
         ({"model": {"id": "claude-opus-5"}}, StoredCosts(0.5), "claude-opus-5 | $0.50 session"),
         ({"cost": {"total_cost_usd": 0}}, StoredCosts(0.5), "Claude | $0.00 session"),
         ({"cost": {"total_cost_usd": float("nan")}}, StoredCosts(), "Claude"),
@@ -75,6 +78,14 @@ def test_the_line_has_all_parts() -> None:
             {"context_window": {"context_window_size": 1000, "current_usage": {"input_tokens": 90}}},
             StoredCosts(),
             "Claude | 90 (9%) context",
+        ),
+        *(
+            (
+                {"context_window": {"context_window_size": size, "current_usage": {"input_tokens": 90}}},
+                StoredCosts(),
+                "Claude | 90 context",
+            )
+            for size in (0, 5e-324, 1e-300, -1)
         ),
         ({"model": {"display_name": "a\x1b[31m\nb"}}, StoredCosts(), "a\\x1b[31m\\nb"),
     ],
@@ -272,6 +283,20 @@ def test_binary_input_gives_a_line(run: Run) -> None:
     assert (done.returncode, done.stdout) == (0, b"Claude\n")
 
 
+def test_an_input_without_an_end_gives_a_line(run: Run) -> None:
+    """It is read in part only: it must not fill the memory."""
+    with Path("/dev/zero").open("rb") as endless:
+        done = run("statusline", stdin=endless)
+    assert (done.returncode, done.stdout) == (0, "Claude\n")
+    assert "standard input is longer than 16 MB" in done.stderr
+
+
+def test_a_session_whose_id_is_no_text_hides_no_other_cost(database_file: Path, run: Run) -> None:
+    """Half a character cannot be looked up; the costs of the day are shown all the same."""
+    done = run("statusline", "--timezone", "UTC", input='{"session_id": "\\ud800"}', at=NOON)
+    assert "today" in done.stdout
+
+
 def test_a_status_line_creates_nothing(home: Path, run: Run) -> None:
     """It creates no database and no folder."""
     run("statusline", input="{}")
@@ -298,3 +323,11 @@ def test_a_wrong_option_is_a_warning(options: tuple[str, str], run: Run) -> None
     done = run("statusline", *options, input=json.dumps(GIVEN))
     assert (done.returncode, done.stdout) == (0, "Opus 5.5 | $0.23 session | 25,000 (12%) context\n")
     assert done.stderr.startswith("claude-force statusline: ")
+
+
+def test_who_types_it_reads_how_the_limits_get_known(home: Path) -> None:
+    """On a terminal there is no session; the line alone looks as if there were no limits."""
+    with terminal([PROGRAM, "statusline"], home) as found:
+        assert found.wait() == 0
+        hint = "the limits of your plan are known once Claude Code runs this: claude-force statusline --help"
+        eventually(lambda: hint in found.text)

@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ import claude_force
 from claude_force.errors import InvalidRecord, SettingsError
 from claude_force.executions import record
 from claude_force.executions.jsonl.codec import GUIDE_COLUMNS
+from claude_force.performance_tracker.batch import Batch
 from claude_force.performance_tracker.tracker import ExecutionMetrics, PerformanceTracker, get_tracker
+from tests.builders import an_execution
 
 BASELINE_KEYS = [
     "period", "total_executions", "success_rate", "avg_execution_time_ms", "p50_latency_ms", "p95_latency_ms",
@@ -51,6 +55,83 @@ def busy(tracker: PerformanceTracker) -> PerformanceTracker:
     tracker.record_execution("ann", "t", True, 2000, SONNET, timestamp=ago(hours=50), estimated_cost=2, **usage)
     tracker.record_execution("ann", "t", True, 6000, HAIKU, timestamp=ago(days=40), estimated_cost=4, **usage)
     return tracker
+
+
+def test_a_batch_is_stored_at_its_end(tracker: PerformanceTracker) -> None:
+    """What is recorded in it, timed or not, waits until then; what is recorded beside it does not."""
+    with tracker.batch() as batch:
+        recorded = [batch.record_execution(f"a{number}", timestamp=ago(seconds=9 - number)) for number in range(3)]
+        with batch.track("timed"):
+            pass
+        tracker.record_execution("beside", timestamp=ago(seconds=20))
+        assert [found.agent_name for found in tracker.get_all_metrics()] == ["beside"]
+    assert tracker.get_all_metrics()[1:4] == recorded
+    assert tracker.get_all_metrics()[4].agent_name == "timed"
+
+
+def test_many_of_a_batch_are_stored_before_its_end(
+    tracker: PerformanceTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory and what a kill can take stay small."""
+    monkeypatch.setattr("claude_force.performance_tracker.batch.RECORDS_AT_ONCE", 3)
+    with tracker.batch() as batch:
+        for _ in range(4):
+            batch.record_execution("a")
+        assert len(tracker.get_all_metrics()) == 3
+    assert len(tracker.get_all_metrics()) == 4
+
+
+def test_an_old_record_of_a_batch_is_stored_with_the_next(
+    tracker: PerformanceTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that slows down does not keep its records waiting while it records."""
+    monkeypatch.setattr("claude_force.performance_tracker.batch.LONGEST_WAIT_S", 0.0)
+    with tracker.batch() as batch:
+        batch.record_execution("a")
+        assert len(tracker.get_all_metrics()) == 1
+
+
+def test_a_batch_that_fails_is_stored(tracker: PerformanceTracker) -> None:
+    """With all that was recorded before the exception."""
+    with suppress(ZeroDivisionError), tracker.batch() as batch:
+        batch.record_execution("a", execution_time_ms=1 // 1)
+        batch.record_execution("b", execution_time_ms=1 // 0)
+    assert len(tracker.get_all_metrics()) == 1
+
+
+def test_what_outlives_a_batch_is_stored_at_once(tracker: PerformanceTracker) -> None:
+    """As a thread or a task does that the block started, and did not wait for."""
+    with tracker.batch() as batch:
+        timed = batch.track("timed")
+        timed.__enter__()
+    timed.__exit__(None, None, None)
+    batch.record_execution("late")
+    assert [found.agent_name for found in tracker.get_all_metrics()] == ["timed", "late"]
+
+
+def test_an_interrupted_batch_is_stored_later(tracker: PerformanceTracker) -> None:
+    """An interrupt while a part of it is being stored loses nothing and doubles nothing."""
+    keep, interrupts = tracker._keep, iter([True])
+
+    def interrupted(records: Sequence[ExecutionMetrics]) -> None:
+        keep(records)
+        if next(interrupts, False):
+            raise KeyboardInterrupt
+
+    batch = Batch(interrupted)
+    batch.add([an_execution(agent_name=name) for name in ("a", "b")])
+    with pytest.raises(KeyboardInterrupt):
+        batch.flush()
+    batch.flush()
+    assert sorted(found.agent_name for found in tracker.get_all_metrics()) == ["a", "b"]
+
+
+def test_threads_share_a_batch(tracker: PerformanceTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record is stored once."""
+    monkeypatch.setattr("claude_force.performance_tracker.batch.RECORDS_AT_ONCE", 20)
+    with tracker.batch() as batch, ThreadPoolExecutor(4) as threads:
+        recorded = list(threads.map(lambda number: batch.record_execution(str(number)), range(200)))
+    assert {found.uid for found in tracker.get_all_metrics()} == {found.uid for found in recorded}
 
 
 def test_a_recorded_execution_is_stored_unchanged(tracker: PerformanceTracker) -> None:
@@ -308,14 +389,21 @@ def test_where_a_tracker_keeps_its_executions(make: Callable[[], PerformanceTrac
     assert [path.relative_to(home) for path in home.rglob("*.db")] == [Path(data) / "metrics.db"]
 
 
-def test_the_nearest_claude_folder_is_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder below a project, the project's `.claude` is used, not the one in the home folder."""
+@pytest.mark.parametrize("opened", [PerformanceTracker, get_tracker])
+def test_a_project_has_no_store_of_its_own(
+    opened: Callable[[], PerformanceTracker], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder below a project with a `.claude`, a tracker records into the store of the user; one that was given
+    the folder records there."""
     (home / "project" / ".claude").mkdir(parents=True)
     (home / "project" / "src").mkdir()
     monkeypatch.chdir(home / "project" / "src")
-    with PerformanceTracker() as tracker:
+    with opened() as tracker:
         tracker.record_execution("a")
-    assert [path.parent.parent.parent.name for path in home.rglob("*.db")] == ["project"]
+    assert list(home.rglob("*.db")) == [home / ".claude" / "metrics" / "metrics.db"]
+    with PerformanceTracker(home / "project" / ".claude") as tracker:
+        tracker.record_execution("b")
+    assert (home / "project" / ".claude" / "metrics" / "metrics.db").exists()
 
 
 def test_a_tracker_without_persistence_leaves_nothing(home: Path) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from claude_force.database import migrate, queries, schema
 from claude_force.database.contract import Database
+from claude_force.database.ingest_passes import IngestPass, last_pass
 from claude_force.database.open import open_database
 from claude_force.database.postgres import ServerDatabase
 from claude_force.database.queries import Filter, verify_rollups
@@ -53,6 +54,13 @@ def upgrade():
         table.add_column(sa.Column("grade", sa.Integer))
     op.create_index("ix_executions_grade", "executions", ["grade"])
     op.execute("DELETE FROM executions")
+"""
+
+
+_READ_FILE = """
+INSERT INTO source_files (host, path, source, head, tail, skipped, state, device, inode, size, mtime_ns, position,
+lines, responses, rejected, last_read_us)
+VALUES (:host, :path, :source, '', '', '{}', '', 1, 1, 1, 1, 1, 1, 1, 0, :read_us)
 """
 
 
@@ -250,7 +258,7 @@ def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
         Store(database).rebuild()
         with database.read() as connection:
             assert verify_rollups.differences(connection) == []
-        assert database.check_integrity() == []
+        assert database.check_integrity().defects == []
 
 
 @pytest.mark.thorough
@@ -377,19 +385,14 @@ def test_a_newer_database_is_refused(database: Database, location: str, tmp_path
         (("db", "path"), 0, "metrics.db"),
         (("db", "current"), 0, "no database yet"),
         (("db", "check"), 1, "there is no database at"),
-        (("db", "backup"), 1, "no database at"),
-        (("analytics", "summary"), 0, "No executions yet"),
+        (("db", "backup"), 2, "no database at"),
     ],
 )
-def test_looking_creates_nothing(
-    command: tuple[str, ...], code: int, said: str, run: Run, home: Path, tmp_path: Path
-) -> None:
+def test_looking_creates_nothing(command: tuple[str, ...], code: int, said: str, run: Run, home: Path) -> None:
     """Where there is no database, a command that does not write says so and leaves no file or folder behind."""
-    path = tmp_path / "nowhere" / "metrics.db"
-    done = run(*command, "--db", path)
+    done = run(*command)
     assert done.returncode == code
     assert said in done.stdout + done.stderr
-    assert not path.parent.exists()
     assert list((home / ".claude").iterdir()) == []
 
 
@@ -431,3 +434,26 @@ def test_an_older_program_cannot_count_after_an_upgrade(migrated: Database) -> N
                 f"VALUES (0, 0, 0, 0, {', '.join('0' for _ in names)})"
             )
         )
+
+
+def test_machines_that_were_read_before_stay_fresh(empty_location: str) -> None:
+    """An upgrade lists those whose own transcripts are in the store; one with samples alone stays a sample."""
+    files = {
+        "laptop": ("/home/ada/.claude/projects/-app/s.jsonl", "claude-code", 5),
+        "desktop": ("/home/ada/.config/claude/projects/-app/s.jsonl", "claude-code", 6),
+        "sample": ("/home/ada/examples/s.jsonl", "claude-code", 7),
+        "other": ("/home/ada/.claude/projects/executions.jsonl", "executions", 8),
+    }
+    with closing(open_database(empty_location)) as database:
+        if isinstance(database, SqliteDatabase):
+            database.path.touch()
+        with connected(database) as connection:
+            migrate.upgrade_connection(connection, "0006")
+            for host, (path, source, read_us) in files.items():
+                row = {"host": host, "path": path, "source": source, "read_us": read_us}
+                connection.execute(text(_READ_FILE), row)
+            connection.commit()
+        assert migrate.upgrade(database).after == HEAD
+        with database.read() as connection:
+            known = {host: last_pass(connection, host) for host in files}
+    assert known == {"laptop": IngestPass(5), "desktop": IngestPass(6), "sample": None, "other": None}

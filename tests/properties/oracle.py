@@ -75,6 +75,7 @@ FROM (
         coalesce(tokens(json, 'cache_write_1h_tokens'), 0) AS cache_1h,
         scaled(json, 'estimated_cost', 1e9) AS cost,
         scaled(json, 'reference_cost', 1e9) AS listed,
+        json ->> 'price_version' AS price_version,
     FROM read_ndjson_objects($files)
 );
 """
@@ -158,6 +159,7 @@ class Oracle:
             "unpriced_executions": total["executions"] - total["priced"],
             "unpriced_models": self._unpriced(),
             "provisional_executions": total["provisional"],
+            "cost_too_low_executions": self._too_low(),
             **_NONE_ARCHIVED,
             "before_first_transcript": _NO_BACKFILL,
             "cost_savings": _savings(total),
@@ -165,6 +167,14 @@ class Oracle:
             "agents": self._groups("agent", "executions", latencies=False),
             "models": self._groups("model", "executions", latencies=False),
         }
+
+    def _too_low(self) -> int:
+        (found,) = self.rows(
+            f"SELECT count(*) AS executions FROM runs WHERE {self.where} AND reference IS NULL "
+            "AND price_version IS NULL AND starts_with(model, 'claude') "
+            "AND cost > 0 AND cost < 250 * input + 1250 * output"
+        )
+        return int(found["executions"])
 
     def breakdown(self, dimension: str, sort_by: str, period: str) -> Row:
         """`analytics by-agent`, `by-model`, `by-workflow`, `by-project`, `by-session`, `by-branch`."""
@@ -178,7 +188,7 @@ class Oracle:
             groups = [group | {"started": started.get(group[dimension])} for group in groups]
         several = f"{dimension}es" if dimension == "branch" else f"{dimension}s"
         found = {"period": period, f"total_{several}": len(groups), "percentiles": "exact", several: groups}
-        return found | _NONE_ARCHIVED
+        return found | _NONE_ARCHIVED | {"totals": _figures(self._total())}
 
     def costs(self, interval: str, period: str) -> Row:
         """`analytics costs`."""
@@ -194,6 +204,7 @@ class Oracle:
             "unpriced_models": self._unpriced(),
             "unpriced_reasons": [],
             "provisional_executions": total["provisional"],
+            "cost_too_low_executions": self._too_low(),
             **_NONE_ARCHIVED,
             "cost_savings": _savings(total),
             "by_agent": self._groups("agent", "cost", latencies=False),
@@ -210,6 +221,39 @@ class Oracle:
             "trends": self._buckets(interval),
             "before_first_transcript": _NO_BACKFILL,
             **_NONE_ARCHIVED,
+        }
+
+    def usage(self, interval: str, period: str) -> Row:
+        """`daily`, `weekly` and `monthly`, up to the last of all executions."""
+        label = _LABELS[interval]
+        by_model = self.rows(
+            f"SELECT {label} AS label, model AS name, {_SUMS} FROM runs WHERE {self.where} "
+            "GROUP BY ALL ORDER BY label, name"
+        )
+        by_model.sort(key=lambda row: (row["label"], _descending(_SORT_VALUES["cost"](row))))
+        models = [(row["label"], {"model": row["name"], **_figures(row)}) for row in by_model]
+        known = {bucket["date"]: bucket for bucket in self._buckets(interval)}
+        steps = self.rows(
+            f"SELECT DISTINCT {label} AS label FROM "
+            "(SELECT unnest(generate_series(min(local)::DATE, max(local)::DATE, INTERVAL 1 DAY)) AS local FROM runs) "
+            "ORDER BY label"
+        )
+        empty = _figures(dict.fromkeys(_EMPTY, 0))
+        return {
+            "period": period,
+            "interval": interval,
+            "begins_at": None,
+            **_NONE_ARCHIVED,
+            "unpriced_models": self._unpriced(),
+            interval: [
+                {
+                    **known.get(row["label"], {"date": row["label"], **empty}),
+                    "models": [model for at, model in models if at == row["label"]],
+                }
+                for row in steps
+                if known
+            ],
+            "totals": _figures(self._total()),
         }
 
     def errors(self, period: str) -> Row:
@@ -274,13 +318,7 @@ class Oracle:
         return {row["name"]: {f"p{p}_latency_ms": row[f"p{p}"] / 1000 for p in (50, 95, 99)} for row in found}
 
     def _buckets(self, interval: str) -> list[Row]:
-        if interval == "hourly":
-            label = f"strftime(date_trunc('hour', local), '%Y-%m-%d %H:00') || {_offset('offset_us')}"
-        else:
-            unit, shape = {"daily": ("day", "%Y-%m-%d"), "weekly": ("week", "%Y-%m-%d"), "monthly": ("month", "%Y-%m")}[
-                interval
-            ]
-            label = f"strftime(date_trunc('{unit}', local), '{shape}')"
+        label = _LABELS[interval]
         found = self.rows(
             f"SELECT {label} AS label, {_SUMS} FROM runs WHERE {self.where} GROUP BY label ORDER BY min(at_us)"
         )
@@ -297,6 +335,20 @@ def _minutes(column: str) -> str:
 
 def _moment(which: str) -> str:
     return f"arg_{which}(strftime(local, '%Y-%m-%dT%H:%M:%S.%f') || {_offset('offset_us')}, at_us)"
+
+
+_LABELS = {
+    "hourly": f"strftime(date_trunc('hour', local), '%Y-%m-%d %H:00') || {_offset('offset_us')}",
+    "daily": "strftime(local, '%Y-%m-%d')",
+    "weekly": "strftime(date_trunc('week', local), '%Y-%m-%d')",
+    "monthly": "strftime(local, '%Y-%m')",
+}
+"""The name of the interval of an execution."""
+
+_EMPTY = (
+    "executions", "successes", "timed", "took", "metered", "input", "output", "cache_read", "cache_5m", "cache_1h",
+    "provisional", "priced", "cost",
+)  # fmt: skip
 
 
 def _figures(row: Row) -> Row:

@@ -261,14 +261,14 @@ def test_removing_a_rule_resolves_what_was_notified(rule: Rule, steps: list[Step
     played = play(rule, steps)
     before = played[-1].status if played else Status()
     at_us = played[-1].at_us if played else START_US
-    closed = close(before, at_us)
+    closed = close(before, at_us, Reason.REMOVED)
     was_notified = before.state is State.FIRING and before.notified_us is not None
     assert closed.action == ("resolve" if was_notified else None)
     assert closed.status.reason is Reason.REMOVED
     if before.state is State.FIRING:
         assert closed.status.state is State.RESOLVED
-        assert close(closed.status, at_us + RESOLVED_SHOWN_US - 1) == (closed.status, None)
-    assert close(closed.status, at_us + RESOLVED_SHOWN_US).status.state is State.OK
+        assert close(closed.status, at_us + RESOLVED_SHOWN_US - 1, Reason.REMOVED) == (closed.status, None)
+    assert close(closed.status, at_us + RESOLVED_SHOWN_US, Reason.REMOVED).status.state is State.OK
 
 
 @dataclass

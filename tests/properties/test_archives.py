@@ -146,7 +146,7 @@ def files_of(archives: Path) -> dict[str, bytes]:
 
 
 @given(few=histories, cuts=periods, chance=st.randoms(use_true_random=False))
-@both_engines
+@settings(on_both_engines, max_examples=scaled(6))
 def test_archiving_and_bringing_back_change_no_total(
     database: Database, folder: Path, few: list[ExecutionMetrics], cuts: list[int], chance: random.Random
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
-from typing import get_args
+from itertools import cycle, pairwise
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US
 from claude_force.database import queries
+from claude_force.database.check import check
 from claude_force.database.contract import Database, Row
 from claude_force.database.queries import Filter, verify_rollups
+from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY, PENDING_LIMIT, Store
+from claude_force.database.writes.executions import revise_rows
 from claude_force.executions.histogram import bin_lows, bin_of, duration_of, nearest_ranks
 from claude_force.executions.intervals import Interval
-from claude_force.executions.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, to_row
-from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_windows, plan_buckets, sum_up
+from claude_force.executions.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, from_row, to_row
+from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_windows, plan_buckets, sum_up, unpacked
 from claude_force.executions.totals import Percentiles, Totals
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
@@ -58,6 +61,7 @@ def kept(database: Database) -> dict[str, list[Row]]:
         for table, number in (("rollups", 3), ("rollup_durations", 3), ("rollup_errors", 2)):
             rows = connection.fetch(f"SELECT t.*, {of_series} FROM {table} AS t")
             found[table] = sorted((*row[:number], *row[number + 1 :]) for row in rows)
+        found["rollup_spans"] = sorted(connection.fetch("SELECT * FROM rollup_spans"))
     return found
 
 
@@ -105,6 +109,37 @@ def test_roll_ups_follow_new_prices(database: Database, executions: list[Executi
     assert_proven(database)
 
 
+CHANGES: dict[str, dict[str, Any]] = {
+    "usage": {"input_tokens": 7, "output_tokens": 70, "cost_nanousd": 9, "reference_cost_nanousd": 90, "steps": None},
+    "unknown cost": {"cost_nanousd": None, "price_version": None},
+    "final": {"usage_basis": None},
+    "end": {"timestamp_us": NOON_US, "duration_us": 5},
+    "failure": {"success": False, "error_type": "overloaded"},
+    "names": {"workflow_id": "another", "session_id": None, "git_branch": "main"},
+}
+
+
+@given(executions=histories, names=st.lists(st.sampled_from([*CHANGES, "nothing"]), min_size=1, max_size=5))
+@both_engines
+def test_roll_ups_follow_what_changes_in_rows(
+    database: Database, executions: list[ExecutionMetrics], names: list[str]
+) -> None:
+    """Whether figures change alone, or the place of an execution in the roll-ups, or both on one day."""
+    refill(database, executions)
+    Store(database).add(in_bulk(executions))
+    with database.read() as connection:
+        before = connection.fetch(f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES}")
+    changes = [CHANGES.get(name, {}) for _, name in zip(before, cycle(names), strict=False)]
+    after = [
+        (row[0], *to_row(replace(from_row((database.decode_uid(row[0]), *row[1:])), **change))[1:])
+        for row, change in zip(before, changes, strict=True)
+    ]
+    with database.write() as connection:
+        connection.lock_rollups()
+        revise_rows(connection, before, after)
+    assert_proven(database)
+
+
 @given(executions=histories, chance=st.randoms(use_true_random=False))
 @both_engines
 def test_the_order_of_arrival_does_not_matter(
@@ -142,7 +177,7 @@ def test_a_period_is_what_its_rows_come_to(
         with database.read() as connection:
             found = queries.totals(connection, Filter(window, agents))
         cells = sum_up(list(map(to_row, inside))).aggregates.values()
-        assert found == sum((Totals(*cell) for cell in cells), Totals())
+        assert found == sum((Totals(*unpacked(cell)) for cell in cells), Totals())
         assert (found.executions, found.successes) == (len(inside), sum(execution.success for execution in inside))
         assert found.cost_nanousd == sum(map(known_cost, inside))
 
@@ -206,6 +241,8 @@ def test_executions_that_wait_are_counted_when_they_are_many(database: Database)
         ("UPDATE rollup_errors SET last_us = last_us + 1 WHERE level = 0", "failures by hour"),
         ("DELETE FROM rollup_errors WHERE level = 1", "rollup_errors of level 1"),
         ("DELETE FROM uncounted", "sums by hour"),
+        ("UPDATE rollup_spans SET last_us = last_us + 1", "spans by day"),
+        ("DELETE FROM rollup_spans", "spans by day"),
     ],
 )
 def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database) -> None:
@@ -216,8 +253,13 @@ def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database)
     store.add([an_execution()])
     with database.write() as connection:
         assert connection.execute(damage) > 0
+    seen: list[int] = []
+    problems, _ = check(database, seen.append)
+    assert any(said in problem for problem in problems)
     with database.read() as connection:
-        assert any(said in problem for problem in verify_rollups.differences(connection))
+        assert verify_rollups.differences(connection) == problems
+        counted = connection.fetch("SELECT COUNT(*) - (SELECT COUNT(*) FROM uncounted) FROM executions")[0][0]
+    assert sum(seen) == counted
     store.rebuild()
     with database.read() as connection:
         assert verify_rollups.differences(connection) == []

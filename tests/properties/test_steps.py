@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import get_args
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from claude_force.analytics import reports
+from claude_force.analytics.groups import sum_groups
+from claude_force.analytics.periodic_usage import Period, periodic_usage
 from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, verify_rollups
@@ -16,9 +21,11 @@ from claude_force.executions.billed_steps import Step, sum_tokens
 from claude_force.executions.costs import price_record
 from claude_force.executions.pricing import Modifiers, PriceTable, Usage
 from claude_force.executions.record import STEP_TOKENS, ExecutionMetrics, from_row, to_row
+from claude_force.executions.totals import Totals
+from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
-from tests.properties.strategies import billed_steps, on_both_engines, records, refill
+from tests.properties.strategies import ZONES, billed_steps, on_both_engines, records, refill
 
 both_engines = settings(on_both_engines, max_examples=scaled(15))
 
@@ -75,6 +82,28 @@ def test_totals_by_model_are_what_the_steps_cost(database: Database, executions:
             assert sum(part.cost_nanousd for part in parts) == whole.cost_nanousd
             assert sum(part.input_tokens for part in parts) == whole.input_tokens
     assert whole.cost_nanousd == sum(sums[-1] for sums in bill.values())
+
+
+@given(executions=histories, zone=st.sampled_from(ZONES), interval=st.sampled_from(get_args(Period)))
+@both_engines
+def test_models_over_time_add_up_both_ways(
+    database: Database, executions: list[ExecutionMetrics], zone: str, interval: Period
+) -> None:
+    """Over the models they are the intervals of `trends`, over the intervals `by-model`: every column, from rows and
+    from roll-ups."""
+    everything, place = Filter(Window(label="everything")), ZoneInfo(zone)
+    refill(database, executions)
+    for _ in ("rows that are not rolled up", "roll-ups"):
+        usage = periodic_usage(database, everything, interval, place, NOON_US)
+        for bucket, models in usage.intervals:
+            assert sum_groups(models) == bucket.totals
+        over_time = reports.trends(database, everything, interval, place).buckets
+        assert [bucket for bucket, models in usage.intervals if models] == [
+            bucket for bucket in over_time if bucket.totals != Totals()
+        ]
+        by_model = reports.breakdown(database, everything, "model", "name").groups
+        assert {group.name: group.totals for group in usage.models} == {group.name: group.totals for group in by_model}
+        Store(database).rebuild()
 
 
 @given(steps=listed_steps)

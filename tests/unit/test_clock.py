@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_force import clock
 from claude_force.clock import (
     DAY_US,
     EARLIEST_US,
@@ -367,3 +369,21 @@ def test_an_invalid_length_of_time_is_refused(text: str) -> None:
     """The error lists the valid forms."""
     with pytest.raises(ValueError, match="such as 30s, 15m, 1h, 7d or 2w"):
         parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("link", "zone"),
+    [
+        ("/usr/share/zoneinfo/Europe/Berlin", ZoneInfo("Europe/Berlin")),
+        ("/var/db/timezone/zoneinfo/America/New_York", ZoneInfo("America/New_York")),
+        ("../usr/share/zoneinfo/Etc/UTC", UTC),
+        ("/usr/share/zoneinfo/Nowhere", None),
+        ("/etc/zone.dat", None),
+    ],
+)
+def test_the_zone_of_the_machine_is_that_of_its_link(
+    link: str, zone: tzinfo | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux and macOS have the name of the zone in a link; without a known one, tzlocal knows other places."""
+    monkeypatch.setattr(os, "readlink", lambda _: link)
+    assert clock._linked_zone.__wrapped__() == zone

@@ -22,8 +22,8 @@ from claude_force.ingest.find_files import found_file
 from claude_force.ingest.jsonl_source import JsonlSource, holds_executions, holds_objects
 from claude_force.ingest.tail import resume
 from claude_force.ingest.transcripts.agent_types import AgentTypes
+from claude_force.ingest.transcripts.context import context_of
 from claude_force.ingest.transcripts.entries import ENTRY
-from claude_force.ingest.transcripts.locate import context_of
 from claude_force.ingest.transcripts.responses import TranscriptContext
 from claude_force.ingest.transcripts.source import TranscriptSource
 from tests.builders import a_line
@@ -246,7 +246,7 @@ def test_a_file_without_newlines_is_read() -> None:
 def rows_of(content: bytes) -> tuple[list[ExecutionRow], list[tuple[int, int, str]]]:
     """The executions of a JSONL file, and the place and reason of what is rejected."""
     (batch,) = JsonlSource(UTC).read(io.BytesIO(content))
-    return batch.rows, [(item.line, item.offset, item.reason) for item in batch.rejected]
+    return list(batch.rows), [(item.line, item.offset, item.reason) for item in batch.rejected]
 
 
 def test_executions_of_a_damaged_line_have_the_uids_of_lines_of_their_own() -> None:

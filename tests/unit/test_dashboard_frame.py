@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -16,7 +17,9 @@ from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.plan_limits import Forecast, PlanLimit
 from claude_force.executions.record import DURATION_LIMIT_US
 from claude_force.executions.totals import Group, Percentiles, TimeRange, Totals
-from claude_force.reports.columns import cell_width
+from claude_force.ingest.freshness import Freshness
+from claude_force.reports.cells import cell_width
+from claude_force.reports.dashboard.app import show_once
 from claude_force.reports.dashboard.frame import LEAST_HEIGHT, LEAST_WIDTH, View, draw
 from claude_force.reports.dashboard.snapshot import (
     SORT_KEYS,
@@ -91,6 +94,7 @@ def snapshot(**changes: Any) -> DashboardSnapshot:
         "firing": [],
         "recent": [an_execution(timestamp_us=NOON_US - second * SECOND_US) for second in range(100)],
         "plan_limits": [],
+        "freshness": Freshness(NOON_US),
     } | changes
     return DashboardSnapshot(**values)
 
@@ -296,7 +300,7 @@ def test_executions_without_a_price_are_counted() -> None:
     """Their models are named, because the costs do not include them."""
     periods = periods_of(totals(priced=1200))
     shown = lines_of(snapshot(periods=periods, models=[Group("gpt-9", totals(priced=1200))]))
-    assert "No known price for 34 executions: gpt-9" in shown
+    assert "34 executions have no known price and are not in this cost: gpt-9" in shown
 
 
 def test_an_unknown_value_is_a_dash() -> None:
@@ -364,3 +368,32 @@ def test_a_frame_for_a_file_has_no_footer() -> None:
     lines = lines_of(snapshot(recent=[an_execution()]), ONCE, (80, 40))
     assert lines[-1].startswith("12:26:40")
     assert len(lines) < 40
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize(("start", "end"), [("a" * 90, "b" * 90), ("宽" * 40, "宽" * 40), ("סוכן-" * 18, "-שם" * 20)])
+def test_no_two_names_look_alike(width: int, start: str, end: str) -> None:
+    """Names of agents, models and alerts whose only difference is in the middle, with the same figures."""
+    names = [f"{start}{number}{end}" for number in range(4)]
+    groups = [Group(name, totals()) for name in names]
+    firing = [an_alert(rule=name) for name in names]
+    lines = lines_of(snapshot(agents=groups, models=groups, firing=firing), size=(width, 60))
+    assert len({line for line in lines if line.startswith("FIRING")}) == 4
+    first = next(at for at, line in enumerate(lines) if line.startswith("Agents by"))
+    assert len(set(lines[first + 1 : first + 5])) == 4
+
+
+def test_a_terminal_gets_marks_around_names_from_right_to_left() -> None:
+    """So that the figures of the row keep their order; a pipe gets the name alone."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    found = snapshot(agents=[Group("סוכן", totals())])
+    screen, pipe = Screen(), io.StringIO()
+    for file in (screen, pipe):
+        show_once(found, LIVE, (80, 24), file)
+    assert "\u200eסוכן\u200e  " in screen.getvalue()
+    assert "\u200e" not in pipe.getvalue()
+    assert "סוכן  " in pipe.getvalue()

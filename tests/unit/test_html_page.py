@@ -148,7 +148,7 @@ def test_an_empty_page_runs_no_script(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("days", "interval"),
-    [(0, "hourly"), (3, "hourly"), (4, "daily"), (366, "daily"), (401, "weekly"), (2800, "weekly"), (2801, "monthly")],
+    [(0, "hourly"), (3, "hourly"), (4, "daily"), (92, "daily"), (93, "weekly"), (644, "weekly"), (645, "monthly")],
 )
 def test_the_interval_fits_the_period(days: int, interval: str) -> None:
     """A few days are shown by hour, a year by day, longer periods by week and month."""

@@ -11,6 +11,7 @@ import pytest
 
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import IngestResult
+from claude_force.executions.columns import Rows
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import ExecutionRow
@@ -21,8 +22,9 @@ from claude_force.ingest.jsonl_pass import JsonlPass
 from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.rejects import Rejected, RejectLog
 from claude_force.ingest.report import NAMED_PER_BATCH, PROBLEMS_LIMIT, SourceReport
+from claude_force.ingest.transcripts import transcript_pass
 from claude_force.ingest.transcripts.responses import NO_REQUEST, SYNTHETIC
-from claude_force.ingest.transcripts.transcript_pass import OBSERVATIONS_PER_TRANSACTION, TranscriptPass
+from claude_force.ingest.transcripts.transcript_pass import TranscriptPass
 from tests.builders import NOON_US, a_line
 from tests.transcripts import Talk, Tokens, agent_file, main_file, notification, put
 
@@ -52,16 +54,16 @@ class Kept:
         self.ledgers += ledgers
         return IngestResult(len(observations), 0)
 
-    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+    def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self.rows += rows
         assert cursor is not None
         self.cursors[cursor.path] = cursor
         return Added(len(rows), 0)
 
-    def restore(self, _rows: Sequence[ExecutionRow]) -> int:
+    def restore(self, _rows: Rows) -> int:
         return 0
 
-    def reprice(self, _rows: Sequence[ExecutionRow]) -> int:
+    def reprice(self, _rows: Rows) -> int:
         return 0
 
 
@@ -150,19 +152,24 @@ def test_reports_have_the_time_of_the_pass(tmp_path: Path, kept: Kept) -> None:
     assert [(report.run_id, report.read_us) for report in kept.reported] == [("a1", NOON_US)]
 
 
-def test_much_is_stored_in_portions(tmp_path: Path, kept: Kept) -> None:
-    """Whole files together, until there is enough for a transaction; all of it in the end."""
+@pytest.mark.parametrize("may_stop", [False, True])
+def test_much_is_stored_in_portions(
+    tmp_path: Path, kept: Kept, may_stop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole files together, until there is enough for a transaction; all of it in the end. A pass that may be stopped
+    stores smaller portions."""
+    monkeypatch.setattr(transcript_pass, "OBSERVATIONS_PER_TRANSACTION", 8)
     paths = []
     for number in range(3):
         talk = Talk(session=f"s{number}")
-        for turn in range(OBSERVATIONS_PER_TRANSACTION // 2):
+        for turn in range(4):
             talk.respond(f"msg_{number}_{turn}")
         paths.append(put(main_file(tmp_path, talk.session), talk.lines))
-    assert over(kept, *paths).added == OBSERVATIONS_PER_TRANSACTION // 2 * 3
-    assert [portion for portion in kept.portions if portion] == [
-        OBSERVATIONS_PER_TRANSACTION,
-        OBSERVATIONS_PER_TRANSACTION // 2,
-    ]
+    one_pass = TranscriptPass(kept, options(), kept.cursors)
+    if may_stop:
+        one_pass.should_stop = lambda: False
+    assert one_pass.run([found_file(path) for path in paths]).added == 12
+    assert [portion for portion in kept.portions if portion] == ([4, 4, 4] if may_stop else [8, 4])
 
 
 def test_a_file_that_cannot_be_read_stops_no_other(tmp_path: Path, kept: Kept) -> None:

@@ -1,14 +1,15 @@
-"""Short labels of projects and workflows."""
+"""Short labels of projects, models and workflows."""
 
 from __future__ import annotations
 
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.analytics.labels import project_labels, workflow_labels
+from claude_force.analytics.labels import model_labels, project_labels, workflow_labels
 from claude_force.executions.totals import WorkflowStart
 from claude_force.reports.layouts.notes import join_names
 from tests.builders import NOON_US
@@ -63,3 +64,19 @@ def test_names_are_listed_as_far_as_they_fit() -> None:
     assert join_names(["one", "two", "three"], 14) == "one and 2 more"
     assert join_names(["one", "two", "three", "four"], 20) == "one, two and 2 more"
     assert join_names(["a-long-name"], 5) == "a-long-name"
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (["claude-sonnet-4-5-20250929"], ["sonnet-4-5"]),
+        (["claude-3-5-haiku-20241022", "claude-opus-5"], ["3-5-haiku", "opus-5"]),
+        (["claude-opus-4-20250514", "claude-opus-4-20251101"], ["claude-opus-4-20250514", "claude-opus-4-20251101"]),
+        (["claude-opus-4", "opus-4"], ["claude-opus-4", "opus-4"]),
+        (["gpt-5", "unknown", ""], ["gpt-5", "unknown", ""]),
+        (["claude-", "claude-2", "claude--20250101"], ["claude-", "claude-2", "claude--20250101"]),
+    ],
+)
+def test_models_are_short_where_that_is_unambiguous(models: list[str], expected: list[str]) -> None:
+    """Without the maker and the day of the version, unless two would be alike or nothing would be left."""
+    assert list(model_labels(models).values()) == expected

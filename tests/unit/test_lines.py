@@ -17,8 +17,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from claude_force.executions.jsonl.codec import ALL_COLUMNS
-from claude_force.executions.jsonl.fast_decoder import FastDecoder
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES, Line, read_chunks
+from claude_force.executions.jsonl.usual_lines import UsualLines
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, from_row
 from claude_force.ingest import equal_lines
@@ -284,13 +284,13 @@ USUAL = {
 @pytest.mark.parametrize("line", USUAL.values(), ids=USUAL)
 def test_the_fast_path_gives_the_row_of_the_slow_path(line: bytes, reprice: bool) -> None:
     """A usual line takes the fast path, with the same row to the last bit, costs and uid included."""
-    assert FastDecoder(UTC, PRICES, OccurrenceCounter().increment, reprice=reprice).read(line) is not None
+    assert not UsualLines(UTC, PRICES, OccurrenceCounter().increment_all, reprice=reprice).read([line]).others
     (batch,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(line + on_the_slow_path(line)))
     fast, slow = batch.rows
     assert (batch.rejected, batch.notes) == ([], {})
     assert fast[1:] == slow[1:]
     (alone,) = JsonlSource(UTC, PRICES, reprice).read(io.BytesIO(on_the_slow_path(line)))
-    assert alone.rows[0][0] == fast[0]
+    assert [row[0] for row in alone.rows] == [fast[0]]
 
 
 @given(
@@ -303,10 +303,10 @@ def test_the_fast_path_gives_the_row_of_the_slow_path_for_any_values(
 ) -> None:
     """Whatever the fields hold: if the fast path accepts a line, the slow path does too, with the same row."""
     content = json.dumps(line | changes).encode() + b"\n"
-    fast = FastDecoder(zone, PRICES, OccurrenceCounter().increment, reprice=False).read(content)
+    fast = UsualLines(zone, PRICES, OccurrenceCounter().increment_all, reprice=False).read([content])
     (slow,) = JsonlSource(zone, PRICES).read(io.BytesIO(on_the_slow_path(content)))
-    if fast is not None:
-        assert (slow.rows, slow.rejected, slow.notes, slow.cost_too_low) == ([fast], [], {}, 0)
+    if not fast.others:
+        assert (list(slow.rows), slow.rejected, slow.notes, slow.cost_too_low) == (list(fast.rows), [], {}, 0)
 
 
 # OccurrenceCounter

@@ -1,4 +1,4 @@
-"""Pages in a terminal: tables that are too wide, sparklines, and terminals that cannot show every character."""
+"""Pages in a terminal and elsewhere: what is too wide, sparklines, and terminals that cannot show every character."""
 
 from __future__ import annotations
 
@@ -7,41 +7,68 @@ import io
 import pytest
 
 from claude_force.reports.columns import Column
-from claude_force.reports.render import Page, Table, sparkline, use_substitutes, write_page
+from claude_force.reports.render import Page, Section, Table, sparkline, use_substitutes, write_page
 
 
-def drawn(columns: list[Column], *row: str) -> str:
-    """The row of a table with one row, at the width of the tests."""
-    file = io.StringIO()
-    write_page(Page("Title", [Table(columns, [row])]), file)
-    return file.getvalue().splitlines()[-1]
+class Screen(io.StringIO):
+    """A file that is a terminal."""
+
+    def isatty(self) -> bool:
+        """It says so."""
+        return True
 
 
-@pytest.mark.parametrize(("first", "second"), [(100, 100), (30, 200), (200, 30), (60, 60)])
-def test_the_wider_name_is_cut_first(first: int, second: int) -> None:
-    """Two long names share the whole width. The number between them is not cut."""
-    line = drawn(
-        [Column("One", "name"), Column("Count"), Column("Two", "name")], "a" * first, "1,234,567", "b" * second
-    )
-    assert len(line) == 80
-    assert "1,234,567" in line
-    kept = [line.count("a"), line.count("b")]
-    assert abs(kept[0] - kept[1]) <= 1 or min(kept) == min(first, second)
+def written(page: Page, file: io.StringIO | None = None) -> list[str]:
+    """The lines of a page, without its heading."""
+    file = file or io.StringIO()
+    write_page(page, file)
+    return file.getvalue().splitlines()[3:]
 
 
-def test_names_that_fit_are_not_cut() -> None:
-    """A short name beside a long one stays whole."""
-    line = drawn([Column("One", "name"), Column("Two", "name")], "short", "b" * 200)
-    assert line.startswith("short  bbb")
-    assert len(line) == 80
+LONG = Page("Title", [Table([Column("Name", "name"), Column("Count")], [["q" * 200, "1"]]),
+                      Section(None, ["word " * 40, "  claude-force " + "x " * 100])])  # fmt: skip
 
 
-def test_columns_move_closer_before_a_name_is_cut_below_its_least_width() -> None:
-    """The gap is one space instead of two; only then names are cut to twelve cells."""
-    columns = [Column("Name", "name", 30), Column("Count")]
-    assert drawn(columns, "a" * 100, "1" * 48) == f"{'a' * 29}…  {'1' * 48}"
-    assert drawn(columns, "a" * 100, "1" * 49) == f"{'a' * 29}… {'1' * 49}"
-    assert drawn(columns, "a" * 100, "1" * 66) == f"{'a' * 12}… {'1' * 66}"
+def test_nothing_wraps_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name, a sentence and a command each have one line."""
+    monkeypatch.delenv("COLUMNS")
+    assert [len(line) for line in written(LONG)] == [207, 207, 207, 0, 199, 214]
+
+
+@pytest.mark.parametrize("file", [io.StringIO, Screen])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_everything_wraps_at_the_width_but_a_command(
+    width: int, file: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal, and where COLUMNS asks for it. A command can be copied, because it stays one line."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", str(width))
+    *lines, command = written(LONG, file())
+    assert max(map(len, lines)) <= width
+    assert "".join(lines).count("q") == 200
+    assert " ".join(lines).count("word") == 40
+    assert len(command.rstrip()) == 214
+
+
+def test_a_terminal_without_a_size_has_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no reason to fail."""
+    monkeypatch.delenv("COLUMNS")
+    assert max(map(len, written(Page("Title", [Section(None, ["word " * 40])]), Screen()))) == 79
+
+
+def test_lines_below_a_heading_are_indented() -> None:
+    """So are their later lines, by two cells more."""
+    page = Page("Title", [Section("Notes", ["word " * 20])])
+    assert written(page) == ["Notes:", "  " + " ".join(["word"] * 15), "    " + " ".join(["word"] * 5)]
+
+
+def test_a_table_that_does_not_fit_is_unfolded() -> None:
+    """No figure is left out."""
+    columns = [Column("Name", "name"), Column("Count"), Column("Total")]
+    assert written(Page("Title", [Table(columns, [["main", "1" * 76, "2" * 40]])])) == [
+        "Name: main", "  Count:", f"    {'1' * 76}", f"  Total: {'2' * 40}",
+    ]  # fmt: skip
 
 
 def test_a_title_can_have_two_lines() -> None:

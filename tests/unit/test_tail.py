@@ -90,8 +90,8 @@ def test_a_file_of_the_same_size_time_and_inode_is_unchanged(tmp_path: Path) -> 
     assert is_unchanged(cursor, file)
     assert not is_unchanged(None, file)
     assert not is_unchanged(replace(cursor, problem="Permission denied"), file)
-    assert not is_unchanged(cursor, replace(file, mtime_ns=1))
-    assert not is_unchanged(cursor, replace(file, inode=1))
+    assert not is_unchanged(cursor, file._replace(mtime_ns=1))
+    assert not is_unchanged(cursor, file._replace(inode=1))
 
 
 def test_a_file_that_was_read_in_part_is_not_unchanged(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ DANGEROUS = {
     "a soft hyphen": ("ad\u00admin", "ad\\xadmin"),
     "a Mongolian vowel separator": ("a\u180eb", "a\\u180eb"),
     "an interlinear annotation": ("a\ufff9b", "a\\ufff9b"),
+    "a filler of Hangul": ("a\u3164", "a\\u3164"),
+    "an empty Braille pattern": ("a\u2800", "a\\u2800"),
     "a tag": ("a\U000e0041b", "a\\U000e0041b"),
 }
 

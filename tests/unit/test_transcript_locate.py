@@ -10,7 +10,8 @@ import pytest
 from claude_force.executions.record import task_hash
 from claude_force.ingest.find_files import found_file
 from claude_force.ingest.transcripts.agent_types import AgentTypes
-from claude_force.ingest.transcripts.locate import agent_ids, context_of, find, roots, session_key
+from claude_force.ingest.transcripts.context import context_of
+from claude_force.ingest.transcripts.locate import agent_ids, find, roots, session_key
 from tests.transcripts import AGENT, SESSION, Tokens, agent_file, jsonl, main_file, parent_of_agent, put, task_result
 
 Problems = list[tuple[Path, str]]

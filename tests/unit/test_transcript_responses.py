@@ -12,16 +12,14 @@ import pytest
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.errors import InvalidRecord
 from claude_force.executions.deduplication import ReportedUsage
-from claude_force.executions.record import UNKNOWN, task_hash
+from claude_force.executions.record import MAIN, SUBAGENT, UNKNOWN, task_hash
 from claude_force.ingest.transcripts.entries import decode_entry
 from claude_force.ingest.transcripts.identity import REMEMBERED, side_identities
 from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.responses import (
-    MAIN,
     NO_ENTRY,
     NO_MESSAGE,
     NO_REQUEST,
-    SUBAGENT,
     SYNTHETIC,
     Response,
     ResponseReader,

@@ -13,12 +13,20 @@ import pytest
 from claude_force.database.rows.cursor import Cursor
 from claude_force.executions.jsonl.lines import LINE_LIMIT_BYTES
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.record import CLAUDE_CODE, PROVISIONAL, ExecutionMetrics, from_row
+from claude_force.executions.record import (
+    CLAUDE_CODE,
+    NAME_LIMIT,
+    PROVISIONAL,
+    TOKENS_LIMIT,
+    ExecutionMetrics,
+    from_row,
+)
 from claude_force.ingest.find_files import found_file
 from claude_force.ingest.tail import resume
 from claude_force.ingest.transcripts.responses import NO_REQUEST, SYNTHETIC, TranscriptContext
 from claude_force.ingest.transcripts.source import CHUNK_LINES, TranscriptBatch, TranscriptSource
-from tests.transcripts import CWD, SESSION, Line, Talk, Tokens, put
+from claude_force.settings.claude_json import ModelPrice
+from tests.transcripts import CWD, MODEL, SESSION, Line, Talk, Tokens, put
 
 CONTEXT = TranscriptContext(SESSION)
 
@@ -198,6 +206,50 @@ def test_a_response_that_no_record_holds_is_refused(path: Path) -> None:
     part, _ = parts_of(path)
     assert [item.line for item in part.rejected] == [1]
     assert len(part.observations) == 1
+
+
+IMPOSSIBLE: dict[str, tuple[Line, str]] = {
+    "too many tokens": ({"message": {"usage": {"cache_read_input_tokens": TOKENS_LIMIT + 1}}}, "cache_read_tokens"),
+    "negative tokens": ({"message": {"usage": {"input_tokens": -1}}}, "input_tokens"),
+    "too many searches": ({"message": {"usage": {"server_tool_use": {"web_search_requests": 10**7}}}}, "web_searches"),
+    "negative searches": ({"message": {"usage": {"server_tool_use": {"web_search_requests": -1}}}}, "web_searches"),
+    "long ago": ({"timestamp": "1969-12-31T23:59:59Z"}, "timestamp"),
+    "in a far future": ({"timestamp": "2100-01-01T00:00:00Z"}, "timestamp"),
+    "a tier with a NUL": ({"message": {"usage": {"service_tier": "a\0b"}}}, "service_tier"),
+    "a place with a NUL": ({"message": {"usage": {"inference_geo": "a\0b"}}}, "inference_geo"),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_an_impossible_value_is_refused_by_the_name_of_its_field(case: str, path: Path) -> None:
+    """Whatever a line says, every stored row is one that a record can hold."""
+    changes, field = IMPOSSIBLE[case]
+    talk = Talk()
+    talk.respond("msg_1", **changes)
+    put(path, talk.lines)
+    part, _ = parts_of(path)
+    assert part.observations == []
+    assert [item.reason.split(":")[0] for item in part.rejected] == [field]
+
+
+def test_a_cost_that_is_too_large_to_be_true_is_refused(path: Path) -> None:
+    """As a price of the settings may make it."""
+    talk = Talk()
+    talk.respond("msg_1")
+    put(path, talk.lines)
+    prices = PriceTable("claude-sonnet-4-5", {MODEL: ModelPrice(10**12, 10**12)})
+    part, _ = parts_of(path, prices=prices)
+    assert [item.reason.split(":")[0] for item in part.rejected] == ["estimated_cost"]
+
+
+def test_a_name_of_a_workflow_is_checked(path: Path) -> None:
+    """It is the name of a folder, and may be longer than a record allows."""
+    talk = Talk()
+    talk.respond("msg_1")
+    put(path, talk.lines)
+    with resume(found_file(path), None, host="here", source=CLAUDE_CODE) as tail:
+        part, _ = TranscriptSource(None, "here").read(tail, TranscriptContext(SESSION, "a1", "w" * (NAME_LIMIT + 1)))
+    assert [item.reason.split(":")[0] for item in part.rejected] == ["workflow_id"]
 
 
 def test_a_line_that_is_too_long_is_refused(path: Path) -> None:

@@ -22,8 +22,8 @@ from claude_force.alerts.channels.slack import Slack
 from claude_force.alerts.channels.webhook import Webhook
 from claude_force.network.connection import is_loopback
 from claude_force.network.redaction import HIDDEN, Secret
-from claude_force.settings.fields import REFERENCE, Fields, Known, Problems, quoted, shown_object
-from claude_force.settings.values import nearest
+from claude_force.settings.fields import Fields, Known, Problems, quoted, shown_object
+from claude_force.settings.values import REFERENCE, nearest
 from claude_force.text import sanitize
 
 INSTALL_APPRISE = "pip install 'claude-force[apprise]'"

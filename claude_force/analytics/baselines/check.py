@@ -36,10 +36,11 @@ _SUBJECTS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of a check. `origin` is the name or the file of the baseline; `is_overlapping` is true if it may hold
-    executions of the period."""
+    """The result of a check. `executions` is the number of those of the period, `origin` the name or the file of the
+    baseline; `is_overlapping` is true if the baseline may hold executions of the period."""
 
     period: str
+    executions: int
     origin: str
     baseline_period: str
     is_overlapping: bool
@@ -63,6 +64,7 @@ class Check:
         return {
             "verdict": self.verdict,
             "period": self.period,
+            "executions": self.executions,
             "baseline": self.origin,
             "baseline_period": self.baseline_period,
             "metrics": [result.to_dict() for result in self.results],
@@ -101,7 +103,16 @@ def check(database: Readable, chosen: Filter, wanted: str | None, threshold: flo
         remarks.append("The baseline overlaps the period, which makes a change look smaller.")
     before, now = parse_snapshot(baseline.snapshot, baseline.origin), parse_snapshot(current, "the period")
     results = compare(before, now, threshold)
-    return Check(window.label, baseline.origin, baseline.period, is_overlapping, filters_of(chosen), results, remarks)
+    return Check(
+        window.label,
+        current["total_executions"],
+        baseline.origin,
+        baseline.period,
+        is_overlapping,
+        filters_of(chosen),
+        results,
+        remarks,
+    )
 
 
 def _choose(connection: Connection, chosen: Filter, wanted: str | None, zone: tzinfo) -> _ChosenBaseline:
@@ -113,7 +124,7 @@ def _choose(connection: Connection, chosen: Filter, wanted: str | None, zone: tz
     found = newest(connection, wanted, agent, model, start_us, narrowing_of(chosen))
     if found is None:
         found = _only_one(connection, wanted, chosen)
-    first, last = (clock.to_datetime(at, zone).date() for at in (found.start_us, found.end_us))
+    first, last = found.days(zone)
     return _ChosenBaseline(found.snapshot, for_terminal(found.name), f"{first} to {last}", found.end_us)
 
 

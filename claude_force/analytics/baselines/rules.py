@@ -24,7 +24,7 @@ from claude_force.analytics.baselines.significance import (
 from claude_force.analytics.baselines.snapshots import MINIMUM_SAMPLES
 from claude_force.executions.histogram import bin_of
 from claude_force.executions.record import DURATION_LIMIT_US
-from claude_force.formatting import NONE, milliseconds, percent, quantity, unit_cost
+from claude_force.formatting import NONE, milliseconds, percent, quantity, signed, unit_cost
 
 Verdict = Literal["regressed", "ok", "not enough data"]
 REGRESSED: Verdict = "regressed"
@@ -71,7 +71,7 @@ class MetricResult:
         """The change with its unit: +12.3%, -4.0pp."""
         if self.change is None:
             return NONE
-        return f"{self.change:+.1f}{'pp' if self.key == 'success_rate' else '%'}"
+        return signed(self.change, "pp" if self.key == "success_rate" else "%")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -224,11 +224,14 @@ def subject(baseline: BaselineHead) -> str:
 def head_dict(head: BaselineHead, zone: tzinfo) -> dict[str, Any]:
     """The head of a baseline for JSON; instants in `zone`."""
     instants = {"start": head.start_us, "end": head.end_us, "created": head.created_us}
+    first, last = head.days(zone)
     return {
         "name": head.name,
         "agent": head.agent_name or None,
         "model": head.model or None,
         "automatic": head.is_automatic,
         **{name: clock.format_instant(at, zone) for name, at in instants.items()},
+        "first_day": first.isoformat(),
+        "last_day": last.isoformat(),
         "total_executions": head.executions,
     }

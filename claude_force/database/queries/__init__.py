@@ -27,6 +27,7 @@ from claude_force.database.queries.filter import ROW_NAMES, Dimension, Filter
 from claude_force.database.queries.names import first_names, has_name, names
 from claude_force.database.queries.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
 from claude_force.database.queries.projects import with_projects
+from claude_force.database.queries.spans import ranges_in_time, time_ranges_by, with_reach
 from claude_force.database.queries.timeline import hours, time_buckets, time_ranges, workflow_starts
 from claude_force.database.queries.totals import totals, totals_by
 from claude_force.database.queries.trend import trend
@@ -53,6 +54,7 @@ __all__ = [
     "page",
     "percentiles",
     "percentiles_by",
+    "ranges_in_time",
     "read_every_column",
     "rolled_up_page",
     "rows_of",
@@ -61,10 +63,12 @@ __all__ = [
     "time_buckets",
     "time_range",
     "time_ranges",
+    "time_ranges_by",
     "tombstones",
     "totals",
     "totals_by",
     "trend",
     "with_projects",
+    "with_reach",
     "workflow_starts",
 ]

@@ -54,6 +54,11 @@ _STEPS_WITH_NAMES = (
 """`step_usage` with the names of its executions that are not part of a series."""
 
 
+# The index on time has all that a condition on instants needs, so a row that does not meet it is not looked up.
+_LOOKED_UP = "(SELECT uid AS met FROM executions{where}) AS those CROSS JOIN executions"
+_IS_MET = "executions.uid = met"
+
+
 @dataclass(slots=True)
 class UnionQuery:
     """Selects with equal columns, joined by UNION ALL, and their parameters."""
@@ -124,9 +129,13 @@ def plan_of(
 ) -> RollupPlan:
     """How to answer a query: by buckets of the levels from `finest` to `coarsest`, as far as roll-ups know what it asks
     for."""
-    window = filters.window
     if not is_known_to_rollups(filters, *dimensions):
-        return rows_only(window)
+        return rows_only(filters.searched)
+    return plan_of_period(connection, filters.window, finest, coarsest)
+
+
+def plan_of_period(connection: Connection, window: Window, finest: int, coarsest: int) -> RollupPlan:
+    """How to answer a period by buckets of the levels from `finest` to `coarsest`."""
     history, archived = history_range(connection)
     if history is None:
         return rows_only(window)
@@ -150,11 +159,11 @@ def is_known_to_rollups(filters: Filter, *dimensions: Dimension) -> bool:
 class Projection(NamedTuple):
     """What a query of aggregates selects beside series and sums. In the SQL of both, {at} stands for the instant.
 
-    `columns` are further columns; `is_whole` is a condition on the buckets that may be read as a whole ("" for all).
+    `columns` are further columns; `condition` is one on the rows at the edges ("" for all).
     """
 
     columns: tuple[str, ...] = ()
-    is_whole: str = ""
+    condition: str = ""
 
     def columns_at(self, at: str) -> list[str]:
         """The columns for the instant `at`, an SQL expression."""
@@ -167,33 +176,27 @@ _NOTHING_MORE = Projection()
 def select_aggregates(
     filters: Filter, plan: RollupPlan, scope: int, projection: Projection = _NOTHING_MORE
 ) -> UnionQuery:
-    """The sums by series: from roll-ups, from the rows at the edges, and from the rows that are not rolled up yet."""
+    """The sums by series: from roll-ups, from the rows at the edges, and from the rows that are not rolled up yet. In
+    the scope ALL_SERIES those of rows are sums of all series, too: to group by less takes half the time."""
     union = UnionQuery()
+    series = "series_id" if scope == EACH_SERIES else "0 AS series_id"
+    projection = projection._replace(columns=(series, *projection.columns))
     for level, first, end in plan.buckets:
-        at = f"bucket * {LEVELS_US[level]}"
-        is_whole = _and(projection.is_whole.format(at=at))
-        columns = ", ".join(["series_id", *projection.columns_at(at), *TOTALS])
+        columns = ", ".join([*projection.columns_at(f"bucket * {LEVELS_US[level]}"), *TOTALS])
         union.selects.append(
-            f"SELECT {columns} FROM rollups WHERE scope = {scope} AND level = {level} "
-            f"AND {union.buckets(first, end)}{is_whole}"
+            f"SELECT {columns} FROM rollups WHERE scope = {scope} AND level = {level} AND {union.buckets(first, end)}"
         )
     for edge in plan.edges:
         _add_rows(union, filters, edge, projection)
     for first, end in plan.archived_buckets(HOUR_US):
-        columns = ", ".join(["series_id", *projection.columns_at(f"bucket * {HOUR_US}"), *TOTALS])
+        columns = ", ".join([*projection.columns_at(f"bucket * {HOUR_US}"), *TOTALS])
         union.selects.append(
             f"SELECT {columns} FROM rollups WHERE scope = {EACH_SERIES} AND level = {ARCHIVED} "
             f"AND {union.buckets(first, end)}"
         )
     if plan.buckets:
-        size = LEVELS_US[min(level for level, _, _ in plan.buckets)]
-        is_whole = projection.is_whole.format(at=f"(timestamp_us / {size} * {size})")
-        _add_rows(union, filters, plan.inside, projection, is_whole, is_pending=True)
+        _add_rows(union, filters, plan.inside, projection, is_pending=True)
     return union
-
-
-def _and(condition: str) -> str:
-    return f" AND {condition}" if condition else ""
 
 
 def _add_rows(
@@ -201,24 +204,28 @@ def _add_rows(
     filters: Filter,
     window: Window,
     projection: Projection,
-    more: str = "",
     *,
     is_pending: bool = False,
 ) -> None:
-    """Add the sums of the rows in a window, and those of their steps. `more` is a further condition; `is_pending`
-    restricts to the rows that are not rolled up yet."""
+    """Add the sums of the rows in a window, and those of their steps. `is_pending` restricts to the rows that are not
+    rolled up yet, whatever the condition of the projection."""
     names, named = filters.conditions(*ROW_NAMES)
     # The names of a filter are the same parameters in every select.
     union.parameters |= named
-    keys = ["series_id", *projection.columns_at("timestamp_us")]
+    keys = projection.columns_at("timestamp_us")
     grouping = ", ".join(str(index + 1) for index in range(len(keys)))
     has_names = bool(names) or not ROW_COLUMNS.isdisjoint(projection.columns)
     steps = _STEPS_WITH_NAMES if has_names else "step_usage"
-    for table, source, sums in (("executions", "executions", COUNTS), ("step_usage", steps, SHARES)):
+    met = [projection.condition.format(at="timestamp_us")] if projection.condition and not is_pending else []
+    for table, source, sums in (
+        ("executions", _LOOKED_UP if met else "executions", COUNTS),
+        ("step_usage", steps, SHARES),
+    ):
         pending = [f"{table}.uid = uncounted.uid"] if is_pending else []
-        conditions = [*pending, *([more] if more else []), *union.within(window), *names]
+        rows = source.format(where=where([*union.within(window), *met]))
+        conditions = [_IS_MET, *names] if source is _LOOKED_UP else [*pending, *union.within(window), *met, *names]
         union.selects.append(
-            f"SELECT {', '.join([*keys, sums])} FROM {'uncounted CROSS JOIN ' if is_pending else ''}{source}"
+            f"SELECT {', '.join([*keys, sums])} FROM {'uncounted CROSS JOIN ' if is_pending else ''}{rows}"
             f"{where(conditions)} GROUP BY {grouping}"
         )
 

@@ -27,11 +27,14 @@ def alerts(connection: Connection) -> list[AlertRow]:
     return [AlertRow(*row) for row in rows]
 
 
-def events(connection: Connection, since_us: int, limit: int, until_us: int = LATEST_US) -> list[EventRow]:
-    """The last `limit` transitions in [since_us, until_us), newest first."""
+def events(
+    connection: Connection, since_us: int, limit: int, until_us: int = LATEST_US, *, is_ascending: bool = False
+) -> list[EventRow]:
+    """The last `limit` transitions in [since_us, until_us), newest first; or the first ones, oldest first."""
+    order = "ASC" if is_ascending else "DESC"
     rows = connection.fetch(
         f"SELECT {', '.join(EVENT_FIELDS)} FROM alert_events WHERE at_us >= :since_us AND at_us < :until_us "
-        "ORDER BY at_us DESC, event_id DESC LIMIT :most",
+        f"ORDER BY at_us {order}, event_id {order} LIMIT :most",
         {"since_us": since_us, "until_us": until_us, "most": limit},
     )
     return [EventRow(*row) for row in rows]
@@ -72,10 +75,11 @@ def of_episode(connection: Connection, episode: str) -> list[Delivery]:
     return [Delivery(*row) for row in rows]
 
 
-def by_status(connection: Connection, status: str, since_us: int = 0) -> list[Delivery]:
-    """The deliveries with a status that were created since a time, oldest first."""
+def by_status(connection: Connection, status: str, since_us: int = 0, until_us: int = LATEST_US) -> list[Delivery]:
+    """The deliveries with a status that were created in [since_us, until_us), oldest first."""
     rows = connection.fetch(
-        f"{_DELIVERIES} WHERE status = :status AND created_us >= :since_us ORDER BY created_us, delivery_id",
-        {"status": status, "since_us": since_us},
+        f"{_DELIVERIES} WHERE status = :status AND created_us >= :since_us AND created_us < :until_us "
+        "ORDER BY created_us, delivery_id",
+        {"status": status, "since_us": since_us, "until_us": until_us},
     )
     return [Delivery(*row) for row in rows]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from claude_force.clock import HOUR_US, month_of
+from claude_force.clock import DAY_US, HOUR_US, month_of
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.aggregates import is_known_to_rollups, known_ranges
-from claude_force.database.queries.executions import uid_batches
+from claude_force.database.queries.executions import PAGE, uid_batches
 from claude_force.database.queries.filter import SERIES_NAMES, Dimension, Filter, where
-from claude_force.executions.rollups import ARCHIVED, EACH_SERIES
-from claude_force.executions.totals import Archived
+from claude_force.executions.columns import LABELS
+from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, Failures, Sums, collect_sums
+from claude_force.executions.totals import TOTALS, Archived
 from claude_force.time_windows import Window
 
 
@@ -87,3 +88,44 @@ def tombstones(connection: Connection, database: Database, uids: Sequence[bytes]
         rows = connection.fetch(f"SELECT uid, digest FROM archived WHERE {condition}", part)
         digests.update((database.decode_uid(uid), int(digest)) for uid, digest in rows)
     return digests
+
+
+def archived_sums(connection: Connection, day: int) -> Sums:
+    """The sums of the archived executions of a day (its number since the epoch, UTC)."""
+    labels = ", ".join(LABELS)
+    ours = f"level = {ARCHIVED} AND bucket >= :first AND bucket < :end"
+    hours = {"first": day * DAY_US // HOUR_US, "end": (day + 1) * DAY_US // HOUR_US}
+    each = f"scope = {EACH_SERIES} AND {ours}"
+    aggregates = connection.fetch(
+        f"SELECT {labels}, bucket, {', '.join(TOTALS)} FROM rollups JOIN series USING (series_id) WHERE {each}", hours
+    )
+    bins = connection.fetch(
+        f"SELECT {labels}, bucket, bin, executions FROM rollup_durations JOIN series USING (series_id) WHERE {each}",
+        {"first": day, "end": day + 1},
+    )
+    errors = connection.fetch(
+        f"SELECT {labels}, bucket, error_type, failures, first_us, last_us "
+        f"FROM rollup_errors JOIN series USING (series_id) WHERE {ours}",
+        hours,
+    )
+    count = len(LABELS)
+    return collect_sums(
+        ((row[:count], row[count], row[count + 1 :]) for row in aggregates),
+        ((row[:count], *row[count:]) for row in bins),
+        ((row[:count], row[count], row[count + 1], Failures(*row[count + 2 :])) for row in errors),
+    )
+
+
+def iterate_tombstones(database: Database) -> Iterator[dict[bytes, int]]:
+    """`tombstones` of all archived executions, page by page, in constant memory."""
+    sql, after = "SELECT uid, digest FROM archived", None
+    while True:
+        position = "" if after is None else " WHERE uid > :after"
+        with database.read() as connection:
+            rows = connection.fetch(
+                f"{sql}{position} ORDER BY uid LIMIT {PAGE}", {} if after is None else {"after": after}
+            )
+        if not rows:
+            return
+        after = rows[-1][0]
+        yield {database.decode_uid(uid): int(digest) for uid, digest in rows}

@@ -52,6 +52,9 @@ NAME_SQL: dict[Dimension, str] = {
 ROW_COLUMNS = frozenset(f"{NAME_SQL[name]} AS {name}" for name in ROW_NAMES)
 """SQL for the columns with the names that only rows have."""
 
+SESSION = "COALESCE(executions.session_id, executions.workflow_id)"
+"""The session of an execution. That of a workflow's run is the one that started it."""
+
 # CROSS JOIN fixes SQLite's join order: beginning with the series would read the period once for each of them.
 SERIES = " CROSS JOIN series"
 IS_OF_SERIES = "series.series_id = executions.series_id"
@@ -76,6 +79,17 @@ class Filter:
     branches: tuple[str, ...] = ()
     project_names: ProjectNames = field(default=NO_PROJECTS, compare=False)
     """Which folders make a project: see `queries.with_projects`."""
+    reach: Window = field(default=ALL_TIME, compare=False)
+    """The period in which the executions of its workflows, sessions and branches lie: see `queries.with_reach`."""
+    is_of_store: bool = field(default=False, compare=False)
+    """Whether all names are those of the store: see `analytics.names.known_names`."""
+
+    @property
+    def searched(self) -> Window:
+        """The part of the period in which rows can match."""
+        starts = [each.start_us for each in (self.window, self.reach) if each.start_us is not None]
+        ends = [each.end_us for each in (self.window, self.reach) if each.end_us is not None]
+        return Window(max(starts, default=None), min(ends, default=None))
 
     def names(self) -> tuple[tuple[Dimension, tuple[str, ...]], ...]:
         """The names asked for, by dimension."""
@@ -167,7 +181,7 @@ def rows_from(
     """FROM, WHERE and parameters for the executions that a filter matches; with `with_labels`, joined with their
     series. `more` are further conditions, `table` may be PENDING."""
     with_labels = with_labels or filters.has_labels
-    period, parameters = within(filters.window)
+    period, parameters = within(filters.searched)
     names, named = filters.conditions()
     conditions = [*([IS_OF_SERIES] if with_labels else []), *period, *names, *more]
     return f"{table}{SERIES if with_labels else ''}", where(conditions), parameters | named

@@ -8,22 +8,22 @@ from typing import Any
 
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.executions import uid_batches
-from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES
+from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES, SESSION, where
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.executions.deduplication import REPLAY, REPORTED_FIELDS, Observation, ReportedUsage, keys_of
-from claude_force.executions.record import CLAUDE_CODE, RESULT, ExecutionRow, columns
+from claude_force.executions.record import CLAUDE_CODE, RESULT, TELEMETRY, ExecutionRow, columns
 
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
 _REPORTS_AT_ONCE = 500
 _NAMES_AT_ONCE = 500
-_SESSION = "COALESCE(executions.session_id, executions.workflow_id)"
 _RUN_ID, _INSTANT, _WORKFLOW = columns("run_id", "timestamp_us", "workflow_id")
 
 
-def cursors(connection: Connection, host: str | None = None) -> list[Cursor]:
-    """The cursors of the files of a host (None: of every host), by host and path."""
-    condition = "" if host is None else " WHERE host = :host"
-    rows = connection.fetch(f"{_CURSORS}{condition} ORDER BY host, path", {} if host is None else {"host": host})
+def cursors(connection: Connection, host: str | None = None, source: str | None = None) -> list[Cursor]:
+    """The cursors of the files of a host and a source (None: of every one), by host and path."""
+    chosen = {name: value for name, value in (("host", host), ("source", source)) if value is not None}
+    condition = where([f"{name} = :{name}" for name in chosen])
+    rows = connection.fetch(f"{_CURSORS}{condition} ORDER BY host, path", chosen)
     return [Cursor(**dict(zip(CURSOR_FIELDS, row, strict=True))) for row in rows]
 
 
@@ -55,17 +55,18 @@ def known_identities(
         if observation.is_result and observation.session and observation.session not in known
         if (session := observation.row[_WORKFLOW])
     }
-    return known | {results[session]: REPLAY for session in _transcribed(connection, list(results))}
+    return known | {results[session]: REPLAY for session in transcribed(connection, list(results))}
 
 
-def _transcribed(connection: Connection, sessions: Sequence[str]) -> set[str]:
-    """Those of some sessions that have executions from a transcript."""
+def transcribed(connection: Connection, sessions: Sequence[str]) -> set[str]:
+    """Those of some sessions that have executions from a transcript or from telemetry."""
     found: set[str] = set()
     for start in range(0, len(sessions), _NAMES_AT_ONCE):
         names = {f"name_{index}": name for index, name in enumerate(sessions[start : start + _NAMES_AT_ONCE])}
         rows = connection.fetch(
-            f"SELECT DISTINCT {_SESSION} FROM executions{SERIES} WHERE {IS_OF_SERIES} AND source = '{CLAUDE_CODE}' "
-            f"AND {_SESSION} IN ({', '.join(f':{name}' for name in names)})",
+            f"SELECT DISTINCT {SESSION} FROM executions{SERIES} WHERE {IS_OF_SERIES} "
+            f"AND source IN ('{CLAUDE_CODE}', '{TELEMETRY}') "
+            f"AND {SESSION} IN ({', '.join(f':{name}' for name in names)})",
             names,
         )
         found.update(row[0] for row in rows)
@@ -79,6 +80,13 @@ def results_of(connection: Connection, session: str) -> list[ExecutionRow]:
         "AND workflow_id = :session",
         {"session": session},
     )
+
+
+def results_among(connection: Connection, sessions: Sequence[str]) -> list[ExecutionRow]:
+    """The executions from results of some sessions. Uids are as the engine has them."""
+    if not connection.fetch(f"SELECT 1 FROM series WHERE source = '{RESULT}' LIMIT 1"):
+        return []
+    return [row for session in sessions for row in results_of(connection, session)]
 
 
 def pending_count(connection: Connection) -> int:

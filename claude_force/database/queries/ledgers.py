@@ -6,30 +6,22 @@ from collections.abc import Sequence
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import known_ranges
-from claude_force.database.queries.filter import IS_OF_SERIES, SERIES, Filter, where, within
-from claude_force.executions.ledgers import WHOLE_SESSION, Ledger, LedgerEntry, Spent
-from claude_force.executions.record import CLAUDE_CODE, PROVISIONAL
+from claude_force.database.queries.filter import SERIES, SESSION, Filter, where, within
+from claude_force.executions.ledgers import WHOLE_SESSION, Ledger, LedgerEntry
+from claude_force.executions.record import CLAUDE_CODE
+from claude_force.time_windows import Window
 
-_SESSION = "COALESCE(executions.session_id, executions.workflow_id)"
 _IS_CLAUDE_CODE = f"source = '{CLAUDE_CODE}'"
 _IS_WHOLE = f"model = '{WHOLE_SESSION}'"
-_LEDGER = f"JOIN session_ledgers AS whole ON whole.session_id = {_SESSION} AND whole.{_IS_WHOLE}"
 _NAMES_AT_ONCE = 10_000
 
-_SPENT = f"""
-SELECT whole.session_id, series.model, COUNT(*), COUNT(executions.cost_nanousd),
-    COALESCE(SUM(executions.cost_nanousd), 0), COALESCE(SUM(CASE WHEN usage_basis = '{PROVISIONAL}' THEN 1 END), 0),
-    MIN(executions.timestamp_us)
-FROM executions{SERIES} {_LEDGER}
-WHERE {IS_OF_SERIES} AND {_IS_CLAUDE_CODE} AND executions.timestamp_us <= whole.at_us
-GROUP BY 1, 2
-"""
-
 _MOVED = f"""
-SELECT whole.session_id, series.model, SUM(step_usage.cost_nanousd)
-FROM step_usage CROSS JOIN executions{SERIES} {_LEDGER}
-WHERE executions.uid = step_usage.uid AND series.series_id = step_usage.series_id AND {_IS_CLAUDE_CODE}
-    AND executions.timestamp_us <= whole.at_us
+SELECT {SESSION}, series.model, SUM(step_usage.cost_nanousd)
+FROM step_usage CROSS JOIN executions{SERIES}
+LEFT JOIN session_ledgers AS whole ON whole.session_id = {SESSION} AND whole.{_IS_WHOLE}
+WHERE step_usage.timestamp_us >= :start_us AND step_usage.timestamp_us < :end_us AND executions.uid = step_usage.uid
+    AND series.series_id = step_usage.series_id AND {_IS_CLAUDE_CODE} AND {SESSION} IS NOT NULL
+    AND executions.timestamp_us <= COALESCE(whole.at_us, executions.timestamp_us)
 GROUP BY 1, 2
 """
 """What the steps of executions move from the cost of one model to that of another."""
@@ -46,52 +38,49 @@ def instants_of(connection: Connection, sessions: Sequence[str]) -> dict[str, in
     return found
 
 
-def ledgers(connection: Connection, filters: Filter) -> list[Ledger]:
-    """The ledgers that were written in the period, of sessions of which any execution matches the names."""
+def sessions_with_ledger(connection: Connection, filters: Filter) -> list[str]:
+    """The sessions whose ledger was written in the period: those asked for, or all if the filter has no names. What
+    other names a session has is known from its executions alone."""
+    if any(names for dimension, names in filters.names() if dimension != "session_id"):
+        return []
     period, parameters = within(filters.window)
     conditions = [_IS_WHOLE, *(condition.replace("timestamp_us", "at_us") for condition in period)]
-    names, named = filters.conditions()
-    if names:
-        matching = f"SELECT {_SESSION} FROM executions{SERIES}{where([IS_OF_SERIES, *names])}"
-        conditions.append(f"session_id IN ({matching})")
-    rows = connection.fetch(
-        f"SELECT {', '.join(LedgerEntry._fields)} FROM session_ledgers WHERE session_id IN ("
-        f"SELECT session_id FROM session_ledgers{where(conditions)}) ORDER BY session_id, model",
-        parameters | named,
-    )
+    if filters.sessions:
+        named = {f"name_{index}": name for index, name in enumerate(filters.sessions)}
+        conditions.append(f"session_id IN ({', '.join(f':{key}' for key in named)})")
+        parameters |= named
+    return [
+        row[0] for row in connection.fetch(f"SELECT session_id FROM session_ledgers{where(conditions)}", parameters)
+    ]
+
+
+def ledgers(connection: Connection, sessions: Sequence[str]) -> dict[str, Ledger]:
+    """The ledgers of some sessions."""
     found: dict[str, list[LedgerEntry]] = {}
-    for row in rows:
-        found.setdefault(row[0], []).append(LedgerEntry(*row))
-    return [tuple(entries) for entries in found.values()]
+    for start in range(0, len(sessions), _NAMES_AT_ONCE):
+        names = {f"name_{index}": name for index, name in enumerate(sessions[start : start + _NAMES_AT_ONCE])}
+        among = ", ".join(f":{name}" for name in names)
+        for row in connection.fetch(
+            f"SELECT {', '.join(LedgerEntry._fields)} FROM session_ledgers WHERE session_id IN ({among}) "
+            "ORDER BY session_id, model",
+            names,
+        ):
+            found.setdefault(row[0], []).append(LedgerEntry(*row))
+    return {session_id: tuple(entries) for session_id, entries in found.items()}
 
 
-def spent_by_model(connection: Connection) -> dict[str, dict[str, Spent]]:
-    """What each session with a ledger spent by model, up to the instant of the ledger."""
-    found: dict[str, dict[str, Spent]] = {}
-    for session_id, model, *sums in connection.fetch(_SPENT):
-        found.setdefault(session_id, {})[model] = Spent(*map(int, sums))
-    for session_id, model, moved in connection.fetch(_MOVED):
-        of_session = found.setdefault(session_id, {})
-        of_session[model] = of_session.get(model, Spent()).plus(Spent(cost_nanousd=int(moved)))
+def moved_by_model(connection: Connection, window: Window) -> dict[str, dict[str, int]]:
+    """What steps move between the models of each session in an interval, up to the instant of its ledger."""
+    found: dict[str, dict[str, int]] = {}
+    period = {"start_us": window.start_us, "end_us": window.end_us}
+    for session_id, model, moved in connection.fetch(_MOVED, period):
+        found.setdefault(session_id, {})[model] = int(moved)
     return found
 
 
 def original_sessions(connection: Connection) -> dict[str, str]:
     """The original of each copied session."""
     return {row[0]: row[1] for row in connection.fetch("SELECT session_id, original_id FROM copied_sessions")}
-
-
-def sessions_without_ledger(connection: Connection, filters: Filter) -> int:
-    """How many sessions with a matching execution in the period have no ledger at all."""
-    period, parameters = within(filters.window)
-    names, named = filters.conditions()
-    conditions = [IS_OF_SERIES, _IS_CLAUDE_CODE, f"{_SESSION} IS NOT NULL", *period, *names]
-    rows = connection.fetch(
-        f"SELECT COUNT(*) FROM (SELECT DISTINCT {_SESSION} AS name FROM executions{SERIES}{where(conditions)}) "
-        f"AS sessions WHERE name NOT IN (SELECT session_id FROM session_ledgers WHERE {_IS_WHOLE})",
-        parameters | named,
-    )
-    return int(rows[0][0])
 
 
 def last_archived(connection: Connection) -> int | None:

@@ -6,18 +6,25 @@ from typing import Literal
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, ROW_NAMES, Dimension
+from claude_force.database.queries.spans import SPANS
 from claude_force.executions.rollups import EACH_SERIES, ERA
 
 
 def has_name(connection: Connection, dimension: Dimension, name: str) -> bool:
     """Whether a name occurs in a dimension."""
-    column = NAME_SQL[dimension] if dimension in ROW_NAMES else dimension
-    return bool(connection.fetch(f"{_names(dimension)} AND {column} = :name LIMIT 1", {"name": name}))
+    sql = f"SELECT 1 FROM ({_names(dimension)}) AS known WHERE name = :name LIMIT 1"
+    return bool(connection.fetch(sql, {"name": name}))
 
 
-def names(connection: Connection, dimension: Dimension) -> list[str]:
-    """Every name that occurs in a dimension, sorted."""
-    return sorted(row[0] for row in connection.fetch(_names(dimension)))
+def names(connection: Connection, dimension: Dimension, begin: str = "") -> list[str]:
+    """Every name that occurs in a dimension and begins so, sorted."""
+    if not begin:
+        return sorted(row[0] for row in connection.fetch(_names(dimension)))
+    found = connection.fetch(
+        f"SELECT name FROM ({_names(dimension)}) AS known WHERE SUBSTR(name, 1, :length) = :begin",
+        {"length": len(begin), "begin": begin},
+    )
+    return sorted(row[0] for row in found)
 
 
 def first_names(connection: Connection, dimension: Literal["agent_name", "model"], limit: int) -> list[str]:
@@ -31,10 +38,13 @@ def first_names(connection: Connection, dimension: Literal["agent_name", "model"
 def _names(dimension: Dimension) -> str:
     if dimension in ROW_NAMES:
         name = NAME_SQL[dimension]
-        return f"SELECT DISTINCT {name} FROM executions WHERE {name} IS NOT NULL"
+        return (
+            f"SELECT {name} AS name FROM {SPANS} WHERE {name} IS NOT NULL "
+            f"UNION SELECT {name} FROM {PENDING} WHERE {IS_PENDING} AND {name} IS NOT NULL"
+        )
     # A series row stays when its executions are deleted, so only series with sums or pending rows count.
     return (
-        f"SELECT DISTINCT {dimension} FROM series WHERE {dimension} <> '' AND series_id IN ("
+        f"SELECT DISTINCT {dimension} AS name FROM series WHERE {dimension} <> '' AND series_id IN ("
         f"SELECT series_id FROM rollups WHERE scope = {EACH_SERIES} AND level = {ERA} "
         f"UNION SELECT series_id FROM {PENDING} WHERE {IS_PENDING} "
         "UNION SELECT series_id FROM uncounted CROSS JOIN step_usage WHERE step_usage.uid = uncounted.uid)"

@@ -21,6 +21,7 @@ from claude_force.database.queries.filter import (
     rows_from,
     where,
 )
+from claude_force.database.queries.spans import named_dimensions, with_unnamed
 from claude_force.database.queries.totals import totals
 from claude_force.executions.histogram import bins_of, nearest_ranks
 from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, EACH_SERIES, RollupPlan
@@ -45,9 +46,11 @@ def percentiles_by(
     connection: Connection, filters: Filter, dimension: Dimension
 ) -> tuple[dict[str | None, Percentiles], bool]:
     """The nearest-rank percentiles by name, and whether they are exact. A name without timed executions is left
-    out."""
-    by_names, is_exact = _percentiles(connection, filters, (dimension,), None)
-    return {names[0]: ranks for names, ranks in by_names.items()}, is_exact
+    out. Where no execution has a name, they are those of the whole period."""
+    named = named_dimensions(connection, filters, (dimension,))
+    by_names, is_exact = _percentiles(connection, filters, named, None)
+    of_names = {with_unnamed(names, named, (dimension,))[0]: ranks for names, ranks in by_names.items()}
+    return {name: ranks for name, ranks in of_names.items() if ranks != Percentiles()}, is_exact
 
 
 def durations_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[Names, Counter[int]]:
@@ -103,7 +106,7 @@ def _exact_percentiles_of_merged(
     connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...]
 ) -> dict[Names, Percentiles]:
     """The same, ranked here: the database does not know which folders are one project."""
-    rows = _durations_of_rows(connection, filters, rows_only(filters.window), dimensions)
+    rows = _durations_of_rows(connection, filters, rows_only(filters.searched), dimensions)
     durations = filters.merge_projects(dimensions, rows)
     return {
         names: Percentiles(*map(partial(_nearest_rank, sorted(found)), PERCENTS)) for names, found in durations.items()

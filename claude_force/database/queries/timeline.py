@@ -53,7 +53,7 @@ def time_buckets(connection: Connection, filters: Filter, size_us: int) -> dict[
     """The sums by time bucket of `size_us` (its number since the epoch). Buckets of whole hours are read from roll-ups;
     shorter ones from rows, which archived executions no longer have."""
     is_hours = size_us % HOUR_US == 0
-    plan = plan_of(connection, filters, HOUR, coarsest=HOUR) if is_hours else rows_only(filters.window)
+    plan = plan_of(connection, filters, HOUR, coarsest=HOUR) if is_hours else rows_only(filters.searched)
     scope = EACH_SERIES if filters.has_labels else ALL_SERIES
     aggregates = select_aggregates(filters, plan, scope, Projection((f"{{at}} / {size_us} AS slot",)))
     conditions, named = filters.conditions(*SERIES_NAMES)

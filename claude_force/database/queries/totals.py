@@ -12,6 +12,7 @@ from claude_force.database.queries.filter import (
     Filter,
     where,
 )
+from claude_force.database.queries.spans import named_dimensions, with_unnamed
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import Totals
 
@@ -24,17 +25,21 @@ def totals(connection: Connection, filters: Filter) -> Totals:
 def totals_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[tuple[str | None, ...], Totals]:
     """The sums by each combination of names that occurs; None is the name of executions that have none. Without a
     dimension there is one sum, under the empty tuple."""
+    named = named_dimensions(connection, filters, dimensions)
+    if named != dimensions:
+        sums = totals_by(connection, filters, *named)
+        return {with_unnamed(names, named, dimensions): found for names, found in sums.items() if found != Totals()}
     plan = plan_of(connection, filters, HOUR, *dimensions)
-    by_series = filters.has_labels or bool(dimensions)
+    by_series = filters.has_labels or any(dimension in SERIES_NAMES for dimension in dimensions)
     columns = {name: f"{NAME_SQL[name]} AS {name}" for name in dimensions if name in ROW_NAMES}
     projection = Projection(tuple(columns.values()))
     aggregates = select_aggregates(filters, plan, EACH_SERIES if by_series else ALL_SERIES, projection)
-    conditions, named = filters.conditions(*SERIES_NAMES)
+    conditions, parameters = filters.conditions(*SERIES_NAMES)
     names = "".join(f"{name if name in columns else NAME_SQL[name]}, " for name in dimensions)
     rows = connection.fetch(
         f"SELECT {names}{SUMS} FROM ({aggregates.sql}) AS aggregates"
         f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)}{_group_by(len(dimensions))}",
-        aggregates.parameters | named,
+        aggregates.parameters | parameters,
     )
     sums = {tuple(row[: len(dimensions)]): totals_of(row[len(dimensions) :]) for row in rows}
     return filters.merge_projects(dimensions, sums)

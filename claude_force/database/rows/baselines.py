@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, tzinfo
 from typing import Any
+
+from claude_force.clock import to_datetime
+from claude_force.time_windows import last_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,10 @@ class BaselineHead:
     start_us: int
     end_us: int
     executions: int
+
+    def days(self, zone: tzinfo) -> tuple[date, date]:
+        """Its first and its last day in `zone`. A period of whole days ends with the day that was given for its end."""
+        return to_datetime(self.start_us, zone).date(), last_day(self.end_us, zone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@
 | `step_usage` | what the steps of executions move from the sums of one model to those of others |
 | `uncounted` | pending executions: those that the roll-ups do not contain yet |
 | `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
+| `rollup_spans` | when which workflows, sessions and branches were at work |
 | `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
+| `ingest_passes` | when each host last looked for something new, and what it could not read |
 | `session_ledgers`, `copied_sessions`, `daily_statistics` | what Claude Code itself says that it used |
 | `projects` | the repository of each folder |
 | `archived`, `archives` | executions that were moved to archive files |
@@ -20,11 +22,14 @@
 | `alert_states`, `alert_events`, `deliveries`, `silences` | alerts, their transitions and their outbox |
 | `exporters`, `export_queue` | what exporters have sent and still have to send |
 | `plan_limits` | how much of a Claude plan was used when |
+| `sightings` | who saw an execution, if telemetry did |
+| `outcomes`, `counted_outcomes` | what agents did, by day and session |
+| `telemetry_kinds`, `headless_runs` | which telemetry came from where; the runs of `claude-force run` |
 """
 
 from __future__ import annotations
 
-from claude_force.database.schema import executions, monitoring, sources
+from claude_force.database.schema import executions, monitoring, sources, telemetry
 from claude_force.database.schema.types import metadata
 
-__all__ = ["executions", "metadata", "monitoring", "sources"]
+__all__ = ["executions", "metadata", "monitoring", "sources", "telemetry"]

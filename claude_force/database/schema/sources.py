@@ -41,6 +41,19 @@ source_files = Table(
 )
 """How far each file was read: see `rows.cursor`."""
 
+ingest_passes = Table(
+    "ingest_passes",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("began_us", Count, nullable=False),
+    Column("unread_files", Count, nullable=False),
+    Column("unread_bytes", Count, nullable=False),
+    Column("problems", Text, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The last pass of each host over its usual sources: see `ingest_passes.IngestPass`."""
+
 reported_usages = Table(
     "reported_usages",
     metadata,

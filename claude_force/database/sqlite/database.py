@@ -18,12 +18,13 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from claude_force.database.contract import AT_ONCE_S, Database, Progress, Row
+from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress, Row
 from claude_force.database.revisions import HEAD
 from claude_force.database.sqlite.connection import SqliteConnection
-from claude_force.database.sqlite.errors import BUSY_TIMEOUT_S, translate
+from claude_force.database.sqlite.errors import BUSY_TIMEOUT_S, READ_TIMEOUT_S, translate
 from claude_force.database.sqlite.files import (
     closing,
     connect,
@@ -43,6 +44,10 @@ from claude_force.files import exclusive_lock, make_folder, open_append
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 """The size of the log from which on a write is followed by a checkpoint."""
 
+_UNREAD_INDEXES = "the content of indexes, which --full reads"
+
+_SQLITE_ERRORS = (sqlite3.Error, OverflowError)
+
 _CHANGES_BETWEEN_SIZE_CHECKS = 64
 """Rows changed between two looks at the size of the log: looking after each would take longer than inserting."""
 
@@ -50,13 +55,34 @@ _CHANGES_BETWEEN_SIZE_CHECKS = 64
 class _Handle:
     """A connection to one file, closed with the thread that owns it. `lock` is held during a transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait_s: float) -> None:
         self.lock = threading.RLock()
         self.path = path
-        self.file = _identity(path)
-        self.connection = connect(path)
+        self.file = _identity(str(path))
+        self.connection = connect(path, wait_s)
+        self.writer = SqliteConnection(self.connection)
         self.is_open = True
         self.is_verified = False
+        self._wait_s = wait_s
+
+    def wait_for(self, wait_s: float) -> None:
+        """Wait so long for a lock from now on."""
+        if wait_s != self._wait_s:
+            self.connection.execute(f"PRAGMA busy_timeout={wait_s * 1000:.0f}")
+            self._wait_s = wait_s
+
+    def commit(self) -> None:
+        """Commit. If that fails, nothing is changed."""
+        try:
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self.roll_back()
+            raise
+
+    def roll_back(self) -> None:
+        """Roll back what is not committed."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection. Idempotent. Takes the lock, so that no fork happens in the middle of it."""
@@ -108,7 +134,7 @@ FileIdentity = tuple[int, int]
 """Device and inode."""
 
 
-def _identity(path: Path) -> FileIdentity | None:
+def _identity(path: str) -> FileIdentity | None:
     """The identity of the file at a path; None if there is none."""
     try:
         status = os.stat(path)
@@ -117,18 +143,6 @@ def _identity(path: Path) -> FileIdentity | None:
     except OSError as error:
         raise DatabaseUnavailable(f"{path} cannot be reached: {error.strerror}") from error
     return status.st_dev, status.st_ino
-
-
-def _begin(raw: sqlite3.Connection, begin: str, wait_s: float) -> None:
-    """Begin a transaction that waits so long for the lock of another. Later statements wait as long as usual."""
-    if wait_s == BUSY_TIMEOUT_S:
-        raw.execute(begin)
-        return
-    raw.execute(f"PRAGMA busy_timeout={wait_s * 1000:.0f}")
-    try:
-        raw.execute(begin)
-    finally:
-        raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
 
 
 class SqliteDatabase(Database):
@@ -141,75 +155,69 @@ class SqliteDatabase(Database):
         self.name = str(path)
         self._wal = f"{path}-wal"
         self._checkpoint_at = CHECKPOINT_BYTES
+        self._wait_s: float = BUSY_TIMEOUT_S
         self._local = threading.local()
         # Starts at the limit, so that a process that records once and ends looks at the log, too.
         self._changes = _CHANGES_BETWEEN_SIZE_CHECKS
 
     @contextmanager
     def read(self) -> Iterator[SqliteConnection]:
-        file = _identity(self.path)
+        file = _identity(self.name)
         if file is None:
             with empty_database() as raw:
                 yield SqliteConnection(raw, is_snapshot=True)
             return
-        with self._transaction("BEGIN", file) as raw:
-            yield SqliteConnection(raw, is_snapshot=True)
+        with _Transaction(self, "BEGIN", file, self._read_wait_s()) as handle:
+            yield SqliteConnection(handle.connection, is_snapshot=True)
+
+    def _read_wait_s(self) -> float:
+        """How long a read waits for a lock. Without a log nobody has the file open as we do: whoever locks it keeps
+        reads out, perhaps for long."""
+        return BUSY_TIMEOUT_S if os.path.exists(self._wal) else READ_TIMEOUT_S  # noqa: PTH110
 
     @contextmanager
     def write(self) -> Iterator[SqliteConnection]:
-        file = _identity(self.path)
+        file = _identity(self.name)
         if file is None:
             create_file(self.path)
-            file = _identity(self.path)
-        with self._transaction("BEGIN IMMEDIATE", file) as raw:
-            before = raw.total_changes
-            yield SqliteConnection(raw)
-            self._changes += raw.total_changes - before + 1
+            file = _identity(self.name)
+        with _Transaction(self, "BEGIN IMMEDIATE", file, self._wait_s) as handle:
+            before = handle.connection.total_changes
+            yield handle.writer
+            self._changes += handle.connection.total_changes - before + 1
         if self._changes >= _CHANGES_BETWEEN_SIZE_CHECKS:
             self._changes = 0
             self._bound_log()
 
     @contextmanager
     def write_at_once(self) -> Iterator[SqliteConnection]:
-        file = _identity(self.path)
+        file = _identity(self.name)
         if file is None:
             raise DatabaseMissing(f"no database at {self.path}")
-        with self._transaction("BEGIN IMMEDIATE", file, AT_ONCE_S) as raw:
-            yield SqliteConnection(raw)
+        with _Transaction(self, "BEGIN IMMEDIATE", file, AT_ONCE_S) as handle:
+            yield handle.writer
 
     @contextmanager
-    def _transaction(
-        self, begin: str, file: FileIdentity | None, wait_s: float = BUSY_TIMEOUT_S
-    ) -> Iterator[sqlite3.Connection]:
+    def without_waiting(self) -> Iterator[None]:
+        self._wait_s = AT_ONCE_S
         try:
-            handle = self._locked_handle(file)
-            try:
-                raw = handle.connection
-                _begin(raw, begin, wait_s)
-                try:
-                    yield raw
-                    raw.execute("COMMIT")
-                except BaseException:
-                    if raw.in_transaction:
-                        raw.execute("ROLLBACK")
-                    raise
-            finally:
-                handle.lock.release()
-        except (sqlite3.Error, OverflowError) as error:
-            raise translate(error, self.path, wait_s) from error
+            yield
+        finally:
+            self._wait_s = BUSY_TIMEOUT_S
 
-    def _locked_handle(self, file: FileIdentity | None) -> _Handle:
-        """This thread's connection to `file`, locked. A connection that a fork closed, or whose file was replaced, is
-        closed and replaced by a new one."""
+    def locked_handle(self, file: FileIdentity | None, wait_s: float) -> _Handle:
+        """This thread's connection to `file`, locked, which waits so long for locks. A connection that a fork closed,
+        or whose file was replaced, is closed and replaced by a new one."""
         while True:
             handle: _Handle | None = getattr(self._local, "handle", None)
             if handle is None or not handle.is_open or handle.file != file:
                 if handle is not None:
                     handle.close()
-                handle = self._open()
+                handle = self._open(wait_s)
             handle.lock.acquire()
             try:
                 if handle.is_open:
+                    handle.wait_for(wait_s)
                     if not handle.is_verified:
                         verify(handle.connection, self.path)
                         handle.is_verified = True
@@ -219,9 +227,9 @@ class SqliteDatabase(Database):
                 raise
             handle.lock.release()
 
-    def _open(self) -> _Handle:
+    def _open(self, wait_s: float) -> _Handle:
         with _handles_lock:
-            handle = _Handle(self.path)
+            handle = _Handle(self.path, wait_s)
             _handles.add(handle)
         self._local.handle = handle
         return handle
@@ -242,7 +250,10 @@ class SqliteDatabase(Database):
 
     def _checkpoint(self) -> bool:
         """Move the log into the database, under the write lock; returns whether all of it could be moved."""
-        with self._transaction("BEGIN IMMEDIATE", _identity(self.path)), closing(self.path) as checkpointer:
+        with (
+            _Transaction(self, "BEGIN IMMEDIATE", _identity(self.name), self._wait_s),
+            closing(self.path) as checkpointer,
+        ):
             _, logged, moved = checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(logged == moved)
 
@@ -270,7 +281,7 @@ class SqliteDatabase(Database):
     def revision(self) -> str | None:
         if not self.path.exists():
             return None
-        with opened(self.path) as raw:
+        with opened(self.path, self._read_wait_s()) as raw:
             refuse_foreign(raw, self.path)
             return revision_of(raw)
 
@@ -281,7 +292,7 @@ class SqliteDatabase(Database):
         with opened(self.path) as raw:
             return [row[0] for row in raw.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")]
 
-    def check_integrity(self, *, is_quick: bool = False) -> list[str]:
+    def check_integrity(self, *, is_quick: bool = False) -> Integrity:
         if not self.path.exists():
             raise DatabaseMissing(f"no database at {self.path}")
         check = "quick_check" if is_quick else "integrity_check"
@@ -290,21 +301,24 @@ class SqliteDatabase(Database):
                 lines = [row[0] for row in raw.execute(f"PRAGMA {check}")]
                 missing = missing_objects(raw) if revision_of(raw) == HEAD else []
         except DatabaseCorrupt as error:
-            return [str(error)]
-        return ([] if lines == ["ok"] else lines) + missing
+            return Integrity([str(error)], "")
+        defects = ([] if lines == ["ok"] else lines) + missing
+        if is_quick:
+            return Integrity(defects, "all pages", _UNREAD_INDEXES)
+        return Integrity(defects, "all pages and indexes")
 
     def backup(self, target: Path, progress: Progress | None = None) -> None:
         if not self.path.exists():
             raise DatabaseMissing(f"no database at {self.path}")
         if target.exists():
-            raise DatabaseError(f"{target} exists already; nothing was written")
+            raise DatabaseError(f"{target} exists already; nothing was written; name another file")
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             make_folder(target.parent)
             copy_verified(self.path, temporary, progress)
             os.link(temporary, target)
         except FileExistsError:
-            raise DatabaseError(f"{target} exists already; it was left as it is") from None
+            raise DatabaseError(f"{target} exists already; it was left as it is; name another file") from None
         except OSError as error:
             raise DatabaseUnavailable(f"{target}: {error.strerror}") from error
         finally:
@@ -329,3 +343,47 @@ class SqliteDatabase(Database):
             mine = [handle for handle in _handles if handle.path == self.path]
         for handle in mine:
             handle.close()
+
+
+class _Transaction:
+    """A transaction on this thread's connection: committed at the end of the block, rolled back if it raises. Raises
+    DatabaseError in place of the errors of SQLite.
+
+    A class, because a generator would take longer than the statements of a recorded execution.
+    """
+
+    __slots__ = ("_begin", "_database", "_file", "_handle", "_wait_s")
+
+    def __init__(self, database: SqliteDatabase, begin: str, file: FileIdentity | None, wait_s: float) -> None:
+        self._database, self._begin, self._file, self._wait_s = database, begin, file, wait_s
+
+    def __enter__(self) -> _Handle:
+        try:
+            handle = self._handle = self._database.locked_handle(self._file, self._wait_s)
+            try:
+                handle.connection.execute(self._begin)
+                if self._begin != "BEGIN":
+                    # A read takes its lock with its first statement only.
+                    handle.wait_for(BUSY_TIMEOUT_S)
+            except BaseException:
+                handle.roll_back()
+                handle.lock.release()
+                raise
+        except _SQLITE_ERRORS as error:
+            raise translate(error, self._database.path, self._wait_s) from error
+        return handle
+
+    def __exit__(
+        self, _: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if raised is None:
+                self._handle.commit()
+            else:
+                self._handle.roll_back()
+        except _SQLITE_ERRORS as error:
+            raised = error
+        finally:
+            self._handle.lock.release()
+        if isinstance(raised, _SQLITE_ERRORS):
+            raise translate(raised, self._database.path, self._wait_s) from raised

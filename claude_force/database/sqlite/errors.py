@@ -18,6 +18,9 @@ from claude_force.errors import (
 BUSY_TIMEOUT_S = 30
 """How long a transaction waits for the lock of another."""
 
+READ_TIMEOUT_S = 1
+"""How long a read waits for a lock of a program that does not use the log. With the log, no read waits for a write."""
+
 _LITTLE_SPACE_BYTES = 1024 * 1024
 
 
@@ -25,7 +28,8 @@ def translate(error: Exception, path: Path, waited_s: float = BUSY_TIMEOUT_S) ->
     """The DatabaseError for an error of SQLite. `waited_s` is how long a lock was waited for."""
     code = getattr(error, "sqlite_errorname", "") or ""
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return DatabaseBusy(f"{path} was locked by another process for {waited_s:g} s; nothing was written, try again")
+        what = "try again" if waited_s == READ_TIMEOUT_S else "nothing was written, try again"
+        return DatabaseBusy(f"{path} was locked by another process for {waited_s:g} s; {what}")
     if code == "SQLITE_FULL" or (code.startswith("SQLITE_IOERR") and _free_bytes(path) < _LITTLE_SPACE_BYTES):
         return DatabaseFull(
             f"the disk of {path} is full ({_free_bytes(path):,} bytes free): free some space, try again"
@@ -39,7 +43,7 @@ def translate(error: Exception, path: Path, waited_s: float = BUSY_TIMEOUT_S) ->
     if code.startswith("SQLITE_CANTOPEN"):
         return DatabaseUnavailable(f"{path} cannot be opened; SQLite needs to read it and to write in its folder")
     if code.startswith("SQLITE_NOTADB"):
-        return NotADatabase(f"{path} is not a SQLite database; name another file with --db")
+        return NotADatabase(f"{path} is not a SQLite database; name another file")
     if code.startswith("SQLITE_CORRUPT"):
         return DatabaseCorrupt(f"{path} is damaged ({error}); restore a backup")
     return DatabaseError(f"{path}: {error}")

@@ -26,12 +26,15 @@ _PAGE_BYTES = 4096
 _PAGES_AT_ONCE = 1024
 """Pages copied between two calls of the progress callback."""
 
-_LOG_KEPT_BYTES = 1024 * 1024
+_LOG_KEPT_BYTES = 3840 * 1024
+"""What a checkpoint leaves of the log: most of it, since writing over it takes less time than making it longer. It must
+be below `database.CHECKPOINT_BYTES`: that size says that the log is full."""
 _HEAD_SCHEMA = Path(__file__).with_name("head.sql")
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection to an existing file with our settings, not verified. Raises sqlite3.Error."""
+def connect(path: Path, wait_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+    """A connection to an existing file with our settings, not verified, which waits so long for a lock. Raises
+    sqlite3.Error."""
     mode = "rw" if os.access(path, os.W_OK) else "ro"
     if not os.access(path.parent, os.W_OK) and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
         # SQLite reads a WAL database in a folder that it cannot write only if it knows that nobody writes.
@@ -39,7 +42,7 @@ def connect(path: Path) -> sqlite3.Connection:
     raw = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_TIMEOUT_S,
+        timeout=wait_s,
         isolation_level=None,
         check_same_thread=False,
     )
@@ -53,16 +56,16 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
     """A connection to a file of any revision, closed at the end. Its errors are translated."""
     try:
-        raw = connect(path)
+        raw = connect(path, wait_s)
         try:
             yield raw
         finally:
             raw.close()
     except sqlite3.Error as error:
-        raise translate(error, path) from error
+        raise translate(error, path, wait_s) from error
 
 
 @contextmanager
@@ -94,7 +97,7 @@ def refuse_foreign(raw: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size == 0:
         raise NotADatabase(f"{path} is empty (0 bytes): restore a backup, or move it away to start with a new one")
     if raw.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise NotADatabase(f"{path} is a database of another program; name another file with --db")
+        raise NotADatabase(f"{path} is a database of another program; name another file")
 
 
 def revision_of(raw: sqlite3.Connection) -> str | None:

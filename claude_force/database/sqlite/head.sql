@@ -339,4 +339,89 @@ CREATE TABLE plan_limits (
 )
  WITHOUT ROWID,
  STRICT;
-INSERT INTO claude_force_version (version_num) VALUES ('0006');
+CREATE TABLE ingest_passes (
+    host TEXT NOT NULL,
+    began_us INTEGER NOT NULL,
+    unread_files INTEGER NOT NULL,
+    unread_bytes INTEGER NOT NULL,
+    problems TEXT NOT NULL,
+    CONSTRAINT pk_ingest_passes PRIMARY KEY (host)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE sightings (
+    uid BLOB NOT NULL,
+    source TEXT NOT NULL,
+    ttft_us INTEGER,
+    effort TEXT,
+    query_source TEXT,
+    reported_cost_nanousd INTEGER,
+    fields TEXT NOT NULL,
+    CONSTRAINT pk_sightings PRIMARY KEY (uid, source)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE outcomes (
+    day_us INTEGER NOT NULL,
+    session_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    value INTEGER NOT NULL,
+    CONSTRAINT pk_outcomes PRIMARY KEY (day_us, session_id, name, kind)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE counted_outcomes (
+    "key" TEXT NOT NULL,
+    received_us INTEGER NOT NULL,
+    day_us INTEGER NOT NULL,
+    session_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    CONSTRAINT pk_counted_outcomes PRIMARY KEY ("key")
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE telemetry_kinds (
+    host TEXT NOT NULL,
+    service TEXT NOT NULL,
+    name TEXT NOT NULL,
+    ignored TEXT NOT NULL,
+    version TEXT NOT NULL,
+    last_us INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    CONSTRAINT pk_telemetry_kinds PRIMARY KEY (host, service, name, ignored)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE headless_runs (
+    run_id TEXT NOT NULL,
+    session_id TEXT,
+    agent_name TEXT,
+    project TEXT,
+    host TEXT,
+    started_us INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    exit_code INTEGER NOT NULL,
+    success INTEGER NOT NULL,
+    outcome TEXT,
+    turns INTEGER,
+    reported_cost_nanousd INTEGER,
+    CONSTRAINT pk_headless_runs PRIMARY KEY (run_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_spans (
+    day INTEGER NOT NULL,
+    workflow_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    git_branch TEXT NOT NULL,
+    first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    CONSTRAINT pk_rollup_spans PRIMARY KEY (day, workflow_id, session_id, git_branch)
+)
+ WITHOUT ROWID,
+ STRICT;
+INSERT INTO claude_force_version (version_num) VALUES ('0009');

@@ -9,20 +9,22 @@ executions and do not change.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US, month_of, to_instant
 from claude_force.database import queries
-from claude_force.database.contract import Connection, Database
+from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import reinsert_rows
-from claude_force.database.writes.rollups import add_finest, apply_pending
+from claude_force.database.writes.rollups import add_finest, add_to_rollups, apply_pending
+from claude_force.database.writes.spans import add_spans, rebuild_spans
 from claude_force.database.writes.step_usage import delete_step_usage
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import ExecutionRow, column, getter
-from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, negated, sum_up
+from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, Sums, negated, sum_up
 from claude_force.time_windows import Window
 
 _instant_of = getter("timestamp_us")
@@ -83,11 +85,49 @@ def archive_rows(
     delete_step_usage(connection, [encode(row[0]) for row, _ in moved if row[_STEPS] is not None])
     tombstones = [(uid, digest) for uid, (_, digest) in zip(uids, moved, strict=True)]
     connection.insert_all("archived (uid, digest)", tombstones, "")
-    add_finest(connection, sum_up([row for row, _ in moved]), ARCHIVED, ARCHIVED)
-    by_month = _by_month(row for row, _ in moved).items()
-    months = [(month, len(instants), instants[0], instants[-1], now_us) for month, instants in by_month]
-    connection.insert_all("archives (month, executions, first_us, last_us, archived_us)", months, _EXTEND_MONTH)
+    sums = sum_up([row for row, _ in moved])
+    add_finest(connection, sums, ARCHIVED, ARCHIVED)
+    rebuild_spans(connection, {day for day, *_ in sums.spans})
+    _add_months(connection, (row for row, _ in moved), now_us)
     return len(moved)
+
+
+def adopt_rows(
+    connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int
+) -> None:
+    """List rows as archived that are neither stored nor archived here, and count them. `digests` are their tombstones.
+    The caller must have written them to an archive that is safely on the disk."""
+    if rows:
+        _adopt(connection, database, dict(zip((row[0] for row in rows), digests, strict=True)), sum_up(rows))
+        _add_months(connection, rows, now_us)
+
+
+def adopt_sums(
+    connection: Connection, database: Database, digests: Mapping[bytes, int], sums: Sums, now_us: int
+) -> None:
+    """The same for executions of one day of which only the tombstones, by uid, and the sums are known. Their archive is
+    elsewhere."""
+    hours = [digest >> DIGEST_BITS for digest in digests.values()]
+    first_us, last_us = min(hours) * HOUR_US, (max(hours) + 1) * HOUR_US - 1
+    _adopt(connection, database, digests, sums)
+    _put_months(connection, [(month_of(first_us)[0], len(hours), first_us, last_us, now_us)])
+
+
+def _adopt(connection: Connection, database: Database, digests: Mapping[bytes, int], sums: Sums) -> None:
+    tombstones = [(database.encode_uid(uid), digest) for uid, digest in digests.items()]
+    connection.insert_all("archived (uid, digest)", tombstones, "")
+    add_finest(connection, sums, ARCHIVED, ARCHIVED)
+    # Without spans: who worked is not known of archived executions.
+    add_to_rollups(connection, replace(sums, spans={}))
+
+
+def _add_months(connection: Connection, rows: Iterable[ExecutionRow], now_us: int) -> None:
+    by_month = _by_month(rows).items()
+    _put_months(connection, [(month, len(instants), instants[0], instants[-1], now_us) for month, instants in by_month])
+
+
+def _put_months(connection: Connection, months: Sequence[Row]) -> None:
+    connection.insert_all("archives (month, executions, first_us, last_us, archived_us)", months, _EXTEND_MONTH)
 
 
 def restore_rows(
@@ -103,7 +143,9 @@ def restore_rows(
     for condition, part in uid_batches(list(map(database.encode_uid, wanted))):
         connection.execute(f"DELETE FROM archived WHERE {condition}", part)
     reinsert_rows(connection, database, back)
-    add_finest(connection, negated(sum_up(back)), ARCHIVED, ARCHIVED)
+    sums = sum_up(back)
+    add_finest(connection, negated(sums), ARCHIVED, ARCHIVED)
+    add_spans(connection, sums.spans)
     first_us, last_us = min(map(_instant_of, back)), max(map(_instant_of, back))
     for table, condition, is_empty, size_us in _SUMS:
         connection.execute(

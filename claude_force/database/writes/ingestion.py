@@ -6,7 +6,8 @@ leaves the rows absent and the files unread, so reading them again is all that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -14,9 +15,11 @@ from claude_force.clock import DAY_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import ingestion as file_queries
+from claude_force.database.queries.sightings import has_sightings, resolver_of, sightings_of
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database.writes.executions import delete_rows, insert_rows, revise_rows
-from claude_force.database.writes.ledgers import copied_sessions, save_copies, session_of
+from claude_force.database.writes.ledgers import copied_sessions, save_copies
+from claude_force.database.writes.sightings import forget_sightings, save_sightings
 from claude_force.executions.deduplication import (
     AMBIGUOUS,
     REPORTED_FIELDS,
@@ -26,8 +29,12 @@ from claude_force.executions.deduplication import (
     apply_report,
     merge,
     merge_result,
+    with_usage,
 )
+from claude_force.executions.joining import JoiningResolver
+from claude_force.executions.nearby import session_of
 from claude_force.executions.record import PROVISIONAL, ExecutionRow, column
+from claude_force.executions.sightings import TRANSCRIPT, Price
 
 REPORT_KEPT_US = 2 * DAY_US
 """How long a reported usage waits for its response, after the report was read."""
@@ -59,15 +66,19 @@ def ingest(
     observations: Sequence[Observation],
     cursors: Iterable[Cursor],
     reports: Iterable[ReportedUsage],
+    price: Price | None = None,
 ) -> IngestResult:
-    """Store observations, cursors and reported usages. Needs the roll-up lock."""
-    resolver = EntityResolver(file_queries.known_identities(connection, database, observations))
-    for observation in observations:
-        resolver.match(observation)
+    """Store observations, cursors and reported usages. `price` prices what several sources saw. Needs the roll-up
+    lock."""
+    resolver = resolver_of(connection, database, observations)
+    resolver.match_all(observations)
     replaced = _delete_results(connection, observations, resolver)
     stored = _stored_rows(connection, database, resolver.seen_again)
-    changed = _revise(connection, stored, resolver.seen_again)
     save_copies(connection, copied_sessions(observations, resolver, stored))
+    if isinstance(resolver, JoiningResolver):
+        changed = _revise_joined(connection, database, resolver, price)
+    else:
+        changed = _revise(connection, stored, resolver.seen_again)
     rows = list(resolver.new_rows.values())
     added = insert_rows(connection, database, rows) if rows else 0
     _save_identities(connection, database, resolver)
@@ -110,6 +121,20 @@ def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
     )
 
 
+def _revise_joined(connection: Connection, database: Database, resolver: JoiningResolver, price: Price | None) -> int:
+    """Merge observations into their stored executions, where telemetry takes part, and store what each source saw;
+    returns how many changed."""
+    results = [(uid, seen) for uid, seen in resolver.seen_again if seen.is_result]
+    changed = _revise(connection, _stored_rows(connection, database, results), results)
+    resolver.finish(price)
+    revised = list(resolver.revised())
+    revise_rows(connection, [before for before, _ in revised], [after for _, after in revised])
+    forget_sightings(connection, resolver.absorbed)
+    delete_rows(connection, resolver.absorbed)
+    save_sightings(connection, database, resolver.joined())
+    return changed + len(revised)
+
+
 def _stored_rows(
     connection: Connection, database: Database, seen: Sequence[tuple[bytes, Observation]]
 ) -> dict[bytes, ExecutionRow]:
@@ -137,7 +162,7 @@ def _revise(
 
 
 def apply_reported_usage(
-    connection: Connection, price: Callable[[ExecutionRow], ExecutionRow], runs: Collection[str], now_us: int
+    connection: Connection, database: Database, price: Price, runs: Collection[str], now_us: int
 ) -> int:
     """Give executions the usage that was reported for them, with its price, and delete the reports that are done;
     returns how many executions changed. Only for `runs` whose own files were read after the reports, so that their
@@ -157,11 +182,27 @@ def apply_reported_usage(
         if revised is not None or (run and not _is_open(run[-1])) or report.read_us < now_us - REPORT_KEPT_US:
             done.append(report)
     revise_rows(connection, before, list(after.values()))
+    _keep_reported(connection, database, before, after)
     connection.execute_many(
         _FORGET_REPORT,
         [{"run_id": report.run_id, "basis": report.basis, "until_us": report.until_us} for report in done],
     )
     return len(before)
+
+
+def _keep_reported(
+    connection: Connection, database: Database, before: Sequence[ExecutionRow], after: dict[Any, ExecutionRow]
+) -> None:
+    """Where telemetry saw executions, too: let their transcripts say the usage that was reported, which would be gone
+    with the next sighting."""
+    if not before or not has_sightings(connection):
+        return
+    found = sightings_of(connection, database, {database.decode_uid(row[0]): row for row in before})
+    for uid, row in ((database.decode_uid(key), row) for key, row in after.items()):
+        seen = found.get(uid, {})
+        if TRANSCRIPT in seen:
+            seen[TRANSCRIPT] = replace(seen[TRANSCRIPT], row=with_usage(seen[TRANSCRIPT].row, row))
+        save_sightings(connection, database, [(uid, row, seen)])
 
 
 def _is_open(row: ExecutionRow) -> bool:

@@ -12,9 +12,9 @@ from claude_force.database.contract import Connection
 from claude_force.database.queries.ledgers import instants_of
 from claude_force.executions.deduplication import EntityResolver, Observation
 from claude_force.executions.ledgers import Ledger, LedgerEntry, latest
-from claude_force.executions.record import ExecutionRow, columns
+from claude_force.executions.nearby import session_of
+from claude_force.executions.record import ExecutionRow
 
-_SESSION, _WORKFLOW = columns("session_id", "workflow_id")
 _LEDGERS = f"session_ledgers ({', '.join(LedgerEntry._fields)})"
 _FORGET = "DELETE FROM session_ledgers WHERE session_id = :session_id"
 
@@ -40,12 +40,6 @@ def copied_sessions(
             session_id, counted_in = session_of(observation.row), session_of(row)
             if session_id and counted_in and session_id != counted_in:
                 found[session_id] = counted_in
-    return found
-
-
-def session_of(row: ExecutionRow) -> str | None:
-    """The session that an execution is part of."""
-    found: str | None = row[_SESSION] or row[_WORKFLOW]
     return found
 
 

@@ -13,16 +13,20 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes.export_queue import enqueue
+from claude_force.database.writes.spans import add_spans, delete_spans
+from claude_force.executions.columns import LABELS, Labels
+from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import (
     ALL_SERIES,
     ARCHIVED,
+    BIN_BITS,
     DAY,
     EACH_SERIES,
     HOUR,
-    LABELS,
     LEVELS_US,
-    Labels,
+    SERIES_BITS,
     Sums,
+    negated,
     spread_aggregates,
     spread_bins,
     spread_errors,
@@ -47,6 +51,13 @@ _ADD_DURATIONS = (
     "ON CONFLICT (scope, level, bucket, series_id, bin) "
     "DO UPDATE SET executions = rollup_durations.executions + excluded.executions"
 )
+_BIN_VALUES = (
+    f"CAST({{0}} AS BIGINT) >> {SERIES_BITS + BIN_BITS}, "
+    f"(CAST({{0}} AS BIGINT) >> {BIN_BITS}) & {(1 << SERIES_BITS) - 1}, "
+    f"CAST({{0}} AS BIGINT) & {(1 << BIN_BITS) - 1}, {{1}}"
+)
+"""Bucket, series, bin and count, of a key of `Sums.bins` and its count."""
+
 _ERRORS = "rollup_errors (level, bucket, series_id, error_type, failures, first_us, last_us)"
 _ADD_ERRORS = """
 ON CONFLICT (level, bucket, series_id, error_type) DO UPDATE SET
@@ -107,13 +118,14 @@ _REBUILD_PAGE = 20_000
 
 
 def series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
-    """The ids of series, in their order; a new series gets the next one. Looked up each time: ids that a process
-    remembered may belong to a file that was replaced."""
-    ids = {labels: _series_id(connection, labels) for labels in sorted(series)}
+    """The ids of series, in their order."""
+    ids = {labels: series_id(connection, labels) for labels in sorted(set(series))}
     return [ids[labels] for labels in series]
 
 
-def _series_id(connection: Connection, labels: Labels) -> int:
+def series_id(connection: Connection, labels: Labels) -> int:
+    """The id of a series; a new one gets the next. Looked up each time: an id that a process remembered may belong to a
+    file that was replaced."""
     named = dict(zip(LABELS, labels, strict=True))
     while not (rows := connection.fetch(_SERIES_ID, named)):
         # On a server another transaction may take the id or add the series at the same time; then look again.
@@ -134,18 +146,35 @@ def add_to_rollups(connection: Connection, sums: Sums) -> None:
     """Add sums to the roll-ups of every level and scope."""
     ids = series_ids(connection, sums.series)
     connection.insert_all(_ROLLUPS, spread_aggregates(sums, ids), _ADD_ROLLUPS)
-    connection.insert_all(_DURATIONS, spread_bins(sums, ids), _ADD_DURATIONS)
+    for scope, level, counts in spread_bins(sums, ids):
+        _add_bins(connection, scope, level, counts)
     connection.insert_all(_ERRORS, spread_errors(sums, ids), _ADD_ERRORS)
+    add_spans(connection, sums.spans)
+
+
+def _add_bins(connection: Connection, scope: int, level: int, counts: Sequence[tuple[int, int]]) -> None:
+    # The database takes the keys apart: it gets two values for each count instead of six.
+    connection.insert_all(_DURATIONS, counts, _ADD_DURATIONS, f"{scope}, {level}, {_BIN_VALUES}")
+
+
+def replace_sums(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
+    """Change the sums of rolled-up rows from what they were to what they are. Their instants, durations and errors must
+    be the same."""
+    # Taken away and added, not as one difference: a step with its first price may add a series.
+    for sums in (negated(sum_up(before)), sum_up(after)):
+        add_to_rollups(connection, Sums(sums.series, aggregates=sums.aggregates))
 
 
 def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
-    """Add sums by series to two levels only: those by hour to the level `hours`, those by day to `days`."""
+    """Add sums by series to two levels only: those by hour to the level `hours`, those by day to `days`. Spans are not
+    added."""
     ids = series_ids(connection, sums.series)
     by_hour = [(EACH_SERIES, hours, *row[2:]) for row in spread_aggregates(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
-    by_day = [(EACH_SERIES, days, *row[2:]) for row in spread_bins(sums, ids) if row[:2] == (EACH_SERIES, DAY)]
     errors = [(hours, *row[1:]) for row in spread_errors(sums, ids) if row[0] == HOUR]
     connection.insert_all(_ROLLUPS, by_hour, _ADD_ROLLUPS)
-    connection.insert_all(_DURATIONS, by_day, _ADD_DURATIONS)
+    for scope, level, counts in spread_bins(sums, ids):
+        if (scope, level) == (EACH_SERIES, DAY):
+            _add_bins(connection, scope, days, counts)
     connection.insert_all(_ERRORS, errors, _ADD_ERRORS)
 
 
@@ -157,6 +186,7 @@ def rebuild(connection: Connection, window: Window, progress: Progress | None = 
     spans = [{"level": level, "first": start // size, "end": -(-end // size)} for level, size in enumerate(LEVELS_US)]
     for span in spans:
         _delete_buckets(connection, span)
+    delete_spans(connection, start // DAY_US, end // DAY_US)
     row_count = _add_rows(connection, Window(start, end), progress)
     for level, sql in _ADD_ARCHIVED:
         connection.execute(sql, {name: spans[level][name] for name in ("first", "end")})
@@ -187,7 +217,9 @@ def _add_rows(connection: Connection, window: Window, progress: Progress | None)
     transactions may add some at any moment, and these are rolled up when they leave the list."""
     row_count, after = 0, None
     while rows := queries.rolled_up_page(connection, Filter(window), after, _REBUILD_PAGE):
-        add_finest(connection, sum_up(rows), HOUR, DAY)
+        sums = sum_up(rows)
+        add_finest(connection, sums, HOUR, DAY)
+        add_spans(connection, sums.spans)
         row_count, after = row_count + len(rows), rows[-1]
         if progress is not None:
             progress(len(rows))

@@ -20,14 +20,17 @@ from claude_force.database.contract import Connection, Database, Progress, Row
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.filter import where, within
 from claude_force.database.rows.cursor import Cursor
+from claude_force.database.writes import sightings
 from claude_force.database.writes.archives import archive_rows, forget, restore_rows, tombstone
-from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, insert_rows
+from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, insert_row, insert_rows
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
 from claude_force.database.writes.ledgers import save_ledgers
-from claude_force.database.writes.rollups import add_to_rollups, apply_pending, rebuild
+from claude_force.database.writes.rollups import apply_pending, rebuild, replace_sums
 from claude_force.database.writes.step_usage import forget_deleted, replace_step_usage
 from claude_force.executions.billed_steps import decode_steps, encode_steps, keep_recorded
+from claude_force.executions.columns import Rows
+from claude_force.executions.costs import has_other_costs, keep_known_costs, known_cost
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import (
@@ -39,7 +42,8 @@ from claude_force.executions.record import (
     getter,
     to_row,
 )
-from claude_force.executions.rollups import Sums, negated, sum_up
+from claude_force.executions.rollups import Sums
+from claude_force.executions.sightings import Price
 from claude_force.executions.statistics import DailyTokens
 from claude_force.executions.totals import Added
 from claude_force.time_windows import ALL_TIME, Window
@@ -71,10 +75,11 @@ _used_of = getter(
 
 
 class Store:
-    """The write side of a database."""
+    """The write side of a database. `price` gives an execution that several sources saw the costs of its usage."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, price: Price | None = None) -> None:
         self.database = database
+        self._price = price
         self._adds = 0
 
     def add(self, records: Iterable[ExecutionMetrics]) -> Added:
@@ -84,7 +89,7 @@ class Store:
         """
         return self.add_rows([to_row(record) for record in records])
 
-    def add_rows(self, rows: Sequence[ExecutionRow], sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
+    def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         """`add` for rows (see `record.to_row`). `sums` are those of the rows, if they are known. `cursor` is how far
         their file was read, stored in the same transaction."""
         if not rows and cursor is None:
@@ -93,7 +98,10 @@ class Store:
             if len(rows) >= DIRECT_ROLLUP_ROWS:
                 # First, so that a transaction that waits for this lock holds no other.
                 connection.lock_rollups()
-            added = insert_rows(connection, self.database, rows, sums) if rows else 0
+            if len(rows) == 1 < DIRECT_ROLLUP_ROWS:
+                added = insert_row(connection, self.database, next(iter(rows)))
+            else:
+                added = insert_rows(connection, self.database, rows, sums) if rows else 0
             if cursor is not None:
                 save_cursors(connection, [cursor])
             if 0 < added < DIRECT_ROLLUP_ROWS:
@@ -113,7 +121,7 @@ class Store:
         """
         with self.database.write() as connection:
             connection.lock_rollups()
-            result = ingest(connection, self.database, observations, cursors, reports)
+            result = ingest(connection, self.database, observations, cursors, reports, self._price)
             save_ledgers(connection, ledgers)
             if file_queries.pending_count(connection) >= PENDING_LIMIT:
                 apply_pending(connection)
@@ -135,7 +143,7 @@ class Store:
         reports. A report stays until its response is stored, or it is too old."""
         with self.database.write() as connection:
             connection.lock_rollups()
-            return apply_reported_usage(connection, price, runs, now_us)
+            return apply_reported_usage(connection, self.database, price, runs, now_us)
 
     def _apply_many_pending(self, connection: Connection) -> None:
         """Roll up the pending rows if they are many. Checking takes as long as an insert, so not every time."""
@@ -147,12 +155,13 @@ class Store:
             apply_pending(connection)
 
     def reprice(self, rows: Sequence[ExecutionRow]) -> int:
-        """Give stored executions the costs of these rows, in one transaction; returns how many changed. Rows without a
-        cost, and rows that are not stored, change nothing; a cost that stays the same keeps its price version.
+        """Give stored executions the costs of these rows, in one transaction; returns how many changed. Rows that are
+        not stored, and rows without a cost, change nothing, but for steps with one in an execution without. A cost that
+        stays the same keeps its price version.
 
         The execution keeps the cost from before its first change, and where that came from."""
         encode = self.database.encode_uid
-        repriced = {encode(row[0]): row for row in rows if _costs_of(row)[0] is not None}
+        repriced = {encode(row[0]): row for row in rows if known_cost(row) is not None}
         if not repriced:
             return 0
         with self.database.write() as connection:
@@ -160,11 +169,13 @@ class Store:
             stored = queries.rows_of(connection, list(repriced))
             # After reading, so that every row that was read is rolled up with the values that were read.
             apply_pending(connection)
-            before = [row for row in stored if _is_repriced(row, repriced[row[0]])]
-            after = [_with_costs(row, _costs_of(repriced[row[0]])) for row in before]
-            if before:
-                _change_costs(connection, before, after)
-        return len(before)
+            # Not if its usage changed since it was priced: then its cost is newer.
+            known = [row for row in stored if _used_of(row) == _used_of(repriced[row[0]])]
+            wanted = [(row, keep_known_costs(row, repriced[row[0]])) for row in known]
+            changes = [(row, _with_costs(row, _costs_of(new))) for row, new in wanted if has_other_costs(row, new)]
+            if changes:
+                _change_costs(connection, *zip(*changes, strict=True))
+        return len(changes)
 
     def delete(self, window: Window) -> int:
         """Delete the executions of a window; returns how many. Archived ones are deleted by whole days (UTC)."""
@@ -178,6 +189,7 @@ class Store:
                 forget_deleted(connection)
             forgotten = forget(connection, window)
             if deleted or forgotten:
+                sightings.forget_deleted(connection)
                 rebuild(connection, window)
         return deleted + forgotten
 
@@ -213,20 +225,13 @@ class Store:
             return rebuild(connection, ALL_TIME, progress)
 
 
-def _is_repriced(row: ExecutionRow, repriced: ExecutionRow) -> bool:
-    """Whether a stored row gets another cost. Not if its usage changed since it was priced: then its cost is newer."""
-    return bool(_costs_of(row)[:2] != _costs_of(repriced)[:2] and _used_of(row) == _used_of(repriced))
-
-
 def _change_costs(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
     """Change the costs of stored rows, and the sums and queues that depend on them."""
     connection.execute_many(
         _REPRICE, [dict(zip(_COSTS, _costs_of(row), strict=True)) | {"uid": row[0]} for row in after]
     )
     replace_step_usage(connection, before, after)
-    # Taken away and added, not as one difference: a step with its first price may add a series.
-    for sums in (negated(sum_up(before)), sum_up(after)):
-        add_to_rollups(connection, Sums(sums.series, aggregates=sums.aggregates))
+    replace_sums(connection, before, after)
     enqueue(connection, [row[0] for row in before], is_change=True)
 
 
@@ -235,10 +240,11 @@ def _with_costs(row: ExecutionRow, costs: Row) -> ExecutionRow:
     the recorded cost."""
     old_cost, _, old_version, recorded, basis, old_steps = _costs_of(row)
     cost, reference, version, *_, steps = costs
-    is_first = cost != old_cost and basis is None
+    # Without a cost, steps get theirs.
+    is_first = basis is None and (cost != old_cost or cost is None)
     if cost == old_cost:
         version = old_version
-    elif is_first:
+    if is_first:
         recorded, basis = old_cost, COST_NONE if old_cost is None else old_version or COST_GIVEN
     steps = encode_steps(keep_recorded(decode_steps(old_steps), decode_steps(steps), is_first=is_first))
     changed = list(row)

@@ -77,7 +77,8 @@ NAMES_NOTED = 10
 
 _LARGEST = 1e15
 """Above every limit of a record, and small enough that converting a number to its unit cannot overflow."""
-_KNOWN = frozenset(ALL_COLUMNS) | frozenset(_ALIASES)
+KNOWN_NAMES = frozenset(ALL_COLUMNS) | frozenset(_ALIASES)
+"""The names of fields in the formats that are read."""
 
 
 @dataclass(slots=True)
@@ -173,7 +174,7 @@ def decode_line(line: bytes, zone: tzinfo) -> DecodedLine:
             raise InvalidRecord(name, "is missing")
     if "execution_time_ms" not in data:
         raise InvalidRecord("execution_time_ms", "is missing")
-    extras = {name: data[name] for name in data.keys() - _KNOWN if data[name] is not None}
+    extras = {name: data[name] for name in data.keys() - KNOWN_NAMES if data[name] is not None}
     fields = _fields_of(data, zone)
     return DecodedLine(fields, aliases, extras, _notes(data, fields, extras), data.get("steps"))
 
@@ -186,7 +187,7 @@ def _is_record(data: bytes) -> bool:
     return "agent_name" in found and "success" in found and "timestamp" in found
 
 
-RECORD = RecordKind(_is_record, lambda path: path[-1].decode("utf-8", "replace") in _KNOWN)
+RECORD = RecordKind(_is_record, lambda path: path[-1].decode("utf-8", "replace") in KNOWN_NAMES)
 """Executions, on damaged lines. No known field has an object for its value."""
 
 

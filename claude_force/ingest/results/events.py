@@ -52,6 +52,7 @@ class Event(msgspec.Struct, gc=False):
     message: Message | None = None
     is_error: bool | None = None
     duration_ms: int | float | None = None
+    num_turns: int | None = None
     total_cost_usd: float | None = None
     usage: Usage | None = None
     model_usage: dict[str, ModelUsage | None] | None = msgspec.field(default=None, name="modelUsage")

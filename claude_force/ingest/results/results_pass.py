@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
@@ -42,10 +42,11 @@ class ResultsPass:
                 self.report.add_problem(path, error.strerror or str(error))
         return self.report
 
-    def run_stream(self, stream: BufferedReader) -> SourceReport:
-        """Read the standard input to its end. Raises InputError if it is not output of `claude -p`."""
+    def run_stream(self, stream: BufferedReader, known_totals: Mapping[str, int]) -> SourceReport:
+        """Read the standard input, or a copy of an output, to its end; `known_totals` as in `RunReader`. Raises
+        InputError if it is not output of `claude -p`."""
         self.report.files += 1
-        reader = self._reader()
+        reader = self._reader(known_totals)
         try:
             counts = read_results(stream, stream.peek(_HEAD_BYTES), reader)
         except InvalidRecord as error:
@@ -60,8 +61,8 @@ class ResultsPass:
         self._store(STDIN_NAME, reader, counts, self.options.now_us, None)
         return self.report
 
-    def _reader(self) -> RunReader:
-        return RunReader(self.options.prices, self.options.host or None)
+    def _reader(self, known_totals: Mapping[str, int] = {}) -> RunReader:
+        return RunReader(self.options.prices, self.options.host or None, known_totals)
 
     def _read_file(self, file: FoundFile) -> None:
         self.report.files += 1

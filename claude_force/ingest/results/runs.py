@@ -15,13 +15,16 @@ A run without a result, which was killed or still goes on, has the usage of its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import NamedTuple
 
+import msgspec
+
 from claude_force.clock import parse_instant
 from claude_force.errors import InvalidRecord
+from claude_force.executions.clean_names import clean_name
 from claude_force.executions.costs import Billed, complete_costs
 from claude_force.executions.deduplication import Observation
 from claude_force.executions.pricing import STANDARD, Costs, PriceTable
@@ -29,6 +32,7 @@ from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
     DURATION_LIMIT_US,
+    MAIN,
     NANOUSD,
     PROJECT_LIMIT,
     PROVISIONAL,
@@ -46,7 +50,7 @@ from claude_force.ingest.transcripts.billed_usage import tokens_of
 from claude_force.ingest.transcripts.entries import plain_text
 from claude_force.ingest.transcripts.identity import digest, session_key
 from claude_force.ingest.transcripts.ledgers import model_name
-from claude_force.ingest.transcripts.responses import MAIN, SYNTHETIC, clean_name
+from claude_force.ingest.transcripts.responses import SYNTHETIC
 
 UNFINISHED = "unfinished"
 """The error type of a run without a result."""
@@ -105,14 +109,19 @@ class Run:
 
 @dataclass(slots=True)
 class Session:
-    """The runs of one session in a file. `last_us` is the latest instant that the file names."""
+    """The runs of one session in a file. `known_nanousd` of its totals are stored for another session, which it is a
+    fork of; it is read as one process. `last_us` is the latest instant that the file names."""
 
     session_id: str
+    known_nanousd: int = 0
     runs: list[Run] = field(default_factory=lambda: [Run()])
     model: str | None = None
     cwd: str | None = None
     last_us: int | None = None
-    is_cumulative: bool = True
+    is_cumulative: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_cumulative = not self.known_nanousd
 
     def read(self, event: Event) -> None:
         """Read the next event."""
@@ -122,10 +131,20 @@ class Session:
         elif event.type == "assistant":
             self._read_response(event)
         elif event.type == "result":
-            self._read_result(event)
+            self._read_result(self._without_known(event))
+
+    def _contains_earlier(self, version: str | None) -> bool:
+        return not self.known_nanousd and _is_cumulative(version)
+
+    def _without_known(self, event: Event) -> Event:
+        """A result with a total that begins where the known one ends. The usages of models contain what is known."""
+        if not self.known_nanousd or event.total_cost_usd is None:
+            return event
+        left = max(0.0, event.total_cost_usd - self.known_nanousd / NANOUSD)
+        return msgspec.structs.replace(event, total_cost_usd=left, model_usage=None)
 
     def _begin(self, event: Event) -> None:
-        self.is_cumulative = _is_cumulative(event.claude_code_version)
+        self.is_cumulative = self._contains_earlier(event.claude_code_version)
         self.model, self.cwd = clean_name(event.model) or self.model, event.cwd or self.cwd
         if not self.is_cumulative and self.runs[-1].results:
             self.runs.append(Run())
@@ -154,10 +173,12 @@ class Session:
 
 @dataclass(slots=True)
 class RunReader:
-    """Reads events and makes observations of them. `notes` count what needs attention, by text."""
+    """Reads events and makes observations of them. `known_totals` are the parts of totals, in nano-dollars by session,
+    that are stored for another session. `notes` count what needs attention, by text."""
 
     prices: PriceTable | None
     host: str | None
+    known_totals: Mapping[str, int] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
 
@@ -165,7 +186,8 @@ class RunReader:
         """Read the next event. Raises InvalidRecord for a result with impossible figures, or without a session."""
         session_id = clean_name(event.session_id)
         if session_id is not None:
-            self.sessions.setdefault(session_id, Session(session_id)).read(event)
+            known_nanousd = self.known_totals.get(session_id, 0)
+            self.sessions.setdefault(session_id, Session(session_id, known_nanousd)).read(event)
         elif event.type in ("assistant", "result"):
             raise InvalidRecord("session_id", "is missing")
 
@@ -196,7 +218,7 @@ class RunReader:
     ) -> ExecutionMetrics:  # fmt: skip
         tokens = used.tokens or Tokens(0, 0)
         cost, reference, version = self._costs(model, used, at_us)
-        error_type = _error_type(run) if is_main else None
+        error_type = failure_of(run) if is_main else None
         return ExecutionMetrics(
             uid=content_uid(at_us, identity, 0),
             timestamp_us=at_us,
@@ -298,7 +320,7 @@ def _nanousd(cost: float | None, field: str) -> int | None:
     return round(cost * NANOUSD)
 
 
-def _error_type(run: Run) -> str | None:
+def failure_of(run: Run) -> str | None:
     """Why a run failed; None if it did not."""
     if not run.results:
         return UNFINISHED

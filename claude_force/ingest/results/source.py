@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -33,11 +33,12 @@ class Counts(NamedTuple):
     rejected: list[Rejected]
 
 
-def results_at(paths: Iterable[Path]) -> list[Path]:
-    """The files with output of `claude -p` at some paths, and in folders. Problems of folders are those that are met
-    when transcripts are looked for, so they are not reported twice."""
+def results_at(paths: Iterable[Path], known: Collection[str] = ()) -> list[Path]:
+    """The files with output of `claude -p` at some paths, and in folders. `known` are the names of files that are none:
+    they are not opened. Problems of folders are those that are met when transcripts are looked for, so they are not
+    reported twice."""
     found = find_files([path.absolute() for path in paths], _is_wanted, lambda _path, _problem: None, is_entered)
-    return [file.path for file in found if _holds_results(file.path)]
+    return [file.path for file in found if file.name not in known and _holds_results(file.path)]
 
 
 def _is_wanted(_folder: Path, name: str) -> bool:
@@ -52,12 +53,20 @@ def _holds_results(path: Path) -> bool:
 
 
 def _first_of_document(path: Path) -> dict[str, object] | None:
-    """The first object of a JSON document; None if it is no such document, or the object is larger than usual."""
     try:
         with path.open("rb") as stream:
-            text = stream.read(_PEEKED_BYTES).removeprefix(BOM).decode("latin-1").lstrip()
+            return first_in_document(stream.read(_PEEKED_BYTES))
+    except OSError:
+        return None
+
+
+def first_in_document(start: bytes) -> dict[str, object] | None:
+    """The first object of a JSON document that begins so; None if it is no such document, or the object is larger than
+    its beginning."""
+    text = start.removeprefix(BOM).decode("latin-1").lstrip()
+    try:
         found, _ = json.JSONDecoder().raw_decode(text, text.index("{", 0, 100)) if text[:1] in "[{" else (None, 0)
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _INTERNAL = {
     "compact": "compaction",
@@ -28,6 +29,7 @@ _INTERNAL_ID = re.compile(rf"a({'|'.join(_INTERNAL)})(?:[-_].*)?")
 _LABELLED_ID = re.compile(r"a([A-Za-z][\w.-]*)-[0-9a-f]{6,32}")
 
 
+@lru_cache(maxsize=1024)
 def internal_agent(agent_id: str | None) -> str | None:
     """The name of an agent that Claude Code starts by itself; None for any other id.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import orjson
 
 from claude_force.errors import InvalidRecord
@@ -14,8 +16,10 @@ from claude_force.executions.usage import is_single, join_tiers, refusal_kind, s
 from claude_force.ingest.transcripts.entries import Usage, single_step_of
 from claude_force.ingest.transcripts.responses import REFUSAL, Response
 
-_PROVIDERS = (("msg_bdrk_", "bedrock"), ("msg_vrtx_", "vertex"))
+_PROVIDERS = {"msg_bdrk_": "bedrock", "msg_vrtx_": "vertex"}
 """How the message ids of other sellers begin."""
+
+_PREFIX_LENGTH = len("msg_bdrk_")
 
 
 def billed_of(response: Response) -> Billed | None:
@@ -27,9 +31,7 @@ def billed_of(response: Response) -> Billed | None:
         return None
     if min(tokens) < 0:
         raise InvalidRecord(Tokens._fields[tokens.index(min(tokens))], "is negative")
-    modifiers = modifiers_of(
-        _tier_of(usage), _special(usage.inference_geo, STANDARD_GEOS), provider_of(response.message_id)
-    )
+    modifiers = _modifiers(usage.speed, usage.service_tier, usage.inference_geo, provider_of(response.message_id))
     searches = (usage.server_tool_use.web_search_requests or 0) if usage.server_tool_use else 0
     steps = _steps_of(response, tokens, modifiers)
     if steps is not None:
@@ -40,7 +42,7 @@ def billed_of(response: Response) -> Billed | None:
 
 def provider_of(message_id: str) -> str | None:
     """The seller that a message id tells of; None for the Claude API."""
-    return next((name for prefix, name in _PROVIDERS if message_id.startswith(prefix)), None)
+    return _PROVIDERS.get(message_id[:_PREFIX_LENGTH])
 
 
 def _steps_of(response: Response, tokens: Tokens, modifiers: Modifiers) -> Steps | None:
@@ -83,9 +85,11 @@ def tokens_of(usage: Usage) -> Tokens | None:
     return Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_input_tokens or 0, short, long)
 
 
-def _tier_of(usage: Usage) -> str | None:
-    """The service tier; None for a standard one."""
-    return join_tiers(_special(usage.speed, STANDARD_TIERS), _special(usage.service_tier, STANDARD_TIERS))
+@lru_cache(maxsize=256)
+def _modifiers(speed: str | None, service_tier: str | None, geo: str | None, provider: str | None) -> Modifiers:
+    """The modifiers of a usage and a seller; STANDARD itself for nearly all."""
+    tier = join_tiers(_special(speed, STANDARD_TIERS), _special(service_tier, STANDARD_TIERS))
+    return modifiers_of(tier, _special(geo, STANDARD_GEOS), provider)
 
 
 def _special(name: str | None, standard: frozenset[str]) -> str | None:

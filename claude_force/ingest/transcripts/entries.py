@@ -153,7 +153,13 @@ class Progress(msgspec.Struct, gc=False):
     agent_id: str | None = msgspec.field(default=None, name="agentId")
 
 
-_decode_entry = msgspec.json.Decoder(Entry).decode
+decode_usual = msgspec.json.Decoder(Entry).decode
+"""The entry of a line in which every field is of its type. Raises one of NOT_USUAL for any other, which `decode_entry`
+may decode."""
+
+NOT_USUAL = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What `decode_usual` raises."""
+
 _content: msgspec.json.Decoder[str | list[Block]] = msgspec.json.Decoder(str | list[Block])
 _decode_steps = msgspec.json.Decoder(list[StepUsage]).decode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -166,7 +172,7 @@ def decode_entry(line: bytes) -> Entry:
     """The entry of a line. Raises InvalidRecord if it is not a JSON object, or a token count is not a whole number;
     InvalidJson if it is not JSON."""
     try:
-        return _decode_entry(line)
+        return decode_usual(line)
     except msgspec.ValidationError:
         return _decode_leniently(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

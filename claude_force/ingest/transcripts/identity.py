@@ -85,14 +85,22 @@ def side_identities(
     session = session_key(session_id)
     if session is None or not message_id:
         return (), ()
-    own = digest("side", session_id, message_id, content, is_sidechain)
-    other = digest("side", session_id, message_id, content, not is_sidechain)
+    own, other = _sides(f"('side', {session_id!r}, {message_id!r}, {content!r}, ", is_sidechain)
     if not prompt:
         return (own,), (other,)
     # The hash of the session comes first: what is stored together lies together, so few pages change.
     by_prompt = blake2b(f"{message_id}\0{prompt}".encode("utf-8", "backslashreplace"), digest_size=9).digest()
     main, side = session[:6] + by_prompt + b"\0", session[:6] + by_prompt + b"\1"
     return ((own, side), (other, main)) if is_sidechain else ((own, main), (other, side))
+
+
+def _sides(beginning: str, is_sidechain: bool) -> tuple[bytes, bytes]:
+    """`digest` of values whose text begins so, and that end in the side: the own one, and the other one."""
+    head = blake2b(beginning.encode("utf-8", "backslashreplace"), digest_size=16)
+    main = head.copy()
+    main.update(b"False)")
+    head.update(b"True)")
+    return (head.digest(), main.digest()) if is_sidechain else (main.digest(), head.digest())
 
 
 class LatestResponse(msgspec.Struct):

@@ -20,11 +20,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from claude_force.ingest.find_files import FoundFile, OnProblem, find_files
-from claude_force.ingest.transcripts.agent_types import AgentTypes
-from claude_force.ingest.transcripts.responses import TranscriptContext
 
-_AGENT = re.compile(r"agent-(.+)")
-_NAME = re.compile(r"[\w.-]{1,100}")
+AGENT = re.compile(r"agent-(.+)")
+"""The name of a sub-agent's file, without the suffix."""
+
+_SUBAGENTS = f"{os.sep}subagents{os.sep}"
 _NOT_TRANSCRIPTS = ("journal.jsonl",)
 """Files below `subagents` without a conversation."""
 
@@ -71,22 +71,30 @@ def _user_config(environment: Mapping[str, str], home: Path) -> Path:
 
 
 def find(folders: Iterable[Path], on_problem: OnProblem) -> list[FoundFile]:
-    """The transcripts in some folders, or at some paths, in the order in which to read them.
+    """The transcripts in some folders, or at some paths, in the order in which to read them: see `in_reading_order`."""
+    return in_reading_order(find_unsorted(folders, on_problem))
 
-    Sessions come by the time of their oldest file, so an original comes before its copies; within a session, the main
-    conversation comes before its sub-agents. Sub-agents by older versions come last: only their lines name the session.
-    """
-    found = find_files(folders, _is_transcript, on_problem, is_entered)
+
+def find_unsorted(folders: Iterable[Path], on_problem: OnProblem) -> list[FoundFile]:
+    """`find`, for who only looks whether there is something new."""
+    return find_files(folders, _is_transcript, on_problem, is_entered)
+
+
+def in_reading_order(found: Iterable[FoundFile]) -> list[FoundFile]:
+    """Sessions come by the time of their oldest file, so an original comes before its copies; within a session, the
+    main conversation comes before its sub-agents. Sub-agents by older versions come last: only their lines name the
+    session."""
+    keyed = [(session_key(file.location), file) for file in found]
     oldest: dict[str, int] = {}
-    for file in found:
-        key = session_key(file.path)
+    for key, file in keyed:
         oldest[key] = min(file.mtime_ns, oldest.get(key, file.mtime_ns))
 
-    def reading_order(file: FoundFile) -> tuple[bool, int, str, bool, str]:
-        key, is_agent = session_key(file.path), _is_agent(file)
-        return is_agent and "subagents" not in file.path.parts, oldest[key], key, is_agent, file.name
+    def reading_order(item: tuple[str, FoundFile]) -> tuple[bool, int, str, bool, str]:
+        key, file = item
+        is_agent = _agent_id(file) is not None
+        return is_agent and _SUBAGENTS not in file.location, oldest[key], key, is_agent, file.name
 
-    return sorted(found, key=reading_order)
+    return [file for _, file in sorted(keyed, key=reading_order)]
 
 
 def _is_transcript(folder: Path, name: str) -> bool:
@@ -114,50 +122,18 @@ def _within_desktop_session(folder: Path) -> tuple[str, ...] | None:
 
 def agent_ids(files: Iterable[FoundFile]) -> set[str]:
     """The ids of the sub-agents whose own transcripts are among some files."""
-    return {match[1] for file in files if (match := _AGENT.fullmatch(file.path.stem))}
+    return {agent_id for file in files if (agent_id := _agent_id(file))}
 
 
-def _is_agent(file: FoundFile) -> bool:
-    return _AGENT.fullmatch(file.path.stem) is not None
+def _agent_id(file: FoundFile) -> str | None:
+    """The id of the sub-agent whose transcript this is; None if it is a main conversation."""
+    stem = os.path.splitext(file.location.rpartition(os.sep)[2])[0]  # noqa: PTH122  (a Path takes four times as long)
+    match = AGENT.fullmatch(stem)
+    return match[1] if match else None
 
 
-def session_key(path: Path) -> str:
+def session_key(path: Path | str) -> str:
     """What all files of a session have in common: the path of its main conversation, without the suffix."""
-    parts = path.parts
-    if "subagents" in parts:
-        return os.path.join(*parts[: len(parts) - 1 - parts[::-1].index("subagents")])  # noqa: PTH118
-    return os.fspath(path.with_suffix(""))
-
-
-def context_of(path: Path, agent_types: AgentTypes) -> TranscriptContext:
-    """What the path of a transcript says about it."""
-    if path.name == AUDIT_LOG:
-        return TranscriptContext(is_audit_log=True)
-    agent = _AGENT.fullmatch(path.stem)
-    if agent is None:
-        return TranscriptContext(
-            session_id=path.stem,
-            agent_type_of=lambda agent_id, prompt, _session: agent_types.of_session(path, agent_id, prompt),
-        )
-    if "subagents" not in path.parts:
-        # Its lines name the session, whose file is in the same folder.
-        return TranscriptContext(
-            agent_id=agent[1],
-            agent_type_of=lambda agent_id, prompt, session_id: agent_types.of_file(
-                path, _beside(path, session_id), agent_id, prompt
-            ),
-        )
-    session = session_key(path)
-    session_file = Path(f"{session}.jsonl")
-    below = path.parts[len(Path(session).parts) + 1 : -1]
-    return TranscriptContext(
-        session_id=Path(session).name,
-        agent_id=agent[1],
-        workflow_id=below[1] if len(below) >= 2 and below[0] == "workflows" else None,
-        agent_type_of=lambda agent_id, prompt, _session: agent_types.of_file(path, session_file, agent_id, prompt),
-    )
-
-
-def _beside(path: Path, session_id: str | None) -> Path | None:
-    """The file of a session in the same folder; None if the id cannot be a file name."""
-    return path.with_name(f"{session_id}.jsonl") if session_id and _NAME.fullmatch(session_id) else None
+    location = os.fspath(path)
+    session, is_within, _ = location.rpartition(_SUBAGENTS)
+    return session if is_within else os.path.splitext(location)[0]  # noqa: PTH122

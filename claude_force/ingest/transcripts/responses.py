@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
-from functools import lru_cache
+
+import msgspec
 
 from claude_force.clock import parse_instant
 from claude_force.errors import InvalidRecord
+from claude_force.executions.clean_names import clean_name
 from claude_force.executions.deduplication import LONGEST_PAUSE_US, ReportedUsage
 from claude_force.executions.ledgers import Ledger
-from claude_force.executions.record import NAME_LIMIT, PROJECT_LIMIT, UNKNOWN, task_hash
+from claude_force.executions.record import MAIN, PROJECT_LIMIT, SUBAGENT, UNKNOWN, task_hash
 from claude_force.ingest.transcripts.agent_ids import internal_agent, label_of
 from claude_force.ingest.transcripts.api_errors import error_type_of
 from claude_force.ingest.transcripts.entries import (
@@ -45,10 +47,6 @@ from claude_force.ingest.transcripts.identity import (
 from claude_force.ingest.transcripts.ledgers import COST_STATE, ledger_of, started_us
 from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.reported_usage import NOTIFICATION, from_notification, from_result, prompt_tokens
-
-MAIN = "main"
-SUBAGENT = "subagent"
-"""The agent name of a sub-agent whose type is neither recorded anywhere nor said by its id."""
 
 SYNTHETIC = "<synthetic>"
 """The model of a message that Claude Code wrote itself in place of a response."""
@@ -76,8 +74,7 @@ class Run:
     task_hash: str | None
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct, gc=False):
     """One response, from the lines read so far. `asked_us` is the instant of the entry that it answers, `content` a
     hash of its first line's content. `refusal_category` is "" for a refusal without one, None if it is not known.
     `from_us` is where it ended when earlier lines of it were emitted; None if these are its first lines. `moments` are
@@ -104,7 +101,7 @@ class Response:
     git_branch: str | None
     refusal_category: str | None
     from_us: int | None = None
-    moments: list[bytes] = field(default_factory=list)
+    moments: list[bytes] = []
 
     @property
     def identities(self) -> tuple[bytes, ...]:
@@ -118,7 +115,8 @@ class Response:
         if self.agent_name == SUBAGENT:
             self.agent_name = clean_name(entry.attribution_agent) or SUBAGENT
         usage, is_final = message.usage or Usage(), _is_final(entry, message)
-        if _rank(usage, is_final) > _rank(self.usage, self.is_final):
+        is_known = is_final == self.is_final and usage == self.usage
+        if not is_known and _rank(usage, is_final) > _rank(self.usage, self.is_final):
             self.usage, self.is_final = usage, is_final
         self.cost_usd = self.cost_usd if entry.cost_usd is None else entry.cost_usd
 
@@ -177,27 +175,22 @@ class ResponseReader:
 
     def read(self, entry: Entry, line: int) -> None:
         """Read the next entry, which is on this line. Raises InvalidRecord for a response that cannot be recorded."""
-        if self.context.is_audit_log or entry.audit_timestamp is not None:
+        if entry.audit_timestamp is not None or self.context.is_audit_log:
             self._skip(AUDIT)
             return
-        if entry.type == "progress":
-            inner = progress_of(entry)
-            if inner is not None and inner.type != "progress":
-                self.read(inner, line)
-        instant = _instant(entry)
+        kind, uuid = entry.type, entry.uuid
+        if kind == "progress":
+            self._read_progress(entry, line)
+        instant = _instant(entry.timestamp)
         run = self._run_of(entry)
-        if _is_response(entry):
-            self._read_response(entry, line, instant, run)
-        elif entry.type == "assistant":
-            self._skip(NO_MESSAGE)
-        elif entry.type is None and entry.message is None:
-            self._skip(NO_ENTRY)
-        elif entry.type == "user":
+        if kind == "user":
             run = self._read_user(entry, instant, run)
+        elif kind == "assistant" or kind is None:
+            self._read_message(entry, line, instant, run)
         else:
             self._read_other(entry, instant)
-        if entry.uuid and len(entry.uuid) <= _LONGEST_UUID and instant is not None:
-            remember(self._entries, entry.uuid, (instant, run))
+        if uuid and instant is not None and len(uuid) <= _LONGEST_UUID:
+            remember(self._entries, uuid, (instant, run))
 
     def emit(self) -> list[Response]:
         """The responses read since the last call, in order. If more lines of one follow, it is emitted again with the
@@ -235,6 +228,12 @@ class ResponseReader:
             latest=[(new_index.get(run, -1), latest) for run, latest in self._latest.by_run.items()],
         )
 
+    def _read_progress(self, entry: Entry, line: int) -> None:
+        """Read the entry inside of a progress line."""
+        inner = progress_of(entry)
+        if inner is not None and inner.type != "progress":
+            self.read(inner, line)
+
     def _skip(self, reason: str) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
@@ -249,11 +248,13 @@ class ResponseReader:
         return self._side if entry.is_sidechain else self._main
 
     def _run_of_agent(self, agent_id: str, entry: Entry) -> int:
-        prompt = _prompt_hash(entry) if entry.type == "user" and not bytes(entry.tool_use_result) else None
         index = self._agents.get(agent_id)
+        if index is not None and self._runs[index].task_hash is not None:
+            return index
+        prompt = _prompt_hash(entry) if entry.type == "user" and not bytes(entry.tool_use_result) else None
         if index is None:
             index = self._agents[agent_id] = self._add_run(agent_id, self._agent_name(agent_id, prompt, entry), prompt)
-        elif self._runs[index].task_hash is None and prompt is not None:
+        elif prompt is not None:
             self._runs[index].task_hash = prompt
             self._runs[index].agent_name = self._agent_name(agent_id, prompt, entry)
         return index
@@ -270,9 +271,9 @@ class ResponseReader:
         return clean_name(recorded or label_of(agent_id)) or SUBAGENT
 
     def _start_run(self, entry: Entry, run: int) -> int:
-        """The run that a user's entry starts if it is a prompt; else the run that it is part of."""
+        """The run that a user's entry without a result starts if it is a prompt; else the run that it is part of."""
         is_agents = self.context.agent_id is not None or (entry.is_sidechain and entry.agent_id)
-        if is_agents or entry.is_meta or entry.is_compact_summary or bytes(entry.tool_use_result):
+        if is_agents or entry.is_meta or entry.is_compact_summary:
             return run
         if entry.is_sidechain and entry.parent_uuid is not None and run >= 0:
             return run
@@ -287,12 +288,12 @@ class ResponseReader:
             self._main = started
         return started
 
-    def _read_report(self, entry: Entry, instant: int | None) -> None:
-        """Keep what a user's entry reports about a sub-agent that ended."""
-        if b'"totalTokens"' in bytes(entry.tool_use_result):
-            result = task_result_of(entry.tool_use_result)
-            if result is not None and instant is not None:
-                self.reports += from_result(result, instant)
+    def _read_report(self, entry: Entry, result: bytes, instant: int | None) -> None:
+        """Keep what a user's entry, with this result of a tool, reports about a sub-agent that ended."""
+        if b'"totalTokens"' in result:
+            task = task_result_of(entry.tool_use_result)
+            if task is not None and instant is not None:
+                self.reports += from_result(task, instant)
         elif entry.message is not None and _NOTIFICATION in bytes(entry.message.content):
             self._read_notification(text_of(blocks_of(entry.message.content)), instant)
 
@@ -317,18 +318,26 @@ class ResponseReader:
         if text is not None and instant is not None:
             self.reports += from_notification(text, instant)
 
-    def _read_response(self, entry: Entry, line: int, instant: int | None, run: int) -> None:
+    def _read_message(self, entry: Entry, line: int, instant: int | None, run: int) -> None:
+        """Read an entry of the model, or one without a type, which may be one."""
         message = entry.message
-        assert message is not None
+        if message is None:
+            self._skip(NO_MESSAGE if entry.type else NO_ENTRY)
+        elif entry.type or message.usage is not None:
+            self._read_response(entry, message, line, instant, run)
+        else:
+            self._read_other(entry, instant)
+
+    def _read_response(self, entry: Entry, message: Message, line: int, instant: int | None, run: int) -> None:
         if message.model == SYNTHETIC and not entry.is_api_error_message:
             self._skip(NO_REQUEST)
             return
         if instant is None:
             reason = "is missing" if entry.timestamp is None else "not an ISO 8601 date and time"
             raise InvalidRecord("timestamp", reason)
-        content = blocks_of(message.content) if b'"subagent_type"' in bytes(message.content) else []
-        for call in task_calls_of(content):
-            remember(self._called, task_hash(call.prompt or ""), clean_name(call.subagent_type) or SUBAGENT)
+        if b'"subagent_type"' in bytes(message.content):
+            for call in task_calls_of(blocks_of(message.content)):
+                remember(self._called, task_hash(call.prompt or ""), clean_name(call.subagent_type) or SUBAGENT)
         response = self._response_of(entry, message, line, instant, run)
         if message.stop_reason == REFUSAL:
             response.refuse(message)
@@ -343,10 +352,11 @@ class ResponseReader:
                 response.moments.append(moment)
             return response
         request = message.id, entry.request_id
-        if request not in self._requests:
+        known = self._requests.get(request)
+        if known is None:
             self._latest.end(run)
-            self._requests[request] = request_identity(*request)
-        return self._add_line(self._requests[request], entry, message, line, instant, run)
+            known = self._requests[request] = request_identity(*request)
+        return self._add_line(known, entry, message, line, instant, run)
 
     def _add_line(self, identity: bytes, entry: Entry, message: Message, line: int, instant: int, run: int) -> Response:
         """The response with this identity, with a line."""
@@ -359,10 +369,11 @@ class ResponseReader:
 
     def _read_user(self, entry: Entry, instant: int | None, run: int) -> int:
         """Read a user's entry: a prompt, or the result of a tool. Returns the run that it is part of."""
+        result = bytes(entry.tool_use_result)
         if run in self._latest.by_run:
             self._read_between(entry, run)
-        self._read_report(entry, instant)
-        return self._start_run(entry, run)
+        self._read_report(entry, result, instant)
+        return run if result else self._start_run(entry, run)
 
     def _read_between(self, entry: Entry, run: int) -> None:
         """Read what a user's entry means for the latest response of its agent: the result of a tool may stand between
@@ -410,15 +421,9 @@ def _is_final(entry: Entry, message: Message) -> bool:
     return bool(entry.is_api_error_message) or message.stop_reason is not None
 
 
-def _is_response(entry: Entry) -> bool:
-    if entry.message is None or entry.type not in ("assistant", None):
-        return False
-    return entry.type == "assistant" or entry.message.usage is not None
-
-
-def _instant(entry: Entry) -> int | None:
+def _instant(timestamp: str | None) -> int | None:
     try:
-        return parse_instant(entry.timestamp, UTC) if entry.timestamp else None
+        return parse_instant(timestamp, UTC) if timestamp else None
     except ValueError:
         return None
 
@@ -437,11 +442,3 @@ def _prompt_hash(entry: Entry) -> str | None:
         return None
     text = text_of(content)
     return task_hash(text) if text or content else None
-
-
-@lru_cache(maxsize=4096)
-def clean_name(text: str | None, limit: int = NAME_LIMIT) -> str | None:
-    """Text as a record takes it: cut to the limit, without NUL and lone surrogates; None where nothing is left."""
-    if not text:
-        return None
-    return text[:limit].replace("\0", "").encode("utf-8", "replace").decode() or None

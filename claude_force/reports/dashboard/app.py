@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TextIO
 
 from rich.console import Console
 from rich.control import Control
 from rich.screen import Screen
+from rich.text import Text
 
 from claude_force import clock
+from claude_force.alerts.configured import ConfiguredRules
 from claude_force.database.contract import Database
+from claude_force.ingest.freshness import Freshness
+from claude_force.reports.cells import LEFT_TO_RIGHT_MARK, RIGHT_TO_LEFT_RUN
 from claude_force.reports.dashboard.frame import View, draw
 from claude_force.reports.dashboard.poller import Poller
 from claude_force.reports.dashboard.snapshot import SORT_KEYS, SPANS, DashboardSnapshot, Span
@@ -26,10 +31,16 @@ def show_once(snapshot: DashboardSnapshot, view: View, size: tuple[int, int], fi
     """Write one frame, without empty lines at its end. If the file is not a terminal, write plain text."""
     frame = draw(snapshot, view, *size)
     if file.isatty():
-        _console(file).print(frame, no_wrap=True, crop=False, overflow="ignore", end="\n")
+        _console(file).print(_with_direction(frame), no_wrap=True, crop=False, overflow="ignore", end="\n")
     else:
         use_substitutes(file)
         file.writelines(f"{line.rstrip()}\n" for line in frame.plain.split("\n"))
+
+
+def _with_direction(frame: Text) -> Text:
+    """A frame with a mark around names in Hebrew or Arabic: see `cells.keep_direction`."""
+    edges = [edge for found in RIGHT_TO_LEFT_RUN.finditer(frame.plain) for edge in found.span()]
+    return Text(LEFT_TO_RIGHT_MARK, end="").join(frame.divide(edges)) if edges else frame
 
 
 def _console(file: TextIO) -> Console:
@@ -37,10 +48,17 @@ def _console(file: TextIO) -> Console:
     return Console(file=file, highlight=False, markup=False, emoji=False)
 
 
-def run(database: Database, view: View, refresh_s: float) -> int:
-    """Show a database until the user quits, and restore the terminal. Returns the exit code."""
+def run(
+    database: Database,
+    view: View,
+    refresh_s: float,
+    freshen: Callable[[int], Freshness],
+    rules: Callable[[], ConfiguredRules | None] = lambda: None,
+) -> int:
+    """Show a database until the user quits, and restore the terminal. `freshen` reads what is new, at an instant;
+    `rules` are those that are on at the moment. Returns the exit code."""
     terminal = Terminal()
-    poller = Poller(database, view.span, refresh_s, clock.now_us)
+    poller = Poller(database, view.span, refresh_s, clock.now_us, freshen, rules)
     with terminal.full_screen():
         poller.start(terminal.wake)
         try:
@@ -117,4 +135,4 @@ class Dashboard:
         with self._console:
             # Buffered and written at once: nothing flickers.
             self._console.control(Control.home())
-            self._console.print(Screen(frame), end="")
+            self._console.print(Screen(_with_direction(frame)), end="")

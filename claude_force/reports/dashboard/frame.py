@@ -15,7 +15,7 @@ from rich.text import Text
 
 from claude_force import clock
 from claude_force.analytics.groups import SortKey
-from claude_force.reports.columns import cell_width, cut
+from claude_force.reports.cells import cell_width, cut
 from claude_force.reports.dashboard import sections
 from claude_force.reports.dashboard.snapshot import DashboardSnapshot, Span
 from claude_force.text import for_terminal
@@ -104,12 +104,12 @@ def _lines(snapshot: DashboardSnapshot | None, view: View, width: int, height: i
     if view.shows_keys:
         return [*head, Text(), *_key_lines(width)]
     if snapshot.stored_range is None:
-        return [*head, Text(), *_empty_lines(view, width)]
+        return [*head, *sections.unread_lines(snapshot, width), Text(), *_empty_lines(view, width)]
     alerts = sections.alert_lines(snapshot, view.zone, width, max(height // 10, 1))
     parts = [head, sections.period_lines(snapshot, width)]
     limits = sections.limit_lines(snapshot, view.zone, width, _limits_room(height))
     parts += [limits] if limits else []
-    parts.append([*sections.unpriced_lines(snapshot, width), *alerts])
+    parts.append([*sections.unread_lines(snapshot, width), *sections.unpriced_lines(snapshot, width), *alerts])
     gap = 1 if height >= _SPACED_HEIGHT else 0
     parts += _body(snapshot, view, width, height - sum(map(len, parts)) - (len(parts) + 2) * gap)
     return _stack(parts, gap)

@@ -5,24 +5,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from claude_force.alerts.configured import ConfiguredRules
 from claude_force.database.contract import Database
 from claude_force.errors import ClaudeForceError, DatabaseMissing
+from claude_force.ingest.freshness import Freshness
 from claude_force.reports.dashboard.snapshot import DashboardSnapshot, Span, read_snapshot
 
 
 class Poller:
     """Reads a snapshot every `refresh_s` seconds, and at once on `request`. Calls `notify` after each attempt.
+    `freshen` reads what is new, before each.
+
+    `rules` are the rules that are on at the moment, see `firing_alerts`.
 
     - `snapshot`: the last one that could be read, or None.
     - `problem`: why the last attempt failed, or None if it succeeded.
     - `failure`: an unexpected error. It has ended the thread; the main thread raises it.
     """
 
-    def __init__(self, database: Database, span: Span, refresh_s: float, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        span: Span,
+        refresh_s: float,
+        clock: Callable[[], int],
+        freshen: Callable[[int], Freshness] = Freshness,
+        rules: Callable[[], ConfiguredRules | None] = lambda: None,
+    ) -> None:
         self.snapshot: DashboardSnapshot | None = None
         self.problem: str | None = None
         self.failure: Exception | None = None
         self._database, self._span, self._refresh_s, self._clock = database, span, refresh_s, clock
+        self._freshen, self._rules = freshen, rules
         self._wakeup = threading.Event()
         self._is_stopped = False
 
@@ -55,7 +69,8 @@ class Poller:
 
     def _read(self) -> None:
         try:
-            found = read_snapshot(self._database, self._span, self._clock())
+            now_us = self._clock()
+            found = read_snapshot(self._database, self._span, now_us, self._freshen(now_us), self._rules())
             had_executions = self.snapshot is not None and self.snapshot.stored_range is not None
             if had_executions and not found.stored_range and not self._database.exists():
                 # A missing database reads as empty.

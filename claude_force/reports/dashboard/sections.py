@@ -23,9 +23,14 @@ from claude_force.clock import DAY_US
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import UNKNOWN, ExecutionMetrics, dollars, milliseconds
 from claude_force.executions.totals import Group, Totals
-from claude_force.formatting import compact, count, duration, money, percent, quantity, unit_cost
-from claude_force.reports.columns import Column, cell_width, cut, fit_table
+from claude_force.formatting import NONE, age, compact, count, duration, money, percent, unit_cost
+from claude_force.ingest.freshness import Freshness
+from claude_force.reports import freshness
+from claude_force.reports.cells import cell_width, cut, shorten_all
+from claude_force.reports.cells import wrap as wrap_cells
+from claude_force.reports.columns import Column, fit_table
 from claude_force.reports.dashboard.snapshot import SPANS, DashboardSnapshot, Period, Span, TimeSeries
+from claude_force.reports.layouts.notes import join_names, unpriced_sentence
 from claude_force.reports.layouts.plan_limits import cells as limit_cells
 from claude_force.reports.render import bar, sparkline
 from claude_force.text import for_terminal
@@ -51,6 +56,8 @@ _SORT_COLUMN: dict[SortKey, int] = {"executions": 1, "success": 2, "time": 3, "c
 _WIDE = 60
 """From this width on there is room for the word Executions, and for a date in the header."""
 
+_UNREAD_LINES = 2
+
 _COUNT_FROM_ROWS = 4
 """With fewer rows of agents, no row is given up to count the agents that are left out."""
 
@@ -75,9 +82,11 @@ _LONGEST_DURATION = "8784h00m"
 
 
 def header(snapshot: DashboardSnapshot, zone: tzinfo, width: int) -> Text:
-    """The name of the database and the time of the snapshot."""
+    """The name of the database, when it last read what is new, and the time of the snapshot."""
     title = "claude-force"
     at = clock.to_datetime(snapshot.at_us, zone).strftime("%Y-%m-%d %H:%M:%S" if width >= _WIDE else "%H:%M:%S")
+    if snapshot.freshness.age_s is not None and width >= _WIDE:
+        at = f"read {age(snapshot.freshness.age_s)}  {at}"
     name = _cut_start(for_terminal(_shorten_home(snapshot.name)), width - len(title) - len(at) - 4)
     gap = " " * (width - len(title) - len(at) - cell_width(name) - 2)
     return Text.assemble((title, "bold"), "  ", (name, "dim"), gap, at)
@@ -100,15 +109,18 @@ def period_lines(snapshot: DashboardSnapshot, width: int) -> list[Text]:
         Column("Last", "text"), Column("Executions"), Column("Success"), Column("Average", rank=3),
         Column("P95" if is_exact else "P95 ~1%", rank=2), Column("Cost", rank=1), Column("Tokens", rank=4),
     ]  # fmt: skip
-    rows = [[TITLES[span], *_period_cells(snapshot.periods[span])] for span in SPANS]
+    rows = [[TITLES[span], *_period_cells(snapshot.periods[span], snapshot.freshness)] for span in SPANS]
     styles = [{2: _success_style(snapshot.periods[span].totals)} for span in SPANS]
     title, *lines = _table(columns, rows, styles, width, widest_gap=_WIDEST_GAP)
     lines[SPANS.index(snapshot.span)].stylize("bold")
     return [title, *lines]
 
 
-def _period_cells(period: Period) -> list[str]:
+def _period_cells(period: Period, known: Freshness) -> list[str]:
     totals = period.totals
+    if known.is_incomplete and totals.is_empty:
+        # Not zeros: what is not read yet may have executions of this period.
+        return [NONE] * 6
     return [
         count(totals.executions) if totals.executions < 10**9 else compact(totals.executions),
         percent(totals.success_rate),
@@ -148,13 +160,19 @@ def _limit_style(used_percent: float) -> str:
     return "bold red" if used_percent >= _FULL_PERCENT else "yellow" if used_percent >= _BUSY_PERCENT else "green"
 
 
+def unread_lines(snapshot: DashboardSnapshot, width: int) -> list[Text]:
+    """That something is not read yet, if so."""
+    lines = freshness.unread_lines(snapshot.freshness)[:_UNREAD_LINES]
+    return [Text(part, "yellow") for line in lines for part in wrap_cells(for_terminal(line), width, hang=2)]
+
+
 def unpriced_lines(snapshot: DashboardSnapshot, width: int) -> list[Text]:
     """The executions that the costs do not include, if there are any."""
     unpriced = snapshot.periods[snapshot.span].totals.unpriced
     if not unpriced:
         return []
-    line = f"No known price for {quantity(unpriced, 'execution')}: {', '.join(snapshot.unpriced_models)}"
-    return [Text(cut(for_terminal(line), width), "dim")]
+    line = f"{unpriced_sentence(unpriced)}: {join_names(snapshot.unpriced_models, width // 2)}"
+    return [Text(line, "dim") for line in wrap_cells(line, width, hang=2)]
 
 
 def alert_lines(snapshot: DashboardSnapshot, zone: tzinfo, width: int, limit: int) -> list[Text]:
@@ -163,24 +181,34 @@ def alert_lines(snapshot: DashboardSnapshot, zone: tzinfo, width: int, limit: in
     if not firing:
         return [Text(cut("No alert is firing", width), "dim")]
     visible = firing if len(firing) <= limit else firing[: limit - 1]
-    lines = [_alert_line(alert, snapshot.at_us, zone, width) for alert in visible]
+    lines = _lines_of_alerts(visible, snapshot.at_us, zone, width)
     if len(visible) < len(firing):
         hidden = f"{len(firing) - len(visible)} more firing" if visible else f"{len(firing)} alerts firing"
         lines.append(Text(cut(f"{hidden}: claude-force alerts list", width), "bold red"))
     return lines
 
 
-def _alert_line(alert: AlertRow, now_us: int, zone: tzinfo, width: int) -> Text:
-    """An alert. If there is little room, the reason is cut first."""
+def _lines_of_alerts(alerts: Sequence[AlertRow], now_us: int, zone: tzinfo, width: int) -> list[Text]:
+    """The alerts. If there is little room, the reason is cut first, then the middle of the name."""
+    room = width - len("FIRING ")
+    names = [for_terminal(wording.name(alert.rule, alert.labels)) for alert in alerts]
+    states = [_state_of_alert(alert, now_us, zone) for alert in alerts]
+    least = max(room - max((cell_width(since) for since, _ in states), default=0), room // 3)
+    short = shorten_all(names, least)
+    return [
+        Text.assemble(
+            ("FIRING", "bold red"), " ", (short[name], "bold"), cut(since + why, room - cell_width(short[name]))
+        )
+        for name, (since, why) in zip(names, states, strict=True)
+    ]
+
+
+def _state_of_alert(alert: AlertRow, now_us: int, zone: tzinfo) -> tuple[str, str]:
+    """Since when an alert fires, and why; or how old its state is."""
     since, why = f"since {_time(alert.since_us, now_us, zone)}", f": {wording.kept_reason(alert.reason)}"
     if now_us - alert.evaluated_us > _STALE_US:
         since, why = f"not evaluated since {_time(alert.evaluated_us, now_us, zone)}", ""
-    room = width - len("FIRING ")
-    rest = for_terminal(f"  {alert.severity}, {since}")
-    name = for_terminal(wording.name(alert.rule, alert.labels))
-    name = cut(name, max(room - cell_width(rest), room // 3))
-    rest = cut(rest + for_terminal(why), room - cell_width(name))
-    return Text.assemble(("FIRING", "bold red"), " ", (name, "bold"), rest)
+    return for_terminal(f"  {alert.severity}, {since}"), for_terminal(why)
 
 
 def sparkline_lines(snapshot: DashboardSnapshot, width: int, limit: int) -> list[Text]:

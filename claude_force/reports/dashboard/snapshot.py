@@ -1,7 +1,7 @@
 """What the dashboard shows, read from the database in one transaction.
 
-The totals of a period are those of `analytics summary`. Alerts are read as the scheduler stored them; no rule is
-evaluated here.
+The totals of a period are those of `analytics summary`. Alerts are read as the scheduler stored them, without
+those whose rule is gone; no rule is evaluated here.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from claude_force import time_windows
-from claude_force.alerts.decision import State
+from claude_force.alerts.configured import ConfiguredRules, firing_alerts
 from claude_force.analytics.groups import SortKey, unpriced_models
 from claude_force.analytics.plan_limits import LimitState, current_limits
 from claude_force.clock import HOUR_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import Filter
-from claude_force.database.queries.alerts import alerts
 from claude_force.database.rows.alerts import AlertRow
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.totals import Group, Percentiles, TimeRange, Totals
+from claude_force.ingest.freshness import Freshness
 from claude_force.time_windows import Window
 
 Span = Literal["1h", "24h", "7d"]
@@ -58,6 +58,7 @@ class DashboardSnapshot:
 
     `periods` has the last hour, 24 hours and 7 days. `agents`, `models` and `time_series` cover `span`. `stored_range`
     is from the first to the last execution of the store, or None if it is empty. `plan_limits` are the current ones.
+    `freshness` says what of this machine's transcripts is in it.
     """
 
     at_us: int
@@ -71,6 +72,7 @@ class DashboardSnapshot:
     firing: list[AlertRow]
     recent: list[ExecutionMetrics]
     plan_limits: list[LimitState]
+    freshness: Freshness
 
     @property
     def unpriced_models(self) -> list[str]:
@@ -88,8 +90,15 @@ def window_of(span: Span, now_us: int) -> Window:
     return lengths[span]
 
 
-def read_snapshot(database: Database, span: Span, now_us: int) -> DashboardSnapshot:
-    """Read a snapshot. A database that does not exist reads as empty. Raises DatabaseError."""
+def read_snapshot(
+    database: Database,
+    span: Span,
+    now_us: int,
+    freshness: Freshness | None = None,
+    rules: ConfiguredRules | None = None,
+) -> DashboardSnapshot:
+    """Read a snapshot. `freshness` is that of the database, if it is known; `firing_alerts` says what `rules` are for.
+    A database that does not exist reads as empty. Raises DatabaseError."""
     with database.read() as connection:
         chosen = Filter(window_of(span, now_us))
         return DashboardSnapshot(
@@ -101,9 +110,10 @@ def read_snapshot(database: Database, span: Span, now_us: int) -> DashboardSnaps
             agents=_groups(connection, chosen, "agent_name"),
             models=_groups(connection, chosen, "model"),
             time_series=_time_series(connection, span, now_us),
-            firing=[alert for alert in alerts(connection) if alert.state == State.FIRING],
+            firing=firing_alerts(connection, rules),
             recent=queries.newest(connection, database, RECENT_LIMIT),
             plan_limits=current_limits(connection, now_us),
+            freshness=freshness or Freshness(now_us),
         )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from claude_force.executions.intervals import Interval
+from claude_force.executions.intervals import NOUNS, Interval
 from claude_force.executions.record import milliseconds
 from claude_force.executions.totals import Bucket
 from claude_force.formatting import count, duration, money, percent
+from claude_force.reports.cells import shorten_all
 from claude_force.reports.html.content import MOST_MODELS, Timeline
 from claude_force.text import for_terminal
 
@@ -18,7 +19,6 @@ Tone = Literal["blue", "red", "teal", "purple", "ochre", "grey", "low", "middle"
 
 _MODEL_TONES: tuple[Tone, ...] = ("blue", "ochre", "teal", "purple", "red", "grey")
 _NAME_LENGTH = 40
-_UNITS: dict[Interval, str] = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
 
 
 class Series(NamedTuple):
@@ -41,18 +41,16 @@ class Chart(NamedTuple):
     caption: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The chart for page.js."""
+        """The chart for page.js. Long names are shortened in the middle: the legend has little room."""
+        names = shorten_all((for_terminal(one.name) for one in self.series), _NAME_LENGTH)
         return {
             "key": self.key,
             "kind": self.kind,
             "unit": self.unit,
-            "series": [{"name": _short(one.name), "tone": one.tone, "values": one.values} for one in self.series],
+            "series": [
+                {"name": names[for_terminal(one.name)], "tone": one.tone, "values": one.values} for one in self.series
+            ],
         }
-
-
-def _short(name: str) -> str:
-    visible = for_terminal(name)
-    return visible if len(visible) <= _NAME_LENGTH else f"{visible[: _NAME_LENGTH - 1]}…"
 
 
 def charts(timeline: Timeline) -> list[Chart]:
@@ -71,7 +69,7 @@ def _label(timeline: Timeline, bucket: Bucket) -> str:
 
 def unit_of(interval: Interval) -> str:
     """An interval as a noun: daily is day."""
-    return _UNITS[interval]
+    return NOUNS[interval]
 
 
 def _series(
@@ -140,7 +138,9 @@ def _highest(
     if not known:
         return "Unknown."
     value, bucket = max(known, key=lambda pair: pair[0])
-    return f"Highest {name}".rstrip() + f": {format_value(value)}, {_label(timeline, bucket)}."
+    is_whole = len(known) < sum(one is not None for one in values)
+    of_whole = f"of a whole {unit_of(timeline.interval)}" if is_whole else ""
+    return f"{' '.join(filter(None, ('Highest', name, of_whole)))}: {format_value(value)}, {_label(timeline, bucket)}."
 
 
 def _comparable(timeline: Timeline, values: Sequence[float | None]) -> list[tuple[float, Bucket]]:

@@ -13,8 +13,9 @@ from claude_force.analytics import reports as analytics
 from claude_force.analytics.baselines import Check, check
 from claude_force.analytics.names import known_names
 from claude_force.analytics.report_types import Breakdown, Errors, Summary
+from claude_force.analytics.timeline import every_interval, last_of
 from claude_force.analytics.unpriced import UnpricedReason, unpriced_reasons
-from claude_force.clock import DAY_US, HOUR_US, LATEST_US
+from claude_force.clock import DAY_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Snapshot
 from claude_force.database.queries import Filter
@@ -22,8 +23,8 @@ from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.queries.trend import history_within
 from claude_force.database.rows.alerts import EventRow
 from claude_force.database.workspace import Workspace
-from claude_force.errors import InvalidWindow, NoBaseline
-from claude_force.executions.intervals import Interval, without_gaps
+from claude_force.errors import NoBaseline
+from claude_force.executions.intervals import Interval
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.totals import Bucket, Group, Percentiles, Totals
 from claude_force.time_windows import Window
@@ -38,12 +39,10 @@ MOST_EVENTS = 50
 
 _LONGEST: tuple[tuple[Interval, int], ...] = (
     ("hourly", 3 * DAY_US),
-    ("daily", 400 * DAY_US),
-    ("weekly", 2800 * DAY_US),
+    ("daily", 92 * DAY_US),
+    ("weekly", 92 * 7 * DAY_US),
 )
-"""The longest period for each default interval."""
-
-_LENGTHS: dict[Interval, int] = {"hourly": HOUR_US, "daily": DAY_US, "weekly": 7 * DAY_US, "monthly": 28 * DAY_US}
+"""The longest period for each default interval: a telephone shows about ninety bars."""
 
 
 class PageRequest(NamedTuple):
@@ -124,7 +123,7 @@ def read_content(workspace: Workspace, request: PageRequest) -> Content:
             for dimension in ("agent_name", "project", "model")
         )
         return Content(
-            chosen=chosen,
+            chosen=request.chosen,
             zone=request.zone,
             now_us=request.now_us,
             summary=summary,
@@ -147,10 +146,12 @@ def _timeline(connection: Connection, chosen: Filter, request: PageRequest, mode
     stored = history_within(connection, chosen.window)
     if stored is None or not models:
         return None
-    interval = request.interval or interval_for(stored.last_us - stored.first_us)
+    history = queries.time_range(connection) or stored
+    last_us = max(last_of(chosen.window, history, request.now_us), stored.last_us)
+    interval = request.interval or interval_for(last_us - stored.first_us)
     found = queries.trend(connection, chosen, interval, request.zone)
-    _refuse_too_many(found, interval)
-    buckets = without_gaps(found, interval, request.zone)
+    window, now_us = chosen.window, request.now_us
+    buckets = every_interval(found, window, history, interval, request.zone, now_us, MOST_INTERVALS)
     ranked = [_percentiles(connection, chosen, bucket) for bucket in buckets]
     names, counts = _count_by_model(connection, chosen, models, buckets, interval, request.zone)
     return Timeline(
@@ -186,16 +187,6 @@ def _count_by_model(
 def interval_for(length_us: int) -> Interval:
     """The default interval for a period of this length."""
     return next((interval for interval, longest_us in _LONGEST if length_us <= longest_us), "monthly")
-
-
-def _refuse_too_many(found: Sequence[Bucket], interval: Interval) -> None:
-    """Refuse more intervals than a page can show. Gaps count, too, because they are shown."""
-    number = (found[-1].end_us - found[0].start_us) // _LENGTHS[interval]
-    if number > MOST_INTERVALS:
-        raise InvalidWindow(
-            f"{number:,} {interval} intervals are more than a page can show ({MOST_INTERVALS:,}); "
-            "choose a longer --interval or a shorter period"
-        )
 
 
 def _percentiles(connection: Connection, chosen: Filter, bucket: Bucket) -> tuple[Percentiles, bool]:

@@ -20,6 +20,7 @@ from claude_force.analytics.json_fields import TITLES, latencies, savings
 from claude_force.clock import to_datetime
 from claude_force.executions.record import model_family
 from claude_force.formatting import compact, count, duration, money, percent, unit_cost
+from claude_force.ingest.freshness import Freshness
 from claude_force.reports.columns import Column
 from claude_force.reports.html.charts import Chart, charts, labels, unit_of
 from claude_force.reports.html.content import Content, Timeline
@@ -32,10 +33,13 @@ _ALARMING = frozenset((REGRESSED, State.FIRING.upper()))
 _SOURCE_MAP = "\n//# sourceMappingURL="
 
 
-def render_page(content: Content, notes: Sequence[str], reference_model: str) -> str:
-    """The page. `notes` are those of `page_notes`; without executions there is nothing else but alerts."""
+def render_page(
+    content: Content, notes: Sequence[str], reference_model: str, freshness: Freshness | None = None
+) -> str:
+    """The page. `notes` are those of `page_notes`; without executions there is nothing else but alerts. `freshness`
+    says when the transcripts were read."""
     timeline = content.timeline
-    body = [_header(content), "<main>"]
+    body = [_header(content, freshness), "<main>"]
     if timeline is None:
         body += [_notes(notes), _part(alerts_part(content))]
     else:
@@ -93,11 +97,14 @@ def _hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def _header(content: Content) -> str:
+def _header(content: Content, freshness: Freshness | None) -> str:
     made = to_datetime(content.now_us, content.zone).strftime("%Y-%m-%d %H:%M")
     filters = "; ".join(f"{TITLES[column]} {', '.join(wanted)}" for column, wanted in content.chosen.names() if wanted)
     lines = [heading_of(content.summary.period), *([f"Only {filters}"] if filters else [])]
-    lines.append(f"Made {made}, time zone {content.zone}")
+    # The instant, not the age: nobody knows when the page is read.
+    read = freshness.read_us if freshness else None
+    since = f", transcripts read {to_datetime(read, content.zone):%Y-%m-%d %H:%M}" if read is not None else ""
+    lines.append(f"Made {made}{since}, time zone {content.zone}")
     paragraphs = "".join(f"<p>{for_html(line)}</p>" for line in lines)
     return f"<header><h1>Performance Report</h1>{paragraphs}</header>"
 

@@ -10,7 +10,7 @@ from claude_force.analytics.json_fields import TITLES
 from claude_force.analytics.labels import project_labels
 from claude_force.analytics.report_types import Breakdown, Errors
 from claude_force.executions.totals import Group, Totals
-from claude_force.formatting import NONE, compact, count, duration, money, percent, quantity
+from claude_force.formatting import NONE, count, duration, money, percent, quantity
 from claude_force.reports.columns import Column
 from claude_force.reports.html.content import MOST_EVENTS, Content, sum_groups
 from claude_force.reports.layouts.alerts import alerts_table, events_table
@@ -73,7 +73,7 @@ def _cells(group: Group, all_totals: Totals) -> list[str]:
         percent(totals.success_rate),
         duration(totals.average_ms),
         duration(None if p95_us is None else p95_us / 1000),
-        compact(totals.total_tokens),
+        count(totals.total_tokens),
     ]
 
 

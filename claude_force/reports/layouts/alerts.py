@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
 from claude_force import clock
 from claude_force.alerts import wording
-from claude_force.alerts.decision import Outlook, State
+from claude_force.alerts.decision import Outlook, Reason, State
 from claude_force.alerts.evaluation import Alert, Evaluation
 from claude_force.alerts.notification import rule_in
 from claude_force.alerts.rules import Rule
@@ -17,7 +17,8 @@ from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITIN
 from claude_force.executions.record import UNKNOWN
 from claude_force.formatting import NONE, quantity
 from claude_force.reports.columns import Column
-from claude_force.reports.render import Page, Section, Table, wrap_lines
+from claude_force.reports.render import Page, Section, Table
+from claude_force.time_windows import heading_of
 
 _STATUSES = {
     WAITING: "waiting",
@@ -35,6 +36,15 @@ def _time(instant_us: int | None) -> str:
 
 def _instant(instant_us: int | None) -> str | None:
     return clock.format_instant(instant_us, clock.local_zone()) if instant_us else None
+
+
+def listed_dict(alert: Alert, silences: Mapping[str, Silence]) -> dict[str, Any]:
+    """An alert for JSON, with the silence of its rule."""
+    silence = silences.get(alert.name)
+    return alert_dict(alert) | {
+        "silenced_until": silence and _instant(silence.until_us),
+        "silence_comment": silence and silence.comment,
+    }
 
 
 def alert_dict(alert: Alert) -> dict[str, Any]:
@@ -89,9 +99,10 @@ def delivery_dict(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def silence_dict(silence: Silence) -> dict[str, Any]:
-    """A silence for JSON."""
-    return {"rule": silence.name, "until": _instant(silence.until_us), "comment": silence.comment}
+def silence_dict(silence: Silence, rules: Collection[str]) -> dict[str, Any]:
+    """A silence for JSON, and whether its rule is among `rules`, which are on."""
+    is_on = silence.name in rules
+    return {"rule": silence.name, "until": _instant(silence.until_us), "comment": silence.comment, "rule_is_on": is_on}
 
 
 def alert_line(alert: Alert) -> str:
@@ -102,27 +113,55 @@ def alert_line(alert: Alert) -> str:
     return f"{name}: {status.state}{transition}, {value}; {reason}"
 
 
-def list_page(found: Evaluation, channels: Sequence[str], silences: Mapping[str, Silence]) -> Page:
-    """Every alert, firing ones first, then the silences and the channels."""
-    page = Page("Alerts", [alerts_table(found.alerts)] if found.alerts else [])
+def list_page(
+    found: Evaluation, channels: Sequence[str], silences: Mapping[str, Silence], rules: Collection[str],
+    off: Collection[str] = (),
+) -> Page:  # fmt: skip
+    """Every alert, firing ones first, with the end of its silence; then the silences, the rules that are switched off,
+    and the channels. `rules` are the names of those that are on."""
+    page = Page("Alerts", [alerts_table(found.alerts, silences)] if found.alerts else [])
     if silences:
-        lines = [line for silence in silences.values() for line in wrap_lines(f"{silence.name} {_until(silence)}")]
+        lines = [_silence_line(silence, rules) for silence in silences.values()]
         page.parts.append(Section("Silenced", lines))
-    page.parts.append(Section(None, wrap_lines(f"Channels: {', '.join(channels)}" if channels else _NO_CHANNEL)))
+    if off:
+        page.parts.append(Section(None, [f"Off: {', '.join(off)}"]))
+    page.parts.append(Section(None, [f"Channels: {', '.join(channels)}"] if channels else _NO_CHANNEL.splitlines()))
     return page
 
 
-_NO_CHANNEL = "No channel: nobody is notified (see docs/how-to/alert-channels.md)"
+_NO_CHANNEL = (
+    "No channel: nobody is notified. On this desktop:\n"
+    '  claude-force config set performance.channels.desk \'{"type": "desktop"}\''
+)
 
 
-def alerts_table(alerts: Sequence[Alert]) -> Table:
-    """The alerts, firing ones first."""
+def next_steps(*, has_channels: bool) -> list[str]:
+    """What a rule that was switched on still needs, so that somebody is told."""
+    return [*([] if has_channels else _NO_CHANNEL.splitlines()), "Checked by: claude-force scheduler start --detach"]
+
+
+def _silence_line(silence: Silence, rules: Collection[str]) -> str:
+    state = "" if silence.name in rules else " (the rule is off)"
+    return f"{silence.name}{state} {_until(silence)}"
+
+
+def alerts_table(alerts: Sequence[Alert], silences: Mapping[str, Silence] = {}) -> Table:
+    """The alerts, firing ones first; with a column for their silences, if there are any."""
     ordered = sorted(alerts, key=lambda alert: _ORDER.index(alert.status.state))
     columns = [
         Column("Alert", "name", 20), Column("State", "text"), Column("Now"), Column("Fires at", "name", 16),
         Column("Over", "text"),
     ]  # fmt: skip
-    return Table(columns, [_list_row(alert) for alert in ordered])
+    rows = [_list_row(alert) for alert in ordered]
+    ends = [_time(silences[alert.name].until_us) if alert.name in silences else "" for alert in ordered]
+    if any(ends):
+        columns.append(Column("Silenced until", "text"))
+        rows = [[*row, end] for row, end in zip(rows, ends, strict=True)]
+    return Table(columns, rows)
+
+
+def _gone(alert: Alert) -> str:
+    return "off" if alert.measurement.lack is Reason.DISABLED else "removed"
 
 
 def _list_row(alert: Alert) -> list[str]:
@@ -131,7 +170,7 @@ def _list_row(alert: Alert) -> list[str]:
         wording.name(alert.name, alert.labels),
         state.upper() if state is State.FIRING else state.value,
         wording.value(alert.measurement, alert.rule),
-        wording.threshold(alert.rule) if alert.rule else "(removed)",
+        wording.threshold(alert.rule) if alert.rule else f"({_gone(alert)})",
         wording.period(alert.rule).removeprefix("Last ").lower() if alert.rule else NONE,
     ]
 
@@ -140,13 +179,13 @@ def _until(silence: Silence) -> str:
     return f"until {_time(silence.until_us)}" + (f" ({silence.comment})" if silence.comment else "")
 
 
-def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], days: int, rules: Sequence[Rule]) -> Page:
-    """Transitions, then failed deliveries. Values have a unit if the rule is still among `rules`."""
-    page = Page(f"Alerts (Last {quantity(days, 'day')})")
+def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], period: str, rules: Sequence[Rule]) -> Page:
+    """The transitions of a period, then failed deliveries. Values have a unit if the rule is still among `rules`."""
+    page = Page(f"Alerts ({heading_of(period)})")
     if events:
         page.parts.append(events_table(events, rules, clock.local_zone()))
     if failed:
-        page.parts.append(Section("Could not be delivered", [line for item in failed for line in _failure(item)]))
+        page.parts.append(Section("Could not be delivered", [_failure(item) for item in failed]))
     return page
 
 
@@ -165,9 +204,9 @@ def events_table(events: Sequence[EventRow], rules: Sequence[Rule], zone: tzinfo
     return Table(columns, rows)
 
 
-def _failure(delivery: Delivery) -> list[str]:
+def _failure(delivery: Delivery) -> str:
     at, rule = _time(delivery.finished_us), rule_in(delivery.notice)
-    return wrap_lines(f"{at} {delivery.channel}, {rule}: {delivery.problem or UNKNOWN}")
+    return f"{at} {delivery.channel}, {rule}: {delivery.problem or UNKNOWN}"
 
 
 def explain_page(
@@ -179,19 +218,55 @@ def explain_page(
         page.parts.append(Section(None, [f"Silenced {_until(silence)}"]))
     page.parts.extend(_explained(alert) for alert in found)
     if sent:
-        page.parts.append(Section("Sent", [line for delivery in sent for line in wrap_lines(_delivery_line(delivery))]))
+        page.parts.append(Section("Sent", [_delivery_line(delivery) for delivery in sent]))
     return page
+
+
+def changed_rule_dict(name: str, rule: Rule | None, *, is_on: bool, has_changed: bool) -> dict[str, Any]:
+    """A rule for JSON after a change; None if it cannot be read, as a budget without its threshold."""
+    return {
+        "rule": name,
+        "is_on": is_on,
+        "changed": has_changed,
+        "condition": rule and wording.condition(rule),
+        "severity": rule and rule.severity,
+    }
+
+
+def changed_rule_lines(name: str, rule: Rule | None, *, is_on: bool, has_changed: bool) -> list[str]:
+    """A rule after a change, in one or two lines; None if it cannot be read, as a budget without its threshold."""
+    state = f"{name} is {'on' if is_on else 'off'}{'' if has_changed else ' already'}"
+    if rule is None:
+        return [state]
+    lines = [f"{state}: {wording.condition(rule)}"]
+    if has_changed and is_on:
+        samples, channels = quantity(rule.min_samples, "sample"), _channels(rule)
+        lines.append(
+            f"  severity {rule.severity}; at least {samples}; fires {_after(rule.for_us)}; channels: {channels}"
+        )
+    return lines
+
+
+def ended_line(alert: Alert) -> str:
+    """An alert that fired until its rule was switched off or removed."""
+    sent = "its end is sent at the next check" if alert.decision.action else "nobody was notified of it, nor of its end"
+    return f"{wording.name(alert.name, alert.labels)} no longer fires; {sent}"
 
 
 def _rule_lines(rule: Rule, *, is_on: bool) -> list[str]:
     filters = [*rule.agents, *rule.models, *rule.projects, *rule.sources]
-    channels = "all" if rule.channels is None else ", ".join(rule.channels)
     lines = [] if is_on else ["This rule is off. This is what it would do:"]
-    lines.append(f"Severity {rule.severity}; at least {quantity(rule.min_samples, 'sample')}; channels: {channels}")
+    lines.append(
+        f"Severity {rule.severity}; at least {quantity(rule.min_samples, 'sample')}; channels: {_channels(rule)}"
+    )
     spans = {"fires": rule.for_us, "resolves": rule.keep_firing_us, "repeats": rule.repeat_us}
     lines.append("; ".join(f"{what} {_after(span_us)}" for what, span_us in spans.items()).capitalize())
     lines += [f"Only {', '.join(filters)}"] if filters else []
     return lines + ([f"One alert for each {rule.group_by}"] if rule.group_by else [])
+
+
+def _channels(rule: Rule) -> str:
+    return "all" if rule.channels is None else ", ".join(rule.channels) or "none"
 
 
 def _after(span_us: int) -> str:

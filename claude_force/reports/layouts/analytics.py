@@ -7,20 +7,24 @@ from functools import partial
 from claude_force import clock
 from claude_force.analytics.json_fields import TITLES, bucket_dict, cost_dict
 from claude_force.analytics.labels import project_labels, workflow_labels
-from claude_force.analytics.report_types import STABLE_PERCENT, Breakdown, Costs, Errors, Summary, Trends
-from claude_force.executions.intervals import Interval
-from claude_force.executions.record import NANOUSD, UNKNOWN, model_family
+from claude_force.analytics.report_types import Breakdown, Costs, Errors, Summary, Trends
+from claude_force.analytics.trend import LEAST_POINTS, Trend
+from claude_force.executions.intervals import NOUNS, Interval
+from claude_force.executions.record import CLAUDE_CODE, NANOUSD, UNKNOWN, model_family
 from claude_force.executions.totals import Bucket, ErrorGroup, Group, Totals
-from claude_force.formatting import NONE, compact, count, duration, milliseconds, money, percent, quantity, unit_cost
-from claude_force.reports.columns import Column, cell_width, cut
+from claude_force.formatting import NONE, count, duration, milliseconds, money, percent, quantity, unit_cost
+from claude_force.reports.cells import cell_width
+from claude_force.reports.columns import Column
 from claude_force.reports.layouts.base import Layout
-from claude_force.reports.layouts.notes import backfill_notes, notes
+from claude_force.reports.layouts.notes import backfill_notes, cut_note, notes, too_low_notes
 from claude_force.reports.render import Page, Section, Table, bar
 from claude_force.text import for_terminal
 from claude_force.time_windows import heading_of
 
 TOP_AGENTS = 5
-_NAME_WIDTH = 32
+_ALIGNED_WIDTH = 33
+"""The figures behind names that are not longer are aligned."""
+
 _MODEL_WIDTH = len("claude-sonnet-4-5-20250929")
 _SESSION_WIDTH = len("2026-11-24 15:38 1b2c3d4e folder")
 
@@ -55,6 +59,7 @@ def _summary_page(report: Summary, reference_model: str) -> Page:
     page.parts.append(Section("Model Distribution", _model_lines(report)))
     page.parts.append(Section(None, [_savings_line(totals, reference_model)]))
     page.parts.extend(notes(totals, report.unpriced_models))
+    page.parts.extend(too_low_notes(report.too_low))
     page.parts.extend(backfill_notes(report.backfill))
     return page
 
@@ -73,7 +78,7 @@ def _tokens(number: float | None) -> str:
 
 def _total_cost(totals: Totals) -> str:
     known = NONE if totals.cost is None else f"{money(totals.cost)} USD"
-    return known + (f" ({quantity(totals.unpriced, 'execution')} without a known price)" if totals.unpriced else "")
+    return known + (f" ({quantity(totals.unpriced, 'execution')} not in this cost)" if totals.unpriced else "")
 
 
 def _cache_lines(totals: Totals) -> list[str]:
@@ -85,7 +90,7 @@ def _cache_lines(totals: Totals) -> list[str]:
 
 def _top_agents(report: Summary) -> list[str]:
     top = report.agents[:TOP_AGENTS]
-    lines = [f"{rank}. {_short(group)} ({_usage(group.totals)})" for rank, group in enumerate(top, 1)]
+    lines = [f"{rank}. {_name(group)} ({_usage(group.totals)})" for rank, group in enumerate(top, 1)]
     more = len(report.agents) - len(top)
     return lines + ([f"and {count(more)} more: claude-force analytics by-agent"] if more else [])
 
@@ -94,14 +99,13 @@ def _usage(totals: Totals) -> str:
     return f"{quantity(totals.executions, 'execution')}, {duration(totals.average_ms)} avg, {money(totals.cost)}"
 
 
-def _short(group: Group) -> str:
-    """A name that leaves room for the numbers beside it."""
-    return cut(for_terminal(group.name or UNKNOWN), _NAME_WIDTH)
+def _name(group: Group) -> str:
+    return for_terminal(group.name or UNKNOWN)
 
 
 def _model_lines(report: Summary) -> list[str]:
-    names = [_short(group) + ":" for group in report.models]
-    width = max(map(cell_width, names))
+    names = [_name(group) + ":" for group in report.models]
+    width = min(max(map(cell_width, names)), _ALIGNED_WIDTH)
     spent = [f"({money(group.totals.cost)})" for group in report.models]
     lines = []
     for name, group, cost in zip(names, report.models, spent, strict=True):
@@ -129,28 +133,38 @@ def breakdown_layout(report: Breakdown) -> Layout:
 
 def _breakdown_page(report: Breakdown) -> Page:
     title = TITLES[report.dimension].capitalize()
-    first = Column(title, "name", _SESSION_WIDTH) if report.workflow_starts else Column(title, "name")
-    titles = ("Executions", "Success\nRate", "Avg\nTime", "P95\nTime", "Total\nCost", "Avg Tokens\nin / out")
+    has_sessions = any(start.source == CLAUDE_CODE for start in report.workflow_starts.values())
+    name = ("Workflow or session", _SESSION_WIDTH) if has_sessions else (title, _MODEL_WIDTH)
+    titles = ("Exec.", "Success\nRate", "Avg\nTime", "P95\nTime", "Total\nCost", "Share", "Avg Tokens\nin/out")
     labels = _labels(report)
     rows = [
-        [
-            labels.get(group.name, group.name) if group.name else f"(no {title.lower()})",
-            count(group.totals.executions),
-            percent(group.totals.success_rate),
-            duration(group.totals.average_ms),
-            _latency(group.percentiles.p95_us if group.percentiles else None),
-            money(group.totals.cost),
-            f"{compact(group.totals.average_input_tokens)} / {compact(group.totals.average_output_tokens)}",
-        ]
+        _breakdown_row(labels.get(group.name, group.name) if group.name else f"(no {title.lower()})", group, report)
         for group in report.groups
     ]
+    if report.count > 1:
+        rows.append(_breakdown_row("Total", Group(None, report.totals), report))
     page = Page(
-        f"{title} Performance Breakdown ({heading_of(report.period)})", [Table([first, *map(Column, titles)], rows)]
+        f"{title} Performance Breakdown ({heading_of(report.period)})",
+        [Table([Column(name[0], "name", name[1]), *map(Column, titles)], rows)],
     )
-    page.parts.extend(_cut_note(len(report.groups), report.count))
-    page.parts.extend([] if report.is_exact else [Section(None, ["P95 within 1%"])])
+    page.parts.extend(cut_note(len(report.groups), report.count))
+    page.parts.extend([] if report.is_exact else [Section(None, ["P95 is within 1% of the real value"])])
     page.parts.extend(notes(report.totals, report.unpriced_models))
     return page
+
+
+def _breakdown_row(label: str, group: Group, report: Breakdown) -> list[str]:
+    totals = group.totals
+    return [
+        label,
+        count(totals.executions),
+        percent(totals.success_rate),
+        duration(totals.average_ms),
+        _latency(group.percentiles.p95_us) if group.percentiles else "",
+        money(totals.cost),
+        _share(totals, report.totals),
+        f"{count(totals.average_input_tokens)}/{count(totals.average_output_tokens)}",
+    ]
 
 
 def _labels(report: Breakdown) -> dict[str, str]:
@@ -160,10 +174,6 @@ def _labels(report: Breakdown) -> dict[str, str]:
     if report.dimension != "project":
         return {}
     return project_labels(group.name for group in report.groups if group.name)
-
-
-def _cut_note(shown: int, available: int) -> list[Section]:
-    return [Section(None, [f"{count(shown)} of {count(available)} shown (--limit)"])] if shown < available else []
 
 
 def costs_layout(report: Costs, reference_model: str) -> Layout:
@@ -186,17 +196,19 @@ def _costs_page(report: Costs, reference_model: str) -> Page:
     ]
     page = Page(f"Cost Analysis ({heading_of(report.period)})", [Section(None, figures)])
     page.parts.append(Section("Token Usage", _kind_lines(totals)))
-    agents, models = report.counts
+    agents, models, intervals = report.counts
     if "agents" in report.parts:
         page.parts.append(_cost_table("Agent", _named(report.by_agent), totals))
-        page.parts.extend(_cut_note(len(report.by_agent), agents))
+        page.parts.extend(cut_note(len(report.by_agent), agents))
     if "models" in report.parts:
         page.parts.append(_kinds_table(Column("Model", "name", _MODEL_WIDTH), _named(report.by_model), totals))
-        page.parts.extend(_cut_note(len(report.by_model), models))
+        page.parts.extend(cut_note(len(report.by_model), models))
     if "trends" in report.parts:
         named = [(bucket.label, bucket.totals) for bucket in report.buckets]
         page.parts.append(_kinds_table(Column(_INTERVAL_TITLES[report.interval], "text"), named, totals))
+        page.parts.extend(cut_note(len(report.buckets), intervals))
     page.parts.extend(notes(totals, report.unpriced_models, report.unpriced_reasons))
+    page.parts.extend(too_low_notes(report.too_low))
     return page
 
 
@@ -250,29 +262,37 @@ def _kinds_table(first: Column, rows: list[tuple[str, Totals]], grand_total: Tot
     titles = ("Exec.", "Input", "Output", "Cache\nRead", "Cache\nWrite", "Total\nCost", "Share")
     return Table([first, *map(Column, titles)], [[
         name,
-        compact(totals.executions),
-        compact(totals.known_input_tokens),
-        compact(totals.known_output_tokens),
-        compact(totals.cache_read_tokens),
-        compact(totals.cache_write_5m_tokens + totals.cache_write_1h_tokens),
+        count(totals.executions),
+        count(totals.known_input_tokens),
+        count(totals.known_output_tokens),
+        count(totals.cache_read_tokens),
+        count(totals.cache_write_5m_tokens + totals.cache_write_1h_tokens),
         money(totals.cost),
         _share(totals, grand_total),
     ] for name, totals in rows])  # fmt: skip
 
 
-def trends_layout(report: Trends) -> Layout:
-    """Executions over time and their trend."""
+def trends_layout(report: Trends, most: int | None = None, is_ascending: bool = True) -> Layout:
+    """Executions over time and their trend. The page has the last `most` intervals (None: all), which come at the end
+    if it `is_ascending`; all if there was nothing in the last ones."""
     rows = [bucket_dict(bucket) for bucket in report.buckets]
-    return Layout(partial(_trends_page, report), lambda: rows, not report.buckets)
+    return Layout(partial(_trends_page, report, most, is_ascending), lambda: rows, not report.buckets)
 
 
-def _trends_page(report: Trends) -> Page:
+def _trends_page(report: Trends, most: int | None, is_ascending: bool) -> Page:
+    last = report.buckets if most is None else report.buckets[-most:] if is_ascending else report.buckets[:most]
+    shown = last if any(bucket.totals.executions for bucket in last) else report.buckets
     first = Column(_INTERVAL_TITLES[report.interval], "text")
     columns = [first, Column("Executions"), Column("", "bar"), *map(Column, ("Avg Time", "Success Rate", "Cost"))]
-    largest = max(bucket.totals.executions for bucket in report.buckets)
-    rows = [_trend_row(bucket, largest) for bucket in report.buckets]
+    largest = max(bucket.totals.executions for bucket in shown)
+    rows = [_trend_row(bucket, largest) for bucket in shown]
     page = Page(f"Performance Trends ({report.interval.capitalize()})", [Table(columns, rows)])
-    page.parts.append(Section(None, [_trend_line(report)]))
+    if len(shown) < len(report.buckets):
+        of_all = f"The last {count(len(shown))} of {quantity(report.interval_count, NOUNS[report.interval])}"
+        page.parts.append(Section(None, [f"{of_all}; more with --days or --limit"]))
+    else:
+        page.parts.extend(cut_note(len(shown), report.interval_count))
+    page.parts.append(Section(None, _trend_lines(report)))
     page.parts.extend(notes(report.totals, report.unpriced_models))
     page.parts.extend(backfill_notes(report.backfill))
     return page
@@ -290,19 +310,31 @@ def _trend_row(bucket: Bucket, largest: int) -> list[str]:
     ]
 
 
-def _trend_line(report: Trends) -> str:
-    if report.change is None:
-        return "Trend: – not enough complete intervals"
-    changes = f"{_arrow(report.change.executions, 'executions')}, {_arrow(report.change.average_time, 'avg time')}"
-    return f"Trend: {changes} ({report.change.first} to {report.change.last})"
+def _trend_lines(report: Trends) -> list[str]:
+    """The trends, and how sure they are."""
+    unit, change = NOUNS[report.interval], report.change
+    if change is None or change.executions is None:
+        return [f"Trend: too few {unit}s for a trend, at least {LEAST_POINTS} whole ones are needed"]
+    series = {"executions": change.executions, "avg time": change.average_time, "cost": change.cost}
+    sure = " and ".join(_probability(trend.p_value) for trend in series.values() if trend)
+    whole = f"Over {quantity(change.intervals, f'whole {unit}')}, {change.first} to {change.last}"
+    return [
+        f"Trend: {', '.join(_arrow(trend, what, unit) for what, trend in series.items())}",
+        f"{whole}: p {sure} (Mann-Kendall)",
+    ]
 
 
-def _arrow(change: float | None, what: str) -> str:
-    if change is None:
-        return f"– {what} unknown"
-    if abs(change) <= STABLE_PERCENT:
-        return f"→ stable {what}"
-    return f"{'↗' if change > 0 else '↘'} {int(change):+,}% {what}"
+def _arrow(trend: Trend | None, what: str, unit: str) -> str:
+    if trend is None:
+        return f"{NONE} too few {unit}s with {what}"
+    if trend.direction in ("stable", "unclear"):
+        return f"→ stable {what}" if trend.direction == "stable" else f"{NONE} no clear trend in {what}"
+    percent = "" if trend.percent is None else f"{trend.percent:+z,.0f}% "
+    return f"{'↗' if trend.is_rising else '↘'} {percent}{what}"
+
+
+def _probability(p_value: float) -> str:
+    return "<0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
 def errors_layout(report: Errors) -> Layout:
@@ -321,13 +353,13 @@ def _errors_page(report: Errors) -> Page:
         Column("Error", "name"), Column("Failures"), Column("Share"), Column("", "bar"), Column("Agents"),
         Column("Last Seen", "text"),
     ]  # fmt: skip
-    largest = report.groups[0].failures
+    largest = max(group.failures for group in report.groups)
     rows = []
     for group in report.groups:
         name, failures, share, *rest = error_cells(group, report)
         rows.append([name, failures, share, bar(group.failures, largest), *rest])
     page.parts.append(Table(columns, rows))
-    page.parts.extend(_cut_note(len(report.groups), report.count))
+    page.parts.extend(cut_note(len(report.groups), report.count))
     return page
 
 

@@ -7,8 +7,10 @@ from functools import partial
 from claude_force.analytics.backfill import NO_COST, BackfillReport
 from claude_force.formatting import NONE, count, quantity
 from claude_force.reports.columns import Column
-from claude_force.reports.layouts.base import INGEST, Layout
-from claude_force.reports.render import Page, Section, Table, wrap_lines
+from claude_force.reports.layouts.base import Layout
+from claude_force.reports.layouts.first_steps import INGEST
+from claude_force.reports.layouts.notes import cut_note
+from claude_force.reports.render import Page, Section, Table
 from claude_force.time_windows import heading_of
 
 _CACHE = {1: "included", 0: "not included", None: NONE}
@@ -26,10 +28,9 @@ def backfill_layout(report: BackfillReport) -> Layout:
 def _page(report: BackfillReport) -> Page:
     rows = [[day.day, day.model, count(day.tokens), _CACHE[day.has_cache_tokens]] for day in report.days]
     page = Page(f"Before the First Transcript ({heading_of(report.period)})", [Table(_COLUMNS, rows)])
-    if len(report.days) < report.count:
-        page.parts.append(Section(None, [f"{count(len(report.days))} of {count(report.count)} shown (--limit)"]))
+    page.parts.extend(cut_note(len(report.days), report.count))
     total = f"{quantity(report.backfill.days, 'day')}, {quantity(report.backfill.tokens, 'token')}; no cost: {NO_COST}"
-    page.parts.append(Section(None, [*wrap_lines(total), *wrap_lines(_UPPER_BOUND)]))
+    page.parts.append(Section(None, [total, _UPPER_BOUND]))
     return page
 
 

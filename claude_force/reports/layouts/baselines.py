@@ -14,7 +14,7 @@ from claude_force.database.queries.baselines import narrower
 from claude_force.database.rows.baselines import Baseline, BaselineHead
 from claude_force.formatting import count, milliseconds, money, percent, quantity, unit_cost
 from claude_force.reports.columns import Column
-from claude_force.reports.render import Page, Section, Table, wrap_lines, write_markdown, write_page
+from claude_force.reports.render import Page, Section, Table, write_markdown, write_page
 from claude_force.text import for_terminal, for_workflow_command, for_workflow_property
 from claude_force.time_windows import heading_of
 
@@ -31,7 +31,7 @@ def list_page(listed: Sequence[BaselineHead], hidden: Sequence[BaselineHead], zo
     page = Page("Baselines")
     if listed:
         columns = [Column("Name", "name"), Column("Of", "name"), Column("From"), Column("To"), Column("Executions")]
-        rows = [[head.name, subject(head), *_days(head, zone), count(head.executions)] for head in listed]
+        rows = [[head.name, subject(head), *map(str, head.days(zone)), count(head.executions)] for head in listed]
         page.parts.append(Table(columns, rows))
     if hidden:
         days = len({head.name for head in hidden})
@@ -43,14 +43,10 @@ def list_page(listed: Sequence[BaselineHead], hidden: Sequence[BaselineHead], zo
     return page
 
 
-def _days(head: BaselineHead, zone: tzinfo) -> list[str]:
-    return [clock.to_datetime(at, zone).date().isoformat() for at in (head.start_us, head.end_us)]
-
-
 def baseline_page(found: Baseline, zone: tzinfo) -> Page:
     """The values of a baseline."""
     values = found.snapshot
-    first, last = _days(found, zone)
+    first, last = found.days(zone)
     created = clock.to_datetime(found.created_us, zone).date()
     rest = "; ".join(f"{kind} {', '.join(names)}" for kind, names in narrower(found).items())
     latencies = (f"{name} {milliseconds(values[f'{name.lower()}_latency_ms'])}" for name in ("P50", "P95", "P99"))
@@ -82,20 +78,18 @@ def write_check(found: Check, form: str, file: TextIO) -> None:
     elif form == "github":
         file.writelines(f"{line}\n" for line in github(found))
     elif form == "markdown":
-        write_markdown(check_page(found, is_wrapped=False), file)
+        write_markdown(check_page(found), file)
     else:
-        write_page(check_page(found, is_wrapped=True), file)
+        write_page(check_page(found), file)
 
 
-def check_page(found: Check, *, is_wrapped: bool) -> Page:
+def check_page(found: Check) -> Page:
     """Metrics, verdicts and reasons, then the conclusion that the guide's script prints."""
     page = Page(f"Regression Check ({heading_of(found.period)})", [Section(None, _subject_lines(found))])
     columns = [Column("Metric", "text"), Column("Baseline"), Column("Current"), Column("Change")]
     rows = [[*result_cells(result), result.verdict] for result in found.results]
     page.parts.append(Table([*columns, Column("Verdict", "text")], rows))
     why = [f"{result.title}: {result.why}" for result in found.results]
-    if is_wrapped:
-        why = [part for line in why for part in wrap_lines(line)]
     page.parts.append(Section("Why", why))
     if found.remarks:
         page.parts.append(Section(None, found.remarks))

@@ -11,10 +11,11 @@ from claude_force.analytics.blocks import SessionBlocks
 from claude_force.clock import HOUR_US, MINUTE_US
 from claude_force.executions.record import CLAUDE_CODE, dollars, model_family
 from claude_force.executions.session_blocks import Block
-from claude_force.formatting import compact, count, hours_minutes, money, quantity
+from claude_force.formatting import count, hours_minutes, money, quantity
 from claude_force.reports.columns import Column
-from claude_force.reports.layouts.base import INGEST, Layout, Request, explain_empty
-from claude_force.reports.layouts.notes import notes
+from claude_force.reports.layouts.base import Layout, Request, explain_empty
+from claude_force.reports.layouts.first_steps import INGEST
+from claude_force.reports.layouts.notes import cut_note, notes
 from claude_force.reports.layouts.plan_limits import limits_table
 from claude_force.reports.render import Page, Section, Table
 from claude_force.time_windows import heading_of
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 
 def blocks_layout(report: SessionBlocks, request: Request, only_active: bool) -> Layout:
-    """The limits of the plan, then the blocks, the newest last, with the burn rate of the active one."""
+    """The limits of the plan, then the blocks with the burn rate of the active one."""
     explain = partial(_explain_empty, report, request, only_active)
     return Layout(partial(_page, report, explain), report.rows, not report.blocks and not report.plan_limits, explain)
 
@@ -36,7 +37,8 @@ def _page(report: SessionBlocks, explain: Callable[[], str]) -> Page:
     if report.plan_limits:
         page.parts.append(limits_table(report.plan_limits, report.zone, report.now_us))
     if report.blocks:
-        page.parts.append(Table(_COLUMNS, [_row(block, report) for block in report.blocks]))
+        page.parts.append(Table(_COLUMNS, [_row(block, report) for block in report.shown]))
+        page.parts.extend(cut_note(sum(not block.is_gap for block in report.shown), len(report.blocks)))
     else:
         page.parts.append(Section(None, explain().splitlines()))
     if report.active:
@@ -58,7 +60,7 @@ def _row(block: Block, report: SessionBlocks) -> list[str]:
         f"{start:%Y-%m-%d %H:%M}–{end:{'%H:%M' if end - start < timedelta(days=1) else '%m-%d %H:%M'}}",
         "active" if block.is_active(report.now_us) else "",
         count(block.totals.executions),
-        compact(block.totals.total_tokens),
+        count(block.totals.total_tokens),
         money(block.totals.cost),
         ", ".join(families),
     ]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from claude_force import clock
 from claude_force.database import queries
+from claude_force.database.contract import Database
+from claude_force.database.merge import MergeReport
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.database.reprice import Change, Preview
@@ -72,3 +74,41 @@ def database_line(path: Path) -> str:
         return str(error)
     until = f" until {clock.to_datetime(stored.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if stored else ""
     return f"{path}: {quantity(executions, 'execution')}{until}, {size(path.stat().st_size)}"
+
+
+def store_line(name: str, database: Database) -> str:
+    """A store in one line: its executions, how many of them are archived, and the last instant."""
+    if not database.exists():
+        return f"{name}: does not exist yet"
+    with database.read() as connection:
+        executions, stored = queries.totals(connection, Filter()).executions, queries.time_range(connection)
+        archived = queries.archived(connection, Filter()).executions
+    until = f" until {clock.to_datetime(stored.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if stored else ""
+    part = f", {count(archived)} of them archived" if archived else ""
+    return f"{name}: {quantity(executions, 'execution')}{until}{part}"
+
+
+_TABLES = {
+    "source_files": "files read",
+    "session_ledgers": "ledgers",
+    "daily_statistics": "daily statistics",
+    "plan_limits": "plan limits",
+    "baselines": "baselines",
+    "alert_events": "alert changes",
+    "silences": "silences",
+    "outcomes": "sums of outcomes",
+    "headless_runs": "headless runs",
+}
+
+
+def merge_lines(report: MergeReport, *, is_dry_run: bool) -> list[str]:
+    """What a merge did, or would do."""
+    lines = ["", "Would merge" if is_dry_run else "Merged"]
+    for name, found in (("executions", report.executions), ("archived executions", report.archived)):
+        parts = {"added": found.added, "changed to the better version": found.changed, "known": found.known}
+        if sum(parts.values()) or found is report.executions:
+            lines.append(f"  {name}: " + ", ".join(f"{count(number)} {what}" for what, number in parts.items()))
+    other = [f"{count(number)} {_TABLES[name]}" for name, number in report.rows.items() if number and name in _TABLES]
+    if other:
+        lines.append(f"  also: {', '.join(other)}")
+    return [*lines, "  not merged: what alerts, the scheduler and exporters of the other store were doing"]

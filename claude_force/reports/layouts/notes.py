@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from claude_force.analytics.backfill import Backfill
 from claude_force.analytics.unpriced import UnpricedReason
 from claude_force.executions.totals import Totals
 from claude_force.formatting import count, quantity
-from claude_force.reports.columns import cell_width
-from claude_force.reports.render import Section, wrap_lines
+from claude_force.ingest.report import too_low
+from claude_force.reports.cells import cell_width
+from claude_force.reports.render import Section
 from claude_force.text import for_terminal
 
-_WIDTH = 78
-_UNPRICED = "No known price: "
-_MODELS = "Models: "
+_NAMES_WIDTH = 60
+"""Room for the names of models in a sentence. The others are counted."""
 
 
 def notes(
@@ -24,23 +24,42 @@ def notes(
     cost is missing, else for which models."""
     lines = []
     if totals.unpriced:
-        verbs = "has no known price and is" if totals.unpriced == 1 else "have no known price and are"
-        lines.append(f"{quantity(totals.unpriced, 'execution')} {verbs} not included in costs")
+        lines.append(unpriced_sentence(totals.unpriced))
         if reasons is None:
-            lines.append(_UNPRICED + join_names(unpriced_models, _WIDTH - len(_UNPRICED)))
-        lines += [line for reason in reasons or () for line in _reason_lines(reason)]
+            lines.append(f"Models without a known price: {join_names(unpriced_models, _NAMES_WIDTH)}")
+        lines += map(_reason_line, reasons or ())
     if totals.provisional:
-        lines.append(
-            f"{quantity(totals.provisional, 'execution')} never finalised: output tokens and cost are lower bounds"
-        )
+        lines.append(provisional_sentence(totals.provisional))
     return [Section(None, lines)] if lines else []
 
 
-def _reason_lines(found: UnpricedReason) -> Iterator[str]:
-    """A reason with the number of its executions, and below it their models."""
-    yield f"{count(found.executions)}: {for_terminal(found.reason)}"
-    if found.models:
-        yield _MODELS + join_names(found.models, _WIDTH - len(_MODELS))
+def too_low_notes(executions: int) -> list[Section]:
+    """That costs are known to be wrong, and the command that corrects them. Empty if none are."""
+    return [Section(None, [f"{too_low(executions)}: claude-force db reprice"])] if executions else []
+
+
+def cut_note(shown: int, available: int) -> list[Section]:
+    """How many rows of how many are shown. Empty if all are."""
+    return [Section(None, [f"{count(shown)} of {count(available)} shown (--limit)"])] if shown < available else []
+
+
+def unpriced_sentence(unpriced: int) -> str:
+    """That a cost leaves out executions."""
+    have, are = ("has", "is") if unpriced == 1 else ("have", "are")
+    return f"{quantity(unpriced, 'execution')} {have} no known price and {are} not in this cost"
+
+
+def provisional_sentence(provisional: int) -> str:
+    """That a cost is a lower bound."""
+    were, their = ("was", "its") if provisional == 1 else ("were", "their")
+    executions = quantity(provisional, "execution")
+    return f"{executions} {were} never finalised: {their} output tokens and cost may be higher"
+
+
+def _reason_line(found: UnpricedReason) -> str:
+    """A reason with the number of its executions and their models: "3 executions: no published price (gpt-9)"."""
+    models = f" ({join_names(found.models, _NAMES_WIDTH)})" if found.models else ""
+    return f"{quantity(found.executions, 'execution')}: {for_terminal(found.reason)}{models}"
 
 
 def backfill_notes(backfill: Backfill) -> list[Section]:
@@ -49,7 +68,7 @@ def backfill_notes(backfill: Backfill) -> list[Section]:
         return []
     found = f"{quantity(backfill.days, 'day')}, {quantity(backfill.tokens, 'token')}"
     text = f"Before the first transcript: {found} from Claude Code's own statistics (not in the figures above):"
-    return [Section(None, [*wrap_lines(text), "  claude-force analytics backfill"])]
+    return [Section(None, [text, "  claude-force analytics backfill"])]
 
 
 def join_names(names: Sequence[str], width: int) -> str:

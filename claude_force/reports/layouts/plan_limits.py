@@ -14,8 +14,8 @@ from claude_force.reports.render import Table, bar
 
 _BAR_WIDTH = 10
 _COLUMNS = (
-    Column("Plan limit", "name", len("5 hours, host")), Column("Used"), Column("", "bar", rank=2),
-    Column("Reset", "text"), Column("Runs out at\nthis rate", "text"), Column("Observed", "text", rank=1),
+    Column("Plan limit", "name", len("5 hours, host")), Column("Used"), Column("", "bar"),
+    Column("Reset", "text"), Column("Runs out at\nthis rate", "text"), Column("Observed", "text"),
 )  # fmt: skip
 
 
@@ -23,6 +23,14 @@ def limits_table(states: Sequence[LimitState], zone: tzinfo, now_us: int) -> Tab
     """The limits, one a row, with the age of the observation."""
     rows = [[*cells(state, zone, now_us, _BAR_WIDTH), _age(state, now_us)] for state in states]
     return Table(_COLUMNS, [[name, *row] for name, row in zip(names_of(states), rows, strict=True)])
+
+
+def limits_line(states: Sequence[LimitState], zone: tzinfo, now_us: int) -> str:
+    """The limits in a line: "5 hours 62% until 14:00, week 31% until 11-30 09:00"."""
+    return ", ".join(
+        f"{name} {percent(state.limit.used_percent, 0)} until {_time(state.limit.resets_us, zone, now_us)}"
+        for name, state in zip(names_of(states), states, strict=True)
+    )
 
 
 def cells(state: LimitState, zone: tzinfo, now_us: int, bar_width: int) -> list[str]:

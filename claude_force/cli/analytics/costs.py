@@ -1,0 +1,60 @@
+"""`claude-force costs`."""
+
+from __future__ import annotations
+
+import click
+
+from claude_force.analytics import reports
+from claude_force.analytics.groups import RowChoice
+from claude_force.analytics.reports import INTERVALS
+from claude_force.cli.analytics.shared import layout_of
+from claude_force.cli.options import report_options, show
+from claude_force.cli.rows import row_options
+from claude_force.executions.intervals import Interval
+from claude_force.reports.layouts.base import Request
+
+
+@click.command()
+@report_options
+@click.option("--by-agent", "with_agents", is_flag=True, help="Show only the costs by agent.")
+@click.option("--by-model", "with_models", is_flag=True, help="Show only the costs by model.")
+@click.option("--trends", "with_trends", is_flag=True, help="Show the costs over time.")
+@click.option(
+    "--interval", type=click.Choice(INTERVALS), metavar="INTERVAL",
+    help="Trends hourly, daily (default), weekly or monthly.",
+)  # fmt: skip
+@row_options
+def costs(
+    request: Request,
+    with_agents: bool,
+    with_models: bool,
+    with_trends: bool,
+    interval: Interval | None,
+    rows: RowChoice,
+) -> None:
+    """Show costs by agent, by model and over time.
+
+    Also shows the savings compared with running everything on the reference model.
+
+    \b
+    Example:
+      claude-force costs --trends --interval daily
+    """
+    # Imported here: the other reports do not need prices.
+    from claude_force.executions.pricing import PriceTable
+
+    chosen = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
+    parts = frozenset(part for part, is_chosen in chosen.items() if is_chosen) or reports.COST_PARTS
+    settings = request.workspace.settings
+    prices = PriceTable(settings.reference_model, settings.prices)
+    report = reports.costs(
+        request.workspace.database,
+        request.chosen,
+        parts,
+        interval or "daily",
+        request.zone,
+        rows,
+        prices,
+        request.now_us,
+    )
+    show(request, report, layout_of("costs_layout", report, settings.reference_model))

@@ -1,0 +1,209 @@
+"""Merging executions: each is stored or archived once afterwards, with the better of its two versions.
+
+Which version that is does not depend on the direction of the merge (`deduplication.preferred`), so the totals do not
+either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from claude_force.clock import HOUR_US, month_of
+from claude_force.database import queries
+from claude_force.database.archive import SUFFIX, read_archive
+from claude_force.database.contract import Connection, Database
+from claude_force.database.merge.identities import Matches
+from claude_force.database.merge.sightings import SightingMerge, union
+from claude_force.database.queries.ingestion import results_among, transcribed
+from claude_force.database.writes import Store
+from claude_force.database.writes.archives import adopt_rows, tombstone
+from claude_force.database.writes.executions import delete_rows, insert_rows, revise_rows
+from claude_force.database.writes.sightings import save_sightings
+from claude_force.executions.nearby import session_of
+from claude_force.executions.record import CLAUDE_CODE, RESULT, TELEMETRY, ExecutionRow, columns
+from claude_force.executions.rollups import DIGEST_BITS
+from claude_force.executions.sightings import BySource
+
+AT_ONCE = 5000
+"""Executions of one transaction."""
+
+_SOURCE, _WORKFLOW = columns("source", "workflow_id")
+
+
+class Change(NamedTuple):
+    """A stored execution (its uid is as the engine has it), and the better version of it."""
+
+    before: ExecutionRow
+    after: ExecutionRow
+
+
+@dataclass(slots=True)
+class Decision:
+    """What becomes of executions of the other store: `new` ones, better versions of stored ones, other versions of
+    archived ones (each with the digest of the archived one), and those that are archived exactly so. `replaced` are
+    stored results of runs of which the other store has the transcript (uids as the engine has them). `sightings` are
+    what all sources saw of executions that telemetry saw, each with its uid and as it is merged."""
+
+    new: list[ExecutionRow] = field(default_factory=list)
+    changed: list[Change] = field(default_factory=list)
+    archived: list[tuple[ExecutionRow, int]] = field(default_factory=list)
+    archived_alike: list[ExecutionRow] = field(default_factory=list)
+    replaced: list[ExecutionRow] = field(default_factory=list)
+    sightings: list[tuple[bytes, ExecutionRow, BySource]] = field(default_factory=list)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing has to be stored."""
+        return not (self.new or self.changed or self.replaced or self.sightings)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a merge did with executions; `known` had nothing new."""
+
+    added: int = 0
+    changed: int = 0
+    known: int = 0
+
+
+@dataclass(slots=True)
+class ExecutionMerge:
+    """Merges executions into `target`, whose archives are in `folder`. A dry run only counts."""
+
+    target: Database
+    folder: Path
+    matches: Matches
+    sightings: SightingMerge
+    now_us: int
+    is_dry_run: bool
+
+    def merge(self, rows: Sequence[ExecutionRow], counts: Counts, *, is_archived: bool = False) -> None:
+        """Merge some executions of the other store, in one transaction. Archived ones are in our archive already."""
+        same = self.matches.same
+        seen = {same.get(uid, uid): found for uid, found in self.sightings.theirs(rows).items()}
+        rows = self.translated(rows)
+        with self.target.read() as connection:
+            decision = self.decide(connection, rows, seen, is_archived=is_archived)
+        if not self.is_dry_run:
+            is_changed = self._restore_worse(decision.archived, seen)
+            if is_changed or not decision.is_nothing:
+                with self.target.write() as connection:
+                    connection.lock_rollups()
+                    # Asked again under the lock: others may have stored some of them.
+                    decision = self.decide(connection, rows, seen, is_archived=is_archived)
+                    self._apply(connection, decision, is_archived=is_archived)
+        counts.added += len(decision.new)
+        counts.changed += len(decision.changed)
+        counts.known += len(rows) - len(decision.new) - len(decision.changed)
+
+    def translated(self, rows: Sequence[ExecutionRow]) -> list[ExecutionRow]:
+        """The rows under our uids, without replays of ours."""
+        same, replays = self.matches.same, self.matches.replays
+        return [(same.get(row[0], row[0]), *row[1:]) for row in rows if row[0] not in replays]
+
+    def decide(
+        self,
+        connection: Connection,
+        rows: Sequence[ExecutionRow],
+        seen: Mapping[bytes, BySource],
+        *,
+        is_archived: bool,
+    ) -> Decision:
+        """What becomes of some executions, of which the other store's sources saw so much."""
+        decision, database = Decision(), self.target
+        stored = _stored(connection, database, [row[0] for row in rows])
+        archived = queries.tombstones(connection, database, [row[0] for row in rows])
+        alike = {row[0]: row for row in rows if row[0] in archived and tombstone(row) == archived[row[0]]}
+        known = self.sightings.ours(connection, stored | alike)
+        for row in rows:
+            uid, better = row[0], row
+            joined = union(known.get(uid, {}), seen.get(uid, {}))
+            if uid in stored:
+                ours = (uid, *stored[uid][1:])
+                better, joined = self.sightings.better(ours, row, known.get(uid), seen.get(uid))
+                if better != ours:
+                    decision.changed.append(Change(stored[uid], (stored[uid][0], *better[1:])))
+            elif uid in alike:
+                decision.archived_alike.append(row)
+            elif uid in archived:
+                decision.archived.append((row, archived[uid]))
+                continue
+            else:
+                decision.new.append(row)
+            if joined != known.get(uid, {}):
+                decision.sightings.append((uid, better, joined))
+        if not is_archived:
+            _give_way(connection, decision)
+        return decision
+
+    def _apply(self, connection: Connection, decision: Decision, *, is_archived: bool) -> None:
+        delete_rows(connection, decision.replaced)
+        revise_rows(
+            connection, [change.before for change in decision.changed], [change.after for change in decision.changed]
+        )
+        save_sightings(connection, self.target, decision.sightings)
+        if is_archived:
+            adopt_rows(connection, self.target, decision.new, list(map(tombstone, decision.new)), self.now_us)
+        elif decision.new:
+            insert_rows(connection, self.target, decision.new)
+
+    def _restore_worse(self, found: Sequence[tuple[ExecutionRow, int]], seen: Mapping[bytes, BySource]) -> bool:
+        """Store those archived executions again of which the other store has a better version; returns whether there
+        are any. Those whose archive is not there stay as they are."""
+        wanted = {row[0]: (row, digest) for row, digest in found}
+        months = {month_of((digest >> DIGEST_BITS) * HOUR_US)[0] for _, digest in found}
+        pairs = [
+            (ours, wanted[ours[0]][0])
+            for month in sorted(months)
+            if (file := self.folder / f"{month}{SUFFIX}").exists()
+            for ours in read_archive(file)
+            if ours[0] in wanted and tombstone(ours) == wanted[ours[0]][1]
+        ]
+        with self.target.read() as connection:
+            known = self.sightings.ours(connection, {ours[0]: ours for ours, _ in pairs})
+        worse = [
+            ours
+            for ours, theirs in pairs
+            if self.sightings.better(ours, theirs, known.get(ours[0]), seen.get(ours[0]))[0] != ours
+        ]
+        return bool(worse and Store(self.target).restore(worse))
+
+
+def _stored(connection: Connection, database: Database, uids: Sequence[bytes]) -> dict[bytes, ExecutionRow]:
+    """The stored executions among some uids, by uid; their own uids are as the engine has them."""
+    rows = queries.rows_of(connection, list(map(database.encode_uid, uids)))
+    return {database.decode_uid(row[0]): row for row in rows}
+
+
+def _give_way(connection: Connection, decision: Decision) -> None:
+    """Results of runs give way to the transcript of their session, whichever store has it."""
+    results = [row for row in decision.new if row[_SOURCE] == RESULT]
+    if results:
+        sessions = transcribed(connection, sorted({row[_WORKFLOW] for row in results if row[_WORKFLOW]}))
+        decision.new = [row for row in decision.new if row[_SOURCE] != RESULT or row[_WORKFLOW] not in sessions]
+    found = {session_of(row) for row in decision.new if row[_SOURCE] in (CLAUDE_CODE, TELEMETRY)}
+    decision.replaced = results_among(connection, sorted(session for session in found if session))
+
+
+def batches(rows: Iterable[ExecutionRow]) -> Iterator[list[ExecutionRow]]:
+    """Rows in batches, one for each transaction."""
+    rest = iter(rows)
+    while batch := list(islice(rest, AT_ONCE)):
+        yield batch
+
+
+def delete_replays(target: Database, uids: Iterable[bytes]) -> int:
+    """Delete executions that turned out to be replays; returns how many were stored."""
+    encoded = list(map(target.encode_uid, uids))
+    with target.read() as connection:
+        if not queries.rows_of(connection, encoded):
+            return 0
+    with target.write() as connection:
+        connection.lock_rollups()
+        rows = queries.rows_of(connection, encoded)
+        delete_rows(connection, rows)
+    return len(rows)

@@ -1,0 +1,171 @@
+"""Checks day by day that the finest sums equal what the rows of the day add up to. The rows of a day are few enough to
+stay in memory, so they are read from the disk once.
+
+Nothing here shares code with what maintains the roll-ups, except the bins.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain
+from operator import add
+from typing import Any
+
+from claude_force.clock import DAY_US, HOUR_US
+from claude_force.database.contract import Connection, Progress, Row
+from claude_force.database.queries.aggregates import COUNTS, SHARES
+from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, IS_PENDING, IS_ROLLED_UP, PENDING, SERIES
+from claude_force.executions.billed_steps import Share
+from claude_force.executions.histogram import bin_lows
+from claude_force.executions.rollups import ARCHIVED, DAY, EACH_SERIES, HOUR, shares_of
+from claude_force.executions.totals import TOTALS
+
+_NAMES = ", ".join(TOTALS)
+_HOURS = DAY_US // HOUR_US
+_HOUR = f"timestamp_us / {HOUR_US}"
+_ERROR = "COALESCE(error_type, '')"
+
+_OF_DAY = "timestamp_us >= :start_us AND timestamp_us < :end_us"
+_ROWS = f"FROM executions WHERE {_OF_DAY} AND {IS_ROLLED_UP}"
+_BUCKETS = "bucket >= :hour AND bucket < :end_hour"
+
+_COUNTED_SUMS = f"SELECT {_HOUR}, series_id, {COUNTS}, COUNT(steps) {_ROWS} GROUP BY 1, 2"
+_SHARED_SUMS = (
+    f"SELECT {_HOUR}, series_id, {SHARES} FROM step_usage WHERE {_OF_DAY} "
+    "AND NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = step_usage.uid) GROUP BY 1, 2"
+)
+_SUMS = f"SELECT bucket, series_id, {_NAMES} FROM rollups WHERE scope = {EACH_SERIES} AND level = :level AND {_BUCKETS}"
+_COUNTED_FAILURES = (
+    f"SELECT {_HOUR}, series_id, {_ERROR}, COUNT(*), MIN(timestamp_us), MAX(timestamp_us) {_ROWS} AND success = 0 "
+    "GROUP BY 1, 2, 3"
+)
+_FAILURES = (
+    "SELECT bucket, series_id, error_type, failures, first_us, last_us FROM rollup_errors "
+    f"WHERE level = :level AND {_BUCKETS}"
+)
+_COUNTED_SPANS = (
+    "SELECT COALESCE(workflow_id, ''), COALESCE(session_id, ''), COALESCE(git_branch, ''), MIN(timestamp_us), "
+    f"MAX(timestamp_us) {_ROWS} GROUP BY 1, 2, 3"
+)
+_SPANS = "SELECT workflow_id, session_id, git_branch, first_us, last_us FROM rollup_spans WHERE day = :day"
+_COUNTED_DURATIONS = f"SELECT series_id, duration_us {_ROWS} AND duration_us IS NOT NULL"
+_DURATIONS = (
+    "SELECT series_id, bin, executions FROM rollup_durations "
+    f"WHERE scope = {EACH_SERIES} AND level = :level AND bucket = :day"
+)
+_STORED_SHARES = (
+    f"SELECT uid, timestamp_us, agent_name, model, project, source, {', '.join(Share._fields)} "
+    f"FROM step_usage{SERIES} WHERE series.series_id = step_usage.series_id AND {_OF_DAY}"
+)
+_PENDING_STEPS = f"SELECT 1 FROM {PENDING} WHERE {IS_PENDING} AND {_OF_DAY} AND steps IS NOT NULL LIMIT 1"
+_WITH_STEPS = f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} AND {_OF_DAY} AND steps IS NOT NULL"
+
+_NEXT_DAY = " UNION ALL ".join(
+    [
+        *(f"SELECT MIN(timestamp_us) / {DAY_US} FROM {table} WHERE timestamp_us >= :start_us"
+          for table in ("executions", "step_usage")),
+        *(f"SELECT MIN(bucket) / {_HOURS} FROM {table} level = {level} AND bucket >= :hour"
+          for table in (f"rollups WHERE scope = {EACH_SERIES} AND", "rollup_errors WHERE")
+          for level in (HOUR, ARCHIVED)),
+        *(f"SELECT MIN(bucket) FROM rollup_durations WHERE scope = {EACH_SERIES} AND level = {level} AND bucket >= :day"
+          for level in (DAY, ARCHIVED)),
+        "SELECT MIN(day) FROM rollup_spans WHERE day >= :day",
+    ]
+)  # fmt: skip
+"""The first day from :day on of which each table has something: one step in an index each."""
+
+_FIRST_DAY = -(1 << 26)
+"""No instant that 64 bits hold is much earlier: a damaged row may have any."""
+
+Period = dict[str, Any]
+
+
+def differing_days(connection: Connection, progress: Progress | None) -> Iterator[str]:
+    """Each kind of sum by hour or day that differs from the rows, once; "series" if a series does not exist, "steps" if
+    the table of steps differs. `progress` is called with the number of rolled-up executions of each day."""
+    found: set[str] = set()
+    series = {row[0] for row in connection.fetch(f"SELECT series_id FROM {PENDING} WHERE {IS_PENDING}")}
+    for period in _days(connection):
+        sums = connection.fetch(_COUNTED_SUMS, period)
+        series.update(row[1] for row in sums)
+        for kind, agrees in _KINDS.items():
+            if kind not in found and not agrees(connection, period, sums):
+                found.add(kind)
+                yield kind
+        if progress is not None:
+            progress(sum(row[2] for row in sums))
+    if series - {row[0] for row in connection.fetch("SELECT series_id FROM series")}:
+        yield "series"
+
+
+def _days(connection: Connection) -> Iterator[Period]:
+    """The days of which the roll-ups or the rows have something, as parameters."""
+    day = _FIRST_DAY
+    while True:
+        known = [row[0] for row in connection.fetch(_NEXT_DAY, _period(day)) if row[0] is not None]
+        if not known:
+            return
+        day = min(known)
+        yield _period(day)
+        day += 1
+
+
+def _period(day: int) -> Period:
+    start_us, hour = day * DAY_US, day * _HOURS
+    return {"day": day, "start_us": start_us, "end_us": start_us + DAY_US, "hour": hour, "end_hour": hour + _HOURS}
+
+
+def _sums_agree(connection: Connection, period: Period, sums: list[Row]) -> bool:
+    counted = {row[:2]: row[2:-1] for row in sums}
+    shared = connection.fetch(_SHARED_SUMS, period)
+    for row in chain(shared, connection.fetch(_SUMS, period | {"level": ARCHIVED})):
+        known = counted.get(row[:2])
+        counted[row[:2]] = row[2:] if known is None else tuple(map(add, known, row[2:]))
+    return counted == {row[:2]: row[2:] for row in connection.fetch(_SUMS, period | {"level": HOUR})}
+
+
+def _failures_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
+    counted = {row[:3]: row[3:] for row in connection.fetch(_COUNTED_FAILURES, period)}
+    for row in connection.fetch(_FAILURES, period | {"level": ARCHIVED}):
+        number, first_us, last_us = counted.get(row[:3], (0, row[4], row[5]))
+        counted[row[:3]] = (number + row[3], min(first_us, row[4]), max(last_us, row[5]))
+    return counted == {row[:3]: row[3:] for row in connection.fetch(_FAILURES, period | {"level": HOUR})}
+
+
+def _spans_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
+    return set(connection.fetch(_COUNTED_SPANS, period)) == set(connection.fetch(_SPANS, period))
+
+
+def _durations_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
+    """In Python, since SQL cannot compute a bin."""
+    lows = bin_lows()
+    counted = Counter(
+        (series, bisect_right(lows, duration) - 1) for series, duration in connection.fetch(_COUNTED_DURATIONS, period)
+    )
+    stored, archived = (
+        Counter({row[:2]: row[2] for row in connection.fetch(_DURATIONS, period | {"level": level})})
+        for level in (DAY, ARCHIVED)
+    )
+    counted.update(archived)
+    return stored == counted
+
+
+def _steps_agree(connection: Connection, period: Period, sums: list[Row]) -> bool:
+    """Whether the table `step_usage` holds what the column `steps` says. In Python, since SQL cannot read that."""
+    stored = Counter[Row](connection.fetch(_STORED_SHARES, period))
+    if not stored and not any(row[-1] for row in sums) and not connection.fetch(_PENDING_STEPS, period):
+        return True
+    for row in connection.fetch(_WITH_STEPS, period):
+        stored.subtract((*row[:2], *labels, *share) for labels, share in shares_of(row).items())
+    return not any(stored.values())
+
+
+_KINDS: dict[str, Callable[[Connection, Period, list[Row]], bool]] = {
+    "sums by hour": _sums_agree,
+    "failures by hour": _failures_agree,
+    "durations by day": _durations_agree,
+    "spans by day": _spans_agree,
+    "steps": _steps_agree,
+}

@@ -1,0 +1,1 @@
+"""What telemetry reports about agents: the spool in which its signals wait, and how they are stored."""

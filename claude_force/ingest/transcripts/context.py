@@ -1,0 +1,46 @@
+"""What the path of a transcript says about it: see `locate`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from claude_force.ingest.transcripts.agent_types import AgentTypes
+from claude_force.ingest.transcripts.locate import AGENT, AUDIT_LOG, session_key
+from claude_force.ingest.transcripts.responses import TranscriptContext
+
+_NAME = re.compile(r"[\w.-]{1,100}")
+
+
+def context_of(path: Path, agent_types: AgentTypes) -> TranscriptContext:
+    """What the path of a transcript says about it."""
+    if path.name == AUDIT_LOG:
+        return TranscriptContext(is_audit_log=True)
+    agent = AGENT.fullmatch(path.stem)
+    if agent is None:
+        return TranscriptContext(
+            session_id=path.stem,
+            agent_type_of=lambda agent_id, prompt, _session: agent_types.of_session(path, agent_id, prompt),
+        )
+    if "subagents" not in path.parts:
+        # Its lines name the session, whose file is in the same folder.
+        return TranscriptContext(
+            agent_id=agent[1],
+            agent_type_of=lambda agent_id, prompt, session_id: agent_types.of_file(
+                path, _beside(path, session_id), agent_id, prompt
+            ),
+        )
+    session = session_key(path)
+    session_file = Path(f"{session}.jsonl")
+    below = path.parts[len(Path(session).parts) + 1 : -1]
+    return TranscriptContext(
+        session_id=Path(session).name,
+        agent_id=agent[1],
+        workflow_id=below[1] if len(below) >= 2 and below[0] == "workflows" else None,
+        agent_type_of=lambda agent_id, prompt, _session: agent_types.of_file(path, session_file, agent_id, prompt),
+    )
+
+
+def _beside(path: Path, session_id: str | None) -> Path | None:
+    """The file of a session in the same folder; None if the id cannot be a file name."""
+    return path.with_name(f"{session_id}.jsonl") if session_id and _NAME.fullmatch(session_id) else None

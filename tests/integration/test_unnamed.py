@@ -1,0 +1,62 @@
+"""Reports by a name that no execution has: what the rows say, from the roll-ups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from claude_force.clock import DAY_US
+from claude_force.database import queries
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.writes import DIRECT_ROLLUP_ROWS, Store
+from claude_force.executions.record import ExecutionRow, content_uid, to_row
+from claude_force.time_windows import ALL_TIME, Window
+from tests.builders import NOON_US, an_execution
+
+
+def executions(number: int, **changes: object) -> list[ExecutionRow]:
+    """Executions of two days, one after the other."""
+    return [
+        to_row(
+            replace(
+                an_execution(**changes),
+                uid=content_uid(NOON_US + each, str(changes).encode(), each),
+                timestamp_us=NOON_US + each * 2 * DAY_US // number,
+            )
+        )
+        for each in range(number)
+    ]
+
+
+@pytest.mark.parametrize("window", [ALL_TIME, Window(NOON_US + DAY_US // 3, NOON_US + DAY_US), Window(0, 1)])
+def test_what_has_no_name_is_one_group(database: Database, window: Window) -> None:
+    """With the sums of the period, and none where there is nothing."""
+    Store(database).add_rows(executions(DIRECT_ROLLUP_ROWS, workflow_id=None))
+    with database.read() as connection:
+        chosen = Filter(window)
+        whole = queries.totals(connection, chosen)
+        expected = {(None,): whole} if whole.executions else {}
+        assert queries.totals_by(connection, chosen, "workflow_id") == expected
+        ranks, _ = queries.percentiles(connection, chosen)
+        found, _ = queries.percentiles_by(connection, chosen, "workflow_id")
+        assert found == ({None: ranks} if whole.executions else {})
+        by_model = queries.totals_by(connection, chosen, "session_id", "model", "git_branch")
+        assert {names[1]: sums for names, sums in by_model.items()} == {
+            name: sums for (name,), sums in queries.totals_by(connection, chosen, "model").items()
+        }
+
+
+@pytest.mark.parametrize("named", [1, DIRECT_ROLLUP_ROWS], ids=["pending", "rolled up"])
+def test_one_name_is_found(database: Database, named: int) -> None:
+    """Whether its executions are rolled up or not."""
+    store = Store(database)
+    store.add_rows(executions(DIRECT_ROLLUP_ROWS, workflow_id=None))
+    store.add_rows(executions(named, workflow_id="bug-fix"))
+    with database.read() as connection:
+        sums = queries.totals_by(connection, Filter(), "workflow_id")
+        assert {names[0]: found.executions for names, found in sums.items()} == {
+            None: DIRECT_ROLLUP_ROWS,
+            "bug-fix": named,
+        }
