@@ -49,6 +49,7 @@ Figures = dict[str, dict[str, int]]
 """Counts by kind and name."""
 
 _TIME_LIMIT_S = 300
+_CPU_LINE = re.compile(r"^(vendor_id|cpu family|model)\s*: (.+)$", re.MULTILINE)
 _COUNTED = re.compile(rb"I\s+refs:\s+([\d,]+)")
 _SESSION = '{"session_id": "none", "model": {"id": "claude-opus-5-5", "display_name": "Opus"}}'
 _MODULES = """
@@ -68,11 +69,22 @@ def counted_with() -> str:
     return f"{platform.python_implementation()} {python}, {platform.python_compiler()}, {platform.machine()}"
 
 
-def library_versions() -> dict[str, str]:
-    """The versions of the libraries that every installation has. A newer one executes other instructions."""
+def versions() -> dict[str, str]:
+    """The versions of what every installation has, of what counts, and the processor, by which libraries choose their
+    instructions. With another one, others are executed."""
     required = [line for line in requires("claude-force") or () if "extra ==" not in line]
     names = {re.split(r"[^\w.-]", line)[0] for line in required}
-    return {"sqlite": sqlite3.sqlite_version} | {name: version(name) for name in sorted(names)}
+    machine = {"sqlite": sqlite3.sqlite_version, "libc": "-".join(platform.libc_ver()), "processor": _processor()}
+    if valgrind := shutil.which("valgrind"):
+        machine["valgrind"] = subprocess.check_output([valgrind, "--version"], text=True).strip()
+    return machine | {name: version(name) for name in sorted(names)}
+
+
+def _processor() -> str:
+    """Maker, family and model, as Linux says them; empty elsewhere."""
+    known = Path("/proc/cpuinfo")
+    found = dict(_CPU_LINE.findall(known.read_text(encoding="utf-8"))) if known.exists() else {}
+    return " ".join(found.values())
 
 
 def count_all(*, with_instructions: bool) -> Figures:

@@ -15,8 +15,16 @@ find_python() {
     exit 1
 }
 
-# Without the build backend's remark on editable installations, which a newcomer can do nothing about.
-pip_install() { PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+# Tried three times: an index or a proxy that fails for a moment fails no check. Without the build backend's remark on
+# editable installations, which a newcomer can do nothing about.
+pip_install() {
+    local attempt
+    for attempt in 1 2 3; do
+        PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" && return
+        say "pip failed (attempt $attempt of 3)"
+    done
+    return 1
+}
 
 # install PIP-ARGUMENTS: into .venv, again only when pyproject.toml has changed since these, or these and more, were
 # installed: scripts/demo takes nothing from under the tests that scripts/test is running.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from benchmarks.budgets import FILE, compare, document, other_libraries
+from benchmarks.budgets import FILE, compare, document, other_versions
 from benchmarks.counted import counted_with
 
 
@@ -40,15 +40,15 @@ def test_a_figure_without_a_budget_is_found() -> None:
 def test_what_is_written_is_read_again() -> None:
     """With names of any kind, and the interpreter that was counted with."""
     figures = {"instructions": {"import of 10,000 lines": 3_924_018_421}, "modules": {"--version": 55}}
-    libraries = {"click": "8.3.1"}
-    assert tomllib.loads(document(figures, counted_with(), libraries)) == {
-        "counted_with": counted_with(), "libraries": libraries, **figures,
+    counted = {"click": "8.3.1"}
+    assert tomllib.loads(document(figures, counted_with(), counted)) == {
+        "counted_with": counted_with(), "versions": counted, **figures,
     }  # fmt: skip
 
 
-def test_a_library_of_another_version_is_named() -> None:
+def test_what_has_another_version_is_named() -> None:
     """Also one that is new, and one that is gone."""
-    assert other_libraries({"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "3", "d": "4"}) == [
+    assert other_versions({"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "3", "d": "4"}) == [
         "b 3 (was 2)",
         "c is gone (was 3)",
         "d 4 (was not used)",
@@ -59,6 +59,6 @@ def test_the_budgets_are_whole() -> None:
     """The file has every kind, and is as `--update` writes it."""
     text = FILE.read_text(encoding="utf-8")
     budgets = tomllib.loads(text)
-    interpreter, libraries = budgets.pop("counted_with"), budgets.pop("libraries")
+    interpreter, counted = budgets.pop("counted_with"), budgets.pop("versions")
     assert list(budgets) == ["instructions", "recording", "modules"]
-    assert document(budgets, interpreter, libraries) == text
+    assert document(budgets, interpreter, counted) == text
