@@ -61,6 +61,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/signals.py": ("integration/test_telemetry_spool.py",),
     "claude_force/executions/joining.py": ("integration/test_joined_sightings.py", "properties/test_sightings.py"),
     "claude_force/executions/nearby.py": ("properties/test_nearby.py",),
+    "claude_force/executions/runs.py": ("integration/test_runs.py", "properties/test_runs.py"),
     "claude_force/executions/session_blocks.py": ("unit/test_blocks.py", "properties/test_session_blocks.py"),
     "claude_force/executions/statistics.py": ("unit/test_statistics.py", "integration/test_backfill.py"),
     "claude_force/executions/totals.py": ("integration/test_store.py", "properties/test_oracle.py"),

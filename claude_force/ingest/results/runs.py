@@ -44,6 +44,7 @@ from claude_force.executions.record import (
     content_uid,
     to_row,
 )
+from claude_force.executions.runs import UNFINISHED
 from claude_force.ingest.results.events import Event, ModelUsage
 from claude_force.ingest.transcripts.api_errors import kind_of_failure
 from claude_force.ingest.transcripts.billed_usage import tokens_of
@@ -51,9 +52,6 @@ from claude_force.ingest.transcripts.entries import plain_text
 from claude_force.ingest.transcripts.identity import digest, session_key
 from claude_force.ingest.transcripts.ledgers import model_name
 from claude_force.ingest.transcripts.responses import SYNTHETIC
-
-UNFINISHED = "unfinished"
-"""The error type of a run without a result."""
 
 _CUMULATIVE_SINCE = (2, 1, 277)
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,6})")

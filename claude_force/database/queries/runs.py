@@ -1,0 +1,292 @@
+"""Runs, as `executions.runs` defines them: one row for each, with its sums, its outcome and its names.
+
+Roll-ups do not know runs, so rows are read: those of the last runs alone, if only these are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from claude_force.database.contract import Connection
+from claude_force.database.queries.aggregates import COUNTS, SHARES, totals_of
+from claude_force.database.queries.executions import uid_batches
+from claude_force.database.queries.filter import (
+    IS_OF_SERIES,
+    NAME_SQL,
+    SERIES,
+    SERIES_NAMES,
+    SESSION,
+    Filter,
+    rows_from,
+    where,
+)
+from claude_force.database.queries.spans import time_ranges_by
+from claude_force.executions.billed_steps import REFUSAL
+from claude_force.executions.record import MAIN, identity_text
+from claude_force.executions.runs import OUTCOMES, UNFINISHED, Outcome, Run, RunKey, told_outcome
+from claude_force.executions.totals import TOTALS, TimeRange, Totals
+from claude_force.time_windows import Window
+
+RunOrder = Literal["newest", "duration", "requests", "tokens", "cost"]
+
+_NAME = "COALESCE(executions.run_id, executions.workflow_id, executions.session_id)"
+_LABELS = frozenset(NAME_SQL[name] for name in SERIES_NAMES)
+_KEY = (SESSION, _NAME, f"CASE WHEN {_NAME} IS NULL THEN executions.uid END")
+"""SQL for the three columns that tell a run from all others: session, name, alone."""
+
+_CODE = (
+    f"CASE WHEN success = 1 THEN {OUTCOMES.index('success')} "
+    f"WHEN error_type = '{REFUSAL}' THEN {OUTCOMES.index('refused')} "
+    f"WHEN error_type = '{UNFINISHED}' THEN {OUTCOMES.index('unknown')} ELSE {OUTCOMES.index('failed')} END"
+)
+# The instant of a request and its code in one number: the largest is that of the last request.
+_ENDS = (
+    "MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, MIN(timestamp_us) AS first_us, "
+    f"MAX(timestamp_us) AS last_us, MAX(timestamp_us * {len(OUTCOMES)} + {_CODE}) AS code"
+)
+_FAILED_COST = "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd"
+_FAILURE = "CASE WHEN success = 0 THEN COALESCE(error_type, '') END"
+_NAMES = (*(NAME_SQL[name] for name in ("agent_name", "model", "project")), "workflow_id", _FAILURE)
+
+_STEPS = (
+    "(SELECT step_usage.*, executions.session_id, executions.workflow_id, executions.git_branch, executions.run_id, "
+    "executions.success, executions.error_type "
+    "FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions"
+)
+"""`step_usage` with what its executions say, under their name."""
+
+_LAST_OF_HEADLESS = f"""
+SELECT COALESCE(headless_runs.session_id, headless_runs.run_id), (
+    SELECT {_NAME} FROM executions{SERIES}
+    WHERE {IS_OF_SERIES} AND timestamp_us >= headless_runs.started_us
+        AND timestamp_us <= headless_runs.started_us + headless_runs.duration_us
+        AND {SESSION} = COALESCE(headless_runs.session_id, headless_runs.run_id)
+        AND (executions.run_id IS NULL OR series.agent_name IN ('{MAIN}', headless_runs.agent_name))
+    ORDER BY timestamp_us DESC, uid DESC LIMIT 1
+), headless_runs.success
+FROM headless_runs
+"""
+
+_RANKS: dict[RunOrder, str] = {
+    "newest": "last_us",
+    "duration": "last_us - began_us",
+    "requests": "executions",
+    "tokens": "input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens",
+    "cost": "CASE WHEN priced > 0 OR cost_nanousd > 0 THEN cost_nanousd END",
+}
+
+_READ_FIRST = 32
+"""Rows read for each of the last runs at first: usual runs have fewer requests."""
+
+_MOST_KEYS = 1000
+"""More runs are read with all others."""
+
+_Key = tuple[str | None, str | None, Any]
+"""Session, name, and the uid as the engine has it."""
+
+
+def runs(connection: Connection, filters: Filter) -> list[Run]:
+    """All runs of the matching executions: what matches of each, in no particular order."""
+    return _described(connection, filters, _read(connection, filters))
+
+
+def last_runs(connection: Connection, filters: Filter, limit: int) -> list[Run]:
+    """The `limit` runs whose last matching request ended last, that one first. Only their sessions are read. Fewer than
+    `limit` are all runs with a matching request."""
+    return _runs_of(connection, filters, _last_keys(connection, filters, limit))
+
+
+def first_runs(
+    connection: Connection, filters: Filter, order: RunOrder, limit: int, *, is_ascending: bool
+) -> list[Run]:
+    """The `limit` runs that are first in an order: the largest (or the smallest) first, unknown values last."""
+    rank, direction = _RANKS[order], "ASC" if is_ascending else "DESC"
+    grouped, parameters = grouped_runs(filters)
+    rows = connection.fetch(
+        f"SELECT session, name, alone FROM ({grouped}) AS runs "
+        f"ORDER BY CASE WHEN {rank} IS NULL THEN 1 ELSE 0 END, {rank} {direction}, session, name, alone LIMIT :most",
+        parameters | {"most": limit},
+    )
+    return _runs_of(connection, filters, [(row[0], row[1], row[2]) for row in rows])
+
+
+def runs_called(connection: Connection, filters: Filter, name: str) -> list[Run]:
+    """The matching runs with this id (see `RunKey.id`), one for each session that has it; not runs of one execution
+    that have no name."""
+    return _described(connection, filters, _read(connection, filters, f"{_NAME} = :called", {"called": name}))
+
+
+def grouped_runs(filters: Filter, *names: str, more: str = "") -> tuple[str, dict[str, Any]]:
+    """SQL for one row for each run and each combination of `names` (SQL for columns), and its parameters. Its columns
+    are session, name, alone, name_0, name_1 ..., those of Totals, began_us, first_us, last_us, code, failed_nanousd."""
+    keys = ["session", "name", "alone", *(f"name_{index}" for index in range(len(names)))]
+    grouping = ", ".join(str(index + 1) for index in range(len(keys)))
+    columns = ", ".join(f"{sql} AS {key}" for key, sql in zip(keys, [*_KEY, *names], strict=True))
+    with_labels = any(name in _LABELS for name in names)
+    tables, condition, parameters = rows_from(filters, with_labels, *([more] if more else []))
+    steps, _, _ = rows_from(filters, with_labels, table=_STEPS)
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in (*TOTALS, "failed_nanousd"))
+    sql = (
+        f"SELECT {', '.join(keys)}, {sums}, MIN(began_us) AS began_us, MIN(first_us) AS first_us, "
+        "MAX(last_us) AS last_us, MAX(code) AS code FROM ("
+        f"SELECT {columns}, {COUNTS}, {_ENDS}, {_FAILED_COST} FROM {tables}{condition} GROUP BY {grouping} UNION ALL "
+        f"SELECT {columns}, {SHARES}, NULL, NULL, NULL, NULL, {_FAILED_COST} FROM {steps}{condition} "
+        f"GROUP BY {grouping}) AS parts GROUP BY {grouping}"
+    )
+    return sql, parameters
+
+
+class _Part(NamedTuple):
+    """What a run has of one agent, model, folder, workflow and kind of failure."""
+
+    agent: str
+    model: str
+    folder: str | None
+    workflow: str | None
+    failure: str | None
+    totals: Totals
+    failed_nanousd: int
+    began_us: int | None
+    first_us: int | None
+    last_us: int | None
+    code: int | None
+
+
+_Parts = dict[_Key, list[_Part]]
+
+
+def _read(
+    connection: Connection, filters: Filter, more: str = "", named: Mapping[str, Any] = MappingProxyType({})
+) -> _Parts:
+    """The parts of the runs whose executions meet a condition."""
+    sql, parameters = grouped_runs(filters, *_NAMES, more=more)
+    parts: _Parts = {}
+    for session, name, alone, agent, model, folder, workflow, failure, *sums in connection.fetch(
+        sql, parameters | dict(named)
+    ):
+        totals, (failed_nanousd, *ends) = totals_of(sums[: len(TOTALS)]), sums[len(TOTALS) :]
+        part = _Part(agent, model, folder, workflow, failure, totals, int(failed_nanousd), *ends)
+        parts.setdefault((session, name, alone), []).append(part)
+    return parts
+
+
+def _last_keys(connection: Connection, filters: Filter, limit: int) -> list[_Key]:
+    """The `limit` runs that ended last: the newest rows are read until these are of so many runs."""
+    tables, condition, parameters = rows_from(filters, False)
+    columns = ", ".join(("timestamp_us", *_KEY))
+    sql = f"SELECT {columns} FROM {tables}{condition} ORDER BY timestamp_us DESC, executions.uid DESC LIMIT :most"
+    most = _READ_FIRST * limit
+    while True:
+        rows = connection.fetch(sql, parameters | {"most": most})
+        keys: dict[_Key, int] = {}
+        for last_us, session, name, alone in rows:
+            keys.setdefault((session, name, alone), last_us)
+        # Of the runs that ended with the oldest of these rows, others may be unread.
+        if len(rows) < most or sum(last_us > rows[-1][0] for last_us in keys.values()) >= limit:
+            return sorted(keys, key=lambda key: (-keys[key], *map(str, key)))[:limit]
+        most *= 4
+
+
+def _runs_of(connection: Connection, filters: Filter, keys: Sequence[_Key]) -> list[Run]:
+    """Some runs, in their order."""
+    if len(keys) > _MOST_KEYS:
+        parts = _read(connection, filters)
+    else:
+        parts = {}
+        for condition, named in uid_batches([key[2] for key in keys if key[2] is not None], "executions.uid"):
+            parts |= _read(connection, filters, condition, named)
+        for narrow, names in _narrowed(connection, filters, [(key[0], key[1]) for key in keys if key[1] is not None]):
+            for condition, named in uid_batches(names, _NAME):
+                parts |= _read(connection, narrow, condition, named)
+    return _described(connection, filters, {key: parts[key] for key in keys if key in parts})
+
+
+def _narrowed(
+    connection: Connection, filters: Filter, keys: Sequence[tuple[str | None, str]]
+) -> Iterator[tuple[Filter, list[str]]]:
+    """Filters for runs with a name, and the names: a filter for the period of each session, or one for all if that is
+    less to read. For runs without a session it is the whole period."""
+    by_session: dict[str | None, list[str]] = {}
+    for session, name in keys:
+        by_session.setdefault(session, []).append(name)
+    if None in by_session:
+        yield filters, by_session.pop(None)
+    sessions = tuple(session for session in by_session if session is not None)
+    if not sessions:
+        return
+    found = time_ranges_by(connection, Filter(filters.window, sessions=sessions, reach=filters.reach), "session_id")
+    ranges = {session: found[session] for session in sessions if session in found}
+    hull = TimeRange(min(each.first_us for each in ranges.values()), max(each.last_us for each in ranges.values()))
+    if sum(map(_length, ranges.values())) >= _length(hull):
+        yield _within(filters, sessions, hull), [name for session in sessions for name in by_session[session]]
+        return
+    for session, reach in ranges.items():
+        yield _within(filters, (session,), reach), by_session[session]
+
+
+def _within(filters: Filter, sessions: tuple[str, ...], reach: TimeRange) -> Filter:
+    return replace(filters, sessions=sessions, reach=Window(reach.first_us, reach.last_us + 1))
+
+
+def _length(time_range: TimeRange) -> int:
+    return time_range.last_us - time_range.first_us + 1
+
+
+def told_outcomes(connection: Connection, window: Window) -> dict[tuple[str, str], bool]:
+    """Whether the program of a headless run succeeded: by session and name of the last run of its main conversation. Of
+    two programs with one run the later one counts."""
+    conditions, parameters = [], {}
+    if window.start_us is not None:
+        conditions.append("headless_runs.started_us + headless_runs.duration_us >= :start_us")
+        parameters["start_us"] = window.start_us
+    if window.end_us is not None:
+        conditions.append("headless_runs.started_us < :end_us")
+        parameters["end_us"] = window.end_us
+    sql = f"{_LAST_OF_HEADLESS}{where(conditions)} ORDER BY headless_runs.started_us, headless_runs.run_id"
+    rows = connection.fetch(sql, parameters)
+    return {(session, name): bool(success) for session, name, success in rows if name is not None}
+
+
+def _described(connection: Connection, filters: Filter, parts: _Parts) -> list[Run]:
+    told = told_outcomes(connection, filters.window) if parts else {}
+    return [_run_of(key, found, told.get((key[0] or "", key[1] or "")), filters) for key, found in parts.items()]
+
+
+def _run_of(key: _Key, parts: Sequence[_Part], told: bool | None, filters: Filter) -> Run:
+    session, name, alone = key
+    code = max((part.code for part in parts if part.code is not None), default=None)
+    outcome: Outcome = "unknown" if code is None else OUTCOMES[code % len(OUTCOMES)]
+    failures: dict[str | None, int] = {}
+    for part in parts:
+        if part.failure is not None:
+            failures[part.failure or None] = failures.get(part.failure or None, 0) + part.totals.executions
+    return Run(
+        key=RunKey(session, name, None if alone is None else _uid_text(alone)),
+        began_us=min((part.began_us for part in parts if part.began_us is not None), default=None),
+        first_us=min((part.first_us for part in parts if part.first_us is not None), default=None),
+        last_us=max((part.last_us for part in parts if part.last_us is not None), default=None),
+        totals=sum((part.totals for part in parts), Totals()),
+        outcome=outcome if told is None else told_outcome(outcome, has_succeeded=told),
+        failures=failures,
+        failed_request_nanousd=sum(part.failed_nanousd for part in parts),
+        agents=_names(parts, lambda part: part.agent),
+        models=_names(parts, lambda part: part.model),
+        projects=_names(parts, lambda part: filters.project_names.of(part.folder)),
+        workflows=_names(parts, lambda part: part.workflow),
+    )
+
+
+def _names(parts: Iterable[_Part], name_of: Callable[[_Part], str | None]) -> tuple[str, ...]:
+    """The names of the parts, those with the most requests first."""
+    requests: dict[str, int] = {}
+    for part in parts:
+        if name := name_of(part):
+            requests[name] = requests.get(name, 0) + part.totals.executions
+    return tuple(sorted(requests, key=lambda name: (-requests[name], name)))
+
+
+def _uid_text(uid: Any) -> str:
+    return identity_text(uid) if isinstance(uid, bytes) else str(uid)

@@ -1,0 +1,110 @@
+"""Runs: which executions are one run, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from claude_force.clock import MINUTE_US
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.queries.runs import last_runs, runs_called
+from claude_force.database.rows.telemetry import HeadlessRun
+from claude_force.database.writes import Store
+from claude_force.database.writes.telemetry import add_headless_run
+from claude_force.executions.runs import Run, RunKey, Waste
+from tests.builders import NOON_US, an_execution
+
+FAILED: dict[str, Any] = {"success": False, "error_type": "overloaded_error"}
+REFUSED: dict[str, Any] = {"success": False, "error_type": "refusal"}
+
+
+def a_request(minute: int, **changes: Any) -> Any:
+    """A request of a session that ended so many minutes after noon, for a dollar."""
+    values = {"workflow_id": "session", "cost_nanousd": 10**9, "agent_name": "main", **changes}
+    return an_execution(timestamp_us=NOON_US + minute * MINUTE_US, **values)
+
+
+def stored(database: Database, *requests: Any) -> dict[str, Run]:
+    """The runs of a store that has these requests, by id."""
+    Store(database).add(list(requests))
+    with database.read() as connection:
+        return {run.key.id: run for run in last_runs(connection, Filter(), 99)}
+
+
+def test_what_is_one_run(database: Database) -> None:
+    """All requests with a run id in a session; without one, of a workflow; without either, each is alone."""
+    alone = a_request(9, workflow_id=None)
+    found = stored(
+        database,
+        a_request(0, run_id="prompt"),
+        a_request(1, run_id="prompt", model="claude-opus-4-5", project="/work/app", **FAILED),
+        a_request(2, run_id="prompt"),
+        a_request(1, run_id="agent", agent_name="reviewer"),
+        a_request(3, run_id="agent", workflow_id="wf-1", session_id="other"),
+        a_request(4),
+        a_request(5, workflow_id="wf-1", session_id="session"),
+        alone,
+    )
+    with database.read() as connection:
+        called = runs_called(connection, Filter(), "agent")
+    assert sorted(run.key for run in called) == [RunKey("other", "agent"), RunKey("session", "agent")]
+    assert list(found) == [alone.uid, "wf-1", "session", "agent", "prompt"]
+    assert found["session"].totals.executions == found["wf-1"].totals.executions == 1
+    prompt = found["prompt"]
+    assert (prompt.totals.executions, prompt.failures) == (3, {"overloaded_error": 1})
+    assert prompt.models == ("claude-3-5-haiku-20241022", "claude-opus-4-5")
+    assert (prompt.agents, prompt.projects, prompt.workflows) == (("main",), ("/work/app",), ("session",))
+    assert prompt.duration_us == 2 * MINUTE_US + 3_456_000
+
+
+@pytest.mark.parametrize(
+    ("last", "outcome", "waste"),
+    [
+        ({}, "success", Waste(retried_nanousd=10**9)),
+        (FAILED, "failed", Waste(failed_nanousd=2 * 10**9)),
+        (REFUSED, "refused", Waste(refused_nanousd=2 * 10**9)),
+        ({"success": False, "error_type": "unfinished"}, "unknown", Waste()),
+        ({"usage_basis": "provisional"}, "success", Waste(retried_nanousd=10**9)),
+    ],
+)
+def test_the_last_request_decides(database: Database, last: dict[str, Any], outcome: str, waste: Waste) -> None:
+    """And the outcome decides what of the money was for nothing."""
+    run = stored(database, a_request(0, **FAILED), a_request(1, **last))["session"]
+    assert (run.outcome, run.waste) == (outcome, waste)
+
+
+def test_requests_that_end_together_count_as_the_best_of_them(database: Database) -> None:
+    """Whatever their order."""
+    assert (
+        stored(database, a_request(1, **REFUSED), a_request(1), a_request(1, **FAILED))["session"].outcome == "success"
+    )
+
+
+@pytest.mark.parametrize(
+    ("last", "success", "outcome"),
+    [(FAILED, 1, "success"), ({}, 0, "failed"), (REFUSED, 0, "refused"), (FAILED, 0, "failed")],
+)
+def test_what_the_program_of_a_headless_run_said_wins(
+    database: Database, last: dict[str, Any], success: int, outcome: str
+) -> None:
+    """For the last prompt of its time, not for earlier ones and not for sub-agents."""
+    with database.write() as connection:
+        run = HeadlessRun("run", "session", None, None, None, NOON_US, 5 * MINUTE_US, 1, success, None, None, None)
+        add_headless_run(connection, run)
+    found = stored(
+        database,
+        a_request(1, run_id="first"),
+        a_request(2, run_id="last", **last),
+        a_request(3, run_id="sub-agent", agent_name="reviewer"),
+        a_request(9, run_id="later"),
+    )
+    assert found["last"].outcome == outcome
+    assert [found[name].outcome for name in ("first", "sub-agent", "later")] == ["success"] * 3
+
+
+def test_an_unknown_cost_is_not_nothing(database: Database) -> None:
+    """A run says how many of its requests have none; a single request without a time has no duration."""
+    run = stored(database, a_request(0, cost_nanousd=None, duration_us=None))["session"]
+    assert (run.totals.cost, run.totals.unpriced, run.duration_us) == (None, 1, None)

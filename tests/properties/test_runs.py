@@ -1,0 +1,88 @@
+"""Laws of runs: every execution is in one run, and runs add up to the totals of the period."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from claude_force.database import queries
+from claude_force.database.contract import Database
+from claude_force.database.queries import Filter
+from claude_force.database.queries.runs import first_runs, last_runs, runs
+from claude_force.executions.record import ExecutionMetrics
+from claude_force.executions.runs import Run
+from claude_force.executions.totals import Totals
+from claude_force.time_windows import Window
+from tests.builders import NOON_US
+from tests.profiles import scaled
+from tests.properties.strategies import AGENTS, MODELS, on_both_engines, records, refill
+
+both_engines = settings(on_both_engines, max_examples=scaled(15))
+
+_instants = st.integers(0, 20).map(lambda minute: NOON_US + minute * 60_000_000)
+_ids = st.sampled_from((None, "one", "two"))
+
+requests: st.SearchStrategy[ExecutionMetrics] = st.builds(
+    replace,
+    records(_instants),
+    agent_name=st.sampled_from(AGENTS[:2]),
+    model=st.sampled_from(MODELS[:2]),
+    run_id=_ids,
+    workflow_id=_ids,
+    session_id=_ids,
+    project=st.sampled_from((None, "/work/app", "/work/shop")),
+    success=st.booleans(),
+    error_type=st.sampled_from((None, "refusal", "unfinished", "overloaded_error")),
+    usage_basis=st.sampled_from((None, "provisional")),
+    duration_us=st.sampled_from((None, 0, 90_000_000)),
+)
+"""Requests of a few runs whose names, sessions and workflows overlap."""
+
+histories = st.lists(requests, max_size=12, unique_by=lambda record: record.uid)
+
+FILTERS = (
+    Filter(),
+    Filter(agents=AGENTS[:1]),
+    Filter(models=MODELS[1:2]),
+    Filter(workflows=("one",)),
+    Filter(Window(NOON_US + 5 * 60_000_000, NOON_US + 15 * 60_000_000)),
+)
+
+
+def in_order(found: list[Run]) -> list[Run]:
+    """Runs by what tells them apart."""
+    return sorted(found, key=lambda run: str(run.key))
+
+
+@given(executions=histories, chosen=st.sampled_from(FILTERS))
+@both_engines
+def test_runs_add_up_to_the_totals(database: Database, executions: list[ExecutionMetrics], chosen: Filter) -> None:
+    """Every column, under every filter; no two runs are one, and failures are those of the totals."""
+    refill(database, executions)
+    with database.read() as connection:
+        found = runs(connection, chosen)
+        whole = queries.totals(connection, chosen)
+    assert sum((run.totals for run in found), Totals()) == whole
+    assert len({run.key for run in found}) == len(found)
+    assert sum(sum(run.failures.values()) for run in found) == whole.failures
+    assert all(run.waste.total_nanousd <= run.totals.cost_nanousd for run in found)
+
+
+@given(executions=histories, chosen=st.sampled_from(FILTERS), limit=st.integers(1, 6))
+@both_engines
+def test_the_first_runs_are_those_of_all_runs(
+    database: Database, executions: list[ExecutionMetrics], chosen: Filter, limit: int
+) -> None:
+    """The last ones and those that cost most, each as it is among all runs, and in order."""
+    refill(database, executions)
+    with database.read() as connection:
+        everything = {run.key: run for run in runs(connection, chosen)}
+        last = last_runs(connection, chosen, limit)
+        dearest = first_runs(connection, chosen, "cost", limit, is_ascending=False)
+    ended = [run for run in everything.values() if run.last_us is not None]
+    assert all(everything[run.key] == run for run in (*last, *dearest))
+    assert [run.last_us for run in last] == sorted((run.last_us or 0 for run in ended), reverse=True)[:limit]
+    costs = [run.totals.cost_nanousd if run.totals.is_priced else -1 for run in everything.values()]
+    assert [run.totals.cost_nanousd if run.totals.is_priced else -1 for run in dearest] == sorted(costs)[::-1][:limit]
