@@ -73,22 +73,30 @@ def heading_of(label: str) -> str:
 
 def named_window(name: str, zone: tzinfo, now: int) -> Window:
     """The period that `--last` names: 7d, 24h, 2w, today, yesterday, week or month. Raises InvalidWindow."""
-    word, today = name.lower(), to_datetime(now, zone).date()
+    word = name.lower()
     if word in _DAYS_AGO:
-        day = today - timedelta(days=_DAYS_AGO[word])
+        day = to_datetime(now, zone).date() - timedelta(days=_DAYS_AGO[word])
         return _calendar(day, day + timedelta(days=1), zone, word)
-    if word == "week":
-        monday = today - timedelta(days=today.weekday())
-        return _calendar(monday, monday + timedelta(days=7), zone, "this week")
-    if word == "month":
-        first = today.replace(day=1)
-        return _calendar(first, (first + timedelta(days=31)).replace(day=1), zone, "this month")
+    if word in ("week", "month"):
+        return calendar_window(word, zone, now)
     span = _span_of(word)
     if span is None:
         raise InvalidWindow(
             f"--last {name[:40]}: give 7d, 24h or 2w (at most {MOST_DAYS:,} days), today, yesterday, week or month"
         )
     return Window(max(now - span[0], EARLIEST_US), now, span[1])
+
+
+def calendar_window(unit: str, zone: tzinfo, now: int) -> Window:
+    """The whole calendar "day", "week" (from Monday) or "month" of an instant."""
+    first = to_datetime(now, zone).date()
+    if unit == "day":
+        return _calendar(first, first + timedelta(days=1), zone, "today")
+    if unit == "week":
+        first -= timedelta(days=first.weekday())
+        return _calendar(first, first + timedelta(days=7), zone, "this week")
+    first = first.replace(day=1)
+    return _calendar(first, (first + timedelta(days=31)).replace(day=1), zone, "this month")
 
 
 def _calendar(first: date, following: date, zone: tzinfo, label: str) -> Window:

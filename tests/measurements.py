@@ -49,12 +49,15 @@ METRICS: tuple[Config, ...] = (
     {"metric": "burn_rate", "objective": 99.9, "window": "10d", "short_window": "1d"},
     {"metric": "cost_forecast", "window": "day"},
     {"metric": "cost_forecast", "window": "month"},
+    {"metric": "total_cost", "window": "week"},
+    {"metric": "cost_forecast", "window": "week"},
 )  # fmt: skip
 
 
 SCOPES: tuple[Config, ...] = (
     {}, {"agent": "a"}, {"agent": ["a", "b"], "model": "gpt-4o"}, {"project": "/p"}, {"source": "tracker"},
     {"agent": "nobody"}, {"group_by": "agent"}, {"group_by": "model", "agent": "a"}, {"group_by": "project"},
+    {"branch": "main"},
 )  # fmt: skip
 
 
@@ -72,6 +75,7 @@ def a_history(seed: int, now_us: int, count: int = 250, days: int = 50) -> Recor
                 model=chance.choice(list(MODELS)),
                 project=chance.choice((None, "/p", "/q")),
                 source=chance.choice(("tracker", "jsonl")),
+                git_branch=chance.choice((None, "main", "topic")),
                 success=success,
                 duration_us=chance.choice((None, chance.randrange(10**7), chance.randrange(10**8))),
                 input_tokens=chance.randrange(5000) if metered else None,
@@ -90,10 +94,13 @@ def midnight(day: datetime, zone: tzinfo) -> int:
 
 
 def period_of(window: str, now_us: int, zone: tzinfo) -> tuple[int, int]:
-    """The start and the end of a window; for a day or month, the end of the calendar period."""
+    """The start and the end of a window; for a day, week or month, the end of the calendar period."""
     now = datetime.fromtimestamp(now_us // 1_000_000, zone)
     if window == "day":
         return midnight(now, zone), midnight(now.replace(tzinfo=None) + timedelta(days=1), zone)
+    if window == "week":
+        monday = now.replace(tzinfo=None) - timedelta(days=now.weekday())
+        return midnight(monday, zone), midnight(monday + timedelta(days=7), zone)
     if window == "month":
         following = now.replace(tzinfo=None, year=now.year + now.month // 12, month=now.month % 12 + 1, day=1)
         return midnight(now.replace(day=1), zone), midnight(following, zone)
@@ -112,7 +119,7 @@ def names_of(given: object) -> list[object]:
 
 def chosen_by(rule: Config, records: Records) -> Records:
     """The executions that a rule is about."""
-    fields = {"agent": "agent_name", "model": "model", "project": "project", "source": "source"}
+    fields = {"agent": "agent_name", "model": "model", "project": "project", "source": "source", "branch": "git_branch"}
     for key, field in fields.items():
         if key in rule:
             records = [record for record in records if getattr(record, field) in names_of(rule[key])]

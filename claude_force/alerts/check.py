@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from claude_force.alerts import budget_rules
 from claude_force.alerts.channels.base import Channel
 from claude_force.alerts.channels.settings import load_channels
 from claude_force.alerts.configured import ONE_CHANNEL, ConfiguredRules
@@ -55,7 +56,8 @@ class AlertSetup:
 
 def load_alert_setup(workspace: Workspace) -> AlertSetup:
     """The rules and channels of claude.json, and the channels of the environment."""
-    rules, broken = load_rules(workspace.settings.alerts)
+    alerts = budget_rules.rules_of(workspace.settings)
+    rules, broken = load_rules(alerts)
     channels, problems = load_channels(workspace.settings.channels, os.environ, workspace.home.folder)
     missing = [
         f"{problem_of(rule.name)}channels: there is no {name}; there are: {', '.join(channels) or 'none'}"
@@ -63,11 +65,10 @@ def load_alert_setup(workspace: Workspace) -> AlertSetup:
         for name in rule.channels or ()
         if name not in channels and name not in workspace.settings.channels
     ]
-    alerts = workspace.settings.alerts
     off = {name: settings_of(value) for name, value in alerts.items() if is_off(value)}
-    return AlertSetup(
-        rules, channels, ConfiguredRules.of(alerts, channel=""), (*broken.values(), *problems, *missing), off
-    )
+    unknown = budget_rules.problems_of(workspace.settings)
+    configured = ConfiguredRules.of(alerts, channel="", has_faulty_budget=bool(unknown))
+    return AlertSetup(rules, channels, configured, (*broken.values(), *unknown, *problems, *missing), off)
 
 
 def run_check(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:

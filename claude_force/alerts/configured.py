@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from claude_force.alerts.budget_rules import problems_of, rules_of
 from claude_force.alerts.decision import Reason, State
 from claude_force.alerts.rules import DEFAULTS, is_off
 from claude_force.database.contract import Connection
@@ -15,6 +16,7 @@ from claude_force.database.rows.alerts import AlertRow
 from claude_force.database.workspace import Workspace
 from claude_force.errors import SettingsError
 from claude_force.executions.origin import host_name
+from claude_force.settings.budgets import RULES_PREFIX
 from claude_force.settings.claude_json import load_settings
 from claude_force.settings.location import database_location
 
@@ -27,26 +29,32 @@ class ConfiguredRules:
     """The names of the rules that are on, those with errors included, and of those that are off.
 
     `channel`: only alerts that are checked for this channel alone end; with "" only those that are checked for all
-    channels; None for all. `only`: only alerts of these rules end.
+    channels; None for all. `only`: only alerts of these rules end. With `has_faulty_budget` it is not known which rules
+    the budgets bring, so no alert of a budget ends.
     """
 
     on: frozenset[str]
     off: frozenset[str] = frozenset()
     channel: str | None = None
     only: frozenset[str] | None = None
+    has_faulty_budget: bool = False
 
     @classmethod
-    def of(cls, alerts: Mapping[str, Any], channel: str | None = None) -> ConfiguredRules:
-        """The rules of `performance.alerts`."""
+    def of(
+        cls, alerts: Mapping[str, Any], channel: str | None = None, *, has_faulty_budget: bool = False
+    ) -> ConfiguredRules:
+        """The rules of `performance.alerts` and of the budgets."""
         off = frozenset(name for name, value in alerts.items() if is_off(value))
         # An error in a rule must not end its alerts.
-        return cls(frozenset(alerts) - off, off, channel)
+        return cls(frozenset(alerts) - off, off, channel, has_faulty_budget=has_faulty_budget)
 
     def end_of(self, alert_name: str) -> Reason | None:
         """Why the alerts of this name have ended; None if they go on. A default rule that is neither on nor off may be
         checked by its name for one channel: `alerts check --rule --channel`."""
         name, _, channel = alert_name.partition(ONE_CHANNEL)
         if name in self.on or (self.only is not None and name not in self.only):
+            return None
+        if self.has_faulty_budget and name.startswith(RULES_PREFIX) and name not in self.off:
             return None
         if self.channel not in (None, channel):
             return None
@@ -64,7 +72,9 @@ def rules_of_store(workspace: Workspace) -> ConfiguredRules | None:
         is_ours = workspace.location == database_location(settings, workspace.home)
     except SettingsError:
         return None
-    return ConfiguredRules.of(settings.alerts) if is_ours else None
+    if not is_ours:
+        return None
+    return ConfiguredRules.of(rules_of(settings), has_faulty_budget=bool(problems_of(settings)))
 
 
 def firing_alerts(connection: Connection, rules: ConfiguredRules | None) -> list[AlertRow]:

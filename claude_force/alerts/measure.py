@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta, tzinfo
+from datetime import tzinfo
 from typing import NamedTuple
 
 from claude_force.alerts.decision import Measurement, Outlook, Reason
 from claude_force.alerts.rules import DIMENSIONS, Rule
 from claude_force.analytics.baselines.snapshots import key_of, narrowing_of
+from claude_force.analytics.forecasts import recent_window, rest_in_windows
 from claude_force.analytics.plan_limits import current_limits
 from claude_force.analytics.reconciliation import comparisons
-from claude_force.clock import DAY_US, HOUR_US, start_of_day, to_datetime
+from claude_force.clock import HOUR_US, to_datetime
 from claude_force.database import queries
 from claude_force.database.contract import Connection
 from claude_force.database.queries import Filter
@@ -23,10 +24,7 @@ from claude_force.database.queries.baselines import newest
 from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import NANOUSD, model_family
 from claude_force.executions.totals import Percentiles, Totals
-from claude_force.time_windows import Window
-
-FORECAST_FROM_US = 7 * DAY_US
-"""A forecast uses the rate of this long before now."""
+from claude_force.time_windows import Window, calendar_window
 
 GROUPS_LIMIT = 500
 """Only this many groups of a rule are measured: those with the most executions."""
@@ -76,8 +74,10 @@ def measure(
 def _chosen(connection: Connection, rule: Rule, window: Window, project_names: ProjectNames) -> Filter:
     """The executions of a rule. A project is named as in reports; one that the store does not know selects nothing."""
     chosen = Filter(
-        window, rule.agents, rule.models, projects=rule.projects, sources=rule.sources, project_names=project_names
-    )
+        window, rule.agents, rule.models, projects=rule.projects, sources=rule.sources, branches=rule.branches,
+        project_names=project_names,
+    )  # fmt: skip
+    chosen = queries.with_reach(connection, chosen)
     if not rule.projects and rule.group_by != "project":
         return chosen
     chosen = queries.with_projects(connection, chosen)
@@ -109,19 +109,10 @@ def measured_nothing(rule: Rule) -> Measurement:
 
 
 def window_of(rule: Rule, now_us: int, zone: tzinfo) -> Window:
-    """The window of a rule: a length of time that ends now, or the day or month so far."""
+    """The window of a rule: a length of time that ends now, or the day, week or month so far."""
     if isinstance(rule.window, int):
         return Window(now_us - rule.window, now_us)
-    today = to_datetime(now_us, zone).date()
-    return Window(start_of_day(today if rule.window == "day" else today.replace(day=1), zone), now_us)
-
-
-def _period_end(rule: Rule, now_us: int, zone: tzinfo) -> int:
-    """The end of the calendar day or month of a rule."""
-    today = to_datetime(now_us, zone).date()
-    if rule.window == "day":
-        return start_of_day(today + timedelta(days=1), zone)
-    return start_of_day((today.replace(day=1) + timedelta(days=32)).replace(day=1), zone)
+    return Window(calendar_window(rule.window, zone, now_us).start_us, now_us)
 
 
 def _sums(connection: Connection, question: Question) -> dict[Label, Totals]:
@@ -143,7 +134,8 @@ def _groups_without_sums(connection: Connection, question: Question) -> Collecti
     """Groups that have a value without executions in the window: a forecast continues the rate of the days before."""
     if question.rule.metric != "cost_forecast":
         return ()
-    return _sums(connection, question._replace(chosen=replace(question.chosen, window=_recent(connection, question))))
+    recent = recent_window(connection, question.now_us)
+    return _sums(connection, question._replace(chosen=replace(question.chosen, window=recent)))
 
 
 def _values(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
@@ -293,13 +285,13 @@ def _burn_rate(rule: Rule, totals: Totals) -> float | None:
 
 
 def _forecasts(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:
-    """The cost of the day or month so far, plus the rest of it at the rate of the last seven days (or of as many as
-    there are)."""
-    now_us, window = question.now_us, _recent(connection, question)
-    assert window.start_us is not None
-    span_us = max(now_us - window.start_us, HOUR_US)
+    """The cost of the day, week or month so far, plus the rest of it: see `analytics.forecasts`."""
+    now_us, window = question.now_us, recent_window(connection, question.now_us)
+    assert isinstance(question.rule.window, str)
+    end_us = calendar_window(question.rule.window, question.zone, now_us).end_us
+    assert end_us is not None
     recent = _sums(connection, question._replace(chosen=replace(question.chosen, window=window)))
-    rest = max(_period_end(question.rule, now_us, question.zone) - now_us, 0) / span_us
+    rest = rest_in_windows(window, now_us, end_us)
     return {
         name: Value(
             None if totals.cost is None else totals.cost + recent.get(name, Totals()).cost_nanousd / NANOUSD * rest,
@@ -308,13 +300,6 @@ def _forecasts(connection: Connection, question: Question, sums: Mapping[Label, 
         )
         for name, totals in sums.items()
     }
-
-
-def _recent(connection: Connection, question: Question) -> Window:
-    """The window whose rate a forecast continues."""
-    reach = queries.time_range(connection)
-    first_us = min(reach.first_us, question.now_us) if reach else 0
-    return Window(max(question.now_us - FORECAST_FROM_US, first_us), question.now_us)
 
 
 def _silences(connection: Connection, question: Question, sums: Mapping[Label, Totals]) -> dict[Label, Value]:

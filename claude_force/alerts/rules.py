@@ -24,7 +24,7 @@ from claude_force.settings.values import nearest, value_problem
 from claude_force.text import for_terminal, kind_of
 
 Operator = Literal[">", ">=", "<", "<="]
-Period = Literal["day", "month"]
+Period = Literal["day", "week", "month"]
 
 SECTION = "performance.alerts"
 ENABLED = "enabled"
@@ -43,7 +43,7 @@ class Rule:
 
     `threshold` is in the unit of the metric. With `compared_to` it is a change in percent: from a baseline ("baseline"
     or "baseline:NAME"), or from the window that ended that many microseconds earlier. `window` is a length in
-    microseconds that ends now, or the calendar day or month so far. `channels` None means all channels.
+    microseconds that ends now, or the calendar day, week or month so far. `channels` None means all channels.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Rule:
     family: str | None = None
     objective: float | None = None
     short_window_us: int | None = None
+    branches: tuple[str, ...] = ()
 
     @property
     def metric_info(self) -> Metric:
@@ -125,12 +126,12 @@ def _length(value: object) -> int:
 
 
 def _window(value: object) -> int | Period:
-    if value in ("day", "month"):
+    if value in ("day", "week", "month"):
         return value
     try:
         return _length(value)
     except Invalid as error:
-        raise Invalid(f"{error} (or day or month)") from None
+        raise Invalid(f"{error} (or day, week or month)") from None
 
 
 def _compared_to(value: object) -> str | int:
@@ -216,7 +217,7 @@ _FIELDS = {
     "metric": _Field("metric", _metric),
     "operator": _Field("operator", _one_of(*get_args(Operator))),
     "threshold": _Field("threshold", _threshold),  # 95, or "+50%" with compared_to
-    "window": _Field("window", _window),  # "1h", or "day" or "month" so far
+    "window": _Field("window", _window),  # "1h", or "day", "week" or "month" so far
     "compared_to": _Field("compared_to", _compared_to),  # "baseline", "baseline:NAME", or "7d" earlier
     "title": _Field("title", _text),
     "severity": _Field("severity", _one_of(*get_args(Severity))),
@@ -228,6 +229,7 @@ _FIELDS = {
     "model": _Field("models", _names),
     "project": _Field("projects", _names),
     "source": _Field("sources", _names),
+    "branch": _Field("branches", _names),
     "group_by": _Field("group_by", _one_of(*DIMENSIONS)),
     "channels": _Field("channels", _names),
     "family": _Field("family", _family),  # of model_share
@@ -428,10 +430,10 @@ def _check_together(rule: Rule) -> None:
     if rule.group_by and not rule.metric_info.groups:
         raise Invalid(f"{rule.metric} cannot be grouped")
     if rule.metric == "cost_forecast" and not isinstance(rule.window, str):
-        raise Invalid("cost_forecast needs the window day or month")
+        raise Invalid("cost_forecast needs the window day, week or month")
     is_of_plan = rule.metric_info.plan_limit is not None
-    if is_of_plan and (rule.agents or rule.models or rule.projects or rule.sources):
-        raise Invalid(f"{rule.metric} is of the whole plan; it has no agent, model, project or source")
+    if is_of_plan and (rule.agents or rule.models or rule.projects or rule.sources or rule.branches):
+        raise Invalid(f"{rule.metric} is of the whole plan; it has no agent, model, project, source or branch")
     if rule.compared_to is not None and isinstance(rule.window, str):
         raise Invalid("with compared_to, the window must be a length such as 24h")
     if rule.compared_to is not None and (is_of_plan or rule.metric in ("silence_hours", "burn_rate", "cost_forecast")):

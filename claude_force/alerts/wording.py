@@ -14,7 +14,7 @@ from claude_force.database.rows.alerts import EventRow
 from claude_force.executions.record import UNKNOWN
 from claude_force.executions.totals import Totals
 
-_CALENDAR = {"day": "Today", "month": "This month"}
+_CALENDAR = {"day": "Today", "week": "This week", "month": "This month"}
 
 
 def period(rule: Rule) -> str:

@@ -40,7 +40,7 @@ _OPTIONS = {
     "above": _Option("Fires when the metric is above this.", "NUMBER"),
     "threshold": _Option("The number of --operator; with --compared-to a change such as +50%.", "NUMBER"),
     "operator": _Option("On which side of the threshold it fires: >, >=, < or <=.", "SIGN"),
-    "window": _Option("The period that is measured: 1h (default), 7d, or day or month so far."),
+    "window": _Option("The period that is measured: 1h (default), 7d, or day, week or month so far."),
     "for": _Option("Fires when the metric was wrong for so long."),
     "min_samples": _Option("With fewer executions the metric is unknown.", "N", int),
     "severity": _Option("critical, error, warning (default) or info.", "NAME"),
@@ -51,6 +51,7 @@ _OPTIONS = {
     "model": _Option("Only this model. Repeatable.", "NAME", is_list=True),
     "project": _Option("Only this project. Repeatable.", "NAME", is_list=True),
     "source": _Option("Only claude-code, tracker or jsonl. Repeatable.", "NAME", is_list=True),
+    "branch": _Option("Only this git branch. Repeatable.", "NAME", is_list=True),
     "group_by": _Option("One alert for each agent, model or project.", "NAME"),
     "channel": _Option("Notify only this channel. Repeatable.", "NAME", is_list=True),
     "title": _Option("The title of messages.", "TEXT"),
@@ -65,10 +66,17 @@ def complete_rules(_: click.Context, __: click.Parameter, typed: str) -> list[st
     from claude_force.alerts.rules import DEFAULTS
 
     try:
-        configured = load_settings(find_home())[0].alerts
+        configured = _configured(find_home())
     except ClaudeForceError:
         configured = {}
     return sorted(name for name in {*configured, *DEFAULTS} if name.startswith(typed))
+
+
+def _configured(home: Home) -> Mapping[str, Any]:
+    """The rules of claude.json, those of the budgets included."""
+    from claude_force.alerts.budget_rules import rules_of
+
+    return rules_of(load_settings(home)[0])
 
 
 names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_rules)
@@ -98,7 +106,7 @@ def enable(names: tuple[str, ...], as_json: bool) -> None:
     from claude_force.alerts.rule_changes import enable as enable_rule
 
     home = find_home()
-    configured = load_settings(home)[0].alerts
+    configured = _configured(home)
     changes = {name: enable_rule(configured, name) for name in names}
     _save(home, changes, as_json=as_json)
 
@@ -122,7 +130,7 @@ def disable(names: tuple[str, ...], as_json: bool, location: str | None) -> None
         # The alerts that end are in it: nothing is changed for a misspelt one.
         find_workspace(location)
     home = find_home()
-    configured = load_settings(home)[0].alerts
+    configured = _configured(home)
     changes = {name: disable_rule(configured, name) for name in names}
     _save(home, changes, location, as_json=as_json)
 
@@ -147,7 +155,7 @@ def add(name: str, as_json: bool, **options: Any) -> None:
         raise click.UsageError("give --metric, such as success_rate or total_cost")
     if "threshold" not in fields or "operator" not in fields:
         raise click.UsageError("give --below or --above, with the number beyond which it fires")
-    _save(home, {name: add_rule(load_settings(home)[0].alerts, name, fields)}, as_json=as_json)
+    _save(home, {name: add_rule(_configured(home), name, fields)}, as_json=as_json)
 
 
 @click.command()
@@ -166,7 +174,7 @@ def edit(name: str, as_json: bool, **options: Any) -> None:
     from claude_force.alerts.rule_changes import edit as edit_rule
 
     home = find_home()
-    _save(home, {name: edit_rule(load_settings(home)[0].alerts, name, _fields(options))}, as_json=as_json)
+    _save(home, {name: edit_rule(_configured(home), name, _fields(options))}, as_json=as_json)
 
 
 def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,8 +220,7 @@ def _save(home: Home, changes: Mapping[str, Changes], location: str | None = Non
 
     everything = {path: value for change in changes.values() for path, value in change.items()}
     ended = save_changes(home, everything, location) if everything else []
-    loaded = load_settings(home)[0]
-    alerts = loaded.alerts
+    alerts = _configured(home)
     states: dict[str, dict[str, Any]] = {
         name: {"rule": rule_as_if_on(alerts, name), "is_on": not is_off(alerts.get(name)), "has_changed": bool(change)}
         for name, change in changes.items()
@@ -224,7 +231,7 @@ def _save(home: Home, changes: Mapping[str, Changes], location: str | None = Non
         return
     lines = [line for name, state in states.items() for line in changed_rule_lines(name, **state)]
     if any(state["is_on"] and state["has_changed"] for state in states.values()):
-        channels, _ = load_channels(loaded.channels, os.environ, home.folder)
+        channels, _ = load_channels(load_settings(home)[0].channels, os.environ, home.folder)
         lines += next_steps(has_channels=bool(channels))
     for line in [*lines, *map(ended_line, ended)]:
         say(line)

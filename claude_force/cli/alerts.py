@@ -287,10 +287,11 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
 
 
 def _refuse_unknown(workspace: Workspace, name: str) -> None:
+    from claude_force.alerts.budget_rules import rules_of
     from claude_force.alerts.rules import DEFAULTS
     from claude_force.settings.values import nearest
 
-    known = dict.fromkeys([*workspace.settings.alerts, *DEFAULTS])
+    known = dict.fromkeys([*rules_of(workspace.settings), *DEFAULTS])
     if name not in known:
         raise SettingsError(f"no alert rule {name}{nearest(name, known)}")
 

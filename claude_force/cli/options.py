@@ -19,6 +19,7 @@ from claude_force.cli.freshness import freshen, no_ingest_option
 from claude_force.cli.period import PERIOD_OPTIONS, take_period
 from claude_force.cli.say import say
 from claude_force.database.missing import is_ours
+from claude_force.database.queries import Filter
 from claude_force.database.workspace import Workspace
 from claude_force.errors import EmptyReport, UnknownName
 from claude_force.reports.freshness import unread_line
@@ -124,6 +125,24 @@ def _naming_unread(request: Request) -> Iterator[None]:
         if not request.freshness.is_incomplete:
             raise
         raise UnknownName(f"{error}; {unread_line(request.freshness)}") from None
+
+
+def snapshot_options(function: Callable[..., R]) -> Callable[..., R]:
+    """Add the zone, the database and the output options of a report about now: it has neither a period nor filters. The
+    command receives a Request."""
+
+    @functools.wraps(function)
+    def command(
+        *, form: str | None, as_json: bool, output: Path | None, zone_name: str | None, location: str | None,
+        no_ingest: bool, **options: Any,
+    ) -> R:  # fmt: skip
+        zone, now_us, workspace = clock.zone_of(zone_name), clock.now_us(), find_workspace(location)
+        freshness = freshen(workspace, now_us, no_ingest=no_ingest)
+        chosen = Filter(project_names=workspace.project_names)
+        form = choose_format(form, output, _SUFFIXES, as_json=as_json)
+        return function(Request(workspace, chosen, zone, now_us, form, output, freshness), **options)
+
+    return _apply((timezone_option, database_option, no_ingest_option, *_OUTPUTS[:3]), command)
 
 
 def filter_options(function: Callable[..., R]) -> Callable[..., R]:

@@ -87,7 +87,7 @@ def refuse_problems(
 def end_alerts_of(before: Mapping[str, Any], after: Mapping[str, Any], location: str | None = None) -> list[Alert]:
     """End the alerts of the rules that were on before a change and are not after it; returns those that fired. If the
     database cannot be written, they end at the next check, which a line on stderr says."""
-    if before.get("alerts") == after.get("alerts"):
+    if all(before.get(name) == after.get(name) for name in ("alerts", "budgets")):
         return []
     from claude_force import clock
     from claude_force.alerts.check import end_alerts
@@ -111,5 +111,8 @@ def say_ended(ended: Iterable[Alert]) -> None:
 
 
 def _alerts(section: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = section.get("alerts")
-    return found if isinstance(found, Mapping) else {}
+    """The rules of a section, those of its budgets included."""
+    from claude_force.alerts.budget_rules import configured_rules
+
+    alerts, budgets = section.get("alerts"), section.get("budgets")
+    return configured_rules(alerts if isinstance(alerts, Mapping) else {}, budgets if isinstance(budgets, list) else ())

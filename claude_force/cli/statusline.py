@@ -52,9 +52,9 @@ def statusline(zone_name: str | None, location: str | None, no_ingest: bool) -> 
     """Print one line for the status line of Claude Code.
 
     It shows the model, the costs of the session, the day and the current block, the cost per hour, how much of the
-    limits of your plan is used, and how full the context is. It keeps the limits in the database, for reports and
-    alerts. It reads the session from standard input, which Claude Code provides. To switch it on, add to
-    ~/.claude/settings.json:
+    budget of this project and of the limits of your plan is used, and how full the context is. It keeps the limits in
+    the database, for reports and alerts. It reads the session from standard input, which Claude Code provides. To
+    switch it on, add to ~/.claude/settings.json:
 
     \b
       {"statusLine": {"type": "command", "command": "claude-force statusline"}}
@@ -79,7 +79,7 @@ def statusline(zone_name: str | None, location: str | None, no_ingest: bool) -> 
         _warn(str(error) or type(error).__name__)
     found = stored or Stored(StoredCosts(), {})
     limits = format_limits(plan_limits.merge(sent, found.limits, now_us), zone, now_us)
-    click.echo(format_line(session, found.costs, now_us, limits))
+    click.echo(format_line(session, found.costs, now_us, limits, found.budget))
     if sys.stdin is not None and sys.stdin.isatty() and not limits:
         _warn("the limits of your plan are known once Claude Code runs this: claude-force statusline --help")
     if workspace and stored:
@@ -126,11 +126,31 @@ def _read_stored(
     database = workspace.database
     try:
         if database.exists():
-            return read_stored(database, session, sent, host_name() or "", zone, freshness)
+            stored = read_stored(database, session, sent, host_name() or "", zone, freshness)
+            return stored._replace(budget=_budget(workspace, session, zone, freshness))
     finally:
         database.close()
     _warn(f"no database at {database.name}; create it with claude-force ingest, or set {DATABASE_VARIABLE}")
     return None
+
+
+def _budget(workspace: Workspace, session: Any, zone: tzinfo, freshness: Freshness) -> str:
+    """The budget that matters where Claude Code works; "" without budgets. A failure costs the line nothing else."""
+    if not workspace.settings.budgets:
+        return ""
+    try:
+        # Imported here because most settings have no budgets.
+        from claude_force.reports.budget_line import budget_part, folder_of
+        from claude_force.settings.budgets import load_budgets
+
+        budgets, problems = load_budgets(workspace.settings.budgets)
+        for problem in problems:
+            _warn(problem)
+        names = workspace.project_names
+        return budget_part(workspace.database, budgets, names, folder_of(session), zone, freshness)
+    except Exception as error:
+        _warn(f"the budget is unknown: {error}")
+        return ""
 
 
 def _keep_limits(workspace: Workspace, news: Sequence[PlanLimit]) -> None:

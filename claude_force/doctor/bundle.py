@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from claude_force import __version__
+from claude_force.alerts.budget_rules import rules_of
 from claude_force.alerts.channels import settings as channel_settings
 from claude_force.alerts.check import load_alert_setup
 from claude_force.alerts.rules import DEFAULTS
@@ -150,7 +151,7 @@ def _add_machine_names(anonymizer: Anonymizer, found: Examination) -> None:
         anonymizer.add_names("database", [found.workspace.location, found.workspace.database.name])
         anonymizer.add_names("channel", settings.channels)
         anonymizer.add_names("project", settings.projects)
-        anonymizer.add_names("rule", [name for name in settings.alerts if name not in DEFAULTS])
+        anonymizer.add_names("rule", [name for name in rules_of(settings) if name not in DEFAULTS])
         anonymizer.add_names("model", [name for name in settings.prices if not is_public_model(name)])
     anonymizer.add_names("path", map(str, paths))
     anonymizer.add_names("host", [host_name() or ""])

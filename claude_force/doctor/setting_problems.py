@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from claude_force import clock
+from claude_force.alerts.budget_rules import configured_rules
 from claude_force.alerts.channels import settings as channel_settings
 from claude_force.alerts.check import FROM_ENVIRONMENT
 from claude_force.alerts.rules import check_rule, problem_of, settings_of
@@ -20,6 +21,7 @@ from claude_force.errors import ClaudeForceError, SettingsError
 from claude_force.exporters import settings as exporter_settings
 from claude_force.receiver.settings import token_problems
 from claude_force.scheduler.schedule import problems_of as schedule_problems
+from claude_force.settings.budgets import load_budgets
 from claude_force.settings.claude_json import KEYS, Settings, checked_value, metrics_file, unknown_key
 from claude_force.settings.database_url import REMEDY, database_problems, holds_password
 from claude_force.settings.home import SECTION, Home, expand
@@ -55,6 +57,7 @@ def find_problems(section: Mapping[str, Any], home: Home) -> list[SettingProblem
     for name, check in _PARTS.items():
         for part, value in (sound.get(name) or {}).items():
             found += (SettingProblem((SECTION, name, part), text) for text in check(part, value, sound, home))
+    found += (SettingProblem((SECTION, "budgets"), text) for text in load_budgets(sound.get("budgets", ())).problems)
     return [*found, *_of_files(sound, home), *_of_secrets(sound, home), *_of_reference_model(sound)]
 
 
@@ -84,6 +87,7 @@ def _part(key: str) -> Callable[[str, Any, Mapping[str, Any], Home], Iterator[st
 
 
 def _rule(name: str, value: Any, section: Mapping[str, Any], _: Home) -> Iterator[str]:
+    value = configured_rules({name: value}, section.get("budgets") or ())[name]
     yield from _raised(check_rule, name, value)
     wanted = settings_of(value).get("channels") or []
     channels = section.get("channels") or {}

@@ -1,4 +1,5 @@
-"""The status line of Claude Code: `model | costs | rate | plan limits | context`. Parts that are unknown are left out.
+"""The status line of Claude Code: `model | costs | rate | budget | plan limits | context`. Parts that are unknown are
+left out.
 
 `session` is the JSON that Claude Code writes to standard input. Every field of it is optional, and any of them may have
 the wrong type. https://code.claude.com/docs/en/statusline
@@ -46,10 +47,12 @@ class StoredCosts(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What the store knows: the costs, and the last observation of each limit of the plan, by kind."""
+    """What the store knows: the costs, the last observation of each limit of the plan, by kind, and the budget that
+    the line shows."""
 
     costs: StoredCosts
     limits: dict[str, PlanLimit]
+    budget: str = ""
 
 
 def read_stored(
@@ -96,13 +99,14 @@ def _until(limit: PlanLimit, zone: tzinfo | None, now_us: int) -> str:
     return f" until {clock.to_datetime(limit.resets_us, zone):%H:%M}"
 
 
-def format_line(session: Any, stored: StoredCosts, now_us: int, limits: str = "") -> str:
-    """The status line, safe for a terminal. `limits` is that of `format_limits`."""
+def format_line(session: Any, stored: StoredCosts, now_us: int, limits: str = "", budget: str = "") -> str:
+    """The status line, safe for a terminal. `limits` is that of `format_limits`, `budget` that of `budget_part`."""
     model = _get(session, "model", "display_name") or _get(session, "model", "id")
     parts = [
         for_terminal(model) if isinstance(model, str) else "Claude",
         " / ".join(_format_costs(session, stored, now_us)),
         _format_rate(stored.block),
+        budget,
         limits,
         _format_context(session),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class Settings:
     """Projects by name: globs of the folders that belong to each. They take precedence over repositories."""
     alerts: Mapping[str, Any] = field(default_factory=dict)
     """Alert rules by name. `alerts.rules` reads them, so that a faulty rule does not stop the others."""
+    budgets: Sequence[Any] = ()
+    """Budgets of money. `settings.budgets` reads them, so that a faulty one does not stop the others."""
     channels: Mapping[str, Any] = field(default_factory=dict)
     """Channels that alerts are sent to, by name. `alerts.channels.settings` reads them."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
@@ -96,7 +98,9 @@ class Settings:
 
 def _kind(default: object) -> type:
     """The type of a setting's value, given its default."""
-    return dict if default is MISSING else str if default is None else type(default)
+    if default is MISSING:
+        return dict
+    return str if default is None else list if default == () else type(default)
 
 
 KEYS: dict[str, type] = {f"{SECTION}.{known.name}": _kind(known.default) for known in fields(Settings)}
@@ -288,8 +292,8 @@ def parse_value(path: KeyPath, text: str) -> Any:
     if kind is str:
         return _parse_text(key, text)
     value: object = text
-    if kind is dict:
-        value = _parse_json(key, text)
+    if kind in (dict, list):
+        value = _parse_json(key, kind, text)
     elif kind is int and text.isdecimal():
         value = int(text)
     elif kind is bool:
@@ -318,11 +322,11 @@ def _parse_text(key: str, text: str) -> str:
     return text
 
 
-def _parse_json(key: str, text: str) -> Any:
+def _parse_json(key: str, kind: type, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SettingRefused(f"{key} must be a JSON object: {error}") from None
+        raise SettingRefused(f"{key} must be a JSON {'list' if kind is list else 'object'}: {error}") from None
 
 
 REMOVED = object()

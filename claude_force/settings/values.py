@@ -21,6 +21,7 @@ KIND_NAMES: dict[type, str] = {
     float: "a number",
     str: "text",
     dict: "an object",
+    list: "a list",
 }
 """What messages call the kinds of values."""
 
@@ -28,7 +29,8 @@ KIND_NAMES: dict[type, str] = {
 def value_problem(value: object, kind: type, bounds: Bounds | None = None) -> str | None:
     """What is wrong with a value, as the end of a sentence that begins with its key; None if nothing is.
 
-    `kind` is bool, int, float (whole numbers too), str or dict. `bounds` are inclusive, and NaN is never within them.
+    `kind` is bool, int, float (whole numbers too), str, dict or list. `bounds` are inclusive, and NaN is never within
+    them.
     """
     # Not isinstance: in Python, True is an int.
     if type(value) is not kind and not (kind is float and type(value) is int):

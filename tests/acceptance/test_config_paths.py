@@ -118,6 +118,12 @@ WRONG = {
     ("prices.house", '{"input": 1}'): "output is missing",
     ("prices.house.input", "-1"): "house",
     ("projects.shop", '"shop"'): "must be a list of texts",
+    ("budgets", '{"usd": 5}'): "performance.budgets must be a list, not an object",
+    ("budgets", '[{"usd": -5, "per": "day"}]'): "performance.budgets: budget 1: usd must be more than 0",
+    (
+        "budgets",
+        '[{"usd": 5, "per": "day"}, {"usd": 6, "per": "day"}]',
+    ): "there is one of all per day already; keep one",
     ("alerts.success-rate.treshold", "5"): "there is no 'treshold'; did you mean threshold?",
     ("alerts.success-rate.threshold", "high"): "threshold must be a number",
     ("alerts.success-rate.enabled", "perhaps"): "enabled must be true or false, not text",

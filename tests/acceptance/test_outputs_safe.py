@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -36,7 +37,7 @@ SECRET = "hooks-secret-7f3a9c"
 FILTERS = ("--start", "2020-01-01")
 REPORTS = (
     "summary", "daily", "weekly", "monthly", "by-agent", "by-model", "by-workflow", "sessions", "by-branch",
-    "by-project", "costs", "trends", "errors", "blocks", "reconcile", "backfill",
+    "by-project", "costs", "trends", "errors", "blocks", "budgets", "reconcile", "backfill",
 )  # fmt: skip
 
 COMMAND_LINES: dict[str, list[str]] = {
@@ -162,7 +163,15 @@ def fill(home: Path) -> None:
     database.close()
     rule = {"metric": "success_rate", "operator": "<", "threshold": 95, "window": "1h", "by": "agent", "min_samples": 1}
     channels = {"hook": {"type": "webhook", "url": "http://127.0.0.1:9/${HOOK}"}, "\x1b[31mred": {"type": "\x9b31m"}}
-    section = {"alerts": {"by-agent": rule, "\x1b]0;owned\x07": {"metric": "\u202eevil"}}, "channels": channels}
+    section: dict[str, Any] = {
+        "alerts": {"by-agent": rule, "\x1b]0;owned\x07": {"metric": "\u202eevil"}},
+        "channels": channels,
+    }
+    section["budgets"] = [
+        {"agent": name, "branch": name, "project": f"{name}?", "usd": 1, "per": "day", **more}
+        for name in HOSTILE
+        for more in ({}, {name: name})
+    ]
     (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
     (home / "hostile.jsonl").write_text("\n".join([*HOSTILE, json.dumps({"agent_name": "\x1b[31m", "\x9bkey": 1})]))
     folder = home / "transcripts" / "\x1b[31mred"

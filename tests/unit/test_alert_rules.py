@@ -88,7 +88,7 @@ def test_every_name_is_in_the_document() -> None:
     """docs/reference/alert-rules.md has every default rule, every field and every metric."""
     page = (ROOT / "docs" / "reference" / "alert-rules.md").read_text(encoding="utf-8")
     fields = [*re.findall(r"[a-z_]+(?=,|$)", the_problem("mine", OWN | {"zzzzzz": 1}).partition("there are: ")[2])]
-    assert len(fields) == 21
+    assert len(fields) == 22
     assert [name for name in (*DEFAULTS, *METRICS, *fields) if f"`{name}`" not in page] == []
 
 
@@ -179,7 +179,7 @@ def test_a_family_may_be_capitalized_or_a_model(family: str) -> None:
         ({"threshold": "+50%"}, ("needs compared_to",)),
         ({"threshold": 50, "compared_to": "7d"}, ("with compared_to, threshold is a change",)),
         ({"threshold": None}, ("needs a threshold (in US dollars)",)),
-        ({"window": "-1h"}, ("window '-1h' is not a length of time such as 30s", "day or month")),
+        ({"window": "-1h"}, ("window '-1h' is not a length of time such as 30s", "day, week or month")),
         ({"window": "1y"}, ("window '1y'",)),
         ({"window": "year"}, ("window 'year'",)),
         ({"window": "0h"}, ("window must be longer than 0",)),
@@ -222,14 +222,14 @@ def test_a_family_may_be_capitalized_or_a_model(family: str) -> None:
         ({"metric": "burn_rate", "objective": 95, "short_window": "1h"}, ("short_window must be shorter",)),
         ({"metric": "burn_rate", "objective": 100, "short_window": "5m"}, ("objective must be a percentage",)),
         ({"metric": "burn_rate", "objective": True, "short_window": "5m"}, ("objective must be a number",)),
-        ({"metric": "cost_forecast"}, ("cost_forecast needs the window day or month",)),
+        ({"metric": "cost_forecast"}, ("cost_forecast needs the window day, week or month",)),
         ({"metric": "silence_hours", "group_by": "agent"}, ("silence_hours cannot be grouped",)),
         (CHANGE | {"metric": "silence_hours"}, ("silence_hours cannot be compared",)),
         (CHANGE | {"metric": "weekly_limit"}, ("weekly_limit cannot be compared",)),
         ({"metric": "five_hour_limit", "group_by": "agent"}, ("five_hour_limit cannot be grouped",)),
         (
             {"metric": "five_hour_limit_forecast", "model": "m"},
-            ("five_hour_limit_forecast is of the whole plan; it has no agent, model, project or source",),
+            ("five_hour_limit_forecast is of the whole plan; it has no agent, model, project, source or branch",),
         ),
     ],
     ids=str,

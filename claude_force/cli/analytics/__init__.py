@@ -20,6 +20,7 @@ REPORTS = {
     "by-branch": "claude_force.cli.analytics.breakdowns:by_branch",
     "by-project": "claude_force.cli.analytics.breakdowns:by_project",
     "costs": "claude_force.cli.analytics.costs:costs",
+    "budgets": "claude_force.cli.analytics.budgets:budgets",
     "trends": "claude_force.cli.analytics.over_time:trends",
     "errors": "claude_force.cli.analytics.summary:errors",
     "blocks": "claude_force.cli.analytics.blocks:blocks",

@@ -254,7 +254,7 @@ def ended_line(alert: Alert) -> str:
 
 
 def _rule_lines(rule: Rule, *, is_on: bool) -> list[str]:
-    filters = [*rule.agents, *rule.models, *rule.projects, *rule.sources]
+    filters = [*rule.agents, *rule.models, *rule.projects, *rule.sources, *rule.branches]
     lines = [] if is_on else ["This rule is off. This is what it would do:"]
     lines.append(
         f"Severity {rule.severity}; at least {quantity(rule.min_samples, 'sample')}; channels: {_channels(rule)}"

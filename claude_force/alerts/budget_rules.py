@@ -1,0 +1,77 @@
+"""Budgets as alert rules: each budget of `performance.budgets` brings three, which are on.
+
+| rule                            | fires when                                                 |
+|---------------------------------|------------------------------------------------------------|
+| budget-project-shop-month-80    | 80 % of the money is spent                                 |
+| budget-project-shop-month-100   | all of it is spent                                         |
+| budget-project-shop-month-ahead | more than all of it will be spent by the end of the period |
+
+They are rules as all others are. What `performance.alerts` says of one of these names changes it or switches it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from claude_force.settings.claude_json import Settings
+
+SHARES = {80: "warning", 100: "error"}
+"""The percentages of a budget at which an alert begins, and its severity."""
+
+
+class _Pace(NamedTuple):
+    """How soon and how often the alerts of a budget speak. `repeat` is longer than any period of its kind, so that each
+    period has one message."""
+
+    repeat: str
+    ahead_for: str
+    ahead_kept: str
+
+
+_PACES = {"day": _Pace("25h", "30m", "1h"), "week": _Pace("169h", "6h", "24h"), "month": _Pace("745h", "6h", "24h")}
+
+
+def rules_of(settings: Settings) -> dict[str, Any]:
+    """See `configured_rules`."""
+    return configured_rules(settings.alerts, settings.budgets)
+
+
+def configured_rules(alerts: Mapping[str, Any], budgets: Iterable[Any]) -> dict[str, Any]:
+    """The rules of `performance.alerts` by name, then those of the budgets, with what the alerts say of them."""
+    found = dict(alerts)
+    for name, rule in _rules_of_budgets(budgets):
+        own = alerts.get(name, {})
+        if own is None or isinstance(own, bool):
+            own = {"enabled": own is True}
+        found[name] = {**rule, **own} if isinstance(own, Mapping) else own
+    return found
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """One line for each budget with an error."""
+    if not settings.budgets:
+        return []
+    from claude_force.settings.budgets import load_budgets
+
+    return load_budgets(settings.budgets).problems
+
+
+def _rules_of_budgets(budgets: Iterable[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not budgets:
+        return
+    # Imported here: few settings have budgets.
+    from claude_force.settings.budgets import load_budgets
+
+    for budget in load_budgets(budgets).budgets:
+        pace, title = _PACES[budget.per], f"Budget of {budget.title} per {budget.per}"
+        common = {"window": budget.per, **budget.scope, "repeat": pace.repeat}
+        for percent, severity in SHARES.items():
+            yield f"{budget.name}-{percent}", {
+                "metric": "total_cost", "operator": ">=", "threshold": budget.usd * percent / 100, **common,
+                "title": f"{title}: {percent}% spent", "severity": severity, "keep_firing_for": "0s",
+            }  # fmt: skip
+        yield f"{budget.name}-ahead", {
+            "metric": "cost_forecast", "operator": ">", "threshold": budget.usd, **common,
+            "title": f"{title}: forecast", "for": pace.ahead_for, "keep_firing_for": pace.ahead_kept,
+        }  # fmt: skip
