@@ -44,6 +44,7 @@ COMMANDS = {
     "scheduler": "claude_force.cli.scheduler:scheduler",
     "receive": "claude_force.cli.receive:receive",
     "telemetry": "claude_force.cli.telemetry:telemetry",
+    "mcp": "claude_force.cli.mcp.command:mcp",
     "config": "claude_force.cli.config:config",
     "doctor": "claude_force.cli.doctor:doctor",
     "completion": "claude_force.cli.completion:completion",
@@ -77,6 +78,7 @@ SECTIONS = {
     },
     "Setup": {
         "telemetry": "Point Claude Code at the receiver, and see what came.",
+        "mcp": "Let Claude ask for its own metrics (an MCP server).",
         "config": "Read and change settings in claude.json.",
         "doctor": "Find problems and show how to solve them.",
         "completion": "Print the completion script of a shell.",

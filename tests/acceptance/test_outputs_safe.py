@@ -92,6 +92,7 @@ NOT_RUN = {
     "db path": "prints a path that its user named",
     "db rebuild": "prints a count",
     "db upgrade": "prints revisions",
+    "mcp": "prints JSON of the protocol; test_mcp has hostile names",
     "push datadog": "prints counts and a destination; what it sends is in test_push_datadog",
     "push elasticsearch": "prints counts and a destination; what it sends is in test_push_elasticsearch",
     "push prometheus": "prints counts and a destination; what it sends is in test_prometheus",

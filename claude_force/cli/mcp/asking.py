@@ -1,0 +1,59 @@
+"""Asks this program itself: a command with `--json`, in a process of its own.
+
+So the answer is that of the command, to the byte. The server never forks with threads, and an answer that takes too
+long, or too much memory, ends without it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from claude_force.errors import ClaudeForceError
+
+TIME_LIMIT_S = 120
+"""How long a command may take. The first one may read gigabytes of transcripts, and goes on where it was stopped."""
+
+Value = str | int | bool | Sequence[str] | None
+
+
+class NoAnswer(ClaudeForceError):
+    """A command failed; its message is that of the command."""
+
+
+async def ask(location: str | None, command: str, options: dict[str, Value]) -> dict[str, Any]:
+    """The JSON that a command prints. An exit code that says something about the figures, such as a regression, is an
+    answer. Raises NoAnswer."""
+    program = [sys.executable, "-m", "claude_force", *words_of(command, options | {"db": location})]
+    try:
+        with anyio.fail_after(TIME_LIMIT_S):
+            done = await anyio.run_process(program, check=False, stdin=subprocess.DEVNULL)
+    except TimeoutError:
+        raise NoAnswer(
+            f"claude-force {command} did not end within {TIME_LIMIT_S} s; ask for a shorter period"
+        ) from None
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.startswith("error: ")]
+        raise NoAnswer(said[-1].removeprefix("error: ") if said else f"exit code {done.returncode}") from None
+    return found if isinstance(found, dict) else {"rows": found}
+
+
+def words_of(command: str, options: Mapping[str, Value]) -> list[str]:
+    """A command that prints JSON, as words. None and False are not given. The value of an option is in the same word:
+    one that begins with - is no option."""
+    words = command.split()
+    for name, value in options.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif isinstance(value, (str, int)) and value is not False:
+            words.append(f"--{name}={value}")
+        elif value:
+            words += [f"--{name}={each}" for each in value]
+    return [*words, "--json"]

@@ -1,0 +1,123 @@
+"""The MCP server: the official client starts it, lists its tools, and gets the figures of the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import jsonschema
+import pytest
+from mcp import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+from claude_force.cli.mcp.asking import words_of
+from claude_force.cli.mcp.tools import BY, TOOLS, Tool
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from tests.builders import NOON_US, an_execution
+from tests.conftest import PROGRAM, Run
+
+HOSTILE = "--db=/etc/passwd\x1b]0;x\x07'; $(reboot)"
+BY_NAME = {tool.name: tool for tool in TOOLS}
+
+
+@pytest.fixture
+def filled(home: Path) -> Path:
+    """A home whose store has two agents on two models, one of them with a hostile name."""
+    database = home / ".claude" / "metrics" / "metrics.db"
+    records = [
+        an_execution(agent_name="reviewer", model="claude-sonnet-4-5", timestamp_us=NOON_US),
+        an_execution(agent_name=HOSTILE, model="claude-opus-4-1", timestamp_us=NOON_US + 1, success=False),
+    ]
+    Store(open_database(str(database))).add(records)
+    return home
+
+
+async def _call(calls: list[tuple[str, dict[str, Any]]], home: Path) -> tuple[list[Any], list[Any]]:
+    """The tools that the server lists, and the results of calls."""
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "TZ": "UTC"}
+    server = StdioServerParameters(command=str(PROGRAM), args=["mcp"], env=environment)
+    async with stdio_client(server) as streams, ClientSession(*streams) as session:
+        await session.initialize()
+        listed = (await session.list_tools()).tools
+        return listed, [await session.call_tool(name, arguments) for name, arguments in calls]
+
+
+def _figures(text: str) -> dict[str, Any]:
+    """A report without the instant at which it was asked for."""
+    found: dict[str, Any] = json.loads(text)
+    found.pop("data", None)
+    return found
+
+
+def test_the_official_client_gets_the_figures_of_the_commands(filled: Path, run: Run) -> None:
+    """Every listed tool is read-only and has schemas; the answers are the JSON of the commands, as text and as
+    structure, and satisfy the schemas. What cannot be answered says why, in the words of the command."""
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("usage_summary", {}),
+        ("usage_by", {"dimension": "model", "agent": ["reviewer"]}),
+        ("usage_summary", {"agent": [HOSTILE]}),
+        ("usage_by", {"dimension": "colour"}),
+        ("usage_summary", {"days": 0}),
+        ("usage_summary", {"output": "/tmp/file"}),
+        ("drop_tables", {}),
+    ]
+    listed, results = anyio.run(_call, calls, filled)
+    assert [tool.name for tool in listed] == list(BY_NAME)
+    assert all(tool.annotations.read_only_hint for tool in listed)
+    expected = [
+        run("summary", "--json"),
+        run("by-model", "--json", "--agent", "reviewer"),
+        run("summary", "--json", f"--agent={HOSTILE}"),
+    ]
+    for (name, _), result, command in zip(calls, results, expected, strict=False):
+        assert _figures(result.content[0].text) == _figures(command.stdout)
+        assert result.structured_content == json.loads(result.content[0].text)
+        jsonschema.validate(result.structured_content, BY_NAME[name].output_schema())
+    refused = [result.content[0].text for result in results if result.is_error]
+    assert refused == [
+        "dimension is one of: agent, model, project, branch, session, workflow, day, week, month",
+        "Invalid value for '--days': 0 is not in the range 1<=x<=36500. (see claude-force summary --help)",
+        "usage_summary takes no 'output'; it takes days, since, until, project, agent, model, session, branch",
+        f"there is no tool 'drop_tables'; there are {', '.join(BY_NAME)}",
+    ]
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_tool_offers_options_that_its_commands_have(tool: Tool) -> None:
+    """The input schema comes from the command, and is valid; each command of a choice knows the same options."""
+    schema = tool.input_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert all(each["description"] for each in schema["properties"].values())
+    for command in tool.choices.values():
+        Tool(tool.name, "", "", command, tool.options).input_schema()
+
+
+@pytest.mark.parametrize("word", ["cost", "tokens", "usage", "failed", "slowest", "limits"])
+def test_a_tool_is_found_by_what_one_asks_for(word: str) -> None:
+    """Clients search names, titles and descriptions of tools that they have not loaded."""
+    assert any(word in f"{tool.name} {tool.title} {tool.description}".lower() for tool in TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        *((BY_NAME["usage_by"], {"dimension": dimension}) for dimension in BY),
+        *((tool, {}) for tool in TOOLS if not tool.choices and tool.promised),
+    ],
+    ids=lambda value: value.name if isinstance(value, Tool) else "-".join(value.values()),
+)
+def test_every_tool_keeps_its_promise(filled: Path, run: Run, tool: Tool, arguments: dict[str, str]) -> None:
+    """With few arguments, on a small store: the keys that it promises are there."""
+    result = run(*words_of(tool.command_of(arguments), tool.options_of(arguments)))
+    jsonschema.validate(json.loads(result.stdout), tool.output_schema())
+
+
+def test_a_wrong_database_is_refused_at_once(run: Run) -> None:
+    """And not at each call."""
+    result = run("mcp", "--db", "missing.db")
+    assert result.returncode == 2
+    assert "missing.db" in result.stderr
