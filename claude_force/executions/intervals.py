@@ -33,7 +33,7 @@ def unit_of(interval: Interval) -> int:
     return HOUR_US if interval == "hourly" else DAY_US
 
 
-def hours(found: Mapping[tuple[int, ...], Totals], spans: Spans) -> list[Bucket]:
+def hours(found: Mapping[tuple[int, int], Totals], spans: Spans) -> list[Bucket]:
     """Hours, oldest first, from sums by number and offset."""
     buckets = [_hour(number, offset_us, totals, spans) for (number, offset_us), totals in found.items()]
     return sorted(buckets, key=lambda bucket: bucket.start_us)
@@ -57,12 +57,12 @@ def _hour(number: int, offset_us: int, found: Totals, spans: Spans) -> Bucket:
     )
 
 
-def days(found: Mapping[int, Totals], interval: Interval, zone: tzinfo) -> list[Bucket]:
-    """Days, weeks or months, oldest first, from sums by the number of the day."""
+def days(found: Mapping[tuple[int, int], Totals], interval: Interval, zone: tzinfo) -> list[Bucket]:
+    """Days, weeks or months, oldest first, from sums by the number of the day and offset."""
     folded: dict[date, Totals] = {}
-    for number in sorted(found):
+    for number, offset_us in sorted(found):
         first = _first_day(_MONDAY + timedelta(days=number), interval)
-        folded[first] = folded.get(first, Totals()) + found[number]
+        folded[first] = folded.get(first, Totals()) + found[number, offset_us]
     return [_days(first, totals, interval, zone) for first, totals in folded.items()]
 
 

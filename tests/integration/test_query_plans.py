@@ -128,6 +128,9 @@ _REPORTS: dict[str, Report] = {
     "trend by day half an hour off": lambda connection, chosen: queries.trend(
         connection, chosen, "daily", ZoneInfo("Asia/Kolkata")
     ),
+    "trend by hour half an hour off": lambda connection, chosen: queries.trend(
+        connection, chosen, "hourly", ZoneInfo("Asia/Kolkata")
+    ),
     "errors": queries.errors,
     "sums by hour": queries.hours,
     "sums by hour of everything": lambda connection, chosen: queries.time_buckets(connection, chosen, HOUR_US),
@@ -164,7 +167,7 @@ def test_a_report_reads_few_rows(report: str, chosen: Filter, explained: Explain
 @every_choice
 def test_ten_times_the_executions_are_no_more_work(report: str, chosen: Filter, histories: tuple[Path, Path]) -> None:
     """A report on ten times the executions in the same days costs what it costs on a tenth of them, but for the edges.
-    (Half an hour off UTC, the hour that holds midnight is read by its rows.)"""
+    (Half an hour off UTC, half of the hour that holds midnight is read by its rows.)"""
     work = []
     for path in histories:
         database = ExplainingDatabase(path)
@@ -174,6 +177,17 @@ def test_ten_times_the_executions_are_no_more_work(report: str, chosen: Filter, 
         database.close()
     rows_at_edges = 0 if chosen == Filter() else 2 * 3000 if "percentiles" in report else 2 * 3000 // 10
     assert work[1] <= work[0] * 1.5 + rows_at_edges * 40 // 100
+
+
+def test_half_hours_are_added_up_in_the_order_of_the_index(explained: ExplainingDatabase) -> None:
+    """Half an hour off UTC, half of the rows are read: each hour between two instants, and nothing is sorted."""
+    with explained.read() as connection:
+        queries.trend(connection, Filter(), "hourly", ZoneInfo("Asia/Kolkata"))
+    hours = explained.plans.index(f"SEARCH executions USING INDEX {INDEX} (timestamp_us>? AND timestamp_us<?)")
+    assert explained.plans[hours - 1] == (
+        "SEARCH rollups USING PRIMARY KEY (scope=? AND level=? AND bucket>? AND bucket<?)"
+    )
+    assert not any("TEMP B-TREE" in step for step in explained.plans[hours:])
 
 
 @pytest.mark.parametrize("window", [ALL_TIME, PERIOD, Window(NOON_US), Window(None, NOON_US + 30 * DAY_US)])

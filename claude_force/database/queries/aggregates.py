@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
@@ -52,11 +52,6 @@ _STEPS_WITH_NAMES = (
     "WHERE executions.uid = step_usage.uid) AS step_usage"
 )
 """`step_usage` with the names of its executions that are not part of a series."""
-
-
-# The index on time has all that a condition on instants needs, so a row that does not meet it is not looked up.
-_LOOKED_UP = "(SELECT uid AS met FROM executions{where}) AS those CROSS JOIN executions"
-_IS_MET = "executions.uid = met"
 
 
 @dataclass(slots=True)
@@ -156,78 +151,55 @@ def is_known_to_rollups(filters: Filter, *dimensions: Dimension) -> bool:
     return not (filters.has_rows_only or any(dimension in ROW_NAMES for dimension in dimensions))
 
 
-class Projection(NamedTuple):
-    """What a query of aggregates selects beside series and sums. In the SQL of both, {at} stands for the instant.
-
-    `columns` are further columns; `condition` is one on the rows at the edges ("" for all).
-    """
-
-    columns: tuple[str, ...] = ()
-    condition: str = ""
-
-    def columns_at(self, at: str) -> list[str]:
-        """The columns for the instant `at`, an SQL expression."""
-        return [column.format(at=at) for column in self.columns]
-
-
-_NOTHING_MORE = Projection()
-
-
-def select_aggregates(
-    filters: Filter, plan: RollupPlan, scope: int, projection: Projection = _NOTHING_MORE
-) -> UnionQuery:
-    """The sums by series: from roll-ups, from the rows at the edges, and from the rows that are not rolled up yet. In
-    the scope ALL_SERIES those of rows are sums of all series, too: to group by less takes half the time."""
+def select_aggregates(filters: Filter, plan: RollupPlan, scope: int, further_columns: Sequence[str] = ()) -> UnionQuery:
+    """The sums by series and further columns, in whose SQL {at} stands for the instant: from roll-ups, from the rows at
+    the edges, and from the rows that are not rolled up yet. In the scope ALL_SERIES those of rows are sums of all
+    series, too: to group by less takes half the time."""
     union = UnionQuery()
-    series = "series_id" if scope == EACH_SERIES else "0 AS series_id"
-    projection = projection._replace(columns=(series, *projection.columns))
+    keys = ("series_id" if scope == EACH_SERIES else "0 AS series_id", *further_columns)
     for level, first, end in plan.buckets:
-        columns = ", ".join([*projection.columns_at(f"bucket * {LEVELS_US[level]}"), *TOTALS])
+        columns = ", ".join([*_at(f"bucket * {LEVELS_US[level]}", keys), *TOTALS])
         union.selects.append(
             f"SELECT {columns} FROM rollups WHERE scope = {scope} AND level = {level} AND {union.buckets(first, end)}"
         )
     for edge in plan.edges:
-        _add_rows(union, filters, edge, projection)
+        _add_rows(union, filters, edge, keys)
     for first, end in plan.archived_buckets(HOUR_US):
-        columns = ", ".join([*projection.columns_at(f"bucket * {HOUR_US}"), *TOTALS])
+        columns = ", ".join([*_at(f"bucket * {HOUR_US}", keys), *TOTALS])
         union.selects.append(
             f"SELECT {columns} FROM rollups WHERE scope = {EACH_SERIES} AND level = {ARCHIVED} "
             f"AND {union.buckets(first, end)}"
         )
     if plan.buckets:
-        _add_rows(union, filters, plan.inside, projection, is_pending=True)
+        _add_rows(union, filters, plan.inside, keys, is_pending=True)
     return union
 
 
 def _add_rows(
-    union: UnionQuery,
-    filters: Filter,
-    window: Window,
-    projection: Projection,
-    *,
-    is_pending: bool = False,
+    union: UnionQuery, filters: Filter, window: Window, keys: Sequence[str], *, is_pending: bool = False
 ) -> None:
     """Add the sums of the rows in a window, and those of their steps. `is_pending` restricts to the rows that are not
-    rolled up yet, whatever the condition of the projection."""
+    rolled up yet."""
     names, named = filters.conditions(*ROW_NAMES)
     # The names of a filter are the same parameters in every select.
     union.parameters |= named
-    keys = projection.columns_at("timestamp_us")
     grouping = ", ".join(str(index + 1) for index in range(len(keys)))
-    has_names = bool(names) or not ROW_COLUMNS.isdisjoint(projection.columns)
-    steps = _STEPS_WITH_NAMES if has_names else "step_usage"
-    met = [projection.condition.format(at="timestamp_us")] if projection.condition and not is_pending else []
+    has_names = bool(names) or not ROW_COLUMNS.isdisjoint(keys)
     for table, source, sums in (
-        ("executions", _LOOKED_UP if met else "executions", COUNTS),
-        ("step_usage", steps, SHARES),
+        ("executions", "executions", COUNTS),
+        ("step_usage", _STEPS_WITH_NAMES if has_names else "step_usage", SHARES),
     ):
         pending = [f"{table}.uid = uncounted.uid"] if is_pending else []
-        rows = source.format(where=where([*union.within(window), *met]))
-        conditions = [_IS_MET, *names] if source is _LOOKED_UP else [*pending, *union.within(window), *met, *names]
         union.selects.append(
-            f"SELECT {', '.join([*keys, sums])} FROM {'uncounted CROSS JOIN ' if is_pending else ''}{rows}"
-            f"{where(conditions)} GROUP BY {grouping}"
+            f"SELECT {', '.join([*_at('timestamp_us', keys), sums])} "
+            f"FROM {'uncounted CROSS JOIN ' if is_pending else ''}{source}"
+            f"{where([*pending, *union.within(window), *names])} GROUP BY {grouping}"
         )
+
+
+def _at(instant: str, columns: Sequence[str]) -> list[str]:
+    """The columns for an instant, an SQL expression."""
+    return [column.format(at=instant) for column in columns]
 
 
 def totals_of(row: Sequence[Any]) -> Totals:

@@ -63,6 +63,7 @@ PENDING = "uncounted CROSS JOIN executions"
 
 IS_PENDING = "executions.uid = uncounted.uid"
 IS_ROLLED_UP = "NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = executions.uid)"
+STEPS_ARE_ROLLED_UP = "NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = step_usage.uid)"
 
 
 @dataclass(frozen=True, slots=True)

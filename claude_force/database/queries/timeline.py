@@ -8,7 +8,6 @@ from claude_force.clock import HOUR_US
 from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.aggregates import (
     SUMS,
-    Projection,
     UnionQuery,
     plan_of,
     rows_only,
@@ -39,7 +38,7 @@ _NAMES_AT_ONCE = 10_000
 def hours(connection: Connection, filters: Filter) -> dict[tuple[int, str], Totals]:
     """The sums by hour (UTC hours since the epoch) and model. Whole hours are read from roll-ups."""
     plan = plan_of(connection, filters, HOUR, coarsest=HOUR)
-    aggregates = select_aggregates(filters, plan, EACH_SERIES, Projection((f"{{at}} / {HOUR_US} AS hour",)))
+    aggregates = select_aggregates(filters, plan, EACH_SERIES, (f"{{at}} / {HOUR_US} AS hour",))
     conditions, named = filters.conditions(*SERIES_NAMES)
     rows = connection.fetch(
         f"SELECT hour, model, {SUMS} FROM ({aggregates.sql}) AS aggregates JOIN series USING (series_id)"
@@ -55,7 +54,7 @@ def time_buckets(connection: Connection, filters: Filter, size_us: int) -> dict[
     is_hours = size_us % HOUR_US == 0
     plan = plan_of(connection, filters, HOUR, coarsest=HOUR) if is_hours else rows_only(filters.searched)
     scope = EACH_SERIES if filters.has_labels else ALL_SERIES
-    aggregates = select_aggregates(filters, plan, scope, Projection((f"{{at}} / {size_us} AS slot",)))
+    aggregates = select_aggregates(filters, plan, scope, (f"{{at}} / {size_us} AS slot",))
     conditions, named = filters.conditions(*SERIES_NAMES)
     rows = connection.fetch(
         f"SELECT slot, {SUMS} FROM ({aggregates.sql}) AS aggregates"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.aggregates import SUMS, Projection, plan_of, select_aggregates, totals_of
+from claude_force.database.queries.aggregates import SUMS, plan_of, select_aggregates, totals_of
 from claude_force.database.queries.filter import (
     NAME_SQL,
     ROW_NAMES,
@@ -32,8 +32,7 @@ def totals_by(connection: Connection, filters: Filter, *dimensions: Dimension) -
     plan = plan_of(connection, filters, HOUR, *dimensions)
     by_series = filters.has_labels or any(dimension in SERIES_NAMES for dimension in dimensions)
     columns = {name: f"{NAME_SQL[name]} AS {name}" for name in dimensions if name in ROW_NAMES}
-    projection = Projection(tuple(columns.values()))
-    aggregates = select_aggregates(filters, plan, EACH_SERIES if by_series else ALL_SERIES, projection)
+    aggregates = select_aggregates(filters, plan, EACH_SERIES if by_series else ALL_SERIES, tuple(columns.values()))
     conditions, parameters = filters.conditions(*SERIES_NAMES)
     names = "".join(f"{name if name in columns else NAME_SQL[name]}, " for name in dimensions)
     rows = connection.fetch(

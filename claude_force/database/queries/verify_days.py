@@ -16,7 +16,15 @@ from typing import Any
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection, Progress, Row
 from claude_force.database.queries.aggregates import COUNTS, SHARES
-from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, IS_PENDING, IS_ROLLED_UP, PENDING, SERIES
+from claude_force.database.queries.filter import (
+    COLUMNS,
+    IS_OF_SERIES,
+    IS_PENDING,
+    IS_ROLLED_UP,
+    PENDING,
+    SERIES,
+    STEPS_ARE_ROLLED_UP,
+)
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.rollups import ARCHIVED, DAY, EACH_SERIES, HOUR, shares_of
@@ -33,8 +41,7 @@ _BUCKETS = "bucket >= :hour AND bucket < :end_hour"
 
 _COUNTED_SUMS = f"SELECT {_HOUR}, series_id, {COUNTS}, COUNT(steps) {_ROWS} GROUP BY 1, 2"
 _SHARED_SUMS = (
-    f"SELECT {_HOUR}, series_id, {SHARES} FROM step_usage WHERE {_OF_DAY} "
-    "AND NOT EXISTS (SELECT 1 FROM uncounted WHERE uncounted.uid = step_usage.uid) GROUP BY 1, 2"
+    f"SELECT {_HOUR}, series_id, {SHARES} FROM step_usage WHERE {_OF_DAY} AND {STEPS_ARE_ROLLED_UP} GROUP BY 1, 2"
 )
 _SUMS = f"SELECT bucket, series_id, {_NAMES} FROM rollups WHERE scope = {EACH_SERIES} AND level = :level AND {_BUCKETS}"
 _COUNTED_FAILURES = (
