@@ -48,9 +48,12 @@ _COUNTS = ("files", "unchanged", "lines", "read", "added", "known", "duplicates"
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path, allow_dash=True), metavar="[PATH]...")
 @click.option("--dry-run", is_flag=True, help="Show what is new; change nothing.")
 @click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")
+@click.option("--hook", is_flag=True, help="Read what a hook of Claude Code names on standard input.")
 @json_option
 @database_option
-def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, location: str | None) -> None:
+def ingest(
+    paths: tuple[Path, ...], dry_run: bool, quiet: bool, hook: bool, as_json: bool, location: str | None
+) -> None:
     """Read what is new in every source.
 
     Nothing is read or counted twice. Without PATH, reads the executions in the spool, the metrics file of the settings,
@@ -60,11 +63,20 @@ def ingest(paths: tuple[Path, ...], dry_run: bool, quiet: bool, as_json: bool, l
     output of claude -p --output-format json or stream-json; - reads such output from standard input. Only metrics are
     stored, never a text.
 
+    With --hook it reads the transcripts of the session that a hook (Stop, SubagentStop, SessionEnd) tells of, prints
+    nothing, and exits with 0 in any case: see plugin/.
+
     \b
     Example:
       claude-force ingest
       claude -p "Fix the build" --output-format stream-json --verbose | claude-force ingest -
     """
+    if hook:
+        # Imported here: only hooks need it.
+        from claude_force.cli.ingest_hook import ingest_for_hook
+
+        ingest_for_hook(location)
+        return
     from claude_force.ingest.nothing_new import reports_of_nothing
 
     workspace, now_us = find_workspace(location, may_be_missing=True), clock.now_us()

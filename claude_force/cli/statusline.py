@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import tzinfo
 from typing import Any
@@ -40,6 +40,7 @@ from claude_force.reports.statusline import (
 from claude_force.settings.location import DATABASE_VARIABLE
 from claude_force.text import for_terminal
 
+
 INPUT_LIMIT = 16 << 20
 """Bytes of standard input. Claude Code writes a few thousand; an input without an end must not fill the memory."""
 
@@ -48,13 +49,15 @@ INPUT_LIMIT = 16 << 20
 @timezone_option
 @database_option
 @no_ingest_option
-def statusline(zone_name: str | None, location: str | None, no_ingest: bool) -> None:
+@click.option("--install", is_flag=True, help="Show the line in Claude Code: change settings.json.")
+@click.option("--yes", is_flag=True, help="With --install: do not ask.")
+def statusline(zone_name: str | None, location: str | None, no_ingest: bool, install: bool, yes: bool) -> None:
     """Print one line for the status line of Claude Code.
 
     It shows the model, the costs of the session, the day and the current block, the cost per hour, how much of the
     budget of this project and of the limits of your plan is used, and how full the context is. It keeps the limits in
-    the database, for reports and alerts. It reads the session from standard input, which Claude Code provides. To
-    switch it on, add to ~/.claude/settings.json:
+    the database, for reports and alerts. It reads the session from standard input, which Claude Code provides.
+    --install shows the change to ~/.claude/settings.json that switches it on, and asks:
 
     \b
       {"statusLine": {"type": "command", "command": "claude-force statusline"}}
@@ -65,11 +68,17 @@ def statusline(zone_name: str | None, location: str | None, no_ingest: bool) -> 
     Example:
       claude-force statusline
     """
+    if install:
+        # Imported here: it is called once.
+        from claude_force.cli.statusline_install import install_status_line
+
+        install_status_line(yes=yes)
+        return
     session, zone, workspace, now_us = None, None, None, clock.now_us()
     sent: Sequence[PlanLimit] = ()
     stored: Stored | None = None
     try:
-        session = _read_session()
+        session = read_session(_warn)
         sent = _sent_limits(session, now_us)
         zone = clock.zone_of(zone_name)
         workspace = find_workspace(location)
@@ -86,18 +95,19 @@ def statusline(zone_name: str | None, location: str | None, no_ingest: bool) -> 
         _keep_limits(workspace, [limit for limit in sent if plan_limits.is_news(limit, stored.limits.get(limit.kind))])
 
 
-def _read_session() -> Any:
-    """The JSON on standard input, or None. It does not wait for input from a terminal."""
+def read_session(warn: Callable[[str], None]) -> Any:
+    """The JSON that Claude Code writes on standard input, for a status line or a hook; None without any, and `warn` is
+    told why. It does not wait for input from a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return None
     text = sys.stdin.buffer.read(INPUT_LIMIT + 1)
     if len(text) > INPUT_LIMIT:
-        _warn("standard input is longer than 16 MB: not JSON of Claude Code")
+        warn("standard input is longer than 16 MB: not JSON of Claude Code")
         return None
     try:
         return json.loads(text) if text.strip() else None
     except (ValueError, RecursionError) as error:
-        _warn(f"standard input is not JSON: {error}")
+        warn(f"standard input is not JSON: {error}")
         return None
 
 

@@ -1,4 +1,5 @@
-"""The variables in the user's settings of Claude Code: the `env` block of settings.json.
+"""The user's settings of Claude Code, settings.json: the variables of its `env` block, and the command of its status
+line.
 
 The file belongs to Claude Code and its user. A change keeps every other character of it, as in claude.json.
 """
@@ -16,6 +17,7 @@ from claude_force.settings.home import user_folder
 from claude_force.settings.json_text import removed, replaced
 
 ENV = "env"
+STATUS_LINE = "statusLine"
 
 
 def agent_settings_file(environment: Mapping[str, str]) -> Path:
@@ -42,6 +44,25 @@ def change_variables(path: Path, changes: Mapping[str, str | None]) -> None:
         new = removed(new, (ENV,))
     if new != text:
         write_text(path, new)
+
+
+def read_status_line(path: Path) -> object:
+    """The status line that a settings.json sets; None if it sets none. Raises SettingsError."""
+    return parse_content(path, read_text(path)).get(STATUS_LINE)
+
+
+def set_status_line(path: Path, command: str) -> None:
+    """Let a command print the status line. Replaces the file in one step. Raises SettingsError."""
+    text = read_text(path)
+    new = replaced(text if text.strip() else "{}\n", (STATUS_LINE,), status_line_of(command))
+    # Reads it again: what was written is JSON.
+    parse_content(path, new)
+    write_text(path, new)
+
+
+def status_line_of(command: str) -> dict[str, str]:
+    """The setting for a status line that a command prints."""
+    return {"type": "command", "command": command}
 
 
 def _block(path: Path, text: str) -> dict[str, Any]:
