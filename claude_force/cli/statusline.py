@@ -40,7 +40,6 @@ from claude_force.reports.statusline import (
 from claude_force.settings.location import DATABASE_VARIABLE
 from claude_force.text import for_terminal
 
-
 INPUT_LIMIT = 16 << 20
 """Bytes of standard input. Claude Code writes a few thousand; an input without an end must not fill the memory."""
 
