@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from claude_force.database import migrate
 from claude_force.database.contract import Database
 from claude_force.database.open import open_database
-from claude_force.database.postgres import ServerDatabase
+from claude_force.database.postgres.database import ServerDatabase
 from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.sqlite.files import APPLICATION_ID
 from claude_force.executions.record import FIELDS, ExecutionMetrics, as_mapping, identity_bytes
@@ -49,7 +50,7 @@ def a_labelled_history(location: str, count: int) -> list[ExecutionMetrics]:
     with connected(database) as connection:
         migrate.upgrade_connection(connection, "0001")
         for execution in executions:
-            uid = database.encode_uid(identity_bytes(execution.uid))
+            uid = identity_bytes(execution.uid) if isinstance(database, SqliteDatabase) else UUID(execution.uid)
             row = as_mapping(execution) | {"uid": uid, "success": int(execution.success)}
             row = {name: row[name] for name in FIELDS[: FIELDS.index("run_id") + 1]}
             connection.execute(

@@ -11,10 +11,10 @@ from torture.evidence import name_of, uid_of
 _IMPORTED = [
     *(f"claude_force.{name}" for name in (
         "alerts.channels.email", "alerts.check", "alerts.outbox", "analytics.reports", "database.archive",
-        "database.postgres", "database.sqlite.database", "doctor.monitoring", "ingest.plan", "ingest.run",
+        "database.postgres.database", "database.sqlite.database", "doctor.monitoring", "ingest.plan", "ingest.run",
         "performance_tracker", "receiver.receiving", "receiver.storing", "scheduler.runs", "scheduler.service",
     )),
-    "email.message", "genai_prices.data", "httpx2", "psycopg", "smtplib", "sqlalchemy.dialects.postgresql.psycopg",
+    "email.message", "genai_prices.data", "httpx2", "psycopg", "smtplib",
 ]  # fmt: skip
 """All modules that the processes need. The first start fixes the list."""
 

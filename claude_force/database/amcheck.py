@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+import psycopg
 
 from claude_force.database.contract import Integrity
+
+_Raw = psycopg.Connection[tuple[Any, ...]]
 
 QUICK_S, FULL_S = 10, 300
 """How long a check takes at most."""
@@ -37,8 +38,8 @@ _RELATIONS = """
 SELECT c.oid, c.relname, c.relkind = 'i' FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
 LEFT JOIN pg_class t ON t.oid = i.indrelid LEFT JOIN pg_am a ON a.oid = c.relam
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relpersistence <> 't'
-AND ((c.relkind = 'r' AND c.relname = ANY(:tables))
-OR (c.relkind = 'i' AND a.amname = 'btree' AND i.indisvalid AND t.relname = ANY(:tables)))
+AND ((c.relkind = 'r' AND c.relname = ANY($1))
+OR (c.relkind = 'i' AND a.amname = 'btree' AND i.indisvalid AND t.relname = ANY($1)))
 ORDER BY pg_relation_size(c.oid), c.relname
 """
 
@@ -51,13 +52,14 @@ class _Relation(NamedTuple):
     is_index: bool
 
 
-def check(connection: Connection, tables: Collection[str], *, is_quick: bool) -> Integrity:
+def check(connection: _Raw, tables: Collection[str], *, is_quick: bool) -> Integrity:
     """Check tables and their indexes, the smallest first, on a connection that commits each statement. A full check
     also looks for each row in every index."""
-    schema = connection.execute(text(_SCHEMA)).scalar()
-    if schema is None:
+    installed = connection.execute(_SCHEMA.encode()).fetchone()
+    if installed is None:
         return Integrity([], "", NOT_INSTALLED)
-    relations = [_Relation(*row) for row in connection.execute(text(_RELATIONS), {"tables": list(tables)})]
+    (schema,) = installed
+    relations = [_Relation(*row) for row in connection.execute(_RELATIONS.encode(), [list(tables)])]
     allowed_s = QUICK_S if is_quick else FULL_S
     end = time.monotonic() + allowed_s
     defects: list[str] = []
@@ -76,26 +78,26 @@ def check(connection: Connection, tables: Collection[str], *, is_quick: bool) ->
             break
         else:
             unchecked = f"some relations (SQLSTATE {state})"
-    connection.execute(text("RESET statement_timeout"))
+    connection.execute("RESET statement_timeout")
     return Integrity(defects, f"{checked} tables and indexes (amcheck)" if checked else "", unchecked)
 
 
 def _check(
-    connection: Connection, schema: str, relation: _Relation, left_ms: int, defects: list[str], *, is_quick: bool
+    connection: _Raw, schema: str, relation: _Relation, left_ms: int, defects: list[str], *, is_quick: bool
 ) -> str | None:
     """Check one relation, and add what is wrong with it to `defects`. Returns the SQLSTATE for which it could not be
     checked; None if it was, or this server has no check for it."""
-    connection.execute(text(f"SET statement_timeout = {left_ms}"))
+    connection.execute(f"SET statement_timeout = {left_ms}".encode())
     try:
         if relation.is_index:
-            check_index = f"SELECT {schema}.bt_index_check(CAST(:oid AS oid), :is_full)"
-            connection.execute(text(check_index), {"oid": relation.oid, "is_full": not is_quick})
+            check_index = f"SELECT {schema}.bt_index_check(CAST($1 AS oid), $2)"
+            connection.execute(check_index.encode(), [relation.oid, not is_quick])
         else:
-            check_table = f"SELECT blkno, msg FROM {schema}.verify_heapam(CAST(:oid AS oid)) LIMIT {_SHOWN}"
-            for block, message in connection.execute(text(check_table), {"oid": relation.oid}):
+            check_table = f"SELECT blkno, msg FROM {schema}.verify_heapam(CAST($1 AS oid)) LIMIT {_SHOWN}"
+            for block, message in connection.execute(check_table.encode(), [relation.oid]):
                 defects.append(f"the table {relation.name} is damaged in block {block}: {message}")
-    except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or "unknown"
+    except psycopg.Error as error:
+        state = error.sqlstate or "unknown"
         if state in _CORRUPTED:
             defects.append(f"the index {relation.name} is damaged: {_first_line(error)}")
             return None
@@ -103,5 +105,5 @@ def _check(
     return None
 
 
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().split("\n", 1)[0][:300]
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().split("\n", 1)[0][:300]

@@ -80,6 +80,11 @@ class Connection(ABC):
         """Every row of a query. A sum may arrive as Decimal."""
 
     @abstractmethod
+    def lookup(self, table: str, value: str, key: tuple[str, ...], keys: Sequence[Row]) -> dict[Row, Any]:
+        """The value of a column for each of the keys that a table has. `key` are the columns of the keys, which are not
+        NULL."""
+
+    @abstractmethod
     def stream(self, sql: str, parameters: Parameters = ...) -> Iterator[Row]:
         """The rows of a query one after the other, in constant memory."""
 

@@ -31,7 +31,7 @@ from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing
 from claude_force.files import free_name
 
 if TYPE_CHECKING:
-    from claude_force.database.postgres import ServerDatabase
+    from claude_force.database.postgres.database import ServerDatabase
 
 _ADVISORY_LOCK = 0x636C6664
 """The key of PostgreSQL's advisory lock: any number that no other program uses in the same database."""

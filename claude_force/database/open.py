@@ -15,6 +15,6 @@ def open_database(location: str) -> Database:
         from claude_force.database.sqlite.database import SqliteDatabase
 
         return SqliteDatabase(expand(location))
-    from claude_force.database.postgres import ServerDatabase
+    from claude_force.database.postgres.database import ServerDatabase
 
     return ServerDatabase(location)

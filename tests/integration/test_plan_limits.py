@@ -23,7 +23,7 @@ from claude_force.analytics.plan_limits import current_limits, names_of
 from claude_force.clock import DAY_US, HOUR_US, MINUTE_US
 from claude_force.database.contract import AT_ONCE_S, Database
 from claude_force.database.plan_limits import KEPT_US, add_plan_limits
-from claude_force.database.postgres import ServerDatabase
+from claude_force.database.postgres.database import ServerDatabase
 from claude_force.database.queries import Filter
 from claude_force.database.queries.plan_limits import history, latest, latest_of_host
 from claude_force.database.sqlite.database import SqliteDatabase

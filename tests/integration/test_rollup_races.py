@@ -15,7 +15,8 @@ from claude_force.clock import DAY_US
 from claude_force.database import queries
 from claude_force.database.contract import Parameters, Row
 from claude_force.database.open import open_database
-from claude_force.database.postgres import ServerConnection, ServerDatabase
+from claude_force.database.postgres.connection import ServerConnection
+from claude_force.database.postgres.database import ServerDatabase
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY, PENDING_LIMIT, Store
 from claude_force.executions.record import ExecutionMetrics, to_row

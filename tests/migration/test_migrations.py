@@ -25,7 +25,7 @@ from claude_force.database import migrate, queries, schema
 from claude_force.database.contract import Database
 from claude_force.database.ingest_passes import IngestPass, last_pass
 from claude_force.database.open import open_database
-from claude_force.database.postgres import ServerDatabase
+from claude_force.database.postgres.database import ServerDatabase
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
 from claude_force.database.sqlite.database import SqliteDatabase

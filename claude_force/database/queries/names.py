@@ -21,7 +21,7 @@ def names(connection: Connection, dimension: Dimension, begin: str = "") -> list
     if not begin:
         return sorted(row[0] for row in connection.fetch(_names(dimension)))
     found = connection.fetch(
-        f"SELECT name FROM ({_names(dimension)}) AS known WHERE SUBSTR(name, 1, :length) = :begin",
+        f"SELECT name FROM ({_names(dimension)}) AS known WHERE SUBSTR(name, 1, CAST(:length AS INTEGER)) = :begin",
         {"length": len(begin), "begin": begin},
     )
     return sorted(row[0] for row in found)

@@ -105,6 +105,11 @@ class SqliteConnection(Connection):
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         return self._raw.execute(sql, parameters).fetchall()
 
+    def lookup(self, table: str, value: str, key: tuple[str, ...], keys: Sequence[Row]) -> dict[Row, Any]:
+        sql = f"SELECT {value} FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in key)}"
+        rows = ((each, self._raw.execute(sql, each).fetchone()) for each in keys)
+        return {each: row[0] for each, row in rows if row}
+
     def stream(self, sql: str, parameters: Parameters = {}) -> Iterator[Row]:
         return self._raw.execute(sql, parameters)
 

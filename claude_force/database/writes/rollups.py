@@ -119,7 +119,11 @@ _REBUILD_PAGE = 20_000
 
 def series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
     """The ids of series, in their order."""
-    ids = {labels: series_id(connection, labels) for labels in sorted(set(series))}
+    wanted = sorted(set(series))
+    ids = connection.lookup("series", "series_id", LABELS, wanted)
+    for labels in wanted:
+        if labels not in ids:
+            ids[labels] = series_id(connection, labels)
     return [ids[labels] for labels in series]
 
 

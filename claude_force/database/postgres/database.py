@@ -1,0 +1,214 @@
+"""A database on a server as a Database."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+try:
+    import psycopg
+except ImportError as missing:
+    from claude_force.errors import MissingExtra
+
+    raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
+
+from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress, Row
+from claude_force.database.postgres.connection import ServerConnection
+from claude_force.database.postgres.errors import translate
+from claude_force.database.postgres.pool import Pool
+from claude_force.database.postgres.server_url import connection_options
+from claude_force.database.postgres.values import Raw
+from claude_force.database.revisions import VERSION_TABLE, refuse_other_schema
+from claude_force.errors import DatabaseError, DatabaseMissing
+from claude_force.settings.location import without_password
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_ROLE_LOCKS = 0x636C6673
+"""The upper half of the keys of the advisory locks of roles; the lower half is a checksum of the role."""
+
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""The store relies on it, whatever the server's default is."""
+
+_COLUMNS = """
+SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns
+WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position
+"""
+
+
+class ServerDatabase(Database):
+    """A database on a PostgreSQL server."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        self._options = connection_options(url)
+        self.name = without_password(url)
+        self._pool = Pool(self._options)
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._verified = False
+        self._waits = True
+        self._pid = os.getpid()
+
+    @contextmanager
+    def read(self) -> Iterator[ServerConnection]:
+        self._verify()
+        with self._connected() as raw, _transaction(raw, _READ):
+            yield ServerConnection(raw, is_snapshot=True)
+
+    @contextmanager
+    def write(self) -> Iterator[ServerConnection]:
+        self._verify()
+        with self._connected() as raw, _transaction(raw, _WRITE):
+            connection = ServerConnection(raw)
+            if not self._waits:
+                connection.execute(f"SET LOCAL lock_timeout = {AT_ONCE_S * 1000:.0f}")
+            yield connection
+
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        self._waits = False
+        try:
+            yield
+        finally:
+            self._waits = True
+
+    @contextmanager
+    def write_at_once(self) -> Iterator[ServerConnection]:
+        with self.write() as connection:
+            connection.execute(f"SET LOCAL lock_timeout = {AT_ONCE_S * 1000:.0f}")
+            yield connection
+
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine of this process, for migrations. A forked child gets its own and leaves its parent's
+        sockets alone."""
+        from sqlalchemy import create_engine
+
+        with self._lock:
+            if self._engine is not None and self._pid != os.getpid():
+                self._engine.dispose(close=False)
+                self._engine = None
+            if self._engine is None:
+                self._pid = os.getpid()
+                # Its URL is empty: there is one reader of URLs.
+                self._engine = create_engine("postgresql+psycopg://", connect_args=dict(self._options))
+            return self._engine
+
+    @contextmanager
+    def _connected(self) -> Iterator[Raw]:
+        """A connection of the pool in autocommit mode. Raises DatabaseError in place of the errors of psycopg."""
+        try:
+            raw, generation = self._pool.take()
+            try:
+                yield raw
+            finally:
+                self._pool.give(raw, generation)
+        except (psycopg.Error, UnicodeError) as error:
+            raise translate(error, self.name, self._options) from error
+
+    def _verify(self) -> None:
+        if self._verified:
+            return
+        revision = self.revision()
+        if revision is None:
+            raise DatabaseMissing(
+                f"{self.name} has no tables of claude-force: run `claude-force db upgrade` to make them, or name "
+                "another database"
+            )
+        refuse_other_schema(self.name, revision)
+        self._verified = True
+
+    def exists(self) -> bool:
+        return self.revision() is not None
+
+    def revision(self) -> str | None:
+        try:
+            with self._connected() as raw:
+                row = raw.execute(f"SELECT version_num FROM {VERSION_TABLE}".encode()).fetchone()
+        except DatabaseError as error:
+            if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
+                return None
+            raise
+        return None if row is None else str(row[0])
+
+    def optimize(self) -> None:
+        """Nothing to do: the server has autovacuum."""
+
+    @contextmanager
+    def try_exclusive(self, role: str) -> Iterator[bool]:
+        key = [_ROLE_LOCKS << 32 | crc32(role.encode())]
+        # The connection holds the lock, so it must not go back to the pool before the end of the block.
+        with self._connected() as keeper:
+            if keeper.execute("SELECT pg_try_advisory_lock($1)", key).fetchone() != (True,):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                # A broken connection has released the lock already.
+                with suppress(psycopg.Error):
+                    keeper.execute("SELECT pg_advisory_unlock($1)", key)
+
+    def version(self) -> str:
+        with self._connected() as raw:
+            (version,) = raw.execute("SHOW server_version").fetchone() or ("",)
+        return f"PostgreSQL {version}"
+
+    def definition(self) -> list[str]:
+        with self._connected() as raw:
+            rows = [tuple(map(str, row)) for row in raw.execute(_COLUMNS)]
+        return [
+            f"{table}.{name} {kind}{' NOT NULL' if nullable == 'NO' else ''}" for table, name, kind, nullable in rows
+        ]
+
+    def check_integrity(self, *, is_quick: bool = False) -> Integrity:
+        from claude_force.database import amcheck, schema
+
+        with self._connected() as raw:
+            return amcheck.check(raw, schema.metadata.tables, is_quick=is_quick)
+
+    def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (for files)
+        raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")
+
+    def uid_literal(self, uid: bytes) -> str:
+        return f"CAST('{uid.hex()}' AS UUID)"
+
+    def encode_uid(self, uid: bytes) -> bytes:
+        return uid
+
+    def decode_uid(self, value: Any) -> bytes:
+        assert isinstance(value, bytes)
+        return value
+
+    def decode_rows(self, rows: list[Row]) -> list[Row]:
+        return rows
+
+    def close(self) -> None:
+        self._pool.close()
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose(close=self._pid == os.getpid())
+            self._engine = None
+        self._verified = False
+
+
+@contextmanager
+def _transaction(raw: Raw, begin: str) -> Iterator[None]:
+    """A transaction: committed at the end of the block, rolled back if it raises."""
+    raw.execute(begin.encode())
+    try:
+        yield
+    except BaseException:
+        # A connection that is lost has rolled back already, and is not used again.
+        with suppress(psycopg.Error):
+            raw.execute("ROLLBACK")
+        raise
+    raw.execute("COMMIT")

@@ -1,0 +1,59 @@
+"""From the URL of a database on a server to what the driver is given."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from claude_force.errors import DatabaseError
+
+CONNECT_TIMEOUT_S = 10
+
+_UNREADABLE = "the database URL cannot be read; it looks like postgresql://user@host:port/name, the port a number"
+
+
+def connection_options(url: str) -> dict[str, str]:
+    """The options of libpq for a PostgreSQL URL. Raises DatabaseError if it is not one."""
+    engine, separator, rest = url.partition("://")
+    engine = engine.partition("+")[0]
+    if not separator:
+        raise DatabaseError(_UNREADABLE)
+    if engine not in ("postgresql", "postgres"):
+        raise DatabaseError(f"no support for {engine} databases: give a file, or a postgresql:// URL")
+    login, _, address = rest.partition("@")
+    user, _, password = login.partition(":")
+    if not address or "/" in user or "?" in user:
+        user, password, address = "", "", rest
+    try:
+        parts = urlsplit(f"//{address}")
+    except ValueError:
+        raise DatabaseError(_UNREADABLE) from None
+    if "@" in parts.netloc:
+        raise DatabaseError("a password with an @ in it must be written with %40 in the database URL")
+    host, port = _split_port(parts.netloc)
+    login_options = {"user": unquote(user), "password": unquote(password)}
+    options = login_options | {"host": host, "port": port, "dbname": parts.path.removeprefix("/")}
+    found = {name: value for name, value in options.items() if value}
+    return {"connect_timeout": str(CONNECT_TIMEOUT_S)} | found | _options_in(parts.query)
+
+
+def _options_in(query: str) -> dict[str, str]:
+    """The options after the question mark. Several hosts, each with its port, are one option each."""
+    options: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query):
+        options.setdefault(name, []).append(value)
+    hosts = options.get("host", [])
+    if len(hosts) > 1:
+        options["host"], options["port"] = map(list, zip(*map(_split_port, hosts), strict=True))
+    return {name: ",".join(values) for name, values in options.items()}
+
+
+def _split_port(address: str) -> tuple[str, str]:
+    """Host and port of "host:port". Raises DatabaseError for a port that is no number."""
+    if address.startswith("["):
+        host, _, rest = address[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        host, _, port = address.partition(":")
+    if port and not port.isdecimal():
+        raise DatabaseError(_UNREADABLE)
+    return host, port

@@ -1,0 +1,47 @@
+"""URLs of databases on a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from claude_force.database.postgres.server_url import CONNECT_TIMEOUT_S, connection_options
+from claude_force.errors import DatabaseError
+
+DEFAULTS = {"connect_timeout": str(CONNECT_TIMEOUT_S)}
+
+URLS = {
+    "postgresql://": {},
+    "postgres://h/d": {"host": "h", "dbname": "d"},
+    "postgresql+psycopg://me@h:5433/d": {"user": "me", "host": "h", "port": "5433", "dbname": "d"},
+    "postgresql://me:p%40s%2Fs@h": {"user": "me", "password": "p@s/s", "host": "h"},
+    "postgresql://me:s3/c?r#t@h/d": {"user": "me", "password": "s3/c?r#t", "host": "h", "dbname": "d"},
+    "postgresql://me:@/d?host=/run/pg": {"user": "me", "dbname": "d", "host": "/run/pg"},
+    "postgresql://[::1]:5433/d": {"host": "::1", "port": "5433", "dbname": "d"},
+    "postgresql:///d?host=a:1&host=b:2": {"dbname": "d", "host": "a,b", "port": "1,2"},
+    "postgresql://h/d?sslmode=require&connect_timeout=3": {
+        "host": "h", "dbname": "d", "sslmode": "require", "connect_timeout": "3",
+    },
+    "postgresql://h/d?user=a@b": {"host": "h", "dbname": "d", "user": "a@b"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_url_is_the_options_of_a_connection(url: str) -> None:
+    """Names and passwords are decoded; what follows the question mark is passed on."""
+    assert connection_options(url) == DEFAULTS | URLS[url]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://me:p@ss@h/d", "%40"),
+        ("postgresql://h:port/d", "a number"),
+        ("postgresql://[::1/d", "cannot be read"),
+        ("mysql://h/d", "no support for mysql"),
+    ],
+)
+def test_a_url_that_cannot_be_used(url: str, reason: str) -> None:
+    """The message says what is wrong, without a password."""
+    with pytest.raises(DatabaseError, match=reason) as refused:
+        connection_options(url)
+    assert "p@ss" not in str(refused.value)
