@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 
@@ -14,12 +14,20 @@ _READING_BYTES = 64 * 1024 * 1024
 
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None] | None]:
-    """A progress bar on stderr. Yields the function that advances it, or None if stderr is not a terminal."""
+    """A progress bar on stderr. Yields the function that advances it, or None if stderr is not a terminal. It is drawn
+    when something is done: what fails before says only why."""
     if not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
-    with click.progressbar(length=length, label=label, width=40, file=sys.stderr) as bar:
-        yield bar.update
+    bar = click.progressbar(length=length, label=label, width=40, file=sys.stderr)
+    with ExitStack() as drawn:
+
+        def advance(done: int) -> None:
+            if not bar.entered:
+                drawn.enter_context(bar)
+            bar.update(done)
+
+        yield advance
 
 
 @contextmanager
