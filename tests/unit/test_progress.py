@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 
 import pytest
 
@@ -16,28 +18,30 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Where stderr is a terminal."""
+@contextmanager
+def terminal() -> Iterator[Terminal]:
+    """Stderr is a terminal."""
     found = Terminal()
-    monkeypatch.setattr("sys.stderr", found)
-    return found
+    with redirect_stderr(found):
+        yield found
 
 
-def test_it_is_drawn_once_something_is_done(terminal: Terminal) -> None:
+def test_it_is_drawn_once_something_is_done() -> None:
     """And reaches its end."""
-    with progress_bar(10, "Copying") as advance:
-        assert advance is not None
-        assert terminal.getvalue() == ""
-        advance(5)
-        assert "Copying" in terminal.getvalue()
-        assert "50%" in terminal.getvalue()
-        advance(5)
-    assert "100%" in terminal.getvalue()
+    with terminal() as shown:
+        with progress_bar(10, "Copying") as advance:
+            assert advance is not None
+            assert shown.getvalue() == ""
+            advance(5)
+            assert "Copying" in shown.getvalue()
+            assert "50%" in shown.getvalue()
+            advance(5)
+        assert "100%" in shown.getvalue()
 
 
-def test_what_fails_before_anything_is_done_draws_nothing(terminal: Terminal) -> None:
+def test_what_fails_before_anything_is_done_draws_nothing() -> None:
     """So that the error stands alone."""
-    with pytest.raises(OSError, match="no space"), progress_bar(10, "Copying"):
-        raise OSError("no space")
-    assert terminal.getvalue() == ""
+    with terminal() as shown:
+        with pytest.raises(OSError, match="no space"), progress_bar(10, "Copying"):
+            raise OSError("no space")
+        assert shown.getvalue() == ""
