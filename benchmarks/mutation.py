@@ -42,6 +42,8 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/jsonl/codec.py": ("unit/test_codec.py", "unit/test_lines.py"),
     "claude_force/executions/jsonl/": ("unit/test_lines.py", "unit/test_codec.py"),
     "claude_force/executions/ledgers.py": ("unit/test_transcript_ledgers.py", "integration/test_reconciliation.py"),
+    "claude_force/executions/unknown_costs.py": ("integration/test_unpriced.py",),
+    "claude_force/executions/what_if.py": ("properties/test_what_if.py", "integration/test_what_if.py"),
     "claude_force/executions/outcomes.py": ("integration/test_outcomes.py",),
     "claude_force/executions/origin.py": ("integration/test_tracker.py",),
     "claude_force/executions/model_names.py": ("unit/test_model_names.py",),

@@ -48,6 +48,12 @@ class TooManyNames(ClaudeForceError):
     exit_code = 2
 
 
+class UnpricedModel(ClaudeForceError):
+    """A name that is not one model with a known price, where a price is needed."""
+
+    exit_code = 2
+
+
 class EmptyReport(ClaudeForceError):
     """A report without an execution, where `--fail-on-empty` asks for an error."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from claude_force import clock
 from claude_force.analytics.backfill import Backfill
@@ -24,6 +24,9 @@ from claude_force.database.queries import Dimension
 from claude_force.executions.intervals import Interval
 from claude_force.executions.record import model_family
 from claude_force.executions.totals import Archived, Bucket, ErrorGroup, Group, Percentiles, Totals, WorkflowStart
+
+if TYPE_CHECKING:
+    from claude_force.analytics.model_success import CheaperModel
 
 
 class Summary(NamedTuple):
@@ -133,7 +136,7 @@ class Breakdown:
 class Costs(NamedTuple):
     """The costs by agent, model and interval. A part that is not in `parts` is empty. `counts` are the numbers of all
     agents, models and intervals, whatever the limit. `too_low` executions have a cost that claude-force 1.3 computed
-    wrongly."""
+    wrongly. `cheaper` are models that would have cost less."""
 
     period: str
     totals: Totals
@@ -147,6 +150,7 @@ class Costs(NamedTuple):
     archived: Archived
     unpriced_reasons: list[UnpricedReason]
     too_low: int
+    cheaper: list[CheaperModel]
 
     def to_dict(self) -> dict[str, Any]:
         """Totals first, then the chosen parts."""
@@ -164,6 +168,7 @@ class Costs(NamedTuple):
             "cost_too_low_executions": self.too_low,
             "archived_executions": self.archived.executions,
             "cost_savings": savings(totals),
+            "recommendations": [option.to_dict() for option in self.cheaper],
             **token_kinds(totals, "total_"),
         }
         if "agents" in self.parts:

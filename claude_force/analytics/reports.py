@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, get_args
 
@@ -29,6 +29,7 @@ from claude_force.executions.intervals import Interval
 from claude_force.executions.totals import Bucket, Totals
 
 if TYPE_CHECKING:
+    from claude_force.analytics.model_success import CheaperModel
     from claude_force.executions.pricing import PriceTable
 
 INTERVALS: tuple[str, ...] = get_args(Interval)
@@ -84,10 +85,11 @@ def costs(
     rows: RowChoice = ALL_ROWS,
     prices: PriceTable | None = None,
     now_us: int | None = None,
+    reference_model: str | None = None,
 ) -> Costs:
     """The costs of the chosen executions: the chosen agents and models, the most expensive first, and intervals in
     `zone` (None: local time), also those without executions until `now_us`. With `prices` they say why a cost is
-    missing."""
+    missing, with `reference_model` which model would have cost less."""
     with database.read() as connection:
         chosen = known_names(connection, chosen)
         sums = queries.totals_by(connection, chosen, "agent_name", "model")
@@ -115,6 +117,7 @@ def costs(
         archived,
         reasons,
         too_low,
+        _cheaper(sums, reference_model),
     )
 
 
@@ -172,3 +175,12 @@ def merge_buckets(buckets: Iterable[Bucket], step_us: int, zone: tzinfo) -> list
 def _too_low(connection: Connection, chosen: Filter, total: Totals) -> int:
     """The executions with a cost of claude-force 1.3. Queried only if a cost has nothing to be compared with."""
     return costs_too_low(connection, chosen) if total.cost_nanousd > total.compared_cost_nanousd else 0
+
+
+def _cheaper(sums: Mapping[tuple[str | None, ...], Totals], reference_model: str | None) -> list[CheaperModel]:
+    if reference_model is None:
+        return []
+    # Imported here: the other reports compare no models.
+    from claude_force.analytics.model_success import cheaper_models, named_sums
+
+    return cheaper_models(named_sums(sums), reference_model)

@@ -16,8 +16,6 @@ from claude_force.executions.totals import Totals
 if TYPE_CHECKING:
     from claude_force.executions.pricing import PriceTable
 
-NO_USAGE = "no usage was reported"
-PRICED_TODAY = "recorded without a cost; claude-force db reprice adds it"
 ARCHIVED = "archived, with the reason"
 
 
@@ -60,6 +58,7 @@ def _why(group: UnpricedGroup, prices: PriceTable) -> tuple[str, str]:
     # Imported here: reports without a missing cost do not need prices.
     from claude_force.executions.costs import Billed, why_unpriced
     from claude_force.executions.pricing import Usage, modifiers_of
+    from claude_force.executions.unknown_costs import NO_USAGE, PRICED_TODAY
 
     if not group.has_usage:
         return group.model, NO_USAGE

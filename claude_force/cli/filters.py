@@ -63,15 +63,22 @@ def _project_names(connection: Connection, workspace: Workspace) -> Iterable[str
 _complete_projects = _completer(_project_names)
 
 
+MODEL_OPTION = click.option(
+    "--model", "models", multiple=True, metavar="NAME", shell_complete=_complete("model"),
+    help="Only this model, family (sonnet) or glob. Repeatable.",
+)  # fmt: skip
+FOR_MODEL_OPTION = click.option(
+    "--for-model", "models", multiple=True, metavar="NAME", shell_complete=_complete("model"),
+    help="Only what ran on this model, family (opus) or glob. Repeatable.",
+)  # fmt: skip
+"""The same for a command whose --model is another one."""
+
 FILTER_OPTIONS = (
     click.option(
         "--agent", "agents", multiple=True, metavar="NAME", shell_complete=_complete("agent_name"),
         help="Only this agent, or all like 'review*'. Repeatable.",
     ),
-    click.option(
-        "--model", "models", multiple=True, metavar="NAME", shell_complete=_complete("model"),
-        help="Only this model, family (sonnet) or glob. Repeatable.",
-    ),
+    MODEL_OPTION,
     click.option(
         "--workflow", "workflows", multiple=True, metavar="NAME", shell_complete=_complete("workflow_id"),
         help="Only this workflow (its begin is enough), or glob. Repeatable.",

@@ -14,7 +14,7 @@ import click
 from claude_force import clock
 from claude_force.cli.chosen_database import database_option
 from claude_force.cli.chosen_workspace import find_workspace, timezone_option
-from claude_force.cli.filters import FILTER_OPTIONS, take_filter
+from claude_force.cli.filters import FILTER_OPTIONS, FOR_MODEL_OPTION, MODEL_OPTION, take_filter
 from claude_force.cli.freshness import freshen, no_ingest_option
 from claude_force.cli.period import PERIOD_OPTIONS, take_period
 from claude_force.cli.say import say
@@ -106,14 +106,23 @@ def _apply(options: tuple[Callable[[F], F], ...], function: F) -> F:
 
 def report_options(function: Callable[..., R]) -> Callable[..., R]:
     """Add the filters and output options of a report. The command receives a Request."""
+    return _apply((*_FILTERS, *_OUTPUTS), _reporting(function))
 
+
+def what_if_options(function: Callable[..., R]) -> Callable[..., R]:
+    """The same with --for-model in place of --model."""
+    filters = (FOR_MODEL_OPTION if option is MODEL_OPTION else option for option in _FILTERS)
+    return _apply((*filters, *_OUTPUTS), _reporting(function))
+
+
+def _reporting(function: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(function)
     def command(*, form: str | None, as_json: bool, output: Path | None, **options: Any) -> R:
         request, rest = _request(options, choose_format(form, output, _SUFFIXES, as_json=as_json), output)
         with _naming_unread(request):
             return function(request, **rest)
 
-    return _apply((*_FILTERS, *_OUTPUTS), command)
+    return command
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from claude_force.analytics.unpriced import NO_USAGE, PRICED_TODAY, UnpricedReason, unpriced_reasons
+from claude_force.analytics.unpriced import UnpricedReason, unpriced_reasons
 from claude_force.database.queries import Filter
 from claude_force.database.workspace import Workspace
 from claude_force.doctor.findings import Finding, note, ok
 from claude_force.executions.costs import NO_REFUSAL_PRICE
 from claude_force.executions.pricing import PriceTable
+from claude_force.executions.unknown_costs import NO_USAGE, PRICED_TODAY
 from claude_force.formatting import quantity
 
 _MOST_MODELS = 3

@@ -106,6 +106,22 @@ class ModelRates:
             cost += searches * self.search
         return cost if type(cost) is int else round(cost)
 
+    @property
+    def limits(self) -> frozenset[int]:
+        """The prompt tokens above which another tier begins."""
+        return frozenset(start for rate in self.tiers for start, _ in rate[1:])
+
+    def cost_of_sum(self, usage: Usage, searches: int, prompt_tokens: int) -> int | None:
+        """Nano-dollars of several requests with these tokens in sum, of which each is in the tier of a prompt of
+        `prompt_tokens`; None if they made searches whose price is not known. It is rounded once."""
+        rates = self.tiers.map(lambda rate: _tier(rate, prompt_tokens))
+        cost: int | Decimal = sum(tokens * rate for tokens, rate in zip(usage, rates, strict=True))
+        if searches:
+            if self.search is None:
+                return None
+            cost += searches * self.search
+        return round(cost)
+
     def times(self, factor: Decimal) -> ModelRates:
         """Every token at a multiple of its price; searches stay as they are."""
         return self if factor == 1 else with_tiers(self, self.tiers.map(lambda rate: _times(rate, factor)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
@@ -195,3 +195,10 @@ def rows_for(rows: Iterable[_AnyRow], model: ClaudeModel, day: date) -> Iterator
 def tier_factor(model: ClaudeModel, tier: str, day: date) -> Decimal | None:
     """The multiple of the standard price that a service tier costs; None if no row knows it."""
     return next((row.factor for row in rows_for(TIERS, model, day) if row.tier == tier), None)
+
+
+def change_days(rows: Iterable[_Row], model: ClaudeModel) -> frozenset[date]:
+    """The days from which a row about this model holds, or does not hold any more; whoever sells it."""
+    ours = [row for row in rows if not row.models or (model.family, model.version) in row.models]
+    ends = (row.until + timedelta(days=1) for row in ours if row.until)
+    return frozenset((*ends, *(row.since for row in ours if row.since)))

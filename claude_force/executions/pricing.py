@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from claude_force.clock import DAY_US, HOUR_US, to_datetime
 from claude_force.executions.model_rates import (
@@ -28,6 +28,9 @@ from claude_force.executions.model_rates import (
 )
 from claude_force.executions.record import model_family
 from claude_force.settings.claude_json import ModelPrice
+
+if TYPE_CHECKING:
+    from claude_force.executions.published_rates import PriceChanges
 
 __all__ = ["OVERRIDDEN", "STANDARD", "Costs", "Modifiers", "PriceTable", "Usage", "modifiers_of"]
 
@@ -135,6 +138,17 @@ class PriceTable:
                 self._references.clear()
             reference = self._references[model] = model if is_same_family else self._reference_model
         return reference
+
+    def changes(self, model: str) -> PriceChanges:
+        """When the price of a model may change. That of a price of the settings never does."""
+        from claude_force.executions.published_rates import NO_CHANGES, price_changes
+
+        return NO_CHANGES if model in self._overrides else price_changes(model)
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The models with a price of the settings."""
+        return frozenset(self._overrides)
 
     def version_of(self, model: str) -> str:
         """The version of the prices of a model."""

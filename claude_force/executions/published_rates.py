@@ -7,10 +7,11 @@ modifier that neither source prices gives no rates, but the reason.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from claude_force.executions.model_names import ModelName, parse_model
 from claude_force.executions.model_rates import (
@@ -30,7 +31,9 @@ from claude_force.executions.price_supplements import (
     REGIONS_SINCE,
     RESIDENCY,
     RESIDENCY_SINCE,
+    TIERS,
     ClaudeModel,
+    change_days,
     rows_for,
     tier_factor,
 )
@@ -48,6 +51,44 @@ _PROVIDERS = {"bedrock": "aws", "vertex": "google"}
 """What the package calls them."""
 
 _PROVIDER_NAMES = {"bedrock": "Amazon Bedrock", "vertex": "Google Vertex AI"}
+
+
+class PriceChanges(NamedTuple):
+    """When the price of a model may change, in any service tier and at any place: on the mornings of these days (UTC),
+    and perhaps also by the time of day, which then is the same on all days between."""
+
+    days: frozenset[date] = frozenset()
+    is_within_day: bool = False
+
+
+NO_CHANGES = PriceChanges()
+
+
+def price_changes(model: str) -> PriceChanges:
+    """When the published price of a model may change."""
+    name = parse_model(model)
+    if name is None:
+        return NO_CHANGES
+    constraints = list(_constraints(_find(name)))
+    days = {each.start_date for each in constraints if hasattr(each, "start_date")}
+    if name.claude is not None:
+        days |= change_days((*TIERS, *LONG_PROMPTS, *CACHE_READS, *BASE_PRICES), name.claude)
+    return PriceChanges(frozenset(days), any(not hasattr(each, "start_date") for each in constraints))
+
+
+def published_models() -> list[str]:
+    """The names of the models of the package, those of Anthropic first."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    sellers = sorted(get_snapshot().providers, key=lambda seller: seller.id != ANTHROPIC)
+    return list(dict.fromkeys(model.id for seller in sellers for model in seller.models))
+
+
+def _constraints(found: Any) -> Iterator[Any]:
+    """What the package says of the times of the prices of a model."""
+    prices = getattr(found, "prices", None)
+    dated = [*(prices if isinstance(prices, list) else ()), *(getattr(found, "price_variants", None) or ())]
+    return (price.constraint for price in dated if price.constraint is not None)
 
 
 def list_rates(model: str, modifiers: Modifiers, moment: datetime) -> ModelRates | str:

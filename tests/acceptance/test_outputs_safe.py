@@ -43,6 +43,12 @@ REPORTS = (
 COMMAND_LINES: dict[str, list[str]] = {
     **{f"analytics {name}": ["", "--json", "--format csv", "--format markdown"] for name in REPORTS},
     "analytics outcomes": ["", "--json", "--by session", "--by session --format csv", "--by session --format markdown"],
+    "analytics what-if": [
+        "--batch",
+        "--batch --json",
+        "--model claude-haiku-4-5 --format csv",
+        "--cache none --format markdown",
+    ],
     "analytics export": ["--format csv", "--format csv --all-columns"],
     "alerts check": ["", "--json"],
     "alerts disable": ["by-agent", "by-agent --json"],

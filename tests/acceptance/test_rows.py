@@ -123,7 +123,7 @@ def test_transitions_of_alerts_are_ordered_and_limited(run: Run, home: Path) -> 
 WITHOUT_EXECUTIONS = (
     ("summary",), ("summary", "--json"), ("by-agent", "--format", "csv"), ("by-model", "--output", "found.md"),
     ("sessions",), ("trends",), ("daily",), ("costs",), ("errors", "-j"), ("blocks",), ("reconcile",), ("backfill",),
-    ("outcomes",), ("export",), ("export", "--json"), ("report",),
+    ("outcomes",), ("what-if", "--batch"), ("export",), ("export", "--json"), ("report",),
 )  # fmt: skip
 
 

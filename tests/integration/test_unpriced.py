@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claude_force.analytics import reports
-from claude_force.analytics.unpriced import ARCHIVED, NO_USAGE, PRICED_TODAY, UnpricedReason, unpriced_reasons
+from claude_force.analytics.unpriced import ARCHIVED, UnpricedReason, unpriced_reasons
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
@@ -11,6 +11,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.billed_steps import ADVISOR, MESSAGE, REFUSAL, Step
 from claude_force.executions.costs import NO_REFUSAL_PRICE
 from claude_force.executions.pricing import PriceTable
+from claude_force.executions.unknown_costs import NO_USAGE, PRICED_TODAY
 from claude_force.settings.claude_json import ModelPrice
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution

@@ -206,6 +206,7 @@ class Oracle:
             "provisional_executions": total["provisional"],
             "cost_too_low_executions": self._too_low(),
             **_NONE_ARCHIVED,
+            "recommendations": [],
             "cost_savings": _savings(total),
             "by_agent": self._groups("agent", "cost", latencies=False),
             "by_model": self._groups("model", "cost", latencies=False),

@@ -71,6 +71,7 @@ def table_commands() -> dict[str, list[str]]:
         options = {option for parameter in command.params for option in parameter.opts}
         if "--format" in options and not path.endswith(NO_TABLE):
             period = ["--start", "2025-11-01"] if "--start" in options else []
+            period += ["--batch"] if "--batch" in options else []
             found.setdefault(path, [*period, *(["--trends"] if "--trends" in options else [])])
     return {path: [*path.split()[1:], *arguments] for path, arguments in found.items()}
 

@@ -18,7 +18,7 @@ ALPHA = 0.01
 """The false alarm rate of one metric. Four metrics stay under 5 % together (Bonferroni)."""
 
 _Z = NormalDist().inv_cdf(1 - ALPHA)
-_Z_MEAN = NormalDist().inv_cdf(0.975)
+Z_95 = NormalDist().inv_cdf(0.975)
 """The usual 95 % interval. For values that are skewed to the right, as times and costs are, its lower bound is too high
 in about 1 % of samples, not in 2.5 % (measured by benchmarks/regressions.py)."""
 
@@ -85,7 +85,7 @@ def least_mean(current: Histogram, baseline_size: int | None) -> float:
     the average is known, whose own error counts as if its values spread like these; None means that it has none."""
     size, mean = sum(current.values()), mean_of(current)
     variance = sum(count * (duration_of(number) - mean) ** 2 for number, count in current.items()) / (size - 1)
-    return mean - _Z_MEAN * sqrt(variance * (1 / size + (1 / baseline_size if baseline_size else 0)))
+    return mean - Z_95 * sqrt(variance * (1 / size + (1 / baseline_size if baseline_size else 0)))
 
 
 def mean_of(histogram: Histogram) -> float:

@@ -21,6 +21,7 @@ REPORTS = {
     "by-project": "claude_force.cli.analytics.breakdowns:by_project",
     "costs": "claude_force.cli.analytics.costs:costs",
     "budgets": "claude_force.cli.analytics.budgets:budgets",
+    "what-if": "claude_force.cli.analytics.what_if:what_if",
     "trends": "claude_force.cli.analytics.over_time:trends",
     "errors": "claude_force.cli.analytics.summary:errors",
     "blocks": "claude_force.cli.analytics.blocks:blocks",

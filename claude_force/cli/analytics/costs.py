@@ -56,5 +56,6 @@ def costs(
         rows,
         prices,
         request.now_us,
+        settings.reference_model,
     )
     show(request, report, layout_of("costs_layout", report, settings.reference_model))

@@ -17,6 +17,7 @@ from claude_force.reports.cells import cell_width
 from claude_force.reports.columns import Column
 from claude_force.reports.layouts.base import Layout
 from claude_force.reports.layouts.notes import backfill_notes, cut_note, notes, too_low_notes
+from claude_force.reports.layouts.what_if import cheaper_section
 from claude_force.reports.render import Page, Section, Table, bar
 from claude_force.text import for_terminal
 from claude_force.time_windows import heading_of
@@ -207,6 +208,7 @@ def _costs_page(report: Costs, reference_model: str) -> Page:
         named = [(bucket.label, bucket.totals) for bucket in report.buckets]
         page.parts.append(_kinds_table(Column(_INTERVAL_TITLES[report.interval], "text"), named, totals))
         page.parts.extend(cut_note(len(report.buckets), intervals))
+    page.parts.extend(cheaper_section(report.cheaper))
     page.parts.extend(notes(totals, report.unpriced_models, report.unpriced_reasons))
     page.parts.extend(too_low_notes(report.too_low))
     return page

@@ -27,7 +27,7 @@ def notes(
         lines.append(unpriced_sentence(totals.unpriced))
         if reasons is None:
             lines.append(f"Models without a known price: {join_names(unpriced_models, _NAMES_WIDTH)}")
-        lines += map(_reason_line, reasons or ())
+        lines += map(reason_line, reasons or ())
     if totals.provisional:
         lines.append(provisional_sentence(totals.provisional))
     return [Section(None, lines)] if lines else []
@@ -56,7 +56,7 @@ def provisional_sentence(provisional: int) -> str:
     return f"{executions} {were} never finalised: {their} output tokens and cost may be higher"
 
 
-def _reason_line(found: UnpricedReason) -> str:
+def reason_line(found: UnpricedReason) -> str:
     """A reason with the number of its executions and their models: "3 executions: no published price (gpt-9)"."""
     models = f" ({join_names(found.models, _NAMES_WIDTH)})" if found.models else ""
     return f"{quantity(found.executions, 'execution')}: {for_terminal(found.reason)}{models}"
