@@ -114,13 +114,17 @@ class ModelRates:
     def cost_of_sum(self, usage: Usage, searches: int, prompt_tokens: int) -> int | None:
         """Nano-dollars of several requests with these tokens in sum, of which each is in the tier of a prompt of
         `prompt_tokens`; None if they made searches whose price is not known. It is rounded once."""
-        rates = self.tiers.map(lambda rate: _tier(rate, prompt_tokens))
+        rates = self.of_prompt(prompt_tokens)
         cost: int | Decimal = sum(tokens * rate for tokens, rate in zip(usage, rates, strict=True))
         if searches:
             if self.search is None:
                 return None
             cost += searches * self.search
         return round(cost)
+
+    def of_prompt(self, prompt_tokens: int) -> KindValues:
+        """The nano-dollars for each token of a request with so many prompt tokens."""
+        return self.base if prompt_tokens <= self.base_limit else self.tiers.map(lambda r: _tier(r, prompt_tokens))
 
     def times(self, factor: Decimal) -> ModelRates:
         """Every token at a multiple of its price; searches stay as they are."""

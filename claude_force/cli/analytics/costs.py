@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from claude_force.analytics import reports
@@ -13,6 +15,9 @@ from claude_force.cli.rows import row_options
 from claude_force.executions.intervals import Interval
 from claude_force.reports.layouts.base import Request
 
+if TYPE_CHECKING:
+    from claude_force.executions.pricing import PriceTable
+
 
 @click.command()
 @report_options
@@ -21,8 +26,9 @@ from claude_force.reports.layouts.base import Request
 @click.option("--trends", "with_trends", is_flag=True, help="Show the costs over time.")
 @click.option(
     "--interval", type=click.Choice(INTERVALS), metavar="INTERVAL",
-    help="Trends hourly, daily (default), weekly or monthly.",
+    help="Trends hourly, daily (default), weekly or monthly; teams monthly (default).",
 )  # fmt: skip
+@click.option("--by", type=click.Choice(("team",)), metavar="WHAT", help="team: groups of performance.projects.")
 @row_options
 def costs(
     request: Request,
@@ -30,23 +36,31 @@ def costs(
     with_models: bool,
     with_trends: bool,
     interval: Interval | None,
+    by: str | None,
     rows: RowChoice,
 ) -> None:
-    """Show costs by agent, by model and over time.
+    """Show costs by agent, by model and over time, or by team.
 
-    Also shows the savings compared with running everything on the reference model.
+    Also shows the savings compared with running everything on the reference model. By team, CSV has a row for each
+    month, team, model, kind of token and price; the rows add up to the total, to the cent.
 
     \b
     Example:
       claude-force costs --trends --interval daily
+      claude-force costs --by team --format csv
     """
     # Imported here: the other reports do not need prices.
     from claude_force.executions.pricing import PriceTable
 
-    chosen = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
-    parts = frozenset(part for part, is_chosen in chosen.items() if is_chosen) or reports.COST_PARTS
     settings = request.workspace.settings
     prices = PriceTable(settings.reference_model, settings.prices)
+    if by is not None:
+        if with_agents or with_models or with_trends:
+            raise click.UsageError("--by team cannot be combined with --by-agent, --by-model or --trends")
+        _show_teams(request, interval or "monthly", prices, rows)
+        return
+    chosen = {"agents": with_agents, "models": with_models, "trends": with_trends or interval is not None}
+    parts = frozenset(part for part, is_chosen in chosen.items() if is_chosen) or reports.COST_PARTS
     report = reports.costs(
         request.workspace.database,
         request.chosen,
@@ -59,3 +73,11 @@ def costs(
         settings.reference_model,
     )
     show(request, report, layout_of("costs_layout", report, settings.reference_model))
+
+
+def _show_teams(request: Request, interval: Interval, prices: PriceTable, rows: RowChoice) -> None:
+    # Imported here, because the costs by agent and model do not need it.
+    from claude_force.analytics.chargeback import chargeback
+
+    report = chargeback(request.workspace.database, request.chosen, interval, request.zone, prices, rows)
+    show(request, report, layout_of("chargeback_layout", report, module="chargeback"))
