@@ -29,6 +29,7 @@ from benchmarks.common import ROOT, say
 GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/clean_names.py": ("unit/test_transcript_responses.py", "unit/test_telemetry_requests.py"),
     "claude_force/executions/costs.py": ("unit/test_costs.py",),
+    "claude_force/executions/bill_lines.py": ("unit/test_bill_lines.py",),
     "claude_force/executions/billed_steps.py": ("unit/test_costs.py", "properties/test_steps.py"),
     "claude_force/executions/usage.py": ("unit/test_usage.py", "unit/test_billed_usage.py"),
     "claude_force/executions/deduplication.py": (
