@@ -50,11 +50,14 @@ def error_of(*arguments: str) -> str:
 
 
 def test_every_report_takes_the_same_options() -> None:
-    """The same names with the same help: who knows one report knows all. The --model of what-if is another one."""
+    """The same names with the same help: who knows one report knows all. The --model of what-if is another one, and
+    budgets have periods and names of their own."""
     summary = options_of(COMMANDS["summary",])
     for name in REPORTS:
         options = options_of(COMMANDS[name,])
         shared = (*WITH_PERIOD, *FILTERS, *PLACES, *EMPTY, *(() if name in OWN_OUTPUT else OUTPUTS))
+        if name == "budgets":
+            shared = (*PLACES, *OUTPUTS)
         if name == "what-if":
             assert "--for-model" in options
             shared = tuple(one for one in shared if one != "--model")
@@ -163,7 +166,7 @@ def test_a_misspelt_command_names_the_nearest_of_the_whole_tree(line: str, sugge
         ("analytics yesterday", "Try 'claude-force daily --last yesterday'."),
         ("Status", "Try 'claude-force'."),
         ("usage", "Try 'claude-force summary'."),
-        ("budget 20", "Try 'claude-force alerts edit daily-budget --threshold 20'."),
+        ("budget 20", "Did you mean 'budgets'?"),
         ("top", "Try 'claude-force dashboard'."),
         ("config show", "Try 'claude-force config list'."),
         ("alerts set x 20", "Try 'claude-force alerts edit NAME --threshold NUMBER'."),
