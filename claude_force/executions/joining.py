@@ -17,7 +17,7 @@ the request id. Two executions that both fit have equal tokens, so the sums are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from claude_force.executions.deduplication import AMBIGUOUS, REPLAY, EntityResolver, Observation, merge, merge_new
 from claude_force.executions.nearby import NearbyExecutions, fits
@@ -175,14 +175,14 @@ class JoiningResolver(EntityResolver):
             found[seen.source] = seen if known is None else merge_source(known, seen)
         elif known is None or self._first.get(uid) is observation:
             # A replay that came before its original gives way to it. Of stored transcripts the request id is not known.
-            found[TRANSCRIPT] = replace(seen, request=None)
+            found[TRANSCRIPT] = seen._replace(request=None)
             if uid in self._first:
                 self._first[uid] = observation
         elif uid in self.new_rows:
-            found[TRANSCRIPT] = replace(known, row=merge_new(known.row, observation))
+            found[TRANSCRIPT] = known._replace(row=merge_new(known.row, observation))
         else:
             is_continuation = observation.is_continuation_of(known.row)
-            found[TRANSCRIPT] = replace(known, row=merge(known.row, observation.row, is_continuation=is_continuation))
+            found[TRANSCRIPT] = known._replace(row=merge(known.row, observation.row, is_continuation=is_continuation))
         self._touched.add(uid)
         self._near.note(uid, found)
 

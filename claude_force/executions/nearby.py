@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -175,7 +175,7 @@ class _OfSources:
             groups = self.groups.setdefault(place, {})
             self.outputs.setdefault(place[:2], set()).add(place[2])
             if shape not in groups:
-                groups[shape] = _Group([replace(one, request=None) for one in seen])
+                groups[shape] = _Group([one._replace(request=None) for one in seen])
             for moments in groups[shape].lists(requests):
                 insort(moments, moment)
                 lists.append((moments, moment))

@@ -31,8 +31,7 @@ The ranks: TRANSCRIPT, EVENT, SPAN, SDK, RESULT. Whether two sightings are of on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -88,8 +87,7 @@ _billed_of = getter(
 _split_of = getter("cache_write_5m_tokens", "cache_write_1h_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What one source says of an execution: `row`, whose uid and recorded costs do not count.
 
     `request` is the begin of the key of its request id; that of a stored transcript is not known. `has_split` says

@@ -41,13 +41,15 @@ def test_an_agent_is_named_as_transcripts_name_it(said: dict[str, Any], name: st
 
 
 def test_a_request_id_is_the_key_that_transcripts_have() -> None:
-    """Beside an identity with the figures, since gateways repeat request ids. Session and agent are as in a
-    transcript."""
+    """Beside an identity with the figures, since gateways repeat request ids; it begins as the key does, so that both
+    are on one page. Session and agent are as in a transcript."""
     seen = in_telemetry(agent_id="a1", query_source="agent:custom")
     assert seen.request == request_id_identity(REQUEST) == seen.shared[0]
     assert seen.session == session_key(SESSION)
     assert (value_of(seen.row, "workflow_id"), value_of(seen.row, "run_id")) == (SESSION, "a1")
-    assert in_telemetry(output_tokens=201).identities != seen.identities
+    others = in_telemetry(output_tokens=201).identities, in_telemetry(request_id="req_2").identities
+    assert seen.identities not in others
+    assert seen.identities[0][:8] == seen.request[:8]
 
 
 @pytest.mark.parametrize("known", [{"response_id": "msg_1"}, {"span_id": "00f1"}, {}])

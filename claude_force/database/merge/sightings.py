@@ -7,7 +7,7 @@ difference. Where neither store has telemetry, nothing here is asked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from claude_force.database import queries
@@ -78,7 +78,7 @@ def union(one: BySource, other: BySource) -> dict[str, Sighting]:
         if known is None:
             found[source] = seen
         elif source == TRANSCRIPT:
-            found[source] = replace(known, row=preferred(known.row, seen.row))
+            found[source] = known._replace(row=preferred(known.row, seen.row))
         else:
             found[source] = merge_source(known, seen)
     return found

@@ -3,7 +3,7 @@ reported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from claude_force.database.contract import Connection, Database
@@ -44,11 +44,11 @@ def executions_of(connection: Connection, database: Database, identities: Iterab
 
 
 def known_identities(
-    connection: Connection, database: Database, observations: Sequence[Observation]
+    connection: Connection, database: Database, observations: Sequence[Observation], more: Set[bytes] = frozenset()
 ) -> dict[bytes, bytes]:
-    """The uid of the execution of each known identity of some observations. A session with executions from its
-    transcript is a REPLAY to results, also if it was read before sessions had keys."""
-    known = executions_of(connection, database, keys_of(observations))
+    """The uid of the execution of each known identity of some observations, and of `more`. A session with executions
+    from its transcript is a REPLAY to results, also if it was read before sessions had keys."""
+    known = executions_of(connection, database, keys_of(observations) | more)
     results = {
         session: observation.session
         for observation in observations

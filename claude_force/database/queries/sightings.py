@@ -8,7 +8,7 @@ from claude_force.clock import MINUTE_US
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.executions import rows_of, uid_batches
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES
-from claude_force.database.queries.ingestion import executions_of, known_identities
+from claude_force.database.queries.ingestion import known_identities
 from claude_force.executions.deduplication import AMBIGUOUS, REPLAY, EntityResolver, Observation
 from claude_force.executions.joining import JoiningResolver
 from claude_force.executions.nearby import NEARBY_US
@@ -60,11 +60,11 @@ def resolver_of(
 ) -> EntityResolver | JoiningResolver:
     """What finds the executions of some observations: one that joins where telemetry takes part. Transcripts alone cost
     a single short query more."""
-    known = known_identities(connection, database, observations)
     has_telemetry = any(observation.sighting is not None for observation in observations)
     if not has_telemetry and not has_sightings(connection):
-        return EntityResolver(known)
-    known |= executions_of(connection, database, {seen.request for seen in observations if seen.request} - known.keys())
+        return EntityResolver(known_identities(connection, database, observations))
+    requests = {seen.request for seen in observations if seen.request}
+    known = known_identities(connection, database, observations, requests)
     uids = set(known.values()) - {AMBIGUOUS, REPLAY}
     stored = {database.decode_uid(row[0]): row for row in rows_of(connection, list(map(database.encode_uid, uids)))}
     gone = _seen_by_telemetry_alone(connection, database, uids - stored.keys())

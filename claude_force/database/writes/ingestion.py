@@ -7,7 +7,6 @@ leaves the rows absent and the files unread, so reading them again is all that i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -100,8 +99,10 @@ def _save_identities(connection: Connection, database: Database, resolver: Entit
     """Store the identities of executions. One that other executions may have is not read before: where it is stored
     with another uid, it becomes ambiguous."""
     encode, into = database.encode_uid, "identities (identity, uid)"
-    own = sorted((encode(key), encode(uid)) for key, uid in resolver.remembered.items())
-    shared = sorted((encode(key), encode(uid)) for key, uid in resolver.shared.items())
+    own, shared = (
+        sorted(zip(map(encode, found), map(encode, found.values()), strict=True))
+        for found in (resolver.remembered, resolver.shared)
+    )
     ambiguous = database.uid_literal(AMBIGUOUS)
     connection.insert_all(into, own, "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid")
     connection.insert_all(
@@ -201,7 +202,7 @@ def _keep_reported(
     for uid, row in ((database.decode_uid(key), row) for key, row in after.items()):
         seen = found.get(uid, {})
         if TRANSCRIPT in seen:
-            seen[TRANSCRIPT] = replace(seen[TRANSCRIPT], row=with_usage(seen[TRANSCRIPT].row, row))
+            seen[TRANSCRIPT] = seen[TRANSCRIPT]._replace(row=with_usage(seen[TRANSCRIPT].row, row))
         save_sightings(connection, database, [(uid, row, seen)])
 
 

@@ -49,7 +49,7 @@ def observe_call(call: Call, prices: PriceTable | None, host: str | None) -> Obs
         return observation
     record = replace(from_row(observation.row), inference_geo=billed.geo, steps=billed.steps)
     row = to_row(record if prices is None else price_record(prices, record))
-    return observation._replace(row=row, sighting=replace(observation.sighting, row=(b"", *row[1:])))
+    return observation._replace(row=row, sighting=observation.sighting._replace(row=(b"", *row[1:])))
 
 
 def _request_of(call: Call, billed: _Billed) -> ModelRequest:

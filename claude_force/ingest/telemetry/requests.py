@@ -95,7 +95,7 @@ def observe(request: ModelRequest, prices: PriceTable | None, host: str | None) 
         request.error_type, host,
     )  # fmt: skip
     key = request_id_identity(request.request_id) if request.request_id else None
-    identities = _identities(request, agent.model)
+    identities = _identities(request, agent.model, key)
     row = _row(request, agent, key or identities[0], prices)
     sighting = Sighting(
         request.origin,
@@ -166,14 +166,18 @@ def _agent_of(
     )
 
 
-def _identities(request: ModelRequest, model: str) -> tuple[bytes, ...]:
-    """What identifies a request; each with what it used, since gateways repeat ids."""
+def _identities(request: ModelRequest, model: str, key: bytes | None) -> tuple[bytes, ...]:
+    """What identifies a request, whose request id has this key; each with what it used, since gateways repeat ids."""
     # Not all records of a request tell the two kinds of cache writes apart.
     written = (request.cache_write_5m_tokens or 0) + (request.cache_write_1h_tokens or 0)
     tokens = request.input_tokens, request.output_tokens, request.cache_read_tokens or 0, written
     figures = (model, *tokens, request.error_type)
-    named = (("request", request.request_id), ("response", request.response_id))
-    found = [digest("telemetry", kind, name, *figures) for kind, name in named if name]
+    found = []
+    if key is not None:
+        # Begins as the key does: both are stored together, so one page changes and not two.
+        found.append(key[:8] + digest("telemetry", *figures)[:8])
+    if request.response_id:
+        found.append(digest("telemetry", "response", request.response_id, *figures))
     if found:
         return tuple(found)
     if request.span_id:
