@@ -8,6 +8,7 @@ there is nothing to divide by.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import add, attrgetter, sub
 from typing import NamedTuple
 
 from claude_force.executions.record import NANOUSD, dollars
@@ -40,10 +41,10 @@ class Totals:
     recorded_cost_nanousd: int = 0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(*(getattr(self, name) + getattr(other, name) for name in TOTALS))
+        return Totals(*map(add, _values_of(self), _values_of(other)))
 
     def __sub__(self, other: Totals) -> Totals:
-        return Totals(*(getattr(self, name) - getattr(other, name) for name in TOTALS))
+        return Totals(*map(sub, _values_of(self), _values_of(other)))
 
     @property
     def is_empty(self) -> bool:
@@ -136,6 +137,8 @@ def _ratio(dividend: int, divisor: int) -> float | None:
 
 
 TOTALS: tuple[str, ...] = tuple(field.name for field in fields(Totals))
+
+_values_of = attrgetter(*TOTALS)
 
 
 class Percentiles(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
@@ -52,12 +51,11 @@ class Report(Protocol):
         """The report for JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """A report as a page, and as rows for CSV. Neither is made before it is needed."""
 
     page: Callable[[], Any]
-    rows: Callable[[], list[dict[str, Any]]] = field(default=list)
+    rows: Callable[[], list[dict[str, Any]]] = list
     is_empty: bool = False
     explain: Callable[[], str] | None = None
     """Why the report is empty. Default: `explain_empty`."""
