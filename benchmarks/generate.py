@@ -1,7 +1,8 @@
 """Generates a realistic history in the guide's JSONL format: `python benchmarks/generate.py COUNT FILE`.
 
 The same count, seed and end date give the same bytes. Executions are spread evenly, in time order, over the working
-days (Monday to Friday, 08:00 to 18:00) of the year that ends at the end date.
+days (Monday to Friday, 08:00 to 18:00) of the year that ends at the end date. They are those of programs that know no
+runs; with `--runs`, those of sessions: 20 runs of 10 executions each, all of one agent on one model.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 from statistics import NormalDist
+from uuid import NAMESPACE_URL, uuid5
 
 SEED = 20
 
@@ -47,6 +49,8 @@ _ERRORS = ("RateLimitError", "TimeoutError", "APIError", "ValidationError", "Ove
 _FAILURES = 0.05
 _DAY_US = 10 * 3600 * 1_000_000
 _BATCH = 10_000
+_RUN, _SESSION = 10, 200
+"""Executions of a run and of a session."""
 
 _STEPS = 1 << 16
 _NORMAL = [NormalDist().inv_cdf((step + 0.5) / _STEPS) for step in range(_STEPS)]
@@ -72,7 +76,7 @@ def busy_day(end: date) -> date:
     return days[len(days) // 2]
 
 
-def lines(count: int, seed: int, end: date) -> Iterator[str]:
+def lines(count: int, seed: int, end: date, *, with_runs: bool = False) -> Iterator[str]:
     """The lines, oldest first, each with its line end."""
     chance = random.Random(f"{count} {seed} {end}")  # noqa: S311 - nothing here is a secret
     shapes = [_shape(agent, model) for agent in range(len(AGENTS)) for model in range(len(_MODELS))]
@@ -84,7 +88,9 @@ def lines(count: int, seed: int, end: date) -> Iterator[str]:
         for start in range(0, here, _BATCH):
             chosen = chance.choices(shapes, cum_weights=cumulative, k=min(_BATCH, here - start))
             for at, shape in enumerate(chosen, start):
-                yield _line(chance, f"{day}T", int((at + chance.random()) * _DAY_US / here), shape)
+                of_run = chosen[(at - start) // _RUN * _RUN] if with_runs else shape
+                line = _line(chance, f"{day}T", int((at + chance.random()) * _DAY_US / here), of_run)
+                yield _in_run(line, f"{day}", at) if with_runs else line
 
 
 _Shape = tuple[str, str, float, float, float, float, float]
@@ -120,11 +126,17 @@ def _line(chance: random.Random, day: str, instant: int, shape: _Shape) -> str:
     )
 
 
-def write(count: int, path: Path, seed: int, end: date) -> None:
+def _in_run(line: str, day: str, at: int) -> str:
+    """A line with its session and its run, whose ids are UUIDs."""
+    session, run = (uuid5(NAMESPACE_URL, f"{day} {size} {at // size}") for size in (_SESSION, _RUN))
+    return line.replace('"workflow_id": null', f'"workflow_id": "{session}", "run_id": "{run}"')
+
+
+def write(count: int, path: Path, seed: int, end: date, *, with_runs: bool = False) -> None:
     """Write the file. It is complete or does not exist."""
     part = path.with_name(f"{path.name}.part")
     with open(part, "w", encoding="ascii", buffering=1 << 20) as file:
-        file.writelines(lines(count, seed, end))
+        file.writelines(lines(count, seed, end, with_runs=with_runs))
     part.replace(path)
 
 
@@ -134,8 +146,10 @@ def _main() -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"Default: {SEED}.")
     parser.add_argument("--end", type=date.fromisoformat, default=None, metavar="DATE", help="Default: today (UTC).")
+    parser.add_argument("--runs", action="store_true", help="Executions of sessions, with run ids.")
     options = parser.parse_args()
-    write(options.count, options.file, options.seed, options.end or datetime.now(UTC).date())
+    end = options.end or datetime.now(UTC).date()
+    write(options.count, options.file, options.seed, end, with_runs=options.runs)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def outcome_report(
         groups = _groups(found, by)
         shown = rows.of(list(groups), is_ascending=True)
         starts = queries.workflow_starts(connection, Filter(), shown) if by == "session" else {}
-    known = Known(any(row.name in _METRICS for row in found), any(row.name in _EVENTS for row in found))
+    known = known_kinds(found)
     return OutcomeReport(
         period=chosen.window.label,
         by=by,
@@ -146,6 +146,12 @@ def outcome_report(
         starts=starts,
         zone=zone,
     )
+
+
+def known_kinds(found: Iterable[OutcomeSum]) -> Known:
+    """What came in a period with these sums."""
+    names = {row.name for row in found}
+    return Known(bool(names & _METRICS), bool(names & _EVENTS))
 
 
 def _with_sessions(connection: Connection, chosen: Filter) -> Filter:

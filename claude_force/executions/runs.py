@@ -36,9 +36,11 @@ The cost of a run is useful or wasted, never both:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from operator import add, sub
 from typing import Literal, NamedTuple
 
+from claude_force.executions.record import dollars
 from claude_force.executions.totals import Totals
 
 Outcome = Literal["success", "failed", "refused", "unknown"]
@@ -63,18 +65,11 @@ class RunKey(NamedTuple):
         return self.name or self.uid or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Waste:
-    """Nano-dollars for nothing, each counted once: see the table above."""
+class FailedRequests(NamedTuple):
+    """What the failed requests of a run cost, and how many of them have no known cost."""
 
-    failed_nanousd: int = 0
-    refused_nanousd: int = 0
-    retried_nanousd: int = 0
-
-    @property
-    def total_nanousd(self) -> int:
-        """All of it."""
-        return self.failed_nanousd + self.refused_nanousd + self.retried_nanousd
+    cost_nanousd: int
+    unpriced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +78,7 @@ class Run:
 
     `began_us` is when its first request began, `first_us` and `last_us` when its first and its last request ended; all
     are None only in a part that consists of steps of other models' requests. `failures` are the failed requests by
-    error type, `failed_request_nanousd` is the cost of these. Of names, those with the most
-    requests come first.
+    error type, `failed` is what these cost. Of names, those with the most requests come first.
     """
 
     key: RunKey
@@ -94,7 +88,7 @@ class Run:
     totals: Totals
     outcome: Outcome
     failures: dict[str | None, int]
-    failed_request_nanousd: int
+    failed: FailedRequests
     agents: tuple[str, ...]
     models: tuple[str, ...]
     projects: tuple[str, ...]
@@ -108,18 +102,98 @@ class Run:
         return self.last_us - self.began_us if self.totals.timed or self.last_us > self.began_us else None
 
     @property
-    def waste(self) -> Waste:
-        """What of its cost was for nothing."""
-        return waste_of(self.outcome, self.totals.cost_nanousd, self.failed_request_nanousd)
+    def sums(self) -> RunSums:
+        """What it adds to the sums of runs. A part without a request is no run."""
+        totals = self.totals
+        whole = RunSums(int(self.last_us is not None), executions=totals.executions, priced=totals.priced,
+                        cost_nanousd=totals.cost_nanousd)  # fmt: skip
+        return sums_of(self.outcome, whole, self.failed, self.duration_us)
 
 
-def waste_of(outcome: Outcome, cost_nanousd: int, failed_request_nanousd: int) -> Waste:
-    """What is wasted of the cost of a run, part of which is for failed requests."""
-    if outcome == "failed":
-        return Waste(failed_nanousd=cost_nanousd)
-    if outcome == "refused":
-        return Waste(refused_nanousd=cost_nanousd)
-    return Waste(retried_nanousd=failed_request_nanousd if outcome == "success" else 0)
+@dataclass(frozen=True, slots=True)
+class RunSums:
+    """Sums over runs. `timed_successes` are the successful runs with a duration, `success_us` is how long these took.
+    The costs of failed, refused and unknown runs are those of all their requests; `retried_nanousd` is what failed
+    requests of successful runs cost. The `_unpriced` count the requests of each kind whose cost is not known."""
+
+    runs: int = 0
+    successes: int = 0
+    failures: int = 0
+    refusals: int = 0
+    unknown: int = 0
+    executions: int = 0
+    priced: int = 0
+    cost_nanousd: int = 0
+    failed_nanousd: int = 0
+    refused_nanousd: int = 0
+    retried_nanousd: int = 0
+    unknown_nanousd: int = 0
+    failed_unpriced: int = 0
+    refused_unpriced: int = 0
+    retried_unpriced: int = 0
+    unknown_unpriced: int = 0
+    timed_successes: int = 0
+    success_us: int = 0
+
+    def __add__(self, other: RunSums) -> RunSums:
+        return RunSums(*map(add, astuple(self), astuple(other)))
+
+    def __sub__(self, other: RunSums) -> RunSums:
+        return RunSums(*map(sub, astuple(self), astuple(other)))
+
+    @property
+    def wasted_nanousd(self) -> int:
+        """What was for nothing: failed, refused and retried."""
+        return self.failed_nanousd + self.refused_nanousd + self.retried_nanousd
+
+    @property
+    def wasted_unpriced(self) -> int:
+        """The requests for nothing whose cost is not known."""
+        return self.failed_unpriced + self.refused_unpriced + self.retried_unpriced
+
+    @property
+    def useful_nanousd(self) -> int:
+        """What the successful requests of successful runs cost."""
+        return self.cost_nanousd - self.wasted_nanousd - self.unknown_nanousd
+
+    @property
+    def useful_unpriced(self) -> int:
+        """The successful requests of successful runs whose cost is not known."""
+        return self.unpriced - self.wasted_unpriced - self.unknown_unpriced
+
+    @property
+    def unpriced(self) -> int:
+        """Requests without a known cost."""
+        return self.executions - self.priced
+
+
+def sums_of(outcome: Outcome, sums: RunSums, failed: FailedRequests, duration_us: int | None) -> RunSums:
+    """The sums of runs that ended so. Of `sums`, the runs, the executions and the cost are known."""
+    cost, unpriced, nothing = sums.cost_nanousd, sums.unpriced, FailedRequests(0, 0)
+    is_success = outcome == "success"
+    retried = failed if is_success else nothing
+    return replace(
+        sums,
+        successes=sums.runs if is_success else 0,
+        failures=sums.runs if outcome == "failed" else 0,
+        refusals=sums.runs if outcome == "refused" else 0,
+        unknown=sums.runs if outcome == "unknown" else 0,
+        failed_nanousd=cost if outcome == "failed" else 0,
+        refused_nanousd=cost if outcome == "refused" else 0,
+        retried_nanousd=retried.cost_nanousd,
+        unknown_nanousd=cost if outcome == "unknown" else 0,
+        failed_unpriced=unpriced if outcome == "failed" else 0,
+        refused_unpriced=unpriced if outcome == "refused" else 0,
+        retried_unpriced=retried.unpriced,
+        unknown_unpriced=unpriced if outcome == "unknown" else 0,
+        timed_successes=int(is_success and duration_us is not None),
+        success_us=duration_us or 0 if is_success else 0,
+    )
+
+
+def amount_of(cost_nanousd: int, unpriced: int) -> float | None:
+    """A part of a cost in US dollars: what is known of it, or None if nothing is, though it has requests."""
+    return None if unpriced and not cost_nanousd else dollars(cost_nanousd)
 
 
 def told_outcome(outcome: Outcome, *, has_succeeded: bool) -> Outcome:

@@ -36,13 +36,21 @@ from tests.conftest import Run
 SECRET = "hooks-secret-7f3a9c"
 FILTERS = ("--start", "2020-01-01")
 REPORTS = (
-    "summary", "daily", "weekly", "monthly", "by-agent", "by-model", "by-workflow", "sessions", "by-branch",
-    "by-project", "costs", "trends", "errors", "blocks", "budgets", "reconcile", "backfill",
+    "summary", "daily", "weekly", "monthly", "by-agent", "by-model", "by-workflow", "sessions", "runs",
+    "by-branch", "by-project", "costs", "trends", "errors", "blocks", "budgets", "reconcile", "backfill",
 )  # fmt: skip
 
 COMMAND_LINES: dict[str, list[str]] = {
     **{f"analytics {name}": ["", "--json", "--format csv", "--format markdown"] for name in REPORTS},
-    "analytics outcomes": ["", "--json", "--by session", "--by session --format csv", "--by session --format markdown"],
+    "analytics outcomes": [
+        "",
+        "--json",
+        *(
+            f"--by {by}{more}"
+            for by in ("session", "agent", "workflow", "model", "project")
+            for more in ("", " --format csv", " --format markdown")
+        ),
+    ],
     "analytics what-if": [
         "--batch",
         "--batch --json",

@@ -17,6 +17,7 @@ from claude_force.analytics import reports
 from claude_force.analytics.groups import RowChoice
 from claude_force.analytics.reconciled_days import reconciled_days
 from claude_force.analytics.reconciliation import reconciliation
+from claude_force.analytics.runs import runs
 from claude_force.analytics.sessions import sessions
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database import queries
@@ -347,6 +348,8 @@ def test_reconciling_a_week_reads_no_older_history(histories_of_sessions: list[P
     assert work[1] <= work[0] * 1.2
 
 
+_STEPS_OF_A_SPAN = 60
+
 _ON_SESSIONS: dict[str, Callable[[SqliteDatabase], object]] = {
     "sessions": lambda database: sessions(database, Filter(), "newest", RowChoice(limit=5)),
     "workflows": lambda database: reports.breakdown(database, Filter(), "workflow_id", "newest", RowChoice(limit=5)),
@@ -369,5 +372,16 @@ def test_the_last_sessions_and_one_session_read_their_own_time(histories_of_sess
             work[name].append(database.work)
         assert [step for step in database.plans if re.match(r"SCAN (executions|step_usage)\b(?! USING C)", step)] == []
         database.close()
-    steps_of_a_span = 60
-    assert [name for name, (few, many) in work.items() if many > few * 1.2 + 320 * steps_of_a_span // 100] == []
+    assert [name for name, (few, many) in work.items() if many > few * 1.2 + 320 * _STEPS_OF_A_SPAN // 100] == []
+
+
+def test_the_last_runs_read_their_own_sessions(histories_of_sessions: list[Path]) -> None:
+    """The newest executions say which runs ended last, and spans when their sessions were."""
+    work = []
+    for path in histories_of_sessions:
+        database = ExplainingDatabase(path)
+        assert len(runs(database, Filter(), "newest", RowChoice(limit=5)).runs) == 5
+        work.append(database.work)
+        assert [step for step in database.plans if re.match(r"SCAN (executions|step_usage)\b(?! USING)", step)] == []
+        database.close()
+    assert work[1] <= work[0] * 1.2 + 320 * _STEPS_OF_A_SPAN // 100

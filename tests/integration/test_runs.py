@@ -13,7 +13,7 @@ from claude_force.database.queries.runs import last_runs, runs_called
 from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.writes import Store
 from claude_force.database.writes.telemetry import add_headless_run
-from claude_force.executions.runs import Run, RunKey, Waste
+from claude_force.executions.runs import Run, RunKey
 from tests.builders import NOON_US, an_execution
 
 FAILED: dict[str, Any] = {"success": False, "error_type": "overloaded_error"}
@@ -62,17 +62,20 @@ def test_what_is_one_run(database: Database) -> None:
 @pytest.mark.parametrize(
     ("last", "outcome", "waste"),
     [
-        ({}, "success", Waste(retried_nanousd=10**9)),
-        (FAILED, "failed", Waste(failed_nanousd=2 * 10**9)),
-        (REFUSED, "refused", Waste(refused_nanousd=2 * 10**9)),
-        ({"success": False, "error_type": "unfinished"}, "unknown", Waste()),
-        ({"usage_basis": "provisional"}, "success", Waste(retried_nanousd=10**9)),
+        ({}, "success", (0, 0, 10**9)),
+        (FAILED, "failed", (2 * 10**9, 0, 0)),
+        (REFUSED, "refused", (0, 2 * 10**9, 0)),
+        ({"success": False, "error_type": "unfinished"}, "unknown", (0, 0, 0)),
+        ({"usage_basis": "provisional"}, "success", (0, 0, 10**9)),
     ],
 )
-def test_the_last_request_decides(database: Database, last: dict[str, Any], outcome: str, waste: Waste) -> None:
+def test_the_last_request_decides(
+    database: Database, last: dict[str, Any], outcome: str, waste: tuple[int, ...]
+) -> None:
     """And the outcome decides what of the money was for nothing."""
     run = stored(database, a_request(0, **FAILED), a_request(1, **last))["session"]
-    assert (run.outcome, run.waste) == (outcome, waste)
+    sums = run.sums
+    assert (run.outcome, (sums.failed_nanousd, sums.refused_nanousd, sums.retried_nanousd)) == (outcome, waste)
 
 
 def test_requests_that_end_together_count_as_the_best_of_them(database: Database) -> None:

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 
 from claude_force.database import queries
 from claude_force.database.contract import Database
-from claude_force.database.queries import Filter
+from claude_force.database.queries import Dimension, Filter
+from claude_force.database.queries.run_sums import run_sums
 from claude_force.database.queries.runs import first_runs, last_runs, runs
+from claude_force.database.rows.telemetry import HeadlessRun
+from claude_force.database.writes.telemetry import add_headless_run
+from claude_force.executions.projects import ProjectNames
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.executions.runs import Run
+from claude_force.executions.runs import Run, RunSums
 from claude_force.executions.totals import Totals
 from claude_force.time_windows import Window
 from tests.builders import NOON_US
@@ -67,7 +71,9 @@ def test_runs_add_up_to_the_totals(database: Database, executions: list[Executio
     assert sum((run.totals for run in found), Totals()) == whole
     assert len({run.key for run in found}) == len(found)
     assert sum(sum(run.failures.values()) for run in found) == whole.failures
-    assert all(run.waste.total_nanousd <= run.totals.cost_nanousd for run in found)
+    assert sum(run.sums.wasted_nanousd + run.sums.useful_nanousd + run.sums.unknown_nanousd for run in found) == (
+        whole.cost_nanousd
+    )
 
 
 @given(executions=histories, chosen=st.sampled_from(FILTERS), limit=st.integers(1, 6))
@@ -86,3 +92,44 @@ def test_the_first_runs_are_those_of_all_runs(
     assert [run.last_us for run in last] == sorted((run.last_us or 0 for run in ended), reverse=True)[:limit]
     costs = [run.totals.cost_nanousd if run.totals.is_priced else -1 for run in everything.values()]
     assert [run.totals.cost_nanousd if run.totals.is_priced else -1 for run in dearest] == sorted(costs)[::-1][:limit]
+
+
+DIMENSIONS: tuple[Dimension, ...] = ("agent_name", "model", "workflow_id", "project")
+
+RENAMED = (("shop", ("/work/*",)),)
+"""One project for two folders."""
+
+
+@given(
+    executions=histories, chosen=st.sampled_from(FILTERS), dimension=st.sampled_from(DIMENSIONS),
+    told=st.one_of(st.none(), st.booleans()),
+)  # fmt: skip
+@both_engines
+def test_a_row_is_what_the_filter_for_its_name_gives(
+    database: Database, executions: list[ExecutionMetrics], chosen: Filter, dimension: Dimension, told: bool | None
+) -> None:
+    """The sums are those of the runs, one by one; money adds up over the rows, and its parts to the whole of it."""
+    refill(database, executions)
+    with database.write() as connection:
+        connection.execute("DELETE FROM headless_runs")
+        if told is not None:
+            add_headless_run(
+                connection, HeadlessRun("run", "one", None, None, None, NOON_US, 10**9, 1, int(told), *[None] * 3)
+            )
+    with database.read() as connection:
+        chosen = queries.with_projects(connection, replace(chosen, project_names=ProjectNames(RENAMED)))
+        rows, whole = run_sums(connection, chosen, dimension)
+        assert (
+            whole
+            == run_sums(connection, chosen).whole
+            == sum((run.sums for run in runs(connection, chosen)), RunSums())
+        )
+        for name, sums in rows.items():
+            wanted = dict(chosen.names())[dimension]
+            if name is not None and (not wanted or name in wanted):
+                only = replace(chosen.with_names({**dict(chosen.names()), dimension: (name,)}))
+                assert run_sums(connection, only).whole == sums
+    assert sum(sums.cost_nanousd for sums in rows.values()) == whole.cost_nanousd
+    assert sum(sums.executions for sums in rows.values()) == whole.executions
+    for sums in rows.values():
+        assert sums.runs == sums.successes + sums.failures + sums.refusals + sums.unknown

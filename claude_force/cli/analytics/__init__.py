@@ -24,6 +24,7 @@ REPORTS = {
     "what-if": "claude_force.cli.analytics.what_if:what_if",
     "trends": "claude_force.cli.analytics.over_time:trends",
     "errors": "claude_force.cli.analytics.summary:errors",
+    "runs": "claude_force.cli.analytics.runs:runs",
     "blocks": "claude_force.cli.analytics.blocks:blocks",
     "outcomes": "claude_force.cli.analytics.outcomes:outcomes",
     "reconcile": "claude_force.cli.analytics.ledgers:reconcile",

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.aggregates import COUNTS, SHARES, totals_of
+from claude_force.database.queries.aggregates import COUNT_OF, totals_of
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.filter import (
     IS_OF_SERIES,
@@ -22,22 +22,23 @@ from claude_force.database.queries.filter import (
     Filter,
     rows_from,
     where,
+    within,
 )
 from claude_force.database.queries.spans import time_ranges_by
-from claude_force.executions.billed_steps import REFUSAL
+from claude_force.executions.billed_steps import REFUSAL, Share
 from claude_force.executions.record import MAIN, identity_text
-from claude_force.executions.runs import OUTCOMES, UNFINISHED, Outcome, Run, RunKey, told_outcome
+from claude_force.executions.runs import OUTCOMES, UNFINISHED, FailedRequests, Outcome, Run, RunKey, told_outcome
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
 from claude_force.time_windows import Window
 
-RunOrder = Literal["newest", "duration", "requests", "tokens", "cost"]
+RunOrder = Literal["newest", "duration", "executions", "tokens", "cost"]
 
-_NAME = "COALESCE(executions.run_id, executions.workflow_id, executions.session_id)"
-_LABELS = frozenset(NAME_SQL[name] for name in SERIES_NAMES)
-_KEY = (SESSION, _NAME, f"CASE WHEN {_NAME} IS NULL THEN executions.uid END")
+NAME = "COALESCE(executions.run_id, executions.workflow_id, executions.session_id)"
+_KEYS = ("session", "name", "alone")
+KEY_SQL = (SESSION, NAME, f"CASE WHEN {NAME} IS NULL THEN executions.uid END")
 """SQL for the three columns that tell a run from all others: session, name, alone."""
 
-_CODE = (
+CODE = (
     f"CASE WHEN success = 1 THEN {OUTCOMES.index('success')} "
     f"WHEN error_type = '{REFUSAL}' THEN {OUTCOMES.index('refused')} "
     f"WHEN error_type = '{UNFINISHED}' THEN {OUTCOMES.index('unknown')} ELSE {OUTCOMES.index('failed')} END"
@@ -45,22 +46,27 @@ _CODE = (
 # The instant of a request and its code in one number: the largest is that of the last request.
 _ENDS = (
     "MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, MIN(timestamp_us) AS first_us, "
-    f"MAX(timestamp_us) AS last_us, MAX(timestamp_us * {len(OUTCOMES)} + {_CODE}) AS code"
+    f"MAX(timestamp_us) AS last_us, MAX(timestamp_us * {len(OUTCOMES)} + {CODE}) AS code"
 )
-_FAILED_COST = "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd"
+BOTH_ENDS = "MIN(began_us) AS began_us, MIN(first_us) AS first_us, MAX(last_us) AS last_us, MAX(code) AS code"
+_FAILED_COST = (
+    "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, "
+    "COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced"
+)
+FAILED = ("failed_nanousd", "failed_unpriced")
 _FAILURE = "CASE WHEN success = 0 THEN COALESCE(error_type, '') END"
 _NAMES = (*(NAME_SQL[name] for name in ("agent_name", "model", "project")), "workflow_id", _FAILURE)
 
 _STEPS = (
     "(SELECT step_usage.*, executions.session_id, executions.workflow_id, executions.git_branch, executions.run_id, "
-    "executions.success, executions.error_type "
+    "executions.success, executions.error_type, executions.steps "
     "FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions"
 )
 """`step_usage` with what its executions say, under their name."""
 
 _LAST_OF_HEADLESS = f"""
 SELECT COALESCE(headless_runs.session_id, headless_runs.run_id), (
-    SELECT {_NAME} FROM executions{SERIES}
+    SELECT {NAME} FROM executions{SERIES}
     WHERE {IS_OF_SERIES} AND timestamp_us >= headless_runs.started_us
         AND timestamp_us <= headless_runs.started_us + headless_runs.duration_us
         AND {SESSION} = COALESCE(headless_runs.session_id, headless_runs.run_id)
@@ -70,13 +76,26 @@ SELECT COALESCE(headless_runs.session_id, headless_runs.run_id), (
 FROM headless_runs
 """
 
+IS_PLAIN = f"{NAME} IS NULL AND executions.steps IS NULL"
+"""An execution that is a run of its own, and has no steps: nothing is to be added to it."""
+
+_ALL_TOKENS = "input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens"
+_RANKED = ("executions", "timed", "metered", *Share._fields[:5], "priced", "cost_nanousd")
 _RANKS: dict[RunOrder, str] = {
     "newest": "last_us",
-    "duration": "last_us - began_us",
-    "requests": "executions",
-    "tokens": "input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens",
-    "cost": "CASE WHEN priced > 0 OR cost_nanousd > 0 THEN cost_nanousd END",
+    "duration": "CASE WHEN timed > 0 OR last_us > began_us THEN last_us - began_us END",
+    "executions": "executions",
+    "tokens": f"CASE WHEN metered > 0 OR executions = 0 THEN {_ALL_TOKENS} END",
+    "cost": "CASE WHEN priced > 0 OR cost_nanousd <> 0 THEN cost_nanousd END",
 }
+_PLAIN_RANKS: dict[RunOrder, str] = {
+    "newest": "timestamp_us",
+    "duration": "duration_us",
+    "executions": "1",
+    "tokens": _ALL_TOKENS,
+    "cost": "cost_nanousd",
+}
+"""The same of a plain execution."""
 
 _READ_FIRST = 32
 """Rows read for each of the last runs at first: usual runs have fewer requests."""
@@ -104,10 +123,15 @@ def first_runs(
 ) -> list[Run]:
     """The `limit` runs that are first in an order: the largest (or the smallest) first, unknown values last."""
     rank, direction = _RANKS[order], "ASC" if is_ascending else "DESC"
-    grouped, parameters = grouped_runs(filters)
+    with_steps = has_steps(connection, filters.searched)
+    others, parameters = grouped(filters, more=f"NOT ({IS_PLAIN})", sums=_RANKED, with_steps=with_steps)
+    tables, condition, _ = rows_from(filters, False, IS_PLAIN)
     rows = connection.fetch(
-        f"SELECT session, name, alone FROM ({grouped}) AS runs "
-        f"ORDER BY CASE WHEN {rank} IS NULL THEN 1 ELSE 0 END, {rank} {direction}, session, name, alone LIMIT :most",
+        f"SELECT session, name, alone FROM (SELECT session, name, alone, last_us, {rank} AS amount FROM ({others}) "
+        "AS runs UNION ALL SELECT NULL, NULL, executions.uid, timestamp_us, "
+        f"{_PLAIN_RANKS[order]} FROM {tables}{condition}) AS ranked "
+        f"ORDER BY CASE WHEN amount IS NULL THEN 1 ELSE 0 END, amount {direction}, last_us DESC, session, name, alone "
+        "LIMIT :most",
         parameters | {"most": limit},
     )
     return _runs_of(connection, filters, [(row[0], row[1], row[2]) for row in rows])
@@ -116,27 +140,55 @@ def first_runs(
 def runs_called(connection: Connection, filters: Filter, name: str) -> list[Run]:
     """The matching runs with this id (see `RunKey.id`), one for each session that has it; not runs of one execution
     that have no name."""
-    return _described(connection, filters, _read(connection, filters, f"{_NAME} = :called", {"called": name}))
+    return _described(connection, filters, _read(connection, filters, f"{NAME} = :called", {"called": name}))
 
 
-def grouped_runs(filters: Filter, *names: str, more: str = "") -> tuple[str, dict[str, Any]]:
+def grouped(
+    filters: Filter, names: Sequence[str] = (), more: str = "", sums: Sequence[str] = TOTALS, *, with_steps: bool
+) -> tuple[str, dict[str, Any]]:
     """SQL for one row for each run and each combination of `names` (SQL for columns), and its parameters. Its columns
-    are session, name, alone, name_0, name_1 ..., those of Totals, began_us, first_us, last_us, code, failed_nanousd."""
-    keys = ["session", "name", "alone", *(f"name_{index}" for index in range(len(names)))]
-    grouping = ", ".join(str(index + 1) for index in range(len(keys)))
-    columns = ", ".join(f"{sql} AS {key}" for key, sql in zip(keys, [*_KEY, *names], strict=True))
-    with_labels = any(name in _LABELS for name in names)
-    tables, condition, parameters = rows_from(filters, with_labels, *([more] if more else []))
-    steps, _, _ = rows_from(filters, with_labels, table=_STEPS)
-    sums = ", ".join(f"SUM({name}) AS {name}" for name in (*TOTALS, "failed_nanousd"))
-    sql = (
-        f"SELECT {', '.join(keys)}, {sums}, MIN(began_us) AS began_us, MIN(first_us) AS first_us, "
-        "MAX(last_us) AS last_us, MAX(code) AS code FROM ("
-        f"SELECT {columns}, {COUNTS}, {_ENDS}, {_FAILED_COST} FROM {tables}{condition} GROUP BY {grouping} UNION ALL "
-        f"SELECT {columns}, {SHARES}, NULL, NULL, NULL, NULL, {_FAILED_COST} FROM {steps}{condition} "
-        f"GROUP BY {grouping}) AS parts GROUP BY {grouping}"
-    )
-    return sql, parameters
+    are session, name, alone, name_0, name_1 ..., these of Totals, FAILED, began_us, first_us, last_us, code."""
+    labels = {f"name_{index}": name for index, name in enumerate(names) if is_label(name)}
+    others = {f"name_{index}": name for index, name in enumerate(names) if not is_label(name)}
+    # Rows are grouped by the series, and these by their labels: a join with every row would take twice as long.
+    inner = dict(zip(_KEYS, KEY_SQL, strict=True)) | others | ({"series_id": "executions.series_id"} if labels else {})
+    columns = ", ".join(f"{column} AS {key}" for key, column in inner.items())
+    grouping = _first_columns(len(inner))
+    tables, condition, parameters = rows_from(filters, False, *([more] if more else []))
+    counts = ", ".join(f"COALESCE({COUNT_OF[name]}, 0) AS {name}" for name in sums)
+    sql = f"SELECT {columns}, {counts}, {_FAILED_COST}, {_ENDS} FROM {tables}{condition} GROUP BY {grouping}"
+    if with_steps:
+        steps, _, _ = rows_from(filters, False, table=_STEPS)
+        shares = ", ".join(f"COALESCE(SUM({name}), 0)" if name in Share._fields else "0" for name in sums)
+        sql += (
+            f" UNION ALL SELECT {columns}, {shares}, {_FAILED_COST}, NULL, NULL, NULL, NULL FROM {steps}{condition} "
+            f"GROUP BY {grouping}"
+        )
+    if not labels and not with_steps:
+        return sql, parameters
+    found = {key: key for key in (*_KEYS, *others)} | labels
+    keys = [f"{found[key]} AS {key}" for key in (*_KEYS, *(f"name_{index}" for index in range(len(names))))]
+    both = ", ".join(f"SUM({name}) AS {name}" for name in (*sums, *FAILED))
+    joined = " CROSS JOIN series WHERE series.series_id = parts.series_id" if labels else ""
+    return (
+        f"SELECT {', '.join(keys)}, {both}, {BOTH_ENDS} FROM ({sql}) AS parts{joined} "
+        f"GROUP BY {_first_columns(len(keys))}"
+    ), parameters
+
+
+def _first_columns(count: int) -> str:
+    return ", ".join(str(index + 1) for index in range(count))
+
+
+def is_label(name: str) -> bool:
+    """Whether SQL for a name is about the series."""
+    return any(label in name for label in SERIES_NAMES)
+
+
+def has_steps(connection: Connection, window: Window) -> bool:
+    """Whether any step of a period has a model of its own."""
+    conditions, parameters = within(window)
+    return bool(connection.fetch(f"SELECT 1 FROM step_usage{where(conditions)} LIMIT 1", parameters))
 
 
 class _Part(NamedTuple):
@@ -148,7 +200,7 @@ class _Part(NamedTuple):
     workflow: str | None
     failure: str | None
     totals: Totals
-    failed_nanousd: int
+    failed: FailedRequests
     began_us: int | None
     first_us: int | None
     last_us: int | None
@@ -162,13 +214,14 @@ def _read(
     connection: Connection, filters: Filter, more: str = "", named: Mapping[str, Any] = MappingProxyType({})
 ) -> _Parts:
     """The parts of the runs whose executions meet a condition."""
-    sql, parameters = grouped_runs(filters, *_NAMES, more=more)
+    sql, parameters = grouped(filters, _NAMES, more, with_steps=has_steps(connection, filters.searched))
     parts: _Parts = {}
     for session, name, alone, agent, model, folder, workflow, failure, *sums in connection.fetch(
         sql, parameters | dict(named)
     ):
-        totals, (failed_nanousd, *ends) = totals_of(sums[: len(TOTALS)]), sums[len(TOTALS) :]
-        part = _Part(agent, model, folder, workflow, failure, totals, int(failed_nanousd), *ends)
+        totals, (cost, unpriced, *ends) = totals_of(sums[: len(TOTALS)]), sums[len(TOTALS) :]
+        failed = FailedRequests(int(cost), int(unpriced))
+        part = _Part(agent, model, folder, workflow, failure, totals, failed, *ends)
         parts.setdefault((session, name, alone), []).append(part)
     return parts
 
@@ -176,7 +229,7 @@ def _read(
 def _last_keys(connection: Connection, filters: Filter, limit: int) -> list[_Key]:
     """The `limit` runs that ended last: the newest rows are read until these are of so many runs."""
     tables, condition, parameters = rows_from(filters, False)
-    columns = ", ".join(("timestamp_us", *_KEY))
+    columns = ", ".join(("timestamp_us", *KEY_SQL))
     sql = f"SELECT {columns} FROM {tables}{condition} ORDER BY timestamp_us DESC, executions.uid DESC LIMIT :most"
     most = _READ_FIRST * limit
     while True:
@@ -199,7 +252,7 @@ def _runs_of(connection: Connection, filters: Filter, keys: Sequence[_Key]) -> l
         for condition, named in uid_batches([key[2] for key in keys if key[2] is not None], "executions.uid"):
             parts |= _read(connection, filters, condition, named)
         for narrow, names in _narrowed(connection, filters, [(key[0], key[1]) for key in keys if key[1] is not None]):
-            for condition, named in uid_batches(names, _NAME):
+            for condition, named in uid_batches(names, NAME):
                 parts |= _read(connection, narrow, condition, named)
     return _described(connection, filters, {key: parts[key] for key in keys if key in parts})
 
@@ -269,9 +322,11 @@ def _run_of(key: _Key, parts: Sequence[_Part], told: bool | None, filters: Filte
         first_us=min((part.first_us for part in parts if part.first_us is not None), default=None),
         last_us=max((part.last_us for part in parts if part.last_us is not None), default=None),
         totals=sum((part.totals for part in parts), Totals()),
-        outcome=outcome if told is None else told_outcome(outcome, has_succeeded=told),
+        outcome=outcome if told is None or code is None else told_outcome(outcome, has_succeeded=told),
         failures=failures,
-        failed_request_nanousd=sum(part.failed_nanousd for part in parts),
+        failed=FailedRequests(
+            sum(part.failed.cost_nanousd for part in parts), sum(part.failed.unpriced for part in parts)
+        ),
         agents=_names(parts, lambda part: part.agent),
         models=_names(parts, lambda part: part.model),
         projects=_names(parts, lambda part: filters.project_names.of(part.folder)),
