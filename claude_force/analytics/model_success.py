@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from claude_force.analytics.proportions import Z_95, newcombe, wilson
 from claude_force.executions.record import dollars, model_family
 from claude_force.executions.totals import Totals
 
@@ -40,9 +41,6 @@ class Success(NamedTuple):
     @property
     def interval(self) -> Interval:
         """The 95 % interval of the rate, in percent (Wilson's)."""
-        # Imported here: reports without a comparison do not need statistics.
-        from claude_force.analytics.baselines.significance import Z_95, wilson
-
         low, high = wilson(self.successes / self.executions, self.executions, Z_95)
         return 100 * low, 100 * high
 
@@ -68,8 +66,6 @@ class SuccessPair(NamedTuple):
     @property
     def verdict(self) -> Verdict:
         """Whether the other model succeeds more often, by the 95 % interval of the difference (Newcombe's)."""
-        from claude_force.analytics.baselines.significance import Z_95, newcombe
-
         if min(self.used.executions, self.other.executions) < LEAST_SAMPLE:
             return "too few"
         (mine, size), (theirs, other_size) = (

@@ -27,6 +27,7 @@ _MEANINGS = {
     "claude-force daily --last yesterday": ("yesterday",),
     "claude-force costs": ("spend", "spending", "money", "bill", "savings"),
     "claude-force costs --by team": ("team", "teams", "chargeback", "invoice"),
+    "claude-force what-if --batch": ("simulate", "cheaper", "alternatives"),
     "claude-force by-agent": ("subagent", "subagents", "sub-agents", "tasks"),
     "claude-force by-project": ("repo", "repos", "folders", "directories"),
     "claude-force errors": ("failure", "failures", "failed", "fails", "why"),

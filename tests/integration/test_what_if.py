@@ -14,6 +14,7 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
 from claude_force.errors import UnpricedModel
+from claude_force.executions.billed_steps import ADVISOR, MESSAGE, Step
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, to_row
 from claude_force.executions.what_if import Change
@@ -37,6 +38,58 @@ def a_run(model: str = SONNET, **changes: Any) -> ExecutionMetrics:
 def asked(database: Database, change: Change, chosen: Filter | None = None, prices: PriceTable = PRICES) -> WhatIf:
     """The report."""
     return what_if(database, chosen or Filter(), change, prices, NOON_US)
+
+
+MARCH_12_US = 1_773_273_600_000_000
+"""2026-03-12, the last day on which long prompts of Opus 4.6 cost more."""
+
+OPUS = "claude-opus-4-6"
+
+
+def millions(dollars: float, tokens: int) -> int:
+    """Nano-dollars of tokens at dollars per million."""
+    return round(dollars * 1000 * tokens)
+
+
+def test_what_sums_do_not_tell_is_priced_by_itself(store: Store, database: Database) -> None:
+    """By hand, on Opus 4.6 (5 and 25 dollars): long prompts until their last day, and searches, beside executions that
+    the roll-ups answer."""
+    plain, long = millions(5, 100_000) + millions(25, 40_000), millions(10, 300_000) + millions(37.5, 40_000)
+    last, later = MARCH_12_US, MARCH_12_US + DAY_US
+    store.add(
+        [
+            a_run(timestamp_us=last),
+            a_run(timestamp_us=last),
+            a_run(timestamp_us=later),
+            a_run(agent_name="long", input_tokens=300_000, timestamp_us=last),
+        ]
+    )
+    store.add(
+        [
+            a_run(agent_name="late", input_tokens=300_000, timestamp_us=later),
+            a_run(agent_name="search", web_searches=3, timestamp_us=last),
+        ]
+    )
+    found = {agent: pair.what_if_nanousd for agent, pair in asked(database, Change(OPUS)).agents}
+    assert found == {
+        "python-expert": 3 * plain,
+        "long": long,
+        "late": millions(5, 300_000) + millions(25, 40_000),
+        "search": plain + 30_000_000,
+    }
+
+
+def test_of_several_steps_those_of_the_model_change(store: Store, database: Database) -> None:
+    """Beside whole executions of both models. What the other steps cost is on neither side."""
+    answer = Step(MESSAGE, SONNET, 10, 20, cost_nanousd=millions(3, 10) + millions(15, 20))
+    advice = Step(ADVISOR, OPUS, 1000, 2000, cost_nanousd=millions(5, 1000) + millions(25, 2000))
+    cost = (answer.cost_nanousd or 0) + (advice.cost_nanousd or 0)
+    store.add([a_run(steps=(answer, advice), input_tokens=1010, output_tokens=2020, cost_nanousd=cost), a_run()])
+    store.add([a_run(OPUS, cost_nanousd=A_DOLLAR)])
+    haiku = millions(1, 101_000) + millions(5, 42_000)
+    report = asked(database, Change(HAIKU), Filter(models=(OPUS,)))
+    assert report.total == CostPair(2, A_DOLLAR + (advice.cost_nanousd or 0), haiku)
+    assert asked(database, Change(HAIKU)).total.executions == 3
 
 
 def test_archived_executions_are_in_neither_cost(store: Store, database: Database) -> None:

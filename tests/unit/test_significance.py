@@ -18,10 +18,9 @@ from claude_force.analytics.baselines.significance import (
     least_increase,
     least_mean,
     mean_of,
-    newcombe,
     rank_test,
-    wilson,
 )
+from claude_force.analytics.proportions import Z_95, Z_99, newcombe, wilson
 from claude_force.executions.histogram import bins_of
 
 Z95 = NormalDist().inv_cdf(0.975)
@@ -131,3 +130,9 @@ def test_newcombes_interval(first: tuple[int, int], second: tuple[int, int], low
     """Examples of R. G. Newcombe, Statistics in Medicine 17 (1998), 873-890, table II, method 10."""
     found = newcombe(first[0] / first[1], first[1], second[0] / second[1], second[1], Z95)
     assert found == pytest.approx((low, high), abs=0.00006)
+
+
+def test_the_quantiles_are_those_of_the_normal_distribution() -> None:
+    """Typed as numbers, so that a report does not load the distribution; the second is that of ALPHA."""
+    assert pytest.approx(Z95) == Z_95
+    assert pytest.approx(NormalDist().inv_cdf(1 - ALPHA)) == Z_99

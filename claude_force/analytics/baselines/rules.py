@@ -17,11 +17,10 @@ from claude_force.analytics.baselines.significance import (
     least_increase,
     least_mean,
     mean_of,
-    newcombe,
     rank_test,
-    wilson,
 )
 from claude_force.analytics.baselines.snapshots import MINIMUM_SAMPLES
+from claude_force.analytics.proportions import newcombe, wilson
 from claude_force.executions.histogram import bin_of
 from claude_force.executions.record import DURATION_LIMIT_US
 from claude_force.formatting import NONE, milliseconds, percent, quantity, signed, unit_cost

@@ -12,15 +12,12 @@ from collections.abc import Mapping
 from math import sqrt
 from statistics import NormalDist
 
+from claude_force.analytics.proportions import Z_95, newcombe, wilson
 from claude_force.executions.histogram import duration_of
 
 ALPHA = 0.01
 """The false alarm rate of one metric. Four metrics stay under 5 % together (Bonferroni)."""
 
-_Z = NormalDist().inv_cdf(1 - ALPHA)
-Z_95 = NormalDist().inv_cdf(0.975)
-"""The usual 95 % interval. For values that are skewed to the right, as times and costs are, its lower bound is too high
-in about 1 % of samples, not in 2.5 % (measured by benchmarks/regressions.py)."""
 
 Histogram = Mapping[int, int]
 
@@ -56,35 +53,13 @@ def least_increase(above: int, size: int, share: float, baseline_size: int | Non
     return newcombe(now, size, share, baseline_size, z)[0]
 
 
-def wilson(share: float, size: int, z: float = _Z) -> tuple[float, float]:
-    """The score interval of a proportion (0 to 1).
-
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", J. Amer. Statist. Assoc. 22
-    (1927), 209-212."""
-    middle = share + z * z / (2 * size)
-    half = z * sqrt(share * (1 - share) / size + z * z / (4 * size * size))
-    scale = 1 + z * z / size
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
-
-
-def newcombe(first: float, first_size: int, second: float, second_size: int, z: float = _Z) -> tuple[float, float]:
-    """The interval of the difference `first` - `second` of two proportions (0 to 1), made of their Wilson intervals.
-
-    R. G. Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
-    methods", Statistics in Medicine 17 (1998), 873-890: method 10."""
-    (low, high), (other_low, other_high) = wilson(first, first_size, z), wilson(second, second_size, z)
-    difference = first - second
-    return (
-        difference - sqrt((first - low) ** 2 + (other_high - second) ** 2),
-        difference + sqrt((high - first) ** 2 + (second - other_low) ** 2),
-    )
-
-
 def least_mean(current: Histogram, baseline_size: int | None) -> float:
     """The lower bound of the average (at least two values), by its standard error. It is for a baseline of which only
     the average is known, whose own error counts as if its values spread like these; None means that it has none."""
     size, mean = sum(current.values()), mean_of(current)
     variance = sum(count * (duration_of(number) - mean) ** 2 for number, count in current.items()) / (size - 1)
+    # For values that are skewed to the right, as times and costs are, this is too high in about 1 % of samples, not in
+    # 2.5 % (measured by benchmarks/regressions.py).
     return mean - Z_95 * sqrt(variance * (1 / size + (1 / baseline_size if baseline_size else 0)))
 
 
