@@ -14,7 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from claude_force.settings.budgets import RULES_PREFIX, load_budgets
 from claude_force.settings.claude_json import Settings
+from claude_force.settings.key_path import path_text
+from claude_force.text import for_terminal
 
 SHARES = {80: "warning", 100: "error"}
 """The percentages of a budget at which an alert begins, and its severity."""
@@ -38,8 +41,9 @@ def rules_of(settings: Settings) -> dict[str, Any]:
 
 
 def configured_rules(alerts: Mapping[str, Any], budgets: Iterable[Any]) -> dict[str, Any]:
-    """The rules of `performance.alerts` by name, then those of the budgets, with what the alerts say of them."""
-    found = dict(alerts)
+    """The rules of `performance.alerts` by name, then those of the budgets, with what the alerts say of them. What they
+    say of a budget that was removed is left out."""
+    found = {name: value for name, value in alerts.items() if not _changes_a_budget(name, value)}
     for name, rule in _rules_of_budgets(budgets):
         own = alerts.get(name, {})
         if own is None or isinstance(own, bool):
@@ -48,21 +52,29 @@ def configured_rules(alerts: Mapping[str, Any], budgets: Iterable[Any]) -> dict[
     return found
 
 
+def _changes_a_budget(name: str, value: object) -> bool:
+    """Whether the value of a rule in claude.json can only be a change of a rule that a budget brings."""
+    is_whole = isinstance(value, Mapping) and "metric" in value
+    return name.startswith(RULES_PREFIX) and (value is True or isinstance(value, Mapping)) and not is_whole
+
+
 def problems_of(settings: Settings) -> list[str]:
     """One line for each budget with an error."""
-    if not settings.budgets:
-        return []
-    from claude_force.settings.budgets import load_budgets
-
     return load_budgets(settings.budgets).problems
 
 
-def _rules_of_budgets(budgets: Iterable[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not budgets:
-        return
-    # Imported here: few settings have budgets.
-    from claude_force.settings.budgets import load_budgets
+def left_over(settings: Settings) -> list[str]:
+    """One line for each rule in `performance.alerts` that changes one of a budget which is not there."""
+    found = rules_of(settings)
+    return [
+        f"performance.alerts: {for_terminal(name)}: no budget brings this rule; to remove it: "
+        f"claude-force config unset {path_text(('performance', 'alerts', name))}"
+        for name in settings.alerts
+        if name not in found
+    ]
 
+
+def _rules_of_budgets(budgets: Iterable[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for budget in load_budgets(budgets).budgets:
         pace, title = _PACES[budget.per], f"Budget of {budget.title} per {budget.per}"
         common = {"window": budget.per, **budget.scope, "repeat": pace.repeat}

@@ -66,9 +66,9 @@ def load_alert_setup(workspace: Workspace) -> AlertSetup:
         if name not in channels and name not in workspace.settings.channels
     ]
     off = {name: settings_of(value) for name, value in alerts.items() if is_off(value)}
-    unknown = budget_rules.problems_of(workspace.settings)
+    unknown, left_over = budget_rules.problems_of(workspace.settings), budget_rules.left_over(workspace.settings)
     configured = ConfiguredRules.of(alerts, channel="", has_faulty_budget=bool(unknown))
-    return AlertSetup(rules, channels, configured, (*broken.values(), *unknown, *problems, *missing), off)
+    return AlertSetup(rules, channels, configured, (*broken.values(), *unknown, *left_over, *problems, *missing), off)
 
 
 def run_check(workspace: Workspace, setup: AlertSetup, now_us: int) -> Evaluation:

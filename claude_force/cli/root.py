@@ -55,7 +55,7 @@ SECTIONS = {
         "daily": "Show tokens of every kind and costs by day and model.",
         "sessions": "Show the last sessions: when, project, duration, cost.",
         "blocks": "Show the five-hour windows of Claude subscriptions.",
-        "costs": "Show costs by agent, by model and over time.",
+        "costs": "Show costs by agent, by model and over time, or by team.",
         "by-model": "Compare models: executions, success, time, cost, tokens.",
         "analytics": "List all reports: by-agent, by-project, trends, errors and more.",
         "dashboard": "Watch the agents live in the terminal.",

@@ -87,7 +87,9 @@ def _part(key: str) -> Callable[[str, Any, Mapping[str, Any], Home], Iterator[st
 
 
 def _rule(name: str, value: Any, section: Mapping[str, Any], _: Home) -> Iterator[str]:
-    value = configured_rules({name: value}, section.get("budgets") or ())[name]
+    rules = configured_rules({name: value}, section.get("budgets") or ())
+    # What changes a rule of a budget that was removed does nothing.
+    value = rules.get(name, False)
     yield from _raised(check_rule, name, value)
     wanted = settings_of(value).get("channels") or []
     channels = section.get("channels") or {}

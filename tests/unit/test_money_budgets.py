@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.alerts.budget_rules import configured_rules
+from claude_force.alerts.budget_rules import configured_rules, left_over
 from claude_force.alerts.rules import load_rules
 from claude_force.settings.budgets import SCOPES, Budget, load_budgets
+from claude_force.settings.claude_json import Settings
 
 SHOP = {"project": "shop", "usd": 200, "per": "month"}
 
@@ -79,6 +80,20 @@ def test_alerts_change_a_rule_of_a_budget(own: Any, shown: tuple[str, str] | Non
     assert problems == {}
     assert {rule.name: (rule.window, rule.severity) for rule in rules}.get(name) == shown
     assert len(rules) == 3 + (shown is not None)
+
+
+def test_what_is_left_of_a_removed_budget_does_nothing() -> None:
+    """It is no error, so that a budget can be removed; every command of alerts says how to remove it. A whole rule of
+    such a name is the user's own."""
+    own = {"metric": "total_cost", "operator": ">", "threshold": 1, "window": "day"}
+    left = {"budget-all-day-80": {"severity": "info"}, "budget-all-day-100": True}
+    alerts = {**left, "budget-all-day-ahead": False, "budget-mine": own}
+    assert configured_rules(alerts, []) == {"budget-all-day-ahead": False, "budget-mine": own}
+    lines = left_over(Settings(alerts=alerts))
+    assert [line.partition("; ")[2] for line in lines] == [
+        f"to remove it: claude-force config unset performance.alerts.{name}" for name in left
+    ]
+    assert left_over(Settings(alerts=alerts, budgets=[{"usd": 1, "per": "day"}])) == []
 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=120)
