@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, get_args
 
-from claude_force.analytics.baselines.significance import wilson
 from claude_force.analytics.groups import ALL_ROWS, RowChoice
 from claude_force.analytics.names import MOST_NAMES, known_names
 from claude_force.analytics.outcomes import known_kinds, outcomes_of
+from claude_force.analytics.proportions import wilson
 from claude_force.analytics.unpriced import unpriced_of
 from claude_force.clock import SECOND_US
 from claude_force.database import queries
