@@ -31,8 +31,12 @@ from claude_force.database.queries import Filter, totals
 
 CLIENTS = 8
 RECORDS = 50
-ID_PLACE, TIME_PLACE = "req_000000000000", 1_111_111_111_111_111_111
+ID_PLACE, TIME_PLACE = f"req_011C{0:020}", 1_111_111_111_111_111_111
 """Where a request id and an instant go in a body; all that go there have the same length."""
+
+ID_NS = 16 * 10**9
+"""Request ids of the Claude API begin with four characters of the time, in which one more is about a quarter of a
+minute."""
 
 SESSION_PLACE = b"5f0c9a1e-3b52-4d7c-9a43-0f6f2d1b7c11"
 """The session, which is another for each client."""
@@ -140,11 +144,11 @@ def _bodies(pieces: Sequence[bytes], instant: Callable[[int], bytes], client: in
         parts = [pieces[0]]
         for after_time, after_id in zip(pieces[1::2], pieces[2::2], strict=True):
             number += 1
-            at = instant(BEGAN_NS + number * EVERY_NS + client)
+            at_ns = BEGAN_NS + number * EVERY_NS + client
             parts += (
-                at,
+                instant(at_ns),
                 after_time.replace(SESSION_PLACE, b"%036d" % client),
-                b"req_%012d" % (client * 10**10 + number),
+                b"req_011C%04x%016d" % (at_ns // ID_NS & 0xFFFF, client * 10**10 + number),
                 after_id,
             )
         return b"".join(parts)

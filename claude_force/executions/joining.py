@@ -195,5 +195,5 @@ def sighting_of(observation: Observation) -> Sighting:
 
 
 def short_key(request: bytes | None) -> bytes | None:
-    """The key of a request id as sightings have it."""
-    return None if request is None else request[:8]
+    """The key of a request id as sightings have it: without its time."""
+    return None if request is None else request[8:]

@@ -90,7 +90,7 @@ _split_of = getter("cache_write_5m_tokens", "cache_write_1h_tokens")
 class Sighting(NamedTuple):
     """What one source says of an execution: `row`, whose uid and recorded costs do not count.
 
-    `request` is the begin of the key of its request id; that of a stored transcript is not known. `has_split` says
+    `request` is the end of the key of its request id; that of a stored transcript is not known. `has_split` says
     whether it tells 5-minute and 1-hour cache writes apart; otherwise all of them are in the first.
     `reported_cost_nanousd` is what the source computed itself.
     """

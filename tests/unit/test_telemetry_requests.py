@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from claude_force.errors import InvalidRecord
+from claude_force.executions.joining import short_key
 from claude_force.executions.record import PROVISIONAL, TOKENS_LIMIT
 from claude_force.ingest.telemetry.requests import observe
 from claude_force.ingest.transcripts.identity import request_id_identity, session_key
@@ -50,6 +51,13 @@ def test_a_request_id_is_the_key_that_transcripts_have() -> None:
     others = in_telemetry(output_tokens=201).identities, in_telemetry(request_id="req_2").identities
     assert seen.identities not in others
     assert seen.identities[0][:8] == seen.request[:8]
+
+
+def test_requests_of_one_moment_have_keys_that_lie_together() -> None:
+    """Ids of the Claude API begin with the time, and so do their keys; what sightings have of a key is a hash."""
+    early, late, much_later = (request_id_identity(f"req_011C{name}") for name in ("ZAZLDXQd", "ZAZLPuVR", "nukXFhq5"))
+    assert early[:8] == late[:8] < much_later[:8]
+    assert len({short_key(key) for key in (early, late, much_later)}) == 3
 
 
 @pytest.mark.parametrize("known", [{"response_id": "msg_1"}, {"span_id": "00f1"}, {}])

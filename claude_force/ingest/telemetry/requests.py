@@ -175,7 +175,7 @@ def _identities(request: ModelRequest, model: str, key: bytes | None) -> tuple[b
     found = []
     if key is not None:
         # Begins as the key does: both are stored together, so one page changes and not two.
-        found.append(key[:8] + digest("telemetry", *figures)[:8])
+        found.append(key[:8] + digest("telemetry", request.request_id, *figures)[:8])
     if request.response_id:
         found.append(digest("telemetry", "response", request.response_id, *figures))
     if found:
