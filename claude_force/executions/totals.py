@@ -7,15 +7,13 @@ there is nothing to divide by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from operator import add, attrgetter, sub
+from operator import add, sub
 from typing import NamedTuple
 
 from claude_force.executions.record import NANOUSD, dollars
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Sums over some executions. The fields are the columns of every aggregate query, in this order.
 
     `timed`, `metered` and `priced` count the executions whose duration, usage and cost are known; averages are over
@@ -40,11 +38,11 @@ class Totals:
     provisional: int = 0
     recorded_cost_nanousd: int = 0
 
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(*map(add, _values_of(self), _values_of(other)))
+    def __add__(self, other: Totals) -> Totals:  # type: ignore[override]
+        return Totals(*map(add, self, other))
 
     def __sub__(self, other: Totals) -> Totals:
-        return Totals(*map(sub, _values_of(self), _values_of(other)))
+        return Totals(*map(sub, self, other))
 
     @property
     def is_empty(self) -> bool:
@@ -136,9 +134,7 @@ def _ratio(dividend: int, divisor: int) -> float | None:
     return dividend / divisor if divisor else None
 
 
-TOTALS: tuple[str, ...] = tuple(field.name for field in fields(Totals))
-
-_values_of = attrgetter(*TOTALS)
+TOTALS: tuple[str, ...] = Totals._fields
 
 
 class Percentiles(NamedTuple):
