@@ -34,7 +34,7 @@ def read_transcript(data: bytes) -> None:
     """Ingest bytes as a transcript. Raises AssertionError if a line is not counted."""
     from claude_force.ingest.find_files import found_file
     from claude_force.ingest.tail import resume
-    from claude_force.ingest.transcripts.responses import TranscriptContext
+    from claude_force.ingest.transcripts.context import TranscriptContext
     from claude_force.ingest.transcripts.source import TranscriptSource
 
     with tempfile.NamedTemporaryFile() as stream:

@@ -34,6 +34,7 @@ class ModelRequest(msgspec.Struct, tag="request", omit_defaults=True, frozen=Tru
     span_id: str | None = None
     session_id: str | None = None
     agent_id: str | None = None
+    parent_agent_id: str | None = None
     agent_name: str | None = None
     query_source: str | None = None
     project: str | None = None

@@ -16,6 +16,7 @@ from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import Sums
+from claude_force.executions.run_parents import RunParent
 from claude_force.executions.sightings import Price
 from claude_force.executions.totals import Added
 
@@ -32,6 +33,7 @@ class Target(Protocol):
         cursors: Iterable[Cursor],
         reports: Iterable[ReportedUsage] = (),
         ledgers: Sequence[Ledger] = (),
+        parents: Sequence[RunParent] = (),
         /,
     ) -> IngestResult:
         """Store observations, and how far their files were read."""
@@ -79,6 +81,7 @@ class DryRun:
         _cursors: Iterable[Cursor],
         _reports: Iterable[ReportedUsage] = (),
         _ledgers: Sequence[Ledger] = (),
+        _parents: Sequence[RunParent] = (),
         /,
     ) -> IngestResult:
         """Count the observations of executions that are neither stored nor were in an earlier call."""

@@ -89,6 +89,7 @@ def _request(
         service=sender.service,
         session_id=text(said, "session.id"),
         agent_id=text(said, "agent_id"),
+        parent_agent_id=text(said, "parent_agent_id"),
         agent_name=_agent_name(said, sender, query_source),
         query_source=query_source,
         project=text(said, "project", PROJECT_LIMIT) or sender.project,

@@ -21,6 +21,7 @@ from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.executions.rollups import Sums
+from claude_force.executions.run_parents import RunParent
 from claude_force.executions.totals import Added
 from claude_force.ingest import jsonl_source
 from claude_force.ingest import run as ingest
@@ -68,9 +69,10 @@ class FailingStore(Store):
         cursors: Iterable[Cursor],
         reports: Iterable[ReportedUsage] = (),
         ledgers: Sequence[Ledger] = (),
+        parents: Sequence[RunParent] = (),
     ) -> IngestResult:
         self._count_down()
-        return super().ingest(observations, cursors, reports, ledgers)
+        return super().ingest(observations, cursors, reports, ledgers, parents)
 
     def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._count_down()
@@ -154,9 +156,10 @@ class RewritingStore(Store):
         cursors: Iterable[Cursor],
         reports: Iterable[ReportedUsage] = (),
         ledgers: Sequence[Ledger] = (),
+        parents: Sequence[RunParent] = (),
     ) -> IngestResult:
         self._rewrite()
-        return super().ingest(observations, cursors, reports, ledgers)
+        return super().ingest(observations, cursors, reports, ledgers, parents)
 
     def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         self._rewrite()

@@ -320,6 +320,7 @@ def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home
         "telemetry_kinds",
         "headless_runs",
         "rollup_spans",
+        "run_parents",
     )
     for table in newer:
         connection.execute(f"DROP TABLE {table}")

@@ -243,12 +243,13 @@ def test_executions_that_wait_are_counted_when_they_are_many(database: Database)
         ("DELETE FROM uncounted", "sums by hour"),
         ("UPDATE rollup_spans SET last_us = last_us + 1", "spans by day"),
         ("DELETE FROM rollup_spans", "spans by day"),
+        ("DELETE FROM run_parents", "runs"),
     ],
 )
 def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database) -> None:
     """Whatever sum is off by whatever little, it is named, and making the roll-ups anew mends it."""
     store = Store(database)
-    failed = an_execution(success=False, error_type="TimeoutError")
+    failed = an_execution(success=False, error_type="TimeoutError", run_id="r1")
     store.add([failed, *in_bulk([an_execution()]), *in_bulk([failed])])
     store.add([an_execution()])
     with database.write() as connection:

@@ -12,7 +12,7 @@ from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import CLAUDE_CODE, ExecutionMetrics, from_row
 from claude_force.ingest.find_files import found_file
 from claude_force.ingest.tail import resume
-from claude_force.ingest.transcripts.responses import TranscriptContext
+from claude_force.ingest.transcripts.context import TranscriptContext
 from claude_force.ingest.transcripts.source import TranscriptBatch, TranscriptSource
 from tests.transcripts import SESSION, Talk, Tokens, put
 

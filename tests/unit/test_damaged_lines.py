@@ -22,9 +22,8 @@ from claude_force.ingest.find_files import found_file
 from claude_force.ingest.jsonl_source import JsonlSource, holds_executions, holds_objects
 from claude_force.ingest.tail import resume
 from claude_force.ingest.transcripts.agent_types import AgentTypes
-from claude_force.ingest.transcripts.context import context_of
+from claude_force.ingest.transcripts.context import TranscriptContext, context_of
 from claude_force.ingest.transcripts.entries import ENTRY
-from claude_force.ingest.transcripts.responses import TranscriptContext
 from claude_force.ingest.transcripts.source import TranscriptSource
 from tests.builders import a_line
 from tests.profiles import sparse

@@ -16,6 +16,7 @@ from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import Sums
+from claude_force.executions.run_parents import RunParent
 from claude_force.executions.totals import Added
 from claude_force.ingest.find_files import FoundFile, found_file
 from claude_force.ingest.jsonl_pass import JsonlPass
@@ -46,6 +47,7 @@ class Kept:
         cursors: Iterable[Cursor],
         reports: Iterable[ReportedUsage] = (),
         ledgers: Sequence[Ledger] = (),
+        _parents: Sequence[RunParent] = (),
     ) -> IngestResult:
         self.observations += observations
         self.portions.append(len(observations))

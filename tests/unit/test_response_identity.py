@@ -11,10 +11,11 @@ import pytest
 
 from claude_force.executions.deduplication import AMBIGUOUS, REPLAY, EntityResolver, Observation
 from claude_force.executions.record import to_row
+from claude_force.ingest.transcripts.context import TranscriptContext
 from claude_force.ingest.transcripts.entries import decode_entry
 from claude_force.ingest.transcripts.identity import REMEMBERED, request_id_identity, side_identities
 from claude_force.ingest.transcripts.reader_state import ReaderState
-from claude_force.ingest.transcripts.responses import Response, ResponseReader, TranscriptContext
+from claude_force.ingest.transcripts.responses import Response, ResponseReader
 from tests.builders import an_execution
 from tests.transcripts import SESSION, Line, Talk, Tokens, copied, text_block, tool_block
 

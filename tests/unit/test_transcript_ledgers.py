@@ -9,9 +9,10 @@ import pytest
 
 from claude_force.errors import InvalidRecord
 from claude_force.executions.ledgers import LedgerEntry, latest
+from claude_force.ingest.transcripts.context import TranscriptContext
 from claude_force.ingest.transcripts.entries import decode_entry
 from claude_force.ingest.transcripts.ledgers import ledger_of
-from claude_force.ingest.transcripts.responses import NO_INSTANT, ResponseReader, TranscriptContext
+from claude_force.ingest.transcripts.responses import NO_INSTANT, ResponseReader
 from tests.transcripts import SESSION, START, Line, Talk, cost_state, model_usage
 
 AT_US = int(START.timestamp() * 1_000_000)

@@ -13,6 +13,7 @@ from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.errors import InvalidRecord
 from claude_force.executions.deduplication import ReportedUsage
 from claude_force.executions.record import MAIN, SUBAGENT, UNKNOWN, task_hash
+from claude_force.ingest.transcripts.context import TranscriptContext
 from claude_force.ingest.transcripts.entries import decode_entry
 from claude_force.ingest.transcripts.identity import REMEMBERED, side_identities
 from claude_force.ingest.transcripts.reader_state import ReaderState
@@ -23,7 +24,6 @@ from claude_force.ingest.transcripts.responses import (
     SYNTHETIC,
     Response,
     ResponseReader,
-    TranscriptContext,
 )
 from tests.transcripts import (
     AGENT,

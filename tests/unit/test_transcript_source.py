@@ -23,7 +23,8 @@ from claude_force.executions.record import (
 )
 from claude_force.ingest.find_files import found_file
 from claude_force.ingest.tail import resume
-from claude_force.ingest.transcripts.responses import NO_REQUEST, SYNTHETIC, TranscriptContext
+from claude_force.ingest.transcripts.context import TranscriptContext
+from claude_force.ingest.transcripts.responses import NO_REQUEST, SYNTHETIC
 from claude_force.ingest.transcripts.source import CHUNK_LINES, TranscriptBatch, TranscriptSource
 from claude_force.settings.claude_json import ModelPrice
 from tests.transcripts import CWD, MODEL, SESSION, Line, Talk, Tokens, put

@@ -13,6 +13,7 @@ from claude_force.database.rows.telemetry import CountedOutcome, HeadlessRun, Ou
 from claude_force.executions.deduplication import REPORTED_FIELDS
 from claude_force.executions.ledgers import LedgerEntry
 from claude_force.executions.plan_limits import PlanLimit
+from claude_force.executions.run_parents import RunParent, is_better
 from claude_force.executions.statistics import DailyTokens
 
 MERGED_ELSEWHERE = ("executions", "series", "identities", "sightings", "archived", "archives")
@@ -68,6 +69,10 @@ def _is_first(theirs: Row, ours: Row) -> bool:
     return bool(theirs[1] < ours[1])
 
 
+def _was_seen_first(theirs: Row, ours: Row) -> bool:
+    return is_better(RunParent(*theirs), RunParent(*ours))
+
+
 def _never(_theirs: Row, _ours: Row) -> bool:
     return False
 
@@ -85,6 +90,7 @@ TABLES = {
     "reported_usages": MergedTable(_REPORT, 3, _never),
     "session_ledgers": MergedTable(LedgerEntry._fields, 2, _never),
     "copied_sessions": MergedTable(("session_id", "original_id"), 1, _is_first),
+    "run_parents": MergedTable(RunParent._fields, 2, _was_seen_first),
     "daily_statistics": MergedTable(DailyTokens._fields, 3, _has_more_tokens),
     "plan_limits": MergedTable(PlanLimit._fields, 3, _never),
     "projects": MergedTable(("folder", "project"), 1, _is_repository),

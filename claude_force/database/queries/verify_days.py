@@ -57,6 +57,11 @@ _COUNTED_SPANS = (
     f"MAX(timestamp_us) {_ROWS} GROUP BY 1, 2, 3"
 )
 _SPANS = "SELECT workflow_id, session_id, git_branch, first_us, last_us FROM rollup_spans WHERE day = :day"
+_UNLISTED_RUN = (
+    f"SELECT 1 FROM executions WHERE {_OF_DAY} AND run_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM run_parents "
+    "WHERE run_parents.run_id = executions.run_id "
+    "AND run_parents.session_id = COALESCE(executions.session_id, executions.workflow_id, '')) LIMIT 1"
+)
 _COUNTED_DURATIONS = f"SELECT series_id, duration_us {_ROWS} AND duration_us IS NOT NULL"
 _DURATIONS = (
     "SELECT series_id, bin, executions FROM rollup_durations "
@@ -166,6 +171,10 @@ def _spans_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
     return set(connection.fetch(_COUNTED_SPANS, period)) == set(connection.fetch(_SPANS, period))
 
 
+def _runs_are_listed(connection: Connection, period: Period, _: list[Row]) -> bool:
+    return not connection.fetch(_UNLISTED_RUN, period)
+
+
 def _steps_agree(connection: Connection, period: Period, sums: list[Row]) -> bool:
     """Whether the table `step_usage` holds what the column `steps` says. In Python, since SQL cannot read that."""
     stored = Counter[Row](connection.fetch(_STORED_SHARES, period))
@@ -180,5 +189,6 @@ _KINDS: dict[str, Callable[[Connection, Period, list[Row]], bool]] = {
     "sums by hour": _sums_agree,
     "failures by hour": _failures_agree,
     "spans by day": _spans_agree,
+    "runs": _runs_are_listed,
     "steps": _steps_agree,
 }

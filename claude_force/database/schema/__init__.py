@@ -16,6 +16,7 @@
 | `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
 | `ingest_passes` | when each host last looked for something new, and what it could not read |
 | `session_ledgers`, `copied_sessions`, `daily_statistics` | what Claude Code itself says that it used |
+| `run_parents` | which run started which |
 | `projects` | the repository of each folder |
 | `archived`, `archives` | executions that were moved to archive files |
 | `job_runs`, `baselines` | the scheduler's runs, and baselines |

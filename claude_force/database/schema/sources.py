@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, Table, Text
+from sqlalchemy import Column, Index, Integer, Table, Text
 
 from claude_force.database.schema.types import Count, Identity, Measure, metadata
 
@@ -98,6 +98,20 @@ copied_sessions = Table(
     sqlite_strict=True,
 )
 """Sessions with responses that count for another session: forks, and sessions that were resumed by a copy."""
+
+run_parents = Table(
+    "run_parents",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("session_id", Text, primary_key=True),
+    Column("parent_id", Text),
+    Column("seen_us", Count),
+    Index(None, "session_id"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""Every run that executions name, and what started it: see `executions.run_parents`. The session is "" if there is
+none. The rows stay when the executions are archived."""
 
 daily_statistics = Table(
     "daily_statistics",

@@ -424,4 +424,14 @@ CREATE TABLE rollup_spans (
 )
  WITHOUT ROWID,
  STRICT;
-INSERT INTO claude_force_version (version_num) VALUES ('0009');
+CREATE TABLE run_parents (
+    run_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    parent_id TEXT,
+    seen_us INTEGER,
+    CONSTRAINT pk_run_parents PRIMARY KEY (run_id, session_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE INDEX ix_run_parents_session_id ON run_parents (session_id);
+INSERT INTO claude_force_version (version_num) VALUES ('0010');

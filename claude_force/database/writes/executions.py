@@ -11,6 +11,7 @@ from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import add_to_rollups, rebuild, replace_sums, series_id, series_ids
+from claude_force.database.writes.run_parents import list_runs, list_runs_of_block, run_of
 from claude_force.database.writes.spans import rebuild_spans
 from claude_force.database.writes.step_usage import add_step_usage, delete_step_usage, replace_step_usage
 from claude_force.executions.columns import LABELS, Columns, Rows, blocks_of, by_column, labels_of
@@ -24,7 +25,7 @@ DIRECT_ROLLUP_ROWS = 100
 _FIELDS = [name for name in FIELDS if name not in LABELS and name != "uid"]
 _values_of = getter(*_FIELDS)
 _COLUMNS = ("uid", "series_id", *_FIELDS)
-_INSTANT, _STEPS = columns("timestamp_us", "steps")
+_INSTANT, _STEPS, _RUN = columns("timestamp_us", "steps", "run_id")
 _place_of = getter("timestamp_us", "duration_us", "success", "error_type", "steps", *LABELS)
 """What decides in which buckets, bins and series of the roll-ups an execution is."""
 
@@ -42,6 +43,7 @@ def insert_rows(connection: Connection, database: Database, rows: Rows, sums: Su
     new: list[Any] = []
     for block in blocks_of(rows):
         inserted = _insert_columns(connection, database, block)
+        list_runs_of_block(connection, block)
         if inserted and block.has("steps"):
             _add_steps(connection, database, list(_only(database, block, set(inserted))))
         new += inserted
@@ -64,6 +66,8 @@ def insert_row(connection: Connection, database: Database, row: ExecutionRow) ->
         return 0
     if row[_STEPS] is not None:
         add_step_usage(connection, (row,), stored[:1])
+    if row[_RUN] is not None:
+        list_runs(connection, (row,))
     connection.insert_all("uncounted (uid)", (stored[:1],), "ON CONFLICT DO NOTHING")
     return 1
 
@@ -72,6 +76,7 @@ def _insert_few(connection: Connection, database: Database, rows: Sequence[Execu
     new = connection.insert_new("executions", _COLUMNS, _to_store(connection, database, rows), "archived")
     if new and any(row[_STEPS] is not None for row in rows):
         _add_steps(connection, database, list(_only(database, by_column(rows), set(new))))
+    list_runs(connection, rows)
     _list_as_pending(connection, new)
     return len(new)
 
@@ -99,6 +104,7 @@ def reinsert_rows(connection: Connection, database: Database, rows: Sequence[Exe
     stored = _to_store(connection, database, rows)
     connection.insert_all(f"executions ({', '.join(_COLUMNS)})", stored, "ON CONFLICT DO NOTHING")
     add_step_usage(connection, rows, [row[0] for row in stored])
+    list_runs(connection, rows)
     enqueue(connection, [row[0] for row in stored], is_change=True)
 
 
@@ -128,6 +134,7 @@ def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: S
         moved = zip(renamed, ids, strict=True)
         connection.execute_many(_MOVE, [{"series_id": series, "uid": row[0]} for row, series in moved])
     replace_step_usage(connection, before, after)
+    list_runs(connection, [new for old, new in zip(before, after, strict=True) if run_of(old) != run_of(new)])
     pending = file_queries.pending_uids(connection, [row[0] for row in after])
     enqueue(connection, [row[0] for row in after if row[0] not in pending], is_change=True)
     _recount(connection, [pair for pair in zip(before, after, strict=True) if pair[0][0] not in pending])

@@ -27,6 +27,7 @@ from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
 from claude_force.database.writes.ledgers import save_ledgers
 from claude_force.database.writes.rollups import apply_pending, rebuild, replace_sums
+from claude_force.database.writes.run_parents import list_all_runs, save_parents
 from claude_force.database.writes.step_usage import forget_deleted, replace_step_usage
 from claude_force.executions.billed_steps import decode_steps, encode_steps, keep_recorded
 from claude_force.executions.columns import Rows
@@ -43,6 +44,7 @@ from claude_force.executions.record import (
     to_row,
 )
 from claude_force.executions.rollups import Sums
+from claude_force.executions.run_parents import RunParent
 from claude_force.executions.sightings import Price
 from claude_force.executions.statistics import DailyTokens
 from claude_force.executions.totals import Added
@@ -114,8 +116,10 @@ class Store:
         cursors: Iterable[Cursor],
         reports: Iterable[ReportedUsage] = (),
         ledgers: Sequence[Ledger] = (),
+        parents: Sequence[RunParent] = (),
     ) -> IngestResult:
-        """Store observations and ledgers from files, and how far the files were read, in one transaction.
+        """Store observations, ledgers and parents of runs from files, and how far the files were read, in one
+        transaction.
 
         Raises DatabaseError. Then either all of it is stored or nothing is, and ingesting it again is safe.
         """
@@ -123,6 +127,7 @@ class Store:
             connection.lock_rollups()
             result = ingest(connection, self.database, observations, cursors, reports, self._price)
             save_ledgers(connection, ledgers)
+            save_parents(connection, parents)
             if file_queries.pending_count(connection) >= PENDING_LIMIT:
                 apply_pending(connection)
         return result
@@ -218,9 +223,11 @@ class Store:
             return restore_rows(connection, self.database, rows, matching)
 
     def rebuild(self, progress: Progress | None = None) -> int:
-        """Rebuild all roll-ups from the executions, in one transaction; returns how many executions were read."""
+        """Rebuild all roll-ups from the executions, in one transaction, and list their runs; returns how many
+        executions were read."""
         with self.database.write() as connection:
             connection.lock_rollups()
+            list_all_runs(connection)
             enqueue(connection, [row[0] for row in connection.fetch("DELETE FROM uncounted RETURNING uid")])
             return rebuild(connection, ALL_TIME, progress)
 

@@ -42,11 +42,13 @@ from claude_force.executions.record import (
     identity_text,
     to_row,
 )
+from claude_force.executions.run_parents import RunParent
 from claude_force.executions.sightings import Sighting, is_main, is_side_request
 from claude_force.executions.signals import EVENT, ModelRequest
 from claude_force.ingest.transcripts.agent_ids import internal_agent, label_of
 from claude_force.ingest.transcripts.identity import digest, request_id_identity, session_key
 from claude_force.ingest.transcripts.ledgers import model_name
+from claude_force.ingest.transcripts.run_starts import started_by
 
 _CLAUDE_CODE = "claude-code"
 """What the services of Claude Code are called, or begin with."""
@@ -115,6 +117,12 @@ def observe(request: ModelRequest, prices: PriceTable | None, host: str | None) 
         request=key,
         sighting=sighting,
     )
+
+
+def parent_of(request: ModelRequest) -> list[RunParent]:
+    """What a request says of what started its sub-agent."""
+    parent = request.session_id if internal_agent(request.agent_id) else request.parent_agent_id
+    return started_by(request.agent_id, parent, request.session_id, request.at_us)
 
 
 class _Agent(NamedTuple):

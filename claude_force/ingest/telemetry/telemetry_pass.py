@@ -22,7 +22,7 @@ from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.telemetry.calls import observe_call
-from claude_force.ingest.telemetry.requests import observe
+from claude_force.ingest.telemetry.requests import observe, parent_of
 from claude_force.ingest.telemetry.spool import Segment, claimed
 
 AT_ONCE = 5000
@@ -68,7 +68,9 @@ def store_signals(
     observations = list(_observations(signals, options, report, name, first))
     store = Store(database, row_pricer(options.prices))
     if observations:
-        result = store.ingest(observations, [])
+        requests = [signal for signal in signals if isinstance(signal, ModelRequest)]
+        parents = [parent for request in requests for parent in parent_of(request)]
+        result = store.ingest(observations, [], parents=parents)
         report.added += result.added
         report.known += result.known
         report.changed += result.changed

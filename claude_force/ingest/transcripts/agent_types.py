@@ -1,4 +1,4 @@
-"""Look up the type of a sub-agent whose own transcript does not have it.
+"""Look up what the transcript of a sub-agent does not have: its type, and the sub-agent that started it.
 
 1. `agent-<id>.meta.json` beside its transcript.
 2. The call of the Task tool that started it, in the transcript of its session, or of another sub-agent of the session.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,9 +23,13 @@ _CALL, _RESULT, _AGENT_ID = b'"subagent_type"', b'"toolUseResult"', b'"agentId"'
 
 
 class _Meta(msgspec.Struct, rename="camel"):
-    """`agent-<id>.meta.json`."""
+    """`agent-<id>.meta.json`. `parent_agent_id` is None where the main conversation started the sub-agent."""
 
     agent_type: str | None = None
+    parent_agent_id: Any = None
+
+
+_NO_META = _Meta()
 
 
 class AgentTypes:
@@ -33,12 +38,18 @@ class AgentTypes:
     def __init__(self, on_problem: OnProblem) -> None:
         self._on_problem = on_problem
         self._calls: dict[Path, dict[str, str]] = {}
+        self._latest: tuple[Path | None, _Meta] = None, _NO_META
 
     def of_file(
         self, transcript: Path, session_file: Path | None, agent_id: str | None, prompt: str | None
     ) -> str | None:
         """The type of the sub-agent that a transcript is of; None if it is not recorded."""
-        return self._in_meta_file(transcript) or self.of_session(session_file, agent_id, prompt)
+        return self._meta_of(transcript).agent_type or self.of_session(session_file, agent_id, prompt)
+
+    def parent_of(self, transcript: Path) -> str | None:
+        """The sub-agent that started the sub-agent that a transcript is of; None if none did, or it is not recorded."""
+        parent = self._meta_of(transcript).parent_agent_id
+        return parent if isinstance(parent, str) else None
 
     def of_session(self, session_file: Path | None, agent_id: str | None, prompt: str | None) -> str | None:
         """The type of a sub-agent by its id, or the hash of its prompt, from its session; None if it is not
@@ -61,20 +72,26 @@ class AgentTypes:
             self._calls[key] = calls
         return self._calls[key]
 
-    def _in_meta_file(self, transcript: Path) -> str | None:
+    def _meta_of(self, transcript: Path) -> _Meta:
+        """What is in the meta file of a transcript. That of the latest one is remembered."""
+        if self._latest[0] != transcript:
+            self._latest = transcript, self._read_meta(transcript)
+        return self._latest[1]
+
+    def _read_meta(self, transcript: Path) -> _Meta:
         path = transcript.with_name(f"{transcript.stem}.meta.json")
         try:
             found_file(path)
             with path.open("rb") as file:
                 data = file.read(_META_LIMIT_BYTES)
-            return msgspec.json.decode(data, type=_Meta).agent_type
+            return msgspec.json.decode(data, type=_Meta)
         except FileNotFoundError:
-            return None
+            pass
         except OSError as error:
             self._on_problem(path, error.strerror or str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._on_problem(path, f"unusable: {error}; the type of its sub-agent is looked up in the session")
-        return None
+        return _NO_META
 
 
 def _agents_in(folder: Path) -> Iterator[Path]:

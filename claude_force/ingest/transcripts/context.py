@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from claude_force.ingest.transcripts.agent_types import AgentTypes
 from claude_force.ingest.transcripts.locate import AGENT, AUDIT_LOG, session_key
-from claude_force.ingest.transcripts.responses import TranscriptContext
 
 _NAME = re.compile(r"[\w.-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptContext:
+    """What the path of a transcript says. `agent_id` is set for a sub-agent's own file, `workflow_id` if it runs in a
+    workflow, `is_audit_log` if no line of the file counts. `agent_type_of` looks up the type of a sub-agent by its id,
+    the hash of its prompt and its session; None if it is not recorded. `parent_agent` is the same for the sub-agent
+    that started the one of the file."""
+
+    session_id: str | None = None
+    agent_id: str | None = None
+    workflow_id: str | None = None
+    is_audit_log: bool = False
+    agent_type_of: Callable[[str | None, str | None, str | None], str | None] = lambda _agent, _prompt, _session: None
+    parent_agent: Callable[[], str | None] = lambda: None
 
 
 def context_of(path: Path, agent_types: AgentTypes) -> TranscriptContext:
@@ -29,6 +45,7 @@ def context_of(path: Path, agent_types: AgentTypes) -> TranscriptContext:
             agent_type_of=lambda agent_id, prompt, session_id: agent_types.of_file(
                 path, _beside(path, session_id), agent_id, prompt
             ),
+            parent_agent=lambda: agent_types.parent_of(path),
         )
     session = session_key(path)
     session_file = Path(f"{session}.jsonl")
@@ -38,6 +55,7 @@ def context_of(path: Path, agent_types: AgentTypes) -> TranscriptContext:
         agent_id=agent[1],
         workflow_id=below[1] if len(below) >= 2 and below[0] == "workflows" else None,
         agent_type_of=lambda agent_id, prompt, _session: agent_types.of_file(path, session_file, agent_id, prompt),
+        parent_agent=lambda: agent_types.parent_of(path),
     )
 
 

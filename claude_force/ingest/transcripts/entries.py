@@ -17,6 +17,7 @@ import orjson
 
 from claude_force.errors import InvalidJson, InvalidRecord
 from claude_force.executions.jsonl.damaged_lines import RecordKind, split_damaged
+from claude_force.executions.record import task_hash
 from claude_force.text import kind_of
 
 _HIGH, _LOW, _BACKSLASH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}", rb"\\\\"
@@ -134,10 +135,11 @@ class TaskCall(msgspec.Struct, gc=False):
 
 
 class TaskResult(msgspec.Struct, rename="camel", gc=False):
-    """The result of a sub-agent that ended. `usage` is the final one of its last response, `total_tokens` its sum; of
-    `prompt` only the hash is kept."""
+    """The result of a sub-agent that was started or ended, or of a workflow that was started (`run_id`). `usage` is the
+    final one of the sub-agent's last response, `total_tokens` its sum; of `prompt` only the hash is kept."""
 
     agent_id: str | None = None
+    run_id: str | None = None
     agent_type: str | None = None
     prompt: str | None = None
     total_tokens: int | None = None
@@ -293,6 +295,15 @@ def text_of(content: str | list[Block]) -> str:
     return "\n".join(block.text for block in content if block.type == "text" and block.text)
 
 
+def prompt_hash(entry: Entry) -> str | None:
+    """The task hash of a prompt; None if the entry is no prompt but the result of a tool."""
+    content = blocks_of(entry.message.content) if entry.message is not None else []
+    if isinstance(content, list) and any(block.type == "tool_result" for block in content):
+        return None
+    text = text_of(content)
+    return task_hash(text) if text or content else None
+
+
 def plain_text(raw: msgspec.Raw) -> str | None:
     """A raw value if it is text, else None."""
     try:
@@ -302,12 +313,12 @@ def plain_text(raw: msgspec.Raw) -> str | None:
 
 
 def task_result_of(raw: msgspec.Raw) -> TaskResult | None:
-    """The result of a sub-agent; None for the result of another tool."""
+    """The result of a sub-agent or a workflow; None for the result of another tool."""
     try:
         found = _decode_result(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return found if found.agent_id else None
+    return found if found.agent_id or found.run_id else None
 
 
 def task_calls_of(content: str | list[Block]) -> list[TaskCall]:

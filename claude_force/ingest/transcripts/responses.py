@@ -11,7 +11,6 @@ Nothing here reads a file or a database. What the reader must remember between t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 
@@ -23,8 +22,10 @@ from claude_force.executions.clean_names import clean_name
 from claude_force.executions.deduplication import LONGEST_PAUSE_US, ReportedUsage
 from claude_force.executions.ledgers import Ledger
 from claude_force.executions.record import MAIN, PROJECT_LIMIT, SUBAGENT, UNKNOWN, task_hash
+from claude_force.executions.run_parents import RunParent
 from claude_force.ingest.transcripts.agent_ids import internal_agent, label_of
 from claude_force.ingest.transcripts.api_errors import error_type_of
+from claude_force.ingest.transcripts.context import TranscriptContext
 from claude_force.ingest.transcripts.entries import (
     Entry,
     Message,
@@ -32,6 +33,7 @@ from claude_force.ingest.transcripts.entries import (
     blocks_of,
     plain_text,
     progress_of,
+    prompt_hash,
     task_calls_of,
     task_result_of,
     text_of,
@@ -47,6 +49,7 @@ from claude_force.ingest.transcripts.identity import (
 from claude_force.ingest.transcripts.ledgers import COST_STATE, ledger_of, started_us
 from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.reported_usage import NOTIFICATION, from_notification, from_result, prompt_tokens
+from claude_force.ingest.transcripts.run_starts import names_run, started_by, started_by_call, starter_of
 
 SYNTHETIC = "<synthetic>"
 """The model of a message that Claude Code wrote itself in place of a response."""
@@ -127,30 +130,18 @@ class Response(msgspec.Struct, gc=False):
             self.refusal_category = message.stop_details.category or ""
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptContext:
-    """What the path of a transcript says. `agent_id` is set for a sub-agent's own file, `workflow_id` if it runs in a
-    workflow, `is_audit_log` if no line of the file counts. `agent_type_of` looks up the type of a sub-agent by its id,
-    the hash of its prompt and its session; None if it is not recorded."""
-
-    session_id: str | None = None
-    agent_id: str | None = None
-    workflow_id: str | None = None
-    is_audit_log: bool = False
-    agent_type_of: Callable[[str | None, str | None, str | None], str | None] = lambda _agent, _prompt, _session: None
-
-
 @dataclass(slots=True)
 class ResponseReader:
     """Reads the entries of one transcript in order. `emit` returns the responses; `skipped` counts lines that are none,
     by reason; `reports` are usages that a session reported about its sub-agents, `ledgers` what it says that it
-    cost."""
+    cost, `parents` which run started which."""
 
     context: TranscriptContext
     state: ReaderState = field(default_factory=ReaderState)
     skipped: dict[str, int] = field(default_factory=dict)
     reports: list[ReportedUsage] = field(default_factory=list)
     ledgers: list[Ledger] = field(default_factory=list)
+    parents: list[RunParent] = field(default_factory=list)
     _open: dict[bytes, Response] = field(default_factory=dict)
     _requests: dict[tuple[str | None, str], bytes] = field(default_factory=dict)
     _entries: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -232,6 +223,8 @@ class ResponseReader:
         """Read the entry inside of a progress line."""
         inner = progress_of(entry)
         if inner is not None and inner.type != "progress":
+            if inner.agent_id not in self._agents:
+                self._add_parent(inner.agent_id, self._run_id(self._run_of(entry)), inner)
             self.read(inner, line)
 
     def _skip(self, reason: str) -> None:
@@ -251,9 +244,12 @@ class ResponseReader:
         index = self._agents.get(agent_id)
         if index is not None and self._runs[index].task_hash is not None:
             return index
-        prompt = _prompt_hash(entry) if entry.type == "user" and not bytes(entry.tool_use_result) else None
+        prompt = prompt_hash(entry) if entry.type == "user" and not bytes(entry.tool_use_result) else None
         if index is None:
             index = self._agents[agent_id] = self._add_run(agent_id, self._agent_name(agent_id, prompt, entry), prompt)
+            is_own = agent_id == self.context.agent_id
+            recorded = (self.context.parent_agent(), self.context.workflow_id) if is_own else (None, None)
+            self._add_parent(agent_id, starter_of(agent_id, *recorded, entry), entry)
         elif prompt is not None:
             self._runs[index].task_hash = prompt
             self._runs[index].agent_name = self._agent_name(agent_id, prompt, entry)
@@ -262,6 +258,17 @@ class ResponseReader:
     def _add_run(self, run_id: str | None, agent_name: str, prompt: str | None) -> int:
         self._runs.append(Run(clean_name(run_id), agent_name, prompt))
         return len(self._runs) - 1
+
+    def _run_id(self, run: int) -> str | None:
+        return self._runs[run].run_id if run >= 0 else None
+
+    def _session_of(self, entry: Entry) -> str | None:
+        return entry.session_id or self.context.session_id
+
+    def _add_parent(self, run_id: str | None, parent_id: str | None, entry: Entry) -> None:
+        """Note what started a run, if it is known."""
+        if parent_id is not None:
+            self.parents += started_by(run_id, parent_id, self._session_of(entry), _instant(entry.timestamp))
 
     def _agent_name(self, agent_id: str | None, prompt: str | None, entry: Entry) -> str:
         if internal := internal_agent(agent_id):
@@ -277,23 +284,26 @@ class ResponseReader:
             return run
         if entry.is_sidechain and entry.parent_uuid is not None and run >= 0:
             return run
-        prompt = _prompt_hash(entry)
+        prompt = prompt_hash(entry)
         if prompt is None:
             return run
         name = self._agent_name(None, prompt, entry) if entry.is_sidechain else MAIN
         started = self._add_run(entry.prompt_id or entry.uuid, name, prompt)
+        parent = self._run_id(self._main) if entry.is_sidechain else self._session_of(entry)
+        self._add_parent(self._run_id(started), parent, entry)
         if entry.is_sidechain:
             self._side = started
         else:
             self._main = started
         return started
 
-    def _read_report(self, entry: Entry, result: bytes, instant: int | None) -> None:
-        """Keep what a user's entry, with this result of a tool, reports about a sub-agent that ended."""
-        if b'"totalTokens"' in result:
-            task = task_result_of(entry.tool_use_result)
-            if task is not None and instant is not None:
+    def _read_report(self, entry: Entry, result: bytes, instant: int | None, run: int) -> None:
+        """Keep what a user's entry, with this result of a tool, reports about a sub-agent that a run started."""
+        task = task_result_of(entry.tool_use_result) if names_run(result) else None
+        if task is not None:
+            if instant is not None:
                 self.reports += from_result(task, instant)
+                self.parents += started_by_call(task, self._run_id(run), self._session_of(entry), instant)
         elif entry.message is not None and _NOTIFICATION in bytes(entry.message.content):
             self._read_notification(text_of(blocks_of(entry.message.content)), instant)
 
@@ -312,7 +322,7 @@ class ResponseReader:
         if at_us is None:
             self._skip(NO_INSTANT)
         else:
-            self.ledgers.append(ledger_of(entry, clean_name(entry.session_id or self.context.session_id), at_us))
+            self.ledgers.append(ledger_of(entry, clean_name(self._session_of(entry)), at_us))
 
     def _read_notification(self, text: str | None, instant: int | None) -> None:
         if text is not None and instant is not None:
@@ -372,7 +382,7 @@ class ResponseReader:
         result = bytes(entry.tool_use_result)
         if run in self._latest.by_run:
             self._read_between(entry, run)
-        self._read_report(entry, result, instant)
+        self._read_report(entry, result, instant, run)
         return run if result else self._start_run(entry, run)
 
     def _read_between(self, entry: Entry, run: int) -> None:
@@ -380,7 +390,7 @@ class ResponseReader:
         its lines, a prompt ends it."""
         if entry.is_meta or entry.is_compact_summary:
             return
-        if bytes(entry.tool_use_result) or _prompt_hash(entry) is None:
+        if bytes(entry.tool_use_result) or prompt_hash(entry) is None:
             self._latest.add_result(run)
         else:
             self._latest.end(run)
@@ -404,7 +414,7 @@ class ResponseReader:
             usage=message.usage or Usage(),
             is_final=_is_final(entry, message),
             is_sidechain=is_sidechain,
-            session_id=clean_name(entry.session_id or self.context.session_id),
+            session_id=clean_name(self._session_of(entry)),
             project=clean_name(entry.cwd, PROJECT_LIMIT),
             run=run,
             agent_name=internal_agent(run.run_id) or clean_name(entry.attribution_agent) or run.agent_name,
@@ -433,12 +443,3 @@ def _rank(usage: Usage, is_final: bool) -> tuple[bool, bool, int, int, int]:
     longer list of steps."""
     is_known = None not in (usage.input_tokens, usage.output_tokens)
     return is_known, is_final, usage.output_tokens or 0, prompt_tokens(usage), len(bytes(usage.iterations))
-
-
-def _prompt_hash(entry: Entry) -> str | None:
-    """The task hash of a prompt; None if the entry is no prompt but the result of a tool."""
-    content = blocks_of(entry.message.content) if entry.message is not None else []
-    if isinstance(content, list) and any(block.type == "tool_result" for block in content):
-        return None
-    text = text_of(content)
-    return task_hash(text) if text or content else None

@@ -33,14 +33,16 @@ from claude_force.executions.record import (
     check_row,
     content_identity,
 )
+from claude_force.executions.run_parents import RunParent
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.tail import Tail
 from claude_force.ingest.transcripts.billed_usage import billed_of
+from claude_force.ingest.transcripts.context import TranscriptContext
 from claude_force.ingest.transcripts.entries import ENTRY, NOT_USUAL, decode_entry, decode_usual
 from claude_force.ingest.transcripts.identity import request_id_identity, session_key, side_identities
 from claude_force.ingest.transcripts.reader_state import ReaderState
 from claude_force.ingest.transcripts.reported_usage import prompt_tokens
-from claude_force.ingest.transcripts.responses import Response, ResponseReader, TranscriptContext
+from claude_force.ingest.transcripts.responses import Response, ResponseReader
 
 CHUNK_LINES = 4000
 """Lines in one batch."""
@@ -60,6 +62,7 @@ class TranscriptBatch:
     observations: list[Observation] = field(default_factory=list)
     reports: list[ReportedUsage] = field(default_factory=list)
     ledgers: list[Ledger] = field(default_factory=list)
+    parents: list[RunParent] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     lines: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
@@ -119,6 +122,7 @@ class TranscriptSource:
                 batch.rejected.append(Rejected(response.line, 0, str(error), b""))
         batch.reports, reader.reports = reader.reports, []
         batch.ledgers, reader.ledgers = reader.ledgers, []
+        batch.parents, reader.parents = reader.parents, []
         batch.skipped, reader.skipped = reader.skipped, {}
         return batch
 

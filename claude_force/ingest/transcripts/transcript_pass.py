@@ -128,7 +128,8 @@ class TranscriptPass:
         cursors = [replace(batch.cursor, last_read_us=now_us) for batch in self._pending]
         reports = [replace(report, read_us=now_us) for batch in self._pending for report in batch.reports]
         ledgers = [ledger for batch in self._pending for ledger in batch.ledgers]
-        result = self.target.ingest(observations, cursors, reports, ledgers)
+        parents = [parent for batch in self._pending for parent in batch.parents]
+        result = self.target.ingest(observations, cursors, reports, ledgers, parents)
         self.report.added += result.added
         self.report.known += result.known
         self.report.changed += result.changed
