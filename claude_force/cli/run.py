@@ -7,12 +7,13 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from claude_force import clock
 from claude_force.cli.chosen_database import database_option
+from claude_force.cli.lazy import LazyGroup
 from claude_force.cli.say import say
 from claude_force.errors import ClaudeForceError
 
@@ -22,7 +23,30 @@ if TYPE_CHECKING:
     from claude_force.headless.run import Listener
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+class RunCommand(LazyGroup):
+    """A command that runs a program. `claude-force run show` is a command of its own; a program of that name stands
+    behind `--`."""
+
+    parse_args = click.Command.parse_args
+    invoke = click.Command.invoke
+    collect_usage_pieces = click.Command.collect_usage_pieces
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the program to run, or that of a command such as `show`."""
+        command = self.get_command(click.Context(self), args[0]) if args else None
+        if command is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+
+@click.group(
+    cls=RunCommand,
+    commands_of={"show": "claude_force.cli.run_show:show"},
+    context_settings={"allow_interspersed_args": False},
+    invoke_without_command=True,
+)
 @click.option("--agent", metavar="NAME", help="The name of the agent that runs.")
 @click.option("--project", metavar="NAME", help="The project that the run belongs to.")
 @click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")
@@ -35,6 +59,8 @@ def run(agent: str | None, project: str | None, quiet: bool, location: str | Non
     a receiver on a free port of 127.0.0.1, and its transcript is read when it has ended. Programs in Python keep each
     call that they make with the Anthropic SDK. Then up to three lines on standard error say what it cost and what
     telemetry missed. A problem of claude-force never stops COMMAND or changes its output.
+
+    `run show ID` shows a run that was recorded, and what it started.
 
     \b
     Example:

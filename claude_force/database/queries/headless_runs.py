@@ -1,4 +1,4 @@
-"""What the store has of the sessions of a headless run: in the time in which it ran, and before."""
+"""Headless runs, and what the store has of their sessions: in the time in which they ran, and before."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import IS_OF_SERIES, SERIES, SESSION
+from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.executions.ledgers import WHOLE_SESSION
 from claude_force.executions.record import RESULT
 from claude_force.executions.sightings import EVENT, SDK, SPAN
 
+_RUNS = f"SELECT {', '.join(HeadlessRun._fields)} FROM headless_runs"
 _HEARD = ", ".join(f"'{source}'" for source in (EVENT, SPAN, SDK))
 
 _SEEN = f"""
@@ -46,6 +48,20 @@ class SeenInRun(NamedTuple):
 
 
 NOTHING = SeenInRun(*[Seen(0, 0, 0, 0)] * 3)
+
+
+def headless_run(connection: Connection, run_id: str) -> HeadlessRun | None:
+    """The run of `claude-force run` with this id; None if there is none."""
+    rows = connection.fetch(f"{_RUNS} WHERE run_id = :run_id", {"run_id": run_id})
+    return HeadlessRun(*rows[0]) if rows else None
+
+
+def headless_runs_that_begin(connection: Connection, begin: str) -> list[HeadlessRun]:
+    """The runs of `claude-force run` whose id begins so."""
+    found = connection.fetch(
+        f"{_RUNS} WHERE SUBSTR(run_id, 1, :length) = :begin ORDER BY run_id", {"length": len(begin), "begin": begin}
+    )
+    return [HeadlessRun(*row) for row in found]
 
 
 def seen_in_run(connection: Connection, session_ids: Iterable[str], since_us: int, until_us: int) -> SeenInRun:

@@ -125,9 +125,10 @@ class Store:
         """
         with self.database.write() as connection:
             connection.lock_rollups()
+            # First, so that the runs of the executions are listed already.
+            save_parents(connection, parents)
             result = ingest(connection, self.database, observations, cursors, reports, self._price)
             save_ledgers(connection, ledgers)
-            save_parents(connection, parents)
             if file_queries.pending_count(connection) >= PENDING_LIMIT:
                 apply_pending(connection)
         return result

@@ -1,0 +1,49 @@
+"""`claude-force run show`: one run, with the tree of what it started."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from claude_force import clock
+from claude_force.cli.chosen_database import database_option
+from claude_force.cli.chosen_workspace import find_workspace, timezone_option
+from claude_force.cli.freshness import freshen, no_ingest_option
+from claude_force.cli.options import json_option
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@json_option
+@timezone_option
+@database_option
+@no_ingest_option
+def show(run_id: str, as_json: bool, zone_name: str | None, location: str | None, no_ingest: bool) -> None:
+    """Show one run, and the tree of what it started.
+
+    ID is that of a prompt, a sub-agent, a headless run, a workflow or a session; its first characters are enough. Each
+    line of the tree has a run's own requests, tokens and cost, then the cost with all below it. What failed comes last,
+    by error type. A run of which is not known what started it stands below its session.
+
+    \b
+    Example:
+      claude-force run show 1f4c5a0e
+    """
+    from claude_force.analytics.run_trees import run_tree
+
+    workspace, zone = find_workspace(location), clock.zone_of(zone_name)
+    freshness = freshen(workspace, clock.now_us(), no_ingest=no_ingest)
+    found = run_tree(workspace.database, run_id, zone, workspace.project_names)
+    if as_json:
+        from claude_force.output import write_json
+        from claude_force.reports.freshness import freshness_dict
+
+        write_json(found.to_dict() | {"timezone": str(zone), "data": freshness_dict(freshness, zone)}, sys.stdout)
+        return
+    from claude_force.reports.freshness import write_foot
+    from claude_force.reports.layouts.run_tree import run_tree_page
+    from claude_force.reports.render import write_page
+
+    write_page(run_tree_page(found), sys.stdout)
+    write_foot(freshness, sys.stdout)
