@@ -68,8 +68,9 @@ def session_tree(session: str, runs: Iterable[Run], parents: Iterable[RunParent]
     nodes = {name: RunNode(name, _kind(name, session, own.get(name), known), own.get(name)) for name in parent_of}
     nodes.setdefault(session, RunNode(session, "session", own.get(session)))
     for name in parent_of.keys() & own.keys():
-        for workflow in _workflows(own[name], session) & nodes.keys():
-            nodes[workflow].kind = "workflow"
+        for workflow in _workflows(own[name], session):
+            if workflow in nodes:
+                nodes[workflow].kind = "workflow"
     for name, parent in parent_of.items():
         node = nodes[name]
         node.has_parent = parent is not None or node.kind == "prompt"

@@ -35,7 +35,7 @@ _UNPLACED = "*"
 def run_tree_page(tree: RunTree) -> Page:
     """The page of a run."""
     page = Page(f"{_KINDS[tree.root.kind]} {tree.root.id}")
-    page.parts.append(Section(None, [f"  {name:<10}{text}" for name, text in _head(tree) if text]))
+    page.parts.append(Section(None, [f"  {name:<12}{text}" for name, text in _head(tree) if text]))
     page.parts.append(Table(_TREE, _rows(tree)))
     failures = tree.failures()
     if failures:
@@ -75,7 +75,7 @@ def _outcome(tree: RunTree) -> str:
     """How it ended, and how many runs ended how if there are several."""
     found = tree.outcomes()
     several = ", ".join(f"{count(number)} {outcome}" for outcome, number in found.items())
-    of_all = f"of {quantity(sum(found.values()), 'run')}: {several}" if sum(found.values()) > 1 else ""
+    of_all = f"{quantity(sum(found.values()), 'run')}: {several}" if sum(found.values()) > 1 else ""
     exit_code = f"exit code {tree.headless.exit_code}" if tree.headless else ""
     return "; ".join(filter(None, (tree.outcome, exit_code, of_all)))
 
