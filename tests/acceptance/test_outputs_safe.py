@@ -85,6 +85,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "import": ["hostile.jsonl --dry-run"],
     "ingest": ["transcripts --dry-run"],
     "report": ["--output -"],
+    "run show": ["evil-session", "evil-session --json"],
     "scheduler run": ["alerts"],
     "scheduler status": ["", "--json"],
     "statusline": [""],
@@ -152,6 +153,13 @@ def fill(home: Path) -> None:
         )
         for name in HOSTILE
         for number in range(12)
+    )  # fmt: skip
+    Store(database).add(
+        an_execution(
+            timestamp_us=now_us, agent_name=name, model=name, project=name, success=False, error_type=name,
+            run_id=name, session_id="evil-session", workflow_id="evil-session", git_branch=name,
+        )
+        for name in HOSTILE
     )  # fmt: skip
     ledgers = [
         tuple(LedgerEntry(name, model, now_us, 1, 1, 1, 1, 1, 1, number % 2) for model in ("", name))
