@@ -9,15 +9,16 @@ from claude_force.executions.run_parents import RunParent
 from claude_force.ingest.transcripts.agent_ids import internal_agent
 from claude_force.ingest.transcripts.entries import Entry, TaskResult
 
-_NAMES_RUN = re.compile(rb'"(?:agent|run)Id"').search
-"""One expression takes half the time of two searches for text."""
+_ENDED, _STARTED = b'"totalTokens"', b'"async_launched"'
+_HEAD_BYTES = 1024
+"""Claude Code writes near the beginning of a result that something was started. The rest is what a tool has read."""
 
 _WORKFLOW = re.compile(r"wf_[\w.-]{1,100}")
 
 
 def names_run(result: bytes) -> bool:
-    """Whether the result of a tool may be that of a sub-agent, or of the start of a workflow."""
-    return _NAMES_RUN(result) is not None
+    """Whether the result of a tool may be that of a sub-agent that ended, or that it or a workflow was started."""
+    return _ENDED in result or result.find(_STARTED, 0, _HEAD_BYTES) >= 0
 
 
 def started_by(
