@@ -79,8 +79,10 @@ def session_tree(session: str, runs: Iterable[Run], parents: Iterable[RunParent]
 
 
 def summed(root: RunNode) -> RunNode:
-    """A tree with the totals and the times of its nodes, and its runs in order."""
+    """A tree with the totals and the times of its nodes, and its runs in order. A cut circle may end in runs without
+    executions, which are left out."""
     for _, node in reversed(root.walk()):
+        node.children = [child for child in node.children if child.run or child.children]
         runs = [node.run] if node.run else []
         node.totals = sum((child.totals for child in node.children), node.own)
         node.began_us = _least([*(run.began_us for run in runs), *(child.began_us for child in node.children)])

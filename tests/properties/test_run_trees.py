@@ -170,6 +170,13 @@ def test_a_circle_is_cut_at_its_first_run(parent_of: dict[str, str]) -> None:
         assert above[name] == (SESSION if is_cut else parent_of[name])
 
 
+def test_a_circle_with_a_run_of_which_nothing_is_stored() -> None:
+    """The tree ends at the run that has executions."""
+    run = Run(RunKey(SESSION, "a"), 0, 0, 0, Totals(executions=1), "success", {}, 0, ("x",), (), (), (SESSION,))
+    root = session_tree(SESSION, [run], [RunParent("a", SESSION, "b", 1), RunParent("b", SESSION, "a", 1)])
+    assert [(depth, node.id, node.has_parent) for depth, node in root.walk()] == [(0, SESSION, True), (1, "a", False)]
+
+
 def test_a_chain_of_thousands_is_a_tree() -> None:
     """Neither building nor walking it goes deep in Python."""
     run = Run(RunKey(SESSION, "0"), 0, 0, 0, Totals(executions=1), "success", {}, 0, ("x",), (), (), (SESSION,))
