@@ -16,7 +16,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.run_parents import RunParent
 from claude_force.executions.run_trees import RunNode, session_tree
-from claude_force.executions.runs import Run, RunKey
+from claude_force.executions.runs import FailedRequests, Run, RunKey
 from claude_force.executions.totals import Totals
 from tests.builders import NOON_US, an_execution
 from tests.profiles import scaled
@@ -25,6 +25,7 @@ from tests.properties.strategies import on_both_engines
 both_engines = settings(on_both_engines, max_examples=scaled(12))
 
 SESSION, OTHER, WORKFLOW = "session", "other", "wf_1"
+NO_FAILURE = FailedRequests(0, 0)
 RUNS = ("a", "b", "c", "d", "e", "f")
 
 executions = st.lists(
@@ -153,7 +154,7 @@ chains = st.dictionaries(st.sampled_from(RUNS), st.sampled_from((*RUNS, SESSION)
 def test_a_circle_is_cut_at_its_first_run(parent_of: dict[str, str]) -> None:
     """All others keep the parent that is known."""
     runs = [
-        Run(RunKey(SESSION, name), 0, 0, 0, Totals(executions=1), "success", {}, 0, ("x",), (), (), (SESSION,))
+        Run(RunKey(SESSION, name), 0, 0, 0, Totals(executions=1), "success", {}, NO_FAILURE, ("x",), (), (), (SESSION,))
         for name in RUNS
     ]
     root = session_tree(SESSION, runs, [RunParent(run, SESSION, parent, 1) for run, parent in parent_of.items()])
@@ -172,14 +173,18 @@ def test_a_circle_is_cut_at_its_first_run(parent_of: dict[str, str]) -> None:
 
 def test_a_circle_with_a_run_of_which_nothing_is_stored() -> None:
     """The tree ends at the run that has executions."""
-    run = Run(RunKey(SESSION, "a"), 0, 0, 0, Totals(executions=1), "success", {}, 0, ("x",), (), (), (SESSION,))
+    run = Run(
+        RunKey(SESSION, "a"), 0, 0, 0, Totals(executions=1), "success", {}, NO_FAILURE, ("x",), (), (), (SESSION,)
+    )
     root = session_tree(SESSION, [run], [RunParent("a", SESSION, "b", 1), RunParent("b", SESSION, "a", 1)])
     assert [(depth, node.id, node.has_parent) for depth, node in root.walk()] == [(0, SESSION, True), (1, "a", False)]
 
 
 def test_a_chain_of_thousands_is_a_tree() -> None:
     """Neither building nor walking it goes deep in Python."""
-    run = Run(RunKey(SESSION, "0"), 0, 0, 0, Totals(executions=1), "success", {}, 0, ("x",), (), (), (SESSION,))
+    run = Run(
+        RunKey(SESSION, "0"), 0, 0, 0, Totals(executions=1), "success", {}, NO_FAILURE, ("x",), (), (), (SESSION,)
+    )
     runs = [replace(run, key=RunKey(SESSION, str(number))) for number in range(1000)]
     links = [RunParent(str(number), SESSION, str(number - 1), 1) for number in range(1, 1000)]
     root = session_tree(SESSION, runs, links)
