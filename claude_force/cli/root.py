@@ -56,7 +56,6 @@ SECTIONS = {
         "sessions": "Show the last sessions: when, project, duration, cost.",
         "blocks": "Show the five-hour windows of Claude subscriptions.",
         "costs": "Show costs by agent, by model and over time, or by team.",
-        "by-model": "Compare models: executions, success, time, cost, tokens.",
         "analytics": "List all reports: by-agent, by-project, trends, errors and more.",
         "dashboard": "Watch the agents live in the terminal.",
         "report": "Write an HTML page with totals, charts and tables.",
