@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, get_args
 
 from claude_force.analytics.groups import ALL_ROWS, RowChoice
 from claude_force.analytics.names import MOST_NAMES, known_names
 from claude_force.analytics.outcomes import known_kinds, outcomes_of
-from claude_force.analytics.proportions import wilson
+from claude_force.analytics.proportions import Z_95, wilson
 from claude_force.analytics.unpriced import unpriced_of
 from claude_force.clock import SECOND_US
 from claude_force.database import queries
@@ -38,7 +37,6 @@ RUNS_BY: tuple[RunsBy, ...] = get_args(RunsBy)
 FEWEST = 10
 """Of fewer runs no success rate is claimed."""
 
-_Z = NormalDist().inv_cdf(0.975)
 _DIMENSIONS: dict[RunsBy, Dimension] = {
     "agent": "agent_name", "workflow": "workflow_id", "model": "model", "project": "project",
 }  # fmt: skip
@@ -74,7 +72,7 @@ class SuccessCost:
         """The 95 % interval of the success rate (Wilson's), in percent; None for too few runs."""
         if self.known_runs < FEWEST:
             return None
-        low, high = wilson(self.sums.successes / self.known_runs, self.known_runs, _Z)
+        low, high = wilson(self.sums.successes / self.known_runs, self.known_runs, Z_95)
         return 100 * low, 100 * high
 
     @property

@@ -42,7 +42,7 @@ def outcomes(request: Request, by: str, rows: RowChoice) -> None:
         report = outcome_report(request.workspace.database, request.chosen, cast("By", by), request.zone, rows)
         show(request, report, layout_of("outcome_layout", report, request, module="outcomes"))
         return
-    # Imported here: it loads the statistics of intervals.
+    # Imported here: the other reports do not need runs.
     from claude_force.analytics.run_outcomes import RunsBy, run_outcomes
 
     found = run_outcomes(request.workspace.database, request.chosen, cast("RunsBy", by), rows)
