@@ -135,6 +135,15 @@ class Database(ABC):
         """A transaction to write in: committed at the end of the block, rolled back if it raises. A SQLite file that
         does not exist is created. An error from the commit itself does not prove that the rows are absent."""
 
+    @property
+    def writes_together(self) -> bool:
+        """Whether `write_together` is there, and faster than `write`: each statement waits for an answer."""
+        return False
+
+    def write_together(self, statements: Sequence[tuple[str, Parameters]]) -> list[int]:
+        """Run statements as one transaction that waits for the server once; the rows that each changed."""
+        raise NotImplementedError
+
     @abstractmethod
     def write_at_once(self) -> AbstractContextManager[Connection]:
         """A transaction to write in, for what can be written again later: it waits at most `AT_ONCE_S` for a lock of

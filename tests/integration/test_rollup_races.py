@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,6 +19,7 @@ from claude_force.database.postgres.connection import ServerConnection
 from claude_force.database.postgres.database import ServerDatabase
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY, PENDING_LIMIT, Store
+from claude_force.database.writes.archives import archive_rows, tombstone
 from claude_force.executions.record import ExecutionMetrics, to_row
 from claude_force.time_windows import Window
 from tests.builders import NOON_US, an_execution
@@ -71,7 +72,9 @@ class InterruptedDatabase(ServerDatabase):
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:
         with super().write() as plain:
-            connection = InterruptedConnection(plain._raw)
+            # The same transaction, whose first statement may not have been sent.
+            plain.__class__ = InterruptedConnection
+            connection = cast("InterruptedConnection", plain)
             connection.left, connection.interrupt = self.after, self.interrupt
             yield connection
         self.reached = connection.left <= 0
@@ -176,3 +179,45 @@ def test_the_first_of_equal_uids_is_stored(store: Store) -> None:
         assert verify_rollups.differences(connection) == []
         assert queries.has_name(connection, "agent_name", "first")
         assert not queries.has_name(connection, "agent_name", "second")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_another_process_is_archiving_is_not_stored_again(count: int, postgres_url: str) -> None:
+    """Recording it again waits for the archiving, and then finds that it is archived: alone, with another, and with
+    many others."""
+    rows = [to_row(found) for found in WAITING[:count]]
+    added: list[int] = []
+    with closing(open_database(postgres_url)) as database, closing(open_database(postgres_url)) as other:
+        store = Store(database)
+        store.add_rows(rows)
+        again = threading.Thread(target=lambda: added.append(store.add_rows(rows).added))
+        with other.write() as archiving:
+            archiving.lock_rollups()
+            assert archive_rows(archiving, other, rows[:1], [tombstone(rows[0])], NOON_US) == 1
+            again.start()
+            while not archiving.fetch(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            ):
+                assert again.is_alive()
+        again.join()
+        with database.read() as connection:
+            uids = {row[0] for row in connection.fetch("SELECT uid FROM executions")}
+            assert verify_rollups.differences(connection) == []
+    assert added == [0]
+    assert uids == {row[0] for row in rows[1:]}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_execution_is_recorded_once(is_known: bool, postgres_url: str) -> None:
+    """Whether or not an earlier one has made its series, a repetition is no new execution."""
+    with closing(open_database(postgres_url)) as database:
+        store = Store(database)
+        if is_known:
+            store.add([replace(LATE, uid=WAITING[0].uid)])
+        assert [store.add([LATE]).added for _ in range(3)] == [1, 0, 0]
+        store.rebuild()
+        assert store.add([LATE]).added == 0
+        with database.read() as connection:
+            assert connection.fetch("SELECT COUNT(*) FROM executions") == [(1 + is_known,)]
+            assert connection.fetch("SELECT COUNT(*) FROM uncounted") == [(0,)]
+            assert verify_rollups.differences(connection) == []

@@ -7,12 +7,16 @@ once, and the driver handles a few long texts instead of each value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import psycopg
 
 from claude_force.database.contract import Connection, Parameters, Row
-from claude_force.database.postgres.values import Raw, array_of
+from claude_force.database.postgres.values import Cursor, Raw, array_of
 
 _ROWS_AT_ONCE = 20_000
 """Rows in one statement, to bound its memory."""
@@ -27,35 +31,60 @@ _NAMED = re.compile(r"(?<![:\w]):(\w+)(?!:)")
 
 
 @lru_cache(maxsize=512)
-def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
     """SQL whose parameters `:name` are $1, $2 ..., and their names in that order."""
     places: dict[str, int] = {}
     marked = _NAMED.sub(lambda found: f"${places.setdefault(found[1], len(places) + 1)}", sql)
     return marked, tuple(places)
 
 
-class ServerConnection(Connection):
-    """A transaction on a server."""
+class _Statement(NamedTuple):
+    """A statement, the values of its marks, and where its result goes."""
 
-    def __init__(self, raw: Raw, *, is_snapshot: bool = False) -> None:
+    sql: str
+    values: Sequence[Any]
+    cursor: Cursor
+
+
+class ServerConnection(Connection):
+    """A transaction on a server, from `begin` to `commit` or `roll_back`.
+
+    What nobody waits for the result of is sent with the next statement: recording an execution takes three answers of
+    the server, not seven. An error of it is raised there."""
+
+    def __init__(self, raw: Raw, begin: str, *, is_snapshot: bool = False) -> None:
         super().__init__(is_snapshot=is_snapshot)
         self._raw = raw
         self._cursor = raw.cursor()
+        self._is_open = False
+        self._waiting: list[_Statement] = []
+        self._send_later(begin)
+
+    def commit(self) -> None:
+        """Commit. Where nothing was asked, nothing is sent."""
+        if self._is_open or len(self._waiting) > 1:
+            self._ask("COMMIT")
+
+    def roll_back(self) -> None:
+        """Roll back. A connection that is lost has done so already, and is not used again."""
+        self._waiting.clear()
+        if self._is_open:
+            with suppress(psycopg.Error):
+                self._ask("ROLLBACK")
 
     def execute(self, sql: str, parameters: Parameters = {}) -> int:
-        self._run(sql, parameters)
-        return self._cursor.rowcount
+        return self._ask_named(sql, parameters).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Parameters]) -> int:
         if not rows:
             return 0
-        marked, names = numbered(sql)
+        marked, names = _numbered(sql)
+        self._ask("")
         self._cursor.executemany(marked.encode(), [[row[name] for name in names] for row in rows])
         return self._cursor.rowcount
 
     def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
-        self._run(sql, parameters)
-        return self._cursor.fetchall()
+        return self._ask_named(sql, parameters).fetchall()
 
     def lookup(self, table: str, value: str, key: tuple[str, ...], keys: Sequence[Row]) -> dict[Row, Any]:
         if not keys:
@@ -64,25 +93,46 @@ class ServerConnection(Connection):
         names = [f"{table}.{name}" for name in key]
         same = " AND ".join(f"{name} = value_{number}" for number, name in enumerate(names))
         sql = f"SELECT {value}, {', '.join(names)} FROM {table} JOIN {sources} ON {same}"
-        return {tuple(found): value for value, *found in self._cursor.execute(sql.encode(), texts)}
+        return {tuple(found): value for value, *found in self._ask(sql, texts)}
 
     def stream(self, sql: str, parameters: Parameters = {}) -> Iterator[Row]:
-        marked, names = numbered(sql)
+        marked, names = _numbered(sql)
+        self._ask("")
         with self._raw.cursor("rows") as cursor:
             cursor.execute(marked.encode(), [parameters[name] for name in names])
             yield from cursor
 
-    def _run(self, sql: str, parameters: Parameters) -> None:
-        marked, names = numbered(sql)
-        self._cursor.execute(marked.encode(), [parameters[name] for name in names])
+    def _ask_named(self, sql: str, parameters: Parameters) -> Cursor:
+        marked, names = _numbered(sql)
+        return self._ask(marked, [parameters[name] for name in names])
+
+    def _send_later(self, sql: str, values: Sequence[Any] = (), cursor: Cursor | None = None) -> None:
+        """Send a statement with the next one that is asked."""
+        self._waiting.append(_Statement(sql, values, cursor or self._raw.cursor()))
+
+    def _ask(self, sql: str, values: Sequence[Any] = ()) -> Cursor:
+        """Send a statement, if any, after those that wait; its result is in the cursor."""
+        waiting = self._waiting[:]
+        self._waiting.clear()
+        self._is_open = True
+        if sql:
+            waiting.append(_Statement(sql, values, self._cursor))
+        if len(waiting) > 1:
+            with self._raw.pipeline():
+                _execute(waiting)
+        else:
+            _execute(waiting)
+        return self._cursor
 
     def insert_new(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], other: str) -> Sequence[Any]:
         if len(rows) > _FEW_ROWS:
             return self.insert_columns(table, dict(zip(columns, zip(*rows, strict=True), strict=True)), {}, other)
         sql = f"{_values(table, columns, len(rows))} ON CONFLICT DO NOTHING RETURNING {columns[0]}"
         # In the order of the keys: see `_ascending`.
-        values = [value for row in sorted(rows, key=lambda row: row[0]) for value in row]
-        return self._without_moved(table, columns[0], self._keys(sql, values), other)
+        ordered = sorted(rows, key=itemgetter(0))
+        return self._insert(
+            table, columns[0], sql, [value for row in ordered for value in row], [row[0] for row in ordered], other
+        )
 
     def insert_columns(
         self, table: str, each: Mapping[str, Sequence[Any]], same: Mapping[str, Any], other: str
@@ -95,40 +145,61 @@ class ServerConnection(Connection):
         for start in range(0, len(keys), _ROWS_AT_ONCE):
             part = {name: column[start : start + _ROWS_AT_ONCE] for name, column in each.items()}
             sql, values = _insert_columns(table, part, same)
-            inserted = self._keys(f"{sql} ON CONFLICT DO NOTHING RETURNING {key}", values)
-            new += self._without_moved(table, key, inserted, other)
+            sql += f" ON CONFLICT DO NOTHING RETURNING {key}"
+            new += self._insert(table, key, sql, values, part[key], other)
         return new
 
-    def _keys(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        """The keys that a statement returns."""
-        return [row[0] for row in self._cursor.execute(sql.encode(), values, binary=True)]
+    def _insert(
+        self, table: str, key: str, sql: str, values: Sequence[Any], keys: Sequence[Any], other: str
+    ) -> Sequence[Any]:
+        """Insert rows by a statement that returns their keys; returns those that are new.
 
-    def _without_moved(self, table: str, key: str, inserted: list[Any], other: str) -> list[Any]:
-        """Delete the inserted rows whose key `other` has; returns the keys of those that stay.
-
-        After the insert: that waits for a transaction that is moving the key to `other`, and only the next statement
-        sees the key there. To look first and delete what was found, nearly never, takes no lock on other rows."""
-        if not inserted:
-            return inserted
-        text, kind = array_of(inserted) or ("{}", "uuid[]")
-        moved = set(self._keys(f"SELECT {key} FROM {other} WHERE {key} = ANY(CAST($1 AS {kind}))", [text]))
+        Whether `other` has them is asked after the insert: that waits for a transaction that is moving the key to
+        `other`, and only the next statement sees the key there. To look first and delete what was found, nearly never,
+        takes no lock on other rows."""
+        inserted = self._raw.cursor()
+        self._send_later(sql, values, inserted)
+        text, kind = array_of(keys) or ("{}", "uuid[]")
+        found = f"WHERE {key} = ANY(CAST($1 AS {kind}))"
+        moved = {row[0] for row in self._ask(f"SELECT {key} FROM {other} {found}", [text])}
+        new = [row[0] for row in inserted.fetchall()]
+        moved.intersection_update(new)
         if not moved:
-            return inserted
+            return new
         text, _ = array_of(list(moved)) or ("{}", kind)
-        self._cursor.execute(f"DELETE FROM {table} WHERE {key} = ANY(CAST($1 AS {kind}))".encode(), [text])
-        return [found for found in inserted if found not in moved]
+        self._send_later(f"DELETE FROM {table} {found}", [text])
+        return [each for each in new if each not in moved]
 
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str, values: str = "") -> None:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
             sql, parameters = _insert_all(into, part, values)
-            self._cursor.execute(f"{sql} {otherwise}".encode(), parameters)
+            if len(part) <= _FEW_ROWS:
+                self._send_later(f"{sql} {otherwise}", parameters)
+            else:
+                self._ask(f"{sql} {otherwise}", parameters)
 
     def lock_rollups(self) -> None:
-        self.fetch("SELECT pg_advisory_xact_lock(:key)", {"key": _ROLLUP_LOCK})
+        self._ask("SELECT pg_advisory_xact_lock($1)", [_ROLLUP_LOCK])
 
     def try_lock_rollups(self) -> bool:
         return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": _ROLLUP_LOCK})[0][0])
+
+
+def run_together(raw: Raw, statements: Sequence[tuple[str, Parameters]]) -> list[int]:
+    """Run statements as one transaction, and wait once; the rows that each changed. A pipeline outside of a transaction
+    is one."""
+    cursors: list[Cursor] = []
+    with raw.pipeline():
+        for sql, parameters in statements:
+            marked, names = _numbered(sql)
+            cursors.append(raw.execute(marked.encode(), [parameters[name] for name in names]))
+    return [cursor.rowcount for cursor in cursors]
+
+
+def _execute(statements: Iterable[_Statement]) -> None:
+    for sql, values, cursor in statements:
+        cursor.execute(sql.encode(), values)
 
 
 def _ascending(each: Mapping[str, Sequence[Any]], keys: Sequence[Any]) -> Mapping[str, Sequence[Any]]:

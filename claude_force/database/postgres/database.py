@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress, Row
-from claude_force.database.postgres.connection import ServerConnection
+from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress, Row
+from claude_force.database.postgres.connection import ServerConnection, run_together
 from claude_force.database.postgres.errors import translate
 from claude_force.database.postgres.pool import Pool
 from claude_force.database.postgres.server_url import connection_options
@@ -61,17 +61,25 @@ class ServerDatabase(Database):
     @contextmanager
     def read(self) -> Iterator[ServerConnection]:
         self._verify()
-        with self._connected() as raw, _transaction(raw, _READ):
-            yield ServerConnection(raw, is_snapshot=True)
+        with self._connected() as raw, _transaction(ServerConnection(raw, _READ, is_snapshot=True)) as connection:
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:
         self._verify()
-        with self._connected() as raw, _transaction(raw, _WRITE):
-            connection = ServerConnection(raw)
+        with self._connected() as raw, _transaction(ServerConnection(raw, _WRITE)) as connection:
             if not self._waits:
                 connection.execute(f"SET LOCAL lock_timeout = {AT_ONCE_S * 1000:.0f}")
             yield connection
+
+    @property
+    def writes_together(self) -> bool:
+        return self._waits
+
+    def write_together(self, statements: Sequence[tuple[str, Parameters]]) -> list[int]:
+        self._verify()
+        with self._connected() as raw:
+            return run_together(raw, statements)
 
     @contextmanager
     def without_waiting(self) -> Iterator[None]:
@@ -201,14 +209,11 @@ class ServerDatabase(Database):
 
 
 @contextmanager
-def _transaction(raw: Raw, begin: str) -> Iterator[None]:
-    """A transaction: committed at the end of the block, rolled back if it raises."""
-    raw.execute(begin.encode())
+def _transaction(connection: ServerConnection) -> Iterator[ServerConnection]:
+    """Committed at the end of the block, rolled back if it raises."""
     try:
-        yield
+        yield connection
     except BaseException:
-        # A connection that is lost has rolled back already, and is not used again.
-        with suppress(psycopg.Error):
-            raw.execute("ROLLBACK")
+        connection.roll_back()
         raise
-    raw.execute("COMMIT")
+    connection.commit()

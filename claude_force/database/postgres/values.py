@@ -22,6 +22,7 @@ from psycopg.types.numeric import Int8Dumper
 from claude_force.errors import DatabaseError
 
 Raw = psycopg.Connection[tuple[Any, ...]]
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 _UUID_OID = 2950
 

@@ -34,6 +34,35 @@ _names_of = getter("workflow_id", "session_id", "git_branch")
 _MOVE = "UPDATE executions SET series_id = :series_id WHERE uid = :uid"
 
 
+_OF_SERIES = " AND ".join(f"{name} = :{name}" for name in LABELS)
+_INSERT_ALONE = f"""
+WITH new AS (
+    INSERT INTO executions ({", ".join(_COLUMNS)})
+    SELECT :uid, series_id, {", ".join(f":{name}" for name in _FIELDS)} FROM series WHERE {_OF_SERIES}
+    ON CONFLICT DO NOTHING RETURNING uid
+)
+INSERT INTO uncounted (uid) SELECT uid FROM new
+"""
+_DELETE_MOVED = """
+WITH moved AS (
+    DELETE FROM executions WHERE uid = :uid AND EXISTS (SELECT 1 FROM archived WHERE archived.uid = :uid) RETURNING uid
+)
+DELETE FROM uncounted WHERE uid IN (SELECT uid FROM moved)
+"""
+"""After the insert, which waits for a transaction that archives the execution: only the next statement sees that."""
+
+
+def insert_alone(database: Database, row: ExecutionRow) -> bool:
+    """Insert a new execution of a known series in a transaction of its own, where the engine can do that in one go; it
+    becomes pending. False if nothing was stored: the engine cannot, or the execution is not as usual."""
+    if not database.writes_together or row[_STEPS] is not None:
+        return False
+    values = dict(zip(_FIELDS, _values_of(row), strict=True)) | dict(zip(LABELS, labels_of(row), strict=True))
+    values["uid"] = database.encode_uid(row[0])
+    inserted, moved = database.write_together([(_INSERT_ALONE, values), (_DELETE_MOVED, values)])
+    return inserted > moved
+
+
 def insert_rows(connection: Connection, database: Database, rows: Rows, sums: Sums | None = None) -> int:
     """Insert the executions whose uid is neither stored nor archived; returns how many. DIRECT_ROLLUP_ROWS or more are
     rolled up at once, which needs the roll-up lock; fewer become pending. `sums` are those of the rows, if the caller

@@ -22,7 +22,7 @@ from claude_force.database.queries.filter import where, within
 from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import sightings
 from claude_force.database.writes.archives import archive_rows, forget, restore_rows, tombstone
-from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, insert_row, insert_rows
+from claude_force.database.writes.executions import DIRECT_ROLLUP_ROWS, insert_alone, insert_row, insert_rows
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.ingestion import IngestResult, apply_reported_usage, ingest, save_cursors
 from claude_force.database.writes.ledgers import save_ledgers
@@ -53,7 +53,7 @@ from claude_force.time_windows import ALL_TIME, Window
 PENDING_LIMIT = 1000
 """With so many pending rows, the next transaction that checks rolls them all up."""
 
-PENDING_CHECK_EVERY = 10
+PENDING_CHECK_EVERY = 50
 """A store checks the number of pending rows at every so many small additions."""
 
 _COSTS = ("cost_nanousd", "reference_cost_nanousd", "price_version", "recorded_cost_nanousd", "recorded_basis", "steps")
@@ -96,6 +96,11 @@ class Store:
         their file was read, stored in the same transaction."""
         if not rows and cursor is None:
             return Added()
+        if len(rows) == 1 < DIRECT_ROLLUP_ROWS and cursor is None and insert_alone(self.database, next(iter(rows))):
+            if self._is_time_to_check():
+                with self.database.write() as connection:
+                    self._apply_many_pending(connection)
+            return Added(1)
         with self.database.write() as connection:
             if len(rows) >= DIRECT_ROLLUP_ROWS:
                 # First, so that a transaction that waits for this lock holds no other.
@@ -106,7 +111,7 @@ class Store:
                 added = insert_rows(connection, self.database, rows, sums) if rows else 0
             if cursor is not None:
                 save_cursors(connection, [cursor])
-            if 0 < added < DIRECT_ROLLUP_ROWS:
+            if 0 < added < DIRECT_ROLLUP_ROWS and self._is_time_to_check():
                 self._apply_many_pending(connection)
         return Added(added, len(rows) - added)
 
@@ -151,11 +156,13 @@ class Store:
             connection.lock_rollups()
             return apply_reported_usage(connection, self.database, price, runs, now_us)
 
-    def _apply_many_pending(self, connection: Connection) -> None:
-        """Roll up the pending rows if they are many. Checking takes as long as an insert, so not every time."""
+    def _is_time_to_check(self) -> bool:
+        """Whether to look at the number of pending rows: looking takes as long as an insert, so not every time."""
         self._adds += 1
-        if self._adds % PENDING_CHECK_EVERY != 1:
-            return
+        return self._adds % PENDING_CHECK_EVERY == 1
+
+    def _apply_many_pending(self, connection: Connection) -> None:
+        """Roll up the pending rows if they are many."""
         # Without waiting for the lock: recording an execution must not wait for an import.
         if file_queries.pending_count(connection) >= PENDING_LIMIT and connection.try_lock_rollups():
             apply_pending(connection)
