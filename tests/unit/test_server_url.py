@@ -7,9 +7,9 @@ import pytest
 from claude_force.database.postgres.server_url import CONNECT_TIMEOUT_S, connection_options
 from claude_force.errors import DatabaseError
 
-DEFAULTS = {"connect_timeout": str(CONNECT_TIMEOUT_S)}
+DEFAULTS: dict[str, object] = {"connect_timeout": str(CONNECT_TIMEOUT_S)}
 
-URLS = {
+URLS: dict[str, dict[str, object]] = {
     "postgresql://": {},
     "postgres://h/d": {"host": "h", "dbname": "d"},
     "postgresql+psycopg://me@h:5433/d": {"user": "me", "host": "h", "port": "5433", "dbname": "d"},
@@ -21,6 +21,7 @@ URLS = {
     "postgresql://h/d?sslmode=require&connect_timeout=3": {
         "host": "h", "dbname": "d", "sslmode": "require", "connect_timeout": "3",
     },
+    "postgresql://h/d?prepare_threshold=none": {"host": "h", "dbname": "d", "prepare_threshold": None},
     "postgresql://h/d?user=a@b": {"host": "h", "dbname": "d", "user": "a@b"},
 }  # fmt: skip
 
@@ -37,6 +38,7 @@ def test_a_url_is_the_options_of_a_connection(url: str) -> None:
         ("postgresql://me:p@ss@h/d", "%40"),
         ("postgresql://h:port/d", "a number"),
         ("postgresql://[::1/d", "cannot be read"),
+        ("postgresql://h/d?prepare_threshold=x", "a number, or none"),
         ("mysql://h/d", "no support for mysql"),
     ],
 )

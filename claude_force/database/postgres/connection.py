@@ -118,8 +118,7 @@ class ServerConnection(Connection):
         if sql:
             waiting.append(_Statement(sql, values, self._cursor))
         if len(waiting) > 1:
-            with self._raw.pipeline():
-                _execute(waiting)
+            _run_pipeline(self._raw, waiting)
         else:
             _execute(waiting)
         return self._cursor
@@ -189,12 +188,26 @@ class ServerConnection(Connection):
 def run_together(raw: Raw, statements: Sequence[tuple[str, Parameters]]) -> list[int]:
     """Run statements as one transaction, and wait once; the rows that each changed. A pipeline outside of a transaction
     is one."""
-    cursors: list[Cursor] = []
-    with raw.pipeline():
-        for sql, parameters in statements:
-            marked, names = _numbered(sql)
-            cursors.append(raw.execute(marked.encode(), [parameters[name] for name in names]))
-    return [cursor.rowcount for cursor in cursors]
+    marked = [(_numbered(sql), parameters) for sql, parameters in statements]
+    sent = [_Statement(sql, [given[name] for name in names], raw.cursor()) for (sql, names), given in marked]
+    _run_pipeline(raw, sent)
+    return [each.cursor.rowcount for each in sent]
+
+
+def _run_pipeline(raw: Raw, statements: Iterable[_Statement]) -> None:
+    """Send statements and wait for all of them. Raises the first error."""
+    first: psycopg.Error | None = None
+    try:
+        with raw.pipeline():
+            try:
+                _execute(statements)
+            except psycopg.Error as error:
+                # Raised here, psycopg would log that those after it were not run.
+                first = error
+    except psycopg.Error as error:
+        raise first or error from None
+    if first is not None:
+        raise first
 
 
 def _execute(statements: Iterable[_Statement]) -> None:

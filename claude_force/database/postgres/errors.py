@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import psycopg
 
@@ -17,7 +18,7 @@ _CONNECTION_STATES = ("08", "57P")
 """SQLSTATE: connection exceptions, and a server that is shutting down or starting."""
 
 
-def translate(error: Exception, name: str, options: Mapping[str, str]) -> DatabaseError:
+def translate(error: Exception, name: str, options: Mapping[str, Any]) -> DatabaseError:
     """The DatabaseError for an error of psycopg at the database `name`, which is reached by `options`."""
     if isinstance(error, UnicodeError):
         # A host name that cannot be encoded for a name server.
@@ -33,7 +34,7 @@ def translate(error: Exception, name: str, options: Mapping[str, str]) -> Databa
     return _missing(reason, name, options) or DatabaseUnavailable(f"cannot reach {name}: {reason}")
 
 
-def _missing(reason: str, name: str, options: Mapping[str, str]) -> DatabaseMissing | None:
+def _missing(reason: str, name: str, options: Mapping[str, Any]) -> DatabaseMissing | None:
     """DatabaseMissing if that is why it cannot be reached. The reason is in the language of the server, so the server
     is asked for its databases; only if the reason has the name, because others mean more waiting."""
     database = options.get("dbname")
@@ -47,12 +48,12 @@ def _missing(reason: str, name: str, options: Mapping[str, str]) -> DatabaseMiss
     return DatabaseMissing(f"no database {database} on the server of {name}; {remedy}")
 
 
-def _databases(options: Mapping[str, str]) -> list[str]:
+def _databases(options: Mapping[str, Any]) -> list[str]:
     """The databases of a server that this user may connect to; empty if that cannot be found out."""
     others = {**options, "dbname": _ALWAYS_THERE, "connect_timeout": str(_ASKING_TIMEOUT_S)}
     names = "SELECT datname FROM pg_database WHERE datallowconn AND has_database_privilege(datname, 'CONNECT')"
     try:
-        with psycopg.connect(**others, autocommit=True) as raw:  # type: ignore[arg-type]
+        with psycopg.connect(**others, autocommit=True) as raw:
             return [row[0] for row in raw.execute(names)]
     except psycopg.Error:
         return []

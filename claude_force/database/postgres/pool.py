@@ -6,6 +6,7 @@ import os
 import select
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -22,7 +23,7 @@ _foreign: list[Raw] = []
 class Pool:
     """Connections by the options of libpq. Safe to share between threads, and usable after a fork."""
 
-    def __init__(self, options: Mapping[str, str]) -> None:
+    def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._lock = threading.Lock()
         self._idle: list[Raw] = []

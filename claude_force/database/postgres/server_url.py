@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from claude_force.errors import DatabaseError
 
 CONNECT_TIMEOUT_S = 10
 
+_PREPARED = "prepare_threshold"
+"""psycopg's option. It cannot be used behind a pooler that gives each transaction another session."""
+
 _UNREADABLE = "the database URL cannot be read; it looks like postgresql://user@host:port/name, the port a number"
 
 
-def connection_options(url: str) -> dict[str, str]:
-    """The options of libpq for a PostgreSQL URL. Raises DatabaseError if it is not one."""
+def connection_options(url: str) -> dict[str, Any]:
+    """The options of psycopg's `connect` for a PostgreSQL URL. Raises DatabaseError if it is not one."""
     engine, separator, rest = url.partition("://")
     engine = engine.partition("+")[0]
     if not separator:
@@ -36,7 +40,7 @@ def connection_options(url: str) -> dict[str, str]:
     return {"connect_timeout": str(CONNECT_TIMEOUT_S)} | found | _options_in(parts.query)
 
 
-def _options_in(query: str) -> dict[str, str]:
+def _options_in(query: str) -> dict[str, Any]:
     """The options after the question mark. Several hosts, each with its port, are one option each."""
     options: dict[str, list[str]] = {}
     for name, value in parse_qsl(query):
@@ -44,7 +48,17 @@ def _options_in(query: str) -> dict[str, str]:
     hosts = options.get("host", [])
     if len(hosts) > 1:
         options["host"], options["port"] = map(list, zip(*map(_split_port, hosts), strict=True))
-    return {name: ",".join(values) for name, values in options.items()}
+    found: dict[str, Any] = {name: ",".join(values) for name, values in options.items()}
+    if _PREPARED in found:
+        found[_PREPARED] = _threshold(found[_PREPARED])
+    return found
+
+
+def _threshold(value: str) -> int | None:
+    """After how many uses a statement is prepared; None for never."""
+    if value != "none" and not value.isdecimal():
+        raise DatabaseError(f"{_PREPARED} in the database URL is a number, or none: {value}")
+    return None if value == "none" else int(value)
 
 
 def _split_port(address: str) -> tuple[str, str]:

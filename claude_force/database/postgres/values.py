@@ -51,9 +51,9 @@ class _BinaryUidLoader(Loader):
         return bytes(data)
 
 
-def connect(options: Mapping[str, str]) -> Raw:
+def connect(options: Mapping[str, Any]) -> Raw:
     """A new connection in autocommit mode. Its statements have the marks $1, $2 ... Raises psycopg.Error."""
-    raw = psycopg.connect(**options, autocommit=True, cursor_factory=RawCursor)  # type: ignore[arg-type]
+    raw = psycopg.connect(**options, autocommit=True, cursor_factory=RawCursor)
     raw.server_cursor_factory = RawServerCursor
     raw.adapters.register_dumper(bytes, _UidDumper)
     raw.adapters.register_dumper(int, Int8Dumper)
