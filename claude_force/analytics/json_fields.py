@@ -18,6 +18,7 @@ TITLES: dict[Dimension, str] = {
     "source": "source",
     "session_id": "session",
     "git_branch": "branch",
+    "run_label": "label",
 }
 """The name of a dimension in options, headings and JSON."""
 

@@ -36,8 +36,8 @@ def narrowed(
         return [chosen]
     every = _of(chosen, dimension, known)
     if ranges is None:
-        # Without labels, of which spans know nothing.
-        anybody = replace(every, agents=(), models=(), projects=(), sources=())
+        # Without names of which spans know nothing.
+        anybody = replace(every, agents=(), models=(), projects=(), sources=(), run_labels=())
         ranges = queries.time_ranges_by(connection, anybody, dimension)
     if not ranges:
         return [chosen]

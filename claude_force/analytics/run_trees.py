@@ -13,6 +13,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Filter
 from claude_force.database.queries.headless_runs import headless_run, headless_runs_that_begin
+from claude_force.database.queries.run_labels import labels_of_runs
 from claude_force.database.queries.run_parents import parents_in_session, runs_that_begin, runs_with_id
 from claude_force.database.queries.runs import runs, runs_called
 from claude_force.database.rows.telemetry import HeadlessRun
@@ -32,7 +33,7 @@ _MOST_LISTED = 6
 @dataclass(frozen=True, slots=True)
 class RunTree:
     """A run and all below it. `parent` is what started it, `headless` how `claude-force run` saw it. `sessions` are its
-    sessions; the branches are those of all of their executions."""
+    sessions; the branches are those of all of their executions. `label` is that of a headless run."""
 
     root: RunNode
     parent: RunNode | None
@@ -40,6 +41,7 @@ class RunTree:
     sessions: list[str]
     branches: list[str]
     zone: tzinfo
+    label: str | None = None
 
     @property
     def outcome(self) -> Outcome | None:
@@ -135,7 +137,7 @@ class RunTree:
         if self.headless is None:
             return None
         names = ("agent_name", "project", "host", "exit_code", "outcome", "turns")
-        return {name: getattr(self.headless, name) for name in names}
+        return {**{name: getattr(self.headless, name) for name in names}, "label": self.label}
 
 
 def duration_of(node: RunNode) -> int | None:
@@ -258,7 +260,8 @@ def _of_headless(connection: Connection, run: HeadlessRun, zone: tzinfo, project
     found = [tree for tree in trees if not tree.totals.is_empty]
     root = summed(RunNode(run.run_id, "headless", None, children=found))
     names = [tree.id for tree in found] or sessions[:1]
-    return RunTree(root, None, run, names, _branches(connection, names), zone)
+    label = labels_of_runs(connection, [run.run_id]).get(run.run_id)
+    return RunTree(root, None, run, names, _branches(connection, names), zone, label)
 
 
 def _branches(connection: Connection, sessions: list[str]) -> list[str]:

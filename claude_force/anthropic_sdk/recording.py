@@ -34,7 +34,7 @@ from claude_force.anthropic_sdk.keeping import MARK, Keeper
 from claude_force.anthropic_sdk.storing import Storing
 from claude_force.executions.origin import project_of_working_folder
 from claude_force.executions.tracked_blocks import is_in_block
-from claude_force.settings.telemetry_variables import RESOURCE_ATTRIBUTES, RUN
+from claude_force.settings.telemetry_variables import LABEL, RESOURCE_ATTRIBUTES, RUN
 
 logger = logging.getLogger("claude_force")
 
@@ -46,6 +46,7 @@ _STARTUP = Path(__file__).parent / "startup"
 """The folder whose `sitecustomize` records the calls of a program in Python that finds it in PYTHONPATH."""
 
 _SERVICE = "OTEL_SERVICE_NAME"
+_LABEL = "CLAUDE_FORCE_LABEL"
 _ENDED_OTHERWISE = {"canceled": CANCELLED}
 _ID_LENGTH = 200
 
@@ -54,7 +55,7 @@ class Recording:
     """Records the calls of this process. Nothing raises but `store`."""
 
     def __init__(self, database: str | None = None) -> None:
-        self._given: tuple[str | None, str | None] = None, None
+        self._given: tuple[str | None, str | None, str | None] = None, None, None
         self._database = database
         self._is_on = True
 
@@ -82,25 +83,34 @@ class Recording:
         if self._storing is not None:
             self._storing.wake()
 
-    def rename(self, agent: str | None, project: str | None) -> None:
+    def rename(self, agent: str | None, project: str | None, label: str | None = None) -> None:
         """Give the calls that begin from now on other names; None for those of the environment."""
         # A path is usual for a project.
-        self._given = agent and str(agent), project and str(project)
+        self._given = agent and str(agent), project and str(project), label
         vars(self).pop("_names", None)
 
     @functools.cached_property
     def _names(self) -> Fields:
         """The names of every call. Worked out at the first one, since `sys.argv` is not complete before."""
-        agent, project = self._given
+        agent, project, label = self._given
         given = os.environ.get(RESOURCE_ATTRIBUTES, "")
         pairs = (part.partition("=") for part in given.split(","))
         found = {name.strip(): unquote(value.strip()) for name, _, value in pairs if value.strip()}
         service = os.environ.get(_SERVICE) or found.get("service.name")
+        label = _label(label or os.environ.get(_LABEL) or found.get(LABEL))
         return {
             "agent_name": agent or found.get("agent") or service or _program(),
             "project": project or found.get("project") or project_of_working_folder(),
-            "session_id": found.get(RUN),
+            # A label is one of a session, so a program that is in none begins one.
+            "session_id": found.get(RUN) or (label and self._session),
+            "label": label,
         }
+
+    @functools.cached_property
+    def _session(self) -> str:
+        import uuid
+
+        return str(uuid.uuid4())
 
     @functools.cached_property
     def _keeper(self) -> Keeper | None:
@@ -185,10 +195,27 @@ def _program() -> str:
     return (path.parent.name if path.stem == "__main__" else path.stem) or "python"
 
 
+def _label(given: object) -> str | None:
+    """A label, if it is valid; otherwise a warning says why there is none."""
+    if not given:
+        return None
+    # Imported here: most programs have no label.
+    from claude_force.errors import InvalidRecord
+    from claude_force.executions.run_labels import check_label
+
+    try:
+        return check_label(given)
+    except InvalidRecord as error:
+        logger.warning("%s; calls of the Anthropic SDK are recorded without it", error)
+        return None
+
+
 _recording: Recording | None = None
 
 
-def instrument(agent: str | None = None, project: str | None = None, *, database: str | None = None) -> None:
+def instrument(
+    agent: str | None = None, project: str | None = None, *, label: str | None = None, database: str | None = None
+) -> None:
     """Record every call that this program makes with the Anthropic SDK, from now on: each is one execution.
 
     Call it once, before or after the SDK is imported; calling it again changes the names only. It loads nothing heavy
@@ -199,9 +226,11 @@ def instrument(agent: str | None = None, project: str | None = None, *, database
         agent: the name of the agent. Default: `agent` of OTEL_RESOURCE_ATTRIBUTES (`claude-force run --agent`),
             OTEL_SERVICE_NAME, or the name of the program.
         project: what it works on. Default: `project` of OTEL_RESOURCE_ATTRIBUTES, or the working folder.
+        label: marks what it does, to compare it with other labels. Default: CLAUDE_FORCE_LABEL, which `claude-force
+            run --label` sets, or `label` of OTEL_RESOURCE_ATTRIBUTES.
         database: a path or URL. Default: that of the command line in the working folder.
     """
-    _of_process(database).rename(agent, project)
+    _of_process(database).rename(agent, project, label)
     wrap_sdk()
 
 

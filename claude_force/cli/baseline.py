@@ -29,6 +29,7 @@ from claude_force.cli.options import (
     refuse_database,
 )
 from claude_force.cli.say import say
+from claude_force.database import queries
 from claude_force.database.queries import baselines as baseline_queries
 from claude_force.errors import BaselineError
 from claude_force.reports.layouts.base import Request
@@ -49,6 +50,7 @@ THRESHOLD = 1.15
 """The default of --threshold."""
 
 complete_baselines = complete_from(baseline_queries.names)
+complete_labels = complete_from(lambda connection: queries.names(connection, "run_label"))
 name_argument = click.argument("name", metavar="NAME", shell_complete=complete_baselines)
 agent_option = click.option("--agent", metavar="NAME", help="Only the snapshot of this agent.")
 model_option = click.option("--model", metavar="NAME", help="Only the snapshot of this model.")
@@ -228,6 +230,10 @@ def _describe(found: Sequence[Baseline]) -> str:
     "--threshold", type=float, default=THRESHOLD, show_default=True, metavar="FACTOR",
     help="Times may grow up to this factor.",
 )  # fmt: skip
+@click.option(
+    "--against", metavar="LABEL", shell_complete=complete_labels,
+    help="Compare with this label instead of a baseline.",
+)  # fmt: skip
 @click.option("--allow-empty", is_flag=True, help="Pass if the period has no executions.")
 @filter_options
 @format_option("table", "json", "markdown", "junit", "github")
@@ -236,6 +242,7 @@ def _describe(found: Sequence[Baseline]) -> str:
 def check(
     request: Request,
     wanted: str | None,
+    against: str | None,
     threshold: float,
     allow_empty: bool,
     form: str | None,
@@ -256,28 +263,52 @@ def check(
 
     The default baseline is the newest that ended before the period starts; yours come before automatic ones.
 
+    --label with --against compares two labels, by default of all time: also tokens per execution (limit: 1.3 times
+    the other label's), cost per run (1.5 times) and the success rate of runs (95%).
+
     \b
     Example:
       claude-force baseline check --baseline baseline.json --format github
+      claude-force baseline check --label new-prompt --against old-prompt
     """
-    from claude_force.analytics.baselines import check
     from claude_force.analytics.baselines.rules import REGRESSED
 
     chosen_format = choose_format(form, output, _SUFFIXES, as_json=as_json)
     if not (math.isfinite(threshold) and 1 <= threshold <= 1000):
         raise click.UsageError(f"--threshold {threshold:g}: give a factor from 1 to 1000, such as {THRESHOLD}")
     refuse_database(output, request.workspace)
-    request = _default_period(request, _DAYS_CHECKED)
-    database = request.workspace.database
-    found = check(database, request.chosen, wanted, threshold, request.now_us, request.zone)
-    if not (found.executions or allow_empty):
-        raise BaselineError(
-            f"no executions in the period ({found.period}), so nothing was checked; read what is new with claude-force "
-            "ingest, or give --allow-empty"
-        )
+    found = _found(request, wanted, against, threshold)
+    if not allow_empty:
+        _refuse_empty(found)
     _write(found, request, chosen_format, output)
     if found.verdict == REGRESSED:
         sys.exit(1)
+
+
+def _found(request: Request, wanted: str | None, against: str | None, threshold: float) -> Check:
+    """The check of the last day, or of the period; or two labels compared."""
+    from claude_force.analytics.baselines import check, check_labels
+
+    database = request.workspace.database
+    if against is None:
+        request = _default_period(request, _DAYS_CHECKED)
+        return check(database, request.chosen, wanted, threshold, request.now_us, request.zone)
+    if wanted is not None:
+        raise click.UsageError("--against and --baseline cannot be combined")
+    if not request.chosen.run_labels:
+        raise click.UsageError("--against needs the label that is compared: --label")
+    return check_labels(database, request.chosen, against, threshold)
+
+
+def _refuse_empty(found: Check) -> None:
+    """Raise BaselineError if there is nothing to compare."""
+    missing = [side.label for side in found.labels or () if not side.executions]
+    if missing or not found.executions:
+        of_label = f" with the label {missing[0]}" if missing else ""
+        raise BaselineError(
+            f"no executions{of_label} in the period ({found.period}), so nothing was checked; read what is new with "
+            "claude-force ingest, or give --allow-empty"
+        )
 
 
 def _write(found: Check, request: Request, form: str, output: Path | None) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
-_NAMES = ("agents", "models", "workflows", "projects", "sources", "sessions", "branches")
+_NAMES = ("agents", "models", "workflows", "projects", "sources", "sessions", "branches", "run_labels")
 """The options that restrict a report to names."""
 
 _PLAIN_NAME = r"[\w.@:/+,=%-]+"
@@ -94,6 +94,10 @@ FILTER_OPTIONS = (
     click.option(
         "--branch", "branches", multiple=True, metavar="NAME", shell_complete=_complete("git_branch"),
         help="Only this git branch, or glob. Repeatable.",
+    ),
+    click.option(
+        "--label", "run_labels", multiple=True, metavar="NAME", shell_complete=_complete("run_label"),
+        help="Only runs with this label, or glob. Repeatable.",
     ),
     click.option(
         "--source", "sources", multiple=True, metavar="NAME", shell_complete=_complete("source"),

@@ -38,6 +38,7 @@ _MEANINGS = {
     "claude-force export": ("csv", "excel", "xlsx", "spreadsheet", "dump", "download"),
     "claude-force ingest": ("sync", "refresh", "update", "scan", "read", "load", "collect"),
     "claude-force alerts edit daily-budget --threshold 20": ("warn", "warning", "notify"),
+    "claude-force baseline check --label A --against B": ("compare", "experiment", "experiments", "labels"),
     "claude-force budgets": ("allowance",),
     "claude-force config path": ("where", "location", "folder"),
     "claude-force db merge FILE": ("move", "migrate", "transfer", "join"),

@@ -41,6 +41,16 @@ class RunCommand(LazyGroup):
         return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
 
 
+def _checked_label(_context: click.Context, _parameter: click.Parameter, label: str | None) -> str | None:
+    from claude_force.errors import InvalidRecord
+    from claude_force.executions.run_labels import check_label
+
+    try:
+        return check_label(label) if label is not None else None
+    except InvalidRecord as error:
+        raise click.UsageError(f"--{error}") from None
+
+
 @click.group(
     cls=RunCommand,
     commands_of={"show": "claude_force.cli.run_show:show"},
@@ -49,10 +59,21 @@ class RunCommand(LazyGroup):
 )
 @click.option("--agent", metavar="NAME", help="The name of the agent that runs.")
 @click.option("--project", metavar="NAME", help="The project that the run belongs to.")
+@click.option(
+    "--label", envvar="CLAUDE_FORCE_LABEL", metavar="NAME", callback=_checked_label,
+    help="Mark the run, to compare it. Default: CLAUDE_FORCE_LABEL.",
+)  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")
 @database_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, metavar="-- COMMAND...")
-def run(agent: str | None, project: str | None, quiet: bool, location: str | None, command: tuple[str, ...]) -> None:
+def run(
+    agent: str | None,
+    project: str | None,
+    label: str | None,
+    quiet: bool,
+    location: str | None,
+    command: tuple[str, ...],
+) -> None:
     """Run claude -p or an SDK program, and record what it did.
 
     The input, the output and the exit code are those of COMMAND, and signals are sent on to it. Its telemetry comes to
@@ -65,7 +86,7 @@ def run(agent: str | None, project: str | None, quiet: bool, location: str | Non
     \b
     Example:
       claude-force run --agent nightly -- claude -p "Fix the build"
-      claude-force run -- python app.py
+      claude-force run --label new-prompt -- python app.py
     """
     from claude_force.headless import child
     from claude_force.headless import run as headless
@@ -75,7 +96,7 @@ def run(agent: str | None, project: str | None, quiet: bool, location: str | Non
     heard_by = workspace if elsewhere is None else None
     try:
         with headless.run(
-            headless.Wanted(command, _folder(), agent, project),
+            headless.Wanted(command, _folder(), agent, project, label),
             heard_by,
             _environment(workspace),
             _receive,

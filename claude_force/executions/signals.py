@@ -58,7 +58,8 @@ class Call(msgspec.Struct, tag="call", omit_defaults=True, frozen=True, kw_only=
     """One call of the Anthropic SDK, as a program that is recorded keeps it: nothing is worked out in that program.
 
     `usage` and `stop_details` are those of the API's response. `error_type` is the API's word, or that of the SDK for a
-    connection; `status` is the HTTP status of a failure. `session_id` is the run of `claude-force run`.
+    connection; `status` is the HTTP status of a failure. `session_id` is the run of `claude-force run`, or one of the
+    program if it has a label.
     """
 
     at_us: int
@@ -79,6 +80,7 @@ class Call(msgspec.Struct, tag="call", omit_defaults=True, frozen=True, kw_only=
     status: int | None = None
     provisional: bool = False
     is_batch: bool = False
+    label: str | None = None
 
 
 class Outcome(msgspec.Struct, tag="outcome", omit_defaults=True, frozen=True, kw_only=True):
@@ -106,7 +108,17 @@ class Heard(msgspec.Struct, tag="heard", omit_defaults=True, frozen=True, kw_onl
     ignored: str = ""
 
 
-Signal = ModelRequest | Call | Outcome | Heard
+class Labelled(msgspec.Struct, tag="label", omit_defaults=True, frozen=True, kw_only=True):
+    """That a run with a label was at work in a session: see `executions.run_labels.RunLabel`."""
+
+    session: str
+    label: str
+    since_us: int
+    until_us: int
+    run: str = ""
+
+
+Signal = ModelRequest | Call | Outcome | Heard | Labelled
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Signal)

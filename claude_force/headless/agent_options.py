@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from claude_force.clock import now_us
+from claude_force.executions.run_labels import LABEL_VARIABLE
 from claude_force.settings.telemetry_variables import (
     DEFAULT_PORT,
     JSON,
+    LABEL,
     RESOURCE_ATTRIBUTES,
     telemetry_variables,
     with_attributes,
@@ -30,18 +32,22 @@ _READ_ANYWAY = "a later ingest reads them"
 Hook = Callable[[Any, str | None, Any], Awaitable[dict[str, Any]]]
 
 
-def agent_options(agent: str | None = None, project: str | None = None, endpoint: str | None = None) -> dict[str, Any]:
+def agent_options(
+    agent: str | None = None, project: str | None = None, endpoint: str | None = None, *, label: str | None = None
+) -> dict[str, Any]:
     """Keyword arguments for `claude_agent_sdk.ClaudeAgentOptions`: `env` and `hooks`.
 
     `env` sends telemetry to a receiver: at `endpoint`, by default that of this machine (http://127.0.0.1:4319, as
-    `claude-force telemetry setup` has it). `agent` names the main conversation, and `project` what it works on. `hooks`
-    read the transcript of the session at the end of each turn, so that nothing is lost with a container; there are none
-    where `claude_agent_sdk` is not installed. A problem is logged by the logger `claude_force`, and never raised.
+    `claude-force telemetry setup` has it). `agent` names the main conversation, and `project` what it works on. `label`
+    marks what it does, to compare it with other labels; by default it is that of CLAUDE_FORCE_LABEL. `hooks` read the
+    transcript of the session at the end of each turn, so that nothing is lost with a container; there are none where
+    `claude_agent_sdk` is not installed. A problem is logged by the logger `claude_force`, and never raised.
     """
+    names = {"project": project, "agent": agent, LABEL: label or os.environ.get(LABEL_VARIABLE) or None}
     address = endpoint or f"http://127.0.0.1:{DEFAULT_PORT}"
-    attributes = with_attributes(os.environ.get(RESOURCE_ATTRIBUTES), {"project": project, "agent": agent})
-    names = {RESOURCE_ATTRIBUTES: attributes} if attributes else {}
-    return {"env": {**telemetry_variables(address, JSON), **names}, "hooks": _hooks()}
+    attributes = with_attributes(os.environ.get(RESOURCE_ATTRIBUTES), names)
+    named = {RESOURCE_ATTRIBUTES: attributes} if attributes else {}
+    return {"env": {**telemetry_variables(address, JSON), **named}, "hooks": _hooks()}
 
 
 def _hooks() -> dict[str, Any]:

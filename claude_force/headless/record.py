@@ -23,8 +23,10 @@ from claude_force.database.queries.headless_runs import (
 )
 from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.workspace import Workspace
+from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.database.writes.telemetry import add_headless_run
 from claude_force.executions.origin import host_name
+from claude_force.executions.run_labels import RunLabel
 from claude_force.headless.output import SUCCESS, Said, read_output
 from claude_force.headless.totals import known_of_fork
 from claude_force.ingest.find_files import FoundFile
@@ -55,6 +57,7 @@ class Ended(NamedTuple):
     heard: Sequence[str]
     resumed: str | None = None
     output: BufferedReader | None = None
+    label: str | None = None
 
 
 class Recorded(NamedTuple):
@@ -80,6 +83,7 @@ def record_run(workspace: Workspace, ended: Ended, now_us: int) -> Recorded:
     run = _row(ended, said, sessions)
     with workspace.database.write() as connection:
         add_headless_run(connection, run)
+        add_run_labels(connection, _labels(ended, sessions, now_us))
     with workspace.database.read() as connection:
         # Calls of the Anthropic SDK are of a session that is called as the run.
         seen = seen_in_run(connection, [*sessions, ended.run_id], ended.started_us, now_us)
@@ -129,6 +133,16 @@ def _read_result(workspace: Workspace, ended: Ended, output: BufferedReader, sai
     output.seek(0)
     known_totals = {said.session_id: known}
     _read(workspace, IngestInputs((), (), (), SourceReport(), stream=output, known_totals=known_totals), now_us)
+
+
+def _labels(ended: Ended, sessions: Sequence[str], now_us: int) -> list[RunLabel]:
+    """The label of a run, in its sessions and in the one that is called as the run. A result that is all that is known
+    of a session is an execution of the moment at which it is read."""
+    if ended.label is None:
+        return []
+    return [
+        RunLabel(session, ended.run_id, ended.label, ended.started_us, now_us) for session in (*sessions, ended.run_id)
+    ]
 
 
 def _row(ended: Ended, said: Said | None, sessions: Sequence[str]) -> HeadlessRun:

@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 
 from claude_force.clock import Now
 from claude_force.database.workspace import Workspace
+from claude_force.executions.run_labels import LABEL_VARIABLE
 from claude_force.executions.signals import ModelRequest, Signal
 from claude_force.headless.child import SignalsHeld, run_child
 from claude_force.headless.output import has_results, resumed_session
@@ -22,6 +23,7 @@ from claude_force.ingest.spool_files import telemetry_folders
 from claude_force.ingest.telemetry.spool import TelemetrySpool
 from claude_force.settings.telemetry_variables import (
     JSON,
+    LABEL,
     RESOURCE_ATTRIBUTES,
     RUN,
     telemetry_variables,
@@ -30,13 +32,14 @@ from claude_force.settings.telemetry_variables import (
 
 
 class Wanted(NamedTuple):
-    """What to run, and in which folder, which is the working folder; and under which names: of the agent, and of the
-    project."""
+    """What to run, and in which folder, which is the working folder; and under which names: of the agent, of the
+    project, and the label."""
 
     command: Sequence[str]
     folder: str
     agent: str | None = None
     project: str | None = None
+    label: str | None = None
 
 
 class Listener:
@@ -97,7 +100,7 @@ def run(
             output = stack.enter_context(open(copy.fileno(), "rb", closefd=False))
         ended = Ended(
             run_id, wanted.agent, wanted.project, wanted.folder, started_us, ended_us, code, hearing.sessions(),
-            resumed_session(wanted.command), output,
+            resumed_session(wanted.command), output, wanted.label,
         )  # fmt: skip
         yield Done(ended, hearing.problem)
 
@@ -132,10 +135,11 @@ def _hearing(workspace: Workspace | None, serve: Serve) -> Iterator[_Hearing]:
 
 def _variables(environment: Mapping[str, str], address: str | None, run_id: str, wanted: Wanted) -> dict[str, str]:
     """The variables of the program."""
-    names = {RUN: run_id, "project": wanted.project, "agent": wanted.agent}
+    names = {RUN: run_id, "project": wanted.project, "agent": wanted.agent, LABEL: wanted.label}
+    label = {LABEL_VARIABLE: wanted.label} if wanted.label else {}
     attributes = with_attributes(environment.get(RESOURCE_ATTRIBUTES), names)
     heard = telemetry_variables(address, JSON) if address else {}
-    return {**environment, **heard, RESOURCE_ATTRIBUTES: attributes}
+    return {**environment, **heard, **label, RESOURCE_ATTRIBUTES: attributes}
 
 
 def _copy(stack: ExitStack) -> IO[bytes] | None:

@@ -31,6 +31,7 @@ from claude_force.errors import ClaudeForceError, SettingsError
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.ingest import spool
 from claude_force.ingest.rejects import RejectLog
+from claude_force.performance_tracker.labels import TrackerLabel
 
 logger = logging.getLogger("claude_force")
 # Without a handler of the host, only the first warning is printed.
@@ -59,12 +60,14 @@ class Recorder:
         spool_files: Sequence[Path],
         other_spools: Sequence[Path],
         rejected_file: Path,
+        label: TrackerLabel | None = None,
     ) -> None:
         self._location = location
         self._settings_error = settings_error
         self._spool_files = spool_files
         self._all_spools = (*spool_files, *other_spools)
         self._rejected_file = rejected_file
+        self._label = label
         self._in_memory: deque[ExecutionMetrics] = deque()
         self._draining = threading.Lock()
         self._has_warned = False
@@ -101,6 +104,8 @@ class Recorder:
                 self._retry_at_s = time.monotonic() + _BACKOFF * elapsed_s
             self._spool(records)
             return
+        if self._label is not None:
+            self._label.keep(self.database)
         if self._in_memory or started_s >= self._drain_at_s:
             self._drain()
 
@@ -125,6 +130,8 @@ class Recorder:
             logger.warning(message)
 
     def _spool(self, records: Sequence[ExecutionMetrics]) -> None:
+        if self._label is not None:
+            self._label.keep(None)
         try:
             path = spool.append(records, self._spool_files)
         except OSError as error:

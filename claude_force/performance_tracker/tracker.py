@@ -34,8 +34,9 @@ from claude_force.executions.export import write_csv, write_document
 from claude_force.executions.origin import host_name, project_of_working_folder
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics
-from claude_force.ingest.spool_files import former_files, spool_files, unsettled_files
+from claude_force.ingest.spool_files import former_files, spool_files, telemetry_folders, unsettled_files
 from claude_force.performance_tracker.batch import Batch
+from claude_force.performance_tracker.labels import label_of
 from claude_force.performance_tracker.recorder import Recorder, logger
 from claude_force.performance_tracker.timing import CallReport, Tracking
 from claude_force.settings.claude_json import Settings, load_settings
@@ -61,6 +62,7 @@ class PerformanceTracker:
         *,
         metrics_dir: Path | str | None = None,
         database: str | None = None,
+        label: str | None = None,
     ) -> None:
         """Open a tracker. Nothing is created before the first record.
 
@@ -71,6 +73,8 @@ class PerformanceTracker:
             enable_persistence: False uses a private database that is deleted with the tracker.
             metrics_dir: the folder of the data itself, as in claude-force 1.3.
             database: a path or URL. It takes precedence over CLAUDE_FORCE_DB and the settings.
+            label: marks all that it records, to compare it with other labels: those executions are a session of their
+                own. Default: CLAUDE_FORCE_LABEL. Raises InvalidRecord, a ValueError, for one that is not valid.
         """
         del max_entries
         home = _home_of(folder, metrics_dir)
@@ -91,7 +95,8 @@ class PerformanceTracker:
             error, others = None, ()
         if error:
             spools = unsettled[:1]
-        self._recorder = Recorder(location, error, spools, others, home.rejected_file)
+        self._label = label_of(label, telemetry_folders(location, home.metrics_folder)[0])
+        self._recorder = Recorder(location, error, spools, others, home.rejected_file, self._label)
         self._keep = self._recorder.record
 
     # Recording
@@ -206,7 +211,7 @@ class PerformanceTracker:
             self._recorder.warn(f"an execution of {report.agent_name!r} was not recorded: {error}")
 
     def _record(self, report: CallReport) -> ExecutionMetrics:
-        values = _values_of(report)
+        values = _values_of(report, self._label.session if self._label else None)
         record.check_values(values)
         metrics = price_values(self._prices, values) if self._settings.cost_tracking else record.of_values(values)
         if self._settings.tracking_enabled:
@@ -364,7 +369,7 @@ def _remove_private(folder: str, pid: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _values_of(report: CallReport) -> tuple[Any, ...]:
+def _values_of(report: CallReport, session: str | None) -> tuple[Any, ...]:
     """The values of a record (see `record.FIELDS`), without a computed cost. Raises InvalidRecord for an impossible
     task."""
     if report.task is not None and not isinstance(report.task, str):
@@ -397,7 +402,9 @@ def _values_of(report: CallReport) -> tuple[Any, ...]:
         report.web_searches,
         *(None, None, None),
         report.inference_geo,
-        *(None, None, None),
+        None,
+        session,
+        None,
         report.steps,
     )
 

@@ -7,10 +7,11 @@ record is counted in exactly one `Heard`, so nothing that is sent disappears wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from claude_force.clock import LATEST_US
-from claude_force.executions.signals import Heard, Signal
+from claude_force.executions.run_labels import RunLabel, merged
+from claude_force.executions.signals import Heard, Labelled, ModelRequest, Signal
 from claude_force.receiver import claude_code, claude_code_outcomes, conventions, other_agents
 from claude_force.receiver.records import Groups, LogRecord, Point, Record, Source, Span
 from claude_force.receiver.sender import SERVICE_UNKNOWN, Sender, sender_of
@@ -42,6 +43,7 @@ def to_signals(groups: Groups) -> list[Signal]:
         sender = sender_of(source)
         service, version = sender.service, sender.version or ""
         read = _read_own if _is_own(sender) else _read
+        begun = len(signals)
         for record in records:
             name = _name(sender, record)
             ignored = ""
@@ -50,8 +52,20 @@ def to_signals(groups: Groups) -> list[Signal]:
             except Unusable as reason:
                 ignored = str(reason)
             _tally(kinds, (service, name, version, ignored), record)
+        if sender.label is not None:
+            signals += _labelled(signals[begun:], sender.label, sender.run or "")
     signals += _heard(kinds)
     return signals
+
+
+def _labelled(signals: Iterable[Signal], label: str, run: str) -> list[Labelled]:
+    """When the sessions of some requests were at work under a label."""
+    requests = [signal for signal in signals if isinstance(signal, ModelRequest) and signal.session_id]
+    rows = [
+        RunLabel(request.session_id or "", run, label, request.at_us - (request.duration_us or 0), request.at_us)
+        for request in requests
+    ]
+    return [Labelled(**row._asdict()) for row in merged(rows)]
 
 
 def _is_own(sender: Sender) -> bool:

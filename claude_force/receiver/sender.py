@@ -7,6 +7,7 @@ from typing import NamedTuple
 from claude_force.executions.record import NAME_LIMIT, PROJECT_LIMIT
 from claude_force.receiver.records import Attributes, Source
 from claude_force.receiver.values import Unusable, text
+from claude_force.settings.telemetry_variables import LABEL, RUN
 
 SERVICE_UNKNOWN = "unknown_service"
 """The service of a program that does not say its name; the same word as in OpenTelemetry's SDKs."""
@@ -14,7 +15,7 @@ SERVICE_UNKNOWN = "unknown_service"
 
 class Sender(NamedTuple):
     """The program, and what its user set for all of its records by OTEL_RESOURCE_ATTRIBUTES. `agent` is the name of the
-    main conversation's agent."""
+    main conversation's agent. `run` is that of `claude-force run`."""
 
     service: str
     version: str | None
@@ -22,6 +23,8 @@ class Sender(NamedTuple):
     project: str | None
     agent: str | None
     session: str | None
+    run: str | None
+    label: str | None
 
 
 def sender_of(source: Source) -> Sender:
@@ -34,6 +37,8 @@ def sender_of(source: Source) -> Sender:
         project=_said(resource, "project", PROJECT_LIMIT) or _said(resource, "vcs.repository.name", PROJECT_LIMIT),
         agent=_said(resource, "agent"),
         session=_said(resource, "session.id"),
+        run=_said(resource, RUN),
+        label=_said(resource, LABEL),
     )
 
 

@@ -22,6 +22,9 @@ RUN = "claude_force.run"
 DEFAULT_PORT = 4319
 """The port of the receiver. Not 4318: there a collector usually listens, and our own `push otlp` sends to it."""
 
+LABEL = "label"
+"""The attribute with the label of a run."""
+
 JSON, PROTOBUF = "http/json", "http/protobuf"
 
 LOGS_INTERVAL_MS, METRICS_INTERVAL_MS = 1_000, 10_000

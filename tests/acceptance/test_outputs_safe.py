@@ -22,9 +22,11 @@ from claude_force.database.rows.cursor import Cursor
 from claude_force.database.rows.jobs import JobRun
 from claude_force.database.writes import Store
 from claude_force.database.writes import jobs as job_runs
+from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.database.writes.telemetry import add_heard, add_outcomes
 from claude_force.executions.ledgers import LedgerEntry
 from claude_force.executions.outcomes import FAILED, TOOL_RESULTS
+from claude_force.executions.run_labels import RunLabel
 from claude_force.executions.signals import Heard, Outcome
 from claude_force.executions.statistics import DailyTokens
 from claude_force.ingest.sources import STATISTICS
@@ -70,7 +72,18 @@ COMMAND_LINES: dict[str, list[str]] = {
     "alerts unsilence": ["by-agent"],
     "archive": ["--dry-run", "--dry-run --json"],
     "archive restore": ["", "--json"],
-    "baseline check": ["", "--json", "--format markdown", "--format junit", "--format github"],
+    "baseline check": [
+        "",
+        "--json",
+        "--format markdown",
+        "--format junit",
+        "--format github",
+        "--label 1* --against 2*",
+        "--label 1* --against 2* --json",
+        "--label 1* --against 2* --format markdown",
+        "--label 1* --against 2* --format junit",
+        "--label 1* --against 2* --format github",
+    ],
     "baseline create": ["again --start 2020-01-01"],
     "baseline delete": ["evil --dry-run"],
     "baseline list": ["", "--json"],
@@ -161,6 +174,13 @@ def fill(home: Path) -> None:
         )
         for name in HOSTILE
     )  # fmt: skip
+    labels = [
+        RunLabel(name, name, f"{place}{name}", since_us, now_us)
+        for name in HOSTILE
+        for place, since_us in ((1, 0), (2, now_us - DAY_US // 2))
+    ]
+    with database.write() as connection:
+        add_run_labels(connection, labels)
     ledgers = [
         tuple(LedgerEntry(name, model, now_us, 1, 1, 1, 1, 1, 1, number % 2) for model in ("", name))
         for number, name in enumerate(HOSTILE)

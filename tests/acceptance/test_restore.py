@@ -321,6 +321,7 @@ def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home
         "headless_runs",
         "rollup_spans",
         "run_parents",
+        "run_labels",
     )
     for table in newer:
         connection.execute(f"DROP TABLE {table}")

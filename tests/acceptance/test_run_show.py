@@ -12,7 +12,9 @@ import pytest
 from claude_force.clock import SECOND_US
 from claude_force.database.open import open_database
 from claude_force.database.rows.telemetry import HeadlessRun
+from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.database.writes.telemetry import add_headless_run
+from claude_force.executions.run_labels import of_whole_session
 from tests.conftest import Run
 from tests.transcripts import SESSION, START, Talk, Tokens, agent_file, main_file, put, task_block, task_result
 
@@ -144,19 +146,23 @@ def test_the_beginning_of_several_ids_is_refused(home: Path, run: Run) -> None:
 
 @pytest.mark.usefixtures("transcripts")
 def test_a_headless_run_has_what_its_session_did_meanwhile(home: Path, run: Run) -> None:
-    """And how its program ended."""
+    """And how its program ended, and its label."""
     assert run("ingest", "--quiet").returncode == 0
     database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
     start_us = int(START.timestamp()) * SECOND_US
     row = HeadlessRun("0f0f0f0f-1", SESSION, "nightly", "shop", "h", start_us, 150 * SECOND_US, 3, 0, "error", 2, None)
     with database.write() as connection:
         add_headless_run(connection, row)
+        add_run_labels(connection, [of_whole_session(row.run_id, "new|prompt")])
     database.close()
     found = shown(run, "0f0f0f0f")
     assert (found["kind"], found["outcome"], found["duration_seconds"]) == ("headless", "failed", 150)
     runs = {row["run"]: row["own"]["executions"] for row in found["runs"]}
     assert runs == {"0f0f0f0f-1": 0, SESSION: 0, PROMPT: 3, NAMES[0]: 2, NAMES[1]: 2}
-    assert "exit code 3" in run("run", "show", "0f0f0f0f", "--no-ingest").stdout
+    assert found["headless"]["label"] == "new|prompt"
+    page = run("run", "show", "0f0f0f0f", "--no-ingest").stdout
+    assert "exit code 3" in page
+    assert "Label       new|prompt\n" in page
 
 
 def test_a_program_that_is_called_show_stands_behind_two_dashes(home: Path, run: Run) -> None:

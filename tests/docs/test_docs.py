@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from claude_force.cli.root import cli
@@ -31,6 +32,8 @@ PAGES = [
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 JSON = re.compile(r"```json\n(.*?)```", re.DOTALL)
+YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+IN_YAML = re.compile(r"^[^#\n]*?(?<![\w'/])(claude-force [a-z].*)", re.MULTILINE)
 COMMAND = re.compile(r"(?<!`)`(claude-force [a-z][^`|>;]*)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
@@ -83,6 +86,9 @@ def prepare_reader(home: Path) -> None:
     }
     (home / "named.jsonl").write_text(json.dumps(named), encoding="utf-8")
     generate.run_shell("claude-force import named.jsonl", home)
+    record = "from claude_force import PerformanceTracker as Tracker; Tracker().record_execution('reviewer')"
+    for label in ("old-prompt", "new-prompt"):
+        generate.run_shell(f'CLAUDE_FORCE_LABEL={label} python -c "{record}"', home)
 
 
 @pytest.mark.thorough
@@ -107,7 +113,8 @@ def test_every_shell_line_works(tmp_path: Path) -> None:
 
 def problem_of(command: str) -> str | None:
     """The subcommand or option of a command that does not exist; None if all of them do."""
-    words = [word for word in re.split(r"[\s=]+", command) if word][1:]
+    # What is behind a lone -- is another command.
+    words = [word for word in re.split(r"[\s=]+", re.split(r" --(?:\s|$)", command)[0]) if word][1:]
     found: click.Command = cli
     while isinstance(found, click.Group) and words and not words[0].startswith("-"):
         name = words.pop(0)
@@ -126,6 +133,17 @@ def test_every_command_named_in_a_page_exists() -> None:
     commands = [" ".join(found.split()) for text in texts for found in COMMAND.findall(text)]
     assert len(commands) > 50
     assert [problem for command in commands if (problem := problem_of(command))] == []
+
+
+def test_every_workflow_of_a_page_is_valid() -> None:
+    """It is YAML, with commands and options that exist."""
+    blocks = [block for page in PAGES for block in YAML.findall(page.read_text(encoding="utf-8"))]
+    assert len(blocks) > 2
+    for block in blocks:
+        assert isinstance(msgspec.yaml.decode(block), dict)
+    commands = IN_YAML.findall("\n".join(blocks))
+    assert len(commands) > 4
+    assert [problem for command in commands if (problem := problem_of(re.split(r"[|;>]", command)[0]))] == []
 
 
 def test_the_python_in_the_readme_compiles() -> None:

@@ -34,10 +34,22 @@ from claude_force.text import for_terminal
 _SUBJECTS_SHOWN = 5
 
 
+class LabelSide(NamedTuple):
+    """One of two labels that are compared: how many executions and runs it has, and how many of them have no known
+    price, so that costs are without them."""
+
+    label: str
+    executions: int
+    runs: int
+    unpriced_executions: int
+    unpriced_runs: int
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """The result of a check. `executions` is the number of those of the period, `origin` the name or the file of the
-    baseline; `is_overlapping` is true if the baseline may hold executions of the period."""
+    baseline; `is_overlapping` is true if the baseline may hold executions of the period. `labels` are the two that are
+    compared, that of the baseline first; None for a check against a baseline."""
 
     period: str
     executions: int
@@ -47,6 +59,7 @@ class Check:
     filters: dict[str, list[str]]
     results: list[MetricResult]
     remarks: list[str]
+    labels: tuple[LabelSide, LabelSide] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -69,6 +82,7 @@ class Check:
             "baseline_period": self.baseline_period,
             "metrics": [result.to_dict() for result in self.results],
             "remarks": self.remarks,
+            **({"labels": [side._asdict() for side in self.labels]} if self.labels else {}),
         }
 
 

@@ -1,4 +1,5 @@
-"""The four rules of a check. Each compares one metric with its limit, and asks `significance` if it may be chance.
+"""The rules of a check: four for a baseline, and three more for two labels. Each compares one metric with its limit,
+and asks `significance` if it may be chance.
 
 Only a value that is beyond its limit and significant is a regression.
 """
@@ -23,7 +24,7 @@ from claude_force.analytics.baselines.snapshots import MINIMUM_SAMPLES
 from claude_force.analytics.proportions import newcombe, wilson
 from claude_force.executions.histogram import bin_of
 from claude_force.executions.record import DURATION_LIMIT_US
-from claude_force.formatting import NONE, milliseconds, percent, quantity, signed, unit_cost
+from claude_force.formatting import NONE, count, milliseconds, percent, quantity, signed, unit_cost
 
 Verdict = Literal["regressed", "ok", "not enough data"]
 REGRESSED: Verdict = "regressed"
@@ -32,6 +33,7 @@ NOT_ENOUGH: Verdict = "not enough data"
 
 SUCCESS_FACTOR = 0.95
 COST_FACTOR = 1.5
+TOKENS_FACTOR = 1.3
 _P95 = 0.95
 _TAIL = 0.999
 """The tail of a distribution is what lies above this share of the baseline."""
@@ -54,11 +56,16 @@ class MetricResult:
     why: str
 
     @property
+    def is_rate(self) -> bool:
+        """Whether it is a share, whose change is one in points."""
+        return self.key in ("success_rate", "run_success_rate")
+
+    @property
     def change(self) -> float | None:
         """In percent, or in points for a rate; None if there is no baseline or it is 0."""
         if self.baseline is None or self.current is None:
             return None
-        if self.key == "success_rate":
+        if self.is_rate:
             return self.current - self.baseline
         return 100 * (self.current / self.baseline - 1) if self.baseline else None
 
@@ -70,7 +77,7 @@ class MetricResult:
         """The change with its unit: +12.3%, -4.0pp."""
         if self.change is None:
             return NONE
-        return signed(self.change, "pp" if self.key == "success_rate" else "%")
+        return signed(self.change, "pp" if self.is_rate else "%")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -80,7 +87,7 @@ class MetricResult:
             "baseline": self.baseline,
             "current": self.current,
             "limit": self.limit,
-            "change_points" if self.key == "success_rate" else "change_percent": self.change,
+            "change_points" if self.is_rate else "change_percent": self.change,
             "samples": self.samples,
             "verdict": self.verdict,
             "why": self.why,
@@ -92,6 +99,9 @@ _FORMATS: dict[str, Callable[[float | None], str]] = {
     "p95_latency_ms": milliseconds,
     "success_rate": percent,
     "avg_cost_per_execution": unit_cost,
+    "avg_tokens_per_execution": count,
+    "avg_cost_per_run": unit_cost,
+    "run_success_rate": percent,
 }
 
 
@@ -108,36 +118,87 @@ class _Values(NamedTuple):
     histogram: Mapping[int, int] | None = None
 
 
-def compare(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> list[MetricResult]:
+class Sides(NamedTuple):
+    """What both sides are called in reasons."""
+
+    baseline: str = "the baseline"
+    current: str = "the period"
+
+
+AGAINST_BASELINE = Sides()
+
+
+class _Rule(NamedTuple):
+    """One metric: its key and title, what it is an average or a share of, its limit as a factor of the baseline (below
+    1: a lower limit), and the test."""
+
+    key: str
+    title: str
+    noun: str
+    factor: float
+    evidence: Callable[[_Values, _Values], _Evidence]
+
+
+def compare(
+    baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float, sides: Sides = AGAINST_BASELINE
+) -> list[MetricResult]:
     """The result of each rule. Times may grow by the factor `threshold`."""
-    return [
-        _average_time(baseline, current, threshold),
-        _p95(baseline, current, threshold),
-        _success(baseline, current),
-        _cost(baseline, current),
+    timed = "timed execution"
+    rules = (
+        _Rule("avg_execution_time_ms", "Average Execution Time", timed, threshold, _average_is_higher),
+        _Rule("p95_latency_ms", "P95 Latency", timed, threshold, _more_are_slow),
+        _Rule("success_rate", "Success Rate", "execution", SUCCESS_FACTOR, _fewer_succeed),
+        _Rule("avg_cost_per_execution", "Cost Per Execution", "priced execution", COST_FACTOR, _average_is_higher),
+    )
+    values = zip(rules, _values_of(baseline), _values_of(current), strict=True)
+    return [_judge(rule, before, now, sides) for rule, before, now in values]
+
+
+def _values_of(side: ParsedSnapshot) -> tuple[_Values, ...]:
+    """The values of each rule, in their order."""
+    return (
+        _Values(side.average_ms, side.timed, side.durations),
+        _Values(side.p95_ms, side.timed, side.durations),
+        _Values(side.success_rate, side.executions),
+        _Values(side.average_cost, side.priced, side.costs),
+    )
+
+
+class RunSide(NamedTuple):
+    """What is known of the runs of a label. Costs are in US dollars; `runs_with_costs` are those whose cost is known
+    whole, `ended` are runs of `claude-force run`."""
+
+    tokens_per_execution: float | None
+    metered: int
+    tokens: Mapping[int, int]
+    cost_per_run: float | None
+    runs_with_costs: int
+    run_costs: Mapping[int, int]
+    run_success_rate: float | None
+    ended: int
+
+
+def compare_runs(baseline: RunSide, current: RunSide, sides: Sides) -> list[MetricResult]:
+    """The results of the rules that only labels have: by the request for tokens, by the run for costs and success."""
+    rules = [
+        _Rule(
+            "avg_tokens_per_execution", "Tokens Per Execution", "metered execution", TOKENS_FACTOR, _average_is_higher
+        ),
+        _Rule("avg_cost_per_run", "Cost Per Run", "priced run", COST_FACTOR, _average_is_higher),
     ]
+    # Programs that record themselves are not known to end well or not.
+    if baseline.ended or current.ended:
+        rules.append(_Rule("run_success_rate", "Success Rate of Runs", "run", SUCCESS_FACTOR, _fewer_succeed))
+    values = zip(rules, _values_of_runs(baseline), _values_of_runs(current), strict=False)
+    return [_judge(rule, before, now, sides) for rule, before, now in values]
 
 
-def _average_time(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> MetricResult:
-    before, now = (_Values(side.average_ms, side.timed, side.durations) for side in (baseline, current))
-    title = "Average Execution Time"
-    return _judge("avg_execution_time_ms", title, before, now, threshold, "timed execution", _average_is_higher)
-
-
-def _cost(baseline: ParsedSnapshot, current: ParsedSnapshot) -> MetricResult:
-    before, now = (_Values(side.average_cost, side.priced, side.costs) for side in (baseline, current))
-    title = "Cost Per Execution"
-    return _judge("avg_cost_per_execution", title, before, now, COST_FACTOR, "priced execution", _average_is_higher)
-
-
-def _p95(baseline: ParsedSnapshot, current: ParsedSnapshot, threshold: float) -> MetricResult:
-    before, now = (_Values(side.p95_ms, side.timed, side.durations) for side in (baseline, current))
-    return _judge("p95_latency_ms", "P95 Latency", before, now, threshold, "timed execution", _more_are_slow)
-
-
-def _success(baseline: ParsedSnapshot, current: ParsedSnapshot) -> MetricResult:
-    before, now = (_Values(side.success_rate, side.executions) for side in (baseline, current))
-    return _judge("success_rate", "Success Rate", before, now, SUCCESS_FACTOR, "execution", _fewer_succeed)
+def _values_of_runs(side: RunSide) -> tuple[_Values, ...]:
+    return (
+        _Values(side.tokens_per_execution, side.metered, side.tokens),
+        _Values(side.cost_per_run, side.runs_with_costs, side.run_costs),
+        _Values(side.run_success_rate, side.ended),
+    )
 
 
 def _average_is_higher(before: _Values, now: _Values) -> _Evidence:
@@ -199,39 +260,31 @@ def _at_least(increase: float) -> str:
     return f", at least {100 * increase:.1f} points more"
 
 
-def _judge(
-    key: str,
-    title: str,
-    before: _Values,
-    now: _Values,
-    factor: float,
-    noun: str,
-    evidence: Callable[[_Values, _Values], _Evidence],
-) -> MetricResult:
-    """Apply a rule. A factor below 1 makes a lower limit."""
-    limit = None if before.value is None else before.value * factor
+def _judge(rule: _Rule, before: _Values, now: _Values, sides: Sides) -> MetricResult:
+    """Apply a rule."""
+    limit = None if before.value is None else before.value * rule.factor
 
     def result(verdict: Verdict, why: str) -> MetricResult:
-        return MetricResult(key, title, before.value, now.value, limit, now.samples or 0, verdict, why)
+        return MetricResult(rule.key, rule.title, before.value, now.value, limit, now.samples or 0, verdict, why)
 
-    missing = _missing_data(before, now, noun)
+    missing = _missing_data(before, now, rule.noun, sides)
     if missing or limit is None or now.value is None:
         return result(NOT_ENOUGH, missing)
-    shown = _FORMATS[key](limit)
-    if not (now.value > limit if factor >= 1 else now.value < limit):
+    shown = _FORMATS[rule.key](limit)
+    if not (now.value > limit if rule.factor >= 1 else now.value < limit):
         return result(OK, f"within the limit of {shown}")
-    found = evidence(before, now)
-    beyond = f"{'over' if factor >= 1 else 'under'} the limit of {shown}"
+    found = rule.evidence(before, now)
+    beyond = f"{'over' if rule.factor >= 1 else 'under'} the limit of {shown}"
     return result(REGRESSED if found.is_significant else OK, f"{beyond}; {found.why}")
 
 
-def _missing_data(before: _Values, now: _Values, noun: str) -> str:
+def _missing_data(before: _Values, now: _Values, noun: str, sides: Sides) -> str:
     """What is missing for a comparison; "" if nothing is."""
     if before.value is None:
-        return "the baseline does not have it"
+        return f"{sides.baseline} does not have it"
     if before.samples is not None and before.samples < MINIMUM_SAMPLES:
-        return f"the baseline has {quantity(before.samples, noun)}; {MINIMUM_SAMPLES} are needed"
+        return f"{sides.baseline} has {quantity(before.samples, noun)}; {MINIMUM_SAMPLES} are needed"
     samples = now.samples or 0
     if now.value is None or samples < MINIMUM_SAMPLES:
-        return f"the period has {quantity(samples, noun)}; {MINIMUM_SAMPLES} are needed"
+        return f"{sides.current} has {quantity(samples, noun)}; {MINIMUM_SAMPLES} are needed"
     return ""

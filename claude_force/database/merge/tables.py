@@ -10,9 +10,11 @@ from claude_force.database.merge.telemetry import merge_outcomes
 from claude_force.database.rows.alerts import EVENT_FIELDS, SILENCE_FIELDS
 from claude_force.database.rows.cursor import CURSOR_FIELDS
 from claude_force.database.rows.telemetry import CountedOutcome, HeadlessRun, OutcomeSum, TelemetryKind
+from claude_force.database.writes.run_labels import WIDEN
 from claude_force.executions.deduplication import REPORTED_FIELDS
 from claude_force.executions.ledgers import LedgerEntry
 from claude_force.executions.plan_limits import PlanLimit
+from claude_force.executions.run_labels import RunLabel
 from claude_force.executions.run_parents import RunParent, is_better
 from claude_force.executions.statistics import DailyTokens
 
@@ -65,6 +67,10 @@ def _is_later(theirs: Row, ours: Row) -> bool:
     return bool(theirs[1] > ours[1])
 
 
+def _is_longer(theirs: Row, ours: Row) -> bool:
+    return bool(theirs[3] < ours[3] or theirs[4] > ours[4])
+
+
 def _is_first(theirs: Row, ours: Row) -> bool:
     return bool(theirs[1] < ours[1])
 
@@ -101,6 +107,7 @@ TABLES = {
     "counted_outcomes": MergedTable(CountedOutcome._fields, 1, _never),
     "telemetry_kinds": MergedTable(TelemetryKind._fields, 4, _was_heard_later),
     "headless_runs": MergedTable(HeadlessRun._fields, 1, _never),
+    "run_labels": MergedTable(RunLabel._fields, 3, _is_longer),
     "source_files": MergedTable(CURSOR_FIELDS, 2, _is_further),
 }
 """In the order in which they are merged: how far files were read comes after all that was read from them."""
@@ -148,6 +155,8 @@ def _merge_rows(connection: Connection, name: str, theirs: Sequence[Row], is_dry
         columns, keys, _ = TABLES[name]
         changed = ", ".join(f"{column} = excluded.{column}" for column in columns[keys:])
         otherwise = f"ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {changed}"
+        if name == "run_labels":
+            otherwise = WIDEN
         connection.insert_all(f"{name} ({', '.join(columns)})", news, otherwise)
     return len(news)
 

@@ -2,7 +2,7 @@
 
 A period is answered from the coarsest roll-up buckets that lie wholly in it, the rows at its edges, and the few rows
 that are not rolled up yet. An hour of archived executions has no rows; at an edge it counts as a point at its start.
-Roll-ups do not know workflows, sessions and branches, so a query by one of these reads rows only.
+Roll-ups do not know workflows, sessions, branches and labels, so a query by one of these reads rows only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import ROW_COLUMNS, ROW_NAMES, Dimension, Filter, where
+from claude_force.database.queries.filter import ROW_COLUMNS, ROW_FILTERS, Dimension, Filter, where
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
@@ -148,7 +148,7 @@ def rows_only(window: Window) -> RollupPlan:
 
 def is_known_to_rollups(filters: Filter, *dimensions: Dimension) -> bool:
     """Whether roll-ups can answer: not for the dimensions that only rows have."""
-    return not (filters.has_rows_only or any(dimension in ROW_NAMES for dimension in dimensions))
+    return not (filters.has_rows_only or any(dimension in ROW_FILTERS for dimension in dimensions))
 
 
 def select_aggregates(filters: Filter, plan: RollupPlan, scope: int, further_columns: Sequence[str] = ()) -> UnionQuery:
@@ -180,7 +180,7 @@ def _add_rows(
 ) -> None:
     """Add the sums of the rows in a window, and those of their steps. `is_pending` restricts to the rows that are not
     rolled up yet."""
-    names, named = filters.conditions(*ROW_NAMES)
+    names, named = filters.conditions(*ROW_FILTERS)
     # The names of a filter are the same parameters in every select.
     union.parameters |= named
     grouping = ", ".join(str(index + 1) for index in range(len(keys)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from claude_force.clock import HOUR_US
 from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import UnionQuery, plan_of
-from claude_force.database.queries.filter import IS_PENDING, PENDING, ROW_NAMES, SERIES_NAMES, Filter, where
+from claude_force.database.queries.filter import IS_PENDING, PENDING, ROW_FILTERS, SERIES_NAMES, Filter, where
 from claude_force.executions.rollups import ARCHIVED, HOUR, RollupPlan
 from claude_force.executions.totals import ErrorGroup
 
@@ -27,7 +27,7 @@ def errors(connection: Connection, filters: Filter) -> list[ErrorGroup]:
 
 def _select_failures(filters: Filter, plan: RollupPlan) -> UnionQuery:
     """The failures by series and error type: from roll-ups, archived hours, rows at the edges, and pending rows."""
-    names, named = filters.conditions(*ROW_NAMES)
+    names, named = filters.conditions(*ROW_FILTERS)
     union = UnionQuery([_NO_FAILURES], dict(named))
     archived = [(ARCHIVED, *span) for span in plan.archived_buckets(HOUR_US)]
     for level, first, end in (*plan.buckets, *archived):

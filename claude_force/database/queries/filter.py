@@ -13,8 +13,8 @@ from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import FIELDS
 from claude_force.time_windows import ALL_TIME, Window
 
-Dimension = Literal["agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch"]
-"""What a breakdown can be by."""
+Dimension = Literal["agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch", "run_label"]
+"""What a filter can name, and a breakdown can be by; but for `run_label`, which only filters know."""
 
 Names = tuple[str | None, ...]
 """The names of a group, one for each dimension; None for executions that have none."""
@@ -35,6 +35,9 @@ SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source
 ROW_NAMES: tuple[Dimension, ...] = ("workflow_id", "session_id", "git_branch")
 """The dimensions that only rows have. Roll-ups do not know them."""
 
+ROW_FILTERS: tuple[Dimension, ...] = (*ROW_NAMES, "run_label")
+"""The dimensions of conditions on rows that are no conditions on their series."""
+
 LABELLED = {name: f"NULLIF({name}, '')" if name == "project" else name for name in FIELDS}
 """SQL for each field of an execution; an unknown project is stored as ""."""
 
@@ -51,6 +54,13 @@ NAME_SQL: dict[Dimension, str] = {
 
 ROW_COLUMNS = frozenset(f"{NAME_SQL[name]} AS {name}" for name in ROW_NAMES)
 """SQL for the columns with the names that only rows have."""
+
+# The columns of `run_labels` have names of their own, so the others are those of the query around it.
+RUN_LABEL = (
+    f"(SELECT label FROM run_labels WHERE session = {NAME_SQL['session_id']} AND since_us <= timestamp_us "
+    "AND until_us >= timestamp_us ORDER BY since_us DESC, run DESC, label DESC LIMIT 1)"
+)
+"""SQL for the label of an execution: see `executions.run_labels`."""
 
 SESSION = "COALESCE(executions.session_id, executions.workflow_id)"
 """The session of an execution. That of a workflow's run is the one that started it."""
@@ -78,10 +88,11 @@ class Filter:
     sources: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     branches: tuple[str, ...] = ()
+    run_labels: tuple[str, ...] = ()
     project_names: ProjectNames = field(default=NO_PROJECTS, compare=False)
     """Which folders make a project: see `queries.with_projects`."""
     reach: Window = field(default=ALL_TIME, compare=False)
-    """The period in which the executions of its workflows, sessions and branches lie: see `queries.with_reach`."""
+    """The period in which the executions of its workflows, sessions, branches and labels are: `queries.with_reach`."""
     is_of_store: bool = field(default=False, compare=False)
     """Whether all names are those of the store: see `analytics.names.known_names`."""
 
@@ -102,6 +113,7 @@ class Filter:
             ("source", self.sources),
             ("session_id", self.sessions),
             ("git_branch", self.branches),
+            ("run_label", self.run_labels),
         )
 
     def with_names(self, names: Mapping[Dimension, tuple[str, ...]]) -> Filter:
@@ -115,6 +127,7 @@ class Filter:
             sources=names.get("source", ()),
             sessions=names.get("session_id", ()),
             branches=names.get("git_branch", ()),
+            run_labels=names.get("run_label", ()),
             project_names=self.project_names,
         )
 
@@ -127,7 +140,8 @@ class Filter:
                 column = NAME_SQL[dimension] if dimension in ROW_NAMES else dimension
                 stored = self._folders() if dimension == "project" else names
                 named = {f"{dimension}_{index}": name for index, name in enumerate(stored)}
-                conditions.append(f"{column} IN ({', '.join(f':{key}' for key in named)})")
+                among = f"IN ({', '.join(f':{key}' for key in named)})"
+                conditions.append(has_run_label(among) if dimension == "run_label" else f"{column} {among}")
                 parameters |= named
         return conditions, parameters
 
@@ -149,12 +163,23 @@ class Filter:
     @property
     def has_rows_only(self) -> bool:
         """Whether it restricts a dimension that roll-ups do not know."""
-        return bool(self.workflows or self.sessions or self.branches)
+        return bool(self.workflows or self.sessions or self.branches or self.run_labels)
 
     @property
     def has_labels(self) -> bool:
         """Whether it restricts a dimension that makes a series."""
         return bool(self.agents or self.models or self.projects or self.sources)
+
+
+def has_run_label(among: str) -> str:
+    """The condition for executions whose label is `among` some: "IN (:name, …)"."""
+    # The sessions are looked up first, once: most executions are of none of them.
+    return f"({is_of_labelled(among)} AND {RUN_LABEL} {among})"
+
+
+def is_of_labelled(among: str) -> str:
+    """The condition for executions, or spans, of sessions that had a run with a label among some."""
+    return f"{NAME_SQL['session_id']} IN (SELECT session FROM run_labels WHERE label {among})"
 
 
 def where(conditions: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Names of agents, models, workflows, sessions, branches, projects and sources."""
+"""Names of agents, models, workflows, sessions, branches, projects, sources and labels."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ def first_names(connection: Connection, dimension: Literal["agent_name", "model"
 
 
 def _names(dimension: Dimension) -> str:
+    if dimension == "run_label":
+        return "SELECT DISTINCT label AS name FROM run_labels"
     if dimension in ROW_NAMES:
         name = NAME_SQL[dimension]
         return (

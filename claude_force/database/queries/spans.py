@@ -23,6 +23,7 @@ from claude_force.database.queries.filter import (
     Dimension,
     Filter,
     Names,
+    is_of_labelled,
     where,
 )
 from claude_force.executions.rollups import DAY
@@ -43,17 +44,44 @@ class Ranges(NamedTuple):
 
 
 def with_reach(connection: Connection, filters: Filter) -> Filter:
-    """The filter that knows in which period the executions of its workflows, sessions and branches lie, so that only
-    this is read."""
+    """The filter that knows in which period the executions of its workflows, sessions, branches and labels lie, so that
+    only this is read."""
     if not filters.has_rows_only:
         return filters
     conditions, named = filters.conditions(*ROW_NAMES)
+    labelled = _labelled(connection, filters)
+    if labelled is not None:
+        conditions.append(is_of_labelled(labelled.among))
+        named |= labelled.parameters
     first_us, last_us = connection.fetch(
         f"SELECT MIN(first_us), MAX(last_us) FROM (SELECT first_us, last_us FROM {SPANS}{where(conditions)} "
         f"UNION ALL SELECT timestamp_us, timestamp_us FROM {PENDING}{where([IS_PENDING, *conditions])}) AS found",
         named,
     )[0]
-    return replace(filters, reach=Window(0, 0) if first_us is None else Window(first_us, last_us + 1))
+    if labelled is not None and first_us is not None:
+        first_us, last_us = max(first_us, labelled.since_us), min(last_us, labelled.until_us)
+    return replace(filters, reach=Window(0, 0) if first_us is None else Window(first_us, max(first_us, last_us + 1)))
+
+
+class _Labelled(NamedTuple):
+    """The labels of a filter as SQL, and when the runs with one of them were."""
+
+    among: str
+    parameters: dict[str, str]
+    since_us: int
+    until_us: int
+
+
+def _labelled(connection: Connection, filters: Filter) -> _Labelled | None:
+    """None if the filter has no labels, or no run has one of them."""
+    if not filters.run_labels:
+        return None
+    parameters = {f"run_label_{index}": label for index, label in enumerate(filters.run_labels)}
+    among = f"IN ({', '.join(f':{name}' for name in parameters)})"
+    since_us, until_us = connection.fetch(
+        f"SELECT MIN(since_us), MAX(until_us) FROM run_labels WHERE label {among}", parameters
+    )[0]
+    return None if since_us is None else _Labelled(among, parameters, since_us, until_us)
 
 
 def time_ranges_by(connection: Connection, filters: Filter, dimension: Dimension) -> dict[str | None, TimeRange]:
@@ -101,7 +129,9 @@ def with_unnamed(names: Names, named: tuple[Dimension, ...], dimensions: tuple[D
 def _spans(connection: Connection, filters: Filter, dimension: Dimension) -> UnionQuery:
     """Name, first and last instant of each name."""
     period, name = filters.searched, NAME_SQL[dimension]
-    plan = rows_only(period) if filters.has_labels else plan_of_period(connection, period, DAY, DAY)
+    plan = (
+        rows_only(period) if filters.has_labels or filters.run_labels else plan_of_period(connection, period, DAY, DAY)
+    )
     names, named = filters.conditions(*ROW_NAMES)
     union = UnionQuery(parameters=dict(named))
     for _, first, end in plan.buckets:

@@ -29,6 +29,7 @@ TABLES = (
     "rollup_errors",
     "rollup_spans",
     "rollups",
+    "run_labels",
     "run_parents",
     "series",
     "session_ledgers",

@@ -26,6 +26,7 @@
 | `sightings` | who saw an execution, if telemetry did |
 | `outcomes`, `counted_outcomes` | what agents did, by day and session |
 | `telemetry_kinds`, `headless_runs` | which telemetry came from where; the runs of `claude-force run` |
+| `run_labels` | the labels that runs were given, to compare them |
 """
 
 from __future__ import annotations

@@ -88,3 +88,17 @@ headless_runs = Table(
     sqlite_strict=True,
 )
 """The runs of `claude-force run`. The reported cost is that of the whole session so far, and is never added up."""
+
+run_labels = Table(
+    "run_labels",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("run", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("since_us", Count, nullable=False),
+    Column("until_us", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The labels of runs: which sessions a run had, and when. Executions have no label of their own; see
+`executions.run_labels`."""

@@ -434,4 +434,14 @@ CREATE TABLE run_parents (
  WITHOUT ROWID,
  STRICT;
 CREATE INDEX ix_run_parents_session_id ON run_parents (session_id);
-INSERT INTO claude_force_version (version_num) VALUES ('0010');
+CREATE TABLE run_labels (
+    session TEXT NOT NULL,
+    run TEXT NOT NULL,
+    label TEXT NOT NULL,
+    since_us INTEGER NOT NULL,
+    until_us INTEGER NOT NULL,
+    CONSTRAINT pk_run_labels PRIMARY KEY (session, run, label)
+)
+ WITHOUT ROWID,
+ STRICT;
+INSERT INTO claude_force_version (version_num) VALUES ('0011');

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from claude_force.database.contract import Database
 from claude_force.database.writes import Store
+from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.database.writes.telemetry import add_heard, add_outcomes
 from claude_force.errors import InvalidRecord
 from claude_force.executions.costs import row_pricer
@@ -22,6 +23,7 @@ from claude_force.ingest.plan import IngestOptions
 from claude_force.ingest.rejects import Rejected
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.telemetry.calls import observe_call
+from claude_force.ingest.telemetry.labels import run_labels
 from claude_force.ingest.telemetry.requests import observe, parent_of
 from claude_force.ingest.telemetry.spool import Segment, claimed
 
@@ -76,8 +78,10 @@ def store_signals(
         report.changed += result.changed
     outcomes = [signal for signal in signals if isinstance(signal, Outcome)]
     heard = [signal for signal in signals if isinstance(signal, Heard)]
-    if outcomes or heard:
+    labels = list(run_labels(signals))
+    if outcomes or heard or labels:
         with database.write() as connection:
+            add_run_labels(connection, labels)
             add_outcomes(connection, outcomes, options.now_us)
             add_heard(connection, options.host, heard)
     report.lines += len(signals)

@@ -7,7 +7,7 @@ from datetime import tzinfo
 from typing import Any, TextIO
 
 from claude_force import clock
-from claude_force.analytics.baselines.check import Check
+from claude_force.analytics.baselines.check import Check, LabelSide
 from claude_force.analytics.baselines.rules import NOT_ENOUGH, OK, REGRESSED, MetricResult, Verdict
 from claude_force.analytics.baselines.snapshots import subject
 from claude_force.database.queries.baselines import narrower
@@ -24,6 +24,8 @@ _SENTENCES: dict[Verdict, str] = {
     NOT_ENOUGH: "Not enough data: nothing was compared",
 }
 """The first two sentences are those of the guide."""
+
+_TOO_FEW = "Too few to tell: nothing was compared"
 
 
 def list_page(listed: Sequence[BaselineHead], hidden: Sequence[BaselineHead], zone: tzinfo) -> Page:
@@ -85,7 +87,8 @@ def write_check(found: Check, form: str, file: TextIO) -> None:
 
 def check_page(found: Check) -> Page:
     """Metrics, verdicts and reasons, then the conclusion that the guide's script prints."""
-    page = Page(f"Regression Check ({heading_of(found.period)})", [Section(None, _subject_lines(found))])
+    heading = "Label Comparison" if found.labels else "Regression Check"
+    page = Page(f"{heading} ({heading_of(found.period)})", [Section(None, _subject_lines(found))])
     columns = [Column("Metric", "text"), Column("Baseline"), Column("Current"), Column("Change")]
     rows = [[*result_cells(result), result.verdict] for result in found.results]
     page.parts.append(Table([*columns, Column("Verdict", "text")], rows))
@@ -98,12 +101,26 @@ def check_page(found: Check) -> Page:
 
 
 def _subject_lines(found: Check) -> list[str]:
+    if found.labels:
+        return _label_lines(found, *found.labels)
     filters = "; ".join(f"{kind} {', '.join(names)}" for kind, names in found.filters.items())
     return [_baseline_line(found), *([f"Only {filters}"] if filters else [])]
 
 
 def _baseline_line(found: Check) -> str:
     return f"Baseline: {found.origin}{f' ({found.baseline_period})' if found.baseline_period else ''}"
+
+
+def _label_lines(found: Check, before: LabelSide, now: LabelSide) -> list[str]:
+    """Both labels, with what there is of them; then the other names that the comparison is restricted to."""
+    named = (("Baseline", before), ("Current", now))
+    lines = [f"{title}: {side.label} ({_extent(side)})" for title, side in named]
+    others = "; ".join(f"{kind} {', '.join(names)}" for kind, names in found.filters.items() if kind != "label")
+    return [*lines, *([f"Only {others}"] if others else [])]
+
+
+def _extent(side: LabelSide) -> str:
+    return f"{quantity(side.executions, 'execution')} of {quantity(side.runs, 'run')}"
 
 
 def result_cells(result: MetricResult) -> list[str]:
@@ -117,7 +134,11 @@ def result_cells(result: MetricResult) -> list[str]:
 
 
 def _conclusion(found: Check) -> list[Section]:
-    return [Section(None, [_SENTENCES[found.verdict]]), *map(_degradation, found.regressions)]
+    return [Section(None, [_conclusion_line(found)]), *map(_degradation, found.regressions)]
+
+
+def _conclusion_line(found: Check) -> str:
+    return _TOO_FEW if found.labels and found.verdict == NOT_ENOUGH else _SENTENCES[found.verdict]
 
 
 def _degradation(result: MetricResult) -> Section:
@@ -171,11 +192,11 @@ def github(found: Check) -> list[str]:
 
     https://docs.github.com/actions/reference/workflow-commands-for-github-actions
     """
-    subject_line = "; ".join([_baseline_line(found), *_subject_lines(found)[1:], *found.remarks])
+    subject_line = "; ".join([*_subject_lines(found), *found.remarks])
     lines = [
         f"::{'error' if result.verdict == REGRESSED else 'notice'} "
         f"title={for_workflow_property(f'{result.title}: {result.verdict}')}"
         f"::{for_workflow_command(f'{_sentence(result)}. {subject_line}')}"
         for result in found.results
     ]
-    return [*lines, _SENTENCES[found.verdict]]
+    return [*lines, _conclusion_line(found)]

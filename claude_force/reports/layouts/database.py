@@ -98,6 +98,7 @@ _TABLES = {
     "silences": "silences",
     "outcomes": "sums of outcomes",
     "headless_runs": "headless runs",
+    "run_labels": "labels of runs",
 }
 
 

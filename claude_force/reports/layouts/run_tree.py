@@ -54,6 +54,7 @@ def _head(tree: RunTree) -> list[tuple[str, str]]:
         ("Agent", ", ".join(root.run.agents) if root.run else (tree.headless and tree.headless.agent_name) or ""),
         ("Session", ", ".join(tree.sessions) if root.kind != "session" else ""),
         ("Started by", _starter(tree)),
+        ("Label", tree.label or ""),
         ("Project", ", ".join(tree.projects())),
         ("Branch", ", ".join(tree.branches)),
         ("Models", ", ".join(tree.models())),

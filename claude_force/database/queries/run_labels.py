@@ -1,0 +1,69 @@
+"""The labels of runs, and what the runs with a label used. See `executions.run_labels`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from claude_force.database.contract import Connection
+from claude_force.database.queries.filter import NAME_SQL, Filter, rows_from, where
+from claude_force.executions.run_labels import RunLabel
+
+_RUN = (
+    f"(SELECT CASE WHEN run = '' THEN session ELSE run END FROM run_labels WHERE session = {NAME_SQL['session_id']} "
+    "AND since_us <= timestamp_us AND until_us >= timestamp_us ORDER BY since_us DESC, run DESC, label DESC LIMIT 1)"
+)
+"""SQL for the run of an execution with a label; for a run without an id it is its session."""
+
+_TOKENS = (
+    "CASE WHEN input_tokens IS NOT NULL THEN input_tokens + COALESCE(output_tokens, 0) + cache_read_tokens "
+    "+ cache_write_5m_tokens + cache_write_1h_tokens END"
+)
+
+
+class Used(NamedTuple):
+    """What an execution of a run used; None if that is not known."""
+
+    run: str
+    cost_nanousd: int | None
+    tokens: int | None
+
+
+def used_by_runs(connection: Connection, filters: Filter) -> Iterator[Used]:
+    """What each execution used that a filter by labels matches, in no particular order."""
+    tables, condition, parameters = rows_from(filters, False)
+    for row in connection.stream(f"SELECT {_RUN}, cost_nanousd, {_TOKENS} FROM {tables}{condition}", parameters):
+        yield Used(*row)
+
+
+def ended_runs(connection: Connection, filters: Filter) -> dict[str, bool]:
+    """The runs of `claude-force run` with one of the labels of a filter that began in its period, and whether each was
+    a success. Other names in the filter do not count."""
+    labels = {f"run_label_{index}": label for index, label in enumerate(filters.run_labels)}
+    edges = (("started_us >= :start_us", filters.window.start_us), ("started_us < :end_us", filters.window.end_us))
+    period = [condition for condition, edge in edges if edge is not None]
+    among = f"label IN ({', '.join(f':{name}' for name in labels)})"
+    rows = connection.fetch(
+        f"SELECT run_id, success FROM headless_runs JOIN run_labels ON run = run_id AND session = run_id"
+        f"{where([among, *period])}",
+        {**labels, **{condition.partition(":")[2]: edge for condition, edge in edges if edge is not None}},
+    )
+    return {run: bool(success) for run, success in rows}
+
+
+def labels_of_runs(connection: Connection, runs: Collection[str]) -> dict[str, str]:
+    """The labels of some runs of `claude-force run`, by run; those without one are left out."""
+    if not runs:
+        return {}
+    named = {f"run_{index}": run for index, run in enumerate(runs)}
+    rows = connection.fetch(
+        f"SELECT run, label FROM run_labels WHERE session = run AND run IN ({', '.join(f':{name}' for name in named)})",
+        named,
+    )
+    return dict(rows)
+
+
+def all_run_labels(connection: Connection) -> list[RunLabel]:
+    """Every label of a run, in the order of the keys."""
+    rows = connection.fetch(f"SELECT {', '.join(RunLabel._fields)} FROM run_labels ORDER BY session, run, label")
+    return [RunLabel(*row) for row in rows]
