@@ -46,14 +46,15 @@ async def ask(location: str | None, command: str, options: dict[str, Value]) -> 
 
 
 def words_of(command: str, options: Mapping[str, Value]) -> list[str]:
-    """A command that prints JSON, as words. None and False are not given. The value of an option is in the same word:
-    one that begins with - is no option."""
+    """A command that prints JSON, as words. None and False are not given, and "_" is "-". The value of an option is in
+    the same word: one that begins with - is no option."""
     words = command.split()
     for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
         if value is True:
-            words.append(f"--{name}")
+            words.append(option)
         elif isinstance(value, (str, int)) and value is not False:
-            words.append(f"--{name}={value}")
+            words.append(f"{option}={value}")
         elif value:
-            words += [f"--{name}={each}" for each in value]
+            words += [f"{option}={each}" for each in value]
     return [*words, "--json"]

@@ -95,7 +95,9 @@ def _option(command: str, name: str) -> click.Option:
         assert isinstance(found, click.Group)
         found = found.get_command(click.Context(found), word)
     assert found is not None
-    return next(each for each in found.params if isinstance(each, click.Option) and f"--{name}" in each.opts)
+    return next(
+        each for each in found.params if isinstance(each, click.Option) and f"--{name.replace('_', '-')}" in each.opts
+    )
 
 
 def _schema_of(option: click.Option) -> Schema:
@@ -136,6 +138,31 @@ TOOLS = (
         f"`session` it is the last one of the project; give `project` the working folder for your own. {MONEY}",
         "sessions", ("session", "project"), {"limit": 1},
         promised=("sessions", "totals"),
+    ),
+    Tool(
+        "runs", "Runs: the last tasks of agents, with outcome and cost",
+        f"The last runs (a prompt, a sub-agent, a headless run): agent, time, requests, tokens, cost, outcome. {MONEY}",
+        "runs", (*PERIOD, *WHO, "limit"),
+        promised=("runs", "totals"),
+    ),
+    Tool(
+        "cost_per_success", "Cost per success, and wasted money",
+        "What a successful run costs by agent, workflow, model or project: success rate with its interval, money and "
+        f"time per success, money wasted on failed, refused and retried work. {MONEY}",
+        "outcomes", ("by", *PERIOD, *WHO, "limit"), {"by": "agent"},
+        promised=("totals",),
+    ),
+    Tool(
+        "what_if", "What would it cost on another model?",
+        "The same tokens at the prices of another model (`model`, in place of `for_model`), as a batch, or with "
+        "another cache policy: actual cost, what-if cost, difference, what is assumed, and the success of both.",
+        "what-if", ("model", "for_model", "batch", "cache", *PERIOD, "project", "agent", "session", "branch"),
+    ),
+    Tool(
+        "budgets", "Budgets: spent, and forecast",
+        "How much of each budget of money is spent, the forecast for its period, and when it will be used up.",
+        "budgets", (),
+        promised=("budgets",),
     ),
     Tool(
         "errors", "Errors: what failed, and how often",
