@@ -13,10 +13,12 @@ from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
+from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.errors import UnpricedModel
 from claude_force.executions.billed_steps import ADVISOR, MESSAGE, Step
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics, to_row
+from claude_force.executions.run_labels import of_whole_session
 from claude_force.executions.what_if import Change
 from claude_force.settings.claude_json import ModelPrice
 from claude_force.time_windows import Window
@@ -199,3 +201,13 @@ def test_an_empty_store_is_empty(database: Database) -> None:
     assert report.to_dict()["totals"] == dict.fromkeys(
         ("actual_cost", "what_if_cost", "difference", "difference_percent"), None
     ) | {"executions": 0}
+
+
+def test_a_label_restricts_what_is_read_too(store: Store, database: Database) -> None:
+    """Of what sums do not tell, only the executions of the label count."""
+    store.add([a_run(session_id="s1", web_searches=number, agent_name=f"agent {number}") for number in (0, 1)])
+    store.add([a_run(session_id="s2", web_searches=number, agent_name="other") for number in (0, 1)])
+    with database.write() as connection:
+        add_run_labels(connection, [of_whole_session("s1", "new-prompt")])
+    found = asked(database, Change(HAIKU), Filter(run_labels=("new-prompt",)))
+    assert sorted((agent, pair.executions) for agent, pair in found.agents) == [("agent 0", 1), ("agent 1", 1)]

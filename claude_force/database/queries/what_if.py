@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import SUMS, known_ranges, totals_of
-from claude_force.database.queries.filter import ROW_NAMES, SERIES_NAMES, Filter, where, within
+from claude_force.database.queries.filter import ROW_FILTERS, SERIES_NAMES, Filter, where, within
 from claude_force.executions.record import STEP_TOKENS
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES
 from claude_force.executions.totals import Totals
@@ -87,7 +87,7 @@ def price_groups(
     special = [] if slots is not None else [f"({' OR '.join([*_SPECIAL, *long_prompts])})"]
     labels, named = filters.conditions(*SERIES_NAMES)
     ours = [f"series_id IN (SELECT series_id FROM series{where(labels)})"] if labels else []
-    names, more = filters.conditions(*ROW_NAMES)
+    names, more = filters.conditions(*ROW_FILTERS)
     times, edges = within(filters.searched)
     if _is_wide(connection, filters.searched):
         times = [f"+{condition}" for condition in times]
