@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import pytest
 
+from claude_force.analytics.run_trees import run_tree
 from claude_force.clock import MINUTE_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
@@ -111,3 +113,15 @@ def test_an_unknown_cost_is_not_nothing(database: Database) -> None:
     """A run says how many of its requests have none; a single request without a time has no duration."""
     run = stored(database, a_request(0, cost_nanousd=None, duration_us=None))["session"]
     assert (run.totals.cost, run.totals.unpriced, run.duration_us) == (None, 1, None)
+
+
+def test_the_beginning_of_an_id_is_enough(database: Database) -> None:
+    """Of a run, a session and a headless run, also where the execution was stored alone."""
+    for minute in range(2):
+        stored(database, a_request(minute, run_id=f"{minute}-prompt"))
+    stored(database, a_request(5, workflow_id="other"))
+    run = HeadlessRun("headless-1", "other", None, None, None, NOON_US, 5 * MINUTE_US, 0, 1, None, None, None)
+    with database.write() as connection:
+        add_headless_run(connection, run)
+    for begin, name in (("0-pr", "0-prompt"), ("1-pr", "1-prompt"), ("sess", "session"), ("head", "headless-1")):
+        assert run_tree(database, begin, UTC).root.id == name

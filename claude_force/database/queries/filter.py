@@ -188,6 +188,12 @@ def where(conditions: Iterable[str]) -> str:
     return f" WHERE {text}" if text else ""
 
 
+def begins(column: str, begin: str) -> tuple[str, dict[str, Any]]:
+    """The condition for texts that begin so, and its parameters."""
+    # PostgreSQL's SUBSTR takes no bigint, and every number comes as one.
+    return f"SUBSTR({column}, 1, CAST(:length AS INTEGER)) = :begin", {"length": len(begin), "begin": begin}
+
+
 def within(window: Window) -> tuple[list[str], dict[str, Any]]:
     """Conditions on `timestamp_us`, and their parameters."""
     conditions: list[str] = []

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import IS_OF_SERIES, SERIES, SESSION
+from claude_force.database.queries.filter import IS_OF_SERIES, SERIES, SESSION, begins
 from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.executions.ledgers import WHOLE_SESSION
 from claude_force.executions.record import RESULT
@@ -58,10 +58,8 @@ def headless_run(connection: Connection, run_id: str) -> HeadlessRun | None:
 
 def headless_runs_that_begin(connection: Connection, begin: str) -> list[HeadlessRun]:
     """The runs of `claude-force run` whose id begins so."""
-    found = connection.fetch(
-        f"{_RUNS} WHERE SUBSTR(run_id, 1, :length) = :begin ORDER BY run_id", {"length": len(begin), "begin": begin}
-    )
-    return [HeadlessRun(*row) for row in found]
+    condition, parameters = begins("run_id", begin)
+    return [HeadlessRun(*row) for row in connection.fetch(f"{_RUNS} WHERE {condition} ORDER BY run_id", parameters)]
 
 
 def seen_in_run(connection: Connection, session_ids: Iterable[str], since_us: int, until_us: int) -> SeenInRun:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, ROW_NAMES, Dimension
+from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, ROW_NAMES, Dimension, begins
 from claude_force.database.queries.spans import SPANS
 from claude_force.executions.rollups import EACH_SERIES, ERA
 
@@ -20,10 +20,8 @@ def names(connection: Connection, dimension: Dimension, begin: str = "") -> list
     """Every name that occurs in a dimension and begins so, sorted."""
     if not begin:
         return sorted(row[0] for row in connection.fetch(_names(dimension)))
-    found = connection.fetch(
-        f"SELECT name FROM ({_names(dimension)}) AS known WHERE SUBSTR(name, 1, CAST(:length AS INTEGER)) = :begin",
-        {"length": len(begin), "begin": begin},
-    )
+    condition, parameters = begins("name", begin)
+    found = connection.fetch(f"SELECT name FROM ({_names(dimension)}) AS known WHERE {condition}", parameters)
     return sorted(row[0] for row in found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from claude_force.database.contract import Connection
+from claude_force.database.queries.filter import begins
 from claude_force.executions.run_parents import RunName, RunParent
 
 _SELECT = f"SELECT {', '.join(RunParent._fields)} FROM run_parents WHERE"
@@ -36,8 +37,6 @@ def runs_with_id(connection: Connection, run_id: str) -> list[RunName]:
 
 def runs_that_begin(connection: Connection, begin: str) -> list[RunName]:
     """The runs whose id begins so."""
-    rows = connection.fetch(
-        f"{_SELECT} SUBSTR(run_id, 1, :length) = :begin ORDER BY run_id, session_id",
-        {"length": len(begin), "begin": begin},
-    )
+    condition, parameters = begins("run_id", begin)
+    rows = connection.fetch(f"{_SELECT} {condition} ORDER BY run_id, session_id", parameters)
     return [(row[0], row[1]) for row in rows]

@@ -11,7 +11,7 @@ from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.writes.export_queue import enqueue
 from claude_force.database.writes.rollups import add_to_rollups, rebuild, replace_sums, series_id, series_ids
-from claude_force.database.writes.run_parents import list_runs, list_runs_of_block, run_of
+from claude_force.database.writes.run_parents import LIST_RUN, list_runs, list_runs_of_block, run_of, runs_of
 from claude_force.database.writes.spans import rebuild_spans
 from claude_force.database.writes.step_usage import add_step_usage, delete_step_usage, replace_step_usage
 from claude_force.executions.columns import LABELS, Columns, Rows, blocks_of, by_column, labels_of
@@ -59,7 +59,8 @@ def insert_alone(database: Database, row: ExecutionRow) -> bool:
         return False
     values = dict(zip(_FIELDS, _values_of(row), strict=True)) | dict(zip(LABELS, labels_of(row), strict=True))
     values["uid"] = database.encode_uid(row[0])
-    inserted, moved = database.write_together([(_INSERT_ALONE, values), (_DELETE_MOVED, values)])
+    runs = [(LIST_RUN, dict(zip(("run_id", "session_id"), run, strict=True))) for run in runs_of((row,))]
+    inserted, moved, *_ = database.write_together([(_INSERT_ALONE, values), (_DELETE_MOVED, values), *runs])
     return inserted > moved
 
 

@@ -7,6 +7,7 @@ may come before or after its executions, or never.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.run_parents import known_parents
@@ -18,6 +19,7 @@ run_of = getter("run_id", "session_id", "workflow_id")
 """The run of an execution, and what its session is taken from."""
 
 _RUNS = "run_parents (run_id, session_id)"
+LIST_RUN = f"INSERT INTO {_RUNS} VALUES (:run_id, :session_id) ON CONFLICT DO NOTHING"
 _PARENTS = f"run_parents ({', '.join(RunParent._fields)})"
 _REPLACE = "ON CONFLICT (run_id, session_id) DO UPDATE SET parent_id = excluded.parent_id, seen_us = excluded.seen_us"
 _LIST_ALL = """
@@ -29,19 +31,28 @@ ON CONFLICT DO NOTHING
 
 def list_runs(connection: Connection, rows: Iterable[ExecutionRow]) -> None:
     """List the runs of some executions."""
-    _list(connection, {(run, session or workflow or "") for run, session, workflow in map(run_of, rows) if run})
+    _list(connection, runs_of(rows))
+
+
+def runs_of(rows: Iterable[ExecutionRow]) -> set[RunName]:
+    """The runs of some executions."""
+    return _named(map(run_of, rows))
 
 
 def list_runs_of_block(connection: Connection, block: Columns) -> None:
     """The same for executions by the column."""
     if block and block.has("run_id"):
         values = zip(*map(block.values, ("run_id", "session_id", "workflow_id")), strict=True)
-        _list(connection, {(run, session or workflow or "") for run, session, workflow in set(values) if run})
+        _list(connection, _named(set(values)))
 
 
 def list_all_runs(connection: Connection) -> None:
     """List the runs of all executions."""
     connection.execute(_LIST_ALL)
+
+
+def _named(values: Iterable[tuple[Any, ...]]) -> set[RunName]:
+    return {(run, session or workflow or "") for run, session, workflow in values if run}
 
 
 def _list(connection: Connection, runs: Collection[RunName]) -> None:
