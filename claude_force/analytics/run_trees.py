@@ -13,7 +13,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Filter
 from claude_force.database.queries.headless_runs import headless_run, headless_runs_that_begin
-from claude_force.database.queries.run_labels import labels_of_runs
+from claude_force.database.queries.run_labels import labels_of_runs, sessions_with_label
 from claude_force.database.queries.run_parents import parents_in_session, runs_that_begin, runs_with_id
 from claude_force.database.queries.runs import runs, runs_called
 from claude_force.database.rows.telemetry import HeadlessRun
@@ -252,19 +252,22 @@ def _alone(connection: Connection, name: str, zone: tzinfo, projects: ProjectNam
 
 
 def _of_headless(connection: Connection, run: HeadlessRun, zone: tzinfo, projects: ProjectNames) -> RunTree:
-    """The executions of the sessions of a headless run, while it ran. The calls of a program with the Anthropic SDK are
-    a session that is called as the run."""
+    """The executions of the sessions of a headless run, while it ran. Its label knows all of them, if there are
+    several. The calls of a program with the Anthropic SDK are a session that is called as the run."""
     window = Window(run.started_us, run.started_us + run.duration_us + 1)
-    sessions = [session for session in dict.fromkeys((run.session_id, run.run_id)) if session]
+    labelled = sessions_with_label(connection, run.run_id)
+    sessions = [session for session in dict.fromkeys((run.session_id, *labelled, run.run_id)) if session]
     trees = [_tree_of_session(connection, session, projects, window) for session in sessions]
     found = [tree for tree in trees if not tree.totals.is_empty]
     root = summed(RunNode(run.run_id, "headless", None, children=found))
-    names = [tree.id for tree in found] or sessions[:1]
+    names = [tree.id for tree in found] or ([run.session_id] if run.session_id else [])
     label = labels_of_runs(connection, [run.run_id]).get(run.run_id)
     return RunTree(root, None, run, names, _branches(connection, names), zone, label)
 
 
 def _branches(connection: Connection, sessions: list[str]) -> list[str]:
+    if not sessions:
+        return []
     chosen = queries.with_reach(connection, Filter(sessions=tuple(sessions)))
     found = queries.time_ranges_by(connection, chosen, "git_branch")
     return sorted(name for name in found if name)

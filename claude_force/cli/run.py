@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from claude_force import clock
 from claude_force.cli.chosen_database import database_option
@@ -41,14 +42,18 @@ class RunCommand(LazyGroup):
         return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
 
 
-def _checked_label(_context: click.Context, _parameter: click.Parameter, label: str | None) -> str | None:
+def _checked_label(context: click.Context, parameter: click.Parameter, label: str | None) -> str | None:
+    """A label that is valid. One of the environment that is not stops nobody: the run has none, and a line says so."""
     from claude_force.errors import InvalidRecord
-    from claude_force.executions.run_labels import check_label
+    from claude_force.executions.run_labels import LABEL_VARIABLE, check_label
 
     try:
         return check_label(label) if label is not None else None
     except InvalidRecord as error:
-        raise click.UsageError(f"--{error}") from None
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.ENVIRONMENT:
+            raise click.UsageError(f"--{error}") from None
+        _say([f"the run has no label: {LABEL_VARIABLE}: {error.reason}"])
+        return None
 
 
 @click.group(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from claude_force.clock import now_us
-from claude_force.executions.run_labels import LABEL_VARIABLE
+from claude_force.errors import InvalidRecord
+from claude_force.executions.run_labels import LABEL_VARIABLE, check_label
 from claude_force.settings.telemetry_variables import (
     DEFAULT_PORT,
     JSON,
@@ -43,11 +44,20 @@ def agent_options(
     transcript of the session at the end of each turn, so that nothing is lost with a container; there are none where
     `claude_agent_sdk` is not installed. A problem is logged by the logger `claude_force`, and never raised.
     """
-    names = {"project": project, "agent": agent, LABEL: label or os.environ.get(LABEL_VARIABLE) or None}
+    names = {"project": project, "agent": agent, LABEL: _label(label or os.environ.get(LABEL_VARIABLE))}
     address = endpoint or f"http://127.0.0.1:{DEFAULT_PORT}"
     attributes = with_attributes(os.environ.get(RESOURCE_ATTRIBUTES), names)
     named = {RESOURCE_ATTRIBUTES: attributes} if attributes else {}
     return {"env": {**telemetry_variables(address, JSON), **named}, "hooks": _hooks()}
+
+
+def _label(given: str | None) -> str | None:
+    """A label that is valid; None, with a warning, for one that is not."""
+    try:
+        return check_label(given) if given else None
+    except InvalidRecord as error:
+        logger.warning("%s; the agents of the Claude Agent SDK have none", error)
+        return None
 
 
 def _hooks() -> dict[str, Any]:

@@ -56,4 +56,4 @@ def with_attributes(given: str | None, attributes: Mapping[str, str | None]) -> 
     stays, but for attributes of the same names."""
     known = {name: value for name, value in attributes.items() if value is not None}
     kept = [part for part in (given or "").split(",") if part.strip() and part.partition("=")[0].strip() not in known]
-    return ",".join([*kept, *(f"{name}={quote(value, safe='')}" for name, value in known.items())])
+    return ",".join([*kept, *(f"{name}={quote(value, safe='', errors='replace')}" for name, value in known.items())])

@@ -88,6 +88,15 @@ def test_a_label_that_is_not_valid_runs_nothing(run: Run) -> None:
     assert not Path("begun").exists()
 
 
+@pytest.mark.parametrize("label", [b"a\nb", b"\xff", b"-x", b"x" * 201])
+def test_a_label_of_the_environment_that_is_not_valid_stops_no_program(label: bytes, run: Run) -> None:
+    """The run has no label, and one line says why."""
+    done = run("run", "--", "sh", "-c", "echo ran; exit 7", env={"CLAUDE_FORCE_LABEL": os.fsdecode(label)})
+    assert (done.returncode, done.stdout) == (7, "ran\n")
+    assert done.stderr.startswith("claude-force: the run has no label: CLAUDE_FORCE_LABEL: use 1 to 200 printable")
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_calls_of_the_sdk_have_the_label_of_their_run(packages: Path, home: Path, run: Run) -> None:
     """A program that names its own has that one, and is in the same run."""
     del home
@@ -124,12 +133,20 @@ def test_a_tracker_without_a_database_keeps_its_label(home: Path, run: Run) -> N
     assert tokens(run, "kept") == [5]
 
 
-def test_agents_of_the_agent_sdk_have_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an attribute of their telemetry."""
+def test_agents_of_the_agent_sdk_have_a_label(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an attribute of their telemetry. One that is not valid is left out with a warning."""
     monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES", raising=False)
     assert agent_options(label="a b")["env"]["OTEL_RESOURCE_ATTRIBUTES"] == "label=a%20b"
     monkeypatch.setenv("CLAUDE_FORCE_LABEL", "c")
     assert agent_options()["env"]["OTEL_RESOURCE_ATTRIBUTES"] == "label=c"
+    for label in ("a\nb", "\udcff", "x" * 201):
+        monkeypatch.setenv("CLAUDE_FORCE_LABEL", label)
+        assert "OTEL_RESOURCE_ATTRIBUTES" not in agent_options()["env"]
+    assert caplog.text.count("label: use 1 to 200 printable characters") == 3
+    # Names that are no text (UTF-8) raise nothing either.
+    assert agent_options(agent="a\udcff")["env"]["OTEL_RESOURCE_ATTRIBUTES"] == "agent=a%3F"
 
 
 def record(home: Path, label: str, *, slower: float = 1.0, count: int = 100) -> None:

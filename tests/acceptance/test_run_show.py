@@ -12,9 +12,11 @@ import pytest
 from claude_force.clock import SECOND_US
 from claude_force.database.open import open_database
 from claude_force.database.rows.telemetry import HeadlessRun
+from claude_force.database.writes import Store
 from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.database.writes.telemetry import add_headless_run
-from claude_force.executions.run_labels import of_whole_session
+from claude_force.executions.run_labels import RunLabel, of_whole_session
+from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 from tests.transcripts import SESSION, START, Talk, Tokens, agent_file, main_file, put, task_block, task_result
 
@@ -100,6 +102,7 @@ def test_every_run_is_the_root_of_its_tree(typed: str, name: str, below: int, ru
     assert run("ingest", "--quiet").returncode == 0
     found = shown(run, typed)
     assert (found["run"], found["runs"][0]["run"], len(found["runs"]) - 1) == (name, name, below)
+    assert "*" not in run("run", "show", typed, "--no-ingest").stdout or typed == SESSION[:6]
     assert found["sessions"] == [SESSION]
 
 
@@ -163,6 +166,29 @@ def test_a_headless_run_has_what_its_session_did_meanwhile(home: Path, run: Run)
     page = run("run", "show", "0f0f0f0f", "--no-ingest").stdout
     assert "exit code 3" in page
     assert "Label       new|prompt\n" in page
+
+
+def test_a_headless_run_of_several_sessions(home: Path, run: Run) -> None:
+    """Its label knows them. Without one they are not known, which is said: never that there were no requests."""
+    database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
+    sessions = [f"{number}-session" for number in range(2)]
+    Store(database).add(an_execution(timestamp_us=NOON_US, workflow_id=session) for session in sessions)
+    for name in ("labelled", "unknown1"):
+        row = HeadlessRun(name, None, None, None, None, NOON_US, SECOND_US, 0, 1, None, None, None)
+        with database.write() as connection:
+            add_headless_run(connection, row)
+            if name == "labelled":
+                seen = (RunLabel(session, name, "new", NOON_US, NOON_US) for session in (*sessions, name))
+                add_run_labels(connection, seen)
+    database.close()
+    found = shown(run, "labelled")
+    assert (found["sessions"], found["runs"][0]["total"]["executions"]) == (sessions, 2)
+    assert "All         2 requests" in run("run", "show", "labelled").stdout
+    assert shown(run, "unknown1")["sessions"] == []
+    page = run("run", "show", "unknown1").stdout
+    assert "All         not known\n" in page
+    assert "No execution of it is known: it had no session, or several without a --label." in page
+    assert "$" not in page
 
 
 def test_a_program_that_is_called_show_stands_behind_two_dashes(home: Path, run: Run) -> None:

@@ -63,6 +63,12 @@ def labels_of_runs(connection: Connection, runs: Collection[str]) -> dict[str, s
     return dict(rows)
 
 
+def sessions_with_label(connection: Connection, run: str) -> list[str]:
+    """The sessions of a run with a label."""
+    rows = connection.fetch("SELECT session FROM run_labels WHERE run = :run ORDER BY session", {"run": run})
+    return [row[0] for row in rows]
+
+
 def all_run_labels(connection: Connection) -> list[RunLabel]:
     """Every label of a run, in the order of the keys."""
     rows = connection.fetch(f"SELECT {', '.join(RunLabel._fields)} FROM run_labels ORDER BY session, run, label")

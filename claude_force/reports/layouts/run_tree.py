@@ -82,6 +82,8 @@ def _outcome(tree: RunTree) -> str:
 
 
 def _figures(totals: Totals) -> str:
+    if totals.is_empty:
+        return "not known"
     tokens = "unknown tokens" if totals.total_tokens is None else quantity(totals.total_tokens, "token")
     return f"{quantity(totals.executions, 'request')}, {tokens}, {_cost(totals)}"
 
@@ -98,7 +100,7 @@ def _rows(tree: RunTree) -> list[list[str]]:
 
 def _name(depth: int, node: RunNode, short_id: str) -> str:
     indent = f"{' ' * (min(depth, _DEEPEST) - 1)}└ " if depth else ""
-    return f"{indent}{_label(node)} {short_id}{'' if node.has_parent else _UNPLACED}"
+    return f"{indent}{_label(node)} {short_id}{'' if node.has_parent or not depth else _UNPLACED}"
 
 
 def _label(node: RunNode) -> str:
@@ -115,7 +117,8 @@ def _cells(node: RunNode) -> list[str]:
     else:
         models = ", ".join(dict.fromkeys(map(model_family, run.models)))
         figures = [models or NONE, count(own.executions), compact(own.total_tokens), money(own.cost)]
-    return [*figures, money(node.totals.cost), _time(duration_of(node)), run.outcome if run else NONE]
+    below = NONE if node.totals.is_empty else money(node.totals.cost)
+    return [*figures, below, _time(duration_of(node)), run.outcome if run else NONE]
 
 
 def _time(duration_us: int | None) -> str:
@@ -124,6 +127,8 @@ def _time(duration_us: int | None) -> str:
 
 def _notes(tree: RunTree) -> list[str]:
     totals, lines = tree.root.totals, []
+    if totals.is_empty:
+        lines.append("No execution of it is known: it had no session, or several without a --label.")
     if any(not node.has_parent for _, node in tree.root.walk()[1:]):
         lines.append(f"{_UNPLACED} What started this run is not known, so it stands below its session.")
     if totals.unpriced:
