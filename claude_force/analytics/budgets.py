@@ -70,7 +70,11 @@ class BudgetReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The budgets under `budgets`."""
-        return {"total_budgets": self.count, "budgets": self.rows()}
+        return {
+            "archived_executions": self.archived.executions,
+            "total_budgets": self.count,
+            "budgets": self.rows(),
+        }
 
     def rows(self) -> list[dict[str, Any]]:
         """The budgets for JSON and CSV."""

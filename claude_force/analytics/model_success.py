@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from claude_force.analytics.proportions import Z_95, newcombe, wilson
+from claude_force.analytics.proportions import Z_95, newcombe, rate_interval
 from claude_force.executions.record import dollars, model_family
 from claude_force.executions.totals import Totals
 
@@ -41,8 +41,7 @@ class Success(NamedTuple):
     @property
     def interval(self) -> Interval:
         """The 95 % interval of the rate, in percent (Wilson's)."""
-        low, high = wilson(self.successes / self.executions, self.executions, Z_95)
-        return 100 * low, 100 * high
+        return rate_interval(self.successes, self.executions)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -22,6 +22,12 @@ def wilson(share: float, size: int, z: float = Z_99) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
+def rate_interval(successes: int, size: int) -> tuple[float, float]:
+    """The 95 % interval of a success rate, in percent (Wilson's)."""
+    low, high = wilson(successes / size, size, Z_95)
+    return 100 * low, 100 * high
+
+
 def newcombe(first: float, first_size: int, second: float, second_size: int, z: float = Z_99) -> tuple[float, float]:
     """The interval of the difference `first` - `second` of two proportions (0 to 1), made of their Wilson intervals.
 

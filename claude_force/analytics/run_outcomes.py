@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from claude_force.analytics.groups import ALL_ROWS, RowChoice
 from claude_force.analytics.names import MOST_NAMES, known_names
 from claude_force.analytics.outcomes import known_kinds, outcomes_of
-from claude_force.analytics.proportions import Z_95, wilson
+from claude_force.analytics.proportions import rate_interval
 from claude_force.analytics.unpriced import unpriced_of
 from claude_force.clock import SECOND_US
 from claude_force.database import queries
@@ -70,10 +70,7 @@ class SuccessCost:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of the success rate (Wilson's), in percent; None for too few runs."""
-        if self.known_runs < FEWEST:
-            return None
-        low, high = wilson(self.sums.successes / self.known_runs, self.known_runs, Z_95)
-        return 100 * low, 100 * high
+        return rate_interval(self.sums.successes, self.known_runs) if self.known_runs >= FEWEST else None
 
     @property
     def cost(self) -> float | None:

@@ -30,7 +30,7 @@ from claude_force.executions.model_rates import STANDARD
 from claude_force.executions.pricing import PERIOD_US, PriceTable, Usage, modifiers_of
 from claude_force.executions.record import dollars
 from claude_force.executions.totals import Archived, TimeRange, Totals
-from claude_force.executions.what_if import Change, Compared, Incomparable, Part, compare, part_rates
+from claude_force.executions.what_if import CachePolicy, Change, Compared, Incomparable, Part, compare, part_rates
 from claude_force.time_windows import Window
 
 NOT_KNOWN = "archived: service tier, data residency and steps are not known any more"
@@ -343,24 +343,21 @@ def _assumptions(change: Change, for_models: Sequence[str], prices: PriceTable) 
         lines.append("Another model may fail more or less often, and need more or fewer turns.")
         if for_models:
             lines.append("Only what ran on the named models changes; of an execution with steps, their steps.")
-        lines.append(f"What ran on {change.model} already keeps its cost." if not _is_more(change) else "")
+        if change.keeps(change.model):
+            lines.append(f"What ran on {change.model} already keeps its cost.")
     if change.is_batch:
         lines.append("Every request as a batch instead of its own service tier, at the seller's batch price.")
         lines.append("A batch may take a day, and may reuse less of the cache; that is not counted.")
-    lines.append(_CACHE_LINES.get(change.cache or "", ""))
+    if change.cache:
+        lines.append(_CACHE_LINES[change.cache])
     if prices.overridden:
         lines.append("A price of the settings is the same in every tier, also as a batch.")
     lines.append("Actual costs are those of the store, also where they came with the record.")
-    return list(filter(None, lines))
+    return lines
 
 
-_CACHE_LINES = {
+_CACHE_LINES: dict[CachePolicy, str] = {
     "1h": "Cache writes of 5 minutes are priced as writes of 1 hour; the number of reads stays.",
     "5m": "Cache writes of 1 hour are priced as writes of 5 minutes; the number of reads stays.",
     "none": "Cache reads and writes are priced as plain input.",
 }
-
-
-def _is_more(change: Change) -> bool:
-    """Whether also what runs on the model changes."""
-    return change.is_batch or change.cache is not None

@@ -34,7 +34,7 @@ from claude_force.anthropic_sdk.keeping import MARK, Keeper
 from claude_force.anthropic_sdk.storing import Storing
 from claude_force.executions.origin import project_of_working_folder
 from claude_force.executions.tracked_blocks import is_in_block
-from claude_force.settings.telemetry_variables import LABEL, RESOURCE_ATTRIBUTES, RUN
+from claude_force.settings.telemetry_variables import LABEL, LABEL_VARIABLE, RESOURCE_ATTRIBUTES, RUN
 
 logger = logging.getLogger("claude_force")
 
@@ -46,7 +46,6 @@ _STARTUP = Path(__file__).parent / "startup"
 """The folder whose `sitecustomize` records the calls of a program in Python that finds it in PYTHONPATH."""
 
 _SERVICE = "OTEL_SERVICE_NAME"
-_LABEL = "CLAUDE_FORCE_LABEL"
 _ENDED_OTHERWISE = {"canceled": CANCELLED}
 _ID_LENGTH = 200
 
@@ -97,7 +96,7 @@ class Recording:
         pairs = (part.partition("=") for part in given.split(","))
         found = {name.strip(): unquote(value.strip()) for name, _, value in pairs if value.strip()}
         service = os.environ.get(_SERVICE) or found.get("service.name")
-        label = _label(label or os.environ.get(_LABEL) or found.get(LABEL))
+        label = _label(label or os.environ.get(LABEL_VARIABLE) or found.get(LABEL))
         return {
             "agent_name": agent or found.get("agent") or service or _program(),
             "project": project or found.get("project") or project_of_working_folder(),

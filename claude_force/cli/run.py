@@ -17,6 +17,7 @@ from claude_force.cli.chosen_database import database_option
 from claude_force.cli.lazy import LazyGroup
 from claude_force.cli.say import say
 from claude_force.errors import ClaudeForceError
+from claude_force.settings.telemetry_variables import LABEL_VARIABLE
 
 if TYPE_CHECKING:
     from claude_force.database.workspace import Workspace
@@ -45,7 +46,7 @@ class RunCommand(LazyGroup):
 def _checked_label(context: click.Context, parameter: click.Parameter, label: str | None) -> str | None:
     """A label that is valid. One of the environment that is not stops nobody: the run has none, and a line says so."""
     from claude_force.errors import InvalidRecord
-    from claude_force.executions.run_labels import LABEL_VARIABLE, check_label
+    from claude_force.executions.run_labels import check_label
 
     try:
         return check_label(label) if label is not None else None
@@ -65,7 +66,7 @@ def _checked_label(context: click.Context, parameter: click.Parameter, label: st
 @click.option("--agent", metavar="NAME", help="The name of the agent that runs.")
 @click.option("--project", metavar="NAME", help="The project that the run belongs to.")
 @click.option(
-    "--label", envvar="CLAUDE_FORCE_LABEL", metavar="NAME", callback=_checked_label,
+    "--label", envvar=LABEL_VARIABLE, metavar="NAME", callback=_checked_label,
     help="Mark the run, to compare it. Default: CLAUDE_FORCE_LABEL.",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing unless something is wrong.")

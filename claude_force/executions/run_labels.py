@@ -21,9 +21,6 @@ from claude_force.clock import EARLIEST_US, LATEST_US
 from claude_force.errors import InvalidRecord
 from claude_force.executions.record import NAME_LIMIT
 
-LABEL_VARIABLE = "CLAUDE_FORCE_LABEL"
-"""The environment variable with the label of all that a program does."""
-
 
 class RunLabel(NamedTuple):
     """The label of a run in one of its sessions, from and to an instant (both included). `run` is "" if the run has no

@@ -15,11 +15,12 @@ from typing import Any
 
 from claude_force.clock import now_us
 from claude_force.errors import InvalidRecord
-from claude_force.executions.run_labels import LABEL_VARIABLE, check_label
+from claude_force.executions.run_labels import check_label
 from claude_force.settings.telemetry_variables import (
     DEFAULT_PORT,
     JSON,
     LABEL,
+    LABEL_VARIABLE,
     RESOURCE_ATTRIBUTES,
     telemetry_variables,
     with_attributes,

@@ -14,7 +14,6 @@ from typing import IO, NamedTuple
 
 from claude_force.clock import Now
 from claude_force.database.workspace import Workspace
-from claude_force.executions.run_labels import LABEL_VARIABLE
 from claude_force.executions.signals import ModelRequest, Signal
 from claude_force.headless.child import SignalsHeld, run_child
 from claude_force.headless.output import has_results, resumed_session
@@ -24,6 +23,7 @@ from claude_force.ingest.telemetry.spool import TelemetrySpool
 from claude_force.settings.telemetry_variables import (
     JSON,
     LABEL,
+    LABEL_VARIABLE,
     RESOURCE_ATTRIBUTES,
     RUN,
     telemetry_variables,

@@ -10,7 +10,8 @@ from claude_force.clock import now_us
 from claude_force.database.contract import Database
 from claude_force.errors import ClaudeForceError, InvalidRecord
 from claude_force.executions.record import fresh_uid
-from claude_force.executions.run_labels import LABEL_VARIABLE, RunLabel, check_label, of_whole_session
+from claude_force.executions.run_labels import RunLabel, check_label, of_whole_session
+from claude_force.settings.telemetry_variables import LABEL_VARIABLE
 
 logger = logging.getLogger("claude_force")
 

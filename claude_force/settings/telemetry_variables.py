@@ -25,6 +25,9 @@ DEFAULT_PORT = 4319
 LABEL = "label"
 """The attribute with the label of a run."""
 
+LABEL_VARIABLE = "CLAUDE_FORCE_LABEL"
+"""The variable with the label of all that a program does."""
+
 JSON, PROTOBUF = "http/json", "http/protobuf"
 
 LOGS_INTERVAL_MS, METRICS_INTERVAL_MS = 1_000, 10_000

@@ -17,6 +17,8 @@ import click
 import msgspec
 import pytest
 
+from claude_force.alerts.rules import DEFAULTS
+from claude_force.cli.mcp.tools import TOOLS
 from claude_force.cli.root import cli
 from scripts import generate, recent_sample
 from scripts.recent_sample import recent_lines
@@ -133,6 +135,23 @@ def test_every_command_named_in_a_page_exists() -> None:
     commands = [" ".join(found.split()) for text in texts for found in COMMAND.findall(text)]
     assert len(commands) > 50
     assert [problem for command in commands if (problem := problem_of(command))] == []
+
+
+def test_decisions_are_listed_in_their_order() -> None:
+    """All of them, in the index and in the navigation."""
+    pages = sorted(page.name for page in (ROOT / "docs" / "decisions").glob("0*.md"))
+    index = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[[^\]]+\]\((0\d+-[^)]+)\)", index, re.MULTILINE) == pages
+    assert re.findall(r"decisions/(0\d+-\S+)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")) == pages
+
+
+def test_numbers_in_words_are_those_of_the_program() -> None:
+    """How many tools the MCP server has, and how many rules are built in."""
+    texts = [page.read_text(encoding="utf-8") for page in (*PAGES, ROOT / "plugin" / "README.md")]
+    stated = {found for text in texts for found in re.findall(r"(\w+)(?: built-in)? (tools|rules)\b", text)}
+    teens = {"sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20}
+    numbers = {(teens[word], what) for word, what in stated if word in teens}
+    assert numbers == {(len(TOOLS), "tools"), (len(DEFAULTS), "rules")}
 
 
 def test_every_workflow_of_a_page_is_valid() -> None:

@@ -16,8 +16,8 @@ from claude_force.analytics.proportions import Z_95, newcombe, wilson
 from claude_force.executions.histogram import duration_of
 
 ALPHA = 0.01
-"""The false alarm rate of one metric. Four metrics stay under 5 % together (Bonferroni)."""
-
+"""The false alarm rate of one metric. The four of a baseline are at most 4 % together, the seven of two labels 7 %
+(Bonferroni)."""
 
 Histogram = Mapping[int, int]
 

@@ -85,11 +85,19 @@ def _never(_theirs: Row, _ours: Row) -> bool:
 
 class MergedTable(NamedTuple):
     """A table that is merged row by row: its columns, of which the first `keys` are the key, and whether a row of the
-    other store takes the place of ours with the same key."""
+    other store takes the place of ours with the same key; `otherwise` is what then happens instead."""
 
     columns: Sequence[str]
     keys: int
     is_better: Callable[[Row, Row], bool]
+    otherwise: str = ""
+
+    @property
+    def on_conflict(self) -> str:
+        """SQL for a key that is there."""
+        key, changed = self.columns[: self.keys], self.columns[self.keys :]
+        values = ", ".join(f"{column} = excluded.{column}" for column in changed)
+        return self.otherwise or f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {values}"
 
 
 TABLES = {
@@ -107,7 +115,7 @@ TABLES = {
     "counted_outcomes": MergedTable(CountedOutcome._fields, 1, _never),
     "telemetry_kinds": MergedTable(TelemetryKind._fields, 4, _was_heard_later),
     "headless_runs": MergedTable(HeadlessRun._fields, 1, _never),
-    "run_labels": MergedTable(RunLabel._fields, 3, _is_longer),
+    "run_labels": MergedTable(RunLabel._fields, 3, _is_longer, WIDEN),
     "source_files": MergedTable(CURSOR_FIELDS, 2, _is_further),
 }
 """In the order in which they are merged: how far files were read comes after all that was read from them."""
@@ -152,12 +160,8 @@ def _merge_rows(connection: Connection, name: str, theirs: Sequence[Row], is_dry
         if name == "session_ledgers":
             forgotten = [{"session_id": session_id} for session_id in {row[0] for row in news}]
             connection.execute_many("DELETE FROM session_ledgers WHERE session_id = :session_id", forgotten)
-        columns, keys, _ = TABLES[name]
-        changed = ", ".join(f"{column} = excluded.{column}" for column in columns[keys:])
-        otherwise = f"ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {changed}"
-        if name == "run_labels":
-            otherwise = WIDEN
-        connection.insert_all(f"{name} ({', '.join(columns)})", news, otherwise)
+        table = TABLES[name]
+        connection.insert_all(f"{name} ({', '.join(table.columns)})", news, table.on_conflict)
     return len(news)
 
 

@@ -49,8 +49,8 @@ class _Statement(NamedTuple):
 class ServerConnection(Connection):
     """A transaction on a server, from `begin` to `commit` or `roll_back`.
 
-    What nobody waits for the result of is sent with the next statement: recording an execution takes three answers of
-    the server, not seven. An error of it is raised there."""
+    What nobody waits for the result of is sent with the next statement, so fewer answers of the server are waited for.
+    An error of it is raised there."""
 
     def __init__(self, raw: Raw, begin: str, *, is_snapshot: bool = False) -> None:
         super().__init__(is_snapshot=is_snapshot)

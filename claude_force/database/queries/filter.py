@@ -55,13 +55,6 @@ NAME_SQL: dict[Dimension, str] = {
 ROW_COLUMNS = frozenset(f"{NAME_SQL[name]} AS {name}" for name in ROW_NAMES)
 """SQL for the columns with the names that only rows have."""
 
-# The columns of `run_labels` have names of their own, so the others are those of the query around it.
-RUN_LABEL = (
-    f"(SELECT label FROM run_labels WHERE session = {NAME_SQL['session_id']} AND since_us <= timestamp_us "
-    "AND until_us >= timestamp_us ORDER BY since_us DESC, run DESC, label DESC LIMIT 1)"
-)
-"""SQL for the label of an execution: see `executions.run_labels`."""
-
 SESSION = "COALESCE(executions.session_id, executions.workflow_id)"
 """The session of an execution. That of a workflow's run is the one that started it."""
 
@@ -171,10 +164,19 @@ class Filter:
         return bool(self.agents or self.models or self.projects or self.sources)
 
 
+def of_labelled_run(what: str) -> str:
+    """SQL for a column of the row of `run_labels` that an execution has: see `executions.run_labels`."""
+    # The columns of `run_labels` have names of their own, so the others are those of the query around it.
+    return (
+        f"(SELECT {what} FROM run_labels WHERE session = {NAME_SQL['session_id']} AND since_us <= timestamp_us "
+        "AND until_us >= timestamp_us ORDER BY since_us DESC, run DESC, label DESC LIMIT 1)"
+    )
+
+
 def has_run_label(among: str) -> str:
     """The condition for executions whose label is `among` some: "IN (:name, …)"."""
     # The sessions are looked up first, once: most executions are of none of them.
-    return f"({is_of_labelled(among)} AND {RUN_LABEL} {among})"
+    return f"({is_of_labelled(among)} AND {of_labelled_run('label')} {among})"
 
 
 def is_of_labelled(among: str) -> str:
@@ -194,15 +196,15 @@ def begins(column: str, begin: str) -> tuple[str, dict[str, Any]]:
     return f"SUBSTR({column}, 1, CAST(:length AS INTEGER)) = :begin", {"length": len(begin), "begin": begin}
 
 
-def within(window: Window) -> tuple[list[str], dict[str, Any]]:
-    """Conditions on `timestamp_us`, and their parameters."""
+def within(window: Window, instant: str = "timestamp_us") -> tuple[list[str], dict[str, Any]]:
+    """Conditions on the column of an instant, and their parameters."""
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
     if window.start_us is not None:
-        conditions.append("timestamp_us >= :start_us")
+        conditions.append(f"{instant} >= :start_us")
         parameters["start_us"] = window.start_us
     if window.end_us is not None:
-        conditions.append("timestamp_us < :end_us")
+        conditions.append(f"{instant} < :end_us")
         parameters["end_us"] = window.end_us
     return conditions, parameters
 

@@ -6,13 +6,10 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import NAME_SQL, Filter, rows_from, where
+from claude_force.database.queries.filter import Filter, of_labelled_run, rows_from, where, within
 from claude_force.executions.run_labels import RunLabel
 
-_RUN = (
-    f"(SELECT CASE WHEN run = '' THEN session ELSE run END FROM run_labels WHERE session = {NAME_SQL['session_id']} "
-    "AND since_us <= timestamp_us AND until_us >= timestamp_us ORDER BY since_us DESC, run DESC, label DESC LIMIT 1)"
-)
+_RUN = of_labelled_run("CASE WHEN run = '' THEN session ELSE run END")
 """SQL for the run of an execution with a label; for a run without an id it is its session."""
 
 _TOKENS = (
@@ -40,13 +37,12 @@ def ended_runs(connection: Connection, filters: Filter) -> dict[str, bool]:
     """The runs of `claude-force run` with one of the labels of a filter that began in its period, and whether each was
     a success. Other names in the filter do not count."""
     labels = {f"run_label_{index}": label for index, label in enumerate(filters.run_labels)}
-    edges = (("started_us >= :start_us", filters.window.start_us), ("started_us < :end_us", filters.window.end_us))
-    period = [condition for condition, edge in edges if edge is not None]
     among = f"label IN ({', '.join(f':{name}' for name in labels)})"
+    period, edges = within(filters.window, "started_us")
     rows = connection.fetch(
         f"SELECT run_id, success FROM headless_runs JOIN run_labels ON run = run_id AND session = run_id"
         f"{where([among, *period])}",
-        {**labels, **{condition.partition(":")[2]: edge for condition, edge in edges if edge is not None}},
+        labels | edges,
     )
     return {run: bool(success) for run, success in rows}
 

@@ -103,8 +103,8 @@ _READ_FIRST = 32
 _MOST_KEYS = 1000
 """More runs are read with all others."""
 
-_Key = tuple[str | None, str | None, Any]
-"""Session, name, and the uid as the engine has it."""
+_Key = tuple[str | None, str | None, bytes | None]
+"""Session, name and uid."""
 
 
 def runs(connection: Connection, filters: Filter) -> list[Run]:
@@ -317,7 +317,7 @@ def _run_of(key: _Key, parts: Sequence[_Part], told: bool | None, filters: Filte
         if part.failure is not None:
             failures[part.failure or None] = failures.get(part.failure or None, 0) + part.totals.executions
     return Run(
-        key=RunKey(session, name, None if alone is None else _uid_text(alone)),
+        key=RunKey(session, name, None if alone is None else identity_text(alone)),
         began_us=min((part.began_us for part in parts if part.began_us is not None), default=None),
         first_us=min((part.first_us for part in parts if part.first_us is not None), default=None),
         last_us=max((part.last_us for part in parts if part.last_us is not None), default=None),
@@ -341,7 +341,3 @@ def _names(parts: Iterable[_Part], name_of: Callable[[_Part], str | None]) -> tu
         if name := name_of(part):
             requests[name] = requests.get(name, 0) + part.totals.executions
     return tuple(sorted(requests, key=lambda name: (-requests[name], name)))
-
-
-def _uid_text(uid: Any) -> str:
-    return identity_text(uid) if isinstance(uid, bytes) else str(uid)
