@@ -20,12 +20,10 @@ from claude_force.database.queries.projects import repositories
 from claude_force.executions.projects import ProjectNames, name_projects
 from claude_force.executions.record import NANOUSD
 from claude_force.formatting import money, percent
+from claude_force.ingest.branches import branch_of
 from claude_force.ingest.freshness import Freshness
 from claude_force.settings.budgets import Budget
 from claude_force.text import for_terminal
-
-_HEAD_LIMIT = 4096
-_BRANCH = "ref: refs/heads/"
 
 
 class _Used(NamedTuple):
@@ -58,7 +56,7 @@ def _here(
     """The budgets of the project and the branch of a folder."""
     if folder is None:
         return
-    project, branch = _project_of(connection, names, folder), _branch_of(folder)
+    project, branch = _project_of(connection, names, folder), branch_of(folder)
     for budget in budgets:
         own = None if budget.project is None else names.full_name(budget.project) or budget.project
         is_named = own is not None or budget.branch is not None
@@ -73,34 +71,6 @@ def _project_of(connection: Connection, names: ProjectNames, folder: str) -> str
         if each in known:
             return known[each]
     return name_projects([folder], repositories(connection), names.globs)[folder]
-
-
-def _branch_of(folder: str) -> str | None:
-    """The branch that is checked out in a folder; None if that is not known."""
-    for each in (folder, *map(str, Path(folder).parents)):
-        place = os.path.join(each, ".git")  # noqa: PTH118  (as fast as possible: it runs after every answer)
-        if os.path.isdir(place):  # noqa: PTH112
-            return _branch_in(_read(os.path.join(place, "HEAD")))  # noqa: PTH118
-        if os.path.isfile(place):  # noqa: PTH113
-            linked = _read(place).removeprefix("gitdir: ")
-            return _branch_in(_read(os.path.join(each, linked, "HEAD")))  # noqa: PTH118
-    return None
-
-
-def _read(path: str) -> str:
-    """The begin of a small file; "" if it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(_HEAD_LIMIT).strip()
-    except OSError:
-        return ""
-
-
-def _branch_in(head: str) -> str | None:
-    """The branch that a HEAD names; as Claude Code does, HEAD for a checkout without a branch."""
-    if head.startswith(_BRANCH):
-        return head.removeprefix(_BRANCH)
-    return "HEAD" if head else None
 
 
 def _used(
