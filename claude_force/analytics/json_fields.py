@@ -96,3 +96,8 @@ def latencies(found: Percentiles) -> dict[str, Any]:
         "p95_latency_ms": milliseconds(found.p95_us),
         "p99_latency_ms": milliseconds(found.p99_us),
     }
+
+
+def errors_of(failures: Mapping[str | None, int]) -> list[dict[str, Any]]:
+    """The failed requests of runs for JSON, by error type."""
+    return [{"error_type": name, "failures": count} for name, count in failures.items()]

@@ -8,7 +8,7 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from claude_force import clock
-from claude_force.analytics.json_fields import totals_dict
+from claude_force.analytics.json_fields import errors_of, totals_dict
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Filter
@@ -20,7 +20,7 @@ from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.errors import UnknownName
 from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.run_trees import RunNode, session_tree, summed
-from claude_force.executions.runs import Outcome
+from claude_force.executions.runs import Outcome, most_frequent
 from claude_force.text import for_terminal
 from claude_force.time_windows import ALL_TIME, Window
 
@@ -72,11 +72,7 @@ class RunTree:
 
     def failures(self) -> dict[str | None, int]:
         """The failed requests by error type, the most frequent first."""
-        found: dict[str | None, int] = {}
-        for _, node in self.root.walk():
-            for error, count in node.run.failures.items() if node.run else ():
-                found[error] = found.get(error, 0) + count
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0] or "")))
+        return most_frequent((node.run.failures for _, node in self.root.walk() if node.run))
 
     def models(self) -> list[str]:
         """The models of all runs."""
@@ -96,12 +92,12 @@ class RunTree:
             "projects": self.projects(),
             "branches": self.branches,
             "models": self.models(),
-            "began": self._instant(self.began_us),
+            "started": self._instant(self.began_us),
             "duration_seconds": _seconds(self.duration_us),
             "outcome": self.outcome,
             "headless": self._headless_dict(),
             "outcomes": self.outcomes(),
-            "failures": [{"error_type": name, "count": count} for name, count in self.failures().items()],
+            "errors": errors_of(self.failures()),
             "runs": self.rows(),
         }
 
@@ -120,12 +116,12 @@ class RunTree:
             "depth": depth,
             "agents": list(run.agents) if run else [],
             "models": list(run.models) if run else [],
-            "began": self._instant(node.began_us),
+            "started": self._instant(node.began_us),
             "ended": self._instant(node.ended_us),
             "duration_seconds": _seconds(run.duration_us if run else None),
             "total_duration_seconds": _seconds(duration_of(node)),
             "outcome": run.outcome if run else None,
-            "failures": [{"error_type": name, "count": count} for name, count in run.failures.items()] if run else [],
+            "errors": errors_of(run.failures) if run else [],
             "own": totals_dict(node.own),
             "total": totals_dict(node.totals),
         }

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from claude_force import clock
 from claude_force.analytics.groups import ALL_ROWS, RowChoice
-from claude_force.analytics.json_fields import totals_dict
+from claude_force.analytics.json_fields import errors_of, totals_dict
 from claude_force.analytics.names import known_names
 from claude_force.analytics.unpriced import unpriced_of
 from claude_force.clock import SECOND_US
@@ -18,6 +18,7 @@ from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Filter
 from claude_force.database.queries.runs import RunOrder, first_runs, last_runs
 from claude_force.database.queries.runs import runs as every_run
+from claude_force.executions.record import UNKNOWN
 from claude_force.executions.runs import Run, amount_of
 from claude_force.executions.totals import Archived, Totals
 
@@ -49,9 +50,10 @@ class Runs:
 
     def rows(self) -> list[dict[str, Any]]:
         """The runs for CSV, where a space separates several names."""
-        rows = (self._row(run, " ".join) for run in self.runs)
         return [
-            row | {"errors": " ".join(f"{kind or 'unknown'}={n}" for kind, n in row["errors"].items())} for row in rows
+            self._row(run, " ".join)
+            | {"errors": " ".join(f"{kind or UNKNOWN}={count}" for kind, count in run.failures.items())}
+            for run in self.runs
         ]
 
     def _row(self, run: Run, join: Callable[[Sequence[str]], Any]) -> dict[str, Any]:
@@ -60,14 +62,14 @@ class Runs:
             "run": run.key.id,
             "session": run.key.session,
             "outcome": run.outcome,
-            "began": self._instant(run.began_us),
+            "started": self._instant(run.began_us),
             "ended": self._instant(run.last_us),
             "duration_seconds": None if duration_us is None else duration_us / SECOND_US,
             "agents": join(run.agents),
             "models": join(run.models),
             "projects": join(run.projects),
             "workflows": join(run.workflows),
-            "errors": {kind or "unknown": number for kind, number in sorted(run.failures.items(), key=str)},
+            "errors": errors_of(run.failures),
             "wasted_cost": amount_of(sums.wasted_nanousd, sums.wasted_unpriced),
             **totals_dict(run.totals),
         }

@@ -36,6 +36,8 @@ The cost of a run is useful or wasted, never both:
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
 from operator import add, sub
 from typing import Literal, NamedTuple
@@ -78,7 +80,7 @@ class Run:
 
     `began_us` is when its first request began, `first_us` and `last_us` when its first and its last request ended; all
     are None only in a part that consists of steps of other models' requests. `failures` are the failed requests by
-    error type, `failed` is what these cost. Of names, those with the most requests come first.
+    error type, the most frequent first, `failed` is what these cost. Of names, those with the most requests come first.
     """
 
     key: RunKey
@@ -189,6 +191,14 @@ def sums_of(outcome: Outcome, sums: RunSums, failed: FailedRequests, duration_us
         timed_successes=int(is_success and duration_us is not None),
         success_us=duration_us or 0 if is_success else 0,
     )
+
+
+def most_frequent(failures: Iterable[Mapping[str | None, int]]) -> dict[str | None, int]:
+    """Failed requests by error type, added up, the most frequent first."""
+    found: Counter[str | None] = Counter()
+    for each in failures:
+        found.update(each)
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0] or "")))
 
 
 def amount_of(cost_nanousd: int, unpriced: int) -> float | None:

@@ -27,7 +27,16 @@ from claude_force.database.queries.filter import (
 from claude_force.database.queries.spans import time_ranges_by
 from claude_force.executions.billed_steps import REFUSAL, Share
 from claude_force.executions.record import MAIN, identity_text
-from claude_force.executions.runs import OUTCOMES, UNFINISHED, FailedRequests, Outcome, Run, RunKey, told_outcome
+from claude_force.executions.runs import (
+    OUTCOMES,
+    UNFINISHED,
+    FailedRequests,
+    Outcome,
+    Run,
+    RunKey,
+    most_frequent,
+    told_outcome,
+)
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
 from claude_force.time_windows import Window
 
@@ -312,10 +321,9 @@ def _run_of(key: _Key, parts: Sequence[_Part], told: bool | None, filters: Filte
     session, name, alone = key
     code = max((part.code for part in parts if part.code is not None), default=None)
     outcome: Outcome = "unknown" if code is None else OUTCOMES[code % len(OUTCOMES)]
-    failures: dict[str | None, int] = {}
-    for part in parts:
-        if part.failure is not None:
-            failures[part.failure or None] = failures.get(part.failure or None, 0) + part.totals.executions
+    failures = most_frequent(
+        {part.failure or None: part.totals.executions} for part in parts if part.failure is not None
+    )
     return Run(
         key=RunKey(session, name, None if alone is None else identity_text(alone)),
         began_us=min((part.began_us for part in parts if part.began_us is not None), default=None),

@@ -49,7 +49,7 @@ def run_tree_page(tree: RunTree) -> Page:
 def _head(tree: RunTree) -> list[tuple[str, str]]:
     """What is known of the run as a whole: a name and a text each, "" if there is nothing to say."""
     root = tree.root
-    began = f"{clock.to_datetime(tree.began_us, tree.zone):%Y-%m-%d %H:%M:%S}" if tree.began_us is not None else ""
+    started = f"{clock.to_datetime(tree.began_us, tree.zone):%Y-%m-%d %H:%M:%S}" if tree.began_us is not None else ""
     return [
         ("Agent", ", ".join(root.run.agents) if root.run else (tree.headless and tree.headless.agent_name) or ""),
         ("Session", ", ".join(tree.sessions) if root.kind != "session" else ""),
@@ -58,7 +58,7 @@ def _head(tree: RunTree) -> list[tuple[str, str]]:
         ("Project", ", ".join(tree.projects())),
         ("Branch", ", ".join(tree.branches)),
         ("Models", ", ".join(tree.models())),
-        ("Began", began),
+        ("Started", started),
         ("Duration", _time(tree.duration_us) if tree.duration_us is not None else ""),
         ("Outcome", _outcome(tree)),
         ("Own", _figures(root.own) if root.run else ""),

@@ -16,7 +16,7 @@ from claude_force.reports.render import Page, Section, Table
 from claude_force.time_windows import heading_of
 
 _COLUMNS = (
-    Column("Began", "text"), Column("Run", "name", 8), Column("Agent", "name", 8), Column("Duration"), Column("Req."),
+    Column("Started", "text"), Column("Run", "name", 8), Column("Agent", "name", 8), Column("Duration"), Column("Req."),
     Column("Failed"), Column("Tokens"), Column("Cost"), Column("Outcome", "text"),
 )  # fmt: skip
 
