@@ -12,7 +12,7 @@ from claude_force.database.queries.executions import PAGE, uid_batches
 from claude_force.database.queries.filter import SERIES_NAMES, Dimension, Filter, where
 from claude_force.executions.columns import LABELS
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, Failures, Sums, collect_sums
-from claude_force.executions.totals import TOTALS, Archived
+from claude_force.executions.totals import TOTALS, Archived, TimeRange
 from claude_force.time_windows import Window
 
 
@@ -33,20 +33,24 @@ def archived(connection: Connection, filters: Filter, *dimensions: Dimension) ->
     _, archives = known_ranges(connection)
     if archives is None:
         return Archived(is_counted=is_counted)
-    start, end = filters.window.start_us, filters.window.end_us
-    hours = {
-        "first": archives.first_us // HOUR_US if start is None else -(-start // HOUR_US),
-        "end": archives.last_us // HOUR_US + 1 if end is None else -(-end // HOUR_US),
-    }
     names, named = filters.conditions(*SERIES_NAMES)
     joined = " JOIN series USING (series_id)" if names else ""
     conditions = [f"scope = {EACH_SERIES}", f"level = {ARCHIVED}", "bucket >= :first", "bucket < :end", *names]
     row = connection.fetch(
         f"SELECT COALESCE(SUM(executions), 0), MIN(bucket), MAX(bucket) FROM rollups{joined}{where(conditions)}",
-        hours | named,
+        archived_hours(archives, filters.window) | named,
     )[0]
     executions, first, last = map(int, (row[0], row[1] or 0, row[2] or 0))
     return Archived(executions, first * HOUR_US, last * HOUR_US, is_counted)
+
+
+def archived_hours(archives: TimeRange, window: Window) -> dict[str, int]:
+    """The hours of a window that may be archived, from `first` to `end`: an hour counts as a point at its start."""
+    start, end = window.start_us, window.end_us
+    return {
+        "first": archives.first_us // HOUR_US if start is None else -(-start // HOUR_US),
+        "end": archives.last_us // HOUR_US + 1 if end is None else -(-end // HOUR_US),
+    }
 
 
 def months_before(connection: Connection, until_us: int) -> Iterator[MonthToArchive]:

@@ -132,8 +132,7 @@ class Filter:
             if names and (not dimensions or dimension in dimensions):
                 column = NAME_SQL[dimension] if dimension in ROW_NAMES else dimension
                 stored = self._folders() if dimension == "project" else names
-                named = {f"{dimension}_{index}": name for index, name in enumerate(stored)}
-                among = f"IN ({', '.join(f':{key}' for key in named)})"
+                among, named = among_names(dimension, stored)
                 conditions.append(has_run_label(among) if dimension == "run_label" else f"{column} {among}")
                 parameters |= named
         return conditions, parameters
@@ -162,6 +161,12 @@ class Filter:
     def has_labels(self) -> bool:
         """Whether it restricts a dimension that makes a series."""
         return bool(self.agents or self.models or self.projects or self.sources)
+
+
+def among_names(dimension: Dimension, names: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """The end of a condition for some names, "IN (:name, …)", and its parameters."""
+    named = {f"{dimension}_{index}": name for index, name in enumerate(names)}
+    return f"IN ({', '.join(f':{key}' for key in named)})", named
 
 
 def of_labelled_run(what: str) -> str:

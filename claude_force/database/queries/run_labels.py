@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import Filter, of_labelled_run, rows_from, where, within
+from claude_force.database.queries.filter import Filter, among_names, of_labelled_run, rows_from, where, within
 from claude_force.executions.run_labels import RunLabel
 
 _RUN = of_labelled_run("CASE WHEN run = '' THEN session ELSE run END")
@@ -36,12 +36,11 @@ def used_by_runs(connection: Connection, filters: Filter) -> Iterator[Used]:
 def ended_runs(connection: Connection, filters: Filter) -> dict[str, bool]:
     """The runs of `claude-force run` with one of the labels of a filter that began in its period, and whether each was
     a success. Other names in the filter do not count."""
-    labels = {f"run_label_{index}": label for index, label in enumerate(filters.run_labels)}
-    among = f"label IN ({', '.join(f':{name}' for name in labels)})"
+    among, labels = among_names("run_label", filters.run_labels)
     period, edges = within(filters.window, "started_us")
     rows = connection.fetch(
         f"SELECT run_id, success FROM headless_runs JOIN run_labels ON run = run_id AND session = run_id"
-        f"{where([among, *period])}",
+        f"{where([f'label {among}', *period])}",
         labels | edges,
     )
     return {run: bool(success) for run, success in rows}

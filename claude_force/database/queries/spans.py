@@ -23,6 +23,7 @@ from claude_force.database.queries.filter import (
     Dimension,
     Filter,
     Names,
+    among_names,
     is_of_labelled,
     where,
 )
@@ -76,8 +77,7 @@ def _labelled(connection: Connection, filters: Filter) -> _Labelled | None:
     """None if the filter has no labels, or no run has one of them."""
     if not filters.run_labels:
         return None
-    parameters = {f"run_label_{index}": label for index, label in enumerate(filters.run_labels)}
-    among = f"IN ({', '.join(f':{name}' for name in parameters)})"
+    among, parameters = among_names("run_label", filters.run_labels)
     since_us, until_us = connection.fetch(
         f"SELECT MIN(since_us), MAX(until_us) FROM run_labels WHERE label {among}", parameters
     )[0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from claude_force.clock import DAY_US, HOUR_US
+from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection
 from claude_force.database.queries.aggregates import SUMS, known_ranges, totals_of
+from claude_force.database.queries.archives import archived_hours
 from claude_force.database.queries.filter import ROW_FILTERS, SERIES_NAMES, Filter, where, within
 from claude_force.executions.record import STEP_TOKENS
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES
@@ -133,15 +134,10 @@ def archived_totals(connection: Connection, filters: Filter) -> dict[tuple[str, 
     _, archives = known_ranges(connection)
     if archives is None or filters.has_rows_only:
         return {}
-    start, end = filters.window.start_us, filters.window.end_us
-    hours = {
-        "first": archives.first_us // HOUR_US if start is None else -(-start // HOUR_US),
-        "end": archives.last_us // HOUR_US + 1 if end is None else -(-end // HOUR_US),
-    }
     names, named = filters.conditions(*SERIES_NAMES)
     ours = [f"scope = {EACH_SERIES}", f"level = {ARCHIVED}", "bucket >= :first", "bucket < :end", *names]
     rows = connection.fetch(
         f"SELECT agent_name, model, {SUMS} FROM rollups JOIN series USING (series_id){where(ours)} GROUP BY 1, 2",
-        hours | named,
+        archived_hours(archives, filters.window) | named,
     )
     return {(agent, model): totals_of(sums) for agent, model, *sums in rows}
