@@ -7,7 +7,7 @@ https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback, rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from claude_force.errors import InvalidRecord
@@ -99,18 +99,28 @@ def steps_of(listed: object, usage: object, model: str) -> Steps | None:
 
 def whole_step(usage: object, model: str) -> Step:
     """A usage without listed steps, as one."""
-    tokens = (part(usage, "input_tokens"), part(usage, "output_tokens"), count(part(usage, "cache_read_input_tokens")))
+    tokens = (
+        part(usage, "input_tokens"),
+        part(usage, "output_tokens") or 0,
+        count(part(usage, "cache_read_input_tokens")),
+    )
     return Step(MESSAGE, model, *tokens, *cache_writes(usage), tier_of(usage), geo_of(usage))
 
 
-def refused_step(response: object, usage: object, model: str) -> Steps | None:
-    """The step of a response that was refused before any output; None if it is billed as any other."""
-    if part(usage, "output_tokens"):
-        return None
+def refused_steps(steps: Steps, kind: str | None) -> Steps:
+    """The steps of a response that the model refused. The attempt that was refused, the last one, has this kind if it
+    gave no output; what ran before it is billed. None is a refusal that is billed as any other."""
+    last = _last_attempt(steps)
+    if kind is None or last is None or steps[last].output_tokens:
+        return steps
+    return (*steps[:last], steps[last]._replace(kind=kind), *steps[last + 1 :])
+
+
+def refusal_kind_of(response: object) -> str | None:
+    """`refusal_kind` of a response of the API that was refused."""
     details = part(response, "stop_details")
     category = part(details, "category")
-    kind = refusal_kind(category if isinstance(category, str) else None, is_known=details is not None)
-    return None if kind is None else (whole_step(usage, model)._replace(kind=kind),)
+    return refusal_kind(category if isinstance(category, str) else None, is_known=details is not None)
 
 
 def _step(index: int, item: object, model: str, tier: str | None, geo: str | None) -> Step:
@@ -135,7 +145,7 @@ def _step(index: int, item: object, model: str, tier: str | None, geo: str | Non
 
 def _with_cached_tokens(steps: list[Step], usage: object) -> list[Step]:
     """Steps that say nothing of cached tokens, where the last one of the response itself has those of the usage."""
-    last = max((index for index, step in enumerate(steps) if step.kind in (MESSAGE, FALLBACK)), default=None)
+    last = _last_attempt(steps)
     if last is None:
         return steps
     short, long = cache_writes(usage)
@@ -145,6 +155,11 @@ def _with_cached_tokens(steps: list[Step], usage: object) -> list[Step]:
         cache_write_1h_tokens=long,
     )
     return [*steps[:last], cached, *steps[last + 1 :]]
+
+
+def _last_attempt(steps: Sequence[Step]) -> int | None:
+    """The index of the last step of the response itself; None if it has none."""
+    return max((index for index, step in enumerate(steps) if step.kind in (MESSAGE, FALLBACK)), default=None)
 
 
 def _checked(field: str, value: object) -> int:

@@ -24,7 +24,8 @@ from claude_force.executions.usage import (
     geo_of,
     is_single,
     part,
-    refused_step,
+    refusal_kind_of,
+    refused_steps,
     steps_of,
     tier_of,
     whole_step,
@@ -129,7 +130,7 @@ class Tracked:
             steps = None
         if part(response, "stop_reason") == "refusal":
             self.is_refused = True
-            steps = refused_step(response, usage, self.model) or steps
+            return refused_steps(steps or (whole_step(usage, self.model),), refusal_kind_of(response))
         return steps or (whole_step(usage, self.model),)
 
     def steps(self) -> Steps | None:

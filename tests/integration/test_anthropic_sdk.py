@@ -263,6 +263,18 @@ def test_a_refusal_is_a_failure(client: Any, spool: Path) -> None:
     assert (found.success, found.error_type, found.cost_nanousd) == (False, "refusal", 0)
 
 
+def test_what_ran_before_a_refusal_is_billed(client: Any, spool: Path) -> None:
+    """An attempt with output is, although the fallback was refused."""
+    steps = [
+        {"type": "message", "model": "claude-fable-5", "input_tokens": 5000, "output_tokens": 400},
+        {"type": "fallback_message", "model": MODEL, "input_tokens": 5000, "output_tokens": 0},
+    ]
+    message = {"stop_reason": "refusal", "stop_details": {"type": "refusal", "category": "cyber"}}
+    client.messages.create(**prompt(message=message, usage={"output_tokens": 0, "iterations": steps}))
+    found = only(spool)
+    assert (found.success, found.error_type, found.cost_nanousd) == (False, "refusal", 70_000_000)
+
+
 def test_counting_tokens_is_no_execution(client: Any, spool: Path) -> None:
     """Nor is any other request."""
     if not hasattr(client.messages, "count_tokens"):

@@ -224,6 +224,21 @@ def test_a_refusal_is_a_failure(
     assert tokens_of(found) == (1000, written, 0, 0, 0)
 
 
+def test_what_ran_before_a_refusal_is_billed(tracker: PerformanceTracker) -> None:
+    """A compaction is, although the response itself costs nothing."""
+    steps = [
+        {"type": "compaction", "input_tokens": 170_000, "output_tokens": 3000},
+        {"type": "message", "input_tokens": 20_000, "output_tokens": 0},
+    ]
+    usage = {"input_tokens": 20_000, "output_tokens": 0, "iterations": steps}
+    refusal = {"model": OPUS, "stop_reason": "refusal", "stop_details": {"category": "cyber"}, "usage": usage}
+    with tracker.track("a") as tracked:
+        tracked.take_usage(refusal)
+    found = the_one(tracker)
+    assert (found.error_type, found.cost_nanousd) == ("refusal", 170_000 * 5000 + 3000 * 25_000)
+    assert tokens_of(found) == (190_000, 3000, 0, 0, 0)
+
+
 def test_residency_is_read_from_a_response(tracker: PerformanceTracker) -> None:
     """The word of the API; none for its word for none."""
     for geo in ("us", "global"):

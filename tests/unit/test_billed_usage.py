@@ -123,6 +123,19 @@ def test_refusals_before_any_output(path: Path, case: str) -> None:
     assert found.input_tokens == 1000
 
 
+@pytest.mark.parametrize(("details", "cost"), [({"category": "cyber"}, 550_000_000), (None, None)])
+def test_what_ran_before_a_refusal_is_billed(path: Path, details: dict[str, Any] | None, cost: int | None) -> None:
+    """An advisor's answer is; where the bill of the refusal is not known, its own cost still is."""
+    iterations = [
+        {"type": "advisor_message", "model": OPUS, "input_tokens": 100_000, "output_tokens": 2000},
+        {"type": "message", "input_tokens": 1000, "output_tokens": 0},
+    ]
+    usage = {"input_tokens": 1000, "output_tokens": 0, "iterations": iterations}
+    found = response(path, stop_reason="refusal", stop_details=details, usage=usage)
+    assert (found.error_type, found.cost_nanousd, found.input_tokens) == ("refusal", cost, 101_000)
+    assert [step.cost_nanousd for step in found.steps or ()] == [550_000_000, None if cost is None else 0]
+
+
 def test_a_refusal_after_some_output_is_billed(path: Path) -> None:
     """For what streamed."""
     found = response(path, stop_reason="refusal", stop_details={"category": "cyber"})

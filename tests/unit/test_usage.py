@@ -9,7 +9,7 @@ import pytest
 
 from claude_force.errors import InvalidRecord
 from claude_force.executions.billed_steps import REFUSAL, STEPS_LIMIT, UNBILLED_REFUSAL, Step
-from claude_force.executions.usage import geo_of, is_single, refusal_kind, steps_of, tier_of
+from claude_force.executions.usage import geo_of, is_single, refusal_kind, refused_steps, steps_of, tier_of
 
 OPUS, SONNET, FABLE = "claude-opus-4-8", "claude-sonnet-4-6", "claude-fable-5"
 
@@ -174,6 +174,40 @@ def test_a_single_step_of_the_model_is_the_usual_one() -> None:
 def test_refusals_before_output_are_billed_by_category(category: str | None, is_known: bool, kind: str | None) -> None:
     """Some are free, some are billed, and of the others the bill is not known."""
     assert refusal_kind(category, is_known=is_known) == kind
+
+
+REFUSED = {
+    "alone": ([listed("message", 9, 0)], [UNBILLED_REFUSAL]),
+    "after a compaction": ([listed("compaction", 9, 2), listed("message", 9, 0)], ["compaction", UNBILLED_REFUSAL]),
+    "after an advisor": (
+        [listed("message", 9, 2), listed("advisor_message", 9, 2, model=OPUS), listed("message", 9, 0)],
+        ["message", "advisor_message", UNBILLED_REFUSAL],
+    ),
+    "before an advisor ended": (
+        [listed("message", 9, 0), listed("advisor_message", 9, 2, model=OPUS)],
+        [UNBILLED_REFUSAL, "advisor_message"],
+    ),
+    "by the fallback, too": (
+        [listed("message", 9, 4, model=FABLE), listed("fallback_message", 9, 0, model=OPUS)],
+        ["message", UNBILLED_REFUSAL],
+    ),
+    "by every attempt": (
+        [listed("message", 9, 0, model=FABLE), listed("fallback_message", 9, 0, model=OPUS)],
+        [UNBILLED_REFUSAL, UNBILLED_REFUSAL],
+    ),
+    "after some output": ([listed("compaction", 9, 2), listed("message", 9, 1)], ["compaction", "message"]),
+    "before any attempt": ([listed("compaction", 9, 0)], ["compaction"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_only_the_refused_attempt_is_not_billed(case: str) -> None:
+    """What ran before it is, and so is an attempt with output. In a billed category nothing changes."""
+    items, kinds = REFUSED[case]
+    steps = steps_of(items, {}, SONNET)
+    assert steps is not None
+    assert [step.kind for step in refused_steps(steps, UNBILLED_REFUSAL)] == kinds
+    assert refused_steps(steps, None) == steps
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ from claude_force.executions.usage import (
     is_single,
     join_tiers,
     part,
-    refused_step,
+    refusal_kind_of,
+    refused_steps,
     steps_of,
     tier_of,
+    whole_step,
 )
 from claude_force.ingest.telemetry.requests import observe
 from claude_force.ingest.transcripts.api_errors import API_ERROR, kind_of_failure
@@ -106,14 +108,13 @@ def _billed(call: Call) -> _Billed:
 def _steps(call: Call, usage: dict[str, Any]) -> Steps | None:
     """The steps of a call that is billed for several, or was refused before any output. Listed steps that cannot be
     read count as not listed."""
-    if call.stop_reason == REFUSAL and (
-        refused := refused_step({"stop_details": call.stop_details}, usage, call.model)
-    ):
-        return refused
     try:
         steps = steps_of(usage.get("iterations"), usage, call.model)
     except InvalidRecord:
-        return None
+        steps = None
+    if call.stop_reason == REFUSAL:
+        whole = (whole_step(usage, call.model),)
+        steps = refused_steps(steps or whole, refusal_kind_of({"stop_details": call.stop_details}))
     return None if steps is None or is_single(steps, call.model) or len(steps) > STEPS_LIMIT else steps
 
 

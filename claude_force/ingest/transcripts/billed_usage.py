@@ -12,7 +12,7 @@ from claude_force.executions.costs import Billed
 from claude_force.executions.pricing import Modifiers, modifiers_of
 from claude_force.executions.pricing import Usage as Tokens
 from claude_force.executions.record import NAME_LIMIT, STANDARD_GEOS, STANDARD_TIERS
-from claude_force.executions.usage import is_single, join_tiers, refusal_kind, steps_of
+from claude_force.executions.usage import is_single, join_tiers, refusal_kind, refused_steps, steps_of
 from claude_force.ingest.transcripts.entries import Usage, single_step_of
 from claude_force.ingest.transcripts.responses import REFUSAL, Response
 
@@ -46,10 +46,15 @@ def provider_of(message_id: str) -> str | None:
 
 
 def _steps_of(response: Response, tokens: Tokens, modifiers: Modifiers) -> Steps | None:
-    if response.error_type == REFUSAL and not tokens.output_tokens:
-        kind = refusal_kind(response.refusal_category or None, is_known=response.refusal_category is not None)
-        if kind is not None:
-            return (Step(kind, response.model, *tokens, modifiers.tier, modifiers.geo),)
+    steps = _listed_steps(response)
+    if response.error_type != REFUSAL:
+        return steps
+    kind = refusal_kind(response.refusal_category or None, is_known=response.refusal_category is not None)
+    whole = Step(MESSAGE, response.model, *tokens, modifiers.tier, modifiers.geo)
+    return refused_steps(steps or (whole,), kind)
+
+
+def _listed_steps(response: Response) -> Steps | None:
     listed = bytes(response.usage.iterations)
     if not listed or listed in (b"null", b"[]") or _is_usual(response):
         return None
