@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from claude_force.database.queries import Dimension
+from claude_force.database.queries import Dimension, FilterDimension
 from claude_force.executions.record import dollars, milliseconds
 from claude_force.executions.totals import Bucket, Group, Percentiles, Totals
 
-TITLES: dict[Dimension, str] = {
+TITLES: dict[FilterDimension, str] = {
     "agent_name": "agent",
     "model": "model",
     "workflow_id": "workflow",
@@ -23,7 +23,7 @@ TITLES: dict[Dimension, str] = {
 """The name of a dimension in options, headings and JSON."""
 
 
-def plural(dimension: Dimension) -> str:
+def plural(dimension: FilterDimension) -> str:
     """The name of several: "agents", "branches"."""
     title = TITLES[dimension]
     return f"{title}es" if title.endswith("ch") else f"{title}s"

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from claude_force.analytics.json_fields import TITLES, plural
 from claude_force.database import queries
 from claude_force.database.contract import Connection
-from claude_force.database.queries import ROW_NAMES, Dimension, Filter
+from claude_force.database.queries import ROW_NAMES, Filter, FilterDimension
 from claude_force.errors import TooManyNames, UnknownName
 from claude_force.executions.record import model_family
 from claude_force.formatting import quantity
@@ -23,7 +23,7 @@ _NAMES_SHOWN = 12
 _SHORTEST_PREFIX = 4
 """The number of characters of an id that may stand for the whole id."""
 
-_WITH_IDS: tuple[Dimension, ...] = ("workflow_id", "session_id")
+_WITH_IDS: tuple[FilterDimension, ...] = ("workflow_id", "session_id")
 _STEPS = re.compile(r"[/\\]")
 _GLOB = re.compile(r"[*?\[]")
 
@@ -41,7 +41,7 @@ def known_names(connection: Connection, chosen: Filter) -> Filter:
         return chosen
     if chosen.projects:
         chosen = queries.with_projects(connection, chosen)
-    names: dict[Dimension, tuple[str, ...]] = {}
+    names: dict[FilterDimension, tuple[str, ...]] = {}
     for dimension, wanted in chosen.names():
         found = dict.fromkeys(full for name in wanted for full in _full_names(connection, chosen, dimension, name))
         if len(found) > max(MOST_NAMES, len(wanted)):
@@ -53,7 +53,7 @@ def known_names(connection: Connection, chosen: Filter) -> Filter:
     return queries.with_reach(connection, replace(chosen.with_names(names), is_of_store=True))
 
 
-def _full_names(connection: Connection, chosen: Filter, dimension: Dimension, name: str) -> tuple[str, ...]:
+def _full_names(connection: Connection, chosen: Filter, dimension: FilterDimension, name: str) -> tuple[str, ...]:
     if queries.has_name(connection, dimension, name) or queries.time_range(connection) is None:
         return (name,)
     found = _projects(chosen, name) if dimension == "project" else _meant(connection, dimension, name)
@@ -69,7 +69,7 @@ def _projects(chosen: Filter, name: str) -> tuple[str, ...]:
     return chosen.project_names.matching(name) if _GLOB.search(name) else ()
 
 
-def _meant(connection: Connection, dimension: Dimension, name: str) -> tuple[str, ...]:
+def _meant(connection: Connection, dimension: FilterDimension, name: str) -> tuple[str, ...]:
     """What a glob, a family or the begin of an id means."""
     if glob := _GLOB.search(name):
         known = queries.names(connection, dimension, name[: glob.start()])
@@ -85,7 +85,7 @@ def _meant(connection: Connection, dimension: Dimension, name: str) -> tuple[str
     return tuple(known)
 
 
-def _unknown_message(connection: Connection, chosen: Filter, dimension: Dimension, name: str) -> str:
+def _unknown_message(connection: Connection, chosen: Filter, dimension: FilterDimension, name: str) -> str:
     from difflib import get_close_matches
 
     known = queries.names(connection, dimension)

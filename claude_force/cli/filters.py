@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from claude_force.database import queries
-from claude_force.database.queries import Dimension, Filter
+from claude_force.database.queries import Filter, FilterDimension
 from claude_force.database.workspace import Workspace, workspace_at
 from claude_force.errors import ClaudeForceError
 from claude_force.executions.projects import ProjectNames
@@ -50,7 +50,7 @@ def _completer(names: Callable[[Connection, Workspace], Iterable[str]]) -> Compl
     return complete
 
 
-def _complete(dimension: Dimension) -> Completer:
+def _complete(dimension: FilterDimension) -> Completer:
     return complete_from(lambda connection: queries.names(connection, dimension))
 
 

@@ -311,7 +311,10 @@ def test_every_report_takes_no_ingest() -> None:
     assert {name for name, found in options.items() if "no_ingest" in found} == {
         *reports,
         "",
+        "analytics budgets",
+        "budgets",
         "dashboard",
+        "run show",
         "statusline",
     }
 

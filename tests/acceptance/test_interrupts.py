@@ -42,7 +42,7 @@ def interrupted(process: subprocess.Popen[bytes]) -> int:
         process.send_signal(signal.SIGINT)
         # Not `communicate`, which would end the input first.
         with suppress(subprocess.TimeoutExpired):
-            return process.wait(timeout=12)
+            return process.wait(timeout=30)
     raise AssertionError("five interrupts did not end it")
 
 

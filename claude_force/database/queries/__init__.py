@@ -23,7 +23,7 @@ from claude_force.database.queries.executions import (
     rows_of,
     stored,
 )
-from claude_force.database.queries.filter import ROW_NAMES, Dimension, Filter
+from claude_force.database.queries.filter import ROW_NAMES, Dimension, Filter, FilterDimension
 from claude_force.database.queries.names import first_names, has_name, names
 from claude_force.database.queries.percentiles import EXACT_LIMIT, durations_by, percentiles, percentiles_by
 from claude_force.database.queries.projects import with_projects
@@ -38,6 +38,7 @@ __all__ = [
     "ROW_NAMES",
     "Dimension",
     "Filter",
+    "FilterDimension",
     "MonthToArchive",
     "archived",
     "durations_by",

@@ -13,8 +13,11 @@ from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import FIELDS
 from claude_force.time_windows import ALL_TIME, Window
 
-Dimension = Literal["agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch", "run_label"]
-"""What a filter can name, and a breakdown can be by; but for `run_label`, which only filters know."""
+Dimension = Literal["agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch"]
+"""What a breakdown can be by."""
+
+FilterDimension = Dimension | Literal["run_label"]
+"""What a filter can name."""
 
 Names = tuple[str | None, ...]
 """The names of a group, one for each dimension; None for executions that have none."""
@@ -35,7 +38,7 @@ SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source
 ROW_NAMES: tuple[Dimension, ...] = ("workflow_id", "session_id", "git_branch")
 """The dimensions that only rows have. Roll-ups do not know them."""
 
-ROW_FILTERS: tuple[Dimension, ...] = (*ROW_NAMES, "run_label")
+ROW_FILTERS: tuple[FilterDimension, ...] = (*ROW_NAMES, "run_label")
 """The dimensions of conditions on rows that are no conditions on their series."""
 
 LABELLED = {name: f"NULLIF({name}, '')" if name == "project" else name for name in FIELDS}
@@ -96,7 +99,7 @@ class Filter:
         ends = [each.end_us for each in (self.window, self.reach) if each.end_us is not None]
         return Window(max(starts, default=None), min(ends, default=None))
 
-    def names(self) -> tuple[tuple[Dimension, tuple[str, ...]], ...]:
+    def names(self) -> tuple[tuple[FilterDimension, tuple[str, ...]], ...]:
         """The names asked for, by dimension."""
         return (
             ("agent_name", self.agents),
@@ -109,7 +112,7 @@ class Filter:
             ("run_label", self.run_labels),
         )
 
-    def with_names(self, names: Mapping[Dimension, tuple[str, ...]]) -> Filter:
+    def with_names(self, names: Mapping[FilterDimension, tuple[str, ...]]) -> Filter:
         """The same filter for other names. A dimension without names is not restricted."""
         return Filter(
             self.window,
@@ -124,7 +127,7 @@ class Filter:
             project_names=self.project_names,
         )
 
-    def conditions(self, *dimensions: Dimension) -> tuple[list[str], dict[str, Any]]:
+    def conditions(self, *dimensions: FilterDimension) -> tuple[list[str], dict[str, Any]]:
         """SQL conditions for the names in some dimensions (in all, if none is given), and their parameters."""
         conditions: list[str] = []
         parameters: dict[str, Any] = {}

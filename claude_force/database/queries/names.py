@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, ROW_NAMES, Dimension, begins
+from claude_force.database.queries.filter import IS_PENDING, NAME_SQL, PENDING, ROW_NAMES, FilterDimension, begins
 from claude_force.database.queries.spans import SPANS
 from claude_force.executions.rollups import EACH_SERIES, ERA
 
 
-def has_name(connection: Connection, dimension: Dimension, name: str) -> bool:
+def has_name(connection: Connection, dimension: FilterDimension, name: str) -> bool:
     """Whether a name occurs in a dimension."""
     sql = f"SELECT 1 FROM ({_names(dimension)}) AS known WHERE name = :name LIMIT 1"
     return bool(connection.fetch(sql, {"name": name}))
 
 
-def names(connection: Connection, dimension: Dimension, begin: str = "") -> list[str]:
+def names(connection: Connection, dimension: FilterDimension, begin: str = "") -> list[str]:
     """Every name that occurs in a dimension and begins so, sorted."""
     if not begin:
         return sorted(row[0] for row in connection.fetch(_names(dimension)))
@@ -33,7 +33,7 @@ def first_names(connection: Connection, dimension: Literal["agent_name", "model"
     return [row[0] for row in rows]
 
 
-def _names(dimension: Dimension) -> str:
+def _names(dimension: FilterDimension) -> str:
     if dimension == "run_label":
         return "SELECT DISTINCT label AS name FROM run_labels"
     if dimension in ROW_NAMES:
