@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from claude_force.analytics.groups import ALL_ROWS, RowChoice
 from claude_force.analytics.names import MOST_NAMES, known_names
@@ -32,7 +32,6 @@ from claude_force.executions.runs import RunSums, amount_of
 from claude_force.executions.totals import Archived
 
 RunsBy = Literal["agent", "workflow", "model", "project"]
-RUNS_BY: tuple[RunsBy, ...] = get_args(RunsBy)
 
 FEWEST = 10
 """Of fewer runs no success rate is claimed."""

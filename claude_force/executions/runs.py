@@ -78,14 +78,13 @@ class FailedRequests(NamedTuple):
 class Run:
     """One run, or the part of it that was asked for.
 
-    `began_us` is when its first request began, `first_us` and `last_us` when its first and its last request ended; all
-    are None only in a part that consists of steps of other models' requests. `failures` are the failed requests by
-    error type, the most frequent first, `failed` is what these cost. Of names, those with the most requests come first.
+    `began_us` is when its first request began, `last_us` when its last one ended; both are None only in a part that
+    consists of steps of other models' requests. `failures` are the failed requests by error type, the most frequent
+    first, `failed` is what these cost. Of names, those with the most requests come first.
     """
 
     key: RunKey
     began_us: int | None
-    first_us: int | None
     last_us: int | None
     totals: Totals
     outcome: Outcome

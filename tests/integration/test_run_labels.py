@@ -14,11 +14,11 @@ from claude_force.analytics.baselines import check_labels
 from claude_force.analytics.reports import breakdown
 from claude_force.clock import DAY_US, LATEST_US
 from claude_force.database import queries
-from claude_force.database.contract import Database
+from claude_force.database.contract import Connection, Database
 from claude_force.database.merge.tables import merge_tables, read_tables
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
-from claude_force.database.queries.run_labels import all_run_labels, labels_of_runs
+from claude_force.database.queries.run_labels import labels_of_runs
 from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.writes import Store
 from claude_force.database.writes.run_labels import add_run_labels
@@ -74,13 +74,19 @@ def label_of(one: ExecutionMetrics, labels: Sequence[RunLabel]) -> RunLabel | No
     return max(found, key=lambda row: row.since_us, default=None)
 
 
+def stored_labels(connection: Connection) -> list[RunLabel]:
+    """Every row, in the order of the keys."""
+    rows = connection.fetch(f"SELECT {', '.join(RunLabel._fields)} FROM run_labels ORDER BY session, run, label")
+    return [RunLabel(*row) for row in rows]
+
+
 def keep(database: Database, labels: Sequence[RunLabel]) -> list[RunLabel]:
     """Store labels in two transactions; returns the rows."""
     for part in (labels[::2], labels[1::2]):
         with database.write() as connection:
             add_run_labels(connection, part)
     with database.read() as connection:
-        return all_run_labels(connection)
+        return stored_labels(connection)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -163,7 +169,7 @@ def test_a_merge_widens_too(database: Database, tmp_path: Path) -> None:
     for is_dry_run, has_news in ((True, True), (False, True), (False, False)):
         assert bool(merge_tables(database, found, is_dry_run=is_dry_run).counts["run_labels"]) is has_news
     with database.read() as connection:
-        merged = all_run_labels(connection)
+        merged = stored_labels(connection)
     assert merged == keep(other, ours)
     other.close()
 

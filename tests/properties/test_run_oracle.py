@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from datetime import UTC
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_force.analytics.run_outcomes import RUNS_BY, RunsBy, run_outcomes
+from claude_force.analytics.run_outcomes import RunsBy, run_outcomes
 from claude_force.analytics.runs import runs
 from claude_force.database import queries
 from claude_force.database.contract import Database
@@ -131,7 +131,7 @@ def near(found: float | None, expected: Any, factor: int = 1) -> bool:
     return abs(found * factor - float(expected)) <= 1e-9 * max(1.0, abs(float(expected)))
 
 
-@given(executions=histories, by=st.sampled_from(RUNS_BY))
+@given(executions=histories, by=st.sampled_from(get_args(RunsBy)))
 @both_engines
 def test_cost_per_success_and_waste_are_true(
     database: Database, executions: list[ExecutionMetrics], by: RunsBy

@@ -153,7 +153,7 @@ chains = st.dictionaries(st.sampled_from(RUNS), st.sampled_from((*RUNS, SESSION)
 @settings(max_examples=scaled(200), deadline=None)
 def test_a_circle_is_cut_at_its_first_run(parent_of: dict[str, str]) -> None:
     """All others keep the parent that is known."""
-    runs = [Run(RunKey(SESSION, name), 0, 0, 0, ONE, "success", {}, NONE, ("x",), (), (), (SESSION,)) for name in RUNS]
+    runs = [Run(RunKey(SESSION, name), 0, 0, ONE, "success", {}, NONE, ("x",), (), (), (SESSION,)) for name in RUNS]
     root = session_tree(SESSION, runs, [RunParent(run, SESSION, parent, 1) for run, parent in parent_of.items()])
     above = {child.id: node.id for _, node in root.walk() for child in node.children}
     assert sorted(above) == sorted(RUNS)
@@ -170,14 +170,14 @@ def test_a_circle_is_cut_at_its_first_run(parent_of: dict[str, str]) -> None:
 
 def test_a_circle_with_a_run_of_which_nothing_is_stored() -> None:
     """The tree ends at the run that has executions."""
-    run = Run(RunKey(SESSION, "a"), 0, 0, 0, Totals(executions=1), "success", {}, NONE, ("x",), (), (), (SESSION,))
+    run = Run(RunKey(SESSION, "a"), 0, 0, Totals(executions=1), "success", {}, NONE, ("x",), (), (), (SESSION,))
     root = session_tree(SESSION, [run], [RunParent("a", SESSION, "b", 1), RunParent("b", SESSION, "a", 1)])
     assert [(depth, node.id, node.has_parent) for depth, node in root.walk()] == [(0, SESSION, True), (1, "a", False)]
 
 
 def test_a_chain_of_thousands_is_a_tree() -> None:
     """Neither building nor walking it goes deep in Python."""
-    run = Run(RunKey(SESSION, "0"), 0, 0, 0, Totals(executions=1), "success", {}, NONE, ("x",), (), (), (SESSION,))
+    run = Run(RunKey(SESSION, "0"), 0, 0, Totals(executions=1), "success", {}, NONE, ("x",), (), (), (SESSION,))
     runs = [replace(run, key=RunKey(SESSION, str(number))) for number in range(1000)]
     links = [RunParent(str(number), SESSION, str(number - 1), 1) for number in range(1, 1000)]
     root = session_tree(SESSION, runs, links)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import Filter, among_names, of_labelled_run, rows_from, where, within
-from claude_force.executions.run_labels import RunLabel
 
 _RUN = of_labelled_run("CASE WHEN run = '' THEN session ELSE run END")
 """SQL for the run of an execution with a label; for a run without an id it is its session."""
@@ -62,9 +61,3 @@ def sessions_with_label(connection: Connection, run: str) -> list[str]:
     """The sessions of a run with a label."""
     rows = connection.fetch("SELECT session FROM run_labels WHERE run = :run ORDER BY session", {"run": run})
     return [row[0] for row in rows]
-
-
-def all_run_labels(connection: Connection) -> list[RunLabel]:
-    """Every label of a run, in the order of the keys."""
-    rows = connection.fetch(f"SELECT {', '.join(RunLabel._fields)} FROM run_labels ORDER BY session, run, label")
-    return [RunLabel(*row) for row in rows]

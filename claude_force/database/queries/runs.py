@@ -54,10 +54,10 @@ CODE = (
 )
 # The instant of a request and its code in one number: the largest is that of the last request.
 _ENDS = (
-    "MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, MIN(timestamp_us) AS first_us, "
+    "MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, "
     f"MAX(timestamp_us) AS last_us, MAX(timestamp_us * {len(OUTCOMES)} + {CODE}) AS code"
 )
-BOTH_ENDS = "MIN(began_us) AS began_us, MIN(first_us) AS first_us, MAX(last_us) AS last_us, MAX(code) AS code"
+BOTH_ENDS = "MIN(began_us) AS began_us, MAX(last_us) AS last_us, MAX(code) AS code"
 _FAILED_COST = (
     "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, "
     "COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced"
@@ -156,7 +156,7 @@ def grouped(
     filters: Filter, names: Sequence[str] = (), more: str = "", sums: Sequence[str] = TOTALS, *, with_steps: bool
 ) -> tuple[str, dict[str, Any]]:
     """SQL for one row for each run and each combination of `names` (SQL for columns), and its parameters. Its columns
-    are session, name, alone, name_0, name_1 ..., these of Totals, FAILED, began_us, first_us, last_us, code."""
+    are session, name, alone, name_0, name_1 ..., these of Totals, FAILED, began_us, last_us, code."""
     labels = {f"name_{index}": name for index, name in enumerate(names) if is_label(name)}
     others = {f"name_{index}": name for index, name in enumerate(names) if not is_label(name)}
     # Rows are grouped by the series, and these by their labels: a join with every row would take twice as long.
@@ -170,7 +170,7 @@ def grouped(
         steps, _, _ = rows_from(filters, False, table=_STEPS)
         shares = ", ".join(f"COALESCE(SUM({name}), 0)" if name in Share._fields else "0" for name in sums)
         sql += (
-            f" UNION ALL SELECT {columns}, {shares}, {_FAILED_COST}, NULL, NULL, NULL, NULL FROM {steps}{condition} "
+            f" UNION ALL SELECT {columns}, {shares}, {_FAILED_COST}, NULL, NULL, NULL FROM {steps}{condition} "
             f"GROUP BY {grouping}"
         )
     if not labels and not with_steps:
@@ -211,7 +211,6 @@ class _Part(NamedTuple):
     totals: Totals
     failed: FailedRequests
     began_us: int | None
-    first_us: int | None
     last_us: int | None
     code: int | None
 
@@ -327,7 +326,6 @@ def _run_of(key: _Key, parts: Sequence[_Part], told: bool | None, filters: Filte
     return Run(
         key=RunKey(session, name, None if alone is None else identity_text(alone)),
         began_us=min((part.began_us for part in parts if part.began_us is not None), default=None),
-        first_us=min((part.first_us for part in parts if part.first_us is not None), default=None),
         last_us=max((part.last_us for part in parts if part.last_us is not None), default=None),
         totals=sum((part.totals for part in parts), Totals()),
         outcome=outcome if told is None or code is None else told_outcome(outcome, has_succeeded=told),
