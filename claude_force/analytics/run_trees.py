@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from claude_force.errors import UnknownName
 from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.run_trees import RunNode, session_tree, summed
 from claude_force.executions.runs import Outcome, most_frequent
+from claude_force.executions.totals import Archived
 from claude_force.text import for_terminal
 from claude_force.time_windows import ALL_TIME, Window
 
@@ -29,11 +30,14 @@ SHORTEST_PREFIX = 4
 
 _MOST_LISTED = 6
 
+NOTHING_ARCHIVED = Archived()
+
 
 @dataclass(frozen=True, slots=True)
 class RunTree:
     """A run and all below it. `parent` is what started it, `headless` how `claude-force run` saw it. `sessions` are its
-    sessions; the branches are those of all of their executions. `label` is that of a headless run."""
+    sessions; the branches are those of all of their executions. `label` is that of a headless run. `archived` are the
+    executions that it may lack: those of the time of a headless run, else of all time."""
 
     root: RunNode
     parent: RunNode | None
@@ -42,6 +46,7 @@ class RunTree:
     branches: list[str]
     zone: tzinfo
     label: str | None = None
+    archived: Archived = NOTHING_ARCHIVED
 
     @property
     def outcome(self) -> Outcome | None:
@@ -98,6 +103,7 @@ class RunTree:
             "headless": self._headless_dict(),
             "outcomes": self.outcomes(),
             "errors": errors_of(self.failures()),
+            "archived_executions": self.archived.executions,
             "runs": self.rows(),
         }
 
@@ -149,18 +155,23 @@ def run_tree(database: Readable, run_id: str, zone: tzinfo, projects: ProjectNam
     """The tree of a run, a session, a workflow or a headless run, by its id or the beginning of it. `projects` names
     projects. Raises UnknownName if no id begins so, or several do, or its executions are not stored."""
     with database.read() as connection:
-        found = _find(connection, run_id)
-        if found.headless is not None:
-            return _of_headless(connection, found.headless, zone, projects)
-        session, name = found.session, found.name
-        if session is None:
-            return _alone(connection, name, zone, projects)
-        tree = _tree_of_session(connection, session, projects)
-        root = tree.find(name)
-        if root is None:
-            raise UnknownName(f"no execution of run {for_terminal(name)} is stored; it may be archived or deleted")
-        parent = next((node for _, node in tree.walk() if root in node.children), None) if root.has_parent else None
-        return RunTree(root, parent, None, [session], _branches(connection, [session]), zone)
+        tree = _tree(connection, _find(connection, run_id), zone, projects)
+        window = ALL_TIME if tree.headless is None else _hours_of(tree.headless)
+        return replace(tree, archived=queries.archived(connection, Filter(window), "workflow_id"))
+
+
+def _tree(connection: Connection, found: _Found, zone: tzinfo, projects: ProjectNames) -> RunTree:
+    if found.headless is not None:
+        return _of_headless(connection, found.headless, zone, projects)
+    session, name = found.session, found.name
+    if session is None:
+        return _alone(connection, name, zone, projects)
+    tree = _tree_of_session(connection, session, projects)
+    root = tree.find(name)
+    if root is None:
+        raise UnknownName(f"no execution of run {for_terminal(name)} is stored; it may be archived or deleted")
+    parent = next((node for _, node in tree.walk() if root in node.children), None) if root.has_parent else None
+    return RunTree(root, parent, None, [session], _branches(connection, [session]), zone)
 
 
 class _Found(NamedTuple):
@@ -250,7 +261,7 @@ def _alone(connection: Connection, name: str, zone: tzinfo, projects: ProjectNam
 def _of_headless(connection: Connection, run: HeadlessRun, zone: tzinfo, projects: ProjectNames) -> RunTree:
     """The executions of the sessions of a headless run, while it ran. Its label knows all of them, if there are
     several. The calls of a program with the Anthropic SDK are a session that is called as the run."""
-    window = Window(run.started_us, run.started_us + run.duration_us + 1)
+    window = _window_of(run)
     labelled = sessions_with_label(connection, run.run_id)
     sessions = [session for session in dict.fromkeys((run.session_id, *labelled, run.run_id)) if session]
     trees = [_tree_of_session(connection, session, projects, window) for session in sessions]
@@ -259,6 +270,15 @@ def _of_headless(connection: Connection, run: HeadlessRun, zone: tzinfo, project
     names = [tree.id for tree in found] or ([run.session_id] if run.session_id else [])
     label = labels_of_runs(connection, [run.run_id]).get(run.run_id)
     return RunTree(root, None, run, names, _branches(connection, names), zone, label)
+
+
+def _window_of(run: HeadlessRun) -> Window:
+    return Window(run.started_us, run.started_us + run.duration_us + 1)
+
+
+def _hours_of(run: HeadlessRun) -> Window:
+    """The hours in which a run was: of archived executions only these are known."""
+    return Window(run.started_us // clock.HOUR_US * clock.HOUR_US, run.started_us + run.duration_us + 1)
 
 
 def _branches(connection: Connection, sessions: list[str]) -> list[str]:

@@ -305,9 +305,10 @@ def _refuse_empty(found: Check) -> None:
     missing = [side.label for side in found.labels or () if not side.executions]
     if missing or not found.executions:
         of_label = f" with the label {missing[0]}" if missing else ""
+        remedy = "bring archived ones back with claude-force archive restore"
         raise BaselineError(
-            f"no executions{of_label} in the period ({found.period}), so nothing was checked; read what is new with "
-            "claude-force ingest, or give --allow-empty"
+            f"no executions{of_label} in the period ({found.period}), so nothing was checked; "
+            f"{remedy if found.archived else 'read what is new with claude-force ingest'}, or give --allow-empty"
         )
 
 

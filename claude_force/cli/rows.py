@@ -18,6 +18,9 @@ _ROW_OPTIONS = (
     click.option("--desc", "is_descending", is_flag=True, help="The largest, the newest or Z first."),
 )
 
+_MOST_ROWS = 10**9
+"""No table has so many rows, and every database can count them."""
+
 
 def row_options(function: Callable[..., R]) -> Callable[..., R]:
     """Add `--limit`, `--asc` and `--desc`. The command gets a RowChoice as `rows`."""
@@ -26,7 +29,8 @@ def row_options(function: Callable[..., R]) -> Callable[..., R]:
     def command(*arguments: Any, limit: int | None, is_ascending: bool, is_descending: bool, **options: Any) -> R:
         if is_ascending and is_descending:
             raise click.UsageError("--asc and --desc cannot be combined")
-        chosen = RowChoice(is_ascending if is_ascending or is_descending else None, limit)
+        most = None if limit is None else min(limit, _MOST_ROWS)
+        chosen = RowChoice(is_ascending if is_ascending or is_descending else None, most)
         return function(*arguments, rows=chosen, **options)
 
     for option in reversed(_ROW_OPTIONS):

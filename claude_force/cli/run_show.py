@@ -42,8 +42,11 @@ def show(run_id: str, as_json: bool, zone_name: str | None, location: str | None
         write_json(found.to_dict() | {"timezone": str(zone), "data": freshness_dict(freshness, zone)}, sys.stdout)
         return
     from claude_force.reports.freshness import write_foot
+    from claude_force.reports.layouts.base import archived_lines
     from claude_force.reports.layouts.run_tree import run_tree_page
     from claude_force.reports.render import write_page
 
     write_page(run_tree_page(found), sys.stdout)
+    for line in archived_lines(workspace, found.archived):
+        click.echo(line)
     write_foot(freshness, sys.stdout)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from claude_force.clock import SECOND_US
+from claude_force.clock import DAY_US, SECOND_US, now_us
 from claude_force.database.open import open_database
 from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.writes import Store
@@ -189,6 +189,35 @@ def test_a_headless_run_of_several_sessions(home: Path, run: Run) -> None:
     assert "All         not known\n" in page
     assert "No execution of it is known: it had no session, or several without a --label." in page
     assert "$" not in page
+
+
+def test_what_is_archived_is_said(home: Path, run: Run) -> None:
+    """Below a headless run of that hour and a run that may lack some; and where labels are compared."""
+    database = open_database(str(home / ".claude" / "metrics" / "metrics.db"))
+    days = (("old", 0), ("new", 60))
+    with database.write() as connection:
+        for label, day in days:
+            start_us = NOON_US + day * DAY_US
+            row = HeadlessRun(label * 2, label, None, None, None, start_us, SECOND_US, 0, 1, None, None, None)
+            add_headless_run(connection, row)
+            add_run_labels(connection, [of_whole_session(label, label)])
+    Store(database).add(an_execution(timestamp_us=NOON_US + day * DAY_US, workflow_id=label) for label, day in days)
+    database.close()
+    check = ("baseline", "check", "--label", "new", "--against", "old")
+    assert "archive" not in run(*check).stdout + run("run", "show", "oldold").stdout
+    assert run("archive", "--older-than", f"{(now_us() - NOON_US) // DAY_US - 30}d", "--yes").returncode == 0
+    lines = (
+        "1 execution of 2025-11 is archived and not in this report.\nTo bring it back:\n  claude-force archive restore"
+    )
+    old = run("run", "show", "oldold").stdout
+    assert "No execution of its session is stored." in old
+    assert "$" not in old
+    assert lines in old
+    assert lines in run("run", "show", "new").stdout
+    assert "archive" not in run("run", "show", "newnew").stdout
+    refused = run(*check)
+    assert (refused.returncode, refused.stderr.count("claude-force archive restore")) == (2, 1)
+    assert "1 archived execution may be of these labels and is not compared" in run(*check, "--allow-empty").stdout
 
 
 def test_a_program_that_is_called_show_stands_behind_two_dashes(home: Path, run: Run) -> None:

@@ -49,7 +49,8 @@ class LabelSide(NamedTuple):
 class Check:
     """The result of a check. `executions` is the number of those of the period, `origin` the name or the file of the
     baseline; `is_overlapping` is true if the baseline may hold executions of the period. `labels` are the two that are
-    compared, that of the baseline first; None for a check against a baseline."""
+    compared, that of the baseline first; None for a check against a baseline. `archived` is the number of archived
+    executions that may be missing."""
 
     period: str
     executions: int
@@ -60,6 +61,7 @@ class Check:
     results: list[MetricResult]
     remarks: list[str]
     labels: tuple[LabelSide, LabelSide] | None = None
+    archived: int = 0
 
     @property
     def verdict(self) -> Verdict:

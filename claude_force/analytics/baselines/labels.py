@@ -16,6 +16,7 @@ from claude_force.analytics.baselines.parse import parse_snapshot
 from claude_force.analytics.baselines.rules import NOT_ENOUGH, MetricResult, RunSide, Sides, compare, compare_runs
 from claude_force.analytics.baselines.snapshots import Snapshot, filters_of, measure
 from claude_force.analytics.names import known_names
+from claude_force.database import queries
 from claude_force.database.contract import Connection, Readable
 from claude_force.database.queries import Filter
 from claude_force.database.queries.run_labels import Used, ended_runs, used_by_runs
@@ -60,6 +61,7 @@ def check_labels(database: Readable, chosen: Filter, against: str, threshold: fl
         if common := {*chosen.run_labels} & {*other.run_labels}:
             raise BaselineError(f"label {for_terminal(min(common))} is on both sides; choose two different labels")
         before, now = _measure(connection, other), _measure(connection, chosen)
+        archived = queries.archived(connection, chosen).executions
     sides = Sides(before.title, now.title)
     parsed, parsed_now = (parse_snapshot(side.snapshot, side.title) for side in (before, now))
     results = [*compare(parsed, parsed_now, threshold, sides), *compare_runs(before.of_runs, now.of_runs, sides)]
@@ -71,8 +73,9 @@ def check_labels(database: Readable, chosen: Filter, against: str, threshold: fl
         False,
         filters_of(chosen),
         results,
-        [*_too_few(results), *_left_out(before), *_left_out(now)],
+        [*_too_few(results), *_left_out(before), *_left_out(now), *_archived(archived)],
         (before.side(), now.side()),
+        archived,
     )
 
 
@@ -130,6 +133,14 @@ def _too_few(results: Iterable[MetricResult]) -> list[str]:
     """The metrics that could not be compared, in one line."""
     titles = [result.title for result in results if result.verdict == NOT_ENOUGH]
     return [f"Too few to tell, so not compared: {', '.join(titles)}."] if titles else []
+
+
+def _archived(executions: int) -> list[str]:
+    """That labels of archived executions are not known, so that runs may be missing or incomplete."""
+    found = (
+        f"{quantity(executions, 'archived execution')} may be of these labels and {'is' if executions == 1 else 'are'}"
+    )
+    return [f"{found} not compared; to bring back: claude-force archive restore"] if executions else []
 
 
 def _left_out(side: _Measured) -> list[str]:

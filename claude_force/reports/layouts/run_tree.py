@@ -127,7 +127,9 @@ def _time(duration_us: int | None) -> str:
 
 def _notes(tree: RunTree) -> list[str]:
     totals, lines = tree.root.totals, []
-    if totals.is_empty:
+    if totals.is_empty and tree.sessions:
+        lines.append("No execution of its session is stored.")
+    elif totals.is_empty:
         lines.append("No execution of it is known: it had no session, or several without a --label.")
     if any(not node.has_parent for _, node in tree.root.walk()[1:]):
         lines.append(f"{_UNPLACED} What started this run is not known, so it stands below its session.")
