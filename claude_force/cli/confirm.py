@@ -15,13 +15,16 @@ def confirm(what: str, question: str, *, yes: bool) -> None:
     if yes:
         return
     if not has_terminal():
-        raise click.UsageError(
-            f"nothing was changed: {what}, and there is no terminal to ask on; give --yes, or --dry-run to look"
-        )
+        look = ", or --dry-run to look" if _has_dry_run() else ""
+        raise click.UsageError(f"nothing was changed: {what}, and there is no terminal to ask on; give --yes{look}")
     say(what[:1].upper() + what[1:], err=True)
     if not click.confirm(question, err=True):
         say("nothing was changed", err=True)
         sys.exit(1)
+
+
+def _has_dry_run() -> bool:
+    return any("--dry-run" in option.opts for option in click.get_current_context().command.params)
 
 
 def has_terminal() -> bool:

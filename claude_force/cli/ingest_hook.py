@@ -7,6 +7,7 @@ next pass, and `claude-force doctor` names it if that fails as well.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from claude_force.cli.say import say
 from claude_force.cli.statusline import read_session
+from claude_force.settings.location import DATABASE_VARIABLE
 
 _PATHS = ("transcript_path", "agent_transcript_path")
 """The fields of a hook's input that name a transcript: of the session, and of the sub-agent that has ended."""
@@ -37,9 +39,10 @@ def _named(told: Any) -> list[Path]:
 
 
 def _read(location: str | None, files: list[Path]) -> None:
-    chosen = [] if location is None else ["--db", location]
     subprocess.Popen(  # noqa: S603  (this program itself)
-        [sys.executable, "-m", "claude_force", "ingest", "--quiet", *chosen, "--", *map(str, files)],
+        [sys.executable, "-m", "claude_force", "ingest", "--quiet", "--", *map(str, files)],
+        # Every user of the machine sees the words of a process: a URL may hold a password.
+        env=os.environ | ({DATABASE_VARIABLE: location} if location else {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -23,7 +23,7 @@ SCOPES = ("project", "agent", "branch")
 RULES_PREFIX = "budget-"
 """What the names of the alert rules of budgets begin with."""
 
-_MOST_USD = 1_000_000_000
+_LEAST_USD, _MOST_USD = 0.01, 1_000_000_000
 _NAME_LIMIT = 60
 _FIELDS = (*SCOPES, "usd", "per")
 _EXAMPLE = '{"project": "shop", "usd": 200, "per": "month"}'
@@ -103,8 +103,8 @@ def _problem(value: object) -> str | None:
 
 def _usd_problem(value: object) -> str | None:
     problem = value_problem(value, float)
-    if problem is None and not 0 < value <= _MOST_USD:  # type: ignore[operator]
-        problem = f"must be more than 0 and at most {_MOST_USD:,}, not {value}"
+    if problem is None and not _LEAST_USD <= value <= _MOST_USD:  # type: ignore[operator]
+        problem = f"must be from {_LEAST_USD} to {_MOST_USD:,}, not {value}"
     return None if problem is None else f"usd {problem}"
 
 

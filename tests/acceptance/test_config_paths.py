@@ -119,7 +119,7 @@ WRONG = {
     ("prices.house.input", "-1"): "house",
     ("projects.shop", '"shop"'): "must be a list of texts",
     ("budgets", '{"usd": 5}'): "performance.budgets must be a list, not an object",
-    ("budgets", '[{"usd": -5, "per": "day"}]'): "performance.budgets: budget 1: usd must be more than 0",
+    ("budgets", '[{"usd": -5, "per": "day"}]'): "performance.budgets: budget 1: usd must be from 0.01",
     (
         "budgets",
         '[{"usd": 5, "per": "day"}, {"usd": 6, "per": "day"}]',

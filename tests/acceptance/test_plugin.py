@@ -58,6 +58,8 @@ def test_the_status_line_is_installed_and_the_rest_stays(home: Path, run: Run) -
     refused = run("statusline", "--install")
     assert refused.returncode == 2
     assert f"+ statusLine={json.dumps(LINE)}" in refused.stdout
+    # It names only what the command has.
+    assert "; give --yes (see" in refused.stderr
     assert json.loads((home / SETTINGS).read_text()) == {"model": "opus"}
     assert run("statusline", "--install", "--yes").returncode == 0
     assert json.loads((home / SETTINGS).read_text()) == {"model": "opus", "statusLine": LINE}

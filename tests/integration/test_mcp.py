@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import pytest
 from mcp import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from claude_force.cli.mcp.asking import words_of
+from claude_force.cli.mcp.asking import NoAnswer, ask, words_of
 from claude_force.cli.mcp.tools import BY, TOOLS, Tool
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
@@ -94,6 +98,70 @@ def test_a_tool_offers_options_that_its_commands_have(tool: Tool) -> None:
     assert all(each["description"] for each in schema["properties"].values())
     for command in tool.choices.values():
         Tool(tool.name, "", "", command, tool.options).input_schema()
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "reason"),
+    [
+        ("usage_summary", {"days": 7.5}, "days must be text or a whole number, not a number"),
+        ("usage_summary", {"days": True}, "days must be text or a whole number, not true"),
+        ("usage_summary", {"days": [7, 8]}, "days must be text or a whole number, not an array"),
+        ("usage_summary", {"agent": {"a": 1}}, "agent must be text or a whole number, not an object"),
+        ("usage_summary", {"agent": ["a", None]}, "each agent must be text or a whole number, not null"),
+        ("usage_summary", {"agent": ["a\0b"]}, "each agent must not hold a NUL character"),
+        ("usage_by", {"limit": False}, "limit must be text or a whole number, not false"),
+        ("what_if", {"batch": "yes"}, "batch must be true or false, not text"),
+        ("budgets", {"days": 7}, "budgets takes no 'days'; it takes no arguments"),
+    ],
+    ids=str,
+)
+def test_an_argument_of_another_kind_is_refused(tool: str, arguments: dict[str, Any], reason: str) -> None:
+    """And not read as something else: the last of a list, or the next word of the command."""
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        BY_NAME[tool].options_of(arguments)
+
+
+def test_arguments_are_what_the_command_reads() -> None:
+    """A number as text, a whole number with a point, and a name in place of a list; null is not given."""
+    given = {"days": 7.0, "agent": "reviewer", "model": ["opus", 5], "limit": "3", "since": None}
+    options = BY_NAME["slowest"].options_of(given)
+    words = ["--sort-by=time", "--days=7", "--agent=reviewer", "--model=opus", "--model=5", "--limit=3"]
+    assert words_of("by-agent", options) == ["by-agent", *words, "--json"]
+
+
+def test_what_is_too_long_for_a_command_is_said() -> None:
+    """The system starts no process with such a word."""
+    with pytest.raises(NoAnswer, match=r"^claude-force summary cannot be started: Argument list too long$"):
+        anyio.run(ask, None, "summary", {"agent": "x" * 1_000_000})
+
+
+def test_a_server_that_is_ended_leaves_no_command(home: Path) -> None:
+    """The command of a call waits for a database that says nothing, until the server gets a signal. Nobody can read the
+    password of the database in the words of a process."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        location = f"postgresql://user:pass-word@127.0.0.1:{silent.getsockname()[1]}/x"
+        environment = {"HOME": str(home), "PATH": os.environ["PATH"], "CLAUDE_FORCE_DB": location}
+        about = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+        messages: list[dict[str, Any]] = [
+            {"id": 1, "method": "initialize", "params": about},
+            {"method": "notifications/initialized"},
+            {"id": 2, "method": "tools/call", "params": {"name": "usage_summary", "arguments": {}}},
+        ]
+        server = subprocess.Popen([PROGRAM, "mcp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        with server:
+            assert server.stdin
+            for message in messages:
+                server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            server.stdin.flush()
+            connection, _ = silent.accept()
+            with connection:
+                # The command gives up by itself later than this.
+                connection.settimeout(5)
+                server.terminate()
+                while connection.recv(4096):
+                    pass
+        assert server.returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("word", ["cost", "tokens", "usage", "failed", "slowest", "limits"])

@@ -39,6 +39,8 @@ def test_a_url_is_the_options_of_a_connection(url: str) -> None:
         ("postgresql://h:port/d", "a number"),
         ("postgresql://[::1/d", "cannot be read"),
         ("postgresql://h/d?prepare_threshold=x", "a number, or none"),
+        ("postgresql://h/d?autocommit=1", "autocommit"),
+        ("postgresql://h/d?cursor_factory=x", "cursor_factory"),
         ("mysql://h/d", "no support for mysql"),
     ],
 )

@@ -7,6 +7,7 @@ long, or too much memory, ends without it.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import anyio
 
 from claude_force.errors import ClaudeForceError
+from claude_force.settings.location import DATABASE_VARIABLE
 
 TIME_LIMIT_S = 120
 """How long a command may take. The first one may read gigabytes of transcripts, and goes on where it was stopped."""
@@ -26,17 +28,22 @@ class NoAnswer(ClaudeForceError):
     """A command failed; its message is that of the command."""
 
 
-async def ask(location: str | None, command: str, options: dict[str, Value]) -> dict[str, Any]:
+async def ask(location: str | None, command: str, options: Mapping[str, Value]) -> dict[str, Any]:
     """The JSON that a command prints. An exit code that says something about the figures, such as a regression, is an
     answer. Raises NoAnswer."""
-    program = [sys.executable, "-m", "claude_force", *words_of(command, options | {"db": location})]
+    program = [sys.executable, "-m", "claude_force", *words_of(command, options)]
+    # Every user of the machine sees the words of a process: a URL may hold a password.
+    environment = os.environ | ({DATABASE_VARIABLE: location} if location else {})
     try:
         with anyio.fail_after(TIME_LIMIT_S):
-            done = await anyio.run_process(program, check=False, stdin=subprocess.DEVNULL)
+            done = await anyio.run_process(program, check=False, stdin=subprocess.DEVNULL, env=environment)
     except TimeoutError:
         raise NoAnswer(
             f"claude-force {command} did not end within {TIME_LIMIT_S} s; ask for a shorter period"
         ) from None
+    except OSError as error:
+        # The system takes 128 KB for one word, and a few MB for all of them.
+        raise NoAnswer(f"claude-force {command} cannot be started: {error.strerror}") from None
     try:
         found = json.loads(done.stdout)
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import anyio
@@ -31,13 +32,33 @@ Context = ServerRequestContext[Any]
 
 def serve(location: str | None) -> None:
     """Answer on stdin and stdout until stdin ends. `location` is that of `--db`."""
-    anyio.run(_serve, location)
+    try:
+        anyio.run(_serve, location)
+    except* (BrokenPipeError, anyio.BrokenResourceError):
+        # The client has gone: nobody waits for an answer.
+        pass
 
 
 async def _serve(location: str | None) -> None:
     server = make_server(location)
+    received: list[int] = []
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_at_signal, tasks.cancel_scope, received)
+            await server.run(incoming, outgoing, server.create_initialization_options())
+            tasks.cancel_scope.cancel()
+        for number in received:
+            # What it does by itself. The thread that reads stdin would wait for a line.
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+
+async def _cancel_at_signal(calls: anyio.CancelScope, received: list[int]) -> None:
+    """Cancel the calls at a signal that ends the server, so that the commands that they ask end with it."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for number in signals:
+            received.append(number)
+            calls.cancel()
 
 
 def make_server(location: str | None) -> Server[Any]:
@@ -75,7 +96,7 @@ async def _answer(location: str | None, name: str, arguments: dict[str, Any]) ->
     """The answer of a tool, or why there is none, which the model reads and can mend."""
     tool = _BY_NAME.get(name)
     if tool is None:
-        return _refused(f"there is no tool {name!r}; there are {', '.join(_BY_NAME)}")
+        return _refused(f"there is no tool {name[:40]!r}; there are {', '.join(_BY_NAME)}")
     try:
         found = await ask(location, tool.command_of(arguments), tool.options_of(arguments))
     except (NoAnswer, ValueError) as error:

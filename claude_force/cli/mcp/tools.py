@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from claude_force.cli.root import cli
+from claude_force.text import kind_of
 
 Schema = dict[str, Any]
 
@@ -64,11 +65,16 @@ class Tool:
         return self.choices[chosen]
 
     def options_of(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of the command for these arguments. Raises ValueError for one that the tool does not offer."""
-        given = {name: value for name, value in arguments.items() if name != self.choice}
+        """The options of the command for these arguments. Raises ValueError for one that the tool does not offer, and
+        for a value of another kind than its schema says. null is an argument that is not given."""
+        given = {name: value for name, value in arguments.items() if name != self.choice and value is not None}
         if unknown := sorted(given.keys() - set(self.options)):
-            raise ValueError(f"{self.name} takes no {unknown[0]!r}; it takes {', '.join(self.options)}")
-        return {**self.fixed, **given}
+            offered = ", ".join(self.options) or "no arguments"
+            raise ValueError(f"{self.name} takes no {unknown[0][:40]!r}; it takes {offered}")
+        return {
+            **self.fixed,
+            **{name: _value(name, _option(self.command, name), value) for name, value in given.items()},
+        }
 
     def input_schema(self) -> Schema:
         """JSON Schema of the arguments."""
@@ -98,6 +104,29 @@ def _option(command: str, name: str) -> click.Option:
     return next(
         each for each in found.params if isinstance(each, click.Option) and f"--{name.replace('_', '-')}" in each.opts
     )
+
+
+def _value(name: str, option: click.Option, value: Any) -> bool | str | list[str]:
+    """The value of an option for an argument. Text that says a number is as good as the number, and one name as good as
+    a list of it; the command reads both. Raises ValueError for another kind."""
+    if option.is_flag:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, not {kind_of(value)}")
+        return value
+    if option.multiple and isinstance(value, list):
+        return [_text(f"each {name}", each) for each in value]
+    return _text(name, value)
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    # Not isinstance: in Python, True is an int.
+    if type(value) not in (str, int):
+        raise ValueError(f"{name} must be text or a whole number, not {kind_of(value)}")
+    if "\0" in str(value):
+        raise ValueError(f"{name} must not hold a NUL character")
+    return str(value)
 
 
 def _schema_of(option: click.Option) -> Schema:

@@ -12,6 +12,9 @@ CONNECT_TIMEOUT_S = 10
 _PREPARED = "prepare_threshold"
 """psycopg's option. It cannot be used behind a pooler that gives each transaction another session."""
 
+_OWN = ("autocommit", "conninfo", "context", "cursor_factory", "row_factory")
+"""Arguments of psycopg's `connect` that are no options of a connection."""
+
 _UNREADABLE = "the database URL cannot be read; it looks like postgresql://user@host:port/name, the port a number"
 
 
@@ -45,6 +48,8 @@ def _options_in(query: str) -> dict[str, Any]:
     options: dict[str, list[str]] = {}
     for name, value in parse_qsl(query):
         options.setdefault(name, []).append(value)
+    if wrong := next((name for name in options if name in _OWN), None):
+        raise DatabaseError(f'invalid connection option "{wrong}" in the database URL; leave it out')
     hosts = options.get("host", [])
     if len(hosts) > 1:
         options["host"], options["port"] = map(list, zip(*map(_split_port, hosts), strict=True))
