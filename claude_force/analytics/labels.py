@@ -20,6 +20,8 @@ _SHORT_ID = 8
 _MODEL_FRAME = re.compile(r"^claude-(?=.*[a-z])|-20\d{6}$")
 """The maker and the day of a model's name."""
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 def project_labels(paths: Iterable[str]) -> dict[str, str]:
     """The shortest unique tail of each path: `app`, or `work/app` if two projects are called `app`."""
@@ -66,6 +68,11 @@ def short_ids(names: Iterable[str]) -> dict[str, str]:
     ordered = sorted(names)
     shared = [0, *(_shared_length(*pair) for pair in pairwise(ordered)), 0]
     return {name: name[: max(*shared[at : at + 2], _SHORT_ID - 1) + 1] for at, name in enumerate(ordered)}
+
+
+def uuid_labels(names: Iterable[str]) -> dict[str, str]:
+    """The short id of each name that is a UUID, as the workflows of Claude Code's sessions are."""
+    return short_ids(name for name in names if _UUID.fullmatch(name))
 
 
 def _shared_length(first: str, second: str) -> int:

@@ -193,7 +193,7 @@ def _find(connection: Connection, run_id: str) -> _Found:
     if not found:
         raise UnknownName(
             f"no run, session or workflow {for_terminal(run_id) or chr(39) * 2} in the store; "
-            "claude-force sessions shows the last sessions"
+            "claude-force runs shows the last runs"
         )
     return _with_executions(connection, found)
 

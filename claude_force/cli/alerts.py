@@ -62,6 +62,7 @@ def alerts() -> None:
     \b
     Example:
       claude-force alerts enable success-rate
+      claude-force budgets    # each budget brings rules of its own
     """
 
 
@@ -122,6 +123,7 @@ def _no_rule_on() -> str:
         f"{lines}\n"
         "To switch one on: claude-force alerts enable success-rate\n"
         "For a budget:     claude-force alerts edit daily-budget --threshold 20\n"
+        "For several:      claude-force budgets --help\n"
         "To write your own: claude-force alerts add --help"
     )
 

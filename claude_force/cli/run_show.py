@@ -24,7 +24,7 @@ def show(run_id: str, as_json: bool, zone_name: str | None, location: str | None
 
     ID is that of a prompt, a sub-agent, a headless run, a workflow or a session; its first characters are enough. Each
     line of the tree has a run's own requests, tokens and cost, then the cost with all below it. What failed comes last,
-    by error type. A run of which is not known what started it stands below its session.
+    by error type. A run stands below its session if nothing says what started it.
 
     \b
     Example:

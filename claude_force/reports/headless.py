@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claude_force.database.queries.headless_runs import Seen
 from claude_force.executions.record import NANOUSD
-from claude_force.formatting import count, duration, money, quantity
+from claude_force.formatting import duration, money, quantity
 from claude_force.headless.record import Recorded
 
 NO_SESSION = "no session of an agent was found"
@@ -16,7 +16,7 @@ def cost_line(recorded: Recorded) -> str:
     if not seen.executions:
         found = "nothing is known of its session yet" if run.session_id else NO_SESSION
     else:
-        found = f"{_costs(seen)}, {quantity(seen.executions, 'request')}, {count(seen.tokens)} tokens"
+        found = f"{_costs(seen)}, {quantity(seen.executions, 'request')}, {_tokens(seen)}"
     turns = [quantity(run.turns, "turn")] if run.turns is not None else []
     ended = run.outcome or ("exit code 0" if run.exit_code == 0 else f"exit code {run.exit_code}")
     return "; ".join([found, ", ".join([ended, *turns, duration(run.duration_us / 1000)])])
@@ -45,3 +45,8 @@ def _costs(seen: Seen) -> str:
     if not seen.priced:
         return "unknown cost"
     return f"{'at least ' if seen.priced < seen.executions else ''}{money(seen.cost_nanousd / NANOUSD)}"
+
+
+def _tokens(seen: Seen) -> str:
+    """Tokens; unknown if no request with a known cost is among the requests, and none has tokens."""
+    return "unknown tokens" if not (seen.tokens or seen.priced) else quantity(seen.tokens, "token")

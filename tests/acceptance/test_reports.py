@@ -107,7 +107,7 @@ def test_notes_on_provisional_and_unpriced_executions(command: str, run: Run, ho
     assert "3 executions were never finalised: their output tokens and cost may be higher" in shown
     assert "3 executions have no known price and are not in this cost" in shown
     named = "3 executions: no published price for this model (my-model, other)\n"
-    assert (named if command.startswith("costs") else "Models without a known price: my-model, other") in shown
+    assert (named if command.startswith("costs") else "Of models: my-model, other. Why: claude-force costs") in shown
 
 
 def test_final_executions_need_no_notes(run: Run, home: Path) -> None:
@@ -121,8 +121,8 @@ def test_unpriced_models_are_listed_as_far_as_they_fit(run: Run, home: Path) -> 
     """The most used model is first, and the others are counted. JSON has all."""
     models = [f"model-of-mine-{number}" for number in range(20)]
     store(home, *(a_response(model=model, cost_nanousd=None) for model in [*models, models[7]]))
-    assert "without a known price: model-of-mine-7, model-of-mine-0" in run("analytics", "summary").stdout
-    assert " and 18 more\n" in run("analytics", "by-agent").stdout
+    assert "Of models: model-of-mine-7, model-of-mine-0" in run("analytics", "summary").stdout
+    assert " and 18 more. Why" in run("analytics", "by-agent").stdout
     for command in ("summary", "costs"):
         assert sorted(as_json(run, command)["unpriced_models"]) == sorted(models)
 

@@ -123,9 +123,9 @@ def test_the_page_has_a_line_for_each_run(run: Run) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("nobody", "no run, session or workflow nobody in the store; claude-force sessions shows the last sessions"),
-        ("a6", "no run, session or workflow a6 in the store; claude-force sessions shows the last sessions"),
-        ("", "no run, session or workflow '' in the store; claude-force sessions shows the last sessions"),
+        ("nobody", "no run, session or workflow nobody in the store; claude-force runs shows the last runs"),
+        ("a6", "no run, session or workflow a6 in the store; claude-force runs shows the last runs"),
+        ("", "no run, session or workflow '' in the store; claude-force runs shows the last runs"),
         ("aaaa", None),
     ],
 )
@@ -145,6 +145,13 @@ def test_the_beginning_of_several_ids_is_refused(home: Path, run: Run) -> None:
         put(agent_file(root, name), talk_of(name, 1, []).lines)
     done = run("run", "show", "aaaa")
     assert (done.returncode, done.stderr) == (1, "error: run aaaa is ambiguous; there are: aaaa1, aaaa2\n")
+
+
+@pytest.mark.usefixtures("transcripts")
+def test_runs_says_how_to_see_what_one_started(run: Run) -> None:
+    """The command of its last line works as it stands."""
+    foot = next(line for line in run("runs").stdout.splitlines() if line.startswith("What a run started: "))
+    assert run(*foot.partition("claude-force ")[2].split(), "--no-ingest").returncode == 0
 
 
 @pytest.mark.usefixtures("transcripts")

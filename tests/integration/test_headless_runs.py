@@ -19,7 +19,9 @@ from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.writes import Store
 from claude_force.database.writes.telemetry import add_headless_run
 from claude_force.executions.record import RESULT, ExecutionMetrics
+from claude_force.headless.record import Recorded
 from claude_force.headless.totals import known_of_fork
+from claude_force.reports.headless import cost_line
 from tests.builders import NOON_US, an_execution
 
 SESSION, FORK = "session-1", "session-2"
@@ -55,6 +57,17 @@ def test_what_is_seen_is_of_the_sessions_and_the_time_of_the_run(filled: Databas
         assert seen_in_run(connection, [SESSION], NOON_US + 1, NOON_US + 9) == NOTHING
         assert seen_in_run(connection, [SESSION, FORK], NOON_US, NOON_US).everything[:3] == (2, 2000, 2)
         assert seen_in_run(connection, [], NOON_US, NOON_US) == NOTHING
+
+
+def test_tokens_that_nobody_knows_are_not_nothing() -> None:
+    """As where the API was not reached. A refused request costs nothing, and that is known."""
+    everything = Seen(1, 0, 0, 0)
+    assert cost_line(Recorded(RUN, NOTHING._replace(everything=everything))).startswith(
+        "unknown cost, 1 request, unknown tokens; "
+    )
+    assert "$0.00, 1 request, 0 tokens; " in cost_line(
+        Recorded(RUN, NOTHING._replace(everything=everything._replace(priced=1)))
+    )
 
 
 def test_the_cost_of_a_session_is_that_of_all_its_executions(filled: Database) -> None:

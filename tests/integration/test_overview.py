@@ -172,7 +172,7 @@ def test_the_first_answer_is_about_ten_lines(busy: Database) -> None:
         "",
         "Block of 5 hours: $4.00, 3h 30m left, $8.00/hour",
         "Plan limits: 5 hours 62% until 16:30",
-        "Next: claude-force daily, sessions, blocks, dashboard or --help",
+        "Next: claude-force daily, sessions, runs, costs, dashboard or --help",
     ]
 
 

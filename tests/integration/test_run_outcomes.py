@@ -67,6 +67,16 @@ def test_a_rate_is_claimed_of_enough_runs_only(database: Database) -> None:
     assert [round(edge, 1) for edge in totals.interval] == [59.6, 98.2]
 
 
+def test_a_session_is_shown_by_its_short_id(database: Database) -> None:
+    """That is what `run show` takes. Workflows with a name of their own keep it."""
+    Store(database).add(
+        [a_run("one", workflow_id=name) for name in ("3e1c26d3-23ef-423e-a848-f808f54d35bf", "bug-fix")]
+    )
+    file = io.StringIO()
+    write_page(run_outcomes_layout(run_outcomes(database, Filter(), "workflow")).page(), file)
+    assert [line.split()[0] for line in file.getvalue().splitlines()[6:8]] == ["3e1c26d3", "bug-fix"]
+
+
 def test_an_unknown_part_of_the_cost_is_unknown(database: Database) -> None:
     """Not nothing: what a failed run cost without a price, beside a successful one with a price."""
     Store(database).add([a_run("one"), a_run("two", success=False, error_type="x", cost_nanousd=None)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC
 from typing import Any
 
 import pytest
 
 from claude_force.analytics.run_trees import run_tree
+from claude_force.analytics.runs import runs
 from claude_force.clock import MINUTE_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
@@ -16,6 +18,9 @@ from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.writes import Store
 from claude_force.database.writes.telemetry import add_headless_run
 from claude_force.executions.runs import Run, RunKey
+from claude_force.reports.layouts.run_tree import run_tree_page
+from claude_force.reports.layouts.runs import runs_layout
+from claude_force.reports.render import Page, write_page
 from tests.builders import NOON_US, an_execution
 
 FAILED: dict[str, Any] = {"success": False, "error_type": "overloaded_error"}
@@ -125,3 +130,33 @@ def test_the_beginning_of_an_id_is_enough(database: Database) -> None:
         add_headless_run(connection, run)
     for begin, name in (("0-pr", "0-prompt"), ("1-pr", "1-prompt"), ("sess", "session"), ("head", "headless-1")):
         assert run_tree(database, begin, UTC).root.id == name
+
+
+def text_of(page: Page) -> str:
+    """A page as it is written."""
+    file = io.StringIO()
+    write_page(page, file)
+    return file.getvalue()
+
+
+def test_the_table_shows_ids_that_run_show_takes(database: Database) -> None:
+    """A request that is a run of its own has none, and without others there is no hint."""
+    Store(database).add([a_request(1, workflow_id=None)])
+    alone = text_of(runs_layout(runs(database, Filter(), "newest", zone=UTC), "the last first").page())
+    assert "  –    main " in alone
+    assert "run show" not in alone
+    Store(database).add([a_request(0, run_id="named")])
+    assert "claude-force run show named" in text_of(
+        runs_layout(runs(database, Filter(), "newest", zone=UTC), "the last first").page()
+    )
+
+
+def test_the_head_of_a_tree_fits_the_terminal(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many names are counted, and projects have the names that other reports show."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"security-specialist-{number}" for number in range(9)]
+    Store(database).add([a_request(0, agent_name=name, model=name, project="/home/dev/shop") for name in names])
+    page = text_of(run_tree_page(run_tree(database, "session", UTC)))
+    assert max(map(len, page.splitlines())) <= 80
+    assert "and 7 more" in page
+    assert "Project     shop\n" in page

@@ -211,6 +211,7 @@ def _costs_page(report: Costs, reference_model: str) -> Page:
     page.parts.extend(cheaper_section(report.cheaper))
     page.parts.extend(notes(totals, report.unpriced_models, report.unpriced_reasons))
     page.parts.extend(too_low_notes(report.too_low))
+    page.parts.append(Section(None, ["What a success costs: claude-force outcomes --by agent"]))
     return page
 
 

@@ -26,7 +26,7 @@ def notes(
     if totals.unpriced:
         lines.append(unpriced_sentence(totals.unpriced))
         if reasons is None:
-            lines.append(f"Models without a known price: {join_names(unpriced_models, _NAMES_WIDTH)}")
+            lines.append(f"Of models: {join_names(unpriced_models, _NAMES_WIDTH)}. Why: claude-force costs")
         lines += map(reason_line, reasons or ())
     if totals.provisional:
         lines.append(provisional_sentence(totals.provisional))

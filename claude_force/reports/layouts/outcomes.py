@@ -100,7 +100,8 @@ def _explain_empty(report: OutcomeReport) -> str:
     if report.of_store is None:
         return (
             "No outcomes yet: lines, commits, active time and tool calls come by telemetry.\n"
-            f"Set it up for Claude Code:\n  {_SETUP}"
+            f"Set it up for Claude Code:\n  {_SETUP}\n"
+            "What a success costs is known without it:\n  claude-force outcomes --by agent"
         )
     first, last = report.of_store
     return f"No outcomes match. The store has outcomes from {first} to {last}."

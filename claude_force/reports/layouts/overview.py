@@ -27,7 +27,7 @@ _COLUMNS = (
     Column("Top agent", "name"),
 )  # fmt: skip
 
-_NEXT = "claude-force daily, sessions, blocks, dashboard or --help"
+_NEXT = "claude-force daily, sessions, runs, costs, dashboard or --help"
 
 
 def overview_page(overview: Overview, found: Sequence[FoundTranscripts], *, is_incomplete: bool) -> Page:

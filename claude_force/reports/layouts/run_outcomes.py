@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from claude_force.analytics.labels import model_labels, project_labels
+from claude_force.analytics.labels import model_labels, project_labels, uuid_labels
 from claude_force.analytics.run_outcomes import FEWEST, RunOutcomes, SuccessCost
 from claude_force.executions.runs import amount_of
 from claude_force.formatting import NONE, count, duration, money, percent, quantity
@@ -43,6 +43,8 @@ def _labels(report: RunOutcomes) -> dict[str, str]:
     names = [name for name, _ in report.groups if name]
     if report.by == "model":
         return model_labels(names)
+    if report.by == "workflow":
+        return uuid_labels(names)
     return project_labels(names) if report.by == "project" else {}
 
 

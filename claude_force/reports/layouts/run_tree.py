@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from claude_force import clock
-from claude_force.analytics.labels import short_ids
+from claude_force.analytics.labels import project_labels, short_ids
 from claude_force.analytics.run_trees import RunTree, duration_of
 from claude_force.executions.record import dollars, model_family
 from claude_force.executions.run_trees import RunNode
 from claude_force.executions.totals import Totals
 from claude_force.formatting import NONE, compact, count, duration, money, quantity
 from claude_force.reports.columns import Column
-from claude_force.reports.layouts.notes import provisional_sentence, unpriced_sentence
+from claude_force.reports.layouts.notes import join_names, provisional_sentence, unpriced_sentence
 from claude_force.reports.render import Page, Section, Table
 
 _TREE = (
@@ -30,6 +32,9 @@ _DEEPEST = 12
 """Runs further down are not indented further."""
 
 _UNPLACED = "*"
+
+_NAMES_WIDTH = 60
+"""Room for names in a line of the head. The others are counted."""
 
 
 def run_tree_page(tree: RunTree) -> Page:
@@ -51,19 +56,23 @@ def _head(tree: RunTree) -> list[tuple[str, str]]:
     root = tree.root
     started = f"{clock.to_datetime(tree.began_us, tree.zone):%Y-%m-%d %H:%M:%S}" if tree.began_us is not None else ""
     return [
-        ("Agent", ", ".join(root.run.agents) if root.run else (tree.headless and tree.headless.agent_name) or ""),
+        ("Agent", _names(root.run.agents) if root.run else (tree.headless and tree.headless.agent_name) or ""),
         ("Session", ", ".join(tree.sessions) if root.kind != "session" else ""),
         ("Started by", _starter(tree)),
         ("Label", tree.label or ""),
-        ("Project", ", ".join(tree.projects())),
-        ("Branch", ", ".join(tree.branches)),
-        ("Models", ", ".join(tree.models())),
+        ("Project", _names(list(project_labels(tree.projects()).values()))),
+        ("Branch", _names(tree.branches)),
+        ("Models", _names(tree.models())),
         ("Started", started),
         ("Duration", _time(tree.duration_us) if tree.duration_us is not None else ""),
         ("Outcome", _outcome(tree)),
         ("Own", _figures(root.own) if root.run else ""),
         ("All", _figures(root.totals)),
     ]
+
+
+def _names(names: Sequence[str]) -> str:
+    return join_names(names, _NAMES_WIDTH) if names else ""
 
 
 def _starter(tree: RunTree) -> str:

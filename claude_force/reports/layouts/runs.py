@@ -33,6 +33,9 @@ def _page(report: Runs, order: str) -> Page:
     if report.count is None:
         page.parts.append(Section(None, [f"{count(len(report.runs))} runs shown, {order} (--limit)"]))
     page.parts.extend(notes(report.totals, report.unpriced_models))
+    named = [labels[run.key.id] for run in report.runs if run.key.name]
+    if named:
+        page.parts.append(Section(None, [f"What a run started: claude-force run show {named[0]}"]))
     return page
 
 
@@ -41,7 +44,7 @@ def _row(run: Run, label: str, report: Runs) -> list[str]:
     took_us = run.duration_us
     return [
         NONE if run.began_us is None else f"{clock.to_datetime(run.began_us, report.zone):%Y-%m-%d %H:%M}",
-        label,
+        label if run.key.name else NONE,
         f"{run.agents[0]} +{more}" if more > 0 else "".join(run.agents) or NONE,
         duration(None if took_us is None else took_us / 1000),
         count(run.totals.executions),
