@@ -18,14 +18,14 @@ from claude_force.reports.layouts.base import Request
 def budgets(request: Request, rows: RowChoice) -> None:
     """Show what of each budget is spent, and when it is used up.
 
-    Budgets are in performance.budgets of claude.json, each with usd, per (day, week or month), and if you like project,
-    agent or branch. Each brings alert rules. The forecast is what is spent, plus the rest of the period at the rate of
-    the last seven days.
+    Budgets are in performance.budgets of claude.json, each with usd and per (day, week or month), and if you like
+    project, agent or branch. Each brings alert rules. The forecast is what is spent, plus the rest of the period at the
+    rate of the last seven days.
 
     \b
     Example:
-      claude-force config set performance.budgets '[{"usd": 20, "per": "day"}]'
       claude-force budgets
+      claude-force config set performance.budgets '[{"usd": 20, "per": "day"}]'
     """
     # Imported here, because the other reports do not need it.
     from claude_force.analytics.budgets import budget_report
