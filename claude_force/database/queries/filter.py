@@ -166,7 +166,7 @@ class Filter:
         return bool(self.agents or self.models or self.projects or self.sources)
 
 
-def among_names(dimension: Dimension, names: Iterable[str]) -> tuple[str, dict[str, str]]:
+def among_names(dimension: FilterDimension, names: Iterable[str]) -> tuple[str, dict[str, str]]:
     """The end of a condition for some names, "IN (:name, …)", and its parameters."""
     named = {f"{dimension}_{index}": name for index, name in enumerate(names)}
     return f"IN ({', '.join(f':{key}' for key in named)})", named
