@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +26,10 @@ from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.workspace import Workspace
 from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.database.writes.telemetry import add_headless_run
+from claude_force.errors import ClaudeForceError
 from claude_force.executions.origin import host_name
 from claude_force.executions.run_labels import RunLabel
+from claude_force.executions.signals import Labelled
 from claude_force.headless.output import SUCCESS, Said, read_output
 from claude_force.headless.totals import known_of_fork
 from claude_force.ingest.find_files import FoundFile
@@ -35,6 +38,8 @@ from claude_force.ingest.plan import IngestInputs, ingest_options
 from claude_force.ingest.report import SourceReport
 from claude_force.ingest.run import problem_lines, run_pass
 from claude_force.ingest.sources import usual_sources
+from claude_force.ingest.spool_files import telemetry_folders
+from claude_force.ingest.telemetry.spool import TelemetrySpool
 from claude_force.ingest.transcripts import locate
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9]")
@@ -69,7 +74,8 @@ class Recorded(NamedTuple):
 
 
 def record_run(workspace: Workspace, ended: Ended, now_us: int) -> Recorded:
-    """Store what is known of a run. Raises ClaudeForceError, or OSError if the copy of its output cannot be read."""
+    """Store what is known of a run. Raises ClaudeForceError, or OSError if the copy of its output cannot be read; its
+    label waits in the spool then, as what telemetry said does."""
     said = read_output(ended.output) if ended.output is not None else None
     report = SourceReport()
     sources = usual_sources(workspace, report.add_problem)
@@ -77,6 +83,17 @@ def record_run(workspace: Workspace, ended: Ended, now_us: int) -> Recorded:
     wanted = {*sessions, *([ended.resumed] if ended.resumed else [])}
     transcripts = locate.in_reading_order(_of_sessions(sources.transcripts, wanted, ended.started_us))
     inputs = IngestInputs((), (), transcripts, report, telemetry=sources.telemetry)
+    try:
+        return _record(workspace, ended, said, sessions, inputs, now_us)
+    except (ClaudeForceError, KeyboardInterrupt):
+        with suppress(OSError):
+            _spool(workspace, _labels(ended, sessions, now_us))
+        raise
+
+
+def _record(
+    workspace: Workspace, ended: Ended, said: Said | None, sessions: Sequence[str], inputs: IngestInputs, now_us: int
+) -> Recorded:
     problems = _read(workspace, inputs, now_us)
     if said is not None and ended.output is not None:
         _read_result(workspace, ended, ended.output, said, now_us)
@@ -143,6 +160,13 @@ def _labels(ended: Ended, sessions: Sequence[str], now_us: int) -> list[RunLabel
     return [
         RunLabel(session, ended.run_id, ended.label, ended.started_us, now_us) for session in (*sessions, ended.run_id)
     ]
+
+
+def _spool(workspace: Workspace, labels: Sequence[RunLabel]) -> None:
+    """Keep labels for the next pass. Raises OSError."""
+    spool = TelemetrySpool(telemetry_folders(workspace.location, workspace.home.metrics_folder)[0])
+    spool.append([Labelled(**label._asdict()) for label in labels])
+    spool.seal()
 
 
 def _row(ended: Ended, said: Said | None, sessions: Sequence[str]) -> HeadlessRun:

@@ -71,6 +71,19 @@ def test_a_result_that_is_all_that_is_known_has_the_label_of_its_run(home: Path,
     assert json.loads(run("summary", "--label", "a", "--json").stdout)["total_cost"] == 1.0
 
 
+def test_a_run_without_a_database_keeps_its_label(home: Path, run: Run) -> None:
+    """Until the database takes it, as the executions of its session."""
+    database_file(home).parent.mkdir(parents=True, exist_ok=True)
+    database_file(home).write_text("no database")
+    done = run_program(result_of(SESSION, 1.0), *JSON_OUTPUT, options=("--label", "kept"), text=True)
+    assert "this run is not recorded" in done.stderr
+    database_file(home).unlink()
+    assert run("ingest").returncode == 0
+    with open_database(str(database_file(home))).read() as connection:
+        sql = "SELECT label FROM run_labels WHERE session = :session"
+        assert connection.fetch(sql, {"session": SESSION}) == [("kept",)]
+
+
 def test_the_program_gets_the_label(home: Path) -> None:
     """In the environment, for what records itself, and as an attribute of its telemetry."""
     del home
