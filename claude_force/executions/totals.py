@@ -65,19 +65,24 @@ class Totals(NamedTuple):
         return _ratio(self.duration_us, 1000 * self.timed)
 
     @property
+    def is_metered(self) -> bool:
+        """Whether a usage is known: of an execution, or of a step that an execution of another model had."""
+        return bool(self.metered or self.input_tokens or self.output_tokens)
+
+    @property
     def known_input_tokens(self) -> int | None:
         """The sum; None if there are executions, and no usage is known."""
-        return self.input_tokens if self.metered or not self.executions else None
+        return self.input_tokens if self.is_metered or not self.executions else None
 
     @property
     def known_output_tokens(self) -> int | None:
         """The sum; None if there are executions, and no usage is known."""
-        return self.output_tokens if self.metered or not self.executions else None
+        return self.output_tokens if self.is_metered or not self.executions else None
 
     @property
     def total_tokens(self) -> int | None:
         """The sum of all kinds; None if there are executions, and no usage is known."""
-        if self.executions and not self.metered:
+        if self.executions and not self.is_metered:
             return None
         cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
         return self.input_tokens + self.output_tokens + cached

@@ -14,7 +14,9 @@ from claude_force.alerts.rules import load_rules
 from claude_force.analytics import reports
 from claude_force.analytics.baselines import snapshots
 from claude_force.analytics.baselines.check import check
+from claude_force.analytics.groups import RowChoice
 from claude_force.analytics.names import known_names
+from claude_force.analytics.runs import runs
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database import queries
 from claude_force.database.contract import Database
@@ -149,6 +151,26 @@ def test_steps_of_other_models_are_in_the_group(database: Database) -> None:
             "claude-sonnet-4-6": 2_100_000,
             "claude-opus-4-7": 5_500_000,
         }
+
+
+def test_tokens_of_a_step_are_known_beside_a_request_without_usage(database: Database) -> None:
+    """A model with both has the tokens of the step, so that the rows add up to the total, and `runs` sorts by them."""
+    steps = (Step("message", "claude-sonnet-4-6", 200, 100), Step("advisor_message", "claude-opus-4-7", 1000, 20))
+    unknown = {"input_tokens": None, "output_tokens": None, "cost_nanousd": None, "reference_cost_nanousd": None}
+    names = {"workflow_id": "w", "run_id": "r"}
+    Store(database).add(
+        [
+            an_execution(model="claude-sonnet-4-6", steps=steps, input_tokens=1200, output_tokens=120, **names),
+            an_execution(model="claude-opus-4-7", **unknown | names),
+        ]
+    )
+    report = reports.breakdown(database, Filter(), "model", "tokens")
+    assert {model.name: model.totals.total_tokens for model in report.groups} == {
+        "claude-sonnet-4-6": 300,
+        "claude-opus-4-7": 1020,
+    }
+    opus = Filter(models=("claude-opus-4-7",))
+    assert [run.totals.total_tokens for run in runs(database, opus, "tokens", RowChoice(limit=1)).runs] == [1020]
 
 
 def test_a_filter_takes_a_project_or_a_folder(filled: tuple[Database, list[ExecutionMetrics]]) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from claude_force.analytics.baselines import check_labels
-from claude_force.analytics.reports import breakdown
+from claude_force.analytics.reports import breakdown, summary
 from claude_force.clock import DAY_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Database
@@ -24,6 +24,7 @@ from claude_force.database.writes import Store
 from claude_force.database.writes.run_labels import add_run_labels
 from claude_force.database.writes.telemetry import add_headless_run
 from claude_force.errors import BaselineError, InvalidRecord, UnknownName
+from claude_force.executions.billed_steps import Step
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.run_labels import RunLabel, check_label, of_whole_session
 from claude_force.executions.signals import Call, Labelled, Signal
@@ -272,6 +273,34 @@ def test_a_few_runs_are_too_few_to_tell(database: Database, store: Store) -> Non
     assert {result.why for result in found.results} >= {"old has 10 executions; 30 are needed"}
     with pytest.raises(BaselineError, match="label old is on both sides"):
         check_labels(database, Filter(run_labels=("new", "old")), "o*", 1.15)
+
+
+def test_a_comparison_of_a_model_counts_its_steps_alone(database: Database, store: Store) -> None:
+    """Also those of others' requests, so that tokens and costs add up to `summary --model`; an unknown cost of the
+    whole is an unknown cost of the run."""
+    steps = (
+        Step("message", "claude-sonnet-4-6", 200, 100, cost_nanousd=2_000_000),
+        Step("advisor_message", "claude-opus-4-7", 1000, 20, cost_nanousd=5_000_000),
+    )
+    advised = {"model": "claude-sonnet-4-6", "steps": steps, "input_tokens": 1200, "output_tokens": 120}
+    alone = {"model": "claude-opus-4-7", "input_tokens": 10, "output_tokens": 5, "cost_nanousd": 4_000_000}
+    for label in "xy":
+        keep(database, [of_whole_session(run, label) for run in (f"{label}1", f"{label}2")])
+        store.add(
+            [
+                an_execution(workflow_id=f"{label}1", **advised | {"cost_nanousd": 7_000_000}),
+                an_execution(workflow_id=f"{label}1", **alone),
+                an_execution(workflow_id=f"{label}2", **advised | {"cost_nanousd": None}),
+                an_execution(workflow_id=f"{label}2", **alone),
+            ]
+        )
+    for model, tokens, cost in (("claude-opus-4-7", 1035.0, 0.009), ("claude-sonnet-4-6", 300.0, 0.002)):
+        chosen = Filter(run_labels=("x",), models=(model,))
+        found = check_labels(database, chosen, "y", 1.15)
+        results = {result.key: result.current for result in found.results}
+        assert (results["avg_tokens_per_execution"], results["avg_cost_per_run"]) == (tokens, cost)
+        assert [(side.runs, side.unpriced_runs) for side in found.labels or ()] == [(2, 1), (2, 1)]
+        assert summary(database, chosen).totals.total_tokens == 2 * tokens
 
 
 def test_programs_that_fail_are_runs_that_fail(database: Database, store: Store) -> None:

@@ -98,11 +98,11 @@ class _Runs:
         """The cost of each run; None if that of an execution is not known."""
         self.tokens: Counter[int] = Counter()
         self.token_sum = 0
-        for run, cost, tokens in used:
+        for run, cost, tokens, is_request in used:
             known = self.runs.get(run, 0)
             self.runs[run] = None if known is None or cost is None else known + cost
             if tokens is not None:
-                self.tokens[_bin(tokens)] += 1
+                self.tokens[_bin(tokens)] += is_request
                 self.token_sum += tokens
 
     @property

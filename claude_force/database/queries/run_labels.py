@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import Filter, among_names, of_labelled_run, rows_from, where, within
+from claude_force.database.queries.runs import STEPS
 
 _RUN = of_labelled_run("CASE WHEN run = '' THEN session ELSE run END")
 """SQL for the run of an execution with a label; for a run without an id it is its session."""
@@ -16,20 +17,38 @@ _TOKENS = (
     "+ cache_write_5m_tokens + cache_write_1h_tokens END"
 )
 
+_COLUMNS = f"uid, {_RUN} AS run, cost_nanousd, {_TOKENS} AS tokens, 1 AS is_request"
+_SHARES = (
+    f"uid, {_RUN} AS run, CASE WHEN whole_nanousd IS NOT NULL THEN cost_nanousd END AS cost_nanousd, "
+    f"{_TOKENS} AS tokens, 0 AS is_request"
+)
+"""What the steps of a model add to an execution, or take from it: see `executions.billed_steps`."""
+
 
 class Used(NamedTuple):
-    """What an execution of a run used; None if that is not known."""
+    """What an execution of a run used; None if that is not known. Of chosen models only their steps count, also those
+    of others' requests, which are no request of theirs."""
 
     run: str
     cost_nanousd: int | None
     tokens: int | None
+    is_request: bool = True
 
 
 def used_by_runs(connection: Connection, filters: Filter) -> Iterator[Used]:
     """What each execution used that a filter by labels matches, in no particular order."""
     tables, condition, parameters = rows_from(filters, False)
-    for row in connection.stream(f"SELECT {_RUN}, cost_nanousd, {_TOKENS} FROM {tables}{condition}", parameters):
-        yield Used(*row)
+    sql = f"SELECT {_COLUMNS} FROM {tables}{condition}"
+    if filters.models:
+        tables, condition, _ = rows_from(filters, True, table=STEPS)
+        both = f"({sql} UNION ALL SELECT {_SHARES} FROM {tables}{condition}) AS parts"
+        # All parts of an execution are of one run. PostgreSQL sums bigint as numeric.
+        sql = (
+            "SELECT uid, MAX(run), CAST(SUM(cost_nanousd) AS BIGINT), CAST(SUM(tokens) AS BIGINT), MAX(is_request) "
+            f"FROM {both} GROUP BY uid"
+        )
+    for _, run, cost, tokens, is_request in connection.stream(sql, parameters):
+        yield Used(run, cost, tokens, bool(is_request))
 
 
 def ended_runs(connection: Connection, filters: Filter) -> dict[str, bool]:

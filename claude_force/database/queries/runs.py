@@ -66,9 +66,9 @@ FAILED = ("failed_nanousd", "failed_unpriced")
 _FAILURE = "CASE WHEN success = 0 THEN COALESCE(error_type, '') END"
 _NAMES = (*(NAME_SQL[name] for name in ("agent_name", "model", "project")), "workflow_id", _FAILURE)
 
-_STEPS = (
+STEPS = (
     "(SELECT step_usage.*, executions.session_id, executions.workflow_id, executions.git_branch, executions.run_id, "
-    "executions.success, executions.error_type, executions.steps "
+    "executions.success, executions.error_type, executions.steps, executions.cost_nanousd AS whole_nanousd "
     "FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions"
 )
 """`step_usage` with what its executions say, under their name."""
@@ -94,7 +94,7 @@ _RANKS: dict[RunOrder, str] = {
     "newest": "last_us",
     "duration": "CASE WHEN timed > 0 OR last_us > began_us THEN last_us - began_us END",
     "executions": "executions",
-    "tokens": f"CASE WHEN metered > 0 OR executions = 0 THEN {_ALL_TOKENS} END",
+    "tokens": f"CASE WHEN metered > 0 OR input_tokens + output_tokens > 0 OR executions = 0 THEN {_ALL_TOKENS} END",
     "cost": "CASE WHEN priced > 0 OR cost_nanousd <> 0 THEN cost_nanousd END",
 }
 _PLAIN_RANKS: dict[RunOrder, str] = {
@@ -167,7 +167,7 @@ def grouped(
     counts = ", ".join(f"COALESCE({COUNT_OF[name]}, 0) AS {name}" for name in sums)
     sql = f"SELECT {columns}, {counts}, {_FAILED_COST}, {_ENDS} FROM {tables}{condition} GROUP BY {grouping}"
     if with_steps:
-        steps, _, _ = rows_from(filters, False, table=_STEPS)
+        steps, _, _ = rows_from(filters, False, table=STEPS)
         shares = ", ".join(f"COALESCE(SUM({name}), 0)" if name in Share._fields else "0" for name in sums)
         sql += (
             f" UNION ALL SELECT {columns}, {shares}, {_FAILED_COST}, NULL, NULL, NULL FROM {steps}{condition} "
