@@ -56,7 +56,7 @@ SECTIONS = {
         "sessions": "Show the last sessions: when, project, duration, cost.",
         "blocks": "Show the five-hour windows of Claude subscriptions.",
         "costs": "Show costs by agent, by model and over time, or by team.",
-        "analytics": "List all reports: runs, outcomes, what-if, budgets, errors, more.",
+        "analytics": "List all reports: runs, outcomes, what-if, budgets and more.",
         "dashboard": "Watch the agents live in the terminal.",
         "report": "Write an HTML page with totals, charts and tables.",
         "statusline": "Print one line for the status line of Claude Code.",

@@ -36,7 +36,7 @@ REPORTS = {
 @click.group(cls=LazyGroup, commands_of=REPORTS)
 @group_database_option
 def analytics() -> None:
-    """List all reports: runs, outcomes, what-if, budgets, errors, more.
+    """List all reports: runs, outcomes, what-if, budgets and more.
 
     Each prints a table, JSON, CSV or Markdown. Each is also a command of its own: claude-force summary is claude-force
     analytics summary.
