@@ -128,7 +128,7 @@ def _connected(database: Database) -> Iterator[Connection]:
             with server_connection(database) as connection:  # type: ignore[arg-type]
                 yield connection
     except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or type(error).__name__
+        cause = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())
         raise DatabaseError(f"{database.name}: the upgrade failed and changed nothing: {cause}") from error
 
 

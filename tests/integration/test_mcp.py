@@ -189,3 +189,12 @@ def test_a_wrong_database_is_refused_at_once(run: Run) -> None:
     result = run("mcp", "--db", "missing.db")
     assert result.returncode == 2
     assert "missing.db" in result.stderr
+
+
+def test_a_closed_input_is_one_line(filled: Path) -> None:
+    """Nobody could ask anything."""
+    environment = {"HOME": str(filled), "PATH": os.environ["PATH"]}
+    command = f"{PROGRAM} mcp <&-"
+    done = subprocess.run(command, check=False, shell=True, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the standard input is closed, and the client asks on it")

@@ -31,7 +31,7 @@ from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
 from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.sqlite.files import APPLICATION_ID, create_file
 from claude_force.database.writes import Store
-from claude_force.errors import SchemaOutdated, SchemaTooNew
+from claude_force.errors import DatabaseError, SchemaOutdated, SchemaTooNew
 from claude_force.executions.totals import TOTALS
 from tests.builders import NOON_US, an_execution
 from tests.conftest import ROOT, Run
@@ -457,3 +457,11 @@ def test_machines_that_were_read_before_stay_fresh(empty_location: str) -> None:
         with database.read() as connection:
             known = {host: last_pass(connection, host) for host in files}
     assert known == {"laptop": IngestPass(5), "desktop": IngestPass(6), "sample": None, "other": None}
+
+
+def test_why_a_server_refuses_an_upgrade_is_one_line(postgres_url: str) -> None:
+    """Here no schema can be found to create tables in. The server shows the statement, on lines of its own."""
+    with closing(open_database(f"{postgres_url}&options=-csearch_path%3Dnowhere")) as database:
+        with pytest.raises(DatabaseError, match="no schema has been selected to create in") as refused:
+            migrate.upgrade(database)
+        assert "\n" not in str(refused.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from claude_force.cli.chosen_database import database_option
@@ -24,6 +26,8 @@ def mcp(location: str | None) -> None:
     """
     # A mistyped --db is refused now, and not at each call.
     find_workspace(location)
+    if sys.stdin is None:
+        raise click.UsageError("the standard input is closed, and the client asks on it")
     try:
         from claude_force.cli.mcp.server import serve
     except ModuleNotFoundError as missing:
