@@ -1,5 +1,4 @@
-"""Checking a database: its pages, durations and coarser sums beside its finest sums. Both take about as long, and
-neither waits for the other."""
+"""Checking a database: its pages beside its roll-ups, since both take long and each waits for no other."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ def number_to_check(database: Database) -> int:
 
 
 def _pages_and_sums(database: Database) -> tuple[Integrity, list[str]]:
-    """What is wrong with the pages and, if they are sound, with durations and the sums of sums."""
+    """What is wrong with the pages and, if they are sound, with the sums of sums."""
     pages = database.check_integrity()
     if pages.defects:
         return pages, []

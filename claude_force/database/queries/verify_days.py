@@ -65,7 +65,7 @@ _UNLISTED_RUN = (
 _COUNTED_DURATIONS = f"SELECT series_id, duration_us {_ROWS} AND duration_us IS NOT NULL"
 _DURATIONS = (
     "SELECT series_id, bin, executions FROM rollup_durations "
-    f"WHERE scope = {EACH_SERIES} AND level = :level AND bucket = :day AND executions <> 0"
+    f"WHERE scope = {EACH_SERIES} AND level = :level AND bucket = :day"
 )
 _STORED_SHARES = (
     f"SELECT uid, timestamp_us, agent_name, model, project, source, {', '.join(Share._fields)} "
@@ -95,9 +95,8 @@ Period = dict[str, Any]
 
 
 def differing_days(connection: Connection, progress: Progress | None) -> Iterator[str]:
-    """Each kind of sum by hour or day that differs from the rows, once, but for durations; "series" if a series does
-    not exist, "steps" if the table of steps differs. `progress` is called with the number of rolled-up executions of
-    each day."""
+    """Each kind of sum by hour or day that differs from the rows, once; "series" if a series does not exist, "steps" if
+    the table of steps differs. `progress` is called with the number of rolled-up executions of each day."""
     found: set[str] = set()
     series = {row[0] for row in connection.fetch(f"SELECT series_id FROM {PENDING} WHERE {IS_PENDING}")}
     for period in _days(connection):
@@ -111,26 +110,6 @@ def differing_days(connection: Connection, progress: Progress | None) -> Iterato
             progress(sum(row[2] for row in sums))
     if series - {row[0] for row in connection.fetch("SELECT series_id FROM series")}:
         yield "series"
-
-
-def durations_agree(connection: Connection) -> bool:
-    """Whether the durations by day are those of the rows."""
-    return all(_durations_of_day_agree(connection, period) for period in _days(connection))
-
-
-def _durations_of_day_agree(connection: Connection, period: Period) -> bool:
-    """In Python, since SQL cannot compute a bin."""
-    lows = bin_lows()
-    counted = Counter(
-        (series, bisect_right(lows, duration) - 1) for series, duration in connection.fetch(_COUNTED_DURATIONS, period)
-    )
-    stored, archived = (
-        {row[:2]: row[2] for row in connection.fetch(_DURATIONS, period | {"level": level})}
-        for level in (DAY, ARCHIVED)
-    )
-    counted.update(archived)
-    # As plain dictionaries: to compare two counters takes as long as to count.
-    return dict(counted) == stored
 
 
 def _days(connection: Connection) -> Iterator[Period]:
@@ -175,6 +154,20 @@ def _runs_are_listed(connection: Connection, period: Period, _: list[Row]) -> bo
     return not connection.fetch(_UNLISTED_RUN, period)
 
 
+def _durations_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
+    """In Python, since SQL cannot compute a bin."""
+    lows = bin_lows()
+    counted = Counter(
+        (series, bisect_right(lows, duration) - 1) for series, duration in connection.fetch(_COUNTED_DURATIONS, period)
+    )
+    stored, archived = (
+        Counter({row[:2]: row[2] for row in connection.fetch(_DURATIONS, period | {"level": level})})
+        for level in (DAY, ARCHIVED)
+    )
+    counted.update(archived)
+    return stored == counted
+
+
 def _steps_agree(connection: Connection, period: Period, sums: list[Row]) -> bool:
     """Whether the table `step_usage` holds what the column `steps` says. In Python, since SQL cannot read that."""
     stored = Counter[Row](connection.fetch(_STORED_SHARES, period))
@@ -188,6 +181,7 @@ def _steps_agree(connection: Connection, period: Period, sums: list[Row]) -> boo
 _KINDS: dict[str, Callable[[Connection, Period, list[Row]], bool]] = {
     "sums by hour": _sums_agree,
     "failures by hour": _failures_agree,
+    "durations by day": _durations_agree,
     "spans by day": _spans_agree,
     "runs": _runs_are_listed,
     "steps": _steps_agree,

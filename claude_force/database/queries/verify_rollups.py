@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from claude_force.clock import HOUR_US, month_of
 from claude_force.database.contract import Connection, Progress
 from claude_force.database.queries.filter import IS_PENDING
-from claude_force.database.queries.verify_days import differing_days, durations_agree
+from claude_force.database.queries.verify_days import differing_days
 from claude_force.executions.rollups import (
     ALL_SERIES,
     ARCHIVED,
@@ -40,16 +40,14 @@ def differences(connection: Connection, progress: Progress | None = None) -> lis
 
 
 def differences_from_rows(connection: Connection, progress: Progress | None = None) -> list[str]:
-    """Where the finest sums, but for durations, differ from the executions. `progress` is called with the number of
-    executions of each day that was checked."""
+    """Where the finest sums differ from the executions. `progress` is called with the number of executions of each day
+    that was checked."""
     return [_OTHERS.get(kind) or _to_rebuild(kind) for kind in differing_days(connection, progress)]
 
 
 def differences_of_sums(connection: Connection) -> list[str]:
-    """Where durations differ from those of the executions, sums from finer ones, and archived sums from the list of
-    archived executions."""
-    problems = [] if durations_agree(connection) else [_to_rebuild("durations by day")]
-    problems += [_to_rebuild(what) for what in _differing(connection)]
+    """Where sums differ from finer ones, and archived sums from the list of archived executions."""
+    problems = [_to_rebuild(what) for what in _differing(connection)]
     lost = f"SELECT COUNT(*) FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE {IS_PENDING})"
     if connection.fetch(lost)[0][0]:
         problems.append("the list of pending executions names some that do not exist: claude-force db rebuild")
