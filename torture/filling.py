@@ -41,6 +41,8 @@ MAXIMUM_EXECUTIONS = 10_000
 IMPORTED = 3000
 _KIB = 1024
 _MIB = 1024 * _KIB
+_BALLAST = 4 * _MIB
+"""What is freed: enough for all that waits, in the database and in its log."""
 
 
 class Disk(NamedTuple):
@@ -106,9 +108,9 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
 
 @contextmanager
 def small_disk(mount_point: Path, size: int) -> Iterator[int | None]:
-    """Mount a file system with `size` free bytes and a mebibyte in use; or yield the maximum file size."""
+    """Mount a file system with `size` free bytes and some in use; or yield the maximum file size."""
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size + _MIB}", "none", str(mount_point)],
+        ["mount", "-t", "tmpfs", "-o", f"size={size + _BALLAST}", "none", str(mount_point)],
         capture_output=True,
         check=False,
     )
@@ -116,7 +118,7 @@ def small_disk(mount_point: Path, size: int) -> Iterator[int | None]:
         yield size
         return
     try:
-        (mount_point / "ballast").write_bytes(bytes(_MIB))
+        (mount_point / "ballast").write_bytes(bytes(_BALLAST))
         yield None
     finally:
         subprocess.run(["umount", str(mount_point)], check=True)

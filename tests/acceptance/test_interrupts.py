@@ -6,6 +6,7 @@ import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from claude_force.database import queries
 from claude_force.database.open import open_database
@@ -19,7 +20,8 @@ def test_an_interrupted_import_says_what_was_kept(home: Path) -> None:
     """What was stored stays; the same command goes on, and counts nothing twice."""
     path = home / "m.db"
     command, pipe = [str(PROGRAM), "import", "-", "--db", str(path)], subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    options: dict[str, Any] = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "preexec_fn": hear_interrupts}
+    with subprocess.Popen(command, **options) as process:
         assert process.stdin
         process.stdin.write(b"".join(a_line(run_id=str(number)) for number in range(BATCH + 1)))
         process.stdin.flush()
@@ -33,6 +35,11 @@ def test_an_interrupted_import_says_what_was_kept(home: Path) -> None:
     assert list(filter(None, said.splitlines())) == [f"new database {path}", last]
     assert last.startswith("interrupted: what was imported so far is stored; the same command goes on from there")
     assert stored(path) == BATCH
+
+
+def hear_interrupts() -> None:
+    """A shell lets what it runs in the background ignore Ctrl-C, and so would all that the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupted(process: subprocess.Popen[bytes]) -> int:
