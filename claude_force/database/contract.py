@@ -188,13 +188,14 @@ class Database(ABC):
         """Hold a role ("scheduler") for the block, if no other process holds it for this database; the value says
         whether it is held. The operating system or the server releases it when the process ends, however it ends."""
 
-    @abstractmethod
     def encode_uid(self, uid: bytes) -> Any:
-        """The sixteen bytes of a uid as a parameter."""
+        """The sixteen bytes of a uid as a parameter: both engines take them as they are."""
+        return uid
 
-    @abstractmethod
     def decode_uid(self, value: Any) -> bytes:
         """The sixteen bytes of a uid from a row."""
+        assert isinstance(value, bytes)
+        return value
 
     @abstractmethod
     def uid_literal(self, uid: bytes) -> str:
@@ -202,7 +203,7 @@ class Database(ABC):
 
     def decode_rows(self, rows: list[Row]) -> list[Row]:
         """Rows whose first column is a uid, with the uid as sixteen bytes."""
-        return [(self.decode_uid(row[0]), *row[1:]) for row in rows]
+        return rows
 
     @abstractmethod
     def close(self) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 try:
@@ -17,7 +17,7 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress, Row
+from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress
 from claude_force.database.postgres.connection import ServerConnection, run_together
 from claude_force.database.postgres.errors import translate
 from claude_force.database.postgres.pool import Pool
@@ -188,16 +188,6 @@ class ServerDatabase(Database):
 
     def uid_literal(self, uid: bytes) -> str:
         return f"CAST('{uid.hex()}' AS UUID)"
-
-    def encode_uid(self, uid: bytes) -> bytes:
-        return uid
-
-    def decode_uid(self, value: Any) -> bytes:
-        assert isinstance(value, bytes)
-        return value
-
-    def decode_rows(self, rows: list[Row]) -> list[Row]:
-        return rows
 
     def close(self) -> None:
         self._pool.close()

@@ -19,9 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress, Row
+from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress
 from claude_force.database.revisions import HEAD
 from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.errors import BUSY_TIMEOUT_S, READ_TIMEOUT_S, translate
@@ -326,16 +325,6 @@ class SqliteDatabase(Database):
 
     def uid_literal(self, uid: bytes) -> str:
         return f"X'{uid.hex()}'"
-
-    def encode_uid(self, uid: bytes) -> bytes:
-        return uid
-
-    def decode_uid(self, value: Any) -> bytes:
-        assert isinstance(value, bytes)
-        return value
-
-    def decode_rows(self, rows: list[Row]) -> list[Row]:
-        return rows
 
     def close(self) -> None:
         self._local = threading.local()
