@@ -22,7 +22,7 @@ def stored_lines(database: Database) -> list[bytes]:
 def archived_lines(database: Database, folder: Path) -> list[bytes]:
     """Those in the files of a folder that are known to be archived."""
     with database.read() as connection:
-        gone = {database.decode_uid(row[0]) for row in connection.fetch("SELECT uid FROM archived")}
+        gone = {row[0] for row in connection.fetch("SELECT uid FROM archived")}
     files = sorted(folder.glob("*.jsonl.gz"))
     return _lines_of(row for file in files for row in read_archive(file) if row[0] in gone)
 

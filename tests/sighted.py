@@ -93,7 +93,7 @@ def seen_in(database: Database) -> list[Seen]:
     """The executions without their uids, and what each source saw of them."""
     rows = rows_of(database)
     with database.read() as connection:
-        found = sightings_of(connection, database, {row[0]: row for row in rows})
+        found = sightings_of(connection, {row[0]: row for row in rows})
     return [((b"", *row[1:]), found.get(row[0], {})) for row in rows]
 
 

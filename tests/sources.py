@@ -80,9 +80,8 @@ def a_sighting(
 def put(store: Store, *seen: Seen) -> None:
     """Store executions with their sightings."""
     store.add([each.execution for each in seen])
-    encode = store.database.encode_uid
     rows = [
-        (encode(identity_bytes(each.execution.uid)), source, None, None, each.query_source, cost, "{}")
+        (identity_bytes(each.execution.uid), source, None, None, each.query_source, cost, "{}")
         for each in seen
         for source, cost in each.sightings.items()
     ]

@@ -170,7 +170,7 @@ def _delete_month(database: Database, file: Path, window: Window, now_us: int, p
     for rows in _batches(read_archive(file), AT_ONCE):
         # Most of a large archive may be from an earlier run: a read finds that out without locking others out.
         with database.read() as connection:
-            stored = queries.stored_uids(connection, database, [row[0] for row in rows], window)
+            stored = queries.stored_uids(connection, [row[0] for row in rows], window)
         count = store.archive([row for row in rows if row[0] in stored], now_us)
         deleted += count
         if progress is not None:
@@ -254,7 +254,7 @@ def _archived(database: Database, file: Path, window: Window) -> Iterator[Item]:
     format_time = instant_formatter(UTC)
     for rows in _batches(read_archive(file), queries.PAGE):
         with database.read() as connection:
-            stored = queries.stored_uids(connection, database, [row[0] for row in rows], window)
+            stored = queries.stored_uids(connection, [row[0] for row in rows], window)
         for row in rows:
             if row[0] not in stored:
                 yield row[_INSTANT], row[0], encode_row(row, format_time)

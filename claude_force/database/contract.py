@@ -188,22 +188,9 @@ class Database(ABC):
         """Hold a role ("scheduler") for the block, if no other process holds it for this database; the value says
         whether it is held. The operating system or the server releases it when the process ends, however it ends."""
 
-    def encode_uid(self, uid: bytes) -> Any:
-        """The sixteen bytes of a uid as a parameter: both engines take them as they are."""
-        return uid
-
-    def decode_uid(self, value: Any) -> bytes:
-        """The sixteen bytes of a uid from a row."""
-        assert isinstance(value, bytes)
-        return value
-
     @abstractmethod
     def uid_literal(self, uid: bytes) -> str:
         """The sixteen bytes of a uid as SQL."""
-
-    def decode_rows(self, rows: list[Row]) -> list[Row]:
-        """Rows whose first column is a uid, with the uid as sixteen bytes."""
-        return rows
 
     @abstractmethod
     def close(self) -> None:

@@ -125,7 +125,7 @@ def _check_exporter(kind: str, workspace: Workspace) -> list[Finding]:
 def check_export_queue(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     """Exporters that are more than a day behind. Their queue is kept until they catch up."""
     with workspace.database.read() as connection:
-        for state in export_queries.exporters(connection, workspace.database):
+        for state in export_queries.exporters(connection):
             since_us = state.pushed_us or state.began_us
             number = export_queries.count_queued(connection, state.kind)
             if (number or state.is_backfilling) and now_us - since_us > DAY_US:

@@ -82,7 +82,7 @@ class ExportQueue:
         after: bytes | None = None
         while True:
             with self.database.read() as connection:
-                found = queries.queued_page(connection, self.database, self.state.kind, after, size)
+                found = queries.queued_page(connection, self.state.kind, after, size)
             if not found:
                 return
             after = found[-1].uid
@@ -115,12 +115,11 @@ class ExportQueue:
                 # Uncounted executions are left out: they enter the queue when they are counted, which tracks changes.
                 rows = rolled_up_page(connection, Filter(), self._page_start(position), size)
                 # Executions that were stored since the first push are queued too: sent here, removed from the queue.
-                queued = queries.queued_among(connection, self.database, self.state.kind, [row[0] for row in rows])
-            found = self.database.decode_rows(rows)
-            is_last = len(found) < size
-            last = (found[-1][_INSTANT], found[-1][0]) if found else None
+                queued = queries.queued_among(connection, self.state.kind, [row[0] for row in rows])
+            is_last = len(rows) < size
+            last = (rows[-1][_INSTANT], rows[-1][0]) if rows else None
             changed = {entry.uid for entry in queued if entry.is_sent or entry.changes}
-            items = [ExportItem(row, has_changed=row[0] in changed) for row in found]
+            items = [ExportItem(row, has_changed=row[0] in changed) for row in rows]
             yield Batch(items, _acks(queued), last=last, is_last=is_last)
             if is_last:
                 return
@@ -130,7 +129,7 @@ class ExportQueue:
     def _page_start(self, position: tuple[int | None, bytes | None]) -> ExecutionRow | None:
         """A position as the first columns of the row after which a page starts."""
         at_us, uid = position
-        return None if uid is None else (self.database.encode_uid(uid), at_us)
+        return None if uid is None else (uid, at_us)
 
     def ack(self, batch: Batch, kept: Collection[bytes] = (), rejected: int = 0) -> None:
         """Record that the receiver has a batch, except for the executions `kept` (uids) for the next push and the
@@ -138,11 +137,11 @@ class ExportQueue:
         kind, database = self.state.kind, self.database
         with database.write() as connection:
             connection.lock_rollups()
-            writes.ack(connection, database, kind, [entry for entry in batch.acks if entry.uid not in kept])
+            writes.ack(connection, kind, [entry for entry in batch.acks if entry.uid not in kept])
             if batch.is_backfill:
                 # The backfill does not return to these, so they wait in the queue.
-                writes.requeue(connection, kind, [database.encode_uid(uid) for uid in kept])
-                writes.record_backfill(connection, database, kind, None if batch.is_last else batch.last)
+                writes.requeue(connection, kind, list(kept))
+                writes.record_backfill(connection, kind, None if batch.is_last else batch.last)
             writes.record_push(connection, kind, len(batch.items) - len(kept) - rejected)
         self.deleted += batch.deleted
 
@@ -171,10 +170,10 @@ def open_queue(
         with database.write() as connection:
             connection.lock_rollups()
             apply_pending(connection)
-            state = queries.exporter(connection, database, kind)
+            state = queries.exporter(connection, kind)
             if state is None or state.destination != destination:
                 writes.register(connection, kind, destination, now(), since_us)
-                state = queries.exporter(connection, database, kind)
+                state = queries.exporter(connection, kind)
         assert state is not None
         yield ExportQueue(database, state, now)
 
@@ -182,10 +181,10 @@ def open_queue(
 def count_due(database: Database, kind: str, destination: str, since_us: int | None) -> int:
     """How many executions a push would find due, given the arguments of `open_queue`. Changes nothing."""
     with database.read() as connection:
-        state = queries.exporter(connection, database, kind)
+        state = queries.exporter(connection, kind)
         if state is None or state.destination != destination:
             return queries.count_since(connection, since_us)
-        return queries.count_due(connection, database, state)
+        return queries.count_due(connection, state)
 
 
 def forget(database: Database, kind: str) -> bool:

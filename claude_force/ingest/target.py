@@ -86,7 +86,7 @@ class DryRun:
     ) -> IngestResult:
         """Count the observations of executions that are neither stored nor were in an earlier call."""
         with self._database.read() as connection:
-            resolver = resolver_of(connection, self._database, observations)
+            resolver = resolver_of(connection, observations)
         resolver.known |= self._remembered
         resolver.match_all(observations)
         self._remembered |= resolver.remembered
@@ -98,7 +98,7 @@ class DryRun:
         from claude_force.database.writes.archives import tombstone
 
         with self._database.read() as connection:
-            known = tombstones(connection, self._database, [row[0] for row in rows])
+            known = tombstones(connection, [row[0] for row in rows])
         found = [row for row in rows if row[0] in known and tombstone(row) == known[row[0]]]
         return sum(self._restored.increment(row[0]) == 0 for row in found)
 

@@ -326,8 +326,7 @@ def test_a_change_before_counting_is_not_lost(database: Database, store: Store) 
     after = tuple(7 if place == _COST else value for place, value in enumerate(before))
     with database.write() as connection:
         connection.lock_rollups()
-        uid = database.encode_uid(before[0])
-        revise_rows(connection, [(uid, *before[1:])], [(uid, *after[1:])])
+        revise_rows(connection, [before], [after])
     with open_queue(database, "test", "here", lambda: NOW_US, None) as queue:
         take(queue, 50)
     assert there[before[0]] == 7
@@ -340,7 +339,7 @@ def test_executions_that_arrive_at_the_start_are_sent_once(database: Database, s
     with database.write() as connection:
         connection.lock_rollups()
         writes.register(connection, "test", "here", NOW_US, NOON_US)
-        state = export_queries.exporter(connection, database, "test")
+        state = export_queries.exporter(connection, "test")
     assert state is not None
     queue, sent = ExportQueue(database, state, lambda: NOW_US), []
     for batch in queue.batches(50):

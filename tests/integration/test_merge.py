@@ -95,7 +95,7 @@ def executions(database: Database) -> list[ExecutionMetrics]:
 def meanings(database: Database, *names: str) -> list[bytes | None]:
     """What identities stand for."""
     with database.read() as connection:
-        found = file_queries.executions_of(connection, database, map(key, names))
+        found = file_queries.executions_of(connection, map(key, names))
     return [found.get(key(name)) for name in names]
 
 

@@ -305,7 +305,7 @@ def test_rejected_documents_are_written_to_a_file(database: Database, store: Sto
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert set(server.documents) == uids(recorded) - {recorded[2].uid}
     with database.read() as connection:
-        state = export_queries.exporter(connection, database, "elasticsearch")
+        state = export_queries.exporter(connection, "elasticsearch")
     assert state is not None
     assert state.sent == 3
 

@@ -193,7 +193,7 @@ def test_what_another_process_is_archiving_is_not_stored_again(count: int, postg
         again = threading.Thread(target=lambda: added.append(store.add_rows(rows).added))
         with other.write() as archiving:
             archiving.lock_rollups()
-            assert archive_rows(archiving, other, rows[:1], [tombstone(rows[0])], NOON_US) == 1
+            assert archive_rows(archiving, rows[:1], [tombstone(rows[0])], NOON_US) == 1
             again.start()
             while not archiving.fetch(
                 "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -113,7 +113,7 @@ def exported(database: Database) -> bytes:
 def archived_uids(database: Database) -> set[bytes]:
     """The uids of what is archived."""
     with database.read() as connection:
-        return {database.decode_uid(row[0]) for row in connection.fetch("SELECT uid FROM archived")}
+        return {row[0] for row in connection.fetch("SELECT uid FROM archived")}
 
 
 def stored_uids(database: Database) -> list[bytes]:

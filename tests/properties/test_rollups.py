@@ -131,7 +131,7 @@ def test_roll_ups_follow_what_changes_in_rows(
         before = connection.fetch(f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES}")
     changes = [CHANGES.get(name, {}) for _, name in zip(before, cycle(names), strict=False)]
     after = [
-        (row[0], *to_row(replace(from_row((database.decode_uid(row[0]), *row[1:])), **change))[1:])
+        (row[0], *to_row(replace(from_row((row[0], *row[1:])), **change))[1:])
         for row, change in zip(before, changes, strict=True)
     ]
     with database.write() as connection:

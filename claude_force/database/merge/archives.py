@@ -79,7 +79,7 @@ def _listed(other: Database, file: Path) -> Iterator[ExecutionRow]:
     """The executions of a file that the other store lists as archived, exactly so."""
     for rows in batches(read_archive(file)):
         with other.read() as connection:
-            known = queries.tombstones(connection, other, [row[0] for row in rows])
+            known = queries.tombstones(connection, [row[0] for row in rows])
         yield from (row for row in rows if known.get(row[0]) == tombstone(row))
 
 
@@ -110,7 +110,7 @@ def _merge_without_files(
             sums = archived_sums(connection, day)
         with merge.target.write() as connection:
             connection.lock_rollups()
-            adopt_sums(connection, merge.target, digests, sums, merge.now_us)
+            adopt_sums(connection, digests, sums, merge.now_us)
         taken[month] += len(digests)
     counts.added += taken.total()
     lines.notes.extend(

@@ -35,7 +35,7 @@ _SOURCE, _WORKFLOW = columns("source", "workflow_id")
 
 
 class Change(NamedTuple):
-    """A stored execution (its uid is as the engine has it), and the better version of it."""
+    """A stored execution, and the better version of it."""
 
     before: ExecutionRow
     after: ExecutionRow
@@ -45,7 +45,7 @@ class Change(NamedTuple):
 class Decision:
     """What becomes of executions of the other store: `new` ones, better versions of stored ones, other versions of
     archived ones (each with the digest of the archived one), and those that are archived exactly so. `replaced` are
-    stored results of runs of which the other store has the transcript (uids as the engine has them). `sightings` are
+    stored results of runs of which the other store has the transcript. `sightings` are
     what all sources saw of executions that telemetry saw, each with its uid and as it is merged."""
 
     new: list[ExecutionRow] = field(default_factory=list)
@@ -114,9 +114,9 @@ class ExecutionMerge:
         is_archived: bool,
     ) -> Decision:
         """What becomes of some executions, of which the other store's sources saw so much."""
-        decision, database = Decision(), self.target
-        stored = _stored(connection, database, [row[0] for row in rows])
-        archived = queries.tombstones(connection, database, [row[0] for row in rows])
+        decision = Decision()
+        stored = _stored(connection, [row[0] for row in rows])
+        archived = queries.tombstones(connection, [row[0] for row in rows])
         alike = {row[0]: row for row in rows if row[0] in archived and tombstone(row) == archived[row[0]]}
         known = self.sightings.ours(connection, stored | alike)
         for row in rows:
@@ -145,11 +145,11 @@ class ExecutionMerge:
         revise_rows(
             connection, [change.before for change in decision.changed], [change.after for change in decision.changed]
         )
-        save_sightings(connection, self.target, decision.sightings)
+        save_sightings(connection, decision.sightings)
         if is_archived:
-            adopt_rows(connection, self.target, decision.new, list(map(tombstone, decision.new)), self.now_us)
+            adopt_rows(connection, decision.new, list(map(tombstone, decision.new)), self.now_us)
         elif decision.new:
-            insert_rows(connection, self.target, decision.new)
+            insert_rows(connection, decision.new)
 
     def _restore_worse(self, found: Sequence[tuple[ExecutionRow, int]], seen: Mapping[bytes, BySource]) -> bool:
         """Store those archived executions again of which the other store has a better version; returns whether there
@@ -173,10 +173,10 @@ class ExecutionMerge:
         return bool(worse and Store(self.target).restore(worse))
 
 
-def _stored(connection: Connection, database: Database, uids: Sequence[bytes]) -> dict[bytes, ExecutionRow]:
-    """The stored executions among some uids, by uid; their own uids are as the engine has them."""
-    rows = queries.rows_of(connection, list(map(database.encode_uid, uids)))
-    return {database.decode_uid(row[0]): row for row in rows}
+def _stored(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, ExecutionRow]:
+    """The stored executions among some uids, by uid."""
+    rows = queries.rows_of(connection, list(uids))
+    return {row[0]: row for row in rows}
 
 
 def _give_way(connection: Connection, decision: Decision) -> None:
@@ -198,12 +198,12 @@ def batches(rows: Iterable[ExecutionRow]) -> Iterator[list[ExecutionRow]]:
 
 def delete_replays(target: Database, uids: Iterable[bytes]) -> int:
     """Delete executions that turned out to be replays; returns how many were stored."""
-    encoded = list(map(target.encode_uid, uids))
+    wanted = list(uids)
     with target.read() as connection:
-        if not queries.rows_of(connection, encoded):
+        if not queries.rows_of(connection, wanted):
             return 0
     with target.write() as connection:
         connection.lock_rollups()
-        rows = queries.rows_of(connection, encoded)
+        rows = queries.rows_of(connection, wanted)
         delete_rows(connection, rows)
     return len(rows)

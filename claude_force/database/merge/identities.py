@@ -86,7 +86,7 @@ def find_matches(target: Database, other: Database) -> Matches:
     matches = Matches()
     for page in _pages(other):
         with target.read() as connection:
-            known = executions_of(connection, target, page)
+            known = executions_of(connection, page)
         for identity, ours in known.items():
             matches.add(identity, ours, page[identity])
     # An identity may stand for an execution that was deleted; that one is not the same as any.
@@ -100,23 +100,23 @@ def merge_identities(target: Database, other: Database, matches: Matches) -> int
     changed = 0
     for page in _pages(other):
         with target.read() as connection:
-            is_known = not _changes(connection, target, page, matches)
+            is_known = not _changes(connection, page, matches)
         if is_known:
             continue
         with target.write() as connection:
             connection.lock_rollups()
-            rows = _changes(connection, target, page, matches)
+            rows = _changes(connection, page, matches)
             connection.insert_all("identities (identity, uid)", rows, _SAVE)
         changed += len(rows)
     return changed
 
 
-def _changes(connection: Connection, target: Database, page: Page, matches: Matches) -> list[tuple[object, object]]:
-    """The rows to store for a page, as the engine has them, in the order of their keys."""
-    known, encode = executions_of(connection, target, page), target.encode_uid
+def _changes(connection: Connection, page: Page, matches: Matches) -> list[tuple[object, object]]:
+    """The rows to store for a page, in the order of their keys."""
+    known = executions_of(connection, page)
     kept = [identity for identity, uid in page.items() if uid not in matches.replays]
     joined = {identity: matches.joined(identity, known.get(identity), page[identity]) for identity in kept}
-    return [(encode(identity), encode(uid)) for identity, uid in joined.items() if known.get(identity) != uid]
+    return [(identity, uid) for identity, uid in joined.items() if known.get(identity) != uid]
 
 
 def _pages(other: Database) -> Iterator[Page]:
@@ -128,4 +128,4 @@ def _pages(other: Database) -> Iterator[Page]:
         if not rows:
             return
         after = rows[-1][0]
-        yield {other.decode_uid(identity): other.decode_uid(uid) for identity, uid in rows}
+        yield dict(rows)

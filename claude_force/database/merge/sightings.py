@@ -44,11 +44,11 @@ class SightingMerge:
         if not self.is_needed:
             return {}
         with self.other.read() as connection:
-            return sightings_of(connection, self.other, {row[0]: row for row in rows})
+            return sightings_of(connection, {row[0]: row for row in rows})
 
     def ours(self, connection: Connection, rows: Mapping[bytes, ExecutionRow]) -> Found:
         """What is known here of some executions of ours, which are given by uid."""
-        return sightings_of(connection, self.target, rows) if self.is_needed else {}
+        return sightings_of(connection, rows) if self.is_needed else {}
 
     def better(
         self, ours: ExecutionRow, theirs: ExecutionRow, seen: BySource | None, seen_there: BySource | None
@@ -97,8 +97,8 @@ def keep_apart(merging: SightingMerge, matches: Matches) -> None:
 
 def _seen(database: Database, uids: Sequence[bytes]) -> Iterator[tuple[bytes, BySource]]:
     with database.read() as connection:
-        rows = database.decode_rows(queries.rows_of(connection, list(map(database.encode_uid, uids))))
-        found = sightings_of(connection, database, {row[0]: row for row in rows})
+        rows = queries.rows_of(connection, list(uids))
+        found = sightings_of(connection, {row[0]: row for row in rows})
     return ((row[0], found.get(row[0]) or implied_sightings(row)) for row in rows)
 
 

@@ -72,25 +72,25 @@ def months_before(connection: Connection, until_us: int) -> Iterator[MonthToArch
         yield MonthToArchive(name, window, int(count))
 
 
-def stored_uids(connection: Connection, database: Database, uids: Sequence[bytes], window: Window) -> set[bytes]:
+def stored_uids(connection: Connection, uids: Sequence[bytes], window: Window) -> set[bytes]:
     """The uids that are stored with an instant in a window."""
     stored: set[bytes] = set()
     period = {"start": window.start_us, "end": window.end_us}
-    for condition, part in uid_batches(list(map(database.encode_uid, uids))):
+    for condition, part in uid_batches(list(uids)):
         rows = connection.fetch(
             f"SELECT uid FROM executions WHERE {condition} AND timestamp_us >= :start AND timestamp_us < :end",
             part | period,
         )
-        stored.update(database.decode_uid(row[0]) for row in rows)
+        stored.update(row[0] for row in rows)
     return stored
 
 
-def tombstones(connection: Connection, database: Database, uids: Sequence[bytes]) -> dict[bytes, int]:
+def tombstones(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, int]:
     """The uids that are archived, each with the digest of its execution."""
     digests: dict[bytes, int] = {}
-    for condition, part in uid_batches(list(map(database.encode_uid, uids))):
+    for condition, part in uid_batches(list(uids)):
         rows = connection.fetch(f"SELECT uid, digest FROM archived WHERE {condition}", part)
-        digests.update((database.decode_uid(uid), int(digest)) for uid, digest in rows)
+        digests.update(rows)
     return digests
 
 
@@ -132,4 +132,4 @@ def iterate_tombstones(database: Database) -> Iterator[dict[bytes, int]]:
         if not rows:
             return
         after = rows[-1][0]
-        yield {database.decode_uid(uid): int(digest) for uid, digest in rows}
+        yield dict(rows)

@@ -35,15 +35,15 @@ def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
     """The uids that are stored or archived."""
     known: set[bytes] = set()
     with database.read() as connection:
-        for condition, part in uid_batches(list(map(database.encode_uid, uids))):
+        for condition, part in uid_batches(list(uids)):
             for table in ("executions", "archived"):
                 rows = connection.fetch(f"SELECT uid FROM {table} WHERE {condition}", part)
-                known.update(database.decode_uid(row[0]) for row in rows)
+                known.update(row[0] for row in rows)
     return known
 
 
 def rows_of(connection: Connection, uids: Sequence[Any]) -> list[ExecutionRow]:
-    """The stored executions among some uids, in no particular order. Uids are as the engine has them."""
+    """The stored executions among some uids, in no particular order."""
     rows: list[ExecutionRow] = []
     for condition, part in uid_batches(uids):
         rows += connection.fetch(
@@ -53,7 +53,7 @@ def rows_of(connection: Connection, uids: Sequence[Any]) -> list[ExecutionRow]:
 
 
 def uid_batches(uids: Sequence[Any], column: str = "uid") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Conditions that match a column with some uids (as the engine has them), a batch of uids each, and their
+    """Conditions that match a column with some uids, a batch of uids each, and their
     parameters."""
     for start in range(0, len(uids), _KEYS_AT_ONCE):
         part = uids[start : start + _KEYS_AT_ONCE]
@@ -71,7 +71,7 @@ def _uid_names(count: int) -> tuple[list[str], str]:
 def page(
     connection: Connection, filters: Filter, after: ExecutionRow | None, size: int, *more: str
 ) -> list[ExecutionRow]:
-    """The first `size` matching rows after a row, by time. Uids are as the engine has them. `more` are further
+    """The first `size` matching rows after a row, by time. `more` are further
     conditions."""
     position: dict[str, Any] = {}
     if after is not None:
@@ -98,7 +98,7 @@ def newest(connection: Connection, database: Database, size: int) -> list[Execut
         "ORDER BY timestamp_us DESC, executions.uid DESC LIMIT :size",
         {"size": size},
     )
-    return [_record_of(database, row) for row in database.decode_rows(rows)]
+    return [_record_of(database, row) for row in rows]
 
 
 def iterate_rows(database: Database, filters: Filter) -> Iterator[ExecutionRow]:
@@ -115,7 +115,7 @@ def iterate_rows(database: Database, filters: Filter) -> Iterator[ExecutionRow]:
             rows = page(connection, filters, after, PAGE)
         if rows and not EARLIEST_US <= rows[0][1] <= rows[-1][1] < LATEST_US:
             raise DatabaseCorrupt(f"{database.name} holds an invalid row; restore a backup")
-        yield from database.decode_rows(rows)
+        yield from rows
         if len(rows) < PAGE:
             return
         after = rows[-1]

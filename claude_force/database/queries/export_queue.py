@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.executions import rows_of, uid_batches
 from claude_force.database.rows.exporters import COLUMNS, ExporterState
 from claude_force.executions.record import ExecutionRow, column
@@ -24,45 +24,36 @@ class QueueEntry(NamedTuple):
     row: ExecutionRow | None = None
 
 
-def exporters(connection: Connection, database: Database) -> list[ExporterState]:
+def exporters(connection: Connection) -> list[ExporterState]:
     """All exporters that have pushed, by kind."""
-    return [_state(database, row) for row in connection.fetch(f"{_STATES} ORDER BY kind")]
+    return [ExporterState(*row) for row in connection.fetch(f"{_STATES} ORDER BY kind")]
 
 
-def exporter(connection: Connection, database: Database, kind: str) -> ExporterState | None:
+def exporter(connection: Connection, kind: str) -> ExporterState | None:
     """One exporter; None if it has never pushed."""
     rows = connection.fetch(f"{_STATES} WHERE kind = :kind", {"kind": kind})
-    return _state(database, rows[0]) if rows else None
+    return ExporterState(*rows[0]) if rows else None
 
 
-def _state(database: Database, row: Row) -> ExporterState:
-    state = ExporterState(*row)
-    uid = state.backfilled_uid
-    return state if uid is None else state._replace(backfilled_uid=database.decode_uid(uid))
-
-
-def queued_page(
-    connection: Connection, database: Database, kind: str, after: bytes | None, size: int
-) -> list[QueueEntry]:
+def queued_page(connection: Connection, kind: str, after: bytes | None, size: int) -> list[QueueEntry]:
     """The first `size` queued executions after a uid, by uid, which is nearly by time."""
     page = "" if after is None else " AND uid > :after"
-    parameters = {"kind": kind} | ({} if after is None else {"after": database.encode_uid(after)})
+    parameters = {"kind": kind, "after": after}
     queued = connection.fetch(
         f"SELECT uid, changes, is_sent FROM export_queue WHERE kind = :kind{page} ORDER BY uid LIMIT {size}",
         parameters,
     )
-    rows = {row[0]: row for row in database.decode_rows(rows_of(connection, [entry[0] for entry in queued]))}
-    entries = [(database.decode_uid(uid), changes, bool(is_sent)) for uid, changes, is_sent in queued]
-    return [QueueEntry(*entry, rows.get(entry[0])) for entry in entries]
+    rows = {row[0]: row for row in rows_of(connection, [entry[0] for entry in queued])}
+    return [QueueEntry(uid, changes, bool(is_sent), rows.get(uid)) for uid, changes, is_sent in queued]
 
 
-def queued_among(connection: Connection, database: Database, kind: str, uids: Sequence[Any]) -> list[QueueEntry]:
-    """The entries of those executions that are queued, without their rows. `uids` are as the engine stores them."""
+def queued_among(connection: Connection, kind: str, uids: Sequence[Any]) -> list[QueueEntry]:
+    """The entries of those executions that are queued, without their rows."""
     entries: list[Row] = []
     for condition, part in uid_batches(uids):
         sql = f"SELECT uid, changes, is_sent FROM export_queue WHERE kind = :kind AND {condition}"
         entries += connection.fetch(sql, part | {"kind": kind})
-    return [QueueEntry(database.decode_uid(uid), changes, bool(is_sent)) for uid, changes, is_sent in entries]
+    return [QueueEntry(uid, changes, bool(is_sent)) for uid, changes, is_sent in entries]
 
 
 def count_since(connection: Connection, since_us: int | None) -> int:
@@ -71,7 +62,7 @@ def count_since(connection: Connection, since_us: int | None) -> int:
     return int(connection.fetch(sql, {"since_us": since_us or 0})[0][0])
 
 
-def count_due(connection: Connection, database: Database, state: ExporterState) -> int:
+def count_due(connection: Connection, state: ExporterState) -> int:
     """How many executions an exporter still has to send: those queued, those not counted yet, and the backfill."""
     queued = "SELECT uid FROM export_queue WHERE kind = :kind UNION SELECT uid FROM uncounted"
     parameters: dict[str, Any] = {"kind": state.kind}
@@ -79,7 +70,7 @@ def count_due(connection: Connection, database: Database, state: ExporterState) 
         return int(connection.fetch(f"SELECT COUNT(*) FROM ({queued}) AS queued", parameters)[0][0])
     if state.backfilled_uid is None:
         return count_since(connection, None)
-    position = {"at_us": state.backfilled_us, "uid": database.encode_uid(state.backfilled_uid)}
+    position = {"at_us": state.backfilled_us, "uid": state.backfilled_uid}
     sql = f"SELECT COUNT(*) FROM executions WHERE (timestamp_us, uid) > (:at_us, :uid) OR uid IN ({queued})"
     return int(connection.fetch(sql, parameters | position)[0][0])
 
@@ -89,10 +80,9 @@ def count_queued(connection: Connection, kind: str) -> int:
     return int(connection.fetch("SELECT COUNT(*) FROM export_queue WHERE kind = :kind", {"kind": kind})[0][0])
 
 
-def not_sent(connection: Connection, rows: Sequence[ExecutionRow]) -> set[Any]:
-    """The uids of those rows that some exporter still has to send. Rows and result have uids as the engine stores
-    them."""
-    uids: set[Any] = set()
+def not_sent(connection: Connection, rows: Sequence[ExecutionRow]) -> set[bytes]:
+    """The uids of those rows that some exporter still has to send."""
+    uids: set[bytes] = set()
     for condition, part in uid_batches([row[0] for row in rows]):
         # The condition on the kind lets the primary key (kind, uid) answer; without it the whole queue is read.
         sql = f"SELECT uid FROM export_queue WHERE kind IN (SELECT kind FROM exporters) AND {condition}"

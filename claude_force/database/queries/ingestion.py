@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
-from claude_force.database.contract import Connection, Database
+from claude_force.database.contract import Connection
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES, SESSION, where
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
@@ -33,22 +33,22 @@ def last_read(connection: Connection) -> int | None:
     return None if last_us is None else int(last_us)
 
 
-def executions_of(connection: Connection, database: Database, identities: Iterable[bytes]) -> dict[bytes, bytes]:
+def executions_of(connection: Connection, identities: Iterable[bytes]) -> dict[bytes, bytes]:
     """The uid of the execution of each known identity."""
     uids: dict[bytes, bytes] = {}
     # Sorted: keys that are close together lie on one page.
-    for condition, part in uid_batches(sorted(map(database.encode_uid, identities)), "identity"):
+    for condition, part in uid_batches(sorted(identities), "identity"):
         rows = connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part)
-        uids.update((database.decode_uid(identity), database.decode_uid(uid)) for identity, uid in rows)
+        uids.update(rows)
     return uids
 
 
 def known_identities(
-    connection: Connection, database: Database, observations: Sequence[Observation], more: Set[bytes] = frozenset()
+    connection: Connection, observations: Sequence[Observation], more: Set[bytes] = frozenset()
 ) -> dict[bytes, bytes]:
     """The uid of the execution of each known identity of some observations, and of `more`. A session with executions
     from its transcript is a REPLAY to results, also if it was read before sessions had keys."""
-    known = executions_of(connection, database, keys_of(observations) | more)
+    known = executions_of(connection, keys_of(observations) | more)
     results = {
         session: observation.session
         for observation in observations
@@ -74,7 +74,7 @@ def transcribed(connection: Connection, sessions: Sequence[str]) -> set[str]:
 
 
 def results_of(connection: Connection, session: str) -> list[ExecutionRow]:
-    """The executions from results of a session. Uids are as the engine has them."""
+    """The executions from results of a session."""
     return connection.fetch(
         f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} AND source = '{RESULT}' "
         "AND workflow_id = :session",
@@ -83,7 +83,7 @@ def results_of(connection: Connection, session: str) -> list[ExecutionRow]:
 
 
 def results_among(connection: Connection, sessions: Sequence[str]) -> list[ExecutionRow]:
-    """The executions from results of some sessions. Uids are as the engine has them."""
+    """The executions from results of some sessions."""
     if not connection.fetch(f"SELECT 1 FROM series WHERE source = '{RESULT}' LIMIT 1"):
         return []
     return [row for session in sessions for row in results_of(connection, session)]
@@ -95,7 +95,7 @@ def pending_count(connection: Connection) -> int:
 
 
 def pending_uids(connection: Connection, uids: list[Any]) -> set[Any]:
-    """The uids (as the engine has them) that are not rolled up yet."""
+    """The uids that are not rolled up yet."""
     pending: set[Any] = set()
     for condition, part in uid_batches(uids):
         pending.update(row[0] for row in connection.fetch(f"SELECT uid FROM uncounted WHERE {condition}", part))
@@ -116,7 +116,7 @@ def reported_usages(connection: Connection) -> list[ReportedUsage]:
 def executions_of_runs(
     connection: Connection, reports: Sequence[ReportedUsage]
 ) -> dict[ReportedUsage, list[ExecutionRow]]:
-    """For each report, the executions of its run within its period, oldest first. Uids are as the engine has them."""
+    """For each report, the executions of its run within its period, oldest first."""
     executions: dict[ReportedUsage, list[ExecutionRow]] = {}
     for start in range(0, len(reports), _REPORTS_AT_ONCE):
         part = reports[start : start + _REPORTS_AT_ONCE]

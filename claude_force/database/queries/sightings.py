@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from claude_force.clock import MINUTE_US
-from claude_force.database.contract import Connection, Database
+from claude_force.database.contract import Connection
 from claude_force.database.queries.executions import rows_of, uid_batches
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES
 from claude_force.database.queries.ingestion import known_identities
@@ -33,44 +33,42 @@ def has_sightings(connection: Connection) -> bool:
     return bool(connection.fetch("SELECT 1 FROM sightings LIMIT 1"))
 
 
-def sightings_of(connection: Connection, database: Database, rows: Mapping[bytes, ExecutionRow]) -> Found:
+def sightings_of(connection: Connection, rows: Mapping[bytes, ExecutionRow]) -> Found:
     """The sightings of some executions, which are given by uid as they are stored."""
     found: Found = {}
     names = ", ".join(SIGHTING_COLUMNS)
-    for condition, part in uid_batches(sorted(map(database.encode_uid, rows))):
-        for key, source, fields, *values in connection.fetch(
+    for condition, part in uid_batches(sorted(rows)):
+        for uid, source, fields, *values in connection.fetch(
             f"SELECT uid, source, fields, {names} FROM sightings WHERE {condition}", part
         ):
-            uid, columns = database.decode_uid(key), dict(zip(SIGHTING_COLUMNS, values, strict=True))
+            columns = dict(zip(SIGHTING_COLUMNS, values, strict=True))
             found.setdefault(uid, {})[source] = decode_fields(source, fields, rows[uid], **columns)
     return found
 
 
-def _seen_by_telemetry_alone(connection: Connection, database: Database, uids: Iterable[bytes]) -> set[bytes]:
+def _seen_by_telemetry_alone(connection: Connection, uids: Iterable[bytes]) -> set[bytes]:
     """Those of some executions that no transcript saw."""
     sources: dict[bytes, set[str]] = {}
-    for condition, part in uid_batches(sorted(map(database.encode_uid, uids))):
-        for key, source in connection.fetch(f"SELECT uid, source FROM sightings WHERE {condition}", part):
-            sources.setdefault(database.decode_uid(key), set()).add(source)
+    for condition, part in uid_batches(sorted(uids)):
+        for uid, source in connection.fetch(f"SELECT uid, source FROM sightings WHERE {condition}", part):
+            sources.setdefault(uid, set()).add(source)
     return {uid for uid, found in sources.items() if TRANSCRIPT not in found}
 
 
-def resolver_of(
-    connection: Connection, database: Database, observations: Sequence[Observation]
-) -> EntityResolver | JoiningResolver:
+def resolver_of(connection: Connection, observations: Sequence[Observation]) -> EntityResolver | JoiningResolver:
     """What finds the executions of some observations: one that joins where telemetry takes part. Transcripts alone cost
     a single short query more."""
     has_telemetry = any(observation.sighting is not None for observation in observations)
     if not has_telemetry and not has_sightings(connection):
-        return EntityResolver(known_identities(connection, database, observations))
+        return EntityResolver(known_identities(connection, observations))
     requests = {seen.request for seen in observations if seen.request}
-    known = known_identities(connection, database, observations, requests)
+    known = known_identities(connection, observations, requests)
     uids = set(known.values()) - {AMBIGUOUS, REPLAY}
-    stored = {database.decode_uid(row[0]): row for row in rows_of(connection, list(map(database.encode_uid, uids)))}
-    gone = _seen_by_telemetry_alone(connection, database, uids - stored.keys())
+    stored = {row[0]: row for row in rows_of(connection, list(uids))}
+    gone = _seen_by_telemetry_alone(connection, uids - stored.keys())
     for row in _nearby(connection, [seen for seen in observations if not _is_known(seen, known)]):
-        stored[database.decode_uid(row[0])] = row
-    return JoiningResolver(known, stored=stored, sightings=sightings_of(connection, database, stored), gone=gone)
+        stored[row[0]] = row
+    return JoiningResolver(known, stored=stored, sightings=sightings_of(connection, stored), gone=gone)
 
 
 def _is_known(observation: Observation, known: dict[bytes, bytes]) -> bool:
@@ -79,7 +77,7 @@ def _is_known(observation: Observation, known: dict[bytes, bytes]) -> bool:
 
 def _nearby(connection: Connection, observations: Sequence[Observation]) -> Iterator[ExecutionRow]:
     """Executions that ended when some observations did; of those of transcripts, only executions that telemetry alone
-    saw. Uids are as the engine has them."""
+    saw."""
     telemetry = [seen.row[_INSTANT] for seen in observations if seen.sighting is not None]
     transcripts = [seen.row[_INSTANT] for seen in observations if seen.sighting is None]
     if transcripts and not connection.fetch(f"SELECT 1 FROM series WHERE source = '{TELEMETRY}' LIMIT 1"):

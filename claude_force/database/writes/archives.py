@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from claude_force.clock import DAY_US, HOUR_US, LATEST_US, month_of, to_instant
 from claude_force.database import queries
-from claude_force.database.contract import Connection, Database, Row
+from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import reinsert_rows
@@ -65,24 +65,21 @@ def tombstone(row: ExecutionRow) -> int:
     return int(_instant_of(row)) // HOUR_US << DIGEST_BITS | noise
 
 
-def archive_rows(
-    connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int
-) -> int:
+def archive_rows(connection: Connection, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int) -> int:
     """Archive the rows that are stored exactly so; returns how many. `digests` are their tombstones. A row that changed
     meanwhile stays, and one that an exporter still has to send."""
-    encode = database.encode_uid
-    current = queries.rows_of(connection, [encode(row[0]) for row in rows])
+    current = queries.rows_of(connection, [row[0] for row in rows])
     # After reading, so that every row that was read is rolled up.
     apply_pending(connection)
     unsent = not_sent(connection, current)
-    stored = set(database.decode_rows([row for row in current if row[0] not in unsent]))
+    stored = {row for row in current if row[0] not in unsent}
     moved = [(row, digest) for row, digest in zip(rows, digests, strict=True) if row in stored]
     if not moved:
         return 0
-    uids = [encode(row[0]) for row, _ in moved]
+    uids = [row[0] for row, _ in moved]
     for condition, part in uid_batches(uids):
         connection.execute(f"DELETE FROM executions WHERE {condition}", part)
-    delete_step_usage(connection, [encode(row[0]) for row, _ in moved if row[_STEPS] is not None])
+    delete_step_usage(connection, [row[0] for row, _ in moved if row[_STEPS] is not None])
     tombstones = [(uid, digest) for uid, (_, digest) in zip(uids, moved, strict=True)]
     connection.insert_all("archived (uid, digest)", tombstones, "")
     sums = sum_up([row for row, _ in moved])
@@ -92,29 +89,25 @@ def archive_rows(
     return len(moved)
 
 
-def adopt_rows(
-    connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int
-) -> None:
+def adopt_rows(connection: Connection, rows: Sequence[ExecutionRow], digests: Sequence[int], now_us: int) -> None:
     """List rows as archived that are neither stored nor archived here, and count them. `digests` are their tombstones.
     The caller must have written them to an archive that is safely on the disk."""
     if rows:
-        _adopt(connection, database, dict(zip((row[0] for row in rows), digests, strict=True)), sum_up(rows))
+        _adopt(connection, dict(zip((row[0] for row in rows), digests, strict=True)), sum_up(rows))
         _add_months(connection, rows, now_us)
 
 
-def adopt_sums(
-    connection: Connection, database: Database, digests: Mapping[bytes, int], sums: Sums, now_us: int
-) -> None:
+def adopt_sums(connection: Connection, digests: Mapping[bytes, int], sums: Sums, now_us: int) -> None:
     """The same for executions of one day of which only the tombstones, by uid, and the sums are known. Their archive is
     elsewhere."""
     hours = [digest >> DIGEST_BITS for digest in digests.values()]
     first_us, last_us = min(hours) * HOUR_US, (max(hours) + 1) * HOUR_US - 1
-    _adopt(connection, database, digests, sums)
+    _adopt(connection, digests, sums)
     _put_months(connection, [(month_of(first_us)[0], len(hours), first_us, last_us, now_us)])
 
 
-def _adopt(connection: Connection, database: Database, digests: Mapping[bytes, int], sums: Sums) -> None:
-    tombstones = [(database.encode_uid(uid), digest) for uid, digest in digests.items()]
+def _adopt(connection: Connection, digests: Mapping[bytes, int], sums: Sums) -> None:
+    tombstones = list(digests.items())
     connection.insert_all("archived (uid, digest)", tombstones, "")
     add_finest(connection, sums, ARCHIVED, ARCHIVED)
     # Without spans: who worked is not known of archived executions.
@@ -130,19 +123,17 @@ def _put_months(connection: Connection, months: Sequence[Row]) -> None:
     connection.insert_all("archives (month, executions, first_us, last_us, archived_us)", months, _EXTEND_MONTH)
 
 
-def restore_rows(
-    connection: Connection, database: Database, rows: Sequence[ExecutionRow], digests: Sequence[int]
-) -> int:
+def restore_rows(connection: Connection, rows: Sequence[ExecutionRow], digests: Sequence[int]) -> int:
     """Store the rows that are archived exactly so; returns how many. `digests` are their tombstones. The roll-ups
     contain them all the time."""
-    known = queries.tombstones(connection, database, [row[0] for row in rows])
+    known = queries.tombstones(connection, [row[0] for row in rows])
     wanted = {row[0]: row for row, digest in zip(rows, digests, strict=True) if known.get(row[0]) == digest}
     if not wanted:
         return 0
     back = list(wanted.values())
-    for condition, part in uid_batches(list(map(database.encode_uid, wanted))):
+    for condition, part in uid_batches(list(wanted)):
         connection.execute(f"DELETE FROM archived WHERE {condition}", part)
-    reinsert_rows(connection, database, back)
+    reinsert_rows(connection, back)
     sums = sum_up(back)
     add_finest(connection, negated(sums), ARCHIVED, ARCHIVED)
     add_spans(connection, sums.spans)

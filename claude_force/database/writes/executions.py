@@ -58,24 +58,24 @@ def insert_alone(database: Database, row: ExecutionRow) -> bool:
     if not database.writes_together or row[_STEPS] is not None:
         return False
     values = dict(zip(_FIELDS, _values_of(row), strict=True)) | dict(zip(LABELS, labels_of(row), strict=True))
-    values["uid"] = database.encode_uid(row[0])
+    values["uid"] = row[0]
     runs = [(LIST_RUN, dict(zip(("run_id", "session_id"), run, strict=True))) for run in runs_of((row,))]
     inserted, moved, *_ = database.write_together([(_INSERT_ALONE, values), (_DELETE_MOVED, values), *runs])
     return inserted > moved
 
 
-def insert_rows(connection: Connection, database: Database, rows: Rows, sums: Sums | None = None) -> int:
+def insert_rows(connection: Connection, rows: Rows, sums: Sums | None = None) -> int:
     """Insert the executions whose uid is neither stored nor archived; returns how many. DIRECT_ROLLUP_ROWS or more are
     rolled up at once, which needs the roll-up lock; fewer become pending. `sums` are those of the rows, if the caller
     has them."""
     if len(rows) < DIRECT_ROLLUP_ROWS:
-        return _insert_few(connection, database, list(rows))
+        return _insert_few(connection, list(rows))
     new: list[Any] = []
     for block in blocks_of(rows):
-        inserted = _insert_columns(connection, database, block)
+        inserted = _insert_columns(connection, block)
         list_runs_of_block(connection, block)
         if inserted and block.has("steps"):
-            _add_steps(connection, database, list(_only(database, block, set(inserted))))
+            _add_steps(connection, list(_only(block, set(inserted))))
         new += inserted
     if len(new) < DIRECT_ROLLUP_ROWS:
         _list_as_pending(connection, new)
@@ -83,15 +83,15 @@ def insert_rows(connection: Connection, database: Database, rows: Rows, sums: Su
     if sums is None or len(new) < len(rows):
         sums, left = Sums(), set(new)
         for block in blocks_of(rows):
-            add_block(sums, _only(database, block, left))
+            add_block(sums, _only(block, left))
     add_to_rollups(connection, sums)
     enqueue(connection, new)
     return len(new)
 
 
-def insert_row(connection: Connection, database: Database, row: ExecutionRow) -> int:
+def insert_row(connection: Connection, row: ExecutionRow) -> int:
     """`insert_rows` for a row, which becomes pending: what recording does for each execution."""
-    stored = (database.encode_uid(row[0]), series_id(connection, labels_of(row)), *_values_of(row))
+    stored = (row[0], series_id(connection, labels_of(row)), *_values_of(row))
     if not connection.insert_new("executions", _COLUMNS, (stored,), "archived"):
         return 0
     if row[_STEPS] is not None:
@@ -102,10 +102,10 @@ def insert_row(connection: Connection, database: Database, row: ExecutionRow) ->
     return 1
 
 
-def _insert_few(connection: Connection, database: Database, rows: Sequence[ExecutionRow]) -> int:
-    new = connection.insert_new("executions", _COLUMNS, _to_store(connection, database, rows), "archived")
+def _insert_few(connection: Connection, rows: Sequence[ExecutionRow]) -> int:
+    new = connection.insert_new("executions", _COLUMNS, _to_store(connection, rows), "archived")
     if new and any(row[_STEPS] is not None for row in rows):
-        _add_steps(connection, database, list(_only(database, by_column(rows), set(new))))
+        _add_steps(connection, list(_only(by_column(rows), set(new))))
     list_runs(connection, rows)
     _list_as_pending(connection, new)
     return len(new)
@@ -115,44 +115,43 @@ def _list_as_pending(connection: Connection, uids: Sequence[Any]) -> None:
     connection.insert_all("uncounted (uid)", [(uid,) for uid in uids], "ON CONFLICT DO NOTHING")
 
 
-def _add_steps(connection: Connection, database: Database, rows: Sequence[ExecutionRow]) -> None:
-    add_step_usage(connection, rows, [database.encode_uid(row[0]) for row in rows])
+def _add_steps(connection: Connection, rows: Sequence[ExecutionRow]) -> None:
+    add_step_usage(connection, rows, [row[0] for row in rows])
 
 
-def _insert_columns(connection: Connection, database: Database, found: Columns) -> Sequence[Any]:
-    """Insert those that are new; returns their uids as the engine has them."""
+def _insert_columns(connection: Connection, found: Columns) -> Sequence[Any]:
+    """Insert those that are new; returns their uids."""
     ids = series_ids(connection, found.series)
-    uids = list(map(database.encode_uid, found.each["uid"]))
+    uids = list(found.each["uid"])
     each = {"uid": uids, "series_id": [ids[place] for place in found.places]} | {
         name: column for name, column in found.each.items() if name != "uid"
     }
     return connection.insert_columns("executions", each, found.same, "archived")
 
 
-def reinsert_rows(connection: Connection, database: Database, rows: Sequence[ExecutionRow]) -> None:
+def reinsert_rows(connection: Connection, rows: Sequence[ExecutionRow]) -> None:
     """Insert rows that the roll-ups contain already and whose uids are not stored."""
-    stored = _to_store(connection, database, rows)
+    stored = _to_store(connection, rows)
     connection.insert_all(f"executions ({', '.join(_COLUMNS)})", stored, "ON CONFLICT DO NOTHING")
     add_step_usage(connection, rows, [row[0] for row in stored])
     list_runs(connection, rows)
     enqueue(connection, [row[0] for row in stored], is_change=True)
 
 
-def _to_store(connection: Connection, database: Database, rows: Sequence[ExecutionRow]) -> list[Row]:
+def _to_store(connection: Connection, rows: Sequence[ExecutionRow]) -> list[Row]:
     """The rows of the table `executions`."""
-    ids, encode = series_ids(connection, list(map(labels_of, rows))), database.encode_uid
-    return [(encode(row[0]), series, *_values_of(row)) for row, series in zip(rows, ids, strict=True)]
+    ids = series_ids(connection, list(map(labels_of, rows)))
+    return [(row[0], series, *_values_of(row)) for row, series in zip(rows, ids, strict=True)]
 
 
-def _only(database: Database, block: Columns, left: set[Any]) -> Columns:
-    """The executions with these uids, as the engine has them. They are taken out of `left`: of executions with equal
-    uids the first was stored."""
-    uids = map(database.encode_uid, block.each["uid"])
-    return block.only(uid in left and left.discard(uid) is None for uid in uids)  # type: ignore[func-returns-value]
+def _only(block: Columns, left: set[Any]) -> Columns:
+    """The executions with these uids. They are taken out of `left`: of executions with equal uids the
+    first was stored."""
+    return block.only(uid in left and left.discard(uid) is None for uid in block.each["uid"])  # type: ignore[func-returns-value]
 
 
 def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
-    """Change stored rows (uids as the engine has them), and the roll-ups with them. Needs the roll-up lock."""
+    """Change stored rows, and the roll-ups with them. Needs the roll-up lock."""
     if not after:
         return
     connection.execute_many(
@@ -185,7 +184,7 @@ def _recount(connection: Connection, changes: Sequence[tuple[ExecutionRow, Execu
 
 
 def delete_rows(connection: Connection, rows: Sequence[ExecutionRow]) -> None:
-    """Delete stored rows (uids as the engine has them), and rebuild the roll-ups of their days. Needs the roll-up
+    """Delete stored rows, and rebuild the roll-ups of their days. Needs the roll-up
     lock."""
     uids = [row[0] for row in rows]
     pending = file_queries.pending_uids(connection, uids)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from claude_force.database.contract import Connection, Database
+from claude_force.database.contract import Connection
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.rows.exporters import COLUMNS, ExporterState
 
@@ -50,7 +50,7 @@ def forget(connection: Connection, kind: str) -> int:
 
 
 def enqueue(connection: Connection, uids: Iterable[Any], *, is_change: bool = False) -> None:
-    """Queue executions for every exporter. `uids` are as the engine stores them. `is_change` marks executions that the
+    """Queue executions for every exporter. `is_change` marks executions that the
     exporters have sent already. The caller holds the lock of the roll-ups."""
     kinds = [row[0] for row in connection.fetch("SELECT kind FROM exporters")]
     if kinds:
@@ -59,15 +59,15 @@ def enqueue(connection: Connection, uids: Iterable[Any], *, is_change: bool = Fa
 
 
 def requeue(connection: Connection, kind: str, uids: Iterable[Any]) -> None:
-    """Queue executions, whose uids are as the engine stores them, that the receiver could not take."""
+    """Queue executions that the receiver could not take."""
     connection.insert_all(_QUEUE, [(kind, uid, 0, 0) for uid in uids], "ON CONFLICT DO NOTHING")
 
 
-def ack(connection: Connection, database: Database, kind: str, done: Sequence[Acked]) -> None:
+def ack(connection: Connection, kind: str, done: Sequence[Acked]) -> None:
     """Remove from the queue what was sent. An execution that changed in the meantime stays, as a change."""
-    by_changes: dict[int, list[Any]] = {}
+    by_changes: dict[int, list[bytes]] = {}
     for uid, changes in done:
-        by_changes.setdefault(changes, []).append(database.encode_uid(uid))
+        by_changes.setdefault(changes, []).append(uid)
     for changes, uids in by_changes.items():
         for condition, part in uid_batches(uids):
             where = f"WHERE kind = :kind AND {condition}"
@@ -77,7 +77,7 @@ def ack(connection: Connection, database: Database, kind: str, done: Sequence[Ac
             connection.execute(f"UPDATE export_queue SET is_sent = 1 {where}", part | {"kind": kind})
 
 
-def record_backfill(connection: Connection, database: Database, kind: str, last: tuple[int, bytes] | None) -> None:
+def record_backfill(connection: Connection, kind: str, last: tuple[int, bytes] | None) -> None:
     """Store how far the backfill of an exporter got: the instant and uid of the last execution, or None for the end."""
     at_us, uid = last or (None, None)
     connection.execute(
@@ -85,7 +85,7 @@ def record_backfill(connection: Connection, database: Database, kind: str, last:
         "walked_uid = COALESCE(:uid, walked_uid) WHERE kind = :kind",
         {
             "kind": kind, "is_backfilling": int(last is not None), "at_us": at_us,
-            "uid": None if uid is None else database.encode_uid(uid),
+            "uid": uid,
         },
     )  # fmt: skip
 

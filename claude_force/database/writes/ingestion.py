@@ -69,17 +69,17 @@ def ingest(
 ) -> IngestResult:
     """Store observations, cursors and reported usages. `price` prices what several sources saw. Needs the roll-up
     lock."""
-    resolver = resolver_of(connection, database, observations)
+    resolver = resolver_of(connection, observations)
     resolver.match_all(observations)
     replaced = _delete_results(connection, observations, resolver)
-    stored = _stored_rows(connection, database, resolver.seen_again)
+    stored = _stored_rows(connection, resolver.seen_again)
     save_copies(connection, copied_sessions(observations, resolver, stored))
     if isinstance(resolver, JoiningResolver):
-        changed = _revise_joined(connection, database, resolver, price)
+        changed = _revise_joined(connection, resolver, price)
     else:
         changed = _revise(connection, stored, resolver.seen_again)
     rows = list(resolver.new_rows.values())
-    added = insert_rows(connection, database, rows) if rows else 0
+    added = insert_rows(connection, rows) if rows else 0
     _save_identities(connection, database, resolver)
     save_cursors(connection, cursors)
     by_key = {(report.run_id, report.basis, report.until_us): report for report in reports}
@@ -98,11 +98,8 @@ def _delete_results(connection: Connection, observations: Sequence[Observation],
 def _save_identities(connection: Connection, database: Database, resolver: EntityResolver) -> None:
     """Store the identities of executions. One that other executions may have is not read before: where it is stored
     with another uid, it becomes ambiguous."""
-    encode, into = database.encode_uid, "identities (identity, uid)"
-    own, shared = (
-        sorted(zip(map(encode, found), map(encode, found.values()), strict=True))
-        for found in (resolver.remembered, resolver.shared)
-    )
+    into = "identities (identity, uid)"
+    own, shared = (sorted(found.items()) for found in (resolver.remembered, resolver.shared))
     ambiguous = database.uid_literal(AMBIGUOUS)
     connection.insert_all(into, own, "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid")
     connection.insert_all(
@@ -122,26 +119,24 @@ def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
     )
 
 
-def _revise_joined(connection: Connection, database: Database, resolver: JoiningResolver, price: Price | None) -> int:
+def _revise_joined(connection: Connection, resolver: JoiningResolver, price: Price | None) -> int:
     """Merge observations into their stored executions, where telemetry takes part, and store what each source saw;
     returns how many changed."""
     results = [(uid, seen) for uid, seen in resolver.seen_again if seen.is_result]
-    changed = _revise(connection, _stored_rows(connection, database, results), results)
+    changed = _revise(connection, _stored_rows(connection, results), results)
     resolver.finish(price)
     revised = list(resolver.revised())
     revise_rows(connection, [before for before, _ in revised], [after for _, after in revised])
     forget_sightings(connection, resolver.absorbed)
     delete_rows(connection, resolver.absorbed)
-    save_sightings(connection, database, resolver.joined())
+    save_sightings(connection, resolver.joined())
     return changed + len(revised)
 
 
-def _stored_rows(
-    connection: Connection, database: Database, seen: Sequence[tuple[bytes, Observation]]
-) -> dict[bytes, ExecutionRow]:
-    """The stored executions of observations, by uid; their own uids are as the engine has them."""
-    uids = list(dict.fromkeys(database.encode_uid(uid) for uid, _ in seen))
-    return {database.decode_uid(row[0]): row for row in queries.rows_of(connection, uids)}
+def _stored_rows(connection: Connection, seen: Sequence[tuple[bytes, Observation]]) -> dict[bytes, ExecutionRow]:
+    """The stored executions of observations, by uid."""
+    uids = list(dict.fromkeys(uid for uid, _ in seen))
+    return {row[0]: row for row in queries.rows_of(connection, uids)}
 
 
 def _revise(
@@ -162,9 +157,7 @@ def _revise(
     return len(changed)
 
 
-def apply_reported_usage(
-    connection: Connection, database: Database, price: Price, runs: Collection[str], now_us: int
-) -> int:
+def apply_reported_usage(connection: Connection, price: Price, runs: Collection[str], now_us: int) -> int:
     """Give executions the usage that was reported for them, with its price, and delete the reports that are done;
     returns how many executions changed. Only for `runs` whose own files were read after the reports, so that their
     last response is stored. Needs the roll-up lock."""
@@ -183,7 +176,7 @@ def apply_reported_usage(
         if revised is not None or (run and not _is_open(run[-1])) or report.read_us < now_us - REPORT_KEPT_US:
             done.append(report)
     revise_rows(connection, before, list(after.values()))
-    _keep_reported(connection, database, before, after)
+    _keep_reported(connection, before, after)
     connection.execute_many(
         _FORGET_REPORT,
         [{"run_id": report.run_id, "basis": report.basis, "until_us": report.until_us} for report in done],
@@ -191,19 +184,17 @@ def apply_reported_usage(
     return len(before)
 
 
-def _keep_reported(
-    connection: Connection, database: Database, before: Sequence[ExecutionRow], after: dict[Any, ExecutionRow]
-) -> None:
+def _keep_reported(connection: Connection, before: Sequence[ExecutionRow], after: dict[Any, ExecutionRow]) -> None:
     """Where telemetry saw executions, too: let their transcripts say the usage that was reported, which would be gone
     with the next sighting."""
     if not before or not has_sightings(connection):
         return
-    found = sightings_of(connection, database, {database.decode_uid(row[0]): row for row in before})
-    for uid, row in ((database.decode_uid(key), row) for key, row in after.items()):
+    found = sightings_of(connection, {row[0]: row for row in before})
+    for uid, row in after.items():
         seen = found.get(uid, {})
         if TRANSCRIPT in seen:
             seen[TRANSCRIPT] = seen[TRANSCRIPT]._replace(row=with_usage(seen[TRANSCRIPT].row, row))
-        save_sightings(connection, database, [(uid, row, seen)])
+        save_sightings(connection, [(uid, row, seen)])
 
 
 def _is_open(row: ExecutionRow) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from claude_force.database.contract import Connection, Database
+from claude_force.database.contract import Connection
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.sightings import SIGHTING_COLUMNS
 from claude_force.executions.record import ExecutionRow
@@ -21,13 +21,11 @@ AND NOT EXISTS (SELECT 1 FROM archived WHERE archived.uid = sightings.uid)
 """
 
 
-def save_sightings(
-    connection: Connection, database: Database, sightings: Iterable[tuple[bytes, ExecutionRow, BySource]]
-) -> None:
+def save_sightings(connection: Connection, sightings: Iterable[tuple[bytes, ExecutionRow, BySource]]) -> None:
     """Store all sightings of some executions, each with its uid and as it is stored now."""
     rows = [
         (
-            database.encode_uid(uid),
+            uid,
             source,
             *_columns_of(seen),
             encode_fields(seen, row),
@@ -39,7 +37,7 @@ def save_sightings(
 
 
 def forget_sightings(connection: Connection, rows: Sequence[ExecutionRow]) -> None:
-    """Delete the sightings of stored executions, whose uids are as the engine has them."""
+    """Delete the sightings of stored executions."""
     for condition, part in uid_batches([row[0] for row in rows]):
         connection.execute(f"DELETE FROM sightings WHERE {condition}", part)
 

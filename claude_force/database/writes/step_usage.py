@@ -22,7 +22,7 @@ DELETE FROM step_usage WHERE NOT EXISTS (SELECT 1 FROM executions WHERE executio
 
 
 def add_step_usage(connection: Connection, rows: Sequence[ExecutionRow], uids: Sequence[Any]) -> None:
-    """Add what the steps of newly stored executions move. `uids` are those of the rows as the engine has them."""
+    """Add what the steps of newly stored executions move. `uids` are those of the rows."""
     moved = [
         (uid, row[_INSTANT], labels, share)
         for row, uid in zip(rows, uids, strict=True)
@@ -36,7 +36,7 @@ def add_step_usage(connection: Connection, rows: Sequence[ExecutionRow], uids: S
 
 
 def replace_step_usage(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
-    """Change what the steps of stored executions move. Uids are as the engine has them."""
+    """Change what the steps of stored executions move."""
     delete_step_usage(connection, [row[0] for row in before if row[_STEPS] is not None])
     add_step_usage(connection, after, [row[0] for row in after])
 

@@ -106,9 +106,9 @@ class Store:
                 # First, so that a transaction that waits for this lock holds no other.
                 connection.lock_rollups()
             if len(rows) == 1 < DIRECT_ROLLUP_ROWS:
-                added = insert_row(connection, self.database, next(iter(rows)))
+                added = insert_row(connection, next(iter(rows)))
             else:
-                added = insert_rows(connection, self.database, rows, sums) if rows else 0
+                added = insert_rows(connection, rows, sums) if rows else 0
             if cursor is not None:
                 save_cursors(connection, [cursor])
             if 0 < added < DIRECT_ROLLUP_ROWS and self._is_time_to_check():
@@ -154,7 +154,7 @@ class Store:
         reports. A report stays until its response is stored, or it is too old."""
         with self.database.write() as connection:
             connection.lock_rollups()
-            return apply_reported_usage(connection, self.database, price, runs, now_us)
+            return apply_reported_usage(connection, price, runs, now_us)
 
     def _is_time_to_check(self) -> bool:
         """Whether to look at the number of pending rows: looking takes as long as an insert, so not every time."""
@@ -173,8 +173,7 @@ class Store:
         stays the same keeps its price version.
 
         The execution keeps the cost from before its first change, and where that came from."""
-        encode = self.database.encode_uid
-        repriced = {encode(row[0]): row for row in rows if known_cost(row) is not None}
+        repriced = {row[0]: row for row in rows if known_cost(row) is not None}
         if not repriced:
             return 0
         with self.database.write() as connection:
@@ -214,12 +213,12 @@ class Store:
         digests = list(map(tombstone, rows))
         with self.database.write() as connection:
             connection.lock_rollups()
-            return archive_rows(connection, self.database, rows, digests, now_us)
+            return archive_rows(connection, rows, digests, now_us)
 
     def restore(self, rows: Sequence[ExecutionRow]) -> int:
         """Store the rows again that are archived exactly so; returns how many. No total changes."""
         with self.database.read() as connection:
-            known = queries.tombstones(connection, self.database, [row[0] for row in rows])
+            known = queries.tombstones(connection, [row[0] for row in rows])
         candidates = {row[0]: row for row in rows if row[0] in known}
         digests = {uid: tombstone(row) for uid, row in candidates.items()}
         same = [uid for uid, digest in digests.items() if digest == known[uid]]
@@ -228,7 +227,7 @@ class Store:
         with self.database.write() as connection:
             connection.lock_rollups()
             rows, matching = [candidates[uid] for uid in same], [digests[uid] for uid in same]
-            return restore_rows(connection, self.database, rows, matching)
+            return restore_rows(connection, rows, matching)
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Rebuild all roll-ups from the executions, in one transaction, and list their runs; returns how many
