@@ -18,22 +18,15 @@ from claude_force.cli.options import json_option
 from claude_force.cli.period import period_options, take_period
 from claude_force.cli.rows import row_options
 from claude_force.cli.say import say
-from claude_force.errors import ClaudeForceError, SettingsError
+from claude_force.errors import ClaudeForceError
 from claude_force.settings.claude_json import load_settings
 from claude_force.settings.home import find_home
-from claude_force.time_windows import ALL_TIME, heading_of, last_window
+from claude_force.time_windows import heading_of
 
 if TYPE_CHECKING:
     from claude_force.alerts.check import AlertSetup
     from claude_force.alerts.evaluation import Evaluation
     from claude_force.alerts.outbox import Sent
-    from claude_force.database.workspace import Workspace
-
-_HISTORY_DAYS = 7
-"""The period of the history of alerts, unless one is chosen."""
-
-_TRANSITIONS = 50
-"""The transitions of alerts that are shown without --limit."""
 
 
 def _complete_channels(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
@@ -80,31 +73,18 @@ def list_(as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts list
     """
-    from claude_force.alerts.check import load_alert_setup, preview_check
-    from claude_force.database.queries import alerts as alert_queries
-    from claude_force.reports.layouts.alerts import list_page, listed_dict, silence_dict
+    from claude_force.alerts.inspection import list_alerts
+    from claude_force.reports.layouts.alerts import list_dict, list_page
     from claude_force.reports.render import write_page
 
-    workspace, now_us = find_workspace(location), clock.now_us()
-    setup = load_alert_setup(workspace)
-    with workspace.database.read() as connection:
-        found = preview_check(connection, workspace, setup, now_us)
-        silences = alert_queries.silences(connection, now_us)
-    on, off = {rule.name for rule in setup.rules}, list(setup.off)
+    found = list_alerts(find_workspace(location), clock.now_us())
     if as_json:
-        shown = {
-            "alerts": [listed_dict(alert, silences) for alert in found.alerts],
-            "channels": list(setup.channels),
-            "silences": [silence_dict(silence, on) for silence in silences.values()],
-            "off": off,
-            "problems": list(setup.problems),
-        }
-        click.echo(json.dumps(shown, indent=2))
-    elif not (on or found.alerts or silences or off):
+        click.echo(json.dumps(list_dict(found), indent=2))
+    elif found.is_empty:
         click.echo(_no_rule_on())
     else:
-        write_page(list_page(found, list(setup.channels), silences, on, off), sys.stdout)
-    _warn_of_problems(setup)
+        write_page(list_page(found), sys.stdout)
+    _warn_of_problems(found.setup)
 
 
 def _no_rule_on() -> str:
@@ -233,28 +213,20 @@ def history(rows: RowChoice, as_json: bool, location: str | None, **period: Any)
       claude-force alerts history --days 30
     """
     from claude_force.alerts.check import load_alert_setup
-    from claude_force.database.queries import alerts as alert_queries
-    from claude_force.database.rows.alerts import FAILED
-    from claude_force.reports.layouts.alerts import delivery_dict, event_dict, history_page
+    from claude_force.alerts.inspection import read_history
+    from claude_force.reports.layouts.alerts import history_dict, history_page
     from claude_force.reports.render import write_page
 
     now_us = clock.now_us()
     window = take_period(period, clock.local_zone(), now_us)
-    if window == ALL_TIME:
-        window = last_window(now_us, days=_HISTORY_DAYS)
-    since_us, until_us = window.start_us or 0, clock.LATEST_US if window.end_us is None else window.end_us
     workspace = find_workspace(location)
-    with workspace.database.read() as connection:
-        most, is_ascending = rows.limit or _TRANSITIONS, bool(rows.is_ascending)
-        events = alert_queries.events(connection, since_us, most, until_us, is_ascending=is_ascending)
-        failed = alert_queries.by_status(connection, FAILED, since_us, until_us)
+    found = read_history(workspace, window, now_us, rows)
     if as_json:
-        shown = {"events": [*map(event_dict, events)], "failed_deliveries": [*map(delivery_dict, failed)]}
-        click.echo(json.dumps(shown, indent=2))
-    elif not events and not failed:
-        say(f"No alert changed ({heading_of(window.label)})")
+        click.echo(json.dumps(history_dict(found), indent=2))
+    elif not found.events and not found.failed:
+        say(f"No alert changed ({heading_of(found.period)})")
     else:
-        write_page(history_page(events, failed, window.label, load_alert_setup(workspace).rules), sys.stdout)
+        write_page(history_page(found, load_alert_setup(workspace).rules), sys.stdout)
 
 
 @alerts.command()
@@ -271,31 +243,17 @@ def silence(name: str, span: str, comment: str | None, location: str | None) -> 
     Example:
       claude-force alerts silence success-rate --for 2h --comment "release"
     """
+    from claude_force.alerts.silences import silence_end, silence_rule
     from claude_force.database.rows.alerts import Silence
-    from claude_force.database.writes import alerts as alert_writes
 
-    workspace, now_us = find_workspace(location), clock.now_us()
-    _refuse_unknown(workspace, name)
+    now_us = clock.now_us()
     try:
-        until_us = now_us + clock.parse_span(span)
+        until_us = silence_end(span, now_us)
     except ValueError as error:
         raise click.UsageError(f"--for: {error}") from None
-    if not now_us < until_us < clock.LATEST_US:
-        raise click.UsageError("--for: give a length of time such as 30m, 2h or 1d")
-    with workspace.database.write() as connection:
-        alert_writes.silence(connection, Silence(name, until_us, now_us, comment))
+    silence_rule(find_workspace(location), Silence(name, until_us, now_us, comment))
     until = clock.to_datetime(until_us, clock.local_zone())
     say(f"{name} is silenced until {until:%Y-%m-%d %H:%M}")
-
-
-def _refuse_unknown(workspace: Workspace, name: str) -> None:
-    from claude_force.alerts.budget_rules import rules_of
-    from claude_force.alerts.rules import DEFAULTS
-    from claude_force.settings.values import nearest
-
-    known = dict.fromkeys([*rules_of(workspace.settings), *DEFAULTS])
-    if name not in known:
-        raise SettingsError(f"no alert rule {name}{nearest(name, known)}")
 
 
 @alerts.command()
@@ -308,13 +266,9 @@ def unsilence(name: str, location: str | None) -> None:
     Example:
       claude-force alerts unsilence success-rate
     """
-    from claude_force.database.writes import alerts as alert_writes
+    from claude_force.alerts.silences import end_silence
 
-    workspace = find_workspace(location)
-    with workspace.database.write() as connection:
-        was_silenced = alert_writes.unsilence(connection, name)
-    if not was_silenced:
-        _refuse_unknown(workspace, name)
+    was_silenced = end_silence(find_workspace(location), name)
     say(f"{name} is {'no longer' if was_silenced else 'not'} silenced")
 
 
@@ -351,28 +305,12 @@ def explain(name: str, as_json: bool, location: str | None) -> None:
     Example:
       claude-force alerts explain success-rate
     """
-    from claude_force.alerts.check import for_explanation, load_alert_setup, preview_check
-    from claude_force.database.queries import alerts as alert_queries
-    from claude_force.reports.layouts.alerts import alert_dict, delivery_dict, explain_page
+    from claude_force.alerts.inspection import explain as explain_rule
+    from claude_force.reports.layouts.alerts import explain_page, explanation_dict
     from claude_force.reports.render import write_page
 
-    workspace, now_us = find_workspace(location), clock.now_us()
-    whole = load_alert_setup(workspace)
-    setup = for_explanation(whole, name)
-    with workspace.database.read() as connection:
-        found = preview_check(connection, workspace, setup, now_us).alerts
-        silence = alert_queries.silences(connection, now_us).get(name)
-        episodes = [alert.status.episode for alert in found if alert.status.episode]
-        sent = [delivery for episode in episodes for delivery in alert_queries.of_episode(connection, episode)]
-    is_on = name in {rule.name for rule in whole.rules}
+    found = explain_rule(find_workspace(location), name, clock.now_us())
     if as_json:
-        shown: dict[str, Any] = {
-            "rule": name,
-            "is_on": is_on,
-            "silenced_until": silence and clock.format_instant(silence.until_us, clock.local_zone()),
-            "alerts": [alert_dict(alert) for alert in found],
-            "deliveries": [*map(delivery_dict, sent)],
-        }
-        click.echo(json.dumps(shown, indent=2))
+        click.echo(json.dumps(explanation_dict(found), indent=2))
     else:
-        write_page(explain_page(setup.rules[0], found, silence, sent, is_on=is_on), sys.stdout)
+        write_page(explain_page(found), sys.stdout)

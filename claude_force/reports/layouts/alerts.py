@@ -10,7 +10,8 @@ from typing import Any
 from claude_force import clock
 from claude_force.alerts import wording
 from claude_force.alerts.decision import Outlook, Reason, State
-from claude_force.alerts.evaluation import Alert, Evaluation
+from claude_force.alerts.evaluation import Alert
+from claude_force.alerts.inspection import AlertHistory, AlertList, Explanation
 from claude_force.alerts.notification import rule_in
 from claude_force.alerts.rules import Rule
 from claude_force.database.rows.alerts import DELIVERED, FAILED, SKIPPED, WAITING, Delivery, EventRow, Silence
@@ -113,18 +114,28 @@ def alert_line(alert: Alert) -> str:
     return f"{name}: {status.state}{transition}, {value}; {reason}"
 
 
-def list_page(
-    found: Evaluation, channels: Sequence[str], silences: Mapping[str, Silence], rules: Collection[str],
-    off: Collection[str] = (),
-) -> Page:  # fmt: skip
+def list_dict(listed: AlertList) -> dict[str, Any]:
+    """The alerts for JSON, with the channels, the silences, the rules that are switched off, and what is wrong with the
+    settings."""
+    return {
+        "alerts": [listed_dict(alert, listed.silences) for alert in listed.found.alerts],
+        "channels": list(listed.setup.channels),
+        "silences": [silence_dict(silence, listed.on) for silence in listed.silences.values()],
+        "off": list(listed.setup.off),
+        "problems": list(listed.setup.problems),
+    }
+
+
+def list_page(listed: AlertList) -> Page:
     """Every alert, firing ones first, with the end of its silence; then the silences, the rules that are switched off,
-    and the channels. `rules` are the names of those that are on."""
-    page = Page("Alerts", [alerts_table(found.alerts, silences)] if found.alerts else [])
-    if silences:
-        lines = [_silence_line(silence, rules) for silence in silences.values()]
+    and the channels."""
+    alerts, channels = listed.found.alerts, listed.setup.channels
+    page = Page("Alerts", [alerts_table(alerts, listed.silences)] if alerts else [])
+    if listed.silences:
+        lines = [_silence_line(silence, listed.on) for silence in listed.silences.values()]
         page.parts.append(Section("Silenced", lines))
-    if off:
-        page.parts.append(Section(None, [f"Off: {', '.join(off)}"]))
+    if listed.setup.off:
+        page.parts.append(Section(None, [f"Off: {', '.join(listed.setup.off)}"]))
     page.parts.append(Section(None, [f"Channels: {', '.join(channels)}"] if channels else _NO_CHANNEL.splitlines()))
     return page
 
@@ -179,13 +190,18 @@ def _until(silence: Silence) -> str:
     return f"until {_time(silence.until_us)}" + (f" ({silence.comment})" if silence.comment else "")
 
 
-def history_page(events: Sequence[EventRow], failed: Sequence[Delivery], period: str, rules: Sequence[Rule]) -> Page:
+def history_dict(found: AlertHistory) -> dict[str, Any]:
+    """The transitions and the failed deliveries for JSON."""
+    return {"events": [*map(event_dict, found.events)], "failed_deliveries": [*map(delivery_dict, found.failed)]}
+
+
+def history_page(found: AlertHistory, rules: Sequence[Rule]) -> Page:
     """The transitions of a period, then failed deliveries. Values have a unit if the rule is still among `rules`."""
-    page = Page(f"Alerts ({heading_of(period)})")
-    if events:
-        page.parts.append(events_table(events, rules, clock.local_zone()))
-    if failed:
-        page.parts.append(Section("Could not be delivered", [_failure(item) for item in failed]))
+    page = Page(f"Alerts ({heading_of(found.period)})")
+    if found.events:
+        page.parts.append(events_table(found.events, rules, clock.local_zone()))
+    if found.failed:
+        page.parts.append(Section("Could not be delivered", [_failure(item) for item in found.failed]))
     return page
 
 
@@ -209,16 +225,27 @@ def _failure(delivery: Delivery) -> str:
     return f"{at} {delivery.channel}, {rule}: {delivery.problem or UNKNOWN}"
 
 
-def explain_page(
-    rule: Rule, found: Sequence[Alert], silence: Silence | None, sent: Sequence[Delivery], *, is_on: bool
-) -> Page:
+def explanation_dict(found: Explanation) -> dict[str, Any]:
+    """The explanation of a rule for JSON."""
+    return {
+        "rule": found.rule.name,
+        "is_on": found.is_on,
+        "silenced_until": found.silence and _instant(found.silence.until_us),
+        "alerts": [alert_dict(alert) for alert in found.alerts],
+        "deliveries": [*map(delivery_dict, found.sent)],
+    }
+
+
+def explain_page(found: Explanation) -> Page:
     """The rule in words, each of its alerts with its measurement and reason, and what was sent."""
-    page = Page(f"{rule.name}: {wording.condition(rule)}", [Section(None, list(_rule_lines(rule, is_on=is_on)))])
-    if silence:
-        page.parts.append(Section(None, [f"Silenced {_until(silence)}"]))
-    page.parts.extend(_explained(alert) for alert in found)
-    if sent:
-        page.parts.append(Section("Sent", [_delivery_line(delivery) for delivery in sent]))
+    rule = found.rule
+    lines = list(_rule_lines(rule, is_on=found.is_on))
+    page = Page(f"{rule.name}: {wording.condition(rule)}", [Section(None, lines)])
+    if found.silence:
+        page.parts.append(Section(None, [f"Silenced {_until(found.silence)}"]))
+    page.parts.extend(_explained(alert) for alert in found.alerts)
+    if found.sent:
+        page.parts.append(Section("Sent", [_delivery_line(delivery) for delivery in found.sent]))
     return page
 
 
