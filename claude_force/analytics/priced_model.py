@@ -22,10 +22,11 @@ def check_priced(prices: PriceTable, model: str, at_us: int) -> None:
 
 def _hint(prices: PriceTable, model: str, at_us: int) -> str:
     """The newest models of a family, or the nearest name, of what has a price."""
-    known = [*prices.overridden, *published_models()]
     begin = f"claude-{model.lower()}-"
     # Some sellers write 5.5 for 5-5.
-    family = sorted((name for name in known if name.startswith(begin) and "." not in name), reverse=True)
+    published = [name for name in published_models() if "." not in name]
+    known = [*prices.overridden, *published]
+    family = sorted((name for name in known if name.startswith(begin)), reverse=True)
     near = family or get_close_matches(model.lower(), known, n=5, cutoff=0.5)
     priced = [name for name in near if not isinstance(prices.rates(name, at_us), str)]
     if not priced:

@@ -190,3 +190,4 @@ def test_the_status_line_and_the_report_show_budgets(run: Run, home: Path) -> No
     assert "| budget 25% of $20.00/month" in line.stdout
     assert warning in line.stderr
     assert "performance.budgets: budget 2" in run("doctor").stdout
+    assert "Fires at once; resolves at once; once a month" in run("alerts", "explain", "budget-all-month-80").stdout

@@ -129,6 +129,7 @@ def test_both_models_on_one_agent_are_compared(store: Store, database: Database)
     ("model", "message"),
     [
         ("claude-haiku-4-6", "did you mean claude-haiku-4-5?"),
+        ("claude-haiku-4.6", "did you mean claude-haiku-4-5?"),
         ("Sonnet", "name one: claude-sonnet-5-5, claude-sonnet-5, claude-sonnet-4-6"),
         ("hous-model", "did you mean house-model?"),
         ("claude*", "no published price"),

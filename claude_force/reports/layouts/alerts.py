@@ -286,10 +286,21 @@ def _rule_lines(rule: Rule, *, is_on: bool) -> list[str]:
     lines.append(
         f"Severity {rule.severity}; at least {quantity(rule.min_samples, 'sample')}; channels: {_channels(rule)}"
     )
-    spans = {"fires": rule.for_us, "resolves": rule.keep_firing_us, "repeats": rule.repeat_us}
-    lines.append("; ".join(f"{what} {_after(span_us)}" for what, span_us in spans.items()).capitalize())
+    repeats = f"once a {rule.window}" if _is_once_a_period(rule) else f"repeats {_after(rule.repeat_us)}"
+    lines.append(f"Fires {_after(rule.for_us)}; resolves {_after(rule.keep_firing_us)}; {repeats}")
     lines += [f"Only {', '.join(filters)}"] if filters else []
     return lines + ([f"One alert for each {rule.group_by}"] if rule.group_by else [])
+
+
+_LONGEST_US = {
+    period: days * clock.DAY_US + clock.HOUR_US for period, days in {"day": 1, "week": 7, "month": 31}.items()
+}
+"""The longest that a period lasts: an hour is added where clocks are set back."""
+
+
+def _is_once_a_period(rule: Rule) -> bool:
+    """Whether a notification in a day, week or month is the only one of that period."""
+    return isinstance(rule.window, str) and rule.repeat_us >= _LONGEST_US[rule.window]
 
 
 def _channels(rule: Rule) -> str:
