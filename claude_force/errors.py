@@ -111,6 +111,10 @@ class InvalidBody(ClaudeForceError):
     """What was sent to the receiver is not OpenTelemetry data (OTLP). Sending it again is of no use."""
 
 
+class ServeError(ClaudeForceError):
+    """The live page cannot be served."""
+
+
 class ReceiverError(ClaudeForceError):
     """The receiver cannot listen where it should."""
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from claude_force.cli.asked import asked
 from claude_force.cli.say import say
 from claude_force.database.missing import is_missing, refuse_missing
 from claude_force.database.workspace import Workspace, workspace_at
@@ -25,7 +26,10 @@ def find_workspace(location: str | None, *, may_be_missing: bool = False) -> Wor
     refuse_empty_location(location)
     home = find_home()
     workspace, problems = workspace_at(home, location)
-    name_found_store(home, location)
+    if page := asked():
+        workspace = workspace._replace(database=page.open_database(workspace.location))
+    else:
+        name_found_store(home, location)
     for problem in problems:
         say(f"warning: {problem}", err=True)
     if may_be_missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from claude_force import clock
+from claude_force.cli.asked import asked
 from claude_force.cli.progress import explained_interrupt, reading_progress
 from claude_force.cli.say import say
 from claude_force.database.workspace import Workspace
@@ -24,7 +25,10 @@ no_ingest_option = click.option("--no-ingest", is_flag=True, help="Answer withou
 
 def freshen(workspace: Workspace, now_us: int, *, no_ingest: bool = False) -> Freshness:
     """Read what is new into the database of a workspace, as far as `REPORT_BUDGET_S` reaches, with a progress bar where
-    there is much of it. Returns how old the answer of a report is. With `no_ingest` nothing is read."""
+    there is much of it. Returns how old the answer of a report is. With `no_ingest` nothing is read, nor for a page,
+    whose server reads what is new once for all of them."""
+    if page := asked():
+        return page.freshness(now_us)
     if no_ingest:
         return stored_freshness(workspace, now_us)
     with explained_interrupt(KEPT):

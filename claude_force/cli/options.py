@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from claude_force import clock
+from claude_force.cli.asked import asked
 from claude_force.cli.chosen_database import database_option
 from claude_force.cli.chosen_workspace import find_workspace, timezone_option
 from claude_force.cli.filters import FILTER_OPTIONS, FOR_MODEL_OPTION, MODEL_OPTION, take_filter
@@ -32,9 +33,13 @@ _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
 
 
 def show(request: Request, report: Report, make_layout: Callable[[], Layout]) -> None:
-    """Write a report to stdout or to the file of `--output`."""
+    """Write a report to stdout or to the file of `--output`, or hand it to the page that asks."""
     from claude_force.output import open_output
 
+    if page := asked():
+        as_json = request._replace(format="json")
+        page.take(report, lambda file: write_report(as_json, report, make_layout, file), request)
+        return
     refuse_database(request.output, request.workspace)
     with open_output(request.output) as file:
         write_report(request, report, make_layout, file)

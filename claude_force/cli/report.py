@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from claude_force.analytics.reports import INTERVALS
+from claude_force.cli.asked import asked
 from claude_force.cli.baseline import THRESHOLD, complete_baselines
 from claude_force.cli.freshness import warn_of_unread
 from claude_force.cli.options import fail_on_empty_option, filter_options, refuse_database, refuse_empty
@@ -53,6 +55,9 @@ def report(request: Request, interval: Interval | None, baseline: str | None, ou
     content = read_content(request.workspace, page_request)
     for problem in content.alerts.setup.problems:
         say(f"warning: {problem}", err=True)
+    if page := asked():
+        page.take(content, _no_json, request)
+        return
     text = render_page(
         content, page_notes(request, content), request.workspace.settings.reference_model, request.freshness
     )
@@ -65,3 +70,7 @@ def report(request: Request, interval: Interval | None, baseline: str | None, ou
     if output != _STDOUT:
         say(f"written to {output} ({size(len(text))})", err=True)
     refuse_empty(request, is_empty=content.timeline is None)
+
+
+def _no_json(_: TextIO) -> None:
+    """The report has no JSON: that of its figures is `summary --json`."""

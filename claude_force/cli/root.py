@@ -32,6 +32,7 @@ COMMANDS = {
     "analytics": "claude_force.cli.analytics:analytics",
     "dashboard": "claude_force.cli.dashboard:dashboard",
     "report": "claude_force.cli.report:report",
+    "serve": "claude_force.cli.serve:serve",
     "statusline": "claude_force.cli.statusline:statusline",
     "run": "claude_force.cli.run:run",
     "ingest": "claude_force.cli.ingest:ingest",
@@ -59,6 +60,7 @@ SECTIONS = {
         "analytics": "List all reports: runs, outcomes, what-if, budgets and more.",
         "dashboard": "Watch the agents live in the terminal.",
         "report": "Write an HTML page with totals, charts and tables.",
+        "serve": "Show a live page in the browser, until Ctrl-C.",
         "statusline": "Print one line for the status line of Claude Code.",
     },
     "Data": {
@@ -160,7 +162,7 @@ def _describe(error: BaseException) -> tuple[str, int]:
     match error:
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "claude-force"
-            message = for_terminal(" ".join(_message_of(error).split()))
+            message = for_terminal(" ".join(message_of(error).split()))
             return f"error: {message} (see {command} --help)", error.exit_code
         case click.Abort() | KeyboardInterrupt():
             # click makes an Abort of Ctrl-C; what was kept is told by the interrupt itself.
@@ -178,7 +180,7 @@ def _describe(error: BaseException) -> tuple[str, int]:
     return f"error: unexpected: {text} (set {DEBUG_VARIABLE}=1 for a traceback, and report it)", 1
 
 
-def _message_of(error: click.UsageError) -> str:
+def message_of(error: click.UsageError) -> str:
     """The message of click, with what leads on."""
     import re
 

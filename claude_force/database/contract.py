@@ -159,6 +159,11 @@ class Database(ABC):
         """Whether the database has been created."""
 
     @abstractmethod
+    def change_mark(self) -> object:
+        """A value that is another one after something was stored, by whomever; cheap enough to ask every second. It may
+        be another one although nothing was stored."""
+
+    @abstractmethod
     def revision(self) -> str | None:
         """The schema revision of the database, whether or not this program knows it; None if it has no schema."""
 

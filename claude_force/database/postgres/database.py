@@ -137,6 +137,14 @@ class ServerDatabase(Database):
     def exists(self) -> bool:
         return self.revision() is not None
 
+    def change_mark(self) -> object:
+        # Every write moves it, those to other databases of the server as well. A standby has no place to insert.
+        with self._connected() as raw:
+            return raw.execute(
+                "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+                "ELSE pg_current_wal_insert_lsn() END::text"
+            ).fetchone()
+
     def revision(self) -> str | None:
         try:
             with self._connected() as raw:

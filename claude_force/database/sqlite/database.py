@@ -144,6 +144,17 @@ def _identity(path: str) -> FileIdentity | None:
     return status.st_dev, status.st_ino
 
 
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """What a write to a file changes; None if there is no file."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DatabaseUnavailable(f"{path} cannot be reached: {error.strerror}") from error
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 class SqliteDatabase(Database):
     """A database file."""
 
@@ -276,6 +287,9 @@ class SqliteDatabase(Database):
 
     def exists(self) -> bool:
         return self.path.exists()
+
+    def change_mark(self) -> object:
+        return _stamp(self.name), _stamp(self._wal)
 
     def revision(self) -> str | None:
         if not self.path.exists():

@@ -4,7 +4,8 @@
 |---|---|
 | `content` | reads everything from the database, in one transaction |
 | `charts`, `tables`, `notes` | turn the content into series, tables and sentences |
-| `page` | writes HTML, and escapes every name |
+| `elements` | writes figures, charts and tables as HTML, and escapes every name |
+| `page` | puts them into one file |
 
 `assets/chart.umd.min.js` is the unchanged file `package/dist/chart.umd.min.js` of Chart.js 4.6.1 (MIT,
 `chart.LICENSE.md`): https://registry.npmjs.org/chart.js/-/chart.js-4.6.1.tgz, sha256

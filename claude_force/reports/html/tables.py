@@ -13,6 +13,7 @@ from claude_force.executions.totals import Group, Totals
 from claude_force.formatting import NONE, count, duration, money, percent, quantity
 from claude_force.reports.columns import Column
 from claude_force.reports.html.content import MOST_EVENTS, Content, sum_groups
+from claude_force.reports.html.linked import NO_LINKS, PageLinks
 from claude_force.reports.layouts.alerts import alerts_table, events_table
 from claude_force.reports.layouts.analytics import error_cells
 from claude_force.reports.layouts.baselines import result_cells
@@ -31,15 +32,15 @@ class Part(NamedTuple):
     remarks: Sequence[str] = ()
 
 
-def parts(content: Content) -> list[Part]:
-    """The sections below the charts."""
-    found = [_groups(breakdown) for breakdown in (content.agents, content.projects, content.models)]
+def parts(content: Content, links: PageLinks = NO_LINKS) -> list[Part]:
+    """The sections below the charts. Names lead where `links` says."""
+    found = [_groups(breakdown, links) for breakdown in (content.agents, content.projects, content.models)]
     found += [_errors(content.errors)]
     found += [_check(content.check)] if content.check else []
     return [*found, alerts_part(content)]
 
 
-def _groups(report: Breakdown) -> Part:
+def _groups(report: Breakdown, links: PageLinks) -> Part:
     """The groups, the most expensive first."""
     title = TITLES[report.dimension]
     columns = [
@@ -48,10 +49,11 @@ def _groups(report: Breakdown) -> Part:
     ]  # fmt: skip
     listed, rest = report.groups[:MOST_ROWS], report.groups[MOST_ROWS:]
     names = project_labels(group.name for group in listed if group.name) if report.dimension == "project" else {}
-    rows = [
-        [names.get(group.name, group.name) if group.name else f"(no {title})", *_cells(group, report.totals)]
-        for group in listed
-    ]
+
+    def cell(name: str | None) -> str:
+        return links.name(report.dimension, name, names.get(name, name)) if name else f"(no {title})"
+
+    rows = [[cell(group.name), *_cells(group, report.totals)] for group in listed]
     remarks = [] if report.is_exact else ["P95 is within 1%."]
     if rest:
         rows.append([f"other ({count(len(rest))})", *_cells(Group(None, sum_groups(rest)), report.totals)])

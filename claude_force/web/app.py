@@ -1,0 +1,169 @@
+"""The routes: views as HTML and as JSON, events, forms, and the files of a page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from io import StringIO
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from claude_force.errors import ClaudeForceError, UnknownName
+from claude_force.reports.html import elements
+from claude_force.web import pages
+from claude_force.web.answers import Ask, BadQuestion, Query
+from claude_force.web.live import Live
+from claude_force.web.safety import Safety, Token
+from claude_force.web.shell import Shell, problem_page
+from claude_force.web.view import Action, View
+from claude_force.web.views import ACTIONS, VIEWS
+
+FORMAT, SAID = "format", "said"
+"""Words of a query string that are for the page and not for its command."""
+
+_MOST_FORM_BYTES = 16_384
+_FOR_EVER = "private, max-age=31536000, immutable"
+_THREADS = 2
+"""Questions that are answered at the same time. Each thread has a connection to the database."""
+
+
+class Drawn(NamedTuple):
+    """An answer as it is sent."""
+
+    status: int
+    body: bytes
+    content_type: str
+    tag: str
+
+
+class LivePage:
+    """The application. `ask` runs the commands, `live` tells when something is new."""
+
+    def __init__(self, ask: Ask, live: Live) -> None:
+        self._ask, self._live = ask, live
+        self._token = Token()
+        self._threads = ThreadPoolExecutor(_THREADS, "page")
+        self._drawn: dict[tuple[str, Query, str], asyncio.Future[Drawn]] = {}
+        self._generation = 0
+
+    def app(self) -> Starlette:
+        """The routes, behind the checks of `safety`."""
+        routes = [
+            *(Route(view.path, self._visit(view)) for view in VIEWS),
+            *(Route(action.path, self._change(action), methods=["POST"]) for action in ACTIONS),
+            Route("/events", self._events),
+            Route(f"/assets/{pages.CHARTS}", _file(elements.chart_library(), "text/javascript")),
+            Route("/assets/icon.svg", _file(pages.own_asset("icon.svg"), "image/svg+xml")),
+        ]
+        return Starlette(
+            routes=routes,
+            middleware=[Middleware(Safety)],
+            exception_handlers={404: self._not_found},
+        )
+
+    def _visit(self, view: View) -> Callable[[Request], object]:
+        async def visit(request: Request) -> Response:
+            asked = tuple(parse_qsl(request.url.query))
+            await self._live.freshen()
+            form = _form_of(request, dict(asked))
+            query = tuple(pair for pair in asked if pair[0] != FORMAT and pair[1])
+            drawn = await self._draw(view, query, form)
+            if request.headers.get("if-none-match") == drawn.tag:
+                return Response(status_code=304, headers={"ETag": drawn.tag})
+            return Response(drawn.body, drawn.status, {"ETag": drawn.tag}, drawn.content_type)
+
+        return visit
+
+    async def _draw(self, view: View, query: Query, form: str) -> Drawn:
+        """The answer for this generation. Pages that ask the same share one answer."""
+        generation = self._live.generation
+        if generation != self._generation:
+            self._drawn.clear()
+            self._generation = generation
+        key = (view.path, query, form)
+        if key not in self._drawn:
+            loop = asyncio.get_running_loop()
+            make = self._draw_json if form == "json" else self._draw_page
+            self._drawn[key] = loop.run_in_executor(self._threads, make, view, query, generation)
+        return await asyncio.shield(self._drawn[key])
+
+    def _draw_page(self, view: View, query: Query, generation: int) -> Drawn:
+        shell = Shell(view, query, generation, self._token.value)
+        try:
+            text = shell.draw(self._ask)
+        except ClaudeForceError as error:
+            return _drawn(shell.draw_problem(error), _status_of(error))
+        return _drawn(text)
+
+    def _draw_json(self, view: View, query: Query, _: int) -> Drawn:
+        shell = Shell(view, query, 0, "")
+        file = StringIO()
+        try:
+            self._ask(*shell.json_question(), "json").write_json(file)
+        except ClaudeForceError as error:
+            return _drawn(f"{error}\n", _status_of(error), "text/plain; charset=utf-8")
+        return _drawn(file.getvalue(), content_type="application/json")
+
+    def _change(self, action: Action) -> Callable[[Request], object]:
+        async def change(request: Request) -> Response:
+            body = b""
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _MOST_FORM_BYTES:
+                    return PlainTextResponse("the form is too large\n", 413)
+            given = tuple(parse_qsl(body.decode(errors="replace")))
+            if not self._token.is_given(dict(given).get("token", "")):
+                return PlainTextResponse("the page is of an earlier run of the server: load it again\n", 403)
+            query = tuple(pair for pair in given if pair[0] != "token")
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.run_in_executor(self._threads, self._ask.change, action.command, query)
+            except ClaudeForceError as error:
+                return Response(problem_page(action.back, error), _status_of(error), media_type="text/html")
+            self._drawn.clear()
+            return RedirectResponse(action.back, 303)
+
+        return change
+
+    async def _events(self, _: Request) -> Response:
+        return StreamingResponse(self._live.events(), media_type="text/event-stream")
+
+    async def _not_found(self, request: Request, _: Exception) -> Response:
+        error = UnknownName(f"there is no view {request.url.path[:60]}")
+        return Response(problem_page("/", error), 404, media_type="text/html")
+
+
+def _form_of(request: Request, asked: Mapping[str, str]) -> str:
+    """JSON if the address or the Accept header asks for it, else a page."""
+    wanted = asked.get(FORMAT)
+    if wanted is None and "text/html" not in (accepted := request.headers.get("accept", "")):
+        wanted = "json" if "application/json" in accepted else None
+    return "json" if wanted == "json" else "table"
+
+
+def _status_of(error: ClaudeForceError) -> int:
+    if isinstance(error, LookupError):
+        return 404
+    return 400 if isinstance(error, BadQuestion) or error.exit_code == 2 else 503
+
+
+def _drawn(text: str, status: int = 200, content_type: str = "text/html; charset=utf-8") -> Drawn:
+    body = text.encode("utf-8", "backslashreplace")
+    return Drawn(status, body, content_type, f'"{sha256(body).hexdigest()[:32]}"')
+
+
+def _file(text: str, content_type: str) -> Callable[[Request], Response]:
+    body = text.encode()
+
+    async def send(_: Request) -> Response:
+        return Response(body, headers={"Cache-Control": _FOR_EVER}, media_type=content_type)
+
+    return send  # type: ignore[return-value]

@@ -1,0 +1,60 @@
+"""The port: bound before anything else, and given back at Ctrl-C."""
+
+from __future__ import annotations
+
+import socket
+from types import FrameType
+
+import uvicorn
+
+from claude_force.errors import ServeError
+from claude_force.web.answers import Ask
+from claude_force.web.app import LivePage
+from claude_force.web.live import Live, Look
+
+ADDRESS = "127.0.0.1"
+
+
+def bind(port: int) -> socket.socket:
+    """The socket of a port; 0 is a free one. Raises ServeError if it cannot be had."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((ADDRESS, port))
+    except OSError as error:
+        found.close()
+        reason = (error.strerror or str(error)).lower()
+        raise ServeError(f"port {port} of {ADDRESS}: {reason}; choose another --port, 0 is a free one") from None
+    return found
+
+
+def serve(found: socket.socket, ask: Ask, look: Look) -> None:
+    """Serve until SIGINT or SIGTERM. Raises KeyboardInterrupt after SIGINT, when everything is closed."""
+    live = Live(look)
+    config = uvicorn.Config(
+        LivePage(ask, live).app(),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    _Server(config, live).run(sockets=[found])
+
+
+class _Server(uvicorn.Server):
+    """Ends the events of the pages first: they would keep their connections open."""
+
+    def __init__(self, config: uvicorn.Config, live: Live) -> None:
+        super().__init__(config)
+        self._live = live
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        self._live.is_closed = True
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close all connections."""
+        await self._live.close()
+        await super().shutdown(sockets)

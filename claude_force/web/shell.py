@@ -1,0 +1,117 @@
+"""What is around a view: navigation, heading, filters, and the page of a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from claude_force.clock import to_datetime
+from claude_force.errors import ClaudeForceError
+from claude_force.reports.layouts.base import Request
+from claude_force.time_windows import heading_of
+from claude_force.web import pages
+from claude_force.web.answers import Answer, Ask, Query
+from claude_force.web.links import NAMES, PERIOD, SHARED, ZONE, Links
+from claude_force.web.view import View, Visit
+from claude_force.web.views import VIEWS
+
+_PERIODS = (
+    ("Today", {"last": "today"}),
+    ("24 hours", {"hours": "24"}),
+    ("7 days", {"days": "7"}),
+    ("30 days", {"days": "30"}),
+    ("Month", {"last": "month"}),
+)
+_FIELDS = (("From", "since", "date"), ("To (included)", "until", "date"))
+
+
+class Shell:
+    """A view with the words of a query string."""
+
+    def __init__(self, view: View, query: Query, generation: int, token: str) -> None:
+        self.view, self.query = view, query
+        self._generation, self._token = generation, token
+        self.links = Links(view.path, query, {each.path: each.renamed for each in VIEWS if each.renamed})
+
+    def question(self) -> tuple[str, Query]:
+        """The command and its words."""
+        given = {word for word, _ in self.query}
+        defaults = () if given & self.view.defaults.keys() else tuple(self.view.defaults.items())
+        return self.view.command, self.query + defaults
+
+    def json_question(self) -> tuple[str, Query]:
+        """The command whose JSON the view gives, and its words."""
+        if self.view.json_command is None:
+            return self.question()
+        return self.view.json_command, tuple(pair for pair in self.query if pair[0] in SHARED)
+
+    def draw(self, ask: Ask) -> str:
+        """The page. Raises the errors of the command."""
+        answer = ask(*self.question(), "table")
+        found = self.view.fill(Visit(answer, self.links))
+        return pages.render(self.view.template, {**self._around(answer), **found})
+
+    def draw_problem(self, error: ClaudeForceError) -> str:
+        """The page of an error, with the navigation and the filters, so that they can be mended."""
+        href = self.view.path if self.query else None
+        problem = {"title": "No answer", "message": str(error), "href": href}
+        return pages.render("problem.html", {**self._around(None), "problem": problem})
+
+    def _around(self, answer: Answer | None) -> dict[str, Any]:
+        command, words = self.question()
+        request = answer.request if answer else None
+        return {
+            "title": self.view.title,
+            "generation": self._generation,
+            "token": self._token,
+            "links": self.links,
+            "answer": answer,
+            "heading": _heading(request) if request else [],
+            "said": list(answer.lines) if answer else [],
+            "navigation": [
+                {"href": self.links.to(each.path), "title": each.title, "is_here": each is self.view}
+                for each in VIEWS
+                if each.navigation
+            ],
+            "filters": self._filters() if request or answer is None else None,
+            "command_line": " ".join(["claude-force", command, *(f"--{word} {value}" for word, value in words)]),
+            "json_href": self.links.here(format="json"),
+        }
+
+    def _filters(self) -> Mapping[str, Any]:
+        names = {*NAMES, *self.view.renamed.values()}
+        period = {word: value for word, value in self.query if word in PERIOD}
+        presets = [
+            {"title": title, "href": self.links.here(**words), "is_here": period == words} for title, words in _PERIODS
+        ]
+        every = {"title": "All time", "href": self.links.without_period(), "is_here": not period}
+        shown = {word: title for title, word, _ in _FIELDS}
+        dates = [
+            {"title": title, "word": word, "kind": kind, "value": period.get(word, "")} for title, word, kind in _FIELDS
+        ]
+        fields = [{"title": name.capitalize(), "word": name, "kind": "text", "value": ""} for name in self._words()]
+        return {
+            "path": self.view.path,
+            "periods": [*presets, every],
+            "chips": [
+                {"word": word, "value": value, "href": self.links.without(word, value)}
+                for word, value in self.query
+                if word in names or word == ZONE or (word in PERIOD and period not in [words for _, words in _PERIODS])
+            ],
+            "hidden": [pair for pair in self.query if pair[0] not in PERIOD and pair[0] not in shown],
+            "fields": [*dates, *fields],
+        }
+
+    def _words(self) -> Sequence[str]:
+        return [self.view.renamed.get(name, name) for name in NAMES]
+
+
+def _heading(request: Request) -> list[str]:
+    made = to_datetime(request.now_us, request.zone)
+    return [heading_of(request.chosen.window.label), f"At {made:%Y-%m-%d %H:%M}, time zone {request.zone}"]
+
+
+def problem_page(back: str, error: ClaudeForceError) -> str:
+    """A problem that belongs to no view."""
+    view = next((each for each in VIEWS if each.path == back), VIEWS[0])
+    return Shell(view, (), 0, "").draw_problem(error)
