@@ -104,7 +104,7 @@ line of its help, so that the page imports no command. A test compares them."""
 def cli(context: click.Context, as_json: bool, no_ingest: bool) -> None:
     """Store and report what Claude agents did: time, success, tokens, cost.
 
-    Without a command it reads what is new, and shows today, this week, this month, your plan, and what needs attention.
+    Without a command it shows today, this month, your plan, what needs care.
 
     \b
     Example:

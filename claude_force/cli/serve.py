@@ -50,7 +50,5 @@ def serve(port: int, is_opened: bool, location: str | None, no_ingest: bool) -> 
     say(f"The live page of {workspace.database.name} is at {url}; Ctrl-C ends it")
     if is_opened:
         click.launch(url)
-    try:
-        server.serve(found, ask, watcher.look)
-    except KeyboardInterrupt:
-        say("The live page has ended", err=True)
+    server.serve(found, ask, watcher.look)
+    say("The live page has ended", err=True)

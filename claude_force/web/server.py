@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -29,7 +31,7 @@ def bind(port: int) -> socket.socket:
 
 
 def serve(found: socket.socket, ask: Ask, look: Look) -> None:
-    """Serve until SIGINT or SIGTERM. Raises KeyboardInterrupt after SIGINT, when everything is closed."""
+    """Serve until SIGINT or SIGTERM. Returns when everything is closed."""
     live = Live(look)
     config = uvicorn.Config(
         LivePage(ask, live).app(),
@@ -39,7 +41,11 @@ def serve(found: socket.socket, ask: Ask, look: Look) -> None:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    _Server(config, live).run(sockets=[found])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The server raises the signal again when it has closed: it is an end, and no failure.
+        signal.signal(number, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        _Server(config, live).run(sockets=[found])
 
 
 class _Server(uvicorn.Server):

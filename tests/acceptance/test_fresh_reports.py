@@ -315,6 +315,7 @@ def test_every_report_takes_no_ingest() -> None:
         "budgets",
         "dashboard",
         "run show",
+        "serve",
         "statusline",
     }
 

@@ -131,6 +131,7 @@ NOT_RUN = {
     "scheduler jobs": "prints a fixed list",
     "scheduler start": "prints a pid and a path",
     "scheduler stop": "prints a pid",
+    "serve": "prints an address and a path that its user named; test_live_page has hostile names",
 }
 
 
