@@ -62,7 +62,8 @@ def receive(
     folders = telemetry_folders(workspace.location, workspace.home.metrics_folder)
     _make_spool(folders[0])
     _log_to_stderr()
-    with _named_remedy(), receiving(endpoint, folders, storing(lambda: workspace, folders)) as receiver:
+    store, user_attribute = storing(lambda: workspace, folders), workspace.settings.otlp_user
+    with _named_remedy(), receiving(endpoint, folders, store, user_attribute) as receiver:
         _say_where(workspace, receiver, token_file)
         _wait_for_signal()
     _say_what(receiver)

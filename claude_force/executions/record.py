@@ -87,8 +87,12 @@ _OPTIONAL_NAMES = (
     ("provider", NAME_LIMIT),
     ("session_id", NAME_LIMIT),
     ("git_branch", NAME_LIMIT),
+    ("user_name", NAME_LIMIT),
 )
 _TEXTS = (*((name, NAME_LIMIT) for name in _NAMES), *_OPTIONAL_NAMES)
+_SHOWN = {"user_name": "user"}
+"""Texts that have another name wherever a person sees them: `user` is a word of SQL."""
+
 NEVER_NULL = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "web_searches")
 """Fields that are 0, and not null, if nothing is known."""
 
@@ -135,6 +139,7 @@ class ExecutionMetrics:
     | `provider`                      | the Claude API, or as `model`   | "bedrock", "vertex"                         |
     | `session_id`                    | `workflow_id` is the session    | the session that started a workflow's run   |
     | `git_branch`                    | not known                       |                                             |
+    | `user_name`                     | not known                       | `user` for people: `user` is a word of SQL  |
     | `steps`                         | one billed inference            | several, whose tokens add up to the above   |
     """
 
@@ -169,6 +174,7 @@ class ExecutionMetrics:
     provider: str | None = None
     session_id: str | None = None
     git_branch: str | None = None
+    user_name: str | None = None
     steps: Steps | None = None
 
     def __post_init__(self) -> None:
@@ -406,7 +412,7 @@ def _check_texts(texts: tuple[Any, ...]) -> None:
             if name in _REQUIRED:
                 _check_text(name, text, limit)
         elif type(text) is not str or not 0 < len(text) <= limit or not text.isascii() or "\0" in text:
-            _check_text(name, text, limit)
+            _check_text(_SHOWN.get(name, name), text, limit)
 
 
 def _check_counts(counts: tuple[Any, ...]) -> None:

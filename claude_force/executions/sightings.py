@@ -20,7 +20,7 @@ often. So each source keeps its own fields, and every new sighting merges all of
 |                                                              | the folder that the transcript names                  |
 | `model`                                                      | the first by rank that is not UNKNOWN                 |
 | `workflow_id` with `session_id`                              | the first by rank that knows a workflow               |
-| `run_id`, `git_branch`, `host`, `task_hash`,                 | the first by rank that knows it                       |
+| `run_id`, `git_branch`, `host`, `user_name`, `task_hash`,    | the first by rank that knows it                       |
 | `service_tier`, `inference_geo`, `provider`, `web_searches`  |                                                       |
 | costs                                                        | the price of the merged tokens; where it is not       |
 |                                                              | known, the first cost by rank that a source reported  |
@@ -63,8 +63,8 @@ _FIRST_KNOWN = tuple(
     columns(*names)
     for names in (
         ("timestamp_us",), ("source",), ("workflow_id", "session_id"), ("run_id",),
-        ("git_branch",), ("host",), ("task_hash",), ("workflow_position",), ("service_tier",), ("inference_geo",),
-        ("provider",), ("web_searches",),
+        ("git_branch",), ("host",), ("user_name",), ("task_hash",), ("workflow_position",), ("service_tier",),
+        ("inference_geo",), ("provider",), ("web_searches",),
     )
 )  # fmt: skip
 """Fields that the first source by rank decides that knows the first of them."""

@@ -1,7 +1,8 @@
 """The signals: what one telemetry record says about an agent, whichever program sent it and in whatever format.
 
-The receiver makes signals of records, the spool keeps them as JSON lines, an ingestion pass stores them. Personal data,
-prompts and what tools read or wrote never become part of a signal.
+The receiver makes signals of records, the spool keeps them as JSON lines, an ingestion pass stores them. Prompts
+and what tools read or wrote never become part of a signal, nor do personal data but for the one attribute that the
+settings name (`performance.otlp_user`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class ModelRequest(msgspec.Struct, tag="request", omit_defaults=True, frozen=Tru
     agent_name: str | None = None
     query_source: str | None = None
     project: str | None = None
+    user: str | None = None
     provider: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None

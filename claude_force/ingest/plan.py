@@ -34,13 +34,15 @@ def never() -> bool:
 class IngestOptions(NamedTuple):
     """How a pass reads. Without `prices` executions get no cost; `zone` applies to times without an offset; `host` is
     the name of this machine; `rejects` is None for a dry run, which stores nothing; `now_us` is the time of the
-    pass; `waits` says whether it waits for another process that uses a spool file."""
+    pass; `user` is who works on this machine, None if that is not known; `waits` says whether it waits for another
+    process that uses a spool file."""
 
     prices: PriceTable | None
     zone: tzinfo
     host: str
     rejects: RejectLog | None
     now_us: int
+    user: str | None = None
     waits: bool = True
 
     @property
@@ -72,7 +74,7 @@ class IngestInputs(NamedTuple):
 
 
 def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
-    """The options by the settings of a workspace: its prices, local time, this machine."""
+    """The options by the settings of a workspace: its prices and user, local time, this machine."""
     settings = workspace.settings
     return IngestOptions(
         prices=PriceTable(settings.reference_model, settings.prices) if settings.cost_tracking else None,
@@ -80,6 +82,7 @@ def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
         host=host_name() or "",
         rejects=RejectLog(workspace.home.rejected_file),
         now_us=now_us,
+        user=settings.user,
     )
 
 

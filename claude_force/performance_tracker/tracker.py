@@ -211,7 +211,7 @@ class PerformanceTracker:
             self._recorder.warn(f"an execution of {report.agent_name!r} was not recorded: {error}")
 
     def _record(self, report: CallReport) -> ExecutionMetrics:
-        values = _values_of(report, self._label.session if self._label else None)
+        values = _values_of(report, self._label.session if self._label else None, self._settings.user)
         record.check_values(values)
         metrics = price_values(self._prices, values) if self._settings.cost_tracking else record.of_values(values)
         if self._settings.tracking_enabled:
@@ -369,7 +369,7 @@ def _remove_private(folder: str, pid: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _values_of(report: CallReport, session: str | None) -> tuple[Any, ...]:
+def _values_of(report: CallReport, session: str | None, user: str | None) -> tuple[Any, ...]:
     """The values of a record (see `record.FIELDS`), without a computed cost. Raises InvalidRecord for an impossible
     task."""
     if report.task is not None and not isinstance(report.task, str):
@@ -405,6 +405,7 @@ def _values_of(report: CallReport, session: str | None) -> tuple[Any, ...]:
         None,
         session,
         None,
+        user,
         report.steps,
     )
 

@@ -10,6 +10,7 @@ from claude_force.errors import InvalidBody, MissingExtra
 from claude_force.executions.signals import Signal
 from claude_force.receiver import mapping, otlp_json
 from claude_force.receiver.budget import COUNTED_BYTES
+from claude_force.receiver.records import DROPPED
 
 Kind = Literal["logs", "traces", "metrics"]
 
@@ -21,17 +22,18 @@ make it faster. Small ones do not wait for a large one."""
 PROTOBUF = ("application/x-protobuf", "application/protobuf")
 
 
-def decode_export(signal: Kind, content_type: str, body: bytes) -> list[Signal]:
-    """What the records of an export request say about agents. `content_type` is that of the request.
+def decode_export(signal: Kind, content_type: str, body: bytes, user_attribute: str | None = None) -> list[Signal]:
+    """What the records of an export request say about agents. `content_type` is that of the request; `user_attribute`
+    is the attribute that says who the user is, None to drop all of these.
 
     A record that cannot be used is a `Heard` that says why. Raises InvalidBody for a body that is no OTLP of this kind,
     and MissingExtra for one in protobuf without the extra `otel`.
     """
     decoder = _decoder(content_type.partition(";")[0].strip().lower())
     with _one_large if len(body) > COUNTED_BYTES else _one_small:
-        groups = getattr(decoder, f"decode_{signal}")(body)
+        groups = getattr(decoder, f"decode_{signal}")(body, DROPPED - {user_attribute})
         try:
-            return mapping.to_signals(groups)
+            return mapping.to_signals(groups, user_attribute)
         except RecursionError:
             raise InvalidBody("the body has a value that is nested too deep") from None
 

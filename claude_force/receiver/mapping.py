@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from claude_force.clock import LATEST_US
 from claude_force.executions.run_labels import RunLabel, merged
 from claude_force.executions.signals import Heard, Labelled, ModelRequest, Signal
 from claude_force.receiver import claude_code, claude_code_outcomes, conventions, other_agents
 from claude_force.receiver.records import Groups, LogRecord, Point, Record, Source, Span
-from claude_force.receiver.sender import SERVICE_UNKNOWN, Sender, sender_of
+from claude_force.receiver.sender import SERVICE_UNKNOWN, Sender, said, sender_of
 from claude_force.receiver.values import Unusable
 
 KINDS_LIMIT = 200
@@ -35,8 +37,9 @@ Kinds = dict[Kind, list[int]]
 """How many records of each kind there are, and the instant of the last."""
 
 
-def to_signals(groups: Groups) -> list[Signal]:
-    """The signals of a body: those of its records, then a Heard of each kind of record."""
+def to_signals(groups: Groups, user_attribute: str | None = None) -> list[Signal]:
+    """The signals of a body: those of its records, then a Heard of each kind of record. `user_attribute` is the
+    attribute that says who the user is, None if that is not asked."""
     signals: list[Signal] = []
     kinds: Kinds = {}
     for source, records in groups:
@@ -48,7 +51,8 @@ def to_signals(groups: Groups) -> list[Signal]:
             name = _name(sender, record)
             ignored = ""
             try:
-                signals.append(read(source, sender, record, name))
+                signal = read(source, sender, record, name)
+                signals.append(_with_user(signal, source, record, user_attribute) if user_attribute else signal)
             except Unusable as reason:
                 ignored = str(reason)
             _tally(kinds, (service, name, version, ignored), record)
@@ -56,6 +60,12 @@ def to_signals(groups: Groups) -> list[Signal]:
             signals += _labelled(signals[begun:], sender.label, sender.run or "")
     signals += _heard(kinds)
     return signals
+
+
+def _with_user(signal: Signal, source: Source, record: Record, attribute: str) -> Signal:
+    """The signal with the user that the record names, or else its sender."""
+    user = said(record.attributes, attribute) or said(source.resource, attribute)
+    return msgspec.structs.replace(signal, user=user) if user and isinstance(signal, ModelRequest) else signal
 
 
 def _labelled(signals: Iterable[Signal], label: str, run: str) -> list[Labelled]:

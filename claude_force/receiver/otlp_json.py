@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -25,6 +26,7 @@ from claude_force.receiver.records import (
     Attributes,
     Groups,
     LogRecord,
+    Names,
     Point,
     Record,
     Source,
@@ -171,31 +173,31 @@ _traces = msgspec.json.Decoder(_Traces)
 _metrics = msgspec.json.Decoder(_Metrics)
 
 
-def decode_logs(body: bytes) -> Groups:
+def decode_logs(body: bytes, dropped: Names) -> Groups:
     """The log records of a body. Raises InvalidBody."""
     budget = Budget()
     for group in budget.spend(_parse(_logs, body).resource_logs):
-        resource = _resource(group.resource)
+        resource = _resource(dropped, group.resource)
         for scoped in budget.spend(group.scope_logs):
-            yield Source(resource, _scope(scoped.scope)), map(_log, budget.spend(scoped.log_records))
+            yield Source(resource, _scope(scoped.scope)), map(partial(_log, dropped), budget.spend(scoped.log_records))
 
 
-def decode_traces(body: bytes) -> Groups:
+def decode_traces(body: bytes, dropped: Names) -> Groups:
     """The spans of a body. Raises InvalidBody."""
     budget = Budget()
     for group in budget.spend(_parse(_traces, body).resource_spans):
-        resource = _resource(group.resource)
+        resource = _resource(dropped, group.resource)
         for scoped in budget.spend(group.scope_spans):
-            yield Source(resource, _scope(scoped.scope)), map(_span, budget.spend(scoped.spans))
+            yield Source(resource, _scope(scoped.scope)), map(partial(_span, dropped), budget.spend(scoped.spans))
 
 
-def decode_metrics(body: bytes) -> Groups:
+def decode_metrics(body: bytes, dropped: Names) -> Groups:
     """The data points of a body. Raises InvalidBody."""
     budget = Budget()
     for group in budget.spend(_parse(_metrics, body).resource_metrics):
-        resource = _resource(group.resource)
+        resource = _resource(dropped, group.resource)
         for scoped in budget.spend(group.scope_metrics):
-            points = (point for metric in budget.spend(scoped.metrics) for point in _points(metric, budget))
+            points = (point for metric in budget.spend(scoped.metrics) for point in _points(dropped, metric, budget))
             yield Source(resource, _scope(scoped.scope)), points
 
 
@@ -222,24 +224,24 @@ def _parse_leniently(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
     return found
 
 
-def _resource(resource: _Resource | None) -> Attributes:
-    return _attributes(resource.attributes) if resource else {}
+def _resource(dropped: Names, resource: _Resource | None) -> Attributes:
+    return _attributes(dropped, resource.attributes) if resource else {}
 
 
 def _scope(scope: _Scope | None) -> str:
     return scope.name or "" if scope else ""
 
 
-def _log(record: _LogRecord) -> Record:
+def _log(dropped: Names, record: _LogRecord) -> Record:
     return LogRecord(
         record.event_name or "",
         _whole(record.time_unix_nano) or _whole(record.observed_time_unix_nano),
         record.body.string_value or "" if record.body else "",
-        _attributes(record.attributes),
+        _attributes(dropped, record.attributes),
     )
 
 
-def _span(span: _Span) -> Record:
+def _span(dropped: Names, span: _Span) -> Record:
     return Span(
         span.name or "",
         _id(span.trace_id),
@@ -247,7 +249,7 @@ def _span(span: _Span) -> Record:
         _whole(span.start_time_unix_nano),
         _whole(span.end_time_unix_nano),
         _status(span.status),
-        _attributes(span.attributes),
+        _attributes(dropped, span.attributes),
     )
 
 
@@ -256,7 +258,7 @@ def _status(status: _Status | None) -> int:
     return code if isinstance(code, int) else _STATUSES.get(code or "", UNSET)
 
 
-def _points(metric: _Metric, budget: Budget) -> Iterator[Record]:
+def _points(dropped: Names, metric: _Metric, budget: Budget) -> Iterator[Record]:
     data = metric.sum or metric.gauge or metric.histogram or metric.exponential_histogram or metric.summary
     is_delta = metric.sum is not None and metric.sum.aggregation_temporality in _DELTA
     for point in budget.spend(data.data_points if data else None):
@@ -266,7 +268,7 @@ def _points(metric: _Metric, budget: Budget) -> Iterator[Record]:
             _whole(point.time_unix_nano),
             _point_value(point) if metric.sum else None,
             is_delta,
-            _attributes(point.attributes),
+            _attributes(dropped, point.attributes),
         )
 
 
@@ -275,11 +277,11 @@ def _point_value(point: _Point) -> int | float | None:
     return None if isinstance(found, str) else found
 
 
-def _attributes(pairs: list[_KeyValue] | None) -> Attributes:
+def _attributes(dropped: Names, pairs: list[_KeyValue] | None) -> Attributes:
     if not pairs:
         return {}
     check_attributes(pairs)
-    return {pair.key or "": _value(pair.value) for pair in pairs if pair.key not in DROPPED}
+    return {pair.key or "": _value(pair.value) for pair in pairs if pair.key not in dropped}
 
 
 def _value(value: _AnyValue | None) -> object:
@@ -300,7 +302,7 @@ def _rare_value(value: _AnyValue) -> object:
     if value.array_value is not None:
         return [_value(item) for item in value.array_value.values or ()]
     if value.kvlist_value is not None:
-        return _attributes(value.kvlist_value.values)
+        return _attributes(DROPPED, value.kvlist_value.values)
     if value.bytes_value is not None:
         try:
             return base64.b64decode(value.bytes_value)

@@ -56,13 +56,17 @@ class Received:
 
 class Receiver:
     """A server and the thread that stores. `folders` are those of the spool: the first is written to, all are
-    stored. Raises ReceiverError if the port cannot be had."""
+    stored. `user_attribute` is the attribute that says who the user is (see `decode_export`). Raises ReceiverError if
+    the port cannot be had."""
 
-    def __init__(self, endpoint: Endpoint, folders: Sequence[Path], store: Store) -> None:
+    def __init__(
+        self, endpoint: Endpoint, folders: Sequence[Path], store: Store, user_attribute: str | None = None
+    ) -> None:
         self.received = Received()
         self._folders = folders
         self._spool = TelemetrySpool(folders[0])
         self._store = store
+        self._user_attribute = user_attribute
         self._problem: str | None = None
         self._end = threading.Event()
         try:
@@ -88,7 +92,7 @@ class Receiver:
         self._spool.seal()
 
     def _take(self, kind: Kind, content_type: str, body: bytes) -> None:
-        signals = decode_export(kind, content_type, body)
+        signals = decode_export(kind, content_type, body, self._user_attribute)
         self._spool.append(signals)
         self.received.add(signals)
 
@@ -122,9 +126,11 @@ class Receiver:
 
 
 @contextmanager
-def receiving(endpoint: Endpoint, folders: Sequence[Path], store: Store) -> Iterator[Receiver]:
-    """Receive within the block. Raises ReceiverError if the port cannot be had."""
-    receiver = Receiver(endpoint, folders, store)
+def receiving(
+    endpoint: Endpoint, folders: Sequence[Path], store: Store, user_attribute: str | None = None
+) -> Iterator[Receiver]:
+    """Receive within the block. The arguments are those of Receiver. Raises ReceiverError if the port cannot be had."""
+    receiver = Receiver(endpoint, folders, store, user_attribute)
     receiver.start()
     try:
         yield receiver

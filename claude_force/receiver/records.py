@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from claude_force.settings.claude_json import USER_ATTRIBUTES
+
 Attributes = dict[str, object]
 """Values by name: text, numbers, truth values, bytes, None, and lists and mappings of them."""
 
+Names = frozenset[str]
+"""Names of attributes."""
 
-DROPPED = frozenset(
+DROPPED: Names = frozenset(
     {
-        "user.id",
-        "user.email",
-        "user.account_uuid",
-        "user.account_id",
+        *USER_ATTRIBUTES,
         "user.groups",
-        "user.name",
-        "enduser.id",
         "organization.id",
         "organization.name",
         "identity.source",
@@ -44,8 +43,8 @@ DROPPED = frozenset(
     }
 )
 """Attributes about the user, and those with prompts, answers and what tools read or wrote. They are dropped while a
-body is decoded, so that nothing that reads records ever sees them. What is not dropped here is not kept either, unless
-a reader takes it by its name."""
+body is decoded, so that nothing that reads records ever sees them; of USER_ATTRIBUTES, the one that the settings name
+is not. What is not dropped here is not kept either, unless a reader takes it by its name."""
 
 
 class Source(NamedTuple):

@@ -31,18 +31,19 @@ def sender_of(source: Source) -> Sender:
     """The sender of records. What it says of itself and is impossible counts as not said: the records are good."""
     resource = source.resource
     return Sender(
-        service=_said(resource, "service.name") or SERVICE_UNKNOWN,
-        version=_said(resource, "service.version"),
+        service=said(resource, "service.name") or SERVICE_UNKNOWN,
+        version=said(resource, "service.version"),
         scope=source.scope,
-        project=_said(resource, "project", PROJECT_LIMIT) or _said(resource, "vcs.repository.name", PROJECT_LIMIT),
-        agent=_said(resource, "agent"),
-        session=_said(resource, "session.id"),
-        run=_said(resource, RUN),
-        label=_said(resource, LABEL),
+        project=said(resource, "project", PROJECT_LIMIT) or said(resource, "vcs.repository.name", PROJECT_LIMIT),
+        agent=said(resource, "agent"),
+        session=said(resource, "session.id"),
+        run=said(resource, RUN),
+        label=said(resource, LABEL),
     )
 
 
-def _said(attributes: Attributes, name: str, limit: int = NAME_LIMIT) -> str | None:
+def said(attributes: Attributes, name: str, limit: int = NAME_LIMIT) -> str | None:
+    """A text; None if it is not there, or impossible."""
     try:
         return text(attributes, name, limit)
     except Unusable:

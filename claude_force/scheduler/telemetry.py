@@ -38,7 +38,7 @@ def receive_telemetry(find_workspace: FindWorkspace) -> Iterator[Served]:
         token = token_of(workspace.settings, os.environ, home.folder)
         endpoint = Endpoint(LOCAL_ADDRESS, workspace.settings.otlp_port, token)
         folders = telemetry_folders(workspace.location, home.metrics_folder)
-        receiver = Receiver(endpoint, folders, storing(find_workspace, folders))
+        receiver = Receiver(endpoint, folders, storing(find_workspace, folders), workspace.settings.otlp_user)
     except (ReceiverError, SettingsError) as error:
         problem = f"{NOT_RECEIVED}: {error}"
         logger.error(problem)  # noqa: TRY400

@@ -53,6 +53,8 @@ class Settings:
     """Whether executions get a cost."""
     detailed_logging: bool = False
     """Whether each recorded execution is also logged, by the logger `claude_force`."""
+    user: str | None = None
+    """Who works on this machine: a name that its executions get. None: they have none."""
     metrics_file: str = DEFAULT_METRICS_FILE
     """The JSONL file that `claude-force import` reads by default; relative to the folder that holds `.claude`."""
     database: str | None = None
@@ -90,6 +92,8 @@ class Settings:
     """The port of 127.0.0.1 on which the scheduler serves /metrics and /healthz; 0 for none."""
     otlp_port: int = 0
     """The port of 127.0.0.1 on which the scheduler receives telemetry; 0 for none."""
+    otlp_user: str | None = None
+    """The attribute of telemetry that says who the user is, one of USER_ATTRIBUTES. None: all of these are dropped."""
     otlp_token: str | None = None
     """A variable, as "${NAME}", with the token that senders of telemetry must have."""
     otlp_token_file: str | None = None
@@ -108,6 +112,14 @@ KEYS: dict[str, type] = {f"{SECTION}.{known.name}": _kind(known.default) for kno
 
 PRICES = f"{SECTION}.prices"
 PROJECTS = f"{SECTION}.projects"
+USER = f"{SECTION}.user"
+OTLP_USER = f"{SECTION}.otlp_user"
+USER_ATTRIBUTES = ("user.email", "user.name", "user.id", "user.account_uuid", "user.account_id", "enduser.id")
+"""The attributes of telemetry by which programs say who their user is."""
+
+_USER_LIMIT = 200
+"""The longest name that an execution can have."""
+
 _FULL_PATH = r"[/~*?\[]|\\\\|[A-Za-z]:[/\\]"
 
 
@@ -190,7 +202,15 @@ def checked_value(where: str, key: str, value: object) -> object:
     if key == PROJECTS:
         assert isinstance(value, dict)
         return {name: _folders(f"{where}{key}", name, found) for name, found in value.items()}
+    if key == USER and not _is_user_name(str(value)):
+        raise SettingsError(f'{where}{key} must be a name of at most {_USER_LIMIT} letters, as in "ada"')
+    if key == OTLP_USER and value not in USER_ATTRIBUTES:
+        raise SettingsError(f"{where}{key} must be one of: {', '.join(USER_ATTRIBUTES)}")
     return value
+
+
+def _is_user_name(name: str) -> bool:
+    return name.isprintable() and name == name.strip() != "" and len(name) <= _USER_LIMIT
 
 
 def _folders(where: str, name: str, found: object) -> list[str]:

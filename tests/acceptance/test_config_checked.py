@@ -130,3 +130,27 @@ def test_a_correct_value_prints_no_warning(part: str, run: Run) -> None:
 def test_without_channels_the_default_is_shown(run: Run) -> None:
     """As for every other setting."""
     assert "performance.channels = {}  (default)" in run("config", "list").stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("user", " ada"), ("user", "a\tb"), ("user", "a" * 201), ("otlp_user", "prompt"), ("otlp_user", "email")],
+)
+def test_a_user_that_no_execution_can_have_is_refused(key: str, value: str, home: Path, run: Run) -> None:
+    """So is an attribute that does not say who a user is: it could hold a prompt."""
+    done = run("config", "set", f"performance.{key}", value)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"performance.{key} must be " in done.stderr
+    assert list((home / ".claude").iterdir()) == []
+
+
+def test_a_user_is_stored_with_new_executions(run: Run, tmp_path: Path) -> None:
+    """Imported ones keep theirs, or none: a file may be of anybody."""
+    lines = [{"agent_name": name, "user": user} for name, user in (("a", "grace"), ("b", None))]
+    usual = {"timestamp": "2025-11-14T10:30:45Z", "success": True, "execution_time_ms": 1, "model": "m"}
+    tokens = {"input_tokens": 1, "output_tokens": 1}
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(usual | tokens | line) + "\n" for line in lines))
+    assert run("config", "set", "performance.user", "ada").returncode == 0
+    assert run("import", str(tmp_path / "old.jsonl")).returncode == 0
+    rows = run("analytics", "export", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(row)["user"] for row in rows] == ["grace", None]

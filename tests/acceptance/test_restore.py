@@ -326,7 +326,7 @@ def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home
     for table in newer:
         connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP INDEX ix_executions_unpriced")
-    for column in ("inference_geo", "provider", "session_id", "git_branch", "steps"):
+    for column in ("inference_geo", "provider", "session_id", "git_branch", "steps", "user_name"):
         connection.execute(f"ALTER TABLE executions DROP COLUMN {column}")
     connection.execute("UPDATE claude_force_version SET version_num = '0005'")
     connection.commit()

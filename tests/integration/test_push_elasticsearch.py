@@ -107,7 +107,7 @@ def test_the_index_has_the_types_of_the_guide(database: Database, store: Store, 
         ("total_tokens", "integer"),
         ("estimated_cost", "float"),
     ]
-    assert len(found) == 33
+    assert len(found) == 34
     assert found["steps"] == "object"
     assert found["project"] == "keyword"
     assert found["reference_cost"] == "double"

@@ -70,6 +70,13 @@ def test_what_waits_is_stored_once(database: Database, folder: Path) -> None:
         assert [row.value for row in outcomes(connection, Filter())] == [1]
 
 
+def test_who_sent_a_request_is_its_user(database: Database, folder: Path, tmp_path: Path) -> None:
+    """Where the request does not say it, the user of the machine that stores it."""
+    signals = [request(request_id="req_1", user="ada"), request(request_id="req_2", at_us=NOON_US + 1)]
+    store_signals(database, signals, options(tmp_path)._replace(user="grace"))
+    assert sorted(value_of(row, "user_name") for row in rows_of(database)) == ["ada", "grace"]
+
+
 def test_a_segment_that_was_stored_in_part_adds_the_rest(database: Database, folder: Path, tmp_path: Path) -> None:
     """As after a kill between two transactions, or before the segment was deleted."""
     store_signals(database, requests(2), options(tmp_path))

@@ -449,6 +449,16 @@ def test_costs_can_be_switched_off(home: Path) -> None:
         assert {(found.estimated_cost, found.reference_cost) for found in tracker.get_all_metrics()} == {(None, None)}
 
 
+def test_executions_have_the_user_of_the_settings(home: Path) -> None:
+    """Without one, who ran them is not known."""
+    with PerformanceTracker() as tracker:
+        assert tracker.record_execution("a").user_name is None
+    configure(home, user="ada")
+    with PerformanceTracker() as tracker:
+        assert tracker.record_execution("a").user_name == "ada"
+        assert [found.user_name for found in tracker.get_all_metrics()] == [None, "ada"]
+
+
 def test_each_execution_can_be_logged(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With detailed_logging, the logger `claude_force` gets the whole record; without it, nothing."""
     caplog.set_level(logging.DEBUG, "claude_force")

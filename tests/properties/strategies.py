@@ -64,6 +64,8 @@ KINDS_OF_ERROR = ("TimeoutError", "APIError", "ошибка")
 PROJECTS = ("/srv/app", "/home/ü/проект")
 SESSIONS = ("bug-fix", "9d2e6b7c")
 BRANCHES = ("main", "feat/ü")
+HOSTS = ("ada-laptop", "ci-1")
+USERS = ("ada", "Grace Höpper")
 SOURCES = ("claude-code", "tracker", "jsonl")
 """The last is what a line is from that does not say."""
 
@@ -138,6 +140,8 @@ def lines(draw: st.DrawFn) -> Line:
             "project": st.sampled_from(PROJECTS),
             "session_id": st.sampled_from(SESSIONS),
             "git_branch": st.sampled_from(BRANCHES),
+            "host": st.sampled_from(HOSTS),
+            "user": st.sampled_from(USERS),
             "reference_cost": _costs,
             "cache_read_tokens": _counts,
             "cache_write_5m_tokens": _counts,
@@ -255,6 +259,7 @@ def records(draw: st.DrawFn, moments: st.SearchStrategy[int] = instants) -> Exec
         provider=draw(optional),
         session_id=draw(optional),
         git_branch=draw(optional),
+        user_name=draw(optional),
         steps=steps,
     )
 

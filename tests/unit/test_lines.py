@@ -139,6 +139,8 @@ REFUSED = {
     "an object for tokens": (a_line(cache_read_tokens={"a": 1}), "cache_read_tokens: expected a whole number"),
     "a list for tokens": (a_line(output_tokens=[1]), "output_tokens: expected a whole number"),
     "true for tokens": (a_line(input_tokens=True), "input_tokens: expected a whole number"),
+    "a user that is no text": (a_line(user={"id": 1}), "user: expected a plain value, got an object"),
+    "a user of 201 characters": (a_line(user="x" * 201), "user: is longer than 200 characters"),
     "a name of 201 characters": (a_line(agent_name="x" * 201), "agent_name: is longer than 200 characters"),
     "a name of 300 arrays": (a_line(agent_name="N").replace(b'"N"', b"[" * 300 + b"]" * 300), ""),
     "a foreign uid": (a_line(uid="42"), "uid: expected a UUID"),
@@ -276,6 +278,7 @@ USUAL = {
     "data residency": a_line(model="claude-opus-4-8", inference_geo="us", estimated_cost=None),
     "a seller without a region": a_line(model="claude-opus-4-8", provider="bedrock", estimated_cost=None),
     "a session and a branch": a_line(session_id="s", git_branch="main"),
+    "a user": a_line(user="ada"),
     "zeros": a_line(execution_time_ms=0, estimated_cost=0, cache_read_tokens=0),
 }  # fmt: skip
 

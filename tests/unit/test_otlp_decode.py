@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from claude_force.errors import InvalidBody
-from claude_force.executions.signals import Heard
+from claude_force.executions.signals import Heard, encode
 from claude_force.receiver.budget import ATTRIBUTES_LIMIT, COUNTED_BYTES, PARTS_LIMIT, VALUES_LIMIT
 from claude_force.receiver.decode import Kind, decode_export
 from claude_force.receiver.mapping import KINDS_LIMIT, OWN, UNREAD
 from claude_force.receiver.records import DROPPED
+from claude_force.settings.claude_json import USER_ATTRIBUTES
 from tests.telemetry import (
     JSON,
     NOON_NS,
@@ -248,6 +249,25 @@ def test_personal_attributes_are_dropped_while_decoding() -> None:
 
     assert personal <= DROPPED
     assert outcomes_of(found) == outcomes_of(signals_of(metrics(("claude_code.commit.count", 1, {}))))
+
+
+@pytest.mark.parametrize("name", USER_ATTRIBUTES)
+def test_one_attribute_can_say_who_the_user_is(name: str) -> None:
+    """That of a record goes before that of its resource, in both formats; nothing else about the user is kept."""
+    named, unnamed = api_request(**{name: "ada"}), api_request(**dict.fromkeys(PERSONAL))
+    message = logs(named, unnamed, resource={**RESOURCE, name: "team"})
+
+    for content_type, body in ((PROTOBUF, message.SerializeToString()), (JSON, as_json(message))):
+        found = decode_export("logs", content_type, body, name)
+        assert [request.user for request in requests_of(found)] == ["ada", "team"]
+        assert b"personal" not in encode(found)
+
+
+def test_a_user_that_is_no_text_is_not_known() -> None:
+    """The record is used all the same."""
+    body = logs(api_request(**{"user.email": 7})).SerializeToString()
+
+    assert [request.user for request in requests_of(decode_export("logs", PROTOBUF, body, "user.email"))] == [None]
 
 
 def test_json_needs_no_extra() -> None:

@@ -22,7 +22,7 @@ Events = list[dict[str, Any]]
 
 def read(content: bytes, prices: PriceTable | None = None) -> tuple[list[ExecutionMetrics], list[Rejected], list[str]]:
     """The executions of an output, what is rejected, and the notes."""
-    reader = RunReader(prices, "ci-1")
+    reader = RunReader(prices, "ci-1", user="ada")
     counts = read_results(io.BytesIO(content), content[:4096], reader)
     found = [from_row(item.row) for item in reader.observations(NOON_US)]
     return found, counts.rejected, list(reader.notes)
@@ -47,6 +47,7 @@ def test_a_run_is_an_execution() -> None:
     assert (found.success, found.error_type, found.usage_basis, found.duration_us) == (True, None, "result", 4_200_000)
     assert (found.agent_name, found.workflow_id, found.project) == ("main", SESSION, "/home/u/ci")
     assert (found.source, found.host, found.run_id, found.timestamp_us) == ("claude-result", "ci-1", "u2", NOON_US)
+    assert found.user_name == "ada"
 
 
 EVENTS = [an_init(), a_response(), a_result()]

@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 def parts_of(path: Path, known: Cursor | None = None, prices: PriceTable | None = None) -> list[TranscriptBatch]:
     """What is new in a file."""
     with resume(found_file(path), known, host="here", source=CLAUDE_CODE) as tail:
-        return list(TranscriptSource(prices, "here").read(tail, CONTEXT))
+        return list(TranscriptSource(prices, "here", "ada").read(tail, CONTEXT))
 
 
 def executions(parts: Iterable[TranscriptBatch]) -> list[ExecutionMetrics]:
@@ -60,9 +60,10 @@ def execution_of(path: Path, *, prices: PriceTable | None = None, **changes: Any
 
 
 def test_a_response_is_an_execution(path: Path) -> None:
-    """Of the session, its project, this host; it took from the prompt to its last line, and is final."""
+    """Of the session, its project, this host and user; it took from the prompt to its last line, and is final."""
     found = execution_of(path)
     assert (found.source, found.host, found.workflow_id, found.project) == (CLAUDE_CODE, "here", SESSION, CWD)
+    assert found.user_name == "ada"
     assert (found.success, found.error_type, found.usage_basis, found.duration_us) == (True, None, None, 1_000_000)
     assert (found.cost_nanousd, found.reference_cost_nanousd, found.price_version) == (None, None, None)
 

@@ -53,6 +53,7 @@ executions = Table(
     Column("session_id", Text),
     Column("git_branch", Text),
     Column("steps", Text),
+    Column("user_name", Text),
     CheckConstraint("success IN (0, 1)", name="success"),
     Index("ix_executions_unpriced", "timestamp_us", sqlite_where=_UNPRICED, postgresql_where=_UNPRICED),
     # A covering index: the last two columns let it alone answer how long the executions of a period took.

@@ -62,7 +62,7 @@ CREATE TABLE executions (
     workflow_id TEXT,
     workflow_position INTEGER,
     host TEXT,
-    run_id TEXT, service_tier TEXT, web_searches INTEGER DEFAULT '0' NOT NULL, usage_basis TEXT, recorded_cost_nanousd INTEGER, recorded_basis TEXT, inference_geo TEXT, provider TEXT, session_id TEXT, git_branch TEXT, steps TEXT,
+    run_id TEXT, service_tier TEXT, web_searches INTEGER DEFAULT '0' NOT NULL, usage_basis TEXT, recorded_cost_nanousd INTEGER, recorded_basis TEXT, inference_geo TEXT, provider TEXT, session_id TEXT, git_branch TEXT, steps TEXT, user_name TEXT,
     CONSTRAINT pk_executions PRIMARY KEY (uid),
     CONSTRAINT ck_executions_success CHECK (success IN (0, 1))
 )
@@ -444,4 +444,4 @@ CREATE TABLE run_labels (
 )
  WITHOUT ROWID,
  STRICT;
-INSERT INTO claude_force_version (version_num) VALUES ('0011');
+INSERT INTO claude_force_version (version_num) VALUES ('0012');

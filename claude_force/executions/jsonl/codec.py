@@ -48,6 +48,7 @@ EXTRA_COLUMNS = (
     "uid", "source", "host", "project", "run_id", "workflow_position", "cache_read_tokens", "cache_write_5m_tokens",
     "cache_write_1h_tokens", "reference_cost", "price_version", "service_tier", "web_searches", "usage_basis",
     "recorded_cost", "recorded_basis", "inference_geo", "provider", "session_id", "git_branch", "steps",
+    "user",
 )  # fmt: skip
 """The other fields of a record."""
 
@@ -56,7 +57,7 @@ ALL_COLUMNS = GUIDE_COLUMNS + EXTRA_COLUMNS
 _COPIED = (
     "agent_name", "task_hash", "success", "model", "workflow_id", "error_type", "source", "host",
     "project", "run_id", "price_version", "uid", "service_tier", "usage_basis", "recorded_basis",
-    "inference_geo", "provider", "session_id", "git_branch",
+    "inference_geo", "provider", "session_id", "git_branch", "user",
 )  # fmt: skip
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _REQUIRED = ("timestamp", "agent_name", "success", "model", "input_tokens", "output_tokens")
@@ -67,6 +68,7 @@ _PUBLIC = {
     "cost_nanousd": "estimated_cost",
     "reference_cost_nanousd": "reference_cost",
     "recorded_cost_nanousd": "recorded_cost",
+    "user_name": "user",
 }
 
 _UNKNOWN: tuple[Any, ...] = (None, "")
@@ -103,7 +105,7 @@ def columns_of(row: ExecutionRow, format_time: Callable[[int], str]) -> dict[str
         uid, timestamp_us, agent_name, success, model, task_hash, duration_us, input_tokens, output_tokens,
         cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cost, reference, price_version, error_type,
         workflow_id, workflow_position, source, host, project, run_id, service_tier, web_searches, usage_basis,
-        recorded_cost, recorded_basis, inference_geo, provider, session_id, git_branch, steps,
+        recorded_cost, recorded_basis, inference_geo, provider, session_id, git_branch, user, steps,
     ) = row  # fmt: skip
     total = None
     if input_tokens is not None and output_tokens is not None:
@@ -142,6 +144,7 @@ def columns_of(row: ExecutionRow, format_time: Callable[[int], str]) -> dict[str
         "session_id": session_id,
         "git_branch": git_branch,
         "steps": steps if steps is None else steps_as_json(steps),
+        "user": user,
     }
 
 
@@ -200,6 +203,8 @@ def _fields_of(data: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
     for name, value in fields.items():
         if isinstance(value, (list, dict)):
             raise InvalidRecord(name, f"expected a plain value, got {kind_of(value)}")
+    if "user" in fields:
+        fields["user_name"] = fields.pop("user")
     fields.setdefault("source", "jsonl")
     fields["timestamp_us"] = _instant(data["timestamp"], zone)
     fields["duration_us"] = _scaled("execution_time_ms", data["execution_time_ms"], 1000)

@@ -89,6 +89,7 @@ class _Line(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     total_tokens: int | None = None
     uid: _Uid | None = None
     usage_basis: _Name | None = None
+    user: _Name | None = None
     web_searches: _Searches | None = None
     workflow_id: _Name | None = None
     workflow_position: _Position | None = None
@@ -199,7 +200,7 @@ class UsualLines:
         found: dict[str, Any] = {name: values.get(name) for name in FIELDS}
         found |= {name: values.get(public) for name, public in _MONEY.items()}
         found["uid"], found["timestamp_us"] = identities, values["timestamp"]
-        found["duration_us"] = values.get("execution_time_ms")
+        found["duration_us"], found["user_name"] = values.get("execution_time_ms"), values.get("user")
         found["success"] = list(map(int, values["success"]))
         for name in NEVER_NULL:
             found[name] = [value or 0 for value in values[name]] if name in values else None

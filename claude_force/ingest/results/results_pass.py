@@ -62,7 +62,7 @@ class ResultsPass:
         return self.report
 
     def _reader(self, known_totals: Mapping[str, int] = {}) -> RunReader:
-        return RunReader(self.options.prices, self.options.host or None, known_totals)
+        return RunReader(self.options.prices, self.options.host or None, known_totals, user=self.options.user)
 
     def _read_file(self, file: FoundFile) -> None:
         self.report.files += 1

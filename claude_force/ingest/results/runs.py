@@ -179,6 +179,7 @@ class RunReader:
     known_totals: Mapping[str, int] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
+    user: str | None = None
 
     def read(self, event: Event) -> None:
         """Read the next event. Raises InvalidRecord for a result with impossible figures, or without a session."""
@@ -240,6 +241,7 @@ class RunReader:
             run_id=clean_name(run.results[-1].uuid) if run.results else None,
             web_searches=used.searches,
             usage_basis=REPORTED_RESULT if is_whole else PROVISIONAL,
+            user_name=self.user,
         )
 
     def _costs(self, model: str, used: Used, at_us: int) -> Costs:

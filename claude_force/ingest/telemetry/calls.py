@@ -40,13 +40,13 @@ class _Billed(NamedTuple):
     web_searches: int = 0
 
 
-def observe_call(call: Call, prices: PriceTable | None, host: str | None) -> Observation:
+def observe_call(call: Call, prices: PriceTable | None, host: str | None, user: str | None = None) -> Observation:
     """What a call says of its execution. Without `prices` it has no cost. Raises InvalidRecord for impossible figures.
 
     A failure that the API answered used no tokens, unless it says otherwise."""
     billed = _billed(call)
     is_usual = billed.steps is None and billed.geo is None
-    observation = observe(_request_of(call, billed), prices if is_usual else None, host)
+    observation = observe(_request_of(call, billed), prices if is_usual else None, host, user)
     if is_usual or observation.sighting is None:
         return observation
     record = replace(from_row(observation.row), inference_geo=billed.geo, steps=billed.steps)

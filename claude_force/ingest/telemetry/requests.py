@@ -88,13 +88,13 @@ def _agent_name(service: str, name: str | None, query_source: str | None, agent_
     return clean_name(service) or UNKNOWN
 
 
-def observe(request: ModelRequest, prices: PriceTable | None, host: str | None) -> Observation:
-    """What a request says of its execution. Without `prices` it has no cost. Raises InvalidRecord for impossible
-    figures."""
+def observe(request: ModelRequest, prices: PriceTable | None, host: str | None, user: str | None = None) -> Observation:
+    """What a request says of its execution. Without `prices` it has no cost. `user` is who works on this machine, for a
+    request that does not say who sent it. Raises InvalidRecord for impossible figures."""
     agent = _agent_of(
         request.service, request.model, request.session_id, request.agent_id, request.agent_name,
         request.query_source, request.project, request.provider, request.service_tier, request.effort,
-        request.error_type, host,
+        request.error_type, host, request.user or user,
     )  # fmt: skip
     key = request_id_identity(request.request_id) if request.request_id else None
     identities = _identities(request, agent.model, key)
@@ -150,6 +150,7 @@ def _agent_of(
     effort: str | None,
     error_type: str | None,
     host: str | None,
+    user: str | None,
 ) -> _Agent:
     """What these texts make of a request. Its texts are checked here, once for all requests that have them."""
     tier, session = clean_name(service_tier), clean_name(session_id)
@@ -167,6 +168,7 @@ def _agent_of(
         run_id=clean_name(agent_id),
         service_tier=None if tier in STANDARD_TIERS or tier == "normal" else tier,
         provider=clean_name(provider),
+        user_name=clean_name(user),
     )
     modifiers = modifiers_of(record.service_tier, None, record.provider)
     return _Agent(

@@ -96,9 +96,9 @@ def _observations(
         if isinstance(signal, (ModelRequest, Call)):
             try:
                 if isinstance(signal, Call):
-                    yield observe_call(signal, options.prices, options.host or None)
+                    yield observe_call(signal, options.prices, options.host or None, options.user)
                 else:
-                    yield observe(signal, options.prices, options.host or None)
+                    yield observe(signal, options.prices, options.host or None, options.user)
             except InvalidRecord as error:
                 rejected.append(Rejected(number, 0, str(error), encode([signal])))
     if options.rejects is not None:

@@ -57,7 +57,7 @@ class TranscriptFiles:
 
     def read(self, found: Iterable[FoundFile]) -> Generator[Step]:
         """The steps of reading what is new in some files, in their order."""
-        source = TranscriptSource(self.options.prices, self.options.host or None)
+        source = TranscriptSource(self.options.prices, self.options.host or None, self.options.user)
         agent_types, has_read = AgentTypes(self._add_problem), False
         for file in found:
             known = self.cursors.get(file.name)

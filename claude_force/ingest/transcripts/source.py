@@ -70,10 +70,12 @@ class TranscriptBatch:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptSource:
-    """How to read transcripts. Without `prices` executions get no cost; `host` is the name of this machine."""
+    """How to read transcripts. Without `prices` executions get no cost; `host` is the name of this machine,
+    `user` who works on it."""
 
     prices: PriceTable | None
     host: str | None
+    user: str | None = None
 
     def read(self, tail: Tail, context: TranscriptContext) -> Iterator[TranscriptBatch]:
         """What is new in a transcript. If it cannot be read to its end, the cursor of the last batch has the
@@ -181,6 +183,7 @@ class TranscriptSource:
             modifiers.provider,
             response.session_id if context.workflow_id else None,
             response.git_branch,
+            self.user,
             encode_steps(steps),
         )
         if context.workflow_id is not None or not _is_usual(billed, cost, reference_cost):
