@@ -101,7 +101,8 @@ class LivePage:
             text = shell.draw(self._ask)
         except ClaudeForceError as error:
             return _drawn(shell.draw_problem(error), _status_of(error))
-        return _drawn(text)
+        # The number of the generation is no difference.
+        return _drawn(text)._replace(tag=_tag(text.replace(shell.generation_mark, "", 1)))
 
     def _draw_json(self, view: View, query: Query, _: int) -> Drawn:
         shell = Shell(view, query, 0, "")
@@ -157,7 +158,11 @@ def _status_of(error: ClaudeForceError) -> int:
 
 def _drawn(text: str, status: int = 200, content_type: str = "text/html; charset=utf-8") -> Drawn:
     body = text.encode("utf-8", "backslashreplace")
-    return Drawn(status, body, content_type, f'"{sha256(body).hexdigest()[:32]}"')
+    return Drawn(status, body, content_type, _tag(text))
+
+
+def _tag(text: str) -> str:
+    return f'"{sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]}"'
 
 
 def _file(text: str, content_type: str) -> Callable[[Request], Response]:

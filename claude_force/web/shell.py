@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from claude_force.analytics.json_fields import TITLES
 from claude_force.clock import to_datetime
+from claude_force.database import queries
 from claude_force.errors import ClaudeForceError
 from claude_force.reports.layouts.base import Request
 from claude_force.time_windows import heading_of
@@ -22,7 +24,8 @@ _PERIODS = (
     ("30 days", {"days": "30"}),
     ("Month", {"last": "month"}),
 )
-_FIELDS = (("From", "since", "date"), ("To (included)", "until", "date"))
+_DATES = (("From", "since"), ("To (included)", "until"))
+_MOST_NAMES = 200
 
 
 class Shell:
@@ -32,6 +35,11 @@ class Shell:
         self.view, self.query = view, query
         self._generation, self._token = generation, token
         self.links = Links(view.path, query, {each.path: each.renamed for each in VIEWS if each.renamed})
+
+    @property
+    def generation_mark(self) -> str:
+        """The only text of a page that depends on its generation."""
+        return f'data-generation="{self._generation}"'
 
     def question(self) -> tuple[str, Query]:
         """The command and its words."""
@@ -73,37 +81,56 @@ class Shell:
                 for each in VIEWS
                 if each.navigation
             ],
-            "filters": self._filters() if request or answer is None else None,
+            "filters": self._filters(request) if request or answer is None else None,
             "command_line": " ".join(["claude-force", command, *(f"--{word} {value}" for word, value in words)]),
             "json_href": self.links.here(format="json"),
         }
 
-    def _filters(self) -> Mapping[str, Any]:
-        names = {*NAMES, *self.view.renamed.values()}
+    def _filters(self, request: Request | None) -> Mapping[str, Any]:
         period = {word: value for word, value in self.query if word in PERIOD}
         presets = [
             {"title": title, "href": self.links.here(**words), "is_here": period == words} for title, words in _PERIODS
         ]
         every = {"title": "All time", "href": self.links.without_period(), "is_here": not period}
-        shown = {word: title for title, word, _ in _FIELDS}
-        dates = [
-            {"title": title, "word": word, "kind": kind, "value": period.get(word, "")} for title, word, kind in _FIELDS
-        ]
-        fields = [{"title": name.capitalize(), "word": name, "kind": "text", "value": ""} for name in self._words()]
+        is_preset = any(entry["is_here"] for entry in presets)
+        names = [self.view.renamed.get(name, name) for name in NAMES]
         return {
             "path": self.view.path,
             "periods": [*presets, every],
             "chips": [
                 {"word": word, "value": value, "href": self.links.without(word, value)}
                 for word, value in self.query
-                if word in names or word == ZONE or (word in PERIOD and period not in [words for _, words in _PERIODS])
+                if word in names or word == ZONE or (word in PERIOD and not is_preset)
             ],
-            "hidden": [pair for pair in self.query if pair[0] not in PERIOD and pair[0] not in shown],
-            "fields": [*dates, *fields],
+            "forms": [self._form_of_dates(period), self._form_of_names(request, names)],
         }
 
-    def _words(self) -> Sequence[str]:
-        return [self.view.renamed.get(name, name) for name in NAMES]
+    def _form_of_dates(self, period: Mapping[str, str]) -> Mapping[str, Any]:
+        fields = [
+            {"title": title, "word": word, "kind": "date", "value": period.get(word, ""), "names": ()}
+            for title, word in _DATES
+        ]
+        return {"title": "Show these days", "hidden": self._without(PERIOD), "fields": fields}
+
+    def _form_of_names(self, request: Request | None, names: Sequence[str]) -> Mapping[str, Any]:
+        known = _known_names(request) if request else {}
+        fields = [
+            {"title": word.capitalize(), "word": word, "kind": "text", "value": "", "names": known.get(name, ())}
+            for name, word in zip(NAMES, names, strict=True)
+        ]
+        return {"title": "Show only these", "hidden": self.query, "fields": fields}
+
+    def _without(self, words: Collection[str]) -> Query:
+        return tuple(pair for pair in self.query if pair[0] not in words)
+
+
+def _known_names(request: Request) -> dict[str, Sequence[str]]:
+    """Names to choose from, for the dimensions that have few."""
+    with request.workspace.database.read() as connection:
+        return {
+            TITLES[dimension]: queries.names(connection, dimension)[:_MOST_NAMES]
+            for dimension in ("agent_name", "model", "project", "source")
+        }
 
 
 def _heading(request: Request) -> list[str]:

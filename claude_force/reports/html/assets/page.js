@@ -3,7 +3,8 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const read = () => JSON.parse(document.getElementById("data").textContent);
+  let data = read();
   const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
   /* As many digits as the largest value of the axis needs. */
   const dollars = (value, top) =>
@@ -51,10 +52,18 @@
       .generateLabels(drawn)
       .map((label) => ({ ...label, lineDash: dashes[chart.series[label.datasetIndex].tone] ?? [] }));
 
-  const options = (chart, texts) => {
+  /* The link of the interval under the pointer, if the table has one. */
+  const linkAt = (event, drawn, rows) => {
+    const [nearest] = drawn.getElementsAtEventForMode(event, "index", { intersect: false }, false);
+    return nearest ? rows[nearest.index].querySelector("a") : null;
+  };
+
+  const options = (chart, rows) => {
     const isStacked = chart.kind === "bar";
+    const texts = (at, series) => rows[at].cells[series + 1].textContent;
     return {
       animation: false,
+      onClick: (event, _, drawn) => linkAt(event.native, drawn, rows)?.click(),
       responsive: true,
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
@@ -96,14 +105,19 @@
     };
   };
 
+  const content = (chart) => {
+    const values = chart.unit === "share" ? shares(chart) : chart.series.map((one) => one.values);
+    return { labels: data.labels, datasets: chart.series.map((one, at) => dataset(chart, one, values[at])) };
+  };
+
   const draw = (chart) => {
     const figure = document.getElementById(chart.key);
     const rows = figure.querySelector("tbody").rows;
-    const values = chart.unit === "share" ? shares(chart) : chart.series.map((one) => one.values);
+    if (rows[0]?.querySelector("a")) figure.dataset.links = "";
     const drawn = new Chart(figure.querySelector("canvas"), {
       type: chart.kind,
-      data: { labels: data.labels, datasets: chart.series.map((one, at) => dataset(chart, one, values[at])) },
-      options: options(chart, (at, series) => rows[at].cells[series + 1].textContent),
+      data: content(chart),
+      options: options(chart, rows),
       plugins: [{ id: "mark", afterDraw: () => { figure.dataset.drawn = ""; } }],
     });
     figure.querySelector("details").open = false;
@@ -118,7 +132,23 @@
   Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
   setText(12, 12);
   root.dataset.script = "";
-  const all = data.charts.map(draw);
+  let all = data.charts.map(draw);
+
+  /* The live page changed the data. A chart of the same key is of the same kind. */
+  document.addEventListener("new-data", () => {
+    data = read();
+    const before = new Map(all.map((drawn) => [drawn.canvas?.closest("figure")?.id, drawn]));
+    all = data.charts.map((chart) => {
+      const drawn = before.get(chart.key);
+      if (!drawn) return draw(chart);
+      before.delete(chart.key);
+      drawn.options = options(chart, document.getElementById(chart.key).querySelector("tbody").rows);
+      drawn.data = content(chart);
+      drawn.update("none");
+      return drawn;
+    });
+    for (const gone of before.values()) gone.destroy();
+  });
 
   /* Widths and heights on paper. They do not depend on the window: all charts fit the first page of A4 and Letter. */
   const paper = { cost: [640, 115], success: [300, 165], mix: [300, 165] };
