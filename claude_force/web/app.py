@@ -22,7 +22,7 @@ from claude_force.web import pages
 from claude_force.web.answers import Ask, BadQuestion, Query
 from claude_force.web.live import Live
 from claude_force.web.safety import Safety, Token
-from claude_force.web.shell import Shell, problem_page
+from claude_force.web.shell import Shell, message_of, problem_page
 from claude_force.web.view import Action, View
 from claude_force.web.views import ACTIONS, VIEWS
 
@@ -99,7 +99,7 @@ class LivePage:
         shell = Shell(view, query, generation, self._token.value)
         try:
             text = shell.draw(self._ask)
-        except ClaudeForceError as error:
+        except Exception as error:  # the server goes on, and the page says it
             return _drawn(shell.draw_problem(error), _status_of(error))
         # The number of the generation is no difference.
         return _drawn(text)._replace(tag=_tag(text.replace(shell.generation_mark, "", 1)))
@@ -109,8 +109,8 @@ class LivePage:
         file = StringIO()
         try:
             self._ask(*shell.json_question(), "json").write_json(file)
-        except ClaudeForceError as error:
-            return _drawn(f"{error}\n", _status_of(error), "text/plain; charset=utf-8")
+        except Exception as error:  # as above
+            return _drawn(f"{message_of(error)}\n", _status_of(error), "text/plain; charset=utf-8")
         return _drawn(file.getvalue(), content_type="application/json")
 
     def _change(self, action: Action) -> Callable[[Request], object]:
@@ -127,7 +127,7 @@ class LivePage:
             loop = asyncio.get_running_loop()
             try:
                 await loop.run_in_executor(self._threads, self._ask.change, action.command, query)
-            except ClaudeForceError as error:
+            except Exception as error:  # as above
                 return Response(problem_page(action.back, error), _status_of(error), media_type="text/html")
             self._drawn.clear()
             return RedirectResponse(action.back, 303)
@@ -150,7 +150,9 @@ def _form_of(request: Request, asked: Mapping[str, str]) -> str:
     return "json" if wanted == "json" else "table"
 
 
-def _status_of(error: ClaudeForceError) -> int:
+def _status_of(error: Exception) -> int:
+    if not isinstance(error, ClaudeForceError):
+        return 500
     if isinstance(error, LookupError):
         return 404
     return 400 if isinstance(error, BadQuestion) or error.exit_code == 2 else 503

@@ -5,8 +5,8 @@
 | a page is open | every second |
 | no page is open | when a page asks |
 
-A look is cheap: sizes and times of files, and one question to the database. Pages are told at once after a quiet time,
-and then no more often than the machine can draw them: see `_pause_s`.
+A look is cheap: sizes and times of files, and one question to the database. After a quiet time pages are told at once.
+Where something is stored all the time, they are told as often as a twentieth of one core can draw them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ LOOK_S = 1.0
 TICK_S = 60.0
 """What depends on the time (alerts, blocks, rolling periods) is drawn again so often."""
 
+SHARE = 0.05
+"""The part of one core that drawing may take."""
+
+_LONGEST_PAUSE_S = 10.0
+"""Pages are told at least so often, even if drawing them takes a larger part."""
+
 _BEAT_S = 15.0
 """A comment is sent so often to each page, so that one that has gone is noticed."""
 
-_FRESH_S = 0.5
+_PATIENCE_S = 0.5
 """How long a page waits for what is new before it shows what is stored."""
 
 Look = Callable[[], bool]
@@ -33,74 +39,99 @@ Look = Callable[[], bool]
 
 
 class Live:
-    """The generation of the store: a number that grows when something is new."""
+    """The generation of the store: a number that grows when something is new. Answers of the same generation are the
+    same."""
 
     def __init__(self, look: Look) -> None:
         self.generation = 1
-        self.is_closed = False
         self._look = look
         self._thread = ThreadPoolExecutor(1, "watcher")
         self._pages = 0
-        self._changed = asyncio.Condition()
+        self._told = 1
+        self._told_now = asyncio.Condition()
+        self._is_closed = False
         self._watcher: asyncio.Task[None] | None = None
         self._looking: asyncio.Future[None] | None = None
-        self._looked_s = self._told_s = float("-inf")
+        self._looked_s = float("-inf")
+        self._grown_s = self._told_s = time.monotonic()
+        self._looks_cpu_s = self._cpu_before_s = 0.0
 
     async def freshen(self) -> None:
         """Look now, unless that was done a moment ago. A look that takes long goes on by itself."""
-        if time.monotonic() - self._looked_s < LOOK_S:
-            return
+        if not self._is_closed and time.monotonic() - self._looked_s >= LOOK_S:
+            await asyncio.wait([self._next_look()], timeout=_PATIENCE_S)
+
+    def _next_look(self) -> asyncio.Future[None]:
+        """The look that is under way, else a new one."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._look_once())
-        await asyncio.wait([self._looking], timeout=_FRESH_S)
+        return self._looking
 
     async def _look_once(self) -> None:
-        is_new = await asyncio.get_running_loop().run_in_executor(self._thread, self._look)
+        if self._is_closed:
+            return
+        is_new = await asyncio.get_running_loop().run_in_executor(self._thread, self._timed_look)
         self._looked_s = time.monotonic()
-        if is_new or self._looked_s - self._told_s >= TICK_S:
-            await self._tell()
+        if is_new or self._looked_s - self._grown_s >= TICK_S:
+            self.generation += 1
+            self._grown_s = self._looked_s
 
-    async def _tell(self) -> None:
-        self._told_s = time.monotonic()
-        self.generation += 1
-        async with self._changed:
-            self._changed.notify_all()
+    def _timed_look(self) -> bool:
+        before_s = time.thread_time()
+        try:
+            return self._look()
+        finally:
+            self._looks_cpu_s += time.thread_time() - before_s
 
     async def _watch(self) -> None:
-        while self._pages and not self.is_closed:
-            await self.freshen()
+        while self._pages and not self._is_closed:
+            await self._next_look()
+            if self.generation != self._told and time.monotonic() >= self._told_s + self._pause_s():
+                await self._tell()
             await asyncio.sleep(LOOK_S)
+
+    def _pause_s(self) -> float:
+        """How long after the last time pages may be told again: as long as it makes what they cost since a SHARE."""
+        return min((self._pages_cpu_s() - self._cpu_before_s) / SHARE, _LONGEST_PAUSE_S)
+
+    def _pages_cpu_s(self) -> float:
+        """The time of the processor that this process took for anything but looks."""
+        return time.process_time() - self._looks_cpu_s
+
+    async def _tell(self) -> None:
+        self._told, self._told_s = self.generation, time.monotonic()
+        self._cpu_before_s = self._pages_cpu_s()
+        async with self._told_now:
+            self._told_now.notify_all()
 
     async def events(self) -> AsyncIterator[str]:
         """The events of one page: the current generation, and each new one."""
         self._pages += 1
         if self._watcher is None or self._watcher.done():
+            self._told, self._cpu_before_s = self.generation, self._pages_cpu_s()
             self._watcher = asyncio.ensure_future(self._watch())
         told = 0
         try:
-            while not self.is_closed:
-                if self.generation != told:
-                    told = self.generation
-                    yield f"event: generation\ndata: {told}\n\n"
-                else:
-                    yield ": \n\n"
+            while not self._is_closed:
+                yield f"event: generation\ndata: {self._told}\n\n" if self._told != told else ":\n\n"
+                told = self._told
                 await self._wait(told)
         finally:
             self._pages -= 1
 
     async def _wait(self, told: int) -> None:
-        async def changed() -> None:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self.is_closed or self.generation != told)
+        async def is_told() -> None:
+            async with self._told_now:
+                await self._told_now.wait_for(lambda: self._is_closed or self._told != told)
 
         try:
-            await asyncio.wait_for(changed(), _BEAT_S)
+            await asyncio.wait_for(is_told(), _BEAT_S)
         except TimeoutError:
             return
 
     async def close(self) -> None:
-        """End the events of all pages."""
-        self.is_closed = True
-        async with self._changed:
-            self._changed.notify_all()
+        """End the events of all pages. A look that is under way ends by itself."""
+        self._is_closed = True
+        async with self._told_now:
+            self._told_now.notify_all()
         self._thread.shutdown(wait=False, cancel_futures=True)

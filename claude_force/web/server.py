@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 from contextlib import suppress
-from types import FrameType
 
 import uvicorn
 
@@ -54,11 +53,6 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, live: Live) -> None:
         super().__init__(config)
         self._live = live
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
-        self._live.is_closed = True
-        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close all connections."""

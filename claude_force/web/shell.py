@@ -59,10 +59,10 @@ class Shell:
         found = self.view.fill(Visit(answer, self.links))
         return pages.render(self.view.template, {**self._around(answer), **found})
 
-    def draw_problem(self, error: ClaudeForceError) -> str:
+    def draw_problem(self, error: Exception) -> str:
         """The page of an error, with the navigation and the filters, so that they can be mended."""
         href = self.view.path if self.query else None
-        problem = {"title": "No answer", "message": str(error), "href": href}
+        problem = {"title": "No answer", "message": message_of(error), "href": href}
         return pages.render("problem.html", {**self._around(None), "problem": problem})
 
     def _around(self, answer: Answer | None) -> dict[str, Any]:
@@ -138,7 +138,14 @@ def _heading(request: Request) -> list[str]:
     return [heading_of(request.chosen.window.label), f"At {made:%Y-%m-%d %H:%M}, time zone {request.zone}"]
 
 
-def problem_page(back: str, error: ClaudeForceError) -> str:
+def problem_page(back: str, error: Exception) -> str:
     """A problem that belongs to no view."""
     view = next((each for each in VIEWS if each.path == back), VIEWS[0])
     return Shell(view, (), 0, "").draw_problem(error)
+
+
+def message_of(error: Exception) -> str:
+    """An error in one line, as the command line says it."""
+    if isinstance(error, ClaudeForceError):
+        return str(error)
+    return f"unexpected: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]} (please report it)"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from claude_force import clock
 from claude_force.database.workspace import Workspace
-from claude_force.errors import ClaudeForceError
 from claude_force.ingest.freshness import Freshness, bring_up_to_date, stored_freshness
 from claude_force.ingest.sources import usual_sources
 
@@ -29,14 +28,13 @@ class Watcher:
         return Freshness(now_us) if self._found is None else self._found._replace(as_of_us=now_us)
 
     def look(self) -> bool:
-        """Read what is new; returns whether the store changed since the last look. A database that cannot be reached
-        is none: the page says why when it is drawn."""
+        """Read what is new; returns whether the store changed since the last look. What goes wrong is a problem of the
+        answers, and the next look tries again."""
         try:
             return self._look()
-        except ClaudeForceError as error:
-            now_us = self._now_us()
+        except Exception as error:  # the pages say it, and the watcher goes on
             before = self._found
-            self._found = Freshness(now_us, problems=(str(error),))
+            self._found = Freshness(self._now_us(), problems=(" ".join(f"{error}".split()) or type(error).__name__,))
             return before is None or before.problems != self._found.problems
 
     def _look(self) -> bool:
