@@ -1,8 +1,12 @@
 """Schema migrations: alembic, driven from code. The only importer of alembic.
 
-On both engines a revision and its version number are one transaction. An upgrade holds a lock (the write lock on
-SQLite, an advisory lock on PostgreSQL), so of several processes one migrates and the others find the work done. A
-SQLite file that holds data is backed up first. There are no downgrades: an older schema cannot hold newer data.
+On both engines an upgrade is one transaction: its revisions, their number, and the views. It holds a lock (the write
+lock on SQLite, an advisory lock on PostgreSQL), so of several processes one migrates and the others find the work done.
+A SQLite file that holds data is backed up first. There are no downgrades: an older schema cannot hold newer data.
+
+The views are not part of a revision: an upgrade makes them when it has reached the newest one. On SQLite it drops them
+before, because a table that a view reads cannot be made again under it. PostgreSQL changes a table under a view, and a
+view that is replaced keeps the rights that were granted on it and the views that others made of it.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from claude_force.database.contract import Database
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE, refuse_other_schema
 from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.sqlite.files import connect, create_file, folder_lock
+from claude_force.database.views import VIEWS
+from claude_force.database.views.definition import Engine
 from claude_force.errors import ClaudeForceError, DatabaseError, DatabaseMissing
 from claude_force.files import free_name
 
@@ -164,7 +170,7 @@ def run_in_alembic(context: Any) -> None:
     command on the database of the settings or of `-x db=PATH_OR_URL`."""
     connection = context.config.attributes.get("connection")
     if connection is not None:
-        _run(context, connection)
+        _upgrade(context, connection)
         return
     try:
         _run_in_shell(context)
@@ -214,7 +220,7 @@ def _upgrade_in_shell(context: Any, database: Database) -> None:
     with _alone(database):
         backup = _backup_before(database)
         with _connected(database) as opened:
-            _run(context, opened)
+            _upgrade(context, opened)
     if backup is not None:
         context.config.print_stdout("backup: %s", backup)
     context.config.print_stdout("%s is at %s", database.name, database.revision())
@@ -231,7 +237,38 @@ def _database_of_shell(flag: str | None) -> Database:
     return open_database(database_location(settings, home, flag))
 
 
+def _upgrade(context: Any, connection: Connection) -> None:
+    """Run the revisions, and make the views again if that leads to the newest one: all of it, or nothing."""
+    with connection.begin():
+        _configure(context, connection)
+        newest = set(ScriptDirectory.from_config(context.config).get_heads())
+        if set(context.get_context().get_current_heads()) == newest:
+            return
+        _drop_views(connection)
+        context.run_migrations()
+        if set(context.get_context().get_current_heads()) == newest:
+            _make_views(connection)
+
+
+def _drop_views(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        for view in VIEWS:
+            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view.name}")
+
+
+def _make_views(connection: Connection) -> None:
+    engine: Engine = "sqlite" if connection.dialect.name == "sqlite" else "postgresql"
+    for view in VIEWS:
+        connection.execution_options(no_parameters=True).exec_driver_sql(view.sql(engine))
+
+
 def _run(context: Any, connection: Connection) -> None:
+    _configure(context, connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _configure(context: Any, connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=schema.metadata,
@@ -243,8 +280,6 @@ def _run(context: Any, connection: Connection) -> None:
         include_name=_is_ours,
         process_revision_directives=_number,
     )
-    with context.begin_transaction():
-        context.run_migrations()
 
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:

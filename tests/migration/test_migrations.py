@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import alembic.command
 import pytest
@@ -30,6 +31,8 @@ from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE
 from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.sqlite.files import APPLICATION_ID, create_file
+from claude_force.database.views import VIEWS
+from claude_force.database.views.definition import Engine
 from claude_force.database.writes import Store
 from claude_force.errors import DatabaseError, SchemaOutdated, SchemaTooNew
 from claude_force.executions.totals import TOTALS
@@ -82,7 +85,7 @@ def upgrade_by(scripts: Path, database: Database) -> None:
 
 
 def content(database: Database) -> dict[str, Any]:
-    """Revision, tables with their columns and indexes, and the executions that there are."""
+    """Revision, tables with their columns and indexes, views, and the executions that there are."""
     with connected(database) as connection:
         found = inspect(connection)
         tables = {
@@ -93,7 +96,8 @@ def content(database: Database) -> dict[str, Any]:
             for name in sorted(found.get_table_names())
         }
         executions = connection.execute(text("SELECT uid, timestamp_us FROM executions ORDER BY uid")).fetchall()
-    return {"revision": database.revision(), "tables": tables, "executions": executions}
+        views = {name: connection.execute(text(f"SELECT * FROM {name}")).fetchall() for name in found.get_view_names()}
+    return {"revision": database.revision(), "tables": tables, "views": views, "executions": executions}
 
 
 def rows_of(path: Path, sql: str) -> list[Any]:
@@ -145,7 +149,9 @@ def test_migrated_tables_are_those_of_the_schema_to_the_letter(tmp_path: Path) -
                 connection.commit()
             else:
                 migrate.upgrade_connection(connection, "head")
-        sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'claude_force_version'"
+        sql = (
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'view' AND name <> 'claude_force_version'"
+        )
         built.append({clauses_of(row[0]) for row in rows_of(tmp_path / name, sql)})
     assert built[0] == built[1]
 
@@ -208,6 +214,7 @@ def test_a_revision_that_fails_leaves_no_trace(database: Database, tmp_path: Pat
     assert (after["revision"], after["executions"]) == (NEXT, [])
     assert "grade" in after["tables"]["executions"][0]
     assert "notes" in after["tables"]
+    assert after["views"] == {view.name: [] for view in VIEWS}
 
 
 def states_of_killed(location: str, scripts: Path) -> list[dict[str, Any]]:
@@ -264,18 +271,13 @@ def test_the_roll_ups_are_made_from_what_was_there(empty_location: str) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("empty_location", ["sqlite", *thorough("postgresql")], indirect=True)
 def test_making_the_roll_ups_can_be_killed(empty_location: str) -> None:
-    """Killed after any of its statements the upgrade left a whole revision, and then it succeeds."""
+    """Killed after any of its statements the upgrade of all revisions changed nothing, and then it succeeds."""
     executions = a_labelled_history(empty_location, 20)
     before, *killed, after = states_of_killed(empty_location, ROOT / "migrations")
     found = (before["revision"], before["tables"], before["executions"])
     assert found == ("0001", ["claude_force_version", "executions"], 20)
     assert len(killed) >= 20
-    # Each revision is a transaction of its own: what is left is one of them, each always the same, in their order.
-    revisions = [state["revision"] for state in killed]
-    assert revisions == sorted(revisions)
-    wholes = {state["revision"]: state for state in [*killed, before]}
-    assert [state for state in killed if state != wholes[state["revision"]]] == []
-    assert {state["executions"] for state in killed} == {20}
+    assert killed == [before] * len(killed)
     assert after["revision"] == HEAD
     with closing(open_database(empty_location)) as database:
         assert list(queries.iterate(database, Filter())) == executions
@@ -465,3 +467,25 @@ def test_why_a_server_refuses_an_upgrade_is_one_line(postgres_url: str) -> None:
         with pytest.raises(DatabaseError, match="no schema has been selected to create in") as refused:
             migrate.upgrade(database)
         assert "\n" not in str(refused.value)
+
+
+def test_a_changed_view_has_a_revision() -> None:
+    """A database at the newest revision has the views that this made: who changes one adds a revision, and this."""
+    made = "".join(view.sql(engine) for view in VIEWS for engine in get_args(Engine))
+    assert hashlib.sha256(made.encode()).hexdigest()[:16] == "1ae02fb4f9cfab27"
+
+
+def test_an_upgrade_keeps_what_others_made_of_a_view(postgres_url: str, tmp_path: Path) -> None:
+    """On a server the rights that were granted on it, and a view that reads it."""
+    rights = (
+        "SELECT COUNT(*) FROM information_schema.role_table_grants WHERE grantee = 'PUBLIC' AND table_name = 'daily_v1'"
+    )
+    with closing(open_database(postgres_url)) as database:
+        with connected(database) as connection:
+            connection.execute(text("GRANT SELECT ON daily_v1 TO PUBLIC"))
+            connection.execute(text("CREATE VIEW theirs AS SELECT day, SUM(cost) AS cost FROM daily_v1 GROUP BY day"))
+            connection.commit()
+        upgrade_by(a_next_revision(tmp_path), database)
+        with connected(database) as connection:
+            assert connection.execute(text(rights)).scalar_one() == 1
+            assert connection.execute(text("SELECT * FROM theirs")).fetchall() == []

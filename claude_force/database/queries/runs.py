@@ -53,18 +53,18 @@ CODE = (
     f"WHEN error_type = '{UNFINISHED}' THEN {OUTCOMES.index('unknown')} ELSE {OUTCOMES.index('failed')} END"
 )
 # The instant of a request and its code in one number: the largest is that of the last request.
-_ENDS = (
+ENDS = (
     "MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, "
     f"MAX(timestamp_us) AS last_us, MAX(timestamp_us * {len(OUTCOMES)} + {CODE}) AS code"
 )
 BOTH_ENDS = "MIN(began_us) AS began_us, MAX(last_us) AS last_us, MAX(code) AS code"
-_FAILED_COST = (
+FAILED_COST = (
     "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, "
     "COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced"
 )
 FAILED = ("failed_nanousd", "failed_unpriced")
-_FAILURE = "CASE WHEN success = 0 THEN COALESCE(error_type, '') END"
-_NAMES = (*(NAME_SQL[name] for name in ("agent_name", "model", "project")), "workflow_id", _FAILURE)
+FAILURE = "CASE WHEN success = 0 THEN COALESCE(error_type, '') END"
+_NAMES = (*(NAME_SQL[name] for name in ("agent_name", "model", "project")), "workflow_id", FAILURE)
 
 STEPS = (
     "(SELECT step_usage.*, executions.session_id, executions.workflow_id, executions.git_branch, executions.run_id, "
@@ -73,17 +73,18 @@ STEPS = (
 )
 """`step_usage` with what its executions say, under their name."""
 
-_LAST_OF_HEADLESS = f"""
-SELECT COALESCE(headless_runs.session_id, headless_runs.run_id), (
+LAST_OF_HEADLESS = f"""
+SELECT COALESCE(headless_runs.session_id, headless_runs.run_id) AS session, (
     SELECT {NAME} FROM executions{SERIES}
     WHERE {IS_OF_SERIES} AND timestamp_us >= headless_runs.started_us
         AND timestamp_us <= headless_runs.started_us + headless_runs.duration_us
         AND {SESSION} = COALESCE(headless_runs.session_id, headless_runs.run_id)
         AND (executions.run_id IS NULL OR series.agent_name IN ('{MAIN}', headless_runs.agent_name))
     ORDER BY timestamp_us DESC, uid DESC LIMIT 1
-), headless_runs.success
+) AS name, headless_runs.success AS told, headless_runs.started_us, headless_runs.run_id
 FROM headless_runs
 """
+"""For each headless run its session, the last run of its main conversation, and whether its program succeeded."""
 
 IS_PLAIN = f"{NAME} IS NULL AND executions.steps IS NULL"
 """An execution that is a run of its own, and has no steps: nothing is to be added to it."""
@@ -165,12 +166,12 @@ def grouped(
     grouping = _first_columns(len(inner))
     tables, condition, parameters = rows_from(filters, False, *([more] if more else []))
     counts = ", ".join(f"COALESCE({COUNT_OF[name]}, 0) AS {name}" for name in sums)
-    sql = f"SELECT {columns}, {counts}, {_FAILED_COST}, {_ENDS} FROM {tables}{condition} GROUP BY {grouping}"
+    sql = f"SELECT {columns}, {counts}, {FAILED_COST}, {ENDS} FROM {tables}{condition} GROUP BY {grouping}"
     if with_steps:
         steps, _, _ = rows_from(filters, False, table=STEPS)
         shares = ", ".join(f"COALESCE(SUM({name}), 0)" if name in Share._fields else "0" for name in sums)
         sql += (
-            f" UNION ALL SELECT {columns}, {shares}, {_FAILED_COST}, NULL, NULL, NULL FROM {steps}{condition} "
+            f" UNION ALL SELECT {columns}, {shares}, {FAILED_COST}, NULL, NULL, NULL FROM {steps}{condition} "
             f"GROUP BY {grouping}"
         )
     if not labels and not with_steps:
@@ -306,9 +307,9 @@ def told_outcomes(connection: Connection, window: Window) -> dict[tuple[str, str
     if window.end_us is not None:
         conditions.append("headless_runs.started_us < :end_us")
         parameters["end_us"] = window.end_us
-    sql = f"{_LAST_OF_HEADLESS}{where(conditions)} ORDER BY headless_runs.started_us, headless_runs.run_id"
+    sql = f"{LAST_OF_HEADLESS}{where(conditions)} ORDER BY headless_runs.started_us, headless_runs.run_id"
     rows = connection.fetch(sql, parameters)
-    return {(session, name): bool(success) for session, name, success in rows if name is not None}
+    return {(session, name): bool(success) for session, name, success, *_ in rows if name is not None}
 
 
 def _described(connection: Connection, filters: Filter, parts: _Parts) -> list[Run]:

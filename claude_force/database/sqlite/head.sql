@@ -444,4 +444,152 @@ CREATE TABLE run_labels (
 )
  WITHOUT ROWID,
  STRICT;
-INSERT INTO claude_force_version (version_num) VALUES ('0012');
+CREATE VIEW executions_v1 AS
+SELECT printf('%s-%s-%s-%s-%s', substr(lower(hex(executions.uid)), 1, 8), substr(lower(hex(executions.uid)), 9, 4), substr(lower(hex(executions.uid)), 13, 4), substr(lower(hex(executions.uid)), 17, 4), substr(lower(hex(executions.uid)), 21, 12)) AS uid,
+    strftime('%Y-%m-%dT%H:%M:%S', executions.timestamp_us / 1000000, 'unixepoch') || printf('.%06d+00:00', executions.timestamp_us % 1000000) AS timestamp,
+    timestamp_us AS timestamp_us,
+    date(executions.timestamp_us / 1000000, 'unixepoch') AS day,
+    series.agent_name AS agent,
+    series.model AS model,
+    COALESCE(NULLIF(projects.project, ''), CASE WHEN instr(replace(series.project, '\', '/'), '/.claude/worktrees/') > 1 AND substr(series.project, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') + 19, 1) NOT IN ('', '/', '\') THEN substr(series.project, 1, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') - 1) END, NULLIF(series.project, '')) AS project,
+    NULLIF(series.project, '') AS folder,
+    series.source AS source,
+    executions.host AS host,
+    executions.user_name AS user_name,
+    executions.git_branch AS branch,
+    COALESCE(executions.session_id, executions.workflow_id) AS session,
+    COALESCE(COALESCE(executions.run_id, executions.workflow_id, executions.session_id), printf('%s-%s-%s-%s-%s', substr(lower(hex(executions.uid)), 1, 8), substr(lower(hex(executions.uid)), 9, 4), substr(lower(hex(executions.uid)), 13, 4), substr(lower(hex(executions.uid)), 17, 4), substr(lower(hex(executions.uid)), 21, 12))) AS run,
+    executions.workflow_id AS workflow,
+    workflow_position AS workflow_position,
+    task_hash AS task_hash,
+    executions.success = 1 AS success,
+    error_type AS error_type,
+    CAST(executions.duration_us AS REAL) / 1000000 AS duration_seconds,
+    input_tokens AS input_tokens,
+    output_tokens AS output_tokens,
+    cache_read_tokens AS cache_read_tokens,
+    cache_write_5m_tokens AS cache_write_5m_tokens,
+    cache_write_1h_tokens AS cache_write_1h_tokens,
+    input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens AS total_tokens,
+    web_searches AS web_searches,
+    CAST(executions.cost_nanousd AS REAL) / 1000000000 AS cost,
+    CAST(executions.reference_cost_nanousd AS REAL) / 1000000000 AS reference_cost,
+    CAST(CASE WHEN recorded_basis IS NULL THEN executions.cost_nanousd ELSE recorded_cost_nanousd END AS REAL) / 1000000000 AS recorded_cost,
+    price_version AS price_version,
+    usage_basis AS usage_basis,
+    service_tier AS service_tier,
+    inference_geo AS inference_geo,
+    provider AS provider
+FROM executions CROSS JOIN series LEFT JOIN projects ON projects.folder = series.project
+WHERE series.series_id = executions.series_id;
+CREATE VIEW daily_v1 AS
+SELECT date(bucket * 86400000000 / 1000000, 'unixepoch') AS day,
+    series.agent_name AS agent,
+    series.model AS model,
+    COALESCE(NULLIF(projects.project, ''), CASE WHEN instr(replace(series.project, '\', '/'), '/.claude/worktrees/') > 1 AND substr(series.project, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') + 19, 1) NOT IN ('', '/', '\') THEN substr(series.project, 1, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') - 1) END, NULLIF(series.project, '')) AS project,
+    NULLIF(series.project, '') AS folder,
+    series.source AS source,
+    executions AS executions,
+    successes AS successful_executions,
+    timed AS timed_executions,
+    CAST(duration_us AS REAL) / 1000000 AS execution_seconds,
+    CASE WHEN ((metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0) OR executions = 0) THEN input_tokens END AS input_tokens,
+    CASE WHEN ((metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0) OR executions = 0) THEN output_tokens END AS output_tokens,
+    cache_read_tokens AS cache_read_tokens,
+    cache_write_5m_tokens AS cache_write_5m_tokens,
+    cache_write_1h_tokens AS cache_write_1h_tokens,
+    CASE WHEN ((metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0) OR executions = 0) THEN input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens END AS total_tokens,
+    CAST(CASE WHEN (priced <> 0 OR cost_nanousd <> 0 OR (executions = 0 AND NOT (metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0))) THEN cost_nanousd END AS REAL) / 1000000000 AS cost,
+    executions - priced AS unpriced_executions,
+    CAST(compared_reference_nanousd AS REAL) / 1000000000 AS reference_cost,
+    CAST(compared_cost_nanousd AS REAL) / 1000000000 AS compared_cost,
+    CAST(CASE WHEN (recorded_cost_nanousd <> 0 OR ((priced <> 0 OR cost_nanousd <> 0 OR (executions = 0 AND NOT (metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0))) AND cost_nanousd = 0)) THEN recorded_cost_nanousd END AS REAL) / 1000000000 AS recorded_cost,
+    provisional AS provisional_executions
+FROM (
+    SELECT bucket, series_id, SUM(executions) AS executions, SUM(successes) AS successes, SUM(timed) AS timed, SUM(duration_us) AS duration_us, SUM(metered) AS metered, SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens, SUM(cache_read_tokens) AS cache_read_tokens, SUM(cache_write_5m_tokens) AS cache_write_5m_tokens, SUM(cache_write_1h_tokens) AS cache_write_1h_tokens, SUM(priced) AS priced, SUM(cost_nanousd) AS cost_nanousd, SUM(compared_cost_nanousd) AS compared_cost_nanousd, SUM(compared_reference_nanousd) AS compared_reference_nanousd, SUM(provisional) AS provisional, SUM(recorded_cost_nanousd) AS recorded_cost_nanousd FROM (
+        SELECT bucket, series_id, executions, successes, timed, duration_us, metered, input_tokens, output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, priced, cost_nanousd, compared_cost_nanousd, compared_reference_nanousd, provisional, recorded_cost_nanousd FROM rollups WHERE scope = 1 AND level = 1
+        UNION ALL
+        SELECT timestamp_us / 86400000000, series_id, COALESCE(COUNT(*), 0) AS executions, COALESCE(SUM(success), 0) AS successes, COALESCE(COUNT(duration_us), 0) AS timed, COALESCE(SUM(duration_us), 0) AS duration_us, COALESCE(COUNT(input_tokens), 0) AS metered, COALESCE(SUM(input_tokens), 0) AS input_tokens, COALESCE(SUM(output_tokens), 0) AS output_tokens, COALESCE(SUM(cache_read_tokens), 0) AS cache_read_tokens, COALESCE(SUM(cache_write_5m_tokens), 0) AS cache_write_5m_tokens, COALESCE(SUM(cache_write_1h_tokens), 0) AS cache_write_1h_tokens, COALESCE(COUNT(cost_nanousd), 0) AS priced, COALESCE(SUM(cost_nanousd), 0) AS cost_nanousd, COALESCE(SUM(CASE WHEN reference_cost_nanousd IS NOT NULL THEN cost_nanousd END), 0) AS compared_cost_nanousd, COALESCE(SUM(CASE WHEN cost_nanousd IS NOT NULL THEN reference_cost_nanousd END), 0) AS compared_reference_nanousd, COALESCE(SUM(CASE WHEN usage_basis = 'provisional' THEN 1 END), 0) AS provisional, COALESCE(SUM(CASE WHEN recorded_basis IS NULL THEN cost_nanousd ELSE recorded_cost_nanousd END), 0) AS recorded_cost_nanousd FROM uncounted CROSS JOIN executions WHERE executions.uid = uncounted.uid GROUP BY 1, 2
+        UNION ALL
+        SELECT timestamp_us / 86400000000, series_id, 0, 0, 0, 0, 0, COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0), COALESCE(SUM(cache_read_tokens), 0), COALESCE(SUM(cache_write_5m_tokens), 0), COALESCE(SUM(cache_write_1h_tokens), 0), 0, COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(compared_cost_nanousd), 0), COALESCE(SUM(compared_reference_nanousd), 0), 0, COALESCE(SUM(recorded_cost_nanousd), 0)
+        FROM uncounted CROSS JOIN step_usage WHERE step_usage.uid = uncounted.uid GROUP BY 1, 2
+    ) AS parts GROUP BY bucket, series_id
+) AS sums CROSS JOIN series LEFT JOIN projects ON projects.folder = series.project
+WHERE series.series_id = sums.series_id;
+CREATE VIEW runs_v1 AS
+SELECT COALESCE(name, printf('%s-%s-%s-%s-%s', substr(lower(hex(alone)), 1, 8), substr(lower(hex(alone)), 9, 4), substr(lower(hex(alone)), 13, 4), substr(lower(hex(alone)), 17, 4), substr(lower(hex(alone)), 21, 12))) AS run,
+    session AS session,
+    outcome AS outcome,
+    strftime('%Y-%m-%dT%H:%M:%S', began_us / 1000000, 'unixepoch') || printf('.%06d+00:00', began_us % 1000000) AS started,
+    strftime('%Y-%m-%dT%H:%M:%S', last_us / 1000000, 'unixepoch') || printf('.%06d+00:00', last_us % 1000000) AS ended,
+    CAST(CASE WHEN timed > 0 OR last_us > began_us THEN last_us - began_us END AS REAL) / 1000000 AS duration_seconds,
+    (SELECT json_group_array(name) FROM (SELECT json_extract(value, '$[0]') AS name, SUM(json_extract(value, '$[5]')) AS requests FROM json_each(parts) GROUP BY 1 HAVING name <> '' ORDER BY requests DESC, name)) AS agents,
+    (SELECT json_group_array(name) FROM (SELECT json_extract(value, '$[1]') AS name, SUM(json_extract(value, '$[5]')) AS requests FROM json_each(parts) GROUP BY 1 HAVING name <> '' ORDER BY requests DESC, name)) AS models,
+    (SELECT json_group_array(name) FROM (SELECT json_extract(value, '$[2]') AS name, SUM(json_extract(value, '$[5]')) AS requests FROM json_each(parts) GROUP BY 1 HAVING name <> '' ORDER BY requests DESC, name)) AS projects,
+    (SELECT json_group_array(name) FROM (SELECT json_extract(value, '$[3]') AS name, SUM(json_extract(value, '$[5]')) AS requests FROM json_each(parts) GROUP BY 1 HAVING name <> '' ORDER BY requests DESC, name)) AS workflows,
+    (SELECT json_group_array(json_object('error_type', NULLIF(name, ''), 'failures', requests)) FROM (SELECT json_extract(value, '$[4]') AS name, SUM(json_extract(value, '$[5]')) AS requests FROM json_each(parts) GROUP BY 1 HAVING name IS NOT NULL ORDER BY requests DESC, name)) AS errors,
+    CAST(CASE WHEN CASE WHEN outcome IN ('failed', 'refused') THEN executions - priced WHEN outcome = 'success' THEN failed_unpriced ELSE 0 END = 0 OR CASE WHEN outcome IN ('failed', 'refused') THEN cost_nanousd WHEN outcome = 'success' THEN failed_nanousd ELSE 0 END <> 0 THEN CASE WHEN outcome IN ('failed', 'refused') THEN cost_nanousd WHEN outcome = 'success' THEN failed_nanousd ELSE 0 END END AS REAL) / 1000000000 AS wasted_cost,
+    executions AS executions,
+    successes AS successful_executions,
+    timed AS timed_executions,
+    CAST(duration_us AS REAL) / 1000000 AS execution_seconds,
+    CASE WHEN ((metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0) OR executions = 0) THEN input_tokens END AS input_tokens,
+    CASE WHEN ((metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0) OR executions = 0) THEN output_tokens END AS output_tokens,
+    cache_read_tokens AS cache_read_tokens,
+    cache_write_5m_tokens AS cache_write_5m_tokens,
+    cache_write_1h_tokens AS cache_write_1h_tokens,
+    CASE WHEN ((metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0) OR executions = 0) THEN input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens END AS total_tokens,
+    CAST(CASE WHEN (priced <> 0 OR cost_nanousd <> 0 OR (executions = 0 AND NOT (metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0))) THEN cost_nanousd END AS REAL) / 1000000000 AS cost,
+    executions - priced AS unpriced_executions,
+    CAST(compared_reference_nanousd AS REAL) / 1000000000 AS reference_cost,
+    CAST(compared_cost_nanousd AS REAL) / 1000000000 AS compared_cost,
+    CAST(CASE WHEN (recorded_cost_nanousd <> 0 OR ((priced <> 0 OR cost_nanousd <> 0 OR (executions = 0 AND NOT (metered <> 0 OR input_tokens <> 0 OR output_tokens <> 0))) AND cost_nanousd = 0)) THEN recorded_cost_nanousd END AS REAL) / 1000000000 AS recorded_cost,
+    provisional AS provisional_executions
+FROM (SELECT runs.*, CASE WHEN told = 1 THEN 'success' WHEN told = 0 AND CASE code - code / 4 * 4 WHEN 0 THEN 'unknown' WHEN 1 THEN 'refused' WHEN 2 THEN 'failed' WHEN 3 THEN 'success' END <> 'refused' THEN 'failed' ELSE CASE code - code / 4 * 4 WHEN 0 THEN 'unknown' WHEN 1 THEN 'refused' WHEN 2 THEN 'failed' WHEN 3 THEN 'success' END END AS outcome FROM (
+    SELECT session, name, alone, SUM(executions) AS executions, SUM(successes) AS successes, SUM(timed) AS timed, SUM(duration_us) AS duration_us, SUM(metered) AS metered, SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens, SUM(cache_read_tokens) AS cache_read_tokens, SUM(cache_write_5m_tokens) AS cache_write_5m_tokens, SUM(cache_write_1h_tokens) AS cache_write_1h_tokens, SUM(priced) AS priced, SUM(cost_nanousd) AS cost_nanousd, SUM(compared_cost_nanousd) AS compared_cost_nanousd, SUM(compared_reference_nanousd) AS compared_reference_nanousd, SUM(provisional) AS provisional, SUM(recorded_cost_nanousd) AS recorded_cost_nanousd, SUM(failed_nanousd) AS failed_nanousd, SUM(failed_unpriced) AS failed_unpriced, MIN(began_us) AS began_us, MAX(last_us) AS last_us, MAX(code) AS code, json_group_array(json_array(agent_name, model, project, workflow_id, failure, executions)) AS parts
+    FROM (
+    SELECT COALESCE(executions.session_id, executions.workflow_id) AS session, COALESCE(executions.run_id, executions.workflow_id, executions.session_id) AS name, CASE WHEN COALESCE(executions.run_id, executions.workflow_id, executions.session_id) IS NULL THEN executions.uid END AS alone, executions.series_id, workflow_id, CASE WHEN success = 0 THEN COALESCE(error_type, '') END AS failure, COALESCE(COUNT(*), 0) AS executions, COALESCE(SUM(success), 0) AS successes, COALESCE(COUNT(duration_us), 0) AS timed, COALESCE(SUM(duration_us), 0) AS duration_us, COALESCE(COUNT(input_tokens), 0) AS metered, COALESCE(SUM(input_tokens), 0) AS input_tokens, COALESCE(SUM(output_tokens), 0) AS output_tokens, COALESCE(SUM(cache_read_tokens), 0) AS cache_read_tokens, COALESCE(SUM(cache_write_5m_tokens), 0) AS cache_write_5m_tokens, COALESCE(SUM(cache_write_1h_tokens), 0) AS cache_write_1h_tokens, COALESCE(COUNT(cost_nanousd), 0) AS priced, COALESCE(SUM(cost_nanousd), 0) AS cost_nanousd, COALESCE(SUM(CASE WHEN reference_cost_nanousd IS NOT NULL THEN cost_nanousd END), 0) AS compared_cost_nanousd, COALESCE(SUM(CASE WHEN cost_nanousd IS NOT NULL THEN reference_cost_nanousd END), 0) AS compared_reference_nanousd, COALESCE(SUM(CASE WHEN usage_basis = 'provisional' THEN 1 END), 0) AS provisional, COALESCE(SUM(CASE WHEN recorded_basis IS NULL THEN cost_nanousd ELSE recorded_cost_nanousd END), 0) AS recorded_cost_nanousd, COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced, MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, MAX(timestamp_us) AS last_us, MAX(timestamp_us * 4 + CASE WHEN success = 1 THEN 3 WHEN error_type = 'refusal' THEN 1 WHEN error_type = 'unfinished' THEN 0 ELSE 2 END) AS code FROM executions GROUP BY 1, 2, 3, 4, 5, 6
+    UNION ALL SELECT COALESCE(executions.session_id, executions.workflow_id) AS session, COALESCE(executions.run_id, executions.workflow_id, executions.session_id) AS name, CASE WHEN COALESCE(executions.run_id, executions.workflow_id, executions.session_id) IS NULL THEN executions.uid END AS alone, executions.series_id, workflow_id, CASE WHEN success = 0 THEN COALESCE(error_type, '') END AS failure, 0, 0, 0, 0, 0, COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0), COALESCE(SUM(cache_read_tokens), 0), COALESCE(SUM(cache_write_5m_tokens), 0), COALESCE(SUM(cache_write_1h_tokens), 0), 0, COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(compared_cost_nanousd), 0), COALESCE(SUM(compared_reference_nanousd), 0), 0, COALESCE(SUM(recorded_cost_nanousd), 0), COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced, NULL, NULL, NULL FROM (SELECT step_usage.*, executions.session_id, executions.workflow_id, executions.git_branch, executions.run_id, executions.success, executions.error_type, executions.steps, executions.cost_nanousd AS whole_nanousd FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions GROUP BY 1, 2, 3, 4, 5, 6
+    ) AS parts CROSS JOIN (
+        SELECT series_id, agent_name, model, COALESCE(NULLIF(projects.project, ''), CASE WHEN instr(replace(series.project, '\', '/'), '/.claude/worktrees/') > 1 AND substr(series.project, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') + 19, 1) NOT IN ('', '/', '\') THEN substr(series.project, 1, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') - 1) END, NULLIF(series.project, '')) AS project
+        FROM series LEFT JOIN projects ON projects.folder = series.project
+    ) AS labels WHERE labels.series_id = parts.series_id GROUP BY session, name, alone
+) AS runs LEFT JOIN (
+    SELECT session, name, told FROM (
+        SELECT session, name, told,
+            ROW_NUMBER() OVER (PARTITION BY session, name ORDER BY started_us DESC, run_id DESC) AS place
+        FROM (
+SELECT COALESCE(headless_runs.session_id, headless_runs.run_id) AS session, (
+    SELECT COALESCE(executions.run_id, executions.workflow_id, executions.session_id) FROM executions CROSS JOIN series
+    WHERE series.series_id = executions.series_id AND timestamp_us >= headless_runs.started_us
+        AND timestamp_us <= headless_runs.started_us + headless_runs.duration_us
+        AND COALESCE(executions.session_id, executions.workflow_id) = COALESCE(headless_runs.session_id, headless_runs.run_id)
+        AND (executions.run_id IS NULL OR series.agent_name IN ('main', headless_runs.agent_name))
+    ORDER BY timestamp_us DESC, uid DESC LIMIT 1
+) AS name, headless_runs.success AS told, headless_runs.started_us, headless_runs.run_id
+FROM headless_runs
+) AS programs WHERE name IS NOT NULL
+    ) AS placed WHERE place = 1
+) AS told ON told.session = runs.session AND told.name = runs.name) AS whole;
+CREATE VIEW alerts_v1 AS
+SELECT strftime('%Y-%m-%dT%H:%M:%S', at_us / 1000000, 'unixepoch') || printf('.%06d+00:00', at_us % 1000000) AS timestamp,
+    rule AS rule,
+    labels AS labels,
+    severity AS severity,
+    before AS before,
+    after AS after,
+    reason AS reason,
+    value AS value,
+    samples AS samples,
+    episode AS episode
+FROM alert_events;
+CREATE VIEW outcomes_v1 AS
+SELECT date(day_us / 1000000, 'unixepoch') AS day,
+    NULLIF(session_id, '') AS session,
+    name AS name,
+    NULLIF(CASE WHEN substr(kind, 1, 7) = 'failed:' THEN substr(kind, 8) ELSE kind END, '') AS kind,
+    substr(kind, 1, 7) = 'failed:' AS failed,
+    CASE WHEN name = 'active_time' THEN CAST(value AS REAL) / 1000000 ELSE CAST(value AS REAL) END AS value,
+    records AS records
+FROM outcomes WHERE name NOT IN ('cost', 'tokens');
+INSERT INTO claude_force_version (version_num) VALUES ('0013');
