@@ -37,6 +37,11 @@ class PageCommands:
         """Run a command that changes something; returns what it said."""
         return self._run(command, query, "table").lines
 
+    def close(self) -> None:
+        """Close every connection."""
+        for database in self._databases.values():
+            database.close()
+
     def _run(self, command: str, query: Query, form: Form) -> Asked:
         question = Asked(self._freshness, self._database)
         context = click.Context(cli, info_name="claude-force")

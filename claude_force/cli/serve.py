@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from claude_force import clock
@@ -45,10 +47,11 @@ def serve(port: int, is_opened: bool, location: str | None, no_ingest: bool) -> 
 
     found = server.bind(port)
     url = f"http://{server.ADDRESS}:{found.getsockname()[1]}/"
-    watcher = Watcher(lambda: find_workspace(location), clock.now_us, is_reading=not no_ingest)
+    watcher = Watcher(workspace, clock.now_us, is_reading=not no_ingest)
     ask = PageCommands(location, watcher.freshness)
     say(f"The live page of {workspace.database.name} is at {url}; Ctrl-C ends it")
     if is_opened:
         click.launch(url)
-    server.serve(found, ask, watcher.look)
+    with closing(ask), closing(workspace.database):
+        server.serve(found, ask, watcher.look)
     say("The live page has ended", err=True)

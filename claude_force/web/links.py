@@ -39,10 +39,11 @@ class Links(PageLinks):
     def to(self, path: str, **words: str | None) -> str:
         """Another view with the filters of this one, and with these words in place of theirs: `for_model="opus"`.
         None takes a word out. A period replaces the whole period."""
-        back = {other: word for word, other in self._renamed.get(self.path, {}).items()}
-        shared = tuple(
-            (back.get(word, word), value) for word, value in self.query if back.get(word, word) in SHARED
-        )  # fmt: skip
+        here = self._renamed.get(self.path, {})
+        back = {other: word for word, other in here.items()}
+        # What a command calls otherwise, it calls so because it has another option of that name.
+        filters = ((back.get(word, word), value) for word, value in self.query if word not in here)
+        shared = tuple(pair for pair in filters if pair[0] in SHARED)
         renamed = self._renamed.get(path, {})
         kept = tuple((renamed.get(word, word), value) for word, value in shared)
         return _address(path, _replaced(kept, words))

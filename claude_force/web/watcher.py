@@ -14,11 +14,10 @@ _BUDGET_S = 2.0
 
 
 class Watcher:
-    """One look at a time. `is_reading` is false with `--no-ingest`."""
+    """One look at a time, at the sources and the database of a workspace. `is_reading` is false with `--no-ingest`."""
 
-    def __init__(self, find_workspace: Callable[[], Workspace], now_us: Callable[[], int], *, is_reading: bool) -> None:
-        self._find_workspace, self._now_us, self._is_reading = find_workspace, now_us, is_reading
-        self._workspace: Workspace | None = None
+    def __init__(self, workspace: Workspace, now_us: Callable[[], int], *, is_reading: bool) -> None:
+        self._workspace, self._now_us, self._is_reading = workspace, now_us, is_reading
         self._found: Freshness | None = None
         self._files: object = None
         self._mark: object = None
@@ -38,8 +37,6 @@ class Watcher:
             return before is None or before.problems != self._found.problems
 
     def _look(self) -> bool:
-        if self._workspace is None:
-            self._workspace = self._find_workspace()
         workspace, now_us, before = self._workspace, self._now_us(), self._found
         if not self._is_reading:
             self._found = stored_freshness(workspace, now_us)

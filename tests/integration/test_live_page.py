@@ -1,0 +1,267 @@
+"""The live page: who may ask, what a page may do, and that its words, figures and errors are those of the commands. On
+both engines."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from claude_force import clock
+from claude_force.cli.root import cli
+from claude_force.database.contract import Database
+from claude_force.database.workspace import workspace_at
+from claude_force.database.writes import Store
+from claude_force.executions.totals import Bucket, Totals
+from claude_force.settings.home import find_home
+from claude_force.web.links import PERIOD, SHARED, Links
+from claude_force.web.views import ACTIONS, VIEWS
+from claude_force.web.watcher import Watcher
+from tests.asked_pages import HOST, ask
+from tests.builders import NOON_US, an_execution
+from tests.commands import walk
+from tests.conftest import Run
+
+SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+DAY = clock.to_datetime(NOON_US, clock.zone_of("UTC")).date().isoformat()
+PERIOD_OF_ALL = f"since={DAY}&until={DAY}&timezone=UTC"
+MOST_BYTES = 150_000
+
+
+@pytest.fixture
+def filled(database: Database, location: str) -> Iterator[str]:
+    """A database of two agents, one of them with a hostile name."""
+    Store(database).add(
+        [
+            an_execution(agent_name="code-reviewer", project="/home/ada/shop"),
+            an_execution(agent_name="code-reviewer", success=False, error_type="rate_limit"),
+            an_execution(agent_name="<script>alert(1)</script>", model="claude-sonnet-4-5"),
+        ]
+    )
+    database.close()
+    yield location
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:9999"}, 200),
+        ({"Host": "[::1]:4320"}, 200),
+        ({"Host": "evil.example:4320"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": f"http://{HOST}"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:8000"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
+        ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200),
+    ],
+)
+def test_only_this_machine_and_its_own_pages_may_ask(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    """A page of another origin may lead here, and read nothing; a name that was made to lead here is refused."""
+    assert ask(f"{tmp_path}/none.db", "/assets/icon.svg", headers).status == status
+
+
+def test_a_request_without_a_host_is_refused(tmp_path: Path) -> None:
+    """HTTP/1.1 demands one, and the policy of the page names it."""
+    assert ask(f"{tmp_path}/none.db", "/", {"Host": "evil.example"}).text.startswith("only for this machine")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_other_methods_are_refused(tmp_path: Path, method: str) -> None:
+    """Nothing here is put or deleted."""
+    sent = ask(f"{tmp_path}/none.db", "/", method=method)
+    assert (sent.status, sent.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_a_page_may_run_its_own_scripts_only(filled: str) -> None:
+    """The policy has the hash of each script and style that is in the page, and nothing is allowed because it is
+    inline."""
+    sent = ask(filled, f"/?{PERIOD_OF_ALL}")
+    policy = sent.headers["content-security-policy"]
+    inside = [*SCRIPT.findall(sent.text), *STYLE.findall(sent.text)]
+    assert len(inside) == 3
+    for text in inside:
+        assert f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" in policy
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not re.search(r'\sstyle="|\son\w+="', sent.text)
+    assert sent.headers["x-content-type-options"] == "nosniff"
+    assert sent.headers["cache-control"] == "no-store"
+
+
+def test_the_chart_library_is_the_file_whose_hash_the_page_names(filled: str) -> None:
+    """It is the only file that a page loads, and a browser keeps it."""
+    page = ask(filled, f"/?{PERIOD_OF_ALL}").text
+    loaded = re.findall(r'(?:src|href)="(/assets/[^"]*)"', page)
+    assert sorted(loaded) == ["/assets/charts.js", "/assets/icon.svg"]
+    sent = ask(filled, "/assets/charts.js")
+    digest = b64encode(sha256(sent.text.encode()).digest()).decode()
+    assert f'integrity="sha256-{digest}"' in page
+    assert "immutable" in sent.headers["cache-control"]
+
+
+def test_a_page_is_small(filled: str) -> None:
+    """Without the chart library, which is loaded once."""
+    assert len(ask(filled, f"/?{PERIOD_OF_ALL}").text.encode()) < MOST_BYTES
+
+
+def test_hostile_names_are_text(filled: str) -> None:
+    """In the page, in its links, in the filters and in an error."""
+    name = quote("<script>alert(1)</script>")
+    pages = [
+        ask(filled, f"/?{PERIOD_OF_ALL}").text,
+        ask(filled, f"/?{PERIOD_OF_ALL}&agent={name}").text,
+        ask(filled, f"/?agent={name}x").text,
+        ask(filled, f"/?{name}={name}").text,
+    ]
+    for page in pages:
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_json_is_that_of_the_command(filled: str, run: Run) -> None:
+    """To the byte, but for the instants at which the two were asked."""
+    sent = ask(filled, f"/?{PERIOD_OF_ALL}&agent=code-reviewer&format=json")
+    done = run(
+        "summary", "--since", DAY, "--until", DAY, "--timezone", "UTC", "--agent", "code-reviewer", "--json",
+        "--no-ingest", "--db", filled,
+    )  # fmt: skip
+    assert sent.headers["content-type"] == "application/json"
+    without_age = [re.sub(r'"data": \{.*?\}', "", text, flags=re.DOTALL) for text in (sent.text, done.stdout)]
+    assert without_age[0] == without_age[1]
+    assert json.loads(done.stdout)["total_executions"] == 2
+
+
+def test_json_is_what_the_accept_header_asks_for(filled: str) -> None:
+    """A browser, which takes anything, gets a page."""
+    path = f"/?{PERIOD_OF_ALL}"
+    assert ask(filled, path, {"Accept": "application/json"}).json["total_executions"] == 3
+    for accept in ("text/html,application/xhtml+xml,*/*;q=0.8", "*/*"):
+        assert ask(filled, path, {"Accept": accept}).headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "status"),
+    [
+        ("agent=code-reviewr", ["--agent", "code-reviewr"], 404),
+        ("days=0", ["--days", "0"], 400),
+        ("days=7&since=2026-01-01", ["--days", "7", "--since", "2026-01-01"], 400),
+        ("since=2026-02-01&until=2026-01-01", ["--since", "2026-02-01", "--until", "2026-01-01"], 400),
+        ("timezone=Mars", ["--timezone", "Mars"], 400),
+    ],
+)
+def test_an_error_is_that_of_the_command(filled: str, run: Run, query: str, arguments: list[str], status: int) -> None:
+    """One line with its remedy, on a page that still has its filters, and as text beside JSON."""
+    done = run("summary", *arguments, "--no-ingest", "--db", filled)
+    message = re.sub(r" \(see .* --help\)$", "", " ".join(done.stderr.split())).removeprefix("error: ")
+    as_text, page = ask(filled, f"/?{query}&format=json"), ask(filled, f"/?{query}")
+    assert (as_text.status, page.status) == (status, status)
+    assert " ".join(as_text.text.split()) == message
+    assert 'class="filters"' in page.text
+
+
+@pytest.mark.parametrize("word", ["db", "output", "format-", "no-ingest", "json", "help", "fail-on-empty", "nonsense"])
+def test_a_word_that_is_not_for_a_page_is_refused(filled: str, word: str) -> None:
+    """No file is written, and no other database is read."""
+    assert ask(filled, f"/?{word}=x").status == 400
+
+
+def test_an_unknown_path_is_a_page_that_says_so(filled: str) -> None:
+    """With the way back."""
+    sent = ask(filled, "/nothing")
+    assert sent.status == 404
+    assert "there is no view /nothing" in sent.text
+
+
+def test_an_empty_store_says_how_it_is_filled(home: Path) -> None:
+    """The same words as the report's."""
+    sent = ask(None, "/")
+    assert sent.status == 200
+    assert "claude-force ingest" in sent.text
+    assert not (home / ".claude" / "metrics").exists()
+
+
+def test_names_and_intervals_lead_on(filled: str) -> None:
+    """A name to the same view of it alone, a day to its runs; what is chosen stays chosen."""
+    page = ask(filled, f"/?{PERIOD_OF_ALL}&model=claude-sonnet-4-5").text
+    assert f'href="/?since={DAY}&amp;until={DAY}&amp;timezone=UTC&amp;model=claude-sonnet-4-5&amp;agent=' in page
+    narrowed = ask(filled, f"/?{PERIOD_OF_ALL}&agent=code-reviewer&format=json").json
+    assert narrowed["total_executions"] == 2
+
+
+def test_the_words_are_those_of_every_report() -> None:
+    """What stays in an address from view to view is an option of each report."""
+    options = {" ".join(path): {name for option in each.params for name in option.opts} for path, each in walk(cli)}
+    assert {f"--{word}" for word in SHARED} <= options["summary"] & options["report"]
+    own = {f"--{word}" for word in (*PERIOD, "timezone")}
+    names = {f"--{word}" for word in SHARED} - own
+    shared = options["summary"] & options["runs"] & options["errors"]
+    assert shared - own - names == {
+        "--db", "--no-ingest", "--format", "-j", "--json", "--output", "--fail-on-empty",
+    }  # fmt: skip
+
+
+def test_every_view_has_an_address_of_its_own() -> None:
+    """And its command exists."""
+    commands = {" ".join(path) for path, _ in walk(cli)}
+    assert len({view.path for view in VIEWS}) == len(VIEWS)
+    assert {view.command for view in VIEWS} <= commands
+
+
+@pytest.mark.parametrize(
+    ("label", "hours", "expected"),
+    [
+        ("2026-01-31", 24, "/runs?agent=a&since=2026-01-31&until=2026-01-31"),
+        ("2026-01-31 13:00", 1, "/runs?agent=a&start=1970-01-01T00:00Z&end=1970-01-01T01:00Z"),
+        ("2026-01-26", 168, "/runs?agent=a&start=1970-01-01T00:00Z&end=1970-01-08T00:00Z"),
+    ],
+)
+def test_an_interval_leads_to_the_runs_in_it(label: str, hours: int, expected: str) -> None:
+    """Whatever the period was."""
+    links = Links("/", (("agent", "a"), ("days", "7"), ("interval", "daily")))
+    assert links.interval(Bucket(label, 0, hours * clock.HOUR_US, Totals())).href == expected  # type: ignore[attr-defined]
+
+
+def test_links_keep_the_filters_and_drop_what_another_view_does_not_have() -> None:
+    """A word that another command calls otherwise is renamed on the way there and back."""
+    renamed = {"/what-if": {"model": "for-model"}}
+    links = Links("/outcomes", (("by", "model"), ("model", "opus"), ("days", "7")), renamed)
+    assert links.to("/what-if") == "/what-if?for-model=opus&days=7"
+    back = Links("/what-if", (("model", "haiku"), ("for-model", "opus"), ("days", "7")), renamed)
+    assert back.to("/outcomes") == "/outcomes?model=opus&days=7"
+    assert links.here(by="agent", last="today") == "/outcomes?model=opus&by=agent&last=today"
+    assert links.without("model", "opus") == "/outcomes?by=model&days=7"
+
+
+def test_a_form_without_the_token_changes_nothing(filled: str) -> None:
+    """Whatever page it comes from."""
+    for action in ACTIONS:
+        sent = ask(filled, action.path, {"Content-Type": "application/x-www-form-urlencoded"}, "POST", b"token=x")
+        assert sent.status == 403
+        assert ask(filled, action.path).status == 405
+
+
+def test_a_look_sees_what_another_process_stored(database: Database, location: str) -> None:
+    """Once: the next look finds nothing new."""
+    workspace = workspace_at(find_home(), location)[0]
+    watcher = Watcher(workspace, clock.now_us, is_reading=True)
+    with closing(workspace.database):
+        assert [watcher.look(), watcher.look()] == [True, False]
+        Store(database).add([an_execution()])
+        assert [watcher.look(), watcher.look()] == [True, False]
