@@ -17,11 +17,12 @@ ADDRESS = "127.0.0.1"
 
 
 def bind(port: int) -> socket.socket:
-    """The socket of a port; 0 is a free one. Raises ServeError if it cannot be had."""
+    """The socket of a port, which listens from now on; 0 is a free one. Raises ServeError if it cannot be had."""
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((ADDRESS, port))
+        found.listen()
     except OSError as error:
         found.close()
         reason = (error.strerror or str(error)).lower()

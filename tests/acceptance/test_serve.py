@@ -1,0 +1,170 @@
+"""`claude-force serve` as a program: it starts, follows what is recorded, and ends clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from claude_force.database.open import open_database
+from claude_force.database.writes import Store
+from tests.builders import an_execution
+from tests.conftest import PROGRAM, Run
+from tests.daemons import eventually
+from tests.transcripts import Talk, main_file, put
+
+PAGES = 20
+
+
+class Program(NamedTuple):
+    """A live page as a process, and its port."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+
+@contextmanager
+def serving(home: Path, *arguments: str | Path) -> Iterator[Program]:
+    """`claude-force serve` on a free port, killed in the end if it still runs."""
+    command = [PROGRAM, "serve", "--port", "0", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=home, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"TZ": "UTC"}) as it:
+        try:
+            assert it.stdout is not None
+            line = it.stdout.readline()
+            assert line.endswith("; Ctrl-C ends it\n"), line
+            yield Program(it, int(line.rpartition(":")[2].partition("/")[0]))
+        finally:
+            it.kill()
+
+
+@contextmanager
+def asked(program: Program, path: str) -> Iterator[HTTPResponse]:
+    """The answer of the server, and its connection until the end of the block."""
+    with closing(HTTPConnection("127.0.0.1", program.port, timeout=60)) as connection:
+        connection.request("GET", path)
+        yield connection.getresponse()
+
+
+def executions(program: Program) -> int:
+    """What the overview counts."""
+    with asked(program, "/?format=json") as answer:
+        found: int = json.loads(answer.read())["total_executions"]
+        return found
+
+
+def next_generation(events: HTTPResponse) -> int:
+    """The generation of the next event; beats are passed over."""
+    while True:
+        line = events.readline()
+        assert line, "the server has ended"
+        if line.startswith(b"data: "):
+            return int(line.removeprefix(b"data: "))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_one_line(home: Path, number: signal.Signals) -> None:
+    """Also while pages listen; nothing is left open."""
+    with serving(home) as program, asked(program, "/events") as events:
+        next_generation(events)
+        program.process.send_signal(number)
+        output, errors = program.process.communicate(timeout=60)
+        assert (output, errors, program.process.returncode) == ("", "The live page has ended\n", 0)
+
+
+def test_a_port_that_is_taken_is_one_line_with_a_remedy(home: Path, run: Run) -> None:
+    """Nothing is served twice."""
+    with serving(home) as program:
+        done = run("serve", "--port", str(program.port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: port {program.port} of 127.0.0.1: address already in use; choose another --port, 0 is a free one\n"
+    )
+
+
+def test_a_database_that_is_missing_is_refused_at_once(home: Path, run: Run) -> None:
+    """A mistyped path is no empty store."""
+    done = run("serve", "--port", "0", "--db", home / "mistyped.db")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no database at ")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """A new interpreter: that of `run_code` has loaded everything."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_without_its_libraries_it_names_the_install_line() -> None:
+    """The exact one."""
+    code = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['claude-force', 'serve', '--port', '0']\n"
+        "from claude_force.cli.root import main; main()"
+    )
+    done = python(code)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: the live page needs an extra: pip install 'claude-force[web]'\n"
+
+
+def test_every_page_hears_of_an_execution_that_another_process_recorded(home: Path) -> None:
+    """And reads it then. The server reads a transcript by itself."""
+    with serving(home) as program:
+        assert executions(program) == 0
+        with asked(program, "/events") as one, asked(program, "/events") as other:
+            first = next_generation(one), next_generation(other)
+            with closing(open_database(str(home / ".claude" / "metrics" / "metrics.db"))) as database:
+                Store(database).add([an_execution()])
+            assert next_generation(one) > first[0]
+            assert next_generation(other) > first[1]
+            assert executions(program) == 1
+            talk = Talk()
+            talk.prompt()
+            talk.respond("msg_1")
+            put(main_file(home / ".claude" / "projects", talk.session), talk.lines)
+            eventually(lambda: executions(program) == 2)
+
+
+def test_no_ingest_reads_no_transcript(home: Path) -> None:
+    """The page shows what is stored."""
+    talk = Talk()
+    talk.prompt()
+    talk.respond("msg_1")
+    put(main_file(home / ".claude" / "projects", talk.session), talk.lines)
+    with serving(home, "--no-ingest") as program:
+        assert executions(program) == 0
+    assert not (home / ".claude" / "metrics" / "metrics.db").exists()
+
+
+def test_many_pages_of_the_same_address_are_drawn_once(home: Path) -> None:
+    """All get the same answer, and a page that has it already gets none."""
+    with serving(home) as program:
+        with asked(program, "/") as answer:
+            tag = answer.headers["ETag"]
+        found = set()
+        for _ in range(PAGES):
+            with closing(HTTPConnection("127.0.0.1", program.port, timeout=60)) as connection:
+                connection.request("GET", "/", headers={"If-None-Match": tag})
+                answer = connection.getresponse()
+                found.add((answer.status, answer.read()))
+    # The minute of the page may have passed.
+    assert (304, b"") in found
+
+
+def test_the_libraries_are_loaded_by_serve_alone() -> None:
+    """No other command waits for them."""
+    code = (
+        "import sys; sys.argv = ['claude-force', 'summary', '--json']\n"
+        "from claude_force.cli import root\n"
+        "try: root.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'starlette', 'uvicorn', 'jinja2', 'asyncio'} & sys.modules.keys()), file=sys.stderr)"
+    )
+    assert python(code).stderr.splitlines()[-1] == "[]"
