@@ -65,9 +65,9 @@ def transition(event: EventRow, rule: Rule | None) -> tuple[str, str, str, str]:
     return name(event.rule, event.labels), event.after, value, reason(kept_reason(event.reason), rule)
 
 
-def rule_of(event: EventRow) -> str:
-    """The name of the rule, without the channel of an alert for one channel: success-rate of success-rate@slack."""
-    return event.rule.partition("@")[0]
+def rule_of(name: str) -> str:
+    """The name of a rule, without the channel of an alert for one channel: success-rate of success-rate@slack."""
+    return name.partition("@")[0]
 
 
 def value(measured: Measurement, rule: Rule | None) -> str:

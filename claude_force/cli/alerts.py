@@ -11,6 +11,7 @@ import click
 from claude_force import clock
 from claude_force.analytics.groups import RowChoice
 from claude_force.cli.alert_rules import add, complete_rules, disable, edit, enable
+from claude_force.cli.asked import asked
 from claude_force.cli.chosen_database import database_option, group_database_option
 from claude_force.cli.chosen_workspace import find_workspace
 from claude_force.cli.lazy import CommandGroup
@@ -78,13 +79,27 @@ def list_(as_json: bool, location: str | None) -> None:
     from claude_force.reports.render import write_page
 
     found = list_alerts(find_workspace(location), clock.now_us())
-    if as_json:
-        click.echo(json.dumps(list_dict(found), indent=2))
+    if _is_handed_over(found, list_dict(found)):
+        pass
+    elif as_json:
+        click.echo(_as_json(list_dict(found)))
     elif found.is_empty:
         click.echo(_no_rule_on())
     else:
         write_page(list_page(found), sys.stdout)
     _warn_of_problems(found.setup)
+
+
+def _is_handed_over(found: object, shown: dict[str, Any]) -> bool:
+    """Hand the answer to the page that asks; returns whether one does."""
+    if page := asked():
+        page.take(found, lambda file: print(_as_json(shown), file=file))
+        return True
+    return False
+
+
+def _as_json(shown: dict[str, Any]) -> str:
+    return json.dumps(shown, indent=2)
 
 
 def _no_rule_on() -> str:
@@ -221,8 +236,10 @@ def history(rows: RowChoice, as_json: bool, location: str | None, **period: Any)
     window = take_period(period, clock.local_zone(), now_us)
     workspace = find_workspace(location)
     found = read_history(workspace, window, now_us, rows)
+    if _is_handed_over(found, history_dict(found)):
+        return
     if as_json:
-        click.echo(json.dumps(history_dict(found), indent=2))
+        click.echo(_as_json(history_dict(found)))
     elif not found.events and not found.failed:
         say(f"No alert changed ({heading_of(found.period)})")
     else:
@@ -310,7 +327,9 @@ def explain(name: str, as_json: bool, location: str | None) -> None:
     from claude_force.reports.render import write_page
 
     found = explain_rule(find_workspace(location), name, clock.now_us())
+    if _is_handed_over(found, explanation_dict(found)):
+        return
     if as_json:
-        click.echo(json.dumps(explanation_dict(found), indent=2))
+        click.echo(_as_json(explanation_dict(found)))
     else:
         write_page(explain_page(found), sys.stdout)

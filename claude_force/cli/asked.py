@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from claude_force.database.contract import Database
     from claude_force.ingest.freshness import Freshness
-    from claude_force.reports.layouts.base import Request
+    from claude_force.reports.layouts.base import Layout, Request
     from claude_force.web.answers import Answer
 
 _KEY = "claude_force.asked"
@@ -32,12 +32,19 @@ class Asked:
     lines: list[str] = field(default_factory=list)
     answer: Answer | None = None
 
-    def take(self, report: object, write_json: Callable[[TextIO], None], request: Request | None = None) -> None:
-        """Keep the answer: what was computed, what writes the JSON of the command, and the options of a report."""
+    def take(
+        self,
+        report: object,
+        write_json: Callable[[TextIO], None],
+        request: Request | None = None,
+        layout: Callable[[], Layout] | None = None,
+    ) -> None:
+        """Keep the answer: what was computed, what writes the JSON of the command, the options of a report, and its
+        layout."""
         # Imported here: only a page asks, and it has loaded this.
         from claude_force.web.answers import Answer
 
-        self.answer = Answer(report, write_json, request, self.lines)
+        self.answer = Answer(report, write_json, request, layout, self.lines)
 
 
 def asked() -> Asked | None:

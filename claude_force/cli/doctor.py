@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from claude_force import clock
+from claude_force.cli.asked import asked
 from claude_force.cli.chosen_database import database_option
 from claude_force.cli.chosen_workspace import name_found_store, refuse_empty_location
 from claude_force.cli.options import json_option, time_stamp
@@ -42,8 +43,13 @@ def doctor(is_full: bool, bundle: str | None, as_json: bool, location: str | Non
 
     refuse_empty_location(location)
     home = find_home()
-    name_found_store(home, location)
+    page = asked()
+    if page is None:
+        name_found_store(home, location)
     found = examine(home, location, clock.now_us(), is_full=is_full)
+    if page:
+        page.take(found, lambda file: print(json.dumps(found.to_dict(), indent=2), file=file))
+        return
     if bundle is not None:
         _write_bundle(found, bundle)
         return

@@ -38,7 +38,7 @@ def show(request: Request, report: Report, make_layout: Callable[[], Layout]) ->
 
     if page := asked():
         as_json = request._replace(format="json")
-        page.take(report, lambda file: write_report(as_json, report, make_layout, file), request)
+        page.take(report, lambda file: write_report(as_json, report, make_layout, file), request, make_layout)
         return
     refuse_database(request.output, request.workspace)
     with open_output(request.output) as file:

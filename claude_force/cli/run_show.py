@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from datetime import tzinfo
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from claude_force import clock
+from claude_force.cli.asked import asked
 from claude_force.cli.chosen_database import database_option
 from claude_force.cli.chosen_workspace import find_workspace, timezone_option
 from claude_force.cli.freshness import freshen, no_ingest_option
 from claude_force.cli.options import json_option
+
+if TYPE_CHECKING:
+    from claude_force.analytics.run_trees import RunTree
+    from claude_force.ingest.freshness import Freshness
 
 
 @click.command()
@@ -35,11 +42,14 @@ def show(run_id: str, as_json: bool, zone_name: str | None, location: str | None
     workspace, zone = find_workspace(location), clock.zone_of(zone_name)
     freshness = freshen(workspace, clock.now_us(), no_ingest=no_ingest)
     found = run_tree(workspace.database, run_id, zone, workspace.project_names)
-    if as_json:
-        from claude_force.output import write_json
-        from claude_force.reports.freshness import freshness_dict
+    if page := asked():
+        from claude_force.analytics.execution_lists import executions_of_run
 
-        write_json(found.to_dict() | {"timezone": str(zone), "data": freshness_dict(freshness, zone)}, sys.stdout)
+        executions = executions_of_run(workspace.database, found)
+        page.take((found, executions), lambda file: _write_json(found, freshness, zone, file))
+        return
+    if as_json:
+        _write_json(found, freshness, zone, sys.stdout)
         return
     from claude_force.reports.freshness import write_foot
     from claude_force.reports.layouts.base import archived_lines
@@ -50,3 +60,10 @@ def show(run_id: str, as_json: bool, zone_name: str | None, location: str | None
     for line in archived_lines(workspace, found.archived):
         click.echo(line)
     write_foot(freshness, sys.stdout)
+
+
+def _write_json(found: RunTree, freshness: Freshness, zone: tzinfo, file: TextIO) -> None:
+    from claude_force.output import write_json
+    from claude_force.reports.freshness import freshness_dict
+
+    write_json(found.to_dict() | {"timezone": str(zone), "data": freshness_dict(freshness, zone)}, file)

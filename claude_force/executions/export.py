@@ -77,7 +77,7 @@ def _csv_cell(value: object) -> object:
 def write_json(rows: Rows, path: Path | None, zone: tzinfo, *, pretty: bool) -> int:
     """Write one JSON array of all executions. Returns how many. Raises OutputError."""
     with open_output(path) as file:
-        count = _write_array(rows, file, zone, indent=2 if pretty else None)
+        count = write_array(rows, file, zone, indent=2 if pretty else None)
         file.write("\n")
     return count
 
@@ -87,11 +87,12 @@ def write_document(rows: Rows, path: Path, zone: tzinfo, head: Mapping[str, Any]
     with open_output(path) as file:
         text = json.dumps(head, indent=2, ensure_ascii=False)
         file.write(text.removesuffix("\n}") + ',\n  "executions": ')
-        _write_array(rows, file, zone, indent=None)
+        write_array(rows, file, zone)
         file.write("\n}\n")
 
 
-def _write_array(rows: Rows, file: TextIO, zone: tzinfo, indent: int | None) -> int:
+def write_array(rows: Rows, file: TextIO, zone: tzinfo, indent: int | None = None) -> int:
+    """Write one JSON array of all executions, without a line end. Returns how many."""
     count, format_time = 0, instant_formatter(zone)
     file.write("[")
     for row in rows:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TextIO
 
 from claude_force.errors import ClaudeForceError
-from claude_force.reports.layouts.base import Request
+from claude_force.reports.layouts.base import Layout, Request
 
 Query = tuple[tuple[str, str], ...]
 """The query string of an address: words of the command line without their dashes, in order. A word may be repeated."""
@@ -22,11 +22,12 @@ class BadQuestion(ClaudeForceError):
 
 class Answer(NamedTuple):
     """The answer of a command: what it computed, what writes its JSON, the options of a report (None for a command
-    without filters), and what it said beside."""
+    without filters), how the command would lay it out (None if a view has to), and what it said beside."""
 
     report: Any
     write_json: Callable[[TextIO], None]
     request: Request | None
+    layout: Callable[[], Layout] | None
     lines: Sequence[str]
 
 

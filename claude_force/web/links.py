@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC
 from urllib.parse import quote, urlencode
 
@@ -30,22 +30,27 @@ _LONGEST_DAY_US = 25 * clock.HOUR_US
 
 
 class Links(PageLinks):
-    """Where things lead from a view at `path` with the words of `query`. `renamed` are the words that each path calls
-    otherwise, see `View.renamed`."""
+    """Where things lead from a view at `path` with the words of `query`. For each path, `renamed` has the filters that
+    it calls otherwise, and `taken` those that it takes (default: all): see `View`."""
 
-    def __init__(self, path: str, query: Query, renamed: Mapping[str, Mapping[str, str]] = {}) -> None:
-        self.path, self.query, self._renamed = path, query, renamed
+    def __init__(
+        self,
+        path: str,
+        query: Query,
+        renamed: Mapping[str, Mapping[str, str]] = {},
+        taken: Mapping[str, Collection[str]] = {},
+    ) -> None:
+        self.path, self.query, self._renamed, self._taken = path, query, renamed, taken
 
     def to(self, path: str, **words: str | None) -> str:
         """Another view with the filters of this one, and with these words in place of theirs: `for_model="opus"`.
         None takes a word out. A period replaces the whole period."""
-        here = self._renamed.get(self.path, {})
+        here, renamed = self._renamed.get(self.path, {}), self._renamed.get(path, {})
         back = {other: word for word, other in here.items()}
+        taken = self._taken.get(path, SHARED)
         # What a command calls otherwise, it calls so because it has another option of that name.
-        filters = ((back.get(word, word), value) for word, value in self.query if word not in here)
-        shared = tuple(pair for pair in filters if pair[0] in SHARED)
-        renamed = self._renamed.get(path, {})
-        kept = tuple((renamed.get(word, word), value) for word, value in shared)
+        shared = ((back.get(word, word), value) for word, value in self.query if word not in here)
+        kept = tuple((renamed.get(word, word), value) for word, value in shared if word in taken)
         return _address(path, _replaced(kept, words))
 
     def here(self, **words: str | None) -> str:
@@ -68,10 +73,12 @@ class Links(PageLinks):
         """The cell of an interval leads to its runs."""
         is_day = len(bucket.label) == len("2026-01-31") and bucket.end_us - bucket.start_us <= _LONGEST_DAY_US
         if is_day:
-            words = {"since": bucket.label, "until": bucket.label}
-        else:
-            words = {"start": _instant(bucket.start_us), "end": _instant(bucket.end_us)}
-        return Linked(bucket.label, self.to("/runs", **words))
+            return Linked(bucket.label, self.to("/runs", since=bucket.label, until=bucket.label))
+        return Linked(bucket.label, self.within("/runs", bucket.start_us, bucket.end_us))
+
+    def within(self, path: str, start_us: int, end_us: int, **words: str) -> str:
+        """Another view from one instant to another."""
+        return self.to(path, start=_instant(start_us), end=_instant(end_us), **words)
 
 
 def _instant(at_us: int) -> str:

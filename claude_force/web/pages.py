@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from claude_force import __version__
 from claude_force.reports.html import elements
+from claude_force.reports.html.linked import linked_html
 from claude_force.reports.html.tables import Part
 from claude_force.reports.render import Page, Section, Table
 from claude_force.text import for_html
@@ -42,6 +43,7 @@ def environment() -> Environment:
         "part": lambda found: trusted(elements.part_section(found)),
         "notes": lambda lines: trusted(elements.notes_aside(lines)),
         "page": page_html,
+        "link": lambda text: trusted(linked_html(text)),
         "version": __version__,
     }
     return made
@@ -86,7 +88,7 @@ def own_asset(name: str) -> str:
 @cache
 def style() -> str:
     """The style sheet of the report, and what only the live page has."""
-    return elements.asset("page.css") + own_asset("live.css")
+    return elements.asset("page.css") + own_asset("live.css") + own_asset("views.css")
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 from claude_force.analytics.json_fields import TITLES
@@ -34,7 +35,8 @@ class Shell:
     def __init__(self, view: View, query: Query, generation: int, token: str) -> None:
         self.view, self.query = view, query
         self._generation, self._token = generation, token
-        self.links = Links(view.path, query, {each.path: each.renamed for each in VIEWS if each.renamed})
+        renamed = {each.path: each.renamed for each in VIEWS}
+        self.links = Links(view.path, query, renamed, {each.path: each.takes for each in VIEWS})
 
     @property
     def generation_mark(self) -> str:
@@ -44,8 +46,21 @@ class Shell:
     def question(self) -> tuple[str, Query]:
         """The command and its words."""
         given = {word for word, _ in self.query}
-        defaults = () if given & self.view.defaults.keys() else tuple(self.view.defaults.items())
-        return self.view.command, self.query + defaults
+        defaults = {} if given & self.view.defaults.keys() else self.view.defaults
+        return self.view.command, self.query + tuple((word, value) for word, value in defaults.items() if value)
+
+    def _command_line(self) -> str:
+        """The command as one would type it."""
+        command, words = self.question()
+        typed = [
+            quote(value)
+            if word == self.view.argument
+            else f"--{word}"
+            if value == "true"
+            else f"--{word} {quote(value)}"
+            for word, value in words
+        ]
+        return " ".join(["claude-force", command, *typed])
 
     def json_question(self) -> tuple[str, Query]:
         """The command whose JSON the view gives, and its words."""
@@ -66,7 +81,6 @@ class Shell:
         return pages.render("problem.html", {**self._around(None), "problem": problem})
 
     def _around(self, answer: Answer | None) -> dict[str, Any]:
-        command, words = self.question()
         request = answer.request if answer else None
         return {
             "title": self.view.title,
@@ -82,21 +96,22 @@ class Shell:
                 if each.navigation
             ],
             "filters": self._filters(request) if request or answer is None else None,
-            "command_line": " ".join(["claude-force", command, *(f"--{word} {value}" for word, value in words)]),
+            "command_line": self._command_line(),
             "json_href": self.links.here(format="json"),
         }
 
     def _filters(self, request: Request | None) -> Mapping[str, Any]:
-        period = {word: value for word, value in self.query if word in PERIOD}
+        period = {word: value for word, value in self.question()[1] if word in PERIOD}
         presets = [
             {"title": title, "href": self.links.here(**words), "is_here": period == words} for title, words in _PERIODS
         ]
         every = {"title": "All time", "href": self.links.without_period(), "is_here": not period}
+        has_default = any(word in PERIOD for word in self.view.defaults)
         is_preset = any(entry["is_here"] for entry in presets)
         names = [self.view.renamed.get(name, name) for name in NAMES]
         return {
             "path": self.view.path,
-            "periods": [*presets, every],
+            "periods": presets if has_default else [*presets, every],
             "chips": [
                 {"word": word, "value": value, "href": self.links.without(word, value)}
                 for word, value in self.query

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from claude_force.web.answers import Answer
-from claude_force.web.links import Links
+from claude_force.web.links import SHARED, Links
 
 
 class Visit(NamedTuple):
@@ -23,7 +23,10 @@ class View(NamedTuple):
     - `template`: a file in `templates`; `fill` makes its variables.
     - `navigation`: whether the navigation has it. Others are reached by a link.
     - `json_command`: whose JSON the view gives, if `command` has none. It gets the filters only.
-    - `defaults`: words that are given if the query string has none of them: {"recent": "true"}.
+    - `defaults`: words that are given if the query string has none of them: {"by": "agent"}. A word without a value is
+      not given: {"model": "claude-haiku-4-5", "batch": ""} is for a command that needs one of two.
+    - `takes`: the words of filters that its command takes; a link to it leaves out the others.
+    - `argument`: the word of the argument of the command, which is no option ("id").
     - `renamed`: words of filters that this command calls otherwise: {"model": "for-model"}.
     """
 
@@ -36,6 +39,8 @@ class View(NamedTuple):
     json_command: str | None = None
     defaults: Mapping[str, str] = {}
     renamed: Mapping[str, str] = {}
+    takes: Collection[str] = SHARED
+    argument: str | None = None
 
 
 class Action(NamedTuple):

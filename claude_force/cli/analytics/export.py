@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from claude_force.analytics.names import known_names
+from claude_force.cli.asked import asked
 from claude_force.cli.freshness import warn_of_unread
 from claude_force.cli.options import (
     fail_on_empty_option,
@@ -20,6 +23,9 @@ from claude_force.cli.options import (
 from claude_force.cli.say import say
 from claude_force.database import queries
 from claude_force.reports.layouts.base import Request, archived_lines
+
+if TYPE_CHECKING:
+    from claude_force.analytics.execution_lists import ExecutionList
 
 _OF_OTHERS = (".xlsx", ".xls", ".ods", ".parquet", ".html", ".pdf", ".md")
 """Suffixes of formats that are none of ours. Another one, such as .txt, gets CSV."""
@@ -47,6 +53,9 @@ def export(
     from claude_force.executions import export as files
     from claude_force.formatting import quantity
 
+    if page := asked():
+        page.take(*_listed(request), request)
+        return
     chosen_format = _export_format(form, output, as_json=as_json)
     refuse_database(output, request.workspace)
     with request.workspace.database.read() as connection:
@@ -65,6 +74,22 @@ def export(
     for line in archived_lines(request.workspace, archived):
         say(line, err=True)
     refuse_empty(request, is_empty=not count)
+
+
+def _listed(request: Request) -> tuple[ExecutionList, Callable[[TextIO], None]]:
+    """For a page: the newest executions, and what writes all of them as JSON."""
+    from claude_force.analytics.execution_lists import newest_executions
+    from claude_force.executions.export import write_array
+
+    database = request.workspace.database
+
+    def write(file: TextIO) -> None:
+        with database.read() as connection:
+            chosen = known_names(connection, request.chosen)
+        write_array(queries.iterate_rows(database, chosen), file, request.zone)
+        file.write("\n")
+
+    return newest_executions(database, request.chosen), write
 
 
 def _export_format(form: str | None, output: Path | None, *, as_json: bool) -> str:

@@ -17,6 +17,9 @@ from claude_force.time_windows import Window
 PAGE = 5000
 """Rows that an iteration reads at a time. Each page is a read of its own, so a slow consumer holds no snapshot."""
 
+ALL = Filter()
+"""Every execution."""
+
 _KEYS_AT_ONCE = 200
 """Keys in one query. With named parameters, its time grows with the square of their number."""
 
@@ -91,12 +94,15 @@ def rolled_up_page(
     return page(connection, filters, after, size, IS_ROLLED_UP)
 
 
-def newest(connection: Connection, database: Database, size: int) -> list[ExecutionMetrics]:
-    """The last `size` executions, newest first. Raises DatabaseCorrupt for a row that is no valid record."""
+def newest(
+    connection: Connection, database: Database, size: int, filters: Filter = ALL, *more: str, **values: Any
+) -> list[ExecutionMetrics]:
+    """The last `size` matching executions, newest first. `more` are further conditions, `values` their parameters.
+    Raises DatabaseCorrupt for a row that is no valid record."""
+    tables, condition, parameters = rows_from(filters, True, *more)
     rows = connection.fetch(
-        f"SELECT {COLUMNS} FROM executions{SERIES} WHERE {IS_OF_SERIES} "
-        "ORDER BY timestamp_us DESC, executions.uid DESC LIMIT :size",
-        {"size": size},
+        f"SELECT {COLUMNS} FROM {tables}{condition} ORDER BY timestamp_us DESC, executions.uid DESC LIMIT :size",
+        parameters | values | {"size": size},
     )
     return [_record_of(database, row) for row in rows]
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from claude_force.database.contract import Connection
+from claude_force.database.contract import Connection, Database
 from claude_force.database.queries.aggregates import COUNT_OF, totals_of
-from claude_force.database.queries.executions import uid_batches
+from claude_force.database.queries.executions import newest, uid_batches
 from claude_force.database.queries.filter import (
     IS_OF_SERIES,
     NAME_SQL,
@@ -26,7 +26,7 @@ from claude_force.database.queries.filter import (
 )
 from claude_force.database.queries.spans import time_ranges_by
 from claude_force.executions.billed_steps import REFUSAL, Share
-from claude_force.executions.record import MAIN, identity_text
+from claude_force.executions.record import MAIN, ExecutionMetrics, identity_text
 from claude_force.executions.runs import (
     OUTCOMES,
     UNFINISHED,
@@ -151,6 +151,14 @@ def runs_called(connection: Connection, filters: Filter, name: str) -> list[Run]
     """The matching runs with this id (see `RunKey.id`), one for each session that has it; not runs of one execution
     that have no name."""
     return _described(connection, filters, _read(connection, filters, f"{NAME} = :called", {"called": name}))
+
+
+def newest_of_run(
+    connection: Connection, database: Database, size: int, filters: Filter, name: str
+) -> list[ExecutionMetrics]:
+    """The last `size` matching executions of the runs with this id, newest first. Raises DatabaseCorrupt as `newest`
+    does."""
+    return newest(connection, database, size, filters, f"{NAME} = :called", called=name)
 
 
 def grouped(

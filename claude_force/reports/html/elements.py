@@ -152,9 +152,8 @@ def _cell(text: str) -> str:
 def table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
     """A table. If it is too wide it scrolls, by keyboard too. Cells have no end tags, which keeps long tables small."""
     kinds = [_CLASSES.get(column.kind, "") for column in columns]
-    heads = "".join(
-        f"<th scope=col{kind}>{for_html(column.title)}" for column, kind in zip(columns, kinds, strict=True)
-    )
+    titles = (column.title.replace("\n", " ") for column in columns)
+    heads = "".join(f"<th scope=col{kind}>{for_html(title)}" for title, kind in zip(titles, kinds, strict=True))
     body = "\n".join(
         f"<tr><th scope=row>{linked_html(row[0])}"
         + "".join(f"<td{kind}>{_cell(cell)}" for cell, kind in zip(row[1:], kinds[1:], strict=True))

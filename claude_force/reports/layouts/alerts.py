@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -156,9 +156,14 @@ def _silence_line(silence: Silence, rules: Collection[str]) -> str:
     return f"{silence.name}{state} {_until(silence)}"
 
 
+def sort_alerts(alerts: Iterable[Alert]) -> list[Alert]:
+    """The alerts as the table has them: firing ones first."""
+    return sorted(alerts, key=lambda alert: _ORDER.index(alert.status.state))
+
+
 def alerts_table(alerts: Sequence[Alert], silences: Mapping[str, Silence] = {}) -> Table:
     """The alerts, firing ones first; with a column for their silences, if there are any."""
-    ordered = sorted(alerts, key=lambda alert: _ORDER.index(alert.status.state))
+    ordered = sort_alerts(alerts)
     columns = [
         Column("Alert", "name", 20), Column("State", "text"), Column("Now"), Column("Fires at", "name", 16),
         Column("Over", "text"),
@@ -213,7 +218,7 @@ def events_table(events: Sequence[EventRow], rules: Sequence[Rule], zone: tzinfo
     rows = [
         [
             f"{clock.to_datetime(event.at_us, zone):%Y-%m-%d %H:%M}",
-            *wording.transition(event, known.get(wording.rule_of(event))),
+            *wording.transition(event, known.get(wording.rule_of(event.rule))),
         ]
         for event in events
     ]

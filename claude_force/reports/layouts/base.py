@@ -74,7 +74,7 @@ def write_report(request: Request, report: Report, make_layout: Callable[[], Lay
         write_csv(unknown_figures(rows, is_empty=layout.is_empty) if request.freshness.is_incomplete else rows, file)
         return
     if layout.is_empty:
-        write_lines(_explanation(request, layout).splitlines(), file)
+        write_lines(explanation(request, layout).splitlines(), file)
     else:
         _write_page(layout.page(), request, file)
     # Not part of the page, which cuts long lines: a command must be complete.
@@ -91,7 +91,7 @@ def _in_words(filters: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{title} {', '.join(names)}" for title, names in filters.items())
 
 
-def _explanation(request: Request, layout: Layout) -> str:
+def explanation(request: Request, layout: Layout) -> str:
     """Why a report is empty: its period has no executions, or they are not read yet."""
     if request.freshness.is_incomplete:
         return NOT_READ
@@ -117,13 +117,20 @@ def _write_page(page: Any, request: Request, file: TextIO) -> None:
 
     if filters := _filters_of(request.chosen):
         page.parts.insert(0, render.Section(None, [f"Only {_in_words(filters)}"]))
-    if request.freshness.is_incomplete:
-        page.parts[:] = [
-            part._replace(rows=list(map(unknown_row, part.rows))) if isinstance(part, render.Table) else part
-            for part in page.parts
-        ]
+    mark_unknown(page, request)
     write = render.write_markdown if request.format == "markdown" else render.write_page
     write(page, file)
+
+
+def mark_unknown(page: Any, request: Request) -> None:
+    """Show what may not be zero as unknown, while something is not read yet."""
+    from claude_force.reports.render import Table
+
+    if request.freshness.is_incomplete:
+        page.parts[:] = [
+            part._replace(rows=list(map(unknown_row, part.rows))) if isinstance(part, Table) else part
+            for part in page.parts
+        ]
 
 
 def archived_lines(workspace: Workspace, archived: Archived) -> list[str]:

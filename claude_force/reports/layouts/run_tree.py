@@ -40,22 +40,31 @@ _NAMES_WIDTH = 60
 def run_tree_page(tree: RunTree) -> Page:
     """The page of a run."""
     page = Page(f"{_KINDS[tree.root.kind]} {tree.root.id}")
-    page.parts.append(Section(None, [f"  {name:<12}{text}" for name, text in _head(tree) if text]))
-    page.parts.append(Table(_TREE, _rows(tree)))
-    failures = tree.failures()
-    if failures:
-        rows = [[name or "(no error type)", count(number)] for name, number in failures.items()]
-        page.parts.append(Table(_FAILURES, rows))
-    if lines := _notes(tree):
+    page.parts.append(Section(None, [f"  {name:<12}{text}" for name, text in head_lines(tree)]))
+    page.parts.append(tree_table(tree))
+    if tree.failures():
+        page.parts.append(failures_table(tree))
+    if lines := note_lines(tree):
         page.parts.append(Section(None, lines))
     return page
 
 
-def _head(tree: RunTree) -> list[tuple[str, str]]:
-    """What is known of the run as a whole: a name and a text each, "" if there is nothing to say."""
+def tree_table(tree: RunTree) -> Table:
+    """The runs of the tree, each after the one that started it."""
+    return Table(_TREE, _rows(tree))
+
+
+def failures_table(tree: RunTree) -> Table:
+    """The failed requests by error type."""
+    rows = [[name or "(no error type)", count(number)] for name, number in tree.failures().items()]
+    return Table(_FAILURES, rows)
+
+
+def head_lines(tree: RunTree) -> list[tuple[str, str]]:
+    """What is known of the run as a whole: a name and a text each."""
     root = tree.root
     started = f"{clock.to_datetime(tree.began_us, tree.zone):%Y-%m-%d %H:%M:%S}" if tree.began_us is not None else ""
-    return [
+    known = [
         ("Agent", _names(root.run.agents) if root.run else (tree.headless and tree.headless.agent_name) or ""),
         ("Session", ", ".join(tree.sessions) if root.kind != "session" else ""),
         ("Started by", _starter(tree)),
@@ -69,6 +78,7 @@ def _head(tree: RunTree) -> list[tuple[str, str]]:
         ("Own", _figures(root.own) if root.run else ""),
         ("All", _figures(root.totals)),
     ]
+    return [(name, text) for name, text in known if text]
 
 
 def _names(names: Sequence[str]) -> str:
@@ -134,7 +144,8 @@ def _time(duration_us: int | None) -> str:
     return duration(None if duration_us is None else duration_us / 1000)
 
 
-def _notes(tree: RunTree) -> list[str]:
+def note_lines(tree: RunTree) -> list[str]:
+    """What the tree lacks, and what is not certain in it."""
     totals, lines = tree.root.totals, []
     if totals.is_empty and tree.sessions:
         lines.append("No execution of its session is stored.")

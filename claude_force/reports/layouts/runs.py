@@ -21,6 +21,10 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+RUN, AGENT = 1, 2
+"""The columns of names."""
+
+
 def runs_layout(report: Runs, order: str) -> Layout:
     """The runs. `order` says in words how they are sorted."""
     return Layout(partial(_page, report, order), report.rows, report.totals.is_empty)

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from claude_force.web.view import Action, View
-from claude_force.web.views import overview
+from claude_force.web.views import (
+    alerts,
+    blocks,
+    executions,
+    health,
+    outcomes,
+    overview,
+    reconcile,
+    run,
+    runs,
+    what_if,
+)
 
-VIEWS: tuple[View, ...] = (overview.VIEW,)
+VIEWS: tuple[View, ...] = (
+    overview.VIEW,
+    runs.VIEW,
+    run.VIEW,
+    executions.VIEW,
+    outcomes.VIEW,
+    what_if.VIEW,
+    blocks.VIEW,
+    alerts.VIEW,
+    alerts.EXPLAIN,
+    alerts.HISTORY,
+    reconcile.VIEW,
+    health.VIEW,
+)
 
-ACTIONS: tuple[Action, ...] = ()
+ACTIONS: tuple[Action, ...] = alerts.ACTIONS
