@@ -2,6 +2,7 @@
 
 | a request | is answered |
 |---|---|
+| of another user of this machine, root apart, where the system tells | 403 |
 | whose Host names another machine (DNS rebinding) | 403 |
 | that a page of another origin makes, except a link that is followed | 403 |
 | that changes something, without the token of this server | 403 |
@@ -13,6 +14,7 @@ A page may run its own scripts and ask its own server, nothing else.
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,6 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from claude_force.network.connection import names_this_machine
+from claude_force.network.peers import owner_of
 from claude_force.web.pages import content_policy
 
 _HEADERS = {
@@ -66,7 +69,7 @@ class Safety:
                 found.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        problem = _problem(scope["method"], headers, origin)
+        problem = _problem(scope["method"], headers, origin) or _problem_of_user(scope)
         if problem is None:
             await self._app(scope, receive, send_safely)
             return
@@ -90,3 +93,12 @@ def _problem(method: str, headers: Headers, origin: str) -> tuple[int, str] | No
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_followed:
         return 403, "only for the pages of this server"
     return None
+
+
+def _problem_of_user(scope: Scope) -> tuple[int, str] | None:
+    """Why the other end may not ask, going by its user: 127.0.0.1 is open to all of them."""
+    client, server = scope.get("client"), scope.get("server")
+    owner = owner_of(client[1], server[1]) if client and server else None
+    if owner in (None, 0, os.getuid()):
+        return None
+    return 403, "only for the user who started this server"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,21 @@ def test_every_page_hears_of_an_execution_that_another_process_recorded(home: Pa
             talk.respond("msg_1")
             put(main_file(home / ".claude" / "projects", talk.session), talk.lines)
             eventually(lambda: executions(program) == 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="only root can be another user")
+def test_another_user_of_the_machine_is_refused(home: Path) -> None:
+    """The store is a file that only its owner can read, and so is its page. Root may read both."""
+    ask = "import sys, urllib.request as ask; print(ask.urlopen(sys.argv[1]).status)"
+    with serving(home) as program:
+        url = f"http://127.0.0.1:{program.port}/assets/icon.svg"
+        command = [shutil.which("python3", path="/usr/bin:/bin") or "python3", "-c", ask, url]
+        mine, other = (
+            subprocess.run(command, capture_output=True, text=True, user=user, cwd="/", check=False)
+            for user in (0, 65534)
+        )
+    assert mine.stdout == "200\n"
+    assert "HTTP Error 403: Forbidden" in other.stderr
 
 
 def test_no_ingest_reads_no_transcript(home: Path) -> None:
