@@ -36,7 +36,7 @@ TIMES = 9
 PAGES = 20
 EVERY_S = (None, 5, 1)
 PERIODS: dict[str, Query] = {"7 days": (("days", "7"),), "30 days": (("days", "30"),), "all time": ()}
-PATHS = ("/", "/runs", "/outcomes", "/what-if", "/blocks", "/reconcile")
+PATHS = ("/", "/runs", "/executions", "/outcomes", "/what-if", "/blocks", "/reconcile")
 PROGRAM = Path(sys.executable).with_name("claude-force")
 
 

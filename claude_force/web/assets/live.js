@@ -10,6 +10,9 @@
     state.textContent = text;
   };
 
+  /* On a phone the navigation is wider than the screen. */
+  document.querySelector(".views [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   /* What the reader or a script set is left alone. */
   const kept = new Set(["open", "data-drawn", "data-links", "data-state", "data-live", "data-ready", "style"]);
   const copyAttributes = (from, to) => {
