@@ -19,6 +19,8 @@ TITLES: dict[FilterDimension, str] = {
     "session_id": "session",
     "git_branch": "branch",
     "run_label": "label",
+    "host": "host",
+    "user_name": "user",
 }
 """The name of a dimension in options, headings and JSON."""
 

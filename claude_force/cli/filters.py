@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 Completer = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
-_NAMES = ("agents", "models", "workflows", "projects", "sources", "sessions", "branches", "run_labels")
+_NAMES = (
+    "agents", "models", "workflows", "projects", "sources", "sessions", "branches", "run_labels", "hosts", "users",
+)  # fmt: skip
 """The options that restrict a report to names."""
 
 _PLAIN_NAME = r"[\w.@:/+,=%-]+"
@@ -98,6 +100,14 @@ FILTER_OPTIONS = (
     click.option(
         "--label", "run_labels", multiple=True, metavar="NAME", shell_complete=_complete("run_label"),
         help="Only runs with this label, or glob. Repeatable.",
+    ),
+    click.option(
+        "--host", "hosts", multiple=True, metavar="NAME", shell_complete=_complete("host"),
+        help="Only what this machine recorded, or glob. Repeatable.",
+    ),
+    click.option(
+        "--user", "users", multiple=True, metavar="NAME", shell_complete=_complete("user_name"),
+        help="Only what this user ran, or glob. Repeatable.",
     ),
     click.option(
         "--source", "sources", multiple=True, metavar="NAME", shell_complete=_complete("source"),

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from claude_force.errors import SchemaOutdated, SchemaTooNew
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 """Every schema revision, oldest first. A test compares it with alembic's, so that checking a database does not import
 alembic."""
 

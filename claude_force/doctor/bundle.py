@@ -61,6 +61,8 @@ _NAMED_DIMENSIONS: tuple[tuple[str, Dimension], ...] = (
     ("workflow", "workflow_id"),
     ("session", "session_id"),
     ("branch", "git_branch"),
+    ("host", "host"),
+    ("user", "user_name"),
 )
 
 

@@ -3,7 +3,7 @@
 | word   | meaning                                                                       |
 |--------|-------------------------------------------------------------------------------|
 | series | one combination of agent, model, project and source                           |
-| span   | the first and last instant of a workflow, session and branch in a day          |
+| span   | the first and last instant of a workflow, session, branch, host and user in a day |
 | level  | a length of time: an hour, a day, 32 days, 1024 days                          |
 | bucket | one period of a level in UTC; its number counts such periods since the epoch  |
 | bin    | a range of durations (see `histogram`)                                        |
@@ -95,6 +95,9 @@ class Sums:
             raise DatabaseError("what these executions cost, or their tokens, add up to more than a database can hold")
 
 
+SPAN_NAMES = ("workflow_id", "session_id", "git_branch", "host", "user_name")
+"""The fields of executions that a span is of."""
+
 SERIES_BITS, BIN_BITS = 24, 11
 """The width of a series and of a bin in a key of `Sums`."""
 
@@ -106,7 +109,6 @@ _BIAS = sum(1 << 64 * position + 63 for position in range(len(TOTALS)))
 _LARGEST_SUM = (1 << 63) - 1
 """What a column of a database holds."""
 
-_SPAN_NAMES = ("workflow_id", "session_id", "git_branch")
 _INSTANT, _STEPS = columns("timestamp_us", "steps")
 _whole_of = getter(
     "model", "cost_nanousd", "reference_cost_nanousd", "recorded_cost_nanousd", "recorded_basis", "steps"
@@ -277,7 +279,7 @@ def _add_spans(spans: dict[SpanKey, tuple[int, int]], block: Columns) -> None:
     """Extend the spans by the instants of a block."""
     instants = block.values("timestamp_us")
     days = [instant // DAY_US for instant in instants]
-    keys = list(zip(days, *map(block.values, _SPAN_NAMES), strict=True))
+    keys = list(zip(days, *map(block.values, SPAN_NAMES), strict=True))
     ascending = sorted(instants)
     if instants != ascending:
         keys = [keys[index] for index in sorted(range(len(keys)), key=instants.__getitem__)]

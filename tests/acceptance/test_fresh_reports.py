@@ -28,7 +28,8 @@ from tests.conftest import Run
 from tests.transcripts import Talk, main_file, put
 
 REPORTS = (
-    "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "costs", "trends",
+    "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "by-host", "by-user",
+    "costs", "trends",
     "errors", "blocks", "sessions", "daily", "weekly", "monthly", "reconcile", "backfill", "outcomes",
 )  # fmt: skip
 WITH_FIGURES = tuple(name for name in REPORTS if name not in ("reconcile", "backfill", "outcomes"))

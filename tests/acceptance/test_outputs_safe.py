@@ -39,7 +39,8 @@ SECRET = "hooks-secret-7f3a9c"
 FILTERS = ("--start", "2020-01-01")
 REPORTS = (
     "summary", "daily", "weekly", "monthly", "by-agent", "by-model", "by-workflow", "sessions", "runs",
-    "by-branch", "by-project", "costs", "trends", "errors", "blocks", "budgets", "reconcile", "backfill",
+    "by-branch", "by-project", "by-host", "by-user", "costs", "trends", "errors", "blocks", "budgets",
+    "reconcile", "backfill",
 )  # fmt: skip
 
 COMMAND_LINES: dict[str, list[str]] = {
@@ -161,7 +162,7 @@ def fill(home: Path) -> None:
     Store(database).add(
         an_execution(
             timestamp_us=now_us - 30 * SECOND_US - number * DAY_US // 10, agent_name=name, model=name, workflow_id=name,
-            project=name, error_type=name, session_id=name, git_branch=name,
+            project=name, error_type=name, session_id=name, git_branch=name, host=name, user_name=name,
             success=number % 2 == 0, source="jsonl" if number % 2 else "claude-code",
             cost_nanousd=None if number % 3 else 1_000_000,
         )
@@ -273,7 +274,7 @@ def no_formulas(text: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "option", ["--agent", "--model", "--workflow", "--project", "--session", "--branch", "--source"]
+    "option", ["--agent", "--model", "--workflow", "--project", "--session", "--branch", "--source", "--host", "--user"]
 )
 @pytest.mark.parametrize("name", ["\x1b[31mred", "\u202eevil", "a\nb"])
 def test_an_error_that_quotes_a_name_is_one_line_of_text(option: str, name: str, hostile_home: Path, run: Run) -> None:

@@ -56,7 +56,8 @@ def as_json(run: Run, *arguments: str) -> dict[str, Any]:
 
 
 REPORTS = (
-    "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "costs",
+    "summary", "by-agent", "by-model", "by-workflow", "by-session", "by-branch", "by-project", "by-host", "by-user",
+    "costs",
     "costs --trends", "trends", "errors", "blocks",
     "daily --start 2025-11-01", "weekly --start 2025-10-01", "monthly --start 2025-01-01",
 )  # fmt: skip

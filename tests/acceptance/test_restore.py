@@ -323,6 +323,8 @@ def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home
         "run_parents",
         "run_labels",
     )
+    for (view,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+        connection.execute(f"DROP VIEW {view}")
     for table in newer:
         connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP INDEX ix_executions_unpriced")

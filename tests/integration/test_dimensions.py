@@ -48,6 +48,8 @@ def a_history() -> list[ExecutionMetrics]:
             workflow_id=sessions[(number + place) % 5][0],
             session_id=sessions[(number + place) % 5][1],
             git_branch=("main", "feat", None)[number % 3],
+            host=("laptop", "ci-1")[number % 2],
+            user_name=("ada", None, "grace")[number % 7 % 3],
             duration_us=1000 * (1 + number * 7 % 31) if number % 4 else None,
             success=number % 5 != 0,
             error_type=None if number % 5 else "timeout",
@@ -79,6 +81,8 @@ KEYS: dict[Dimension, Callable[[ExecutionMetrics], str | None]] = {
     "project": lambda record: PROJECT[record.project],
     "session_id": lambda record: record.session_id or record.workflow_id,
     "git_branch": lambda record: record.git_branch,
+    "host": lambda record: record.host,
+    "user_name": lambda record: record.user_name,
     "workflow_id": lambda record: record.workflow_id,
 }
 WINDOWS = (Window(), Window(NOON_US + HOUR_US, NOON_US + 9 * HOUR_US), Window(NOON_US - DAY_US, NOON_US + DAY_US))

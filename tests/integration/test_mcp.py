@@ -18,7 +18,7 @@ from mcp import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from claude_force.cli.mcp.asking import NoAnswer, ask, words_of
-from claude_force.cli.mcp.tools import BY, TOOLS, Tool
+from claude_force.cli.mcp.tools import BY, PERIOD, TOOLS, WHO, Tool
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from tests.builders import NOON_US, an_execution
@@ -83,9 +83,9 @@ def test_the_official_client_gets_the_figures_of_the_commands(filled: Path, run:
         jsonschema.validate(result.structured_content, BY_NAME[name].output_schema())
     refused = [result.content[0].text for result in results if result.is_error]
     assert refused == [
-        "dimension is one of: agent, model, project, branch, session, workflow, day, week, month",
+        "dimension is one of: agent, model, project, branch, session, workflow, host, user, day, week, month",
         "Invalid value for '--days': 0 is not in the range 1<=x<=36500. (see claude-force summary --help)",
-        "usage_summary takes no 'output'; it takes days, since, until, project, agent, model, session, branch",
+        f"usage_summary takes no 'output'; it takes {', '.join((*PERIOD, *WHO))}",
         f"there is no tool 'drop_tables'; there are {', '.join(BY_NAME)}",
     ]
 

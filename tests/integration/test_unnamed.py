@@ -48,6 +48,23 @@ def test_what_has_no_name_is_one_group(database: Database, window: Window) -> No
         }
 
 
+@pytest.mark.parametrize("window", [ALL_TIME, Window(NOON_US + DAY_US // 3, NOON_US + DAY_US)])
+def test_the_only_name_has_the_sums_of_the_period(database: Database, window: Window) -> None:
+    """Those of a laptop have one host and one user: no rows are read for them."""
+    Store(database).add_rows(executions(DIRECT_ROLLUP_ROWS, host="laptop", user_name="ada"))
+    with database.read() as connection:
+        chosen = Filter(window)
+        whole = queries.totals(connection, chosen)
+        assert queries.totals_by(connection, chosen, "host", "user_name") == {("laptop", "ada"): whole}
+        assert queries.percentiles_by(connection, chosen, "host")[0] == {
+            "laptop": queries.percentiles(connection, chosen)[0]
+        }
+        of_agents = queries.totals_by(connection, chosen, "agent_name")
+        assert queries.totals_by(connection, chosen, "user_name", "agent_name") == {
+            ("ada", *names): sums for names, sums in of_agents.items()
+        }
+
+
 @pytest.mark.parametrize("named", [1, DIRECT_ROLLUP_ROWS], ids=["pending", "rolled up"])
 def test_one_name_is_found(database: Database, named: int) -> None:
     """Whether its executions are rolled up or not."""

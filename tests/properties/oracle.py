@@ -15,7 +15,9 @@ import duckdb
 
 Row = dict[str, Any]
 
-COLUMNS = {name: name for name in ("agent", "model", "workflow", "project", "source", "session", "branch")}
+COLUMNS = {
+    name: name for name in ("agent", "model", "workflow", "project", "source", "session", "branch", "host", "user")
+}
 
 _MACROS = r"""
 SET TimeZone = 'UTC';
@@ -60,6 +62,8 @@ FROM (
         coalesce(json ->> 'workflow_id', json ->> 'workflow_name') AS workflow,
         coalesce(json ->> 'session_id', json ->> 'workflow_id', json ->> 'workflow_name') AS session,
         json ->> 'git_branch' AS branch,
+        json ->> 'host' AS host,
+        json ->> 'user' AS "user",
         json ->> 'project' AS project,
         coalesce(json ->> 'source', 'jsonl') AS source,
         json ->> 'usage_basis' IS NOT DISTINCT FROM 'provisional' AS provisional,

@@ -300,6 +300,8 @@ def test_names_add_up(database: Database, history: list[Line]) -> None:
         "source": lambda name: Filter(sources=(name,)),
         "session_id": lambda name: Filter(sessions=(name,)),
         "git_branch": lambda name: Filter(branches=(name,)),
+        "host": lambda name: Filter(hosts=(name,)),
+        "user_name": lambda name: Filter(users=(name,)),
     }
     for dimension, ask in asks.items():
         groups = analytics.breakdown(database, Filter(), dimension, "name").groups

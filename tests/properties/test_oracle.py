@@ -51,6 +51,8 @@ DIMENSIONS: dict[Dimension, str] = {
     "source": "source",
     "session_id": "session",
     "git_branch": "branch",
+    "host": "host",
+    "user_name": "user",
 }
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
 SORT_KEYS: tuple[SortKey, ...] = get_args(SortKey)
@@ -304,6 +306,8 @@ def test_the_installed_program_tells_the_same_truth(run: Run, location: str) -> 
         "by-model --sort-by success": oracle.breakdown("model", "success", period),
         "by-workflow --sort-by cost": oracle.breakdown("workflow", "cost", period),
         "by-session --sort-by cost": oracle.breakdown("session", "cost", period),
+        "by-host": oracle.breakdown("host", "executions", period),
+        "by-user --sort-by cost": oracle.breakdown("user", "cost", period),
         "by-branch": oracle.breakdown("branch", "executions", period),
         "by-project --sort-by name": oracle.breakdown("project", "name", period),
         "costs --by-agent --by-model --interval weekly": oracle.costs("weekly", period),

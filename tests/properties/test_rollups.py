@@ -116,6 +116,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "end": {"timestamp_us": NOON_US, "duration_us": 5},
     "failure": {"success": False, "error_type": "overloaded"},
     "names": {"workflow_id": "another", "session_id": None, "git_branch": "main"},
+    "user": {"user_name": "grace", "host": "another"},
 }
 
 

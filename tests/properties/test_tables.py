@@ -48,11 +48,12 @@ MORE = {
 NO_TABLE = ("analytics export", "baseline check", "baseline show", "report")
 """Commands with --format that write no table of names."""
 
-NAMED = {"by-agent": "agents", "by-branch": "branches", "by-model": "models", "by-project": "projects",
+NAMED = {"by-agent": "agents", "by-branch": "branches", "by-host": "hosts", "by-model": "models",
+         "by-project": "projects", "by-user": "users",
          "by-session": "sessions", "by-workflow": "workflows", "errors": "errors", "costs": "by_model"}  # fmt: skip
 """The rows in the JSON of commands whose table has a row for each name."""
 
-WITH_TOTAL = ("by-agent", "by-branch", "by-model", "by-project", "by-workflow")
+WITH_TOTAL = ("by-agent", "by-branch", "by-host", "by-user", "by-model", "by-project", "by-workflow")
 """Those whose last row is the total."""
 
 
@@ -124,6 +125,7 @@ def store(path: Path, names: list[str], **figures: Any) -> None:
         an_execution(
             timestamp_us=NOON_US + hour * HOUR_US,
             agent_name=name, model=name, workflow_id=name, session_id=name, git_branch=name, project=f"/srv/{name}",
+            host=name, user_name=name,
             error_type=name, success=False, **figures,
         )
         for name in names

@@ -18,7 +18,18 @@ from claude_force.settings.location import DATABASE_VARIABLE
 from tests.commands import COMMANDS
 
 WITH_PERIOD = ("--days", "--hours", "--last", "--since", "--until", "--start", "--end")
-FILTERS = ("--agent", "--model", "--workflow", "--project", "--session", "--branch", "--label", "--source")
+FILTERS = (
+    "--agent",
+    "--model",
+    "--workflow",
+    "--project",
+    "--session",
+    "--branch",
+    "--label",
+    "--source",
+    "--host",
+    "--user",
+)
 PLACES = ("--timezone", "--db")
 OUTPUTS = ("--format", "--json", "--output")
 EMPTY = ("--fail-on-empty", "--no-ingest")

@@ -19,6 +19,8 @@ REPORTS = {
     "by-workflow": "claude_force.cli.analytics.breakdowns:by_workflow",
     "by-branch": "claude_force.cli.analytics.breakdowns:by_branch",
     "by-project": "claude_force.cli.analytics.breakdowns:by_project",
+    "by-host": "claude_force.cli.analytics.breakdowns:by_host",
+    "by-user": "claude_force.cli.analytics.breakdowns:by_user",
     "costs": "claude_force.cli.analytics.costs:costs",
     "budgets": "claude_force.cli.analytics.budgets:budgets",
     "what-if": "claude_force.cli.analytics.what_if:what_if",

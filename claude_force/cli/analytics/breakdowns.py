@@ -1,4 +1,4 @@
-"""`claude-force by-agent`, `by-model`, `by-workflow`, `by-branch` and `by-project`."""
+"""`claude-force by-agent`, `by-model`, `by-workflow`, `by-branch`, `by-project`, `by-host` and `by-user`."""
 
 from __future__ import annotations
 
@@ -96,6 +96,39 @@ def by_project(request: Request, sort_by: SortKey, rows: RowChoice) -> None:
       claude-force by-project --sort-by cost
     """
     _show_breakdown(request, "project", sort_by, rows)
+
+
+@click.command("by-host")
+@report_options
+@sort_option
+@row_options
+def by_host(request: Request, sort_by: SortKey, rows: RowChoice) -> None:
+    """Compare machines: executions, success, time, cost, tokens.
+
+    The host is the machine that recorded an execution, or read it: for what a receiver stored, that of the receiver.
+
+    \b
+    Example:
+      claude-force by-host --last 30d
+    """
+    _show_breakdown(request, "host", sort_by, rows)
+
+
+@click.command("by-user")
+@report_options
+@sort_option
+@row_options
+def by_user(request: Request, sort_by: SortKey, rows: RowChoice) -> None:
+    """Compare users: executions, success, time, cost, tokens.
+
+    The user is performance.user of the machine, or whom telemetry names if performance.otlp_user says by which
+    attribute. Of what ran before either was set, nobody is known.
+
+    \b
+    Example:
+      claude-force by-user --sort-by cost
+    """
+    _show_breakdown(request, "user_name", sort_by, rows)
 
 
 def _show_breakdown(request: Request, dimension: Dimension, sort_by: BreakdownKey, rows: RowChoice) -> None:

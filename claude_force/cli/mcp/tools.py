@@ -23,7 +23,7 @@ from claude_force.text import kind_of
 Schema = dict[str, Any]
 
 PERIOD = ("days", "since", "until")
-WHO = ("project", "agent", "model", "session", "branch")
+WHO = ("project", "agent", "model", "session", "branch", "host", "user")
 MONEY = "Costs are US dollars of API prices; null is unknown, never zero."
 
 BY = {
@@ -33,6 +33,8 @@ BY = {
     "branch": "by-branch",
     "session": "sessions",
     "workflow": "by-workflow",
+    "host": "by-host",
+    "user": "by-user",
     "day": "daily",
     "week": "weekly",
     "month": "monthly",

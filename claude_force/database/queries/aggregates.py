@@ -2,7 +2,7 @@
 
 A period is answered from the coarsest roll-up buckets that lie wholly in it, the rows at its edges, and the few rows
 that are not rolled up yet. An hour of archived executions has no rows; at an edge it counts as a point at its start.
-Roll-ups do not know workflows, sessions, branches and labels, so a query by one of these reads rows only.
+Roll-ups do not know workflows, sessions, branches, labels, hosts and users, so a query by one of these reads rows only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import ROW_COLUMNS, ROW_FILTERS, Dimension, Filter, where
+from claude_force.database.queries.filter import ROW_COLUMNS, ROW_FILTERS, ROW_NAMES, Dimension, Filter, where
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import PROVISIONAL
 from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
@@ -48,7 +48,7 @@ SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in TOTALS)
 
 
 _STEPS_WITH_NAMES = (
-    "(SELECT step_usage.*, workflow_id, session_id, git_branch FROM step_usage CROSS JOIN executions "
+    f"(SELECT step_usage.*, {', '.join(ROW_NAMES)} FROM step_usage CROSS JOIN executions "
     "WHERE executions.uid = step_usage.uid) AS step_usage"
 )
 """`step_usage` with the names of its executions that are not part of a series."""

@@ -13,7 +13,9 @@ from claude_force.executions.projects import NO_PROJECTS, ProjectNames
 from claude_force.executions.record import FIELDS
 from claude_force.time_windows import ALL_TIME, Window
 
-Dimension = Literal["agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch"]
+Dimension = Literal[
+    "agent_name", "model", "workflow_id", "project", "source", "session_id", "git_branch", "host", "user_name"
+]
 """What a breakdown can be by."""
 
 FilterDimension = Dimension | Literal["run_label"]
@@ -35,7 +37,7 @@ A = TypeVar("A", bound=Additive)
 SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source")
 """The dimensions that make a series."""
 
-ROW_NAMES: tuple[Dimension, ...] = ("workflow_id", "session_id", "git_branch")
+ROW_NAMES: tuple[Dimension, ...] = ("workflow_id", "session_id", "git_branch", "host", "user_name")
 """The dimensions that only rows have. Roll-ups do not know them."""
 
 ROW_FILTERS: tuple[FilterDimension, ...] = (*ROW_NAMES, "run_label")
@@ -52,6 +54,8 @@ NAME_SQL: dict[Dimension, str] = {
     "workflow_id": "workflow_id",
     "session_id": "COALESCE(session_id, workflow_id)",
     "git_branch": "git_branch",
+    "host": "host",
+    "user_name": "user_name",
 }
 """SQL for the name in a dimension. The session is stored only where it is not the workflow itself."""
 
@@ -85,10 +89,12 @@ class Filter:
     sessions: tuple[str, ...] = ()
     branches: tuple[str, ...] = ()
     run_labels: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
     project_names: ProjectNames = field(default=NO_PROJECTS, compare=False)
     """Which folders make a project: see `queries.with_projects`."""
     reach: Window = field(default=ALL_TIME, compare=False)
-    """The period in which the executions of its workflows, sessions, branches and labels are: `queries.with_reach`."""
+    """The period in which the executions of its names are that only rows have: `queries.with_reach`."""
     is_of_store: bool = field(default=False, compare=False)
     """Whether all names are those of the store: see `analytics.names.known_names`."""
 
@@ -110,6 +116,8 @@ class Filter:
             ("session_id", self.sessions),
             ("git_branch", self.branches),
             ("run_label", self.run_labels),
+            ("host", self.hosts),
+            ("user_name", self.users),
         )
 
     def with_names(self, names: Mapping[FilterDimension, tuple[str, ...]]) -> Filter:
@@ -124,6 +132,8 @@ class Filter:
             sessions=names.get("session_id", ()),
             branches=names.get("git_branch", ()),
             run_labels=names.get("run_label", ()),
+            hosts=names.get("host", ()),
+            users=names.get("user_name", ()),
             project_names=self.project_names,
         )
 
@@ -158,7 +168,7 @@ class Filter:
     @property
     def has_rows_only(self) -> bool:
         """Whether it restricts a dimension that roll-ups do not know."""
-        return bool(self.workflows or self.sessions or self.branches or self.run_labels)
+        return bool(self.workflows or self.sessions or self.branches or self.run_labels or self.hosts or self.users)
 
     @property
     def has_labels(self) -> bool:

@@ -21,7 +21,7 @@ from claude_force.database.queries.filter import (
     rows_from,
     where,
 )
-from claude_force.database.queries.spans import named_dimensions, with_unnamed
+from claude_force.database.queries.spans import grouping_of
 from claude_force.database.queries.totals import totals
 from claude_force.executions.histogram import bins_of, nearest_ranks
 from claude_force.executions.rollups import ALL_SERIES, ARCHIVED, DAY, EACH_SERIES, RollupPlan
@@ -46,10 +46,10 @@ def percentiles_by(
     connection: Connection, filters: Filter, dimension: Dimension
 ) -> tuple[dict[str | None, Percentiles], bool]:
     """The nearest-rank percentiles by name, and whether they are exact. A name without timed executions is left
-    out. Where no execution has a name, they are those of the whole period."""
-    named = named_dimensions(connection, filters, (dimension,))
-    by_names, is_exact = _percentiles(connection, filters, named, None)
-    of_names = {with_unnamed(names, named, (dimension,))[0]: ranks for names, ranks in by_names.items()}
+    out. Where all executions have the same, or none, they are those of the whole period."""
+    grouping = grouping_of(connection, filters, (dimension,))
+    by_names, is_exact = _percentiles(connection, filters, grouping.dimensions, None)
+    of_names = {grouping.names(names, (dimension,))[0]: ranks for names, ranks in by_names.items()}
     return {name: ranks for name, ranks in of_names.items() if ranks != Percentiles()}, is_exact
 
 

@@ -16,6 +16,7 @@ from claude_force.database.queries.executions import newest, uid_batches
 from claude_force.database.queries.filter import (
     IS_OF_SERIES,
     NAME_SQL,
+    ROW_NAMES,
     SERIES,
     SERIES_NAMES,
     SESSION,
@@ -67,7 +68,7 @@ FAILURE = "CASE WHEN success = 0 THEN COALESCE(error_type, '') END"
 _NAMES = (*(NAME_SQL[name] for name in ("agent_name", "model", "project")), "workflow_id", FAILURE)
 
 STEPS = (
-    "(SELECT step_usage.*, executions.session_id, executions.workflow_id, executions.git_branch, executions.run_id, "
+    f"(SELECT step_usage.*, {', '.join(f'executions.{name}' for name in ROW_NAMES)}, executions.run_id, "
     "executions.success, executions.error_type, executions.steps, executions.cost_nanousd AS whole_nanousd "
     "FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions"
 )

@@ -1,4 +1,4 @@
-"""When the executions of workflows, sessions and branches were, without reading the executions.
+"""When the executions of workflows, sessions, branches, hosts and users were, without reading the executions.
 
 Of whole days it is in `rollup_spans`; at the edges of a period, and for executions that are not rolled up yet, in the
 rows. Spans know no agents, models, projects and sources: with a filter on these, rows are read.
@@ -6,6 +6,7 @@ rows. Spans know no agents, models, projects and sources: with a filter on these
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -44,9 +45,21 @@ class Ranges(NamedTuple):
     names: int
 
 
+class Grouping(NamedTuple):
+    """By which dimensions executions are grouped, and the names that all of them have in the other ones."""
+
+    dimensions: tuple[Dimension, ...]
+    shared: Mapping[Dimension, str | None]
+
+    def names(self, found: Names, asked: tuple[Dimension, ...]) -> Names:
+        """The names of a group in the dimensions that were asked for."""
+        known = {**self.shared, **dict(zip(self.dimensions, found, strict=True))}
+        return tuple(known[dimension] for dimension in asked)
+
+
 def with_reach(connection: Connection, filters: Filter) -> Filter:
-    """The filter that knows in which period the executions of its workflows, sessions, branches and labels lie, so that
-    only this is read."""
+    """The filter that knows in which period the executions of its names lie that only rows have, so that only this is
+    read."""
     if not filters.has_rows_only:
         return filters
     conditions, named = filters.conditions(*ROW_NAMES)
@@ -107,23 +120,17 @@ def ranges_in_time(
     return Ranges({row[0]: TimeRange(row[1], row[2]) for row in rows}, int(rows[0][3]) if rows else 0)
 
 
-def named_dimensions(
-    connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...]
-) -> tuple[Dimension, ...]:
-    """The dimensions without those in which no execution of the period has a name, if roll-ups can answer then: most
-    executions of programs have none, and to group them by it would read every row. Of archived executions, which
+def grouping_of(connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...]) -> Grouping:
+    """What has to be grouped by, if roll-ups can answer for the rest: most executions of programs have no names, those
+    of a laptop have one host and one user, and to group them by it would read every row. Of archived executions, which
     roll-ups contain too, no names are known."""
     if not is_known_to_rollups(filters) or is_known_to_rollups(filters, *dimensions):
-        return dimensions
-    named = tuple(each for each in dimensions if each not in ROW_NAMES or _has_names(connection, filters.window, each))
-    has_archived = named != dimensions and archived(connection, Filter(filters.window)).executions
-    return dimensions if has_archived else named
-
-
-def with_unnamed(names: Names, named: tuple[Dimension, ...], dimensions: tuple[Dimension, ...]) -> Names:
-    """Names in all dimensions, from those in the named ones."""
-    known = dict(zip(named, names, strict=True))
-    return tuple(known.get(dimension) for dimension in dimensions)
+        return Grouping(dimensions, {})
+    found = {each: _some_names(connection, filters.window, each) for each in dimensions if each in ROW_NAMES}
+    shared = {each: next(iter(names), None) for each, names in found.items() if len(names) < 2}
+    if shared and archived(connection, Filter(filters.window)).executions:
+        return Grouping(dimensions, {})
+    return Grouping(tuple(each for each in dimensions if each not in shared), shared)
 
 
 def _spans(connection: Connection, filters: Filter, dimension: Dimension) -> UnionQuery:
@@ -156,13 +163,14 @@ def _add_rows(union: UnionQuery, filters: Filter, window: Window, name: str, *, 
     )
 
 
-def _has_names(connection: Connection, window: Window, dimension: Dimension) -> bool:
-    """Whether an execution that is pending, or is in the days of a period, has a name."""
-    name = f"{NAME_SQL[dimension]} IS NOT NULL"
+def _some_names(connection: Connection, window: Window, dimension: Dimension) -> set[str | None]:
+    """The names, two at most, of executions that are pending, or in the days of a period; None for having none."""
+    name = NAME_SQL[dimension]
     edges = (("day >= :first", window.start_us), ("day <= :last", window.end_us))
     days = [condition for condition, edge in edges if edge is not None]
     parameters = {condition.split(":")[1]: edge // DAY_US for condition, edge in edges if edge is not None}
-    pending = f"SELECT 1 FROM {PENDING}{where([IS_PENDING, name])}"
-    return bool(
-        connection.fetch(f"SELECT 1 FROM {SPANS}{where([name, *days])} UNION ALL {pending} LIMIT 1", parameters)
+    rows = connection.fetch(
+        f"SELECT {name} FROM {SPANS}{where(days)} UNION SELECT {name} FROM {PENDING} WHERE {IS_PENDING} LIMIT 2",
+        parameters,
     )
+    return {row[0] for row in rows}

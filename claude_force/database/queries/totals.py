@@ -12,7 +12,7 @@ from claude_force.database.queries.filter import (
     Filter,
     where,
 )
-from claude_force.database.queries.spans import named_dimensions, with_unnamed
+from claude_force.database.queries.spans import grouping_of
 from claude_force.executions.rollups import ALL_SERIES, EACH_SERIES, HOUR
 from claude_force.executions.totals import Totals
 
@@ -25,10 +25,10 @@ def totals(connection: Connection, filters: Filter) -> Totals:
 def totals_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[tuple[str | None, ...], Totals]:
     """The sums by each combination of names that occurs; None is the name of executions that have none. Without a
     dimension there is one sum, under the empty tuple."""
-    named = named_dimensions(connection, filters, dimensions)
-    if named != dimensions:
-        sums = totals_by(connection, filters, *named)
-        return {with_unnamed(names, named, dimensions): found for names, found in sums.items() if found != Totals()}
+    grouping = grouping_of(connection, filters, dimensions)
+    if grouping.shared:
+        sums = totals_by(connection, filters, *grouping.dimensions)
+        return {grouping.names(names, dimensions): found for names, found in sums.items() if found != Totals()}
     plan = plan_of(connection, filters, HOUR, *dimensions)
     by_series = filters.has_labels or any(dimension in SERIES_NAMES for dimension in dimensions)
     columns = {name: f"{NAME_SQL[name]} AS {name}" for name in dimensions if name in ROW_NAMES}

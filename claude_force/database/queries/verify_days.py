@@ -27,7 +27,7 @@ from claude_force.database.queries.filter import (
 )
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.histogram import bin_lows
-from claude_force.executions.rollups import ARCHIVED, DAY, EACH_SERIES, HOUR, shares_of
+from claude_force.executions.rollups import ARCHIVED, DAY, EACH_SERIES, HOUR, SPAN_NAMES, shares_of
 from claude_force.executions.totals import TOTALS
 
 _NAMES = ", ".join(TOTALS)
@@ -52,11 +52,10 @@ _FAILURES = (
     "SELECT bucket, series_id, error_type, failures, first_us, last_us FROM rollup_errors "
     f"WHERE level = :level AND {_BUCKETS}"
 )
-_COUNTED_SPANS = (
-    "SELECT COALESCE(workflow_id, ''), COALESCE(session_id, ''), COALESCE(git_branch, ''), MIN(timestamp_us), "
-    f"MAX(timestamp_us) {_ROWS} GROUP BY 1, 2, 3"
-)
-_SPANS = "SELECT workflow_id, session_id, git_branch, first_us, last_us FROM rollup_spans WHERE day = :day"
+_SPAN_KEY = ", ".join(f"COALESCE({name}, '')" for name in SPAN_NAMES)
+_SPAN_COLUMNS = ", ".join(str(place + 1) for place in range(len(SPAN_NAMES)))
+_COUNTED_SPANS = f"SELECT {_SPAN_KEY}, MIN(timestamp_us), MAX(timestamp_us) {_ROWS} GROUP BY {_SPAN_COLUMNS}"
+_SPANS = f"SELECT {', '.join(SPAN_NAMES)}, first_us, last_us FROM rollup_spans WHERE day = :day"
 _UNLISTED_RUN = (
     f"SELECT 1 FROM executions WHERE {_OF_DAY} AND run_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM run_parents "
     "WHERE run_parents.run_id = executions.run_id "

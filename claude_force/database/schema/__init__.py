@@ -12,7 +12,7 @@
 | `step_usage` | what the steps of executions move from the sums of one model to those of others |
 | `uncounted` | pending executions: those that the roll-ups do not contain yet |
 | `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
-| `rollup_spans` | when which workflows, sessions and branches were at work |
+| `rollup_spans` | when which workflows, sessions, branches, hosts and users were at work |
 | `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
 | `ingest_passes` | when each host last looked for something new, and what it could not read |
 | `session_ledgers`, `copied_sessions`, `daily_statistics` | what Claude Code itself says that it used |

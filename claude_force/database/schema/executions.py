@@ -165,13 +165,15 @@ rollup_spans = Table(
     Column("workflow_id", Text, primary_key=True),
     Column("session_id", Text, primary_key=True),
     Column("git_branch", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("user_name", Text, primary_key=True),
     Column("first_us", Count, nullable=False),
     Column("last_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
-"""When the stored executions of each workflow, session and branch began and ended, by day (its number since the epoch,
-UTC). A name that an execution does not have is ""."""
+"""When the stored executions of each workflow, session, branch, host and user began and ended, by day (its number since
+the epoch, UTC). A name that an execution does not have is ""."""
 
 archived = Table(
     "archived",

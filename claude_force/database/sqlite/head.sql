@@ -413,17 +413,6 @@ CREATE TABLE headless_runs (
 )
  WITHOUT ROWID,
  STRICT;
-CREATE TABLE rollup_spans (
-    day INTEGER NOT NULL,
-    workflow_id TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    git_branch TEXT NOT NULL,
-    first_us INTEGER NOT NULL,
-    last_us INTEGER NOT NULL,
-    CONSTRAINT pk_rollup_spans PRIMARY KEY (day, workflow_id, session_id, git_branch)
-)
- WITHOUT ROWID,
- STRICT;
 CREATE TABLE run_parents (
     run_id TEXT NOT NULL,
     session_id TEXT NOT NULL,
@@ -441,6 +430,19 @@ CREATE TABLE run_labels (
     since_us INTEGER NOT NULL,
     until_us INTEGER NOT NULL,
     CONSTRAINT pk_run_labels PRIMARY KEY (session, run, label)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_spans (
+    day INTEGER NOT NULL,
+    workflow_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    git_branch TEXT NOT NULL,
+    host TEXT NOT NULL,
+    user_name TEXT NOT NULL,
+    first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    CONSTRAINT pk_rollup_spans PRIMARY KEY (day, workflow_id, session_id, git_branch, host, user_name)
 )
  WITHOUT ROWID,
  STRICT;
@@ -549,7 +551,7 @@ FROM (SELECT runs.*, CASE WHEN told = 1 THEN 'success' WHEN told = 0 AND CASE co
     SELECT session, name, alone, SUM(executions) AS executions, SUM(successes) AS successes, SUM(timed) AS timed, SUM(duration_us) AS duration_us, SUM(metered) AS metered, SUM(input_tokens) AS input_tokens, SUM(output_tokens) AS output_tokens, SUM(cache_read_tokens) AS cache_read_tokens, SUM(cache_write_5m_tokens) AS cache_write_5m_tokens, SUM(cache_write_1h_tokens) AS cache_write_1h_tokens, SUM(priced) AS priced, SUM(cost_nanousd) AS cost_nanousd, SUM(compared_cost_nanousd) AS compared_cost_nanousd, SUM(compared_reference_nanousd) AS compared_reference_nanousd, SUM(provisional) AS provisional, SUM(recorded_cost_nanousd) AS recorded_cost_nanousd, SUM(failed_nanousd) AS failed_nanousd, SUM(failed_unpriced) AS failed_unpriced, MIN(began_us) AS began_us, MAX(last_us) AS last_us, MAX(code) AS code, json_group_array(json_array(agent_name, model, project, workflow_id, failure, executions)) AS parts
     FROM (
     SELECT COALESCE(executions.session_id, executions.workflow_id) AS session, COALESCE(executions.run_id, executions.workflow_id, executions.session_id) AS name, CASE WHEN COALESCE(executions.run_id, executions.workflow_id, executions.session_id) IS NULL THEN executions.uid END AS alone, executions.series_id, workflow_id, CASE WHEN success = 0 THEN COALESCE(error_type, '') END AS failure, COALESCE(COUNT(*), 0) AS executions, COALESCE(SUM(success), 0) AS successes, COALESCE(COUNT(duration_us), 0) AS timed, COALESCE(SUM(duration_us), 0) AS duration_us, COALESCE(COUNT(input_tokens), 0) AS metered, COALESCE(SUM(input_tokens), 0) AS input_tokens, COALESCE(SUM(output_tokens), 0) AS output_tokens, COALESCE(SUM(cache_read_tokens), 0) AS cache_read_tokens, COALESCE(SUM(cache_write_5m_tokens), 0) AS cache_write_5m_tokens, COALESCE(SUM(cache_write_1h_tokens), 0) AS cache_write_1h_tokens, COALESCE(COUNT(cost_nanousd), 0) AS priced, COALESCE(SUM(cost_nanousd), 0) AS cost_nanousd, COALESCE(SUM(CASE WHEN reference_cost_nanousd IS NOT NULL THEN cost_nanousd END), 0) AS compared_cost_nanousd, COALESCE(SUM(CASE WHEN cost_nanousd IS NOT NULL THEN reference_cost_nanousd END), 0) AS compared_reference_nanousd, COALESCE(SUM(CASE WHEN usage_basis = 'provisional' THEN 1 END), 0) AS provisional, COALESCE(SUM(CASE WHEN recorded_basis IS NULL THEN cost_nanousd ELSE recorded_cost_nanousd END), 0) AS recorded_cost_nanousd, COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced, MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, MAX(timestamp_us) AS last_us, MAX(timestamp_us * 4 + CASE WHEN success = 1 THEN 3 WHEN error_type = 'refusal' THEN 1 WHEN error_type = 'unfinished' THEN 0 ELSE 2 END) AS code FROM executions GROUP BY 1, 2, 3, 4, 5, 6
-    UNION ALL SELECT COALESCE(executions.session_id, executions.workflow_id) AS session, COALESCE(executions.run_id, executions.workflow_id, executions.session_id) AS name, CASE WHEN COALESCE(executions.run_id, executions.workflow_id, executions.session_id) IS NULL THEN executions.uid END AS alone, executions.series_id, workflow_id, CASE WHEN success = 0 THEN COALESCE(error_type, '') END AS failure, 0, 0, 0, 0, 0, COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0), COALESCE(SUM(cache_read_tokens), 0), COALESCE(SUM(cache_write_5m_tokens), 0), COALESCE(SUM(cache_write_1h_tokens), 0), 0, COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(compared_cost_nanousd), 0), COALESCE(SUM(compared_reference_nanousd), 0), 0, COALESCE(SUM(recorded_cost_nanousd), 0), COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced, NULL, NULL, NULL FROM (SELECT step_usage.*, executions.session_id, executions.workflow_id, executions.git_branch, executions.run_id, executions.success, executions.error_type, executions.steps, executions.cost_nanousd AS whole_nanousd FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions GROUP BY 1, 2, 3, 4, 5, 6
+    UNION ALL SELECT COALESCE(executions.session_id, executions.workflow_id) AS session, COALESCE(executions.run_id, executions.workflow_id, executions.session_id) AS name, CASE WHEN COALESCE(executions.run_id, executions.workflow_id, executions.session_id) IS NULL THEN executions.uid END AS alone, executions.series_id, workflow_id, CASE WHEN success = 0 THEN COALESCE(error_type, '') END AS failure, 0, 0, 0, 0, 0, COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0), COALESCE(SUM(cache_read_tokens), 0), COALESCE(SUM(cache_write_5m_tokens), 0), COALESCE(SUM(cache_write_1h_tokens), 0), 0, COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(compared_cost_nanousd), 0), COALESCE(SUM(compared_reference_nanousd), 0), 0, COALESCE(SUM(recorded_cost_nanousd), 0), COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced, NULL, NULL, NULL FROM (SELECT step_usage.*, executions.workflow_id, executions.session_id, executions.git_branch, executions.host, executions.user_name, executions.run_id, executions.success, executions.error_type, executions.steps, executions.cost_nanousd AS whole_nanousd FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions GROUP BY 1, 2, 3, 4, 5, 6
     ) AS parts CROSS JOIN (
         SELECT series_id, agent_name, model, COALESCE(NULLIF(projects.project, ''), CASE WHEN instr(replace(series.project, '\', '/'), '/.claude/worktrees/') > 1 AND substr(series.project, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') + 19, 1) NOT IN ('', '/', '\') THEN substr(series.project, 1, instr(replace(series.project, '\', '/'), '/.claude/worktrees/') - 1) END, NULLIF(series.project, '')) AS project
         FROM series LEFT JOIN projects ON projects.folder = series.project
@@ -592,4 +594,4 @@ SELECT date(day_us / 1000000, 'unixepoch') AS day,
     CASE WHEN name = 'active_time' THEN CAST(value AS REAL) / 1000000 ELSE CAST(value AS REAL) END AS value,
     records AS records
 FROM outcomes WHERE name NOT IN ('cost', 'tokens');
-INSERT INTO claude_force_version (version_num) VALUES ('0013');
+INSERT INTO claude_force_version (version_num) VALUES ('0014');

@@ -16,7 +16,7 @@ from claude_force.database.writes.spans import rebuild_spans
 from claude_force.database.writes.step_usage import add_step_usage, delete_step_usage, replace_step_usage
 from claude_force.executions.columns import LABELS, Columns, Rows, blocks_of, by_column, labels_of
 from claude_force.executions.record import FIELDS, ExecutionRow, columns, getter
-from claude_force.executions.rollups import Sums, add_block, merged_windows
+from claude_force.executions.rollups import SPAN_NAMES, Sums, add_block, merged_windows
 from claude_force.time_windows import Window
 
 DIRECT_ROLLUP_ROWS = 100
@@ -30,7 +30,7 @@ _place_of = getter("timestamp_us", "duration_us", "success", "error_type", "step
 """What decides in which buckets, bins and series of the roll-ups an execution is."""
 
 _REVISE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _FIELDS)} WHERE uid = :uid"
-_names_of = getter("workflow_id", "session_id", "git_branch")
+_names_of = getter(*SPAN_NAMES)
 _MOVE = "UPDATE executions SET series_id = :series_id WHERE uid = :uid"
 
 

@@ -11,20 +11,22 @@ from collections.abc import Iterable, Mapping
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import IS_ROLLED_UP
-from claude_force.executions.rollups import SpanKey
+from claude_force.executions.rollups import SPAN_NAMES, SpanKey
 
-_SPANS = "rollup_spans (day, workflow_id, session_id, git_branch, first_us, last_us)"
-_ADD_SPANS = """
-ON CONFLICT (day, workflow_id, session_id, git_branch) DO UPDATE SET
+_KEY = ", ".join(("day", *SPAN_NAMES))
+_SPANS = f"rollup_spans ({_KEY}, first_us, last_us)"
+_ADD_SPANS = f"""
+ON CONFLICT ({_KEY}) DO UPDATE SET
     first_us = CASE WHEN excluded.first_us < rollup_spans.first_us
         THEN excluded.first_us ELSE rollup_spans.first_us END,
     last_us = CASE WHEN excluded.last_us > rollup_spans.last_us THEN excluded.last_us ELSE rollup_spans.last_us END
 """
 _MAKE_SPANS = f"""
 INSERT INTO {_SPANS}
-SELECT timestamp_us / {DAY_US}, COALESCE(workflow_id, ''), COALESCE(session_id, ''), COALESCE(git_branch, ''),
+SELECT timestamp_us / {DAY_US}, {", ".join(f"COALESCE({name}, '')" for name in SPAN_NAMES)},
     MIN(timestamp_us), MAX(timestamp_us)
-FROM executions WHERE timestamp_us >= :start_us AND timestamp_us < :end_us AND {IS_ROLLED_UP} GROUP BY 1, 2, 3, 4
+FROM executions WHERE timestamp_us >= :start_us AND timestamp_us < :end_us AND {IS_ROLLED_UP}
+GROUP BY {", ".join(str(column + 1) for column in range(len(SPAN_NAMES) + 1))}
 """
 
 

@@ -18,7 +18,7 @@ from claude_force.analytics.unpriced import UnpricedReason, unpriced_reasons
 from claude_force.clock import DAY_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Snapshot
-from claude_force.database.queries import Filter
+from claude_force.database.queries import Dimension, Filter
 from claude_force.database.queries import alerts as alert_queries
 from claude_force.database.queries.trend import history_within
 from claude_force.database.rows.alerts import EventRow
@@ -91,7 +91,8 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything that the page shows. `check` is None without a baseline, `timeline` is None without executions."""
+    """Everything that the page shows. `check` is None without a baseline, `timeline` is None without executions.
+    `team` is by host and by user, each where the store knows several."""
 
     chosen: Filter
     zone: tzinfo
@@ -100,6 +101,7 @@ class Content:
     agents: Breakdown
     projects: Breakdown
     models: Breakdown
+    team: Sequence[Breakdown]
     errors: Errors
     timeline: Timeline | None
     alerts: Alerts
@@ -130,12 +132,22 @@ def read_content(workspace: Workspace, request: PageRequest) -> Content:
             agents=agents,
             projects=projects,
             models=models,
+            team=_team(connection, snapshot, chosen, request.zone),
             errors=analytics.errors(snapshot, chosen, request.zone),
             timeline=_timeline(connection, chosen, request, summary.models),
             alerts=_alerts(connection, workspace, setup, request),
             check=_check(snapshot, chosen, request),
             unpriced_reasons=unpriced_reasons(connection, chosen, _prices(workspace), summary.totals.unpriced),
         )
+
+
+def _team(connection: Connection, snapshot: Snapshot, chosen: Filter, zone: tzinfo) -> list[Breakdown]:
+    dimensions: tuple[Dimension, ...] = ("host", "user_name")
+    return [
+        analytics.breakdown(snapshot, chosen, dimension, "cost", zone=zone)
+        for dimension in dimensions
+        if len(queries.names(connection, dimension)) > 1
+    ]
 
 
 def _prices(workspace: Workspace) -> PriceTable:

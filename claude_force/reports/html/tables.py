@@ -34,7 +34,9 @@ class Part(NamedTuple):
 
 def parts(content: Content, links: PageLinks = NO_LINKS) -> list[Part]:
     """The sections below the charts. Names lead where `links` says."""
-    found = [_groups(breakdown, links) for breakdown in (content.agents, content.projects, content.models)]
+    found = [
+        _groups(breakdown, links) for breakdown in (content.agents, content.projects, content.models, *content.team)
+    ]
     found += [_errors(content.errors)]
     found += [_check(content.check)] if content.check else []
     return [*found, alerts_part(content)]
