@@ -37,10 +37,17 @@ def _page(report: Runs, order: str) -> Page:
     if report.count is None:
         page.parts.append(Section(None, [f"{count(len(report.runs))} runs shown, {order} (--limit)"]))
     page.parts.extend(notes(report.totals, report.unpriced_models))
-    named = [labels[run.key.id] for run in report.runs if run.key.name]
-    if named:
-        page.parts.append(Section(None, [f"What a run started: claude-force run show {named[0]}"]))
+    page.parts.extend(show_hint(report))
     return page
+
+
+def show_hint(report: Runs) -> list[Section]:
+    """The command that shows what the first run of the table started. Empty if no run has a name."""
+    named = next((run.key.id for run in report.runs if run.key.name), None)
+    if named is None:
+        return []
+    label = short_ids({run.key.id for run in report.runs})[named]
+    return [Section(None, [f"What a run started: claude-force run show {label}"])]
 
 
 def _row(run: Run, label: str, report: Runs) -> list[str]:

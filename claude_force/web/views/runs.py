@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_force.analytics.runs import RUN_ORDERS, Runs
-from claude_force.reports.layouts.runs import AGENT, RUN
+from claude_force.reports.layouts.runs import AGENT, RUN, show_hint
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
 from claude_force.web.view import View, Visit
@@ -27,6 +27,8 @@ def _fill(visit: Visit) -> Mapping[str, Any]:
 
 
 def _link(page: Page, report: Runs, links: Links) -> None:
+    hint = show_hint(report)
+    page.parts[:] = [part for part in page.parts if part not in hint]
     link_part(page, RUN, (links.to("/run", id=run.key.id) if run.key.name else None for run in report.runs))
     link_part(page, AGENT, (links.here(agent=run.agents[0]) if run.agents else None for run in report.runs))
 
