@@ -22,6 +22,7 @@ from claude_force.cli.options import (
 )
 from claude_force.cli.say import say
 from claude_force.database import queries
+from claude_force.errors import ReportUnavailable
 from claude_force.reports.layouts.base import Request, archived_lines
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _OF_OTHERS = (".xlsx", ".xls", ".ods", ".parquet", ".html", ".pdf", ".md")
 """Suffixes of formats that are none of ours. Another one, such as .txt, gets CSV."""
+
+
+_MOST_AT_ONCE = 100_000
+"""The executions of one answer to a page, which is kept in memory: about 80 MB."""
 
 
 @click.command()
@@ -77,19 +82,25 @@ def export(
 
 
 def _listed(request: Request) -> tuple[ExecutionList, Callable[[TextIO], None]]:
-    """For a page: the newest executions, and what writes all of them as JSON."""
+    """For a page: the newest executions, and what writes all of them as JSON. That raises ReportUnavailable if they are
+    more than a page can hold."""
     from claude_force.analytics.execution_lists import newest_executions
     from claude_force.executions.export import write_array
+    from claude_force.formatting import count
 
     database = request.workspace.database
+    found = newest_executions(database, request.chosen)
 
     def write(file: TextIO) -> None:
+        if found.matching > _MOST_AT_ONCE:
+            text = f"{count(found.matching)} executions are too many for one answer"
+            raise ReportUnavailable(f"{text}: choose a shorter period, or run claude-force export --json")
         with database.read() as connection:
             chosen = known_names(connection, request.chosen)
         write_array(queries.iterate_rows(database, chosen), file, request.zone)
         file.write("\n")
 
-    return newest_executions(database, request.chosen), write
+    return found, write
 
 
 def _export_format(form: str | None, output: Path | None, *, as_json: bool) -> str:

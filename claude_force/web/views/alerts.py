@@ -49,7 +49,9 @@ def _rules(listed: AlertList, links: Links) -> Table:
     states = {**dict.fromkeys(DEFAULTS, "off"), **dict.fromkeys(listed.setup.off, "off"), **dict.fromkeys(on, "on")}
     ordered = sorted(states, key=lambda name: (states[name] != "on", name))
     rows = [[name, states[name], on.get(name) or _default(name)] for name in ordered]
-    return link_column(Table(_RULES, rows), 0, (_explain(links, name) for name in ordered))
+    # A default budget has no threshold before somebody sets one, and is no rule until then.
+    hrefs = (_explain(links, row[0]) if row[2] != NONE or row[0] in listed.setup.off else None for row in rows)
+    return link_column(Table(_RULES, rows), 0, hrefs)
 
 
 def _default(name: str) -> str:
