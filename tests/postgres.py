@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from claude_force.database.open import open_database
+from tests import citus
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,6 +27,9 @@ TEMPLATE_AT_HEAD = "template_at_head"
 
 TEMPLATE_BARE = "template1"
 """The one without a schema."""
+
+_BARE_ON_CITUS = "template_bare"
+"""The same on a cluster, where it has the extension and knows the nodes."""
 
 
 _QUICK = ("fsync", "full_page_writes", "synchronous_commit")
@@ -56,8 +60,14 @@ def shared_server(folder: Path) -> str:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not known.exists():
-            known.write_text(_start_server(folder))
+            known.write_text(_use_cluster(folder) if citus.COORDINATOR else _start_server(folder))
     return known.read_text()
+
+
+def _use_cluster(folder: Path) -> str:
+    citus.make_templates(_BARE_ON_CITUS, TEMPLATE_AT_HEAD)
+    (folder / "cluster").touch()
+    return citus.url_of("postgres")
 
 
 def _start_server(folder: Path) -> str:
@@ -79,6 +89,8 @@ def _start_server(folder: Path) -> str:
 
 def remove_server(folder: Path) -> None:
     """Stop the server in a folder, if one was started, and remove the folder."""
+    if (folder / "cluster").exists():
+        citus.remove_databases((_BARE_ON_CITUS, TEMPLATE_AT_HEAD))
     process_file = folder / "data" / "postmaster.pid"
     with suppress(FileNotFoundError, ProcessLookupError):
         pid = int(process_file.read_text().split()[0])
@@ -156,15 +168,26 @@ def new_database(admin: str, template: str) -> Iterator[str]:
     """The URL of a copy of a template, dropped afterwards."""
     url = create_database(admin, template)
     yield url
-    execute_sql(admin, f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
+    drop_database(admin, urlsplit(url).path[1:])
 
 
-def create_database(admin: str, template: str) -> str:
+def create_database(admin: str, template: str, name: str | None = None) -> str:
     """The URL of a copy of a template."""
-    name = f"test_{uuid4().hex}"
+    name = name or f"test_{uuid4().hex}"
+    if admin == citus.url_of("postgres"):
+        citus.create_database(name, _BARE_ON_CITUS if template == TEMPLATE_BARE else template)
+        return citus.url_of(name)
     # Copying the files of a template is twice as quick as writing them to the log, where nothing is flushed.
     execute_sql(admin, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return database_uri(admin, name)
+
+
+def drop_database(admin: str, name: str) -> None:
+    """Drop a database, if it is there."""
+    if admin == citus.url_of("postgres"):
+        citus.drop_database(name)
+    else:
+        execute_sql(admin, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def execute_sql(uri: str, sql: str) -> None:
@@ -181,7 +204,7 @@ def _connection(uri: str) -> psycopg.Connection[Any]:
 
 def database_uri(admin: str, name: str) -> str:
     """The URI of another database of the same server."""
-    return admin.replace("/postgres?", f"/{name}?")
+    return urlsplit(admin)._replace(path=f"/{name}").geturl()
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def path(location: str | None) -> None:
 @json_option
 @database_option
 def current(as_json: bool, location: str | None) -> None:
-    """Print the schema revision of the database.
+    """Print the schema revision, and the servers of a distributed database.
 
     If it is not the revision that this version of claude-force needs, prints the command that upgrades it.
 
@@ -65,12 +65,17 @@ def current(as_json: bool, location: str | None) -> None:
     Example:
       claude-force db current
     """
-    found = find_workspace(location).database.revision()
+    database = find_workspace(location).database
+    found = database.revision()
+    cluster = database.cluster() if found else None
     if as_json:
-        click.echo(json.dumps({"revision": found, "head": HEAD, "is_head": found == HEAD}))
+        nodes = {"nodes": [node._asdict() for node in cluster.nodes]} if cluster else {}
+        click.echo(json.dumps({"revision": found, "head": HEAD, "is_head": found == HEAD} | nodes))
         return
     state = "up to date" if found == HEAD else f"this program needs {HEAD}: claude-force db upgrade"
     say(f"{found} ({state})" if found else f"no database yet (head is {HEAD})")
+    if cluster:
+        say(str(cluster))
 
 
 @db.command()
@@ -93,6 +98,41 @@ def upgrade(location: str | None) -> None:
     say(f"{database.name}: {result.before or 'new'} -> {result.after}")
     if result.backup:
         say(f"the database as it was: {result.backup}")
+
+
+@db.command()
+@click.option(
+    "--shards", type=click.IntRange(1, 1024), help="Parts of each table. Default: 8 for each worker, up to 32."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@database_option
+def distribute(shards: int | None, dry_run: bool, yes: bool, location: str | None) -> None:
+    """Spread the tables over the workers of a Citus cluster.
+
+    For a PostgreSQL server with Citus, whose coordinator the database is. Shows which tables go where, and asks. Who
+    records meanwhile waits. A later upgrade spreads new tables by itself. See docs/how-to/citus.md.
+
+    \b
+    Example:
+      claude-force db distribute --db postgresql://coordinator/metrics --dry-run
+    """
+    from claude_force.database import migrate
+    from claude_force.formatting import quantity
+    from claude_force.reports.layouts.database import distribution_lines
+
+    database = find_workspace(location).database
+    plan = migrate.plan_distribution(database, shards)
+    for line in distribution_lines(plan):
+        say(line)
+    if dry_run or not plan.missing:
+        return
+    moving = f"{quantity(plan.executions, 'execution')} would move to {quantity(len(plan.workers), 'worker')}"
+    confirm(moving, "Distribute?", yes=yes)
+    with explained_interrupt("distributing is one transaction: all tables are where they were, or where they belong"):
+        moved = migrate.distribute(database, plan)
+    say(f"{database.name}: distributed {quantity(len(moved), 'table')}")
+    say("restart what has the database open: the scheduler, the receiver, the dashboard and programs that record")
 
 
 @db.command()

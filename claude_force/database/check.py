@@ -25,6 +25,8 @@ def check(database: Database, progress: Progress | None = None) -> tuple[list[st
         except DatabaseError as error:
             failure = error
         pages, of_sums = others.result()
+    cluster = database.cluster()
+    problems += [f"{found.text}: {found.remedy}" for found in cluster.defects() if found.is_urgent] if cluster else []
     if pages.defects:
         return pages.defects, pages.unchecked
     if failure is not None:

@@ -12,7 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from claude_force.database.cluster import Cluster
 
 Parameters = Mapping[str, Any]
 
@@ -175,6 +178,10 @@ class Database(ABC):
     def definition(self) -> list[str]:
         """The tables as they are, whatever the revision. SQLite: the SQL of each table and index. PostgreSQL: a line
         for each column."""
+
+    def cluster(self) -> Cluster | None:
+        """The servers among which the executions are distributed; None if they are in one place."""
+        return None
 
     @abstractmethod
     def check_integrity(self, *, is_quick: bool = False) -> Integrity:

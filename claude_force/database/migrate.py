@@ -12,7 +12,7 @@ view that is replaced keeps the rights that were granted on it and the views tha
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,6 +26,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from claude_force.database import distribute as spreading
 from claude_force.database import schema
 from claude_force.database.contract import Database
 from claude_force.database.revisions import HEAD, REVISIONS, VERSION_TABLE, refuse_other_schema
@@ -76,7 +77,61 @@ def upgrade(database: Database) -> Upgrade:
         database.close()
         with _connected(database) as connection:
             upgrade_connection(connection, "head")
+            is_distributed = _is_distributed(connection)
+        if is_distributed:
+            _forget_local_rows(database)
     return Upgrade(before, HEAD, backup)
+
+
+def plan_distribution(database: Database, shards: int | None) -> spreading.Plan:
+    """What `distribute` would do. Raises DatabaseError where it cannot, with the remedy."""
+    if isinstance(database, SqliteDatabase):
+        raise DatabaseError(f"{database.name} is a file: only a PostgreSQL server with Citus can be distributed")
+    revision = database.revision()
+    if revision is None:
+        raise DatabaseMissing(f"{database.name} has no tables of claude-force: run `claude-force db upgrade` first")
+    refuse_other_schema(database.name, revision)
+    with _connected(database, "looking at the cluster") as connection:
+        return spreading.plan(_ask(connection), database.name, shards)
+
+
+def distribute(database: Database, plan: spreading.Plan) -> list[str]:
+    """Spread the tables over the workers, in one transaction that other writers wait for; returns those that moved."""
+    from claude_force.database.postgres.connection import ROLLUP_LOCK
+
+    with _connected(database, "distributing") as connection:
+        ask = _ask(connection)
+        # A transaction that holds this lock changes tables of the coordinator, and then those that move.
+        ask(f"SELECT pg_advisory_xact_lock({ROLLUP_LOCK})")
+        moved = spreading.distribute_missing(ask, plan.shards)
+        connection.commit()
+    _forget_local_rows(database)
+    database.close()
+    return moved
+
+
+def _forget_local_rows(database: Database) -> None:
+    with _connected(database, "freeing the coordinator of the rows that moved") as connection:
+        spreading.forget_local_rows(_ask(connection))
+        connection.commit()
+
+
+def _ask(connection: Connection) -> spreading.Ask:
+    def ask(sql: str) -> Sequence[Sequence[Any]]:
+        found = connection.exec_driver_sql(sql)
+        return found.fetchall() if found.returns_rows else ()
+
+    return ask
+
+
+def _is_distributed(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql" and spreading.is_distributed(_ask(connection))
+
+
+def _distribute_new_tables(ctx: Any, **_: object) -> None:
+    """Called by alembic in the transaction of each revision."""
+    if _is_distributed(ctx.connection):
+        spreading.distribute_missing(_ask(ctx.connection))
 
 
 @contextmanager
@@ -124,8 +179,8 @@ def _backup_before(database: Database) -> Path | None:
 
 
 @contextmanager
-def _connected(database: Database) -> Iterator[Connection]:
-    """A connection for migrations that holds the lock. Its errors are translated."""
+def _connected(database: Database, what: str = "the upgrade") -> Iterator[Connection]:
+    """A connection for migrations that holds the lock. Its errors are translated; `what` they have failed."""
     try:
         if isinstance(database, SqliteDatabase):
             with sqlite_connection(database.path) as connection:
@@ -135,7 +190,7 @@ def _connected(database: Database) -> Iterator[Connection]:
                 yield connection
     except SQLAlchemyError as error:
         cause = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())
-        raise DatabaseError(f"{database.name}: the upgrade failed and changed nothing: {cause}") from error
+        raise DatabaseError(f"{database.name}: {what} failed and changed nothing: {cause}") from error
 
 
 @contextmanager
@@ -279,6 +334,7 @@ def _configure(context: Any, connection: Connection) -> None:
         version_table=VERSION_TABLE,
         include_name=_is_ours,
         process_revision_directives=_number,
+        on_version_apply=_distribute_new_tables,
     )
 
 

@@ -141,6 +141,7 @@ def _database_checks(workspace: Workspace, now_us: int, *, is_full: bool) -> lis
         return always
     return [
         *always,
+        ("cluster", lambda: storage.check_cluster(database)),
         ("integrity", lambda: integrity.check_pages(workspace, is_full=is_full)),
         ("roll-ups", lambda: integrity.check_rollups(database, is_full=is_full)),
         ("clock", lambda: integrity.check_clock(database, now_us)),

@@ -71,6 +71,18 @@ def check_version(database: Database) -> Iterator[Finding]:
     yield ok(f"{database.dialect}-version", text)
 
 
+def check_cluster(database: Database) -> Iterator[Finding]:
+    """The servers of a distributed database. No finding about another."""
+    cluster = database.cluster()
+    if cluster is None:
+        return
+    defects = cluster.defects()
+    for found in defects:
+        yield (problem if found.is_urgent else note)("cluster", found.text, found.remedy)
+    if not defects:
+        yield ok("cluster", str(cluster))
+
+
 def has_wal_reset_fix(version: str) -> bool:
     """Whether a version such as "SQLite 3.51.3" is free of the WAL-reset bug."""
     match = _VERSION.match(version)

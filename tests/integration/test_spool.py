@@ -30,7 +30,7 @@ from claude_force.ingest.rejects import RejectLog
 from claude_force.performance_tracker.tracker import PerformanceTracker
 from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
-from tests.postgres import database_uri, execute_sql
+from tests.postgres import TEMPLATE_AT_HEAD, create_database, database_uri, drop_database
 
 NO_SERVER = "postgresql://nobody@127.0.0.1:1/metrics"
 
@@ -148,7 +148,7 @@ def later_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[
     """The URL of a PostgreSQL database that does not exist yet."""
     name = f"later_{abs(hash(request.node.nodeid)):x}"
     yield database_uri(postgres_server, name)
-    execute_sql(postgres_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    drop_database(postgres_server, name)
 
 
 def test_a_server_that_starts_later(later_url: str, postgres_server: str, home: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_server_that_starts_later(later_url: str, postgres_server: str, home: 
         with pytest.warns(RuntimeWarning, match="executions wait in"):
             tracker.record_execution("early")
         name = urlsplit(later_url).path.removeprefix("/")
-        execute_sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE template_at_head")
+        create_database(postgres_server, TEMPLATE_AT_HEAD, name)
         tracker.record_execution("later")
         assert sorted(found.agent_name for found in tracker.iter_metrics()) == ["early", "later"]
     assert spool_files(home) == []

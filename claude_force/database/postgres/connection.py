@@ -24,7 +24,7 @@ _ROWS_AT_ONCE = 20_000
 _FEW_ROWS = 4
 """So few rows are inserted by VALUES, which is planned faster."""
 
-_ROLLUP_LOCK = 0x636C6672
+ROLLUP_LOCK = 0x636C6672
 """The key of the advisory lock of transactions that change the roll-ups."""
 
 _NAMED = re.compile(r"(?<![:\w]):(\w+)(?!:)")
@@ -50,19 +50,22 @@ class ServerConnection(Connection):
     """A transaction on a server, from `begin` to `commit` or `roll_back`.
 
     What nobody waits for the result of is sent with the next statement, so fewer answers of the server are waited for.
-    An error of it is raised there."""
+    An error of it is raised there. `last` is a statement to send with the commit."""
 
-    def __init__(self, raw: Raw, begin: str, *, is_snapshot: bool = False) -> None:
+    def __init__(self, raw: Raw, begin: str, *, is_snapshot: bool = False, last: str = "") -> None:
         super().__init__(is_snapshot=is_snapshot)
+        self._last = last
         self._raw = raw
         self._cursor = raw.cursor()
         self._is_open = False
         self._waiting: list[_Statement] = []
-        self._send_later(begin)
+        self.send_later(begin)
 
     def commit(self) -> None:
         """Commit. Where nothing was asked, nothing is sent."""
         if self._is_open or len(self._waiting) > 1:
+            if self._last:
+                self.send_later(self._last)
             self._ask("COMMIT")
 
     def roll_back(self) -> None:
@@ -106,7 +109,7 @@ class ServerConnection(Connection):
         marked, names = _numbered(sql)
         return self._ask(marked, [parameters[name] for name in names])
 
-    def _send_later(self, sql: str, values: Sequence[Any] = (), cursor: Cursor | None = None) -> None:
+    def send_later(self, sql: str, values: Sequence[Any] = (), cursor: Cursor | None = None) -> None:
         """Send a statement with the next one that is asked."""
         self._waiting.append(_Statement(sql, values, cursor or self._raw.cursor()))
 
@@ -157,7 +160,7 @@ class ServerConnection(Connection):
         `other`, and only the next statement sees the key there. To look first and delete what was found, nearly never,
         takes no lock on other rows."""
         inserted = self._raw.cursor()
-        self._send_later(sql, values, inserted)
+        self.send_later(sql, values, inserted)
         text, kind = array_of(keys) or ("{}", "uuid[]")
         found = f"WHERE {key} = ANY(CAST($1 AS {kind}))"
         moved = {row[0] for row in self._ask(f"SELECT {key} FROM {other} {found}", [text])}
@@ -166,7 +169,7 @@ class ServerConnection(Connection):
         if not moved:
             return new
         text, _ = array_of(list(moved)) or ("{}", kind)
-        self._send_later(f"DELETE FROM {table} {found}", [text])
+        self.send_later(f"DELETE FROM {table} {found}", [text])
         return [each for each in new if each not in moved]
 
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str, values: str = "") -> None:
@@ -174,15 +177,15 @@ class ServerConnection(Connection):
             part = rows[start : start + _ROWS_AT_ONCE]
             sql, parameters = _insert_all(into, part, values)
             if len(part) <= _FEW_ROWS:
-                self._send_later(f"{sql} {otherwise}", parameters)
+                self.send_later(f"{sql} {otherwise}", parameters)
             else:
                 self._ask(f"{sql} {otherwise}", parameters)
 
     def lock_rollups(self) -> None:
-        self._ask("SELECT pg_advisory_xact_lock($1)", [_ROLLUP_LOCK])
+        self._ask("SELECT pg_advisory_xact_lock($1)", [ROLLUP_LOCK])
 
     def try_lock_rollups(self) -> bool:
-        return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": _ROLLUP_LOCK})[0][0])
+        return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": ROLLUP_LOCK})[0][0])
 
 
 def run_together(raw: Raw, statements: Sequence[tuple[str, Parameters]]) -> list[int]:

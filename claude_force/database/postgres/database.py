@@ -17,7 +17,9 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
+from claude_force.database.cluster import Cluster
 from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress
+from claude_force.database.postgres import citus
 from claude_force.database.postgres.connection import ServerConnection, run_together
 from claude_force.database.postgres.errors import translate
 from claude_force.database.postgres.pool import Pool
@@ -55,6 +57,7 @@ class ServerDatabase(Database):
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._verified = False
+        self._is_distributed = False
         self._waits = True
         self._pid = os.getpid()
 
@@ -62,19 +65,24 @@ class ServerDatabase(Database):
     def read(self) -> Iterator[ServerConnection]:
         self._verify()
         with self._connected() as raw, _transaction(ServerConnection(raw, _READ, is_snapshot=True)) as connection:
+            if self._is_distributed:
+                citus.fix_snapshot(raw, connection)
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:
         self._verify()
-        with self._connected() as raw, _transaction(ServerConnection(raw, _WRITE)) as connection:
+        last = citus.COMMITTING if self._is_distributed else ""
+        with self._connected() as raw, _transaction(ServerConnection(raw, _WRITE, last=last)) as connection:
             if not self._waits:
                 connection.execute(f"SET LOCAL lock_timeout = {AT_ONCE_S * 1000:.0f}")
             yield connection
 
     @property
     def writes_together(self) -> bool:
-        return self._waits
+        self._verify()
+        # Citus plans an INSERT inside WITH anew each time: it takes three times as long as `write` there.
+        return self._waits and not self._is_distributed
 
     def write_together(self, statements: Sequence[tuple[str, Parameters]]) -> list[int]:
         self._verify()
@@ -125,13 +133,16 @@ class ServerDatabase(Database):
     def _verify(self) -> None:
         if self._verified:
             return
-        revision = self.revision()
+        revision, has_citus = self._state()
         if revision is None:
             raise DatabaseMissing(
                 f"{self.name} has no tables of claude-force: run `claude-force db upgrade` to make them, or name "
                 "another database"
             )
         refuse_other_schema(self.name, revision)
+        if has_citus:
+            with self._connected() as raw:
+                self._is_distributed = citus.is_distributed(raw)
         self._verified = True
 
     def exists(self) -> bool:
@@ -146,14 +157,32 @@ class ServerDatabase(Database):
             ).fetchone()
 
     def revision(self) -> str | None:
+        return self._state()[0]
+
+    def _state(self) -> tuple[str | None, bool]:
+        """The revision, and whether the server has Citus."""
+        sql = f"SELECT version_num, {citus.HAS_CITUS} FROM {VERSION_TABLE}"
         try:
             with self._connected() as raw:
-                row = raw.execute(f"SELECT version_num FROM {VERSION_TABLE}".encode()).fetchone()
+                row = raw.execute(sql.encode()).fetchone()
         except DatabaseError as error:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
-                return None
+                self._refuse_worker()
+                return None, False
             raise
-        return None if row is None else str(row[0])
+        return (None, False) if row is None else (str(row[0]), bool(row[1]))
+
+    def _refuse_worker(self) -> None:
+        with self._connected() as raw:
+            coordinator = citus.coordinator_of(raw)
+        if coordinator is not None:
+            raise DatabaseError(
+                f"{self.name} is a worker of Citus, which holds a part of the rows: name the coordinator, {coordinator}"
+            )
+
+    def cluster(self) -> Cluster | None:
+        with self._connected() as raw:
+            return citus.cluster_of(raw)
 
     def optimize(self) -> None:
         """Nothing to do: the server has autovacuum."""
@@ -189,7 +218,11 @@ class ServerDatabase(Database):
         from claude_force.database import amcheck, schema
 
         with self._connected() as raw:
-            return amcheck.check(raw, schema.metadata.tables, is_quick=is_quick)
+            found = amcheck.check(raw, schema.metadata.tables, is_quick=is_quick)
+            if citus.is_distributed(raw):
+                unchecked = "; ".join(filter(None, [found.unchecked, "the shards on the workers"]))
+                return found._replace(unchecked=unchecked)
+            return found
 
     def backup(self, target: Path, progress: Progress | None = None) -> None:  # noqa: ARG002  (for files)
         raise DatabaseError(f"{self.name} is on a server: use pg_dump --format=custom --file={target}")

@@ -74,18 +74,24 @@ STEPS = (
 )
 """`step_usage` with what its executions say, under their name."""
 
-LAST_OF_HEADLESS = f"""
-SELECT COALESCE(headless_runs.session_id, headless_runs.run_id) AS session, (
-    SELECT {NAME} FROM executions{SERIES}
+_OF_HEADLESS = f"""
+    SELECT headless_runs.*, {SESSION} AS session, {NAME} AS name, ROW_NUMBER() OVER (
+        PARTITION BY headless_runs.run_id, headless_runs.started_us, headless_runs.duration_us
+        ORDER BY timestamp_us DESC, uid DESC
+    ) AS place
+    FROM headless_runs CROSS JOIN executions{SERIES}
     WHERE {IS_OF_SERIES} AND timestamp_us >= headless_runs.started_us
         AND timestamp_us <= headless_runs.started_us + headless_runs.duration_us
         AND {SESSION} = COALESCE(headless_runs.session_id, headless_runs.run_id)
-        AND (executions.run_id IS NULL OR series.agent_name IN ('{MAIN}', headless_runs.agent_name))
-    ORDER BY timestamp_us DESC, uid DESC LIMIT 1
-) AS name, headless_runs.success AS told, headless_runs.started_us, headless_runs.run_id
-FROM headless_runs
-"""
-"""For each headless run its session, the last run of its main conversation, and whether its program succeeded."""
+        AND (executions.run_id IS NULL OR series.agent_name IN ('{MAIN}', headless_runs.agent_name))"""
+LAST_OF_HEADLESS = f"""
+SELECT session, name, success AS told, started_us, run_id FROM ({_OF_HEADLESS}
+) AS headless_runs"""
+"""For each headless run its session, the last run of its main conversation, and whether its program succeeded, under
+IS_LAST. Without one that recorded nothing. A subquery for each would be shorter, and is refused where the executions
+are on other servers."""
+
+IS_LAST = "place = 1"
 
 IS_PLAIN = f"{NAME} IS NULL AND executions.steps IS NULL"
 """An execution that is a run of its own, and has no steps: nothing is to be added to it."""
@@ -309,7 +315,7 @@ def _length(time_range: TimeRange) -> int:
 def told_outcomes(connection: Connection, window: Window) -> dict[tuple[str, str], bool]:
     """Whether the program of a headless run succeeded: by session and name of the last run of its main conversation. Of
     two programs with one run the later one counts."""
-    conditions, parameters = [], {}
+    conditions, parameters = [IS_LAST], {}
     if window.start_us is not None:
         conditions.append("headless_runs.started_us + headless_runs.duration_us >= :start_us")
         parameters["start_us"] = window.start_us

@@ -23,6 +23,7 @@ from claude_force.database.queries.filter import (
     IS_ROLLED_UP,
     PENDING,
     SERIES,
+    SESSION,
     STEPS_ARE_ROLLED_UP,
 )
 from claude_force.executions.billed_steps import Share
@@ -57,9 +58,9 @@ _SPAN_COLUMNS = ", ".join(str(place + 1) for place in range(len(SPAN_NAMES)))
 _COUNTED_SPANS = f"SELECT {_SPAN_KEY}, MIN(timestamp_us), MAX(timestamp_us) {_ROWS} GROUP BY {_SPAN_COLUMNS}"
 _SPANS = f"SELECT {', '.join(SPAN_NAMES)}, first_us, last_us FROM rollup_spans WHERE day = :day"
 _UNLISTED_RUN = (
-    f"SELECT 1 FROM executions WHERE {_OF_DAY} AND run_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM run_parents "
-    "WHERE run_parents.run_id = executions.run_id "
-    "AND run_parents.session_id = COALESCE(executions.session_id, executions.workflow_id, '')) LIMIT 1"
+    f"SELECT 1 FROM (SELECT DISTINCT run_id, COALESCE({SESSION}, '') AS session_id "
+    f"FROM executions WHERE {_OF_DAY} AND run_id IS NOT NULL) AS named WHERE NOT EXISTS (SELECT 1 FROM run_parents "
+    "WHERE run_parents.run_id = named.run_id AND run_parents.session_id = named.session_id) LIMIT 1"
 )
 _COUNTED_DURATIONS = f"SELECT series_id, duration_us {_ROWS} AND duration_us IS NOT NULL"
 _DURATIONS = (

@@ -66,7 +66,7 @@ def count_differences(connection: Connection) -> list[str]:
         f"(SELECT COALESCE(SUM(executions), 0) FROM rollups WHERE {_ARCHIVED}) "
         f"FROM rollups WHERE scope = {ALL_SERIES} AND level = {ERA}"
     )
-    counted = "SELECT COUNT(*) - (SELECT COUNT(*) FROM uncounted) FROM executions"
+    counted = "SELECT (SELECT COUNT(*) FROM executions) - (SELECT COUNT(*) FROM uncounted)"
     if connection.fetch(summed)[0][0] == connection.fetch(counted)[0][0]:
         return []
     return ["roll-ups differ from the executions (total number): claude-force db rebuild"]

@@ -32,6 +32,6 @@
 from __future__ import annotations
 
 from claude_force.database.schema import executions, monitoring, sources, telemetry
-from claude_force.database.schema.types import metadata
+from claude_force.database.schema.types import EVERYWHERE, ON_COORDINATOR, metadata
 
-__all__ = ["executions", "metadata", "monitoring", "sources", "telemetry"]
+__all__ = ["EVERYWHERE", "ON_COORDINATOR", "executions", "metadata", "monitoring", "sources", "telemetry"]

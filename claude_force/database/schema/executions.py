@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
-from claude_force.database.schema.types import Count, Identity, metadata
+from claude_force.database.schema.types import EVERYWHERE, ON_COORDINATOR, Count, Identity, metadata
 
 series = Table(
     "series",
@@ -16,6 +16,7 @@ series = Table(
     Column("source", Text, nullable=False),
     UniqueConstraint("agent_name", "model", "project", "source"),
     sqlite_strict=True,
+    info={"shards_by": EVERYWHERE},
 )
 """The combinations of labels. An unknown project is "", since NULLs are not equal to each other. Rows never change."""
 
@@ -60,6 +61,7 @@ executions = Table(
     Index(None, "timestamp_us", "uid", "series_id", "duration_us"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": "uid"},
 )
 
 step_usage = Table(
@@ -80,6 +82,7 @@ step_usage = Table(
     Index(None, "timestamp_us"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": "uid"},
 )
 """What executions with several steps add to the sums of series, beside their rows: see `billed_steps.Share`. It is made
 from the column `steps`."""
@@ -91,6 +94,7 @@ projects = Table(
     Column("project", Text, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The repository of each folder, as ingestion found it; the folder itself if it is in none, "" if the folder was not
 there. It is kept, since a folder may be gone tomorrow."""
@@ -101,6 +105,7 @@ uncounted = Table(
     Column("uid", Identity, primary_key=True),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": "uid"},
 )
 """Pending executions: those that the roll-ups do not contain yet, about a thousand at most."""
 
@@ -129,6 +134,7 @@ rollups = Table(
     Column("recorded_cost_nanousd", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 
 rollup_durations = Table(
@@ -142,6 +148,7 @@ rollup_durations = Table(
     Column("executions", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 
 rollup_errors = Table(
@@ -156,6 +163,7 @@ rollup_errors = Table(
     Column("last_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 
 rollup_spans = Table(
@@ -171,6 +179,7 @@ rollup_spans = Table(
     Column("last_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """When the stored executions of each workflow, session, branch, host and user began and ended, by day (its number since
 the epoch, UTC). A name that an execution does not have is ""."""
@@ -182,6 +191,7 @@ archived = Table(
     Column("digest", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": "uid"},
 )
 """The executions that were moved to an archive file, each with a digest of its content: importing one again does not
 count it twice, and only an equal one can be restored."""
@@ -196,5 +206,6 @@ archives = Table(
     Column("archived_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The number of archived executions of a month (UTC), and the instants between which they lie."""

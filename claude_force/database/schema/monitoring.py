@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, Table, Text
 
-from claude_force.database.schema.types import Count, Identity, Measure, metadata
+from claude_force.database.schema.types import ON_COORDINATOR, Count, Identity, Measure, metadata
 
 job_runs = Table(
     "job_runs",
@@ -21,6 +21,7 @@ job_runs = Table(
     Index(None, "job", "started_us"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Runs of the scheduler's jobs."""
 
@@ -38,6 +39,7 @@ baselines = Table(
     Column("snapshot", Text, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Snapshots to compare with: of all executions (agent and model are ""), of an agent, of a model, of both."""
 
@@ -60,6 +62,7 @@ alert_states = Table(
     Column("samples", Count),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The state of each alert: one for each rule and combination of labels."""
 
@@ -81,6 +84,7 @@ alert_events = Table(
     Index(None, "at_us"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Every transition of an alert."""
 
@@ -104,6 +108,7 @@ deliveries = Table(
     Index(None, "episode", "channel"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The outbox: notifications to send on a channel, stored together with the transition that they report. Those of one
 `batch` are sent as one message."""
@@ -117,6 +122,7 @@ silences = Table(
     Column("comment", Text),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Rules without notifications until an instant."""
 
@@ -133,6 +139,7 @@ exporters = Table(
     Column("sent", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The exporters that send each execution once: see `rows.exporters.ExporterState`."""
 
@@ -145,6 +152,7 @@ export_queue = Table(
     Column("is_sent", Integer, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": "uid"},
 )
 """The executions that an exporter has to send (again): how often each changed since it was queued, and whether
 the receiver may have it already."""

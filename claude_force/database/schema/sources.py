@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, Table, Text
 
-from claude_force.database.schema.types import Count, Identity, Measure, metadata
+from claude_force.database.schema.types import ON_COORDINATOR, Count, Identity, Measure, metadata
 
 identities = Table(
     "identities",
@@ -13,6 +13,7 @@ identities = Table(
     Column("uid", Identity, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": "identity"},
 )
 """Hashes that identify a response of a transcript (see `ingest.transcripts.responses`), and its execution."""
 
@@ -38,6 +39,7 @@ source_files = Table(
     Column("problem", Text),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """How far each file was read: see `rows.cursor`."""
 
@@ -51,6 +53,7 @@ ingest_passes = Table(
     Column("problems", Text, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The last pass of each host over its usual sources: see `ingest_passes.IngestPass`."""
 
@@ -67,6 +70,7 @@ reported_usages = Table(
     Column("total_tokens", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Usages reported to a parent for the last response of a sub-agent's run, until they are applied: see
 `executions.deduplication.ReportedUsage`."""
@@ -86,6 +90,7 @@ session_ledgers = Table(
     Column("is_lower_bound", Integer, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The latest ledger of each session, by model; the model "" is the whole session: see `executions.ledgers`."""
 
@@ -96,6 +101,7 @@ copied_sessions = Table(
     Column("original_id", Text, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Sessions with responses that count for another session: forks, and sessions that were resumed by a copy."""
 
@@ -109,6 +115,7 @@ run_parents = Table(
     Index(None, "session_id"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Every run that executions name, and what started it: see `executions.run_parents`. The session is "" if there is
 none. The rows stay when the executions are archived."""
@@ -123,6 +130,7 @@ daily_statistics = Table(
     Column("has_cache_tokens", Integer),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Tokens by day (UTC) and model from Claude Code's own statistics: see `ingest.statistics`."""
 
@@ -137,6 +145,7 @@ plan_limits = Table(
     Column("session_id", Text),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Observations of the limits of a Claude plan, on the machine that made them: see `executions.plan_limits.PlanLimit`. A
 row is added when the percentage or the reset changes, and deleted after five weeks."""

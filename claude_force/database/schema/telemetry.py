@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Integer, Table, Text
 
-from claude_force.database.schema.types import Count, Identity, metadata
+from claude_force.database.schema.types import ON_COORDINATOR, Count, Identity, metadata
 
 sightings = Table(
     "sightings",
@@ -18,6 +18,7 @@ sightings = Table(
     Column("fields", Text, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": "uid"},
 )
 """Each source that saw an execution, if telemetry did; an execution without a row was seen by its own source alone. In
 `fields` is where the source differs from the execution (JSON), which is merged from all of them. See
@@ -34,6 +35,7 @@ outcomes = Table(
     Column("value", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """What agents did, by day (UTC) and session: see `executions.signals.Outcome`."""
 
@@ -49,6 +51,7 @@ counted_outcomes = Table(
     Column("value", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The records that are in the sums, for a week: one that is sent again is not added again, and a merge with another
 store adds what it has not. They are known by their key (32 hexadecimal digits)."""
@@ -65,6 +68,7 @@ telemetry_kinds = Table(
     Column("records", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """Which kinds of records came to which host, from which program, and when the last: see `Heard`. Those that were
 ignored for a reason are a row of their own."""
@@ -86,6 +90,7 @@ headless_runs = Table(
     Column("reported_cost_nanousd", Count),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The runs of `claude-force run`. The reported cost is that of the whole session so far, and is never added up."""
 
@@ -99,6 +104,7 @@ run_labels = Table(
     Column("until_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
 )
 """The labels of runs: which sessions a run had, and when. Executions have no label of their own; see
 `executions.run_labels`."""

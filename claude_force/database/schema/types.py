@@ -22,3 +22,8 @@ Count = BigInteger().with_variant(Integer(), "sqlite")
 
 Measure: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
 """A measured value in the unit of its metric. A STRICT table of SQLite accepts only the name REAL."""
+
+EVERYWHERE, ON_COORDINATOR = "everywhere", "coordinator"
+"""Where the rows of a table are on Citus (`info["shards_by"]` of each table): on every node, on the coordinator alone,
+or spread over the workers by the hash of the column that is named, equal hashes on one node. What is committed together
+with an execution, and read beside it, has to be on its node. See docs/decisions/0046."""

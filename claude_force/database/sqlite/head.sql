@@ -561,16 +561,17 @@ FROM (SELECT runs.*, CASE WHEN told = 1 THEN 'success' WHEN told = 0 AND CASE co
         SELECT session, name, told,
             ROW_NUMBER() OVER (PARTITION BY session, name ORDER BY started_us DESC, run_id DESC) AS place
         FROM (
-SELECT COALESCE(headless_runs.session_id, headless_runs.run_id) AS session, (
-    SELECT COALESCE(executions.run_id, executions.workflow_id, executions.session_id) FROM executions CROSS JOIN series
+SELECT session, name, success AS told, started_us, run_id FROM (
+    SELECT headless_runs.*, COALESCE(executions.session_id, executions.workflow_id) AS session, COALESCE(executions.run_id, executions.workflow_id, executions.session_id) AS name, ROW_NUMBER() OVER (
+        PARTITION BY headless_runs.run_id, headless_runs.started_us, headless_runs.duration_us
+        ORDER BY timestamp_us DESC, uid DESC
+    ) AS place
+    FROM headless_runs CROSS JOIN executions CROSS JOIN series
     WHERE series.series_id = executions.series_id AND timestamp_us >= headless_runs.started_us
         AND timestamp_us <= headless_runs.started_us + headless_runs.duration_us
         AND COALESCE(executions.session_id, executions.workflow_id) = COALESCE(headless_runs.session_id, headless_runs.run_id)
         AND (executions.run_id IS NULL OR series.agent_name IN ('main', headless_runs.agent_name))
-    ORDER BY timestamp_us DESC, uid DESC LIMIT 1
-) AS name, headless_runs.success AS told, headless_runs.started_us, headless_runs.run_id
-FROM headless_runs
-) AS programs WHERE name IS NOT NULL
+) AS headless_runs WHERE place = 1) AS programs WHERE name IS NOT NULL
     ) AS placed WHERE place = 1
 ) AS told ON told.session = runs.session AND told.name = runs.name) AS whole;
 CREATE VIEW alerts_v1 AS

@@ -9,6 +9,7 @@ from claude_force.database.queries.runs import (
     FAILED,
     FAILED_COST,
     FAILURE,
+    IS_LAST,
     KEY_SQL,
     LAST_OF_HEADLESS,
     STEPS,
@@ -34,7 +35,7 @@ _TOLD = f"""
     SELECT session, name, told FROM (
         SELECT session, name, told,
             ROW_NUMBER() OVER (PARTITION BY session, name ORDER BY started_us DESC, run_id DESC) AS place
-        FROM ({LAST_OF_HEADLESS}) AS programs WHERE name IS NOT NULL
+        FROM ({LAST_OF_HEADLESS} WHERE {IS_LAST}) AS programs WHERE name IS NOT NULL
     ) AS placed WHERE place = 1"""
 """How the program of a headless run ended, by its last run; of two programs the later one."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from claude_force import clock
 from claude_force.database import queries
 from claude_force.database.contract import Database
+from claude_force.database.distribute import Plan
 from claude_force.database.merge import MergeReport
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
@@ -74,6 +75,21 @@ def database_line(path: Path) -> str:
         return str(error)
     until = f" until {clock.to_datetime(stored.last_us, clock.local_zone()):%Y-%m-%d %H:%M}" if stored else ""
     return f"{path}: {quantity(executions, 'execution')}{until}, {size(path.stat().st_size)}"
+
+
+def distribution_lines(plan: Plan) -> list[str]:
+    """Which tables of a distributed database are where, or will be."""
+    lines = [
+        f"Nodes:        {plan.coordinator} (coordinator), {', '.join(plan.workers)}",
+        f"Shards:       {count(plan.shards)} of each table that is spread",
+        *(f"By {column + ':':<10} {', '.join(tables)}" for column, tables in plan.spread.items()),
+        f"On all nodes: {', '.join(plan.everywhere)}",
+        "Coordinator:  all others, such as the roll-ups",
+    ]
+    moving = f"{quantity(plan.executions, 'execution')} to move" if "executions" in plan.missing else ""
+    if not plan.missing:
+        return [*lines, "All tables are where they belong."]
+    return [*lines, "; ".join(filter(None, [f"Not yet there: {', '.join(plan.missing)}", moving]))]
 
 
 def store_line(name: str, database: Database) -> str:
