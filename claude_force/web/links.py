@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from claude_force import clock
 from claude_force.analytics.json_fields import TITLES
@@ -25,6 +25,9 @@ SHARED = frozenset((*PERIOD, *NAMES, ZONE))
 """The words that stay when a link leads to another view."""
 
 
+_SAFE = "/:@"
+"""What need not be escaped in a value (RFC 3986, query)."""
+
 _LONGEST_DAY_US = 25 * clock.HOUR_US
 """The day on which clocks are set back."""
 
@@ -41,21 +44,40 @@ class Links(PageLinks):
         taken: Mapping[str, Collection[str]] = {},
     ) -> None:
         self.path, self.query, self._renamed, self._taken = path, query, renamed, taken
+        self._kept: dict[tuple[str, ...], str] = {}
 
     def to(self, path: str, **words: str | None) -> str:
         """Another view with the filters of this one, and with these words in place of theirs: `for_model="opus"`.
         None takes a word out. A period replaces the whole period."""
+        return self._address(path, words, self._filters_for)
+
+    def _all_words(self, _: str) -> Query:
+        return self.query
+
+    def _filters_for(self, path: str) -> Query:
+        """The filters of this view, as another one calls them."""
         here, renamed = self._renamed.get(self.path, {}), self._renamed.get(path, {})
         back = {other: word for word, other in here.items()}
         taken = self._taken.get(path, SHARED)
         # What a command calls otherwise, it calls so because it has another option of that name.
         shared = ((back.get(word, word), value) for word, value in self.query if word not in here)
-        kept = tuple((renamed.get(word, word), value) for word, value in shared if word in taken)
-        return _address(path, _replaced(kept, words))
+        return tuple((renamed.get(word, word), value) for word, value in shared if word in taken)
 
     def here(self, **words: str | None) -> str:
         """This view with these words in place of theirs. All other words stay."""
-        return _address(self.path, _replaced(self.query, words))
+        return self._address(self.path, words, self._all_words)
+
+    def _address(self, path: str, words: Mapping[str, str | None], query_for: Callable[[str], Query]) -> str:
+        """An address with these words in place of those of a query. A table has hundreds that differ in a value: what
+        stays is written once for each path and each set of words."""
+        key = (path, query_for.__name__, *words)
+        if key not in self._kept:
+            gone = {_spelled(word) for word in words}
+            gone |= set(PERIOD) if gone & set(PERIOD) else set()
+            self._kept[key] = _encoded(pair for pair in query_for(path) if pair[0] not in gone)
+        given = _encoded((_spelled(word), value) for word, value in words.items() if value is not None)
+        text = "&".join(filter(None, (self._kept[key], given)))
+        return f"{path}?{text}" if text else path
 
     def without(self, word: str, value: str) -> str:
         """This view without a word of a value."""
@@ -85,12 +107,13 @@ def _instant(at_us: int) -> str:
     return f"{clock.to_datetime(at_us, UTC):%Y-%m-%dT%H:%MZ}"
 
 
-def _replaced(query: Query, words: Mapping[str, str | None]) -> Query:
-    given = {word.replace("_", "-"): value for word, value in words.items()}
-    gone = {*given, *(PERIOD if any(word in PERIOD for word in given) else ())}
-    kept = tuple(pair for pair in query if pair[0] not in gone)
-    return kept + tuple((word, value) for word, value in given.items() if value is not None)
+def _spelled(word: str) -> str:
+    return word.replace("_", "-")
+
+
+def _encoded(query: Iterable[tuple[str, str]]) -> str:
+    return "&".join(f"{quote(word)}={quote(value, _SAFE)}" for word, value in query)
 
 
 def _address(path: str, query: Query) -> str:
-    return f"{path}?{urlencode(query, quote_via=quote, safe='/:@')}" if query else path
+    return f"{path}?{_encoded(query)}" if query else path

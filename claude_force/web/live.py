@@ -25,9 +25,6 @@ TICK_S = 60.0
 SHARE = 0.05
 """The part of one core that drawing may take."""
 
-_LONGEST_PAUSE_S = 10.0
-"""Pages are told at least so often, even if drawing them takes a larger part."""
-
 _BEAT_S = 15.0
 """A comment is sent so often to each page, so that one that has gone is noticed."""
 
@@ -92,7 +89,7 @@ class Live:
 
     def _pause_s(self) -> float:
         """How long after the last time pages may be told again: as long as it makes what they cost since a SHARE."""
-        return min((self._pages_cpu_s() - self._cpu_before_s) / SHARE, _LONGEST_PAUSE_S)
+        return min((self._pages_cpu_s() - self._cpu_before_s) / SHARE, TICK_S)
 
     def _pages_cpu_s(self) -> float:
         """The time of the processor that this process took for anything but looks."""
