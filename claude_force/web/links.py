@@ -21,6 +21,9 @@ NAMES = tuple(TITLES.values())
 
 ZONE = "timezone"
 
+RULE = "/alerts/explain"
+"""The view of an alert rule."""
+
 SHARED = frozenset((*PERIOD, *NAMES, ZONE))
 """The words that stay when a link leads to another view."""
 
@@ -97,6 +100,10 @@ class Links(PageLinks):
         if is_day:
             return Linked(bucket.label, self.to("/runs", since=bucket.label, until=bucket.label))
         return Linked(bucket.label, self.within("/runs", bucket.start_us, bucket.end_us))
+
+    def rule(self, name: str, text: str) -> str:
+        """The cell of an alert leads to the explanation of its rule."""
+        return Linked(text, self.to(RULE, name=name))
 
     def within(self, path: str, start_us: int, end_us: int, **words: str) -> str:
         """Another view from one instant to another."""

@@ -49,7 +49,7 @@ def report_body(content: Content, notes: Sequence[str], reference_model: str, li
     """What the report and the overview of the live page show: figures, notes, charts with their data, and tables."""
     timeline = content.timeline
     if timeline is None:
-        return [notes_aside(notes), part_section(alerts_part(content))]
+        return [notes_aside(notes), part_section(alerts_part(content, links))]
     drawn = charts(timeline)
     return [
         headline(content, reference_model),

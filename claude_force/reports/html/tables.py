@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from claude_force.alerts.evaluation import Alert
+from claude_force.alerts.wording import rule_of
 from claude_force.analytics.baselines import Check
 from claude_force.analytics.json_fields import TITLES
 from claude_force.analytics.labels import project_labels
 from claude_force.analytics.report_types import Breakdown, Errors
+from claude_force.database.rows.alerts import Silence
 from claude_force.executions.totals import Group, Totals
 from claude_force.formatting import NONE, count, duration, money, percent, quantity
 from claude_force.reports.columns import Column
 from claude_force.reports.html.content import MOST_EVENTS, Content, sum_groups
 from claude_force.reports.html.linked import NO_LINKS, PageLinks
-from claude_force.reports.layouts.alerts import alerts_table, events_table
+from claude_force.reports.layouts.alerts import alerts_table, events_table, sort_alerts
 from claude_force.reports.layouts.analytics import error_cells
 from claude_force.reports.layouts.baselines import result_cells
 from claude_force.reports.render import Table
@@ -39,7 +42,7 @@ def parts(content: Content, links: PageLinks = NO_LINKS) -> list[Part]:
     ]
     found += [_errors(content.errors)]
     found += [_check(content.check)] if content.check else []
-    return [*found, alerts_part(content)]
+    return [*found, alerts_part(content, links)]
 
 
 def _groups(report: Breakdown, links: PageLinks) -> Part:
@@ -110,7 +113,17 @@ def _check(found: Check) -> Part:
     return Part("baseline", "Baseline", [("The period and its baseline", Table(columns, rows))], remarks)
 
 
-def alerts_part(content: Content) -> Part:
+def linked_alerts(alerts: Sequence[Alert], links: PageLinks, silences: Mapping[str, Silence] = {}) -> Table:
+    """The table of alerts, in its own order. Those whose rule is there lead where `links` says."""
+    table = alerts_table(alerts, silences)
+    cells = [
+        links.rule(rule_of(alert.name), row[0]) if alert.rule else row[0]
+        for alert, row in zip(alerts, table.rows, strict=True)
+    ]
+    return table._replace(rows=[[cell, *row[1:]] for cell, row in zip(cells, table.rows, strict=True)])
+
+
+def alerts_part(content: Content, links: PageLinks = NO_LINKS) -> Part:
     """The current alerts, and their changes in the period."""
     found = content.alerts
     if not (found.setup.rules or found.now.alerts or found.events):
@@ -119,8 +132,7 @@ def alerts_part(content: Content) -> Part:
     remarks = [f"{firing} at the time of this page. Alerts cover the whole store."]
     tables = []
     if found.now.alerts:
-        table = alerts_table(found.now.alerts)
-        tables.append(("Now", table._replace(rows=table.rows[:MOST_EVENTS])))
+        tables.append(("Now", linked_alerts(sort_alerts(found.now.alerts)[:MOST_EVENTS], links)))
     if len(found.now.alerts) > MOST_EVENTS:
         remarks.append(f"{MOST_EVENTS} of {count(len(found.now.alerts))} alerts are shown, firing ones first.")
     if found.events:

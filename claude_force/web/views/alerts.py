@@ -11,9 +11,10 @@ from claude_force.alerts.inspection import AlertHistory, AlertList, Explanation
 from claude_force.alerts.rules import DEFAULTS, default_rule
 from claude_force.formatting import NONE
 from claude_force.reports.columns import Column
-from claude_force.reports.layouts.alerts import alerts_table, explain_page, history_page, sort_alerts
+from claude_force.reports.html.tables import linked_alerts
+from claude_force.reports.layouts.alerts import explain_page, history_page, sort_alerts
 from claude_force.reports.render import Table
-from claude_force.web.links import PERIOD, Links
+from claude_force.web.links import PERIOD, RULE, Links
 from claude_force.web.view import Action, View, Visit
 from claude_force.web.views.parts import choices, link_column, word_of
 
@@ -28,9 +29,8 @@ _SILENCE, _END = (
 def _fill(visit: Visit) -> Mapping[str, Any]:
     listed: AlertList = visit.answer.report
     links, alerts = visit.links, sort_alerts(listed.found.alerts)
-    table = alerts_table(alerts, listed.silences)
     return {
-        "alerts": link_column(table, 0, (_explain(links, wording.rule_of(alert.name)) for alert in alerts)),
+        "alerts": linked_alerts(alerts, links, listed.silences),
         "rules": _rules(listed, links),
         "silences": [
             {"name": name, "until": _minute(silence.until_us), "comment": silence.comment}
@@ -50,17 +50,13 @@ def _rules(listed: AlertList, links: Links) -> Table:
     ordered = sorted(states, key=lambda name: (states[name] != "on", name))
     rows = [[name, states[name], on.get(name) or _default(name)] for name in ordered]
     # A default budget has no threshold before somebody sets one, and is no rule until then.
-    hrefs = (_explain(links, row[0]) if row[2] != NONE or row[0] in listed.setup.off else None for row in rows)
+    hrefs = (links.to(RULE, name=row[0]) if row[2] != NONE or row[0] in listed.setup.off else None for row in rows)
     return link_column(Table(_RULES, rows), 0, hrefs)
 
 
 def _default(name: str) -> str:
     rule = default_rule(name) if name in DEFAULTS else None
     return wording.condition(rule) if rule else NONE
-
-
-def _explain(links: Links, name: str) -> str:
-    return links.to(EXPLAIN.path, name=name)
 
 
 def _minute(instant_us: int) -> str:
@@ -91,7 +87,7 @@ def _fill_history(visit: Visit) -> Mapping[str, Any]:
 
 VIEW = View("/alerts", "Alerts", "alerts list", "alerts.html", _fill, takes=())
 EXPLAIN = View(
-    "/alerts/explain", "Alert rule", "alerts explain", "explain.html", _fill_explanation,
+    RULE, "Alert rule", "alerts explain", "explain.html", _fill_explanation,
     navigation=False, takes=(), argument="name",
 )  # fmt: skip
 HISTORY = View(
