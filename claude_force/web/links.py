@@ -16,6 +16,9 @@ from claude_force.web.answers import Query
 PERIOD = ("days", "hours", "last", "since", "until", "start", "end")
 """The words that choose a period."""
 
+ALL_TIME = {"since": "1970-01-01"}
+"""All time, for a view that has another period by itself."""
+
 NAMES = tuple(TITLES.values())
 """The words that choose names."""
 

@@ -14,7 +14,7 @@ from claude_force.reports.layouts.base import Request
 from claude_force.time_windows import heading_of
 from claude_force.web import pages
 from claude_force.web.answers import Answer, Ask, Query
-from claude_force.web.links import NAMES, PERIOD, SHARED, ZONE, Links
+from claude_force.web.links import ALL_TIME, NAMES, PERIOD, SHARED, ZONE, Links
 from claude_force.web.view import View, Visit
 from claude_force.web.views import VIEWS
 
@@ -33,10 +33,10 @@ class Shell:
     """A view with the words of a query string."""
 
     def __init__(self, view: View, query: Query, generation: int, token: str) -> None:
-        self.view, self.query = view, query
+        self.view, self.query = view, query + view.missing_words(query)
         self._generation, self._token = generation, token
         renamed = {each.path: each.renamed for each in VIEWS}
-        self.links = Links(view.path, query, renamed, {each.path: each.takes for each in VIEWS})
+        self.links = Links(view.path, self.query, renamed, {each.path: each.takes for each in VIEWS})
 
     @property
     def generation_mark(self) -> str:
@@ -45,9 +45,7 @@ class Shell:
 
     def question(self) -> tuple[str, Query]:
         """The command and its words."""
-        given = {word for word, _ in self.query}
-        defaults = {} if given & self.view.defaults.keys() else self.view.defaults
-        return self.view.command, self.query + tuple((word, value) for word, value in defaults.items() if value)
+        return self.view.command, self.query
 
     def _command_line(self) -> str:
         """The command as one would type it."""
@@ -101,17 +99,17 @@ class Shell:
         }
 
     def _filters(self, request: Request | None) -> Mapping[str, Any]:
-        period = {word: value for word, value in self.question()[1] if word in PERIOD}
+        period = {word: value for word, value in self.query if word in PERIOD}
         presets = [
             {"title": title, "href": self.links.here(**words), "is_here": period == words} for title, words in _PERIODS
         ]
-        every = {"title": "All time", "href": self.links.without_period(), "is_here": not period}
-        has_default = any(word in PERIOD for word in self.view.defaults)
+        every = self.links.here(**ALL_TIME) if self.view.has_period else self.links.without_period()
+        presets.append({"title": "All time", "href": every, "is_here": period in ({}, ALL_TIME)})
         is_preset = any(entry["is_here"] for entry in presets)
         names = [self.view.renamed.get(name, name) for name in NAMES]
         return {
             "path": self.view.path,
-            "periods": presets if has_default else [*presets, every],
+            "periods": presets,
             "chips": [
                 {"word": word, "value": value, "href": self.links.without(word, value)}
                 for word, value in self.query

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from claude_force.web.answers import Answer
-from claude_force.web.links import SHARED, Links
+from claude_force.web.answers import Answer, Query
+from claude_force.web.links import PERIOD, SHARED, Links
 
 
 class Visit(NamedTuple):
@@ -23,10 +23,8 @@ class View(NamedTuple):
     - `template`: a file in `templates`; `fill` makes its variables.
     - `navigation`: whether the navigation has it. Others are reached by a link.
     - `json_command`: whose JSON the view gives, if `command` has none. It gets the filters only.
-    - `defaults`: words that are given if the query string has none of them: {"by": "agent"}. A word without a value is
-      not given: {"model": "claude-haiku-4-5", "batch": ""} is for a command that needs one of two.
-    - `takes`: the words of filters that its command takes; a link to it leaves out the others.
-    - `argument`: the word of the argument of the command, which is no option ("id").
+    - `defaults`: choices, each by its words: if the query string has none of the words, those with a value are given.
+      {"model": "claude-haiku-4-5", "batch": ""} is for a command that needs one of two.
     - `renamed`: words of filters that this command calls otherwise: {"model": "for-model"}.
     """
 
@@ -37,10 +35,26 @@ class View(NamedTuple):
     fill: Callable[[Visit], Mapping[str, Any]]
     navigation: bool = True
     json_command: str | None = None
-    defaults: Mapping[str, str] = {}
+    defaults: tuple[Mapping[str, str], ...] = ()
     renamed: Mapping[str, str] = {}
     takes: Collection[str] = SHARED
     argument: str | None = None
+
+    def missing_words(self, query: Query) -> Query:
+        """The words of the defaults that a query string lacks."""
+        given = {word for word, _ in query}
+        missing = (choice for choice in self.defaults if not given & choice.keys())
+        return tuple((word, value) for choice in missing for word, value in choice.items() if value)
+
+    @property
+    def has_period(self) -> bool:
+        """Whether it has a period by itself: not all time, which takes long for some commands."""
+        return any(word in PERIOD for choice in self.defaults for word in choice)
+
+
+def last_days(days: int) -> Mapping[str, str]:
+    """The default of a view that shows the last days, unless a period is given."""
+    return {**dict.fromkeys(PERIOD, ""), "days": str(days)}
 
 
 class Action(NamedTuple):

@@ -108,16 +108,19 @@ def lasting(answer: Any) -> Any:
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("/runs?sort-by=cost&agent=agent-1", "runs --sort-by cost --agent agent-1"),
+        ("/runs?sort-by=cost&agent=agent-1", "runs --sort-by cost --agent agent-1 --limit 100"),
         (f"/run?id={SESSION}", f"run show {SESSION}"),
         ("/executions?model=opus", "analytics export --model opus"),
-        ("/outcomes?by=model", "outcomes --by model"),
-        ("/what-if?model=claude-haiku-4-5&for-model=opus", "what-if --model claude-haiku-4-5 --for-model opus"),
+        ("/outcomes?by=model", "outcomes --by model --days 30"),
+        (
+            "/what-if?model=claude-haiku-4-5&for-model=opus",
+            "what-if --model claude-haiku-4-5 --for-model opus --days 30",
+        ),
         ("/blocks", "blocks --days 7"),
         ("/alerts", "alerts list"),
         ("/alerts/explain?name=success-rate", "alerts explain success-rate"),
         ("/alerts/history?days=30", "alerts history --days 30"),
-        ("/reconcile", "reconcile"),
+        ("/reconcile", "reconcile --days 30"),
     ],
 )
 def test_the_json_of_a_view_is_that_of_its_command(

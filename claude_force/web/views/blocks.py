@@ -8,11 +8,9 @@ from typing import Any
 from claude_force.analytics.blocks import SessionBlocks
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.reports.render import Page
-from claude_force.web.links import PERIOD, Links
-from claude_force.web.view import View, Visit
+from claude_force.web.links import Links
+from claude_force.web.view import View, Visit, last_days
 from claude_force.web.views.parts import command_page, link_part
-
-_DEFAULTS = {**dict.fromkeys(PERIOD, ""), "recent": "", "active": "", "days": "7"}
 
 
 def _fill(visit: Visit) -> Mapping[str, Any]:
@@ -31,4 +29,6 @@ def _link(page: Page, report: SessionBlocks, links: Links) -> None:
     link_part(page, 0, hrefs, at=int(bool(report.plan_limits)))
 
 
-VIEW = View("/blocks", "Limits", "blocks", "command.html", _fill, defaults=_DEFAULTS)
+VIEW = View(
+    "/blocks", "Limits", "blocks", "command.html", _fill, defaults=({"recent": "", "active": "", **last_days(7)},)
+)

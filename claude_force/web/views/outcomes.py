@@ -7,7 +7,7 @@ from typing import Any
 
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
-from claude_force.web.view import View, Visit
+from claude_force.web.view import View, Visit, last_days
 from claude_force.web.views.parts import choices, command_page, link_part, word_of
 
 _DEFAULT = "agent"
@@ -38,4 +38,4 @@ def _href(name: str | None, by: str, links: Links) -> str | None:
     return links.to("/runs", **{by: name})
 
 
-VIEW = View("/outcomes", "Outcomes", "outcomes", "command.html", _fill, defaults={"by": _DEFAULT})
+VIEW = View("/outcomes", "Outcomes", "outcomes", "command.html", _fill, defaults=({"by": _DEFAULT}, last_days(30)))

@@ -33,4 +33,4 @@ def _link(page: Page, report: Runs, links: Links) -> None:
     link_part(page, AGENT, (links.here(agent=run.agents[0]) if run.agents else None for run in report.runs))
 
 
-VIEW = View("/runs", "Runs", "runs", "command.html", _fill, defaults={"limit": str(_SHOWN)})
+VIEW = View("/runs", "Runs", "runs", "command.html", _fill, defaults=({"limit": str(_SHOWN)},))

@@ -11,7 +11,7 @@ from claude_force.executions.published_rates import published_models
 from claude_force.executions.what_if import CachePolicy
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
-from claude_force.web.view import View, Visit
+from claude_force.web.view import View, Visit, last_days
 from claude_force.web.views.parts import command_page, link_part
 
 _CHANGES = ("model", "batch", "cache")
@@ -46,5 +46,5 @@ def _link(page: Page, report: WhatIf, links: Links) -> None:
 
 VIEW = View(
     "/what-if", "What if", "what-if", "what_if.html", _fill,
-    defaults={"model": _DEFAULT_MODEL, "batch": "", "cache": ""}, renamed={"model": "for-model"},
+    defaults=({"model": _DEFAULT_MODEL, "batch": "", "cache": ""}, last_days(30)), renamed={"model": "for-model"},
 )  # fmt: skip
