@@ -102,7 +102,7 @@ def upgrade(location: str | None) -> None:
 
 @db.command()
 @click.option(
-    "--shards", type=click.IntRange(1, 1024), help="Parts of each table. Default: 8 for each worker, up to 32."
+    "--shards", type=click.IntRange(1, 1024), help="Parts of each table. Default: 4 for each worker, from 8 to 32."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

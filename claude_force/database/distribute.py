@@ -15,7 +15,7 @@ from claude_force.errors import DatabaseError
 Ask = Callable[[str], Sequence[Sequence[Any]]]
 """Runs a statement in a transaction; returns its rows."""
 
-_SHARDS_OF_A_WORKER, _FEWEST_SHARDS, _MOST_SHARDS = 8, 8, 32
+_SHARDS_OF_A_WORKER, _FEWEST_SHARDS, _MOST_SHARDS = 4, 8, 32
 """Workers that are added later take over shards, but a report asks each shard."""
 
 _HAS_CITUS = "SELECT 1 FROM pg_extension WHERE extname = 'citus'"

@@ -23,6 +23,7 @@ from claude_force.database.revisions import HEAD
 from claude_force.database.writes import Store
 from claude_force.errors import DatabaseError
 from claude_force.executions.record import ExecutionMetrics
+from claude_force.executions.rollups import ALL_SERIES, ERA
 from tests import citus
 from tests.builders import NOON_US, an_execution
 from tests.conftest import ROOT, Run
@@ -172,7 +173,7 @@ def test_an_upgrade_that_is_killed_leaves_a_whole_revision(bare_url: str) -> Non
 
 
 def test_a_report_beside_writers_is_exact(postgres_url: str) -> None:
-    """What reports count is the number of rows in the same read, while others commit on several nodes at once."""
+    """The sums that reports read are those of the rows in the same read, while others commit on several nodes."""
     is_over = threading.Event()
     writers = [
         threading.Thread(target=write_until, args=(postgres_url, is_over, *each))
@@ -182,7 +183,7 @@ def test_a_report_beside_writers_is_exact(postgres_url: str) -> None:
         writer.start()
     try:
         with closing(open_database(postgres_url)) as database:
-            seen = [counts(database) for _ in range(60)]
+            seen = [counts(database) for _ in range(150)]
     finally:
         is_over.set()
         for writer in writers:
@@ -200,10 +201,22 @@ def write_until(location: str, is_over: threading.Event, size: int, number: int)
             Store(database).add([an_execution(timestamp_us=NOON_US + start + each) for each in range(size)])
 
 
-def counts(database: Database) -> tuple[int, int, int]:
-    """How many executions there are in one read: by the rows, by reports, and by the rows again."""
-    rows = "SELECT COUNT(*) FROM executions"
+def counts(database: Database) -> tuple[int, int]:
+    """How many executions there are in one read: by the sums and what they do not contain yet, and by the rows."""
+    summed = f"SELECT COALESCE(SUM(executions), 0) FROM rollups WHERE scope = {ALL_SERIES} AND level = {ERA}"
     with database.read() as connection:
-        before = connection.fetch(rows)[0][0]
-        reported = queries.totals(connection, Filter()).executions
-        return before, reported, connection.fetch(rows)[0][0]
+        (sums,), (rows,), (pending,) = (
+            connection.fetch(sql)[0]
+            for sql in (summed, "SELECT COUNT(*) FROM executions", "SELECT COUNT(*) FROM uncounted")
+        )
+        return int(sums) + pending, rows
+
+
+def test_what_a_worker_stores_is_noticed(postgres_url: str) -> None:
+    """The mark of changes moves with each execution, whichever node has it."""
+    with closing(open_database(postgres_url)) as database:
+        store, marks = Store(database), [database.change_mark()]
+        for number in range(6):
+            store.add([an_execution(timestamp_us=NOON_US + number)])
+            marks.append(database.change_mark())
+    assert len(set(marks)) == len(marks)

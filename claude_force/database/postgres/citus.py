@@ -34,6 +34,9 @@ SELECT nodename || ':' || nodeport, success, result FROM run_command_on_all_node
     AND prepared < now() - interval '{SLOW_COMMIT_S} seconds'
 $$) JOIN pg_dist_node USING (nodeid)
 """
+_MARKS = """
+SELECT string_agg(result, ' ' ORDER BY nodeid) FROM run_command_on_all_nodes('SELECT pg_current_wal_insert_lsn()')
+"""
 
 _COMMIT_LOCK = 0x636C6674
 """The key of the advisory lock of commits. The server releases it after every node has committed."""
@@ -74,6 +77,11 @@ def fix_snapshot(raw: Raw, connection: ServerConnection) -> None:
         # A lock of the session would outlive the transaction.
         raw.close()
         raise
+
+
+def change_mark(raw: Raw) -> object:
+    """What every write to any node moves: the coordinator does not see that a worker stored an execution."""
+    return _first(raw, _MARKS)
 
 
 def cluster_of(raw: Raw) -> Cluster | None:

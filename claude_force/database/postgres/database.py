@@ -151,6 +151,8 @@ class ServerDatabase(Database):
     def change_mark(self) -> object:
         # Every write moves it, those to other databases of the server as well. A standby has no place to insert.
         with self._connected() as raw:
+            if self._is_distributed:
+                return citus.change_mark(raw)
             return raw.execute(
                 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
                 "ELSE pg_current_wal_insert_lsn() END::text"
