@@ -75,6 +75,35 @@ def replacing(target: Path, new_mode: int) -> Iterator[int]:
         raise
 
 
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """A new folder for the content of `target`, whose place it takes when the block ends, or never.
+
+    What was there is removed after that. Symlinks are followed. Raises OSError.
+    """
+    # Imported here: most commands replace no folder.
+    import shutil
+
+    target = target.resolve()
+    name = f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}"
+    made, old = target.with_name(f"{name}.tmp"), target.with_name(f"{name}.old")
+    made.mkdir()
+    try:
+        yield made
+        if target.is_dir():
+            target.rename(old)
+        try:
+            made.rename(target)
+        except OSError:
+            if old.is_dir():
+                old.rename(target)
+            raise
+        sync_folder(target.parent)
+    finally:
+        for rest in (made, old):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
 def _mode_of(target: Path, new_mode: int) -> int:
     """The permissions of a file, or `new_mode` if it does not exist."""
     try:

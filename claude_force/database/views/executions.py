@@ -60,6 +60,9 @@ LABELS = (
     text("source", "who recorded it: `claude-code`, `tracker`, `telemetry` ...", "series.source"),
 )
 
+RECORDED_COST = "CASE WHEN recorded_basis IS NULL THEN executions.cost_nanousd ELSE recorded_cost_nanousd END"
+"""SQL for the cost before any repricing."""
+
 EXECUTIONS = View(
     "executions_v1",
     "Every execution: one model request of an agent. Archived ones are not in it.",
@@ -92,10 +95,7 @@ EXECUTIONS = View(
         integer("web_searches", "searches that it made"),
         money("cost", "US dollars; null if the price is not known", "executions.cost_nanousd"),
         money("reference_cost", "the same tokens on the reference model", "executions.reference_cost_nanousd"),
-        money(
-            "recorded_cost", "the cost before any repricing",
-            "CASE WHEN recorded_basis IS NULL THEN executions.cost_nanousd ELSE recorded_cost_nanousd END",
-        ),
+        money("recorded_cost", "the cost before any repricing", RECORDED_COST),
         text("price_version", "the prices of the cost; null if the cost came with the record"),
         text("usage_basis", "`provisional` if the usage was never final: a lower bound; null if it is final"),
         text("service_tier", "`fast`, `batch`: another price; null is the standard tier"),
