@@ -39,8 +39,8 @@ _ON_THE_COORDINATOR = (
     "SELECT COALESCE(SUM(pg_relation_size(logicalrelid)), 0) FROM pg_dist_partition WHERE partmethod <> 'n'"
 )
 PLACES = [
-    ("archived", "h"), ("executions", "h"), ("export_queue", "h"), ("identities", "h"), ("series", "n"),
-    ("sightings", "h"), ("step_usage", "h"), ("uncounted", "h"),
+    ("archived", "h"), ("executions", "h"), ("export_queue", "h"), ("identities", "h"), ("run_labels", "n"),
+    ("series", "n"), ("sightings", "h"), ("step_usage", "h"), ("uncounted", "h"),
 ]  # fmt: skip
 
 

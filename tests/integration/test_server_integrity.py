@@ -8,12 +8,13 @@ from contextlib import closing
 
 import pytest
 
-from claude_force.database import amcheck
+from claude_force.database import amcheck, migrate
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
+from tests import citus
 from tests.builders import an_execution
 from tests.conftest import Run
-from tests.postgres import TEMPLATE_AT_HEAD, execute_sql, new_database
+from tests.postgres import TEMPLATE_AT_HEAD, TEMPLATE_BARE, execute_sql, new_database
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -21,8 +22,10 @@ pytestmark = pytest.mark.usefixtures("home")
 @pytest.fixture
 def server(postgres_server: str) -> Iterator[str]:
     """The URL of a database of its own with executions in it, without amcheck."""
-    with new_database(postgres_server, TEMPLATE_AT_HEAD) as url:
+    # Of a distributed one, it is said that the workers were not checked.
+    with new_database(postgres_server, TEMPLATE_BARE if citus.COORDINATOR else TEMPLATE_AT_HEAD) as url:
         with closing(open_database(url)) as database:
+            migrate.upgrade(database)
             Store(database).add([an_execution() for _ in range(20)])
         yield url
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Integer, Table, Text
 
-from claude_force.database.schema.types import ON_COORDINATOR, Count, Identity, metadata
+from claude_force.database.schema.types import EVERYWHERE, ON_COORDINATOR, Count, Identity, metadata
 
 sightings = Table(
     "sightings",
@@ -104,7 +104,7 @@ run_labels = Table(
     Column("until_us", Count, nullable=False),
     sqlite_with_rowid=False,
     sqlite_strict=True,
-    info={"shards_by": ON_COORDINATOR},
+    info={"shards_by": EVERYWHERE},
 )
 """The labels of runs: which sessions a run had, and when. Executions have no label of their own; see
 `executions.run_labels`."""
