@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ PAGES = 20
 EVERY_S = (None, 5, 1)
 PERIODS: dict[str, Query] = {"7 days": (("days", "7"),), "30 days": (("days", "30"),), "all time": ()}
 PATHS = ("/", "/runs", "/executions", "/outcomes", "/what-if", "/blocks", "/reconcile")
+SINCE = (datetime.now(UTC) - timedelta(days=30)).date()
+"""A fixed day: from a rolling period the oldest executions go while new ones come."""
+
 PROGRAM = Path(sys.executable).with_name("claude-force")
 
 
@@ -161,7 +165,7 @@ class _Page:
 
     async def _load(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(_request("/?days=30", self._port, f"If-None-Match: {self._tag}\r\nConnection: close\r\n"))
+        writer.write(_request(f"/?since={SINCE}", self._port, f"If-None-Match: {self._tag}\r\nConnection: close\r\n"))
         text = (await reader.read()).decode()
         writer.close()
         if "304" not in text[:20]:

@@ -27,6 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.common import ROOT, say
 
 GUARDS: dict[str, tuple[str, ...]] = {
+    "claude_force/network/peers.py": ("acceptance/test_serve.py",),
+    "claude_force/web/links.py": ("integration/test_live_page.py",),
+    "claude_force/web/safety.py": ("integration/test_live_page.py",),
     "claude_force/executions/clean_names.py": ("unit/test_transcript_responses.py", "unit/test_telemetry_requests.py"),
     "claude_force/executions/costs.py": ("unit/test_costs.py",),
     "claude_force/executions/bill_lines.py": ("unit/test_bill_lines.py",),

@@ -5,10 +5,11 @@
 | `answers` | what a view asks a command, and what it gets |
 | `view`, `views/` | the views: a path, a command, a template, and what it needs |
 | `links` | addresses: the filters of a view are the options of its command |
+| `shell` | what is around a view: navigation, heading, filters, and the page of a problem |
 | `pages` | templates, and what they share with the report |
 | `app` | routes: HTML, JSON, events, forms |
 | `safety` | who may ask, and what a page may do |
-| `live` | one watcher for all pages, which tells them that something is new |
+| `live`, `watcher` | one look for all pages, which tells them that something is new |
 | `server` | the port |
 
 A view is a command. `/outcomes?by=model&days=7` asks `claude-force outcomes --by model --days 7`: the same words, the

@@ -31,6 +31,9 @@ FORMAT, SAID = "format", "said"
 
 _MOST_FORM_BYTES = 16_384
 _FOR_EVER = "private, max-age=31536000, immutable"
+_MOST_KEPT = 64
+"""Answers that are kept until something is new."""
+
 _THREADS = 2
 """Questions that are answered at the same time. Each thread has a connection to the database."""
 
@@ -85,7 +88,7 @@ class LivePage:
     async def _draw(self, view: View, query: Query, form: str) -> Drawn:
         """The answer for this generation. Pages that ask the same share one answer."""
         generation = self._live.generation
-        if generation != self._generation:
+        if generation != self._generation or len(self._drawn) >= _MOST_KEPT:
             self._drawn.clear()
             self._generation = generation
         key = (view.path, query, form)

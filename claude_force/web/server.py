@@ -36,6 +36,7 @@ def serve(found: socket.socket, ask: Ask, look: Look) -> None:
     config = uvicorn.Config(
         LivePage(ask, live).app(),
         log_config=None,
+        log_level="error",
         access_log=False,
         lifespan="off",
         server_header=False,

@@ -89,7 +89,11 @@ class Shell:
             "heading": _heading(request) if request else [],
             "said": list(answer.lines) if answer else [],
             "navigation": [
-                {"href": self.links.to(each.path), "title": each.title, "is_here": each is self.view}
+                {
+                    "href": self.links.to(each.path),
+                    "title": each.title,
+                    "is_here": each.path in (self.view.path, self.view.below),
+                }
                 for each in VIEWS
                 if each.navigation
             ],

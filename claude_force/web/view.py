@@ -22,6 +22,7 @@ class View(NamedTuple):
     - `command`: whose options the query string has, and whose JSON the view gives ("alerts list").
     - `template`: a file in `templates`; `fill` makes its variables.
     - `navigation`: whether the navigation has it. Others are reached by a link.
+    - `below`: the path of the view that the navigation marks in its place.
     - `json_command`: whose JSON the view gives, if `command` has none. It gets the filters only.
     - `defaults`: choices, each by its words: if the query string has none of the words, those with a value are given.
       {"model": "claude-haiku-4-5", "batch": ""} is for a command that needs one of two.
@@ -39,6 +40,7 @@ class View(NamedTuple):
     renamed: Mapping[str, str] = {}
     takes: Collection[str] = SHARED
     argument: str | None = None
+    below: str | None = None
 
     def missing_words(self, query: Query) -> Query:
         """The words of the defaults that a query string lacks."""

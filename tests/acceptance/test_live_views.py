@@ -32,6 +32,7 @@ FIRST_US = clock.now_us() // DAY_US * DAY_US - 2 * DAY_US
 VIEWS = (
     "/", "/runs", f"/run?id={SESSION}", "/executions", "/outcomes", "/outcomes?by=day", "/what-if", "/blocks",
     "/alerts", "/alerts/explain?name=success-rate", "/alerts/history", "/reconcile", "/health",
+    "/by-agent", "/by-branch",
 )  # fmt: skip
 
 

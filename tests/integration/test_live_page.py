@@ -148,6 +148,19 @@ def test_the_json_is_that_of_the_command(filled: str, run: Run) -> None:
     assert json.loads(done.stdout)["total_executions"] == 2
 
 
+@pytest.mark.parametrize("dimension", ["agent", "model", "project", "branch", "user", "host", "workflow"])
+def test_a_name_of_a_breakdown_leads_to_the_overview_of_it(filled: str, dimension: str) -> None:
+    """With the filters of the breakdown; what has no name leads nowhere."""
+    path = f"/by-{dimension}?{PERIOD_OF_ALL}"
+    sent, found = ask(filled, path), ask(filled, f"{path}&format=json").json
+    (groups,) = (value for value in found.values() if isinstance(value, list) and value and dimension in value[0])
+    names = [group[dimension] for group in groups]
+    linked = re.findall(rf'href="/\?{PERIOD_OF_ALL.replace("&", "&amp;")}&amp;{dimension}=([^"]*)"', sent.text)
+    assert sent.status == 200
+    assert names
+    assert linked == [quote(name, "/:@") for name in names if name is not None]
+
+
 def test_json_is_what_the_accept_header_asks_for(filled: str) -> None:
     """A browser, which takes anything, gets a page."""
     path = f"/?{PERIOD_OF_ALL}"

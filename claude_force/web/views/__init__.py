@@ -6,6 +6,7 @@ from claude_force.web.view import Action, View
 from claude_force.web.views import (
     alerts,
     blocks,
+    breakdown,
     executions,
     health,
     outcomes,
@@ -18,6 +19,7 @@ from claude_force.web.views import (
 
 VIEWS: tuple[View, ...] = (
     overview.VIEW,
+    *breakdown.VIEWS,
     runs.VIEW,
     run.VIEW,
     executions.VIEW,

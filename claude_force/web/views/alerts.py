@@ -88,11 +88,11 @@ def _fill_history(visit: Visit) -> Mapping[str, Any]:
 VIEW = View("/alerts", "Alerts", "alerts list", "alerts.html", _fill, takes=())
 EXPLAIN = View(
     RULE, "Alert rule", "alerts explain", "explain.html", _fill_explanation,
-    navigation=False, takes=(), argument="name",
+    navigation=False, takes=(), argument="name", below="/alerts",
 )  # fmt: skip
 HISTORY = View(
     "/alerts/history", "History of alerts", "alerts history", "command.html", _fill_history,
-    navigation=False, takes=PERIOD,
+    navigation=False, takes=PERIOD, below="/alerts",
 )  # fmt: skip
 
 ACTIONS = (_SILENCE, _END)

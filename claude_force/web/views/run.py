@@ -47,4 +47,4 @@ def _linked(name: str, text: str, tree: RunTree, links: Links) -> str:
     return text
 
 
-VIEW = View("/run", "Run", "run show", "run.html", _fill, navigation=False, takes=(ZONE,), argument="id")
+VIEW = View("/run", "Run", "run show", "run.html", _fill, navigation=False, takes=(ZONE,), argument="id", below="/runs")
