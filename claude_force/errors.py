@@ -108,7 +108,11 @@ class MissingExtra(ClaudeForceError):
 
 
 class InvalidBody(ClaudeForceError):
-    """What was sent to the receiver is not OpenTelemetry data (OTLP). Sending it again is of no use."""
+    """What was sent to the receiver is not OpenTelemetry data (OTLP), or no delivery. Sending it again is of no use."""
+
+
+class BodyTooLarge(InvalidBody):
+    """A delivery has too many rows. Sending them in parts is of use."""
 
 
 class ServeError(ClaudeForceError):

@@ -11,7 +11,8 @@ from torture.evidence import name_of, uid_of
 _IMPORTED = [
     *(f"claude_force.{name}" for name in (
         "alerts.channels.email", "alerts.check", "alerts.outbox", "analytics.reports", "database.archive",
-        "database.postgres.database", "database.sqlite.database", "doctor.monitoring", "ingest.plan", "ingest.run",
+        "database.postgres.database", "database.sqlite.database", "doctor.monitoring", "exporters.team.push",
+        "ingest.plan", "ingest.run",
         "performance_tracker", "receiver.receiving", "receiver.storing", "scheduler.runs", "scheduler.service",
     )),
     "email.message", "genai_prices.data", "httpx2", "psycopg", "smtplib",

@@ -41,6 +41,8 @@ CAMPAIGNS = {
     "telemetry": "torture.telemetry:run",
     "bodies": "torture.bodies:run",
     "claude-code": "torture.claude_code:run",
+    "team": "torture.replicating:run",
+    "team-server": "torture.replicating:run_on_server",
 }
 """The campaigns by name: module and function. Imported when run."""
 

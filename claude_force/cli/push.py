@@ -1,4 +1,4 @@
-"""`claude-force push`: metrics and executions to other monitoring systems."""
+"""`claude-force push`: metrics and executions to other monitoring systems, and to the store of a team."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ COMMANDS = {
     "datadog": "claude_force.cli.push_datadog:datadog",
     "elasticsearch": "claude_force.cli.push_elasticsearch:elasticsearch",
     "otlp": "claude_force.cli.push_otlp:otlp",
+    "team": "claude_force.cli.push_team:team",
 }
 
 
 @click.group(cls=LazyGroup, commands_of=COMMANDS)
 @group_database_option
 def push() -> None:
-    """Push to Prometheus, DataDog, Elasticsearch or OpenTelemetry.
+    """Push to a monitoring system, or to a team.
 
     Options left out are read from performance.exporters in claude.json. The scheduler runs the exporters that are
     configured there, every minute unless performance.schedule says otherwise.

@@ -45,6 +45,7 @@ def receive(
     """Receive telemetry (OTLP over HTTP), until Ctrl-C.
 
     Takes what Claude Code and other agents report, keeps it on the disk before it answers, and stores it every second.
+    Also takes what `claude-force push team` sends, and answers when it is stored.
     The scheduler does the same when performance.otlp_port is set. Another address than this machine's own needs a
     token.
 
@@ -56,14 +57,16 @@ def receive(
     from claude_force.ingest.spool_files import telemetry_folders
     from claude_force.receiver.receiving import receiving
     from claude_force.receiver.storing import storing
+    from claude_force.receiver.team import delivering
 
     workspace = find_workspace(location, may_be_missing=True)
     endpoint = _endpoint(workspace, address, port, token_file, tls_cert, tls_key)
     folders = telemetry_folders(workspace.location, workspace.home.metrics_folder)
     _make_spool(folders[0])
     _log_to_stderr()
-    store, user_attribute = storing(lambda: workspace, folders), workspace.settings.otlp_user
-    with _named_remedy(), receiving(endpoint, folders, store, user_attribute) as receiver:
+    store, deliver = storing(lambda: workspace, folders), delivering(lambda: workspace)
+    user_attribute = workspace.settings.otlp_user
+    with _named_remedy(), receiving(endpoint, folders, store, user_attribute, deliver) as receiver:
         _say_where(workspace, receiver, token_file)
         _wait_for_signal()
     _say_what(receiver)

@@ -73,7 +73,7 @@ SECTIONS = {
     "Monitoring": {
         "baseline": "Save the numbers of a period, and detect regressions.",
         "alerts": "Watch rates, times and costs, and notify people.",
-        "push": "Push to Prometheus, DataDog, Elasticsearch or OpenTelemetry.",
+        "push": "Push to a monitoring system, or to a team.",
         "scheduler": "Run ingestion, alert checks, archives and backups.",
         "receive": "Receive telemetry (OTLP over HTTP), until Ctrl-C.",
     },

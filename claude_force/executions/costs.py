@@ -169,6 +169,19 @@ def row_pricer(prices: PriceTable | None) -> Callable[[ExecutionRow], ExecutionR
     return None if prices is None else partial(price_row, prices)
 
 
+def lazy_pricer(table: Callable[[], PriceTable | None]) -> Callable[[ExecutionRow], ExecutionRow]:
+    """`row_pricer` of a table that is made when the first row is priced, which takes a while. Without a table, rows
+    stay as they are."""
+    found: list[Callable[[ExecutionRow], ExecutionRow] | None] = []
+
+    def price(row: ExecutionRow) -> ExecutionRow:
+        if not found:
+            found.append(row_pricer(table()))
+        return found[0](row) if found[0] else row
+
+    return price
+
+
 def keep_known_costs(row: ExecutionRow, priced: ExecutionRow) -> ExecutionRow:
     """A priced row, or the row as it is where the price is not known. Where only some of its steps have a price and its
     cost is not known either, these steps have their costs."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TOKENS = columns(
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"
 )
-_END, _DURATION, _BASIS = columns("timestamp_us", "duration_us", "usage_basis")
+_END, _DURATION, _BASIS, _HOST = columns("timestamp_us", "duration_us", "usage_basis", "host")
 _OUTPUT, _STEPS = columns("output_tokens", "steps")
 _PRICE_VERSION, _RECORDED_BASIS = columns("price_version", "recorded_basis")
 _USAGE = _TOKENS + columns(
@@ -190,6 +190,13 @@ def preferred(first: ExecutionRow, second: ExecutionRow) -> ExecutionRow:
     """Of two versions of one execution, from two stores, the one to keep, in whichever order they are given: the better
     usage, then the later end, then the one that was priced again, then any."""
     return max(first, second, key=preference)
+
+
+def succeeding(known: ExecutionRow, sent: ExecutionRow) -> ExecutionRow:
+    """Of a stored version and one that a machine sends, the one to keep: what the same machine sends later counts, as a
+    price that was corrected, unless its usage is worse; of versions of two machines, the preferred one."""
+    is_later = known[_HOST] == sent[_HOST] and _rank(known) == _rank(sent)
+    return sent if is_later else preferred(known, sent)
 
 
 def preference(row: ExecutionRow) -> tuple[Any, ...]:

@@ -1,3 +1,3 @@
-"""Exporters: pushes to Prometheus, DataDog, Elasticsearch and OpenTelemetry."""
+"""Exporters: pushes to Prometheus, DataDog, Elasticsearch, OpenTelemetry, and the store of a team."""
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from claude_force.exporters.base import Exporter
 from claude_force.settings.fields import Fields, Problems, shown_object
 from claude_force.settings.values import nearest
 
-KINDS = ("prometheus", "datadog", "elasticsearch", "otlp")
+KINDS = ("prometheus", "datadog", "elasticsearch", "otlp", "team")
 """The kinds of exporters; each is a folder of this package."""
 
 _SECTION = "performance.exporters"

@@ -17,6 +17,7 @@ from claude_force.ingest.telemetry.segments import sealed_segments
 from claude_force.ingest.telemetry.spool import TelemetrySpool
 from claude_force.receiver.decode import Kind, decode_export
 from claude_force.receiver.server import Endpoint, ReceiverServer, logger
+from claude_force.receiver.team import Deliver
 from claude_force.text import for_terminal
 
 STORE_EVERY_S = 1.0
@@ -56,11 +57,16 @@ class Received:
 
 class Receiver:
     """A server and the thread that stores. `folders` are those of the spool: the first is written to, all are
-    stored. `user_attribute` is the attribute that says who the user is (see `decode_export`). Raises ReceiverError if
-    the port cannot be had."""
+    stored. `user_attribute` is the attribute that says who the user is (see `decode_export`). `deliver` stores
+    deliveries; without it there are none. Raises ReceiverError if the port cannot be had."""
 
     def __init__(
-        self, endpoint: Endpoint, folders: Sequence[Path], store: Store, user_attribute: str | None = None
+        self,
+        endpoint: Endpoint,
+        folders: Sequence[Path],
+        store: Store,
+        user_attribute: str | None = None,
+        deliver: Deliver | None = None,
     ) -> None:
         self.received = Received()
         self._folders = folders
@@ -70,7 +76,7 @@ class Receiver:
         self._problem: str | None = None
         self._end = threading.Event()
         try:
-            self.server = ReceiverServer(endpoint, self._take)
+            self.server = ReceiverServer(endpoint, self._take, deliver)
         except OSError as error:
             raise ReceiverError(f"port {endpoint.port} of {endpoint.address}: {error.strerror}") from None
         # Not waited for at the end of the process: what it does not finish, the next pass does.
@@ -127,10 +133,14 @@ class Receiver:
 
 @contextmanager
 def receiving(
-    endpoint: Endpoint, folders: Sequence[Path], store: Store, user_attribute: str | None = None
+    endpoint: Endpoint,
+    folders: Sequence[Path],
+    store: Store,
+    user_attribute: str | None = None,
+    deliver: Deliver | None = None,
 ) -> Iterator[Receiver]:
     """Receive within the block. The arguments are those of Receiver. Raises ReceiverError if the port cannot be had."""
-    receiver = Receiver(endpoint, folders, store, user_attribute)
+    receiver = Receiver(endpoint, folders, store, user_attribute, deliver)
     receiver.start()
     try:
         yield receiver

@@ -1,4 +1,4 @@
-"""The HTTP server of the receiver: OTLP over HTTP, for clients that may be slow, wrong or hostile.
+"""The HTTP server of the receiver: OTLP over HTTP, and deliveries, for clients that may be slow, wrong or hostile.
 
 | a request | is answered |
 |---|---|
@@ -7,7 +7,7 @@
 | to another path; with another method; of another type | 404; 405; 415 |
 | whose body is cut, or no OTLP; too large; too slow | 400; 413; 408 |
 | whose records cannot be kept now | 503 with `Retry-After`: the client sends them again |
-| whose records are on the disk | 200 |
+| whose records are on the disk, or whose delivery is in the database | 200 |
 
 Each connection has a thread, so a slow client holds nobody but itself, and only for a while.
 """
@@ -33,12 +33,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from claude_force.errors import ClaudeForceError, MissingExtra
+from claude_force.errors import BodyTooLarge, ClaudeForceError, InvalidBody, MissingExtra
 from claude_force.network.connection import names_this_machine, path_of
 from claude_force.network.redaction import Secret
 from claude_force.receiver.answers import JSON, PROTOBUF, Answer, Refusal, accepted, refused, unavailable
 from claude_force.receiver.bodies import Lease, Room, read_body
 from claude_force.receiver.decode import Kind
+from claude_force.receiver.team import Deliver
 from claude_force.text import for_terminal
 
 logger = logging.getLogger("claude_force.receiver")
@@ -53,6 +54,7 @@ MAX_CONNECTIONS = 256
 are sending, it is asked to try later."""
 
 PATHS: dict[str, Kind] = {"/v1/logs": "logs", "/v1/traces": "traces", "/v1/metrics": "metrics"}
+TEAM = "/v1/team"
 HEALTH = "/healthz"
 
 _POLL_S = 0.2
@@ -86,9 +88,10 @@ class ReceiverServer(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(self, endpoint: Endpoint, take: Take) -> None:
+    def __init__(self, endpoint: Endpoint, take: Take, deliver: Deliver | None = None) -> None:
         self.endpoint = endpoint
         self.take = take
+        self.deliver = deliver
         self.room = Room()
         self.answers: Counter[int] = Counter()
         self._connections: dict[socket.socket, socket.socket] = {}
@@ -305,19 +308,36 @@ class _Handler(BaseHTTPRequestHandler):
         path = path_of(self.path)
         if path == HEALTH:
             return self._health()
-        kind = PATHS.get(path)
-        if kind is None:
-            there = ", ".join((*PATHS, HEALTH))
+        kind, is_delivery = PATHS.get(path), path == TEAM and self.server.deliver is not None
+        if kind is None and not is_delivery:
+            there = ", ".join((*PATHS, *((TEAM,) if self.server.deliver else ()), HEALTH))
             raise Refusal(HTTPStatus.NOT_FOUND, f"not found; there are {there}")
         if self.command != "POST":
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "only POST", Allow="POST")
         self._check_token()
-        if self._type not in (*PROTOBUF, JSON):
-            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the Content-Type is neither {PROTOBUF[0]} nor {JSON}")
+        if self._type not in ((JSON,) if kind is None else (*PROTOBUF, JSON)):
+            wanted = JSON if kind is None else f"neither {PROTOBUF[0]} nor {JSON}"
+            raise Refusal(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the Content-Type is {'not ' if kind is None else ''}{wanted}"
+            )
         with Lease(self.server.room) as lease:
             body = read_body(self.headers, self._stream, lease)
+            if kind is None:
+                return self._deliver(body)
             self._take(kind, body)
         return accepted(self._type)
+
+    def _deliver(self, body: bytes) -> Answer:
+        """Store a delivery, however long that takes, and say what became of it."""
+        assert self.server.deliver is not None
+        try:
+            return Answer(HTTPStatus.OK, JSON, self.server.deliver(body))
+        except BodyTooLarge as error:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), is_body_read=True) from None
+        except InvalidBody as error:
+            raise Refusal(HTTPStatus.BAD_REQUEST, str(error), is_body_read=True) from None
+        except ClaudeForceError as error:
+            raise unavailable(f"the delivery was not stored: {error}", is_body_read=True) from None
 
     def _check_origin(self) -> None:
         """Only programs may send. A web page names its own host, or its browser adds an Origin."""

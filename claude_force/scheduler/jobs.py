@@ -165,6 +165,7 @@ _EXPORTER_MODULES = {
     "datadog": ("push", "dogstatsd"),
     "elasticsearch": ("push", "client", "documents"),
     "otlp": ("push", "points", "transport"),
+    "team": ("push", "recipients", "disclosure"),
 }
 """The modules of each exporter, in its folder."""
 

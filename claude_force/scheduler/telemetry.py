@@ -32,13 +32,15 @@ def receive_telemetry(find_workspace: FindWorkspace) -> Iterator[Served]:
     from claude_force.receiver.server import Endpoint
     from claude_force.receiver.settings import token_of
     from claude_force.receiver.storing import storing
+    from claude_force.receiver.team import delivering
 
     home = workspace.home
     try:
         token = token_of(workspace.settings, os.environ, home.folder)
         endpoint = Endpoint(LOCAL_ADDRESS, workspace.settings.otlp_port, token)
         folders = telemetry_folders(workspace.location, home.metrics_folder)
-        receiver = Receiver(endpoint, folders, storing(find_workspace, folders), workspace.settings.otlp_user)
+        store, deliver = storing(find_workspace, folders), delivering(find_workspace)
+        receiver = Receiver(endpoint, folders, store, workspace.settings.otlp_user, deliver)
     except (ReceiverError, SettingsError) as error:
         problem = f"{NOT_RECEIVED}: {error}"
         logger.error(problem)  # noqa: TRY400

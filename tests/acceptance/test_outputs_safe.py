@@ -126,6 +126,7 @@ NOT_RUN = {
     "push datadog": "prints counts and a destination; what it sends is in test_push_datadog",
     "push elasticsearch": "prints counts and a destination; what it sends is in test_push_elasticsearch",
     "push prometheus": "prints counts and a destination; what it sends is in test_prometheus",
+    "push team": "prints counts and a destination; what it sends is in test_team",
     "push otlp": "prints counts and a destination; what it sends is in test_export_otlp",
     "receive": "prints an address and a path that its user named, and counts",
     "run": "prints what its child prints, and costs; test_run_command has the child's bytes",

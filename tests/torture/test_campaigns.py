@@ -13,7 +13,7 @@ SHARES = {
     "recorders": 0.01, "server": 0.05, "faults": 0.05, "filling": 0.05, "writers": 0.05, "upgrades": 0.02,
     "ingesting": 0.05, "fuzzing": 0.002, "delivering": 0.005, "archiving": 0.05,
     "telemetry": 0.02, "bodies": 0.005,
-    "claude-code": 0.02,
+    "claude-code": 0.02, "team": 0.01, "team-server": 0.01,
 }  # fmt: skip
 """The share of each campaign that is run here: a few seconds."""
 

@@ -15,7 +15,7 @@ from claude_force.clock import DAY_US, HOUR_US, month_of
 from claude_force.database import queries
 from claude_force.database.archive import SUFFIX, add_to_archive, read_archive
 from claude_force.database.contract import Database, Progress
-from claude_force.database.merge.executions import Counts, ExecutionMerge, batches
+from claude_force.database.merge.executions import Counts, ExecutionMerge, batches, decide
 from claude_force.database.queries.archives import archived_sums, iterate_tombstones
 from claude_force.database.writes.archives import adopt_sums, tombstone
 from claude_force.errors import ArchiveError
@@ -88,7 +88,7 @@ def _rows_to_archive(merge: ExecutionMerge, other: Database, file: Path) -> Iter
     the latter, if an earlier merge did not find the file."""
     for rows in batches(_listed(other, file)):
         with merge.target.read() as connection:
-            decision = merge.decide(connection, merge.translated(rows), {}, is_archived=True)
+            decision = decide(connection, merge.sightings, merge.matches.translated(rows), {}, is_archived=True)
         wanted = [*decision.new, *decision.archived_alike]
         yield from sorted(wanted, key=lambda row: (row[_INSTANT], row[0]))
 

@@ -19,6 +19,7 @@ from claude_force.database.contract import Connection, Database
 from claude_force.database.merge.identities import Matches
 from claude_force.database.merge.sightings import SightingMerge, union
 from claude_force.database.queries.ingestion import results_among, transcribed
+from claude_force.database.queries.sightings import Found, sightings_of
 from claude_force.database.writes import Store
 from claude_force.database.writes.archives import adopt_rows, tombstone
 from claude_force.database.writes.executions import delete_rows, insert_rows, revise_rows
@@ -69,12 +70,19 @@ class Counts:
     changed: int = 0
     known: int = 0
 
+    def add(self, decision: Decision, given: int) -> None:
+        """Count what was decided of so many executions."""
+        self.added += len(decision.new)
+        self.changed += len(decision.changed)
+        self.known += given - len(decision.new) - len(decision.changed)
+
 
 @dataclass(slots=True)
 class ExecutionMerge:
-    """Merges executions into `target`, whose archives are in `folder`. A dry run only counts."""
+    """Merges executions of `other` into `target`, whose archives are in `folder`. A dry run only counts."""
 
     target: Database
+    other: Database
     folder: Path
     matches: Matches
     sightings: SightingMerge
@@ -84,72 +92,26 @@ class ExecutionMerge:
     def merge(self, rows: Sequence[ExecutionRow], counts: Counts, *, is_archived: bool = False) -> None:
         """Merge some executions of the other store, in one transaction. Archived ones are in our archive already."""
         same = self.matches.same
-        seen = {same.get(uid, uid): found for uid, found in self.sightings.theirs(rows).items()}
-        rows = self.translated(rows)
+        seen = {same.get(uid, uid): found for uid, found in self._seen_there(rows).items()}
+        rows = self.matches.translated(rows)
         with self.target.read() as connection:
-            decision = self.decide(connection, rows, seen, is_archived=is_archived)
+            decision = decide(connection, self.sightings, rows, seen, is_archived=is_archived)
         if not self.is_dry_run:
             is_changed = self._restore_worse(decision.archived, seen)
             if is_changed or not decision.is_nothing:
                 with self.target.write() as connection:
                     connection.lock_rollups()
                     # Asked again under the lock: others may have stored some of them.
-                    decision = self.decide(connection, rows, seen, is_archived=is_archived)
-                    self._apply(connection, decision, is_archived=is_archived)
-        counts.added += len(decision.new)
-        counts.changed += len(decision.changed)
-        counts.known += len(rows) - len(decision.new) - len(decision.changed)
+                    decision = decide(connection, self.sightings, rows, seen, is_archived=is_archived)
+                    apply(connection, decision, archived_us=self.now_us if is_archived else None)
+        counts.add(decision, len(rows))
 
-    def translated(self, rows: Sequence[ExecutionRow]) -> list[ExecutionRow]:
-        """The rows under our uids, without replays of ours."""
-        same, replays = self.matches.same, self.matches.replays
-        return [(same.get(row[0], row[0]), *row[1:]) for row in rows if row[0] not in replays]
-
-    def decide(
-        self,
-        connection: Connection,
-        rows: Sequence[ExecutionRow],
-        seen: Mapping[bytes, BySource],
-        *,
-        is_archived: bool,
-    ) -> Decision:
-        """What becomes of some executions, of which the other store's sources saw so much."""
-        decision = Decision()
-        stored = _stored(connection, [row[0] for row in rows])
-        archived = queries.tombstones(connection, [row[0] for row in rows])
-        alike = {row[0]: row for row in rows if row[0] in archived and tombstone(row) == archived[row[0]]}
-        known = self.sightings.ours(connection, stored | alike)
-        for row in rows:
-            uid, better = row[0], row
-            joined = union(known.get(uid, {}), seen.get(uid, {}))
-            if uid in stored:
-                ours = (uid, *stored[uid][1:])
-                better, joined = self.sightings.better(ours, row, known.get(uid), seen.get(uid))
-                if better != ours:
-                    decision.changed.append(Change(stored[uid], (stored[uid][0], *better[1:])))
-            elif uid in alike:
-                decision.archived_alike.append(row)
-            elif uid in archived:
-                decision.archived.append((row, archived[uid]))
-                continue
-            else:
-                decision.new.append(row)
-            if joined != known.get(uid, {}):
-                decision.sightings.append((uid, better, joined))
-        if not is_archived:
-            _give_way(connection, decision)
-        return decision
-
-    def _apply(self, connection: Connection, decision: Decision, *, is_archived: bool) -> None:
-        delete_rows(connection, decision.replaced)
-        revise_rows(
-            connection, [change.before for change in decision.changed], [change.after for change in decision.changed]
-        )
-        save_sightings(connection, decision.sightings)
-        if is_archived:
-            adopt_rows(connection, decision.new, list(map(tombstone, decision.new)), self.now_us)
-        elif decision.new:
-            insert_rows(connection, decision.new)
+    def _seen_there(self, rows: Sequence[ExecutionRow]) -> Found:
+        """What the other store has of sightings of some of its executions, by its uids."""
+        if not self.sightings.is_needed:
+            return {}
+        with self.other.read() as connection:
+            return sightings_of(connection, {row[0]: row for row in rows})
 
     def _restore_worse(self, found: Sequence[tuple[ExecutionRow, int]], seen: Mapping[bytes, BySource]) -> bool:
         """Store those archived executions again of which the other store has a better version; returns whether there
@@ -171,6 +133,55 @@ class ExecutionMerge:
             if self.sightings.better(ours, theirs, known.get(ours[0]), seen.get(ours[0]))[0] != ours
         ]
         return bool(worse and Store(self.target).restore(worse))
+
+
+def decide(
+    connection: Connection,
+    sightings: SightingMerge,
+    rows: Sequence[ExecutionRow],
+    seen: Mapping[bytes, BySource],
+    *,
+    is_archived: bool,
+) -> Decision:
+    """What becomes of some executions, of which the other store's sources saw so much."""
+    decision = Decision()
+    stored = _stored(connection, [row[0] for row in rows])
+    archived = queries.tombstones(connection, [row[0] for row in rows])
+    alike = {row[0]: row for row in rows if row[0] in archived and tombstone(row) == archived[row[0]]}
+    known = sightings.ours(connection, stored | alike)
+    for row in rows:
+        uid, better = row[0], row
+        joined = union(known.get(uid, {}), seen.get(uid, {}))
+        if uid in stored:
+            ours = (uid, *stored[uid][1:])
+            better, joined = sightings.better(ours, row, known.get(uid), seen.get(uid))
+            if better != ours:
+                decision.changed.append(Change(stored[uid], (stored[uid][0], *better[1:])))
+        elif uid in alike:
+            decision.archived_alike.append(row)
+        elif uid in archived:
+            decision.archived.append((row, archived[uid]))
+            continue
+        else:
+            decision.new.append(row)
+        if joined != known.get(uid, {}):
+            decision.sightings.append((uid, better, joined))
+    if not is_archived:
+        _give_way(connection, decision)
+    return decision
+
+
+def apply(connection: Connection, decision: Decision, archived_us: int | None = None) -> None:
+    """Store a decision. With `archived_us`, its new executions are listed as archived at that instant."""
+    delete_rows(connection, decision.replaced)
+    revise_rows(
+        connection, [change.before for change in decision.changed], [change.after for change in decision.changed]
+    )
+    save_sightings(connection, decision.sightings)
+    if archived_us is not None:
+        adopt_rows(connection, decision.new, list(map(tombstone, decision.new)), archived_us)
+    elif decision.new:
+        insert_rows(connection, decision.new)
 
 
 def _stored(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, ExecutionRow]:

@@ -15,19 +15,19 @@ of a transcript; the strong identity then tells that it is one execution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import known_uids
 from claude_force.database.queries.ingestion import executions_of
 from claude_force.executions.deduplication import AMBIGUOUS, REPLAY
-from claude_force.executions.record import content_identity
+from claude_force.executions.record import ExecutionRow, content_identity
 
 _PAGE = 5000
 _NEXT = "SELECT identity, uid FROM identities WHERE identity > :after ORDER BY identity LIMIT :size"
 _FIRST = "SELECT identity, uid FROM identities ORDER BY identity LIMIT :size"
-_SAVE = "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid"
+SAVE = "ON CONFLICT (identity) DO UPDATE SET uid = excluded.uid"
 
 Page = dict[bytes, bytes]
 """Uids by identity."""
@@ -60,6 +60,10 @@ class Matches:
         """Take back that an execution of the other store is the same as one of ours."""
         del self.same[theirs]
         self.apart.add(theirs)
+
+    def translated(self, rows: Sequence[ExecutionRow]) -> list[ExecutionRow]:
+        """Rows of the other store under our uids, without replays of ours."""
+        return [(self.same.get(row[0], row[0]), *row[1:]) for row in rows if row[0] not in self.replays]
 
     def joined(self, identity: bytes, ours: bytes | None, theirs: bytes) -> bytes:
         """What an identity stands for in both stores together."""
@@ -100,18 +104,20 @@ def merge_identities(target: Database, other: Database, matches: Matches) -> int
     changed = 0
     for page in _pages(other):
         with target.read() as connection:
-            is_known = not _changes(connection, page, matches)
+            is_known = not changed_identities(connection, page, matches)
         if is_known:
             continue
         with target.write() as connection:
             connection.lock_rollups()
-            rows = _changes(connection, page, matches)
-            connection.insert_all("identities (identity, uid)", rows, _SAVE)
+            rows = changed_identities(connection, page, matches)
+            connection.insert_all("identities (identity, uid)", rows, SAVE)
         changed += len(rows)
     return changed
 
 
-def _changes(connection: Connection, page: Page, matches: Matches) -> list[tuple[object, object]]:
+def changed_identities(
+    connection: Connection, page: Mapping[bytes, bytes], matches: Matches
+) -> list[tuple[object, object]]:
     """The rows to store for a page, in the order of their keys."""
     known = executions_of(connection, page)
     kept = [identity for identity, uid in page.items() if uid not in matches.replays]

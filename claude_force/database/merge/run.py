@@ -75,8 +75,9 @@ def merge(
     tables = read_tables(other.database)
     sightings = sighting_merge(target, other.database, price)
     matches = find_matches(target, other.database)
-    keep_apart(sightings, matches)
-    executions = ExecutionMerge(target, folder, matches, sightings, now_us, is_dry_run)
+    if sightings.is_needed:
+        keep_apart(target, other.database, matches)
+    executions = ExecutionMerge(target, other.database, folder, matches, sightings, now_us, is_dry_run)
     if not is_dry_run:
         report.replays = delete_replays(target, matches.own_replays)
     for rows in batches(queries.iterate_rows(other.database, Filter())):

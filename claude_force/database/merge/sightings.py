@@ -6,7 +6,7 @@ difference. Where neither store has telemetry, nothing here is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -32,19 +32,12 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class SightingMerge:
-    """Merges executions that several sources saw. `is_needed` says that one of the stores has telemetry."""
+    """Merges executions that several sources saw. `is_needed` says that one of the stores has telemetry; `choose` gives
+    the better of two versions of an execution, ours and theirs."""
 
-    target: Database
-    other: Database
     is_needed: bool
     price: Price | None = None
-
-    def theirs(self, rows: Sequence[ExecutionRow]) -> Found:
-        """What the other store has of some of its executions, by its uids."""
-        if not self.is_needed:
-            return {}
-        with self.other.read() as connection:
-            return sightings_of(connection, {row[0]: row for row in rows})
+    choose: Callable[[ExecutionRow, ExecutionRow], ExecutionRow] = preferred
 
     def ours(self, connection: Connection, rows: Mapping[bytes, ExecutionRow]) -> Found:
         """What is known here of some executions of ours, which are given by uid."""
@@ -54,7 +47,7 @@ class SightingMerge:
         self, ours: ExecutionRow, theirs: ExecutionRow, seen: BySource | None, seen_there: BySource | None
     ) -> tuple[ExecutionRow, dict[str, Sighting]]:
         """The better of two versions of an execution, and what all sources saw of it if telemetry is among them."""
-        best = preferred(ours, theirs)
+        best = self.choose(ours, theirs)
         if not seen and not seen_there:
             return best, {}
         joined = union(seen or implied_sightings(ours), seen_there or implied_sightings(theirs))
@@ -67,7 +60,7 @@ def sighting_merge(target: Database, other: Database, price: Price | None) -> Si
     for database in (target, other):
         with database.read() as connection:
             is_needed = is_needed or has_sightings(connection)
-    return SightingMerge(target, other, is_needed, price)
+    return SightingMerge(is_needed, price)
 
 
 def union(one: BySource, other: BySource) -> dict[str, Sighting]:
@@ -84,22 +77,31 @@ def union(one: BySource, other: BySource) -> dict[str, Sighting]:
     return found
 
 
-def keep_apart(merging: SightingMerge, matches: Matches) -> None:
+def keep_apart(target: Database, other: Database, matches: Matches) -> None:
     """Take back that executions of both stores are the same where only their request id is, which gateways repeat."""
     pairs = iter(list(matches.same.items()))
-    while merging.is_needed and (part := dict(islice(pairs, _AT_ONCE))):
-        theirs = dict(_seen(merging.other, list(part)))
-        ours = dict(_seen(merging.target, list(part.values())))
-        for uid, same in part.items():
-            if uid in theirs and same in ours and not _is_one(ours[same], theirs[uid]):
-                matches.keep_apart(uid)
+    while part := dict(islice(pairs, _AT_ONCE)):
+        with other.read() as connection:
+            theirs = seen_of(connection, list(part))
+        with target.read() as connection:
+            ours = seen_of(connection, list(part.values()))
+        keep_unlike_apart(matches, part, ours, theirs)
 
 
-def _seen(database: Database, uids: Sequence[bytes]) -> Iterator[tuple[bytes, BySource]]:
-    with database.read() as connection:
-        rows = queries.rows_of(connection, list(uids))
-        found = sightings_of(connection, {row[0]: row for row in rows})
-    return ((row[0], found.get(row[0]) or implied_sightings(row)) for row in rows)
+def keep_unlike_apart(
+    matches: Matches, part: Mapping[bytes, bytes], ours: Mapping[bytes, BySource], theirs: Mapping[bytes, BySource]
+) -> None:
+    """`keep_apart` for some matches, given what sources saw of both sides."""
+    for uid, same in part.items():
+        if uid in theirs and same in ours and not _is_one(ours[same], theirs[uid]):
+            matches.keep_apart(uid)
+
+
+def seen_of(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, BySource]:
+    """What sources saw of stored executions; of those that telemetry did not see, what their own source says."""
+    rows = queries.rows_of(connection, list(uids))
+    found = sightings_of(connection, {row[0]: row for row in rows})
+    return {row[0]: found.get(row[0]) or implied_sightings(row) for row in rows}
 
 
 def _is_one(ours: BySource, theirs: BySource) -> bool:

@@ -79,6 +79,10 @@ def _was_seen_first(theirs: Row, ours: Row) -> bool:
     return is_better(RunParent(*theirs), RunParent(*ours))
 
 
+def _is_greater(theirs: Row, ours: Row) -> bool:
+    return bool(theirs[4:] > ours[4:])
+
+
 def _never(_theirs: Row, _ours: Row) -> bool:
     return False
 
@@ -111,7 +115,7 @@ TABLES = {
     "baselines": MergedTable(_BASELINE, 3, _never),
     "alert_events": MergedTable(EVENT_FIELDS, 1, _never),
     "silences": MergedTable(SILENCE_FIELDS, 1, _is_later),
-    "outcomes": MergedTable(OutcomeSum._fields, 4, _never),
+    "outcomes": MergedTable(OutcomeSum._fields, 4, _is_greater),
     "counted_outcomes": MergedTable(CountedOutcome._fields, 1, _never),
     "telemetry_kinds": MergedTable(TelemetryKind._fields, 4, _was_heard_later),
     "headless_runs": MergedTable(HeadlessRun._fields, 1, _never),
@@ -149,12 +153,13 @@ def merge_tables(target: Database, theirs: Tables, *, is_dry_run: bool) -> Merge
     """Store the rows that are new or better, in one transaction; a dry run only counts them."""
     by_row = {name: rows for name, rows in theirs.items() if name not in SUMMED}
     with target.read() if is_dry_run else target.write() as connection:
-        counts = {name: _merge_rows(connection, name, rows, is_dry_run) for name, rows in by_row.items()}
+        counts = {name: merge_rows(connection, name, rows, is_dry_run=is_dry_run) for name, rows in by_row.items()}
         found = merge_outcomes(connection, theirs["outcomes"], theirs["counted_outcomes"], is_dry_run=is_dry_run)
     return MergedRows(counts | {"outcomes": found.changed}, found.notes)
 
 
-def _merge_rows(connection: Connection, name: str, theirs: Sequence[Row], is_dry_run: bool) -> int:
+def merge_rows(connection: Connection, name: str, theirs: Sequence[Row], *, is_dry_run: bool = False) -> int:
+    """Store the rows of a table that are new or better; returns how many."""
     news = _news(connection, name, theirs)
     if not is_dry_run:
         if name == "session_ledgers":

@@ -36,12 +36,16 @@ def stored(connection: Connection) -> int:
 
 def known_uids(database: Database, uids: Sequence[bytes]) -> set[bytes]:
     """The uids that are stored or archived."""
-    known: set[bytes] = set()
     with database.read() as connection:
-        for condition, part in uid_batches(list(uids)):
-            for table in ("executions", "archived"):
-                rows = connection.fetch(f"SELECT uid FROM {table} WHERE {condition}", part)
-                known.update(row[0] for row in rows)
+        return known_among(connection, uids)
+
+
+def known_among(connection: Connection, uids: Sequence[bytes]) -> set[bytes]:
+    """The uids that are stored or archived, as a transaction sees it."""
+    known: set[bytes] = set()
+    for condition, part in uid_batches(uids):
+        for table in ("executions", "archived"):
+            known.update(row[0] for row in connection.fetch(f"SELECT uid FROM {table} WHERE {condition}", part))
     return known
 
 

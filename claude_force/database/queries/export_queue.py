@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.executions import rows_of, uid_batches
-from claude_force.database.rows.exporters import COLUMNS, ExporterState
+from claude_force.database.rows.exporters import COLUMNS, ExporterState, rows_kind
 from claude_force.executions.record import ExecutionRow, column
 
 _STATES = f"SELECT {COLUMNS} FROM exporters"
@@ -78,6 +78,12 @@ def count_due(connection: Connection, state: ExporterState) -> int:
 def count_queued(connection: Connection, kind: str) -> int:
     """How many executions are in the queue of an exporter."""
     return int(connection.fetch("SELECT COUNT(*) FROM export_queue WHERE kind = :kind", {"kind": kind})[0][0])
+
+
+def sent_rows(connection: Connection, kind: str) -> set[bytes]:
+    """The digests of the rows of other tables that the receiver has."""
+    found = connection.fetch("SELECT uid FROM export_queue WHERE kind = :kind", {"kind": rows_kind(kind)})
+    return {row[0] for row in found}
 
 
 def not_sent(connection: Connection, rows: Sequence[ExecutionRow]) -> set[bytes]:

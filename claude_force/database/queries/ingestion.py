@@ -16,6 +16,9 @@ from claude_force.executions.record import CLAUDE_CODE, RESULT, TELEMETRY, Execu
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
 _REPORTS_AT_ONCE = 500
 _NAMES_AT_ONCE = 500
+_FEW_UIDS = 200
+"""So many uids are one batch of `uid_batches`."""
+
 _RUN_ID, _INSTANT, _WORKFLOW = columns("run_id", "timestamp_us", "workflow_id")
 
 
@@ -41,6 +44,23 @@ def executions_of(connection: Connection, identities: Iterable[bytes]) -> dict[b
         rows = connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part)
         uids.update(rows)
     return uids
+
+
+def identities_of(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, bytes]:
+    """The identities of some executions, each with its uid.
+
+    Reads the table: an index would make every ingestion slower, for what only replication asks."""
+    if not uids or not connection.fetch("SELECT 1 FROM identities LIMIT 1"):
+        return {}
+    if len(uids) <= _FEW_UIDS:
+        condition, part = next(uid_batches(uids))
+        return dict(connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part))
+    wanted = set(uids)
+    rows = connection.fetch(
+        "SELECT identity, uid FROM identities WHERE uid >= :first AND uid <= :last",
+        {"first": min(wanted), "last": max(wanted)},
+    )
+    return {identity: uid for identity, uid in rows if uid in wanted}
 
 
 def known_identities(

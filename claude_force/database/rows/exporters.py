@@ -25,3 +25,11 @@ class ExporterState(NamedTuple):
 
 COLUMNS = "kind, destination, has_history, walked_us, walked_uid, began_us, pushed_us, sent"
 """The columns of the table, in the order of the fields."""
+
+TEAM = "team"
+"""The exporter that sends executions with their identities, and rows of other tables."""
+
+
+def rows_kind(kind: str) -> str:
+    """The kind under which `export_queue` has the digests of rows of other tables that an exporter has sent."""
+    return f"{kind}:rows"

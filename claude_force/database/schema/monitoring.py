@@ -155,4 +155,5 @@ export_queue = Table(
     info={"shards_by": "uid"},
 )
 """The executions that an exporter has to send (again): how often each changed since it was queued, and whether
-the receiver may have it already."""
+the receiver may have it already. Of an exporter that sends rows of other tables, too, the digests of those that the
+receiver has are here under a kind of their own: see `rows.exporters.rows_kind`."""

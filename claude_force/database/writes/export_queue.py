@@ -8,12 +8,12 @@ queued; the exporter reads them as a backfill.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.executions import uid_batches
-from claude_force.database.rows.exporters import COLUMNS, ExporterState
+from claude_force.database.rows.exporters import COLUMNS, TEAM, ExporterState, rows_kind
 
 _QUEUE = "export_queue (kind, uid, changes, is_sent)"
 _CHANGED = "ON CONFLICT (kind, uid) DO UPDATE SET changes = export_queue.changes + 1"
@@ -45,7 +45,8 @@ def register(connection: Connection, kind: str, destination: str, now_us: int, s
 def forget(connection: Connection, kind: str) -> int:
     """Delete an exporter and its queue. Returns how many exporters there were, 0 or 1. The caller holds the lock of the
     roll-ups."""
-    connection.execute("DELETE FROM export_queue WHERE kind = :kind", {"kind": kind})
+    for queued in (kind, rows_kind(kind)):
+        connection.execute("DELETE FROM export_queue WHERE kind = :kind", {"kind": queued})
     return connection.execute("DELETE FROM exporters WHERE kind = :kind", {"kind": kind})
 
 
@@ -56,6 +57,29 @@ def enqueue(connection: Connection, uids: Iterable[Any], *, is_change: bool = Fa
     if kinds:
         rows = [(kind, uid, 0, int(is_change)) for uid in uids for kind in kinds]
         connection.insert_all(_QUEUE, rows, _CHANGED)
+
+
+def enqueue_identified(connection: Connection, uids: Collection[Any]) -> None:
+    """Queue executions that got another identity, if they are stored, for the exporter that sends identities. The
+    caller holds the lock of the roll-ups."""
+    if uids and connection.fetch("SELECT 1 FROM exporters WHERE kind = :kind", {"kind": TEAM}):
+        for condition, part in uid_batches(sorted(uids)):
+            found = connection.fetch(f"SELECT uid FROM executions WHERE {condition}", part)
+            connection.insert_all(_QUEUE, [(TEAM, row[0], 0, 1) for row in found], _CHANGED)
+
+
+def remember_rows(connection: Connection, kind: str, digests: Iterable[bytes]) -> None:
+    """Note the digests of rows of other tables that the receiver has now."""
+    rows = [(rows_kind(kind), digest, 0, 1) for digest in sorted(digests)]
+    connection.insert_all(_QUEUE, rows, "ON CONFLICT DO NOTHING")
+
+
+def forget_rows(connection: Connection, kind: str, digests: Iterable[bytes]) -> None:
+    """Forget the digests of rows that are not there any more."""
+    for condition, part in uid_batches(sorted(digests)):
+        connection.execute(
+            f"DELETE FROM export_queue WHERE kind = :kind AND {condition}", part | {"kind": rows_kind(kind)}
+        )
 
 
 def requeue(connection: Connection, kind: str, uids: Iterable[Any]) -> None:

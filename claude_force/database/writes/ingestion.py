@@ -17,10 +17,12 @@ from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.sightings import has_sightings, resolver_of, sightings_of
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.database.writes.executions import delete_rows, insert_rows, revise_rows
+from claude_force.database.writes.export_queue import enqueue_identified
 from claude_force.database.writes.ledgers import copied_sessions, save_copies
 from claude_force.database.writes.sightings import forget_sightings, save_sightings
 from claude_force.executions.deduplication import (
     AMBIGUOUS,
+    REPLAY,
     REPORTED_FIELDS,
     EntityResolver,
     Observation,
@@ -107,6 +109,7 @@ def _save_identities(connection: Connection, database: Database, resolver: Entit
         shared,
         f"ON CONFLICT (identity) DO UPDATE SET uid = {ambiguous} WHERE identities.uid <> excluded.uid",
     )
+    enqueue_identified(connection, {uid for _, uid in own} - resolver.new_rows.keys() - {AMBIGUOUS, REPLAY})
 
 
 def save_cursors(connection: Connection, cursors: Iterable[Cursor]) -> None:
