@@ -78,7 +78,6 @@ def check(connection: _Raw, tables: Collection[str], *, is_quick: bool) -> Integ
             break
         else:
             unchecked = f"some relations (SQLSTATE {state})"
-    connection.execute("RESET statement_timeout")
     return Integrity(defects, f"{checked} tables and indexes (amcheck)" if checked else "", unchecked)
 
 
@@ -87,15 +86,17 @@ def _check(
 ) -> str | None:
     """Check one relation, and add what is wrong with it to `defects`. Returns the SQLSTATE for which it could not be
     checked; None if it was, or this server has no check for it."""
-    connection.execute(f"SET statement_timeout = {left_ms}".encode())
     try:
-        if relation.is_index:
-            check_index = f"SELECT {schema}.bt_index_check(CAST($1 AS oid), $2)"
-            connection.execute(check_index.encode(), [relation.oid, not is_quick])
-        else:
-            check_table = f"SELECT blkno, msg FROM {schema}.verify_heapam(CAST($1 AS oid)) LIMIT {_SHOWN}"
-            for block, message in connection.execute(check_table.encode(), [relation.oid]):
-                defects.append(f"the table {relation.name} is damaged in block {block}: {message}")
+        # The limit is one of the transaction: behind a pooler, others get the session.
+        with connection.transaction():
+            connection.execute(f"SET LOCAL statement_timeout = {left_ms}".encode())
+            if relation.is_index:
+                check_index = f"SELECT {schema}.bt_index_check(CAST($1 AS oid), $2)"
+                connection.execute(check_index.encode(), [relation.oid, not is_quick])
+            else:
+                check_table = f"SELECT blkno, msg FROM {schema}.verify_heapam(CAST($1 AS oid)) LIMIT {_SHOWN}"
+                for block, message in connection.execute(check_table.encode(), [relation.oid]):
+                    defects.append(f"the table {relation.name} is damaged in block {block}: {message}")
     except psycopg.Error as error:
         state = error.sqlstate or "unknown"
         if state in _CORRUPTED:

@@ -71,6 +71,10 @@ class Connection(ABC):
         themselves without it."""
 
     @abstractmethod
+    def update_all(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        """Change the rows with these keys, no two alike: the first column is the key, the others get their values."""
+
+    @abstractmethod
     def lock_rollups(self) -> None:
         """Take the roll-up lock, which one transaction at a time holds until its end. Waits for it."""
 

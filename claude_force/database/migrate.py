@@ -210,14 +210,12 @@ def sqlite_connection(path: Path) -> Iterator[Connection]:
 
 @contextmanager
 def server_connection(database: ServerDatabase) -> Iterator[Connection]:
-    """A connection, while a second one holds the advisory lock of migrations."""
-    with database.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as keeper:
-        keeper.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
-        try:
-            with database.engine().connect() as connection:
-                yield connection
-        finally:
-            keeper.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
+    """A connection, while the transaction of a second one holds the advisory lock of migrations."""
+    # Not a lock of a session: a pooler may give each transaction another one.
+    with database.engine().connect().execution_options(isolation_level="READ COMMITTED") as keeper:
+        keeper.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        with database.engine().connect() as connection:
+            yield connection
 
 
 def run_in_alembic(context: Any) -> None:

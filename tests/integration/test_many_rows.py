@@ -69,6 +69,23 @@ def test_what_is_archived_is_not_stored_again(database: Database) -> None:
     assert sorted(stored(database, "SELECT uid FROM uncounted")) == [(key,) for key in KEYS[1::2]]
 
 
+@pytest.mark.parametrize("count", [0, 1, 4, 5, len(KEYS)])
+def test_many_rows_change_at_once(count: int, database: Database) -> None:
+    """Each by its key, few and many, texts and unknown values as they are; the others stay."""
+    each: dict[str, list[Any]] = {"uid": KEYS, "timestamp_us": list(range(len(KEYS))), "task_hash": ["old"] * len(KEYS)}
+    same: dict[str, Any] = dict.fromkeys(("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"), 0)
+    same |= {"series_id": 1, "success": 1, "run_id": "run"}
+    rows = [
+        (KEYS[at], None if at % 2 else HOSTILE[at % len(HOSTILE)], None if at % 3 else (1 << 63) - 1, None, at % 2)
+        for at in range(count)
+    ]
+    with database.write() as connection:
+        connection.insert_columns("executions", each, same, "archived")
+        connection.update_all("executions", ("uid", "task_hash", "cost_nanousd", "run_id", "success"), rows)
+    found = stored(database, "SELECT uid, task_hash, cost_nanousd, run_id, success FROM executions")
+    assert sorted(found) == [*rows, *((key, "old", None, "run", 1) for key in KEYS[count:])]
+
+
 def test_looking_up_many(database: Database) -> None:
     """Those that the table has, with their values."""
     with database.write() as connection:

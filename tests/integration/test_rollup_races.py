@@ -51,6 +51,10 @@ class InterruptedConnection(ServerConnection):
         super().insert_all(into, rows, otherwise, values)
         self._count()
 
+    def update_all(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        super().update_all(table, columns, rows)
+        self._count()
+
     def insert_new(self, table: str, columns: tuple[str, ...], rows: Sequence[Row], other: str) -> Sequence[Any]:
         found = super().insert_new(table, columns, rows, other)
         self._count()

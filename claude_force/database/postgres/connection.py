@@ -181,6 +181,16 @@ class ServerConnection(Connection):
             else:
                 self._ask(f"{sql} {otherwise}", parameters)
 
+    def update_all(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            if len(part) > _FEW_ROWS:
+                self._ask(*_update_all(table, columns, part))
+                continue
+            sql = _update_one(table, columns)
+            for row in part:
+                self._send_later(sql, row)
+
     def lock_rollups(self) -> None:
         self._ask("SELECT pg_advisory_xact_lock($1)", [ROLLUP_LOCK])
 
@@ -265,6 +275,23 @@ def _insert_all(into: str, rows: Sequence[Row], values: str) -> tuple[str, list[
     numbers = iter(range(width))
     names = [f"value_{next(numbers)}" if found else "NULL" for found in arrays]
     return f"INSERT INTO {into} SELECT {values.format(*names) or ', '.join(names)} FROM {sources}", parameters
+
+
+@lru_cache(maxsize=64)
+def _update_one(table: str, columns: tuple[str, ...]) -> str:
+    changes = (f"{name} = ${number}" for number, name in enumerate(columns[1:], 2))
+    return f"UPDATE {table} SET {', '.join(changes)} WHERE {columns[0]} = $1"
+
+
+def _update_all(table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> tuple[str, list[Any]]:
+    """A statement that changes rows by their keys, and its parameters."""
+    arrays = {name: array_of(column) for name, column in zip(columns, zip(*rows, strict=True), strict=True)}
+    sources, parameters = _unnest([found for found in arrays.values() if found])
+    numbers = iter(range(len(columns)))
+    values = {name: f"value_{next(numbers)}" if found else "NULL" for name, found in arrays.items()}
+    key, *others = columns
+    changes = ", ".join(f"{name} = {values[name]}" for name in others)
+    return f"UPDATE {table} SET {changes} FROM {sources} WHERE {table}.{key} = {values[key]}", parameters
 
 
 def _unnest(arrays: Sequence[tuple[str, str]]) -> tuple[str, list[Any]]:

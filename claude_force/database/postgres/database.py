@@ -39,6 +39,16 @@ _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """The store relies on it, whatever the server's default is."""
 
+_TAKE_ROLE = """
+SELECT pg_try_advisory_xact_lock($1) FROM (
+    SELECT COUNT(set_config(name, '0', true)) FROM pg_settings
+    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+) AS no_limits
+"""
+"""The lock is one of a transaction, which waits until the role is given back: behind a pooler that gives each
+transaction another session, a lock of a session would stay with a session that others get. Between its statements such
+a transaction has no snapshot, so it keeps no row from being vacuumed; and no limit of the server may end it."""
+
 _COLUMNS = """
 SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns
 WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position
@@ -194,15 +204,13 @@ class ServerDatabase(Database):
         key = [_ROLE_LOCKS << 32 | crc32(role.encode())]
         # The connection holds the lock, so it must not go back to the pool before the end of the block.
         with self._connected() as keeper:
-            if keeper.execute("SELECT pg_try_advisory_lock($1)", key).fetchone() != (True,):
-                yield False
-                return
+            keeper.execute(_WRITE)
             try:
-                yield True
+                yield keeper.execute(_TAKE_ROLE, key).fetchone() == (True,)
             finally:
                 # A broken connection has released the lock already.
                 with suppress(psycopg.Error):
-                    keeper.execute("SELECT pg_advisory_unlock($1)", key)
+                    keeper.execute("ROLLBACK")
 
     def version(self) -> str:
         with self._connected() as raw:

@@ -96,6 +96,11 @@ class SqliteConnection(Connection):
         elif rows:
             self._insert_many(into, rows, len(rows[0]), _ROWS_AT_ONCE, otherwise, values)
 
+    def update_all(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        key, *others = columns
+        changes = ", ".join(f"{name} = ?" for name in others)
+        self._raw.executemany(f"UPDATE {table} SET {changes} WHERE {key} = ?", [(*row[1:], row[0]) for row in rows])
+
     def lock_rollups(self) -> None:
         """Nothing to do: a SQLite transaction that writes is the only one."""
 

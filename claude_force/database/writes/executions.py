@@ -29,10 +29,7 @@ _INSTANT, _STEPS, _RUN = columns("timestamp_us", "steps", "run_id")
 _place_of = getter("timestamp_us", "duration_us", "success", "error_type", "steps", *LABELS)
 """What decides in which buckets, bins and series of the roll-ups an execution is."""
 
-_REVISE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _FIELDS)} WHERE uid = :uid"
 _names_of = getter(*SPAN_NAMES)
-_MOVE = "UPDATE executions SET series_id = :series_id WHERE uid = :uid"
-
 
 _OF_SERIES = " AND ".join(f"{name} = :{name}" for name in LABELS)
 _INSERT_ALONE = f"""
@@ -154,14 +151,12 @@ def revise_rows(connection: Connection, before: Sequence[ExecutionRow], after: S
     """Change stored rows, and the roll-ups with them. Needs the roll-up lock."""
     if not after:
         return
-    connection.execute_many(
-        _REVISE, [dict(zip(_FIELDS, _values_of(row), strict=True)) | {"uid": row[0]} for row in after]
-    )
+    connection.update_all("executions", ("uid", *_FIELDS), [(row[0], *_values_of(row)) for row in after])
     renamed = [new for old, new in zip(before, after, strict=True) if labels_of(old) != labels_of(new)]
     if renamed:
         ids = series_ids(connection, list(map(labels_of, renamed)))
-        moved = zip(renamed, ids, strict=True)
-        connection.execute_many(_MOVE, [{"series_id": series, "uid": row[0]} for row, series in moved])
+        moved = [(row[0], series) for row, series in zip(renamed, ids, strict=True)]
+        connection.update_all("executions", ("uid", "series_id"), moved)
     replace_step_usage(connection, before, after)
     list_runs(connection, [new for old, new in zip(before, after, strict=True) if run_of(old) != run_of(new)])
     pending = file_queries.pending_uids(connection, [row[0] for row in after])

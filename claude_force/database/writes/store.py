@@ -57,7 +57,6 @@ PENDING_CHECK_EVERY = 50
 """A store checks the number of pending rows at every so many small additions."""
 
 _COSTS = ("cost_nanousd", "reference_cost_nanousd", "price_version", "recorded_cost_nanousd", "recorded_basis", "steps")
-_REPRICE = f"UPDATE executions SET {', '.join(f'{name} = :{name}' for name in _COSTS)} WHERE uid = :uid"
 _FORGET_DELETED = """
 DELETE FROM uncounted WHERE NOT EXISTS (SELECT 1 FROM executions WHERE executions.uid = uncounted.uid)
 """
@@ -241,9 +240,7 @@ class Store:
 
 def _change_costs(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
     """Change the costs of stored rows, and the sums and queues that depend on them."""
-    connection.execute_many(
-        _REPRICE, [dict(zip(_COSTS, _costs_of(row), strict=True)) | {"uid": row[0]} for row in after]
-    )
+    connection.update_all("executions", ("uid", *_COSTS), [(row[0], *_costs_of(row)) for row in after])
     replace_step_usage(connection, before, after)
     replace_sums(connection, before, after)
     enqueue(connection, [row[0] for row in before], is_change=True)
