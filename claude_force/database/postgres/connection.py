@@ -184,12 +184,13 @@ class ServerConnection(Connection):
     def update_all(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
-            if len(part) > _FEW_ROWS:
+            # A distributed database, which has a statement to send at last, may refuse an UPDATE from a list of rows.
+            if len(part) > _FEW_ROWS and not self._last:
                 self._ask(*_update_all(table, columns, part))
                 continue
             sql = _update_one(table, columns)
             for row in part:
-                self._send_later(sql, row)
+                self.send_later(sql, row)
 
     def lock_rollups(self) -> None:
         self._ask("SELECT pg_advisory_xact_lock($1)", [ROLLUP_LOCK])
