@@ -15,8 +15,9 @@ from claude_force.errors import ClaudeForceError
 from claude_force.ingest.freshness import Freshness
 from claude_force.web.answers import Answer, BadQuestion, Form, Query
 
-_KEPT = frozenset(("db", "format", "json", "output", "no-ingest", "fail-on-empty", "help", "bundle", "by-day"))
-"""Options that are not for a page: it has its own database and its own format, writes no file, and asks nobody else."""
+_KEPT = frozenset(("db", "format", "json", "output", "no-ingest", "fail-on-empty", "help", "bundle", "by-day", "full"))
+"""Options that are not for a page: it has its own database and its own format, writes no file, asks nobody else, and is
+drawn again and again."""
 
 _YES, _NO = frozenset(("true", "on", "yes", "1")), frozenset(("false", "off", "no", "0"))
 

@@ -19,6 +19,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.formatting import count, duration, money, percent, unit_cost
 from claude_force.text import for_terminal
+from claude_force.web.views import VIEWS
 from tests.acceptance import test_outputs_safe
 from tests.acceptance.test_bad_usage import HOSTILE
 from tests.builders import an_execution
@@ -29,11 +30,9 @@ SESSION = "11111111-1111-4111-8111-111111111111"
 FIRST_US = clock.now_us() // DAY_US * DAY_US - 2 * DAY_US
 """Two days ago: no window of the reports ends while the tests run."""
 
-VIEWS = (
-    "/", "/runs", f"/run?id={SESSION}", "/executions", "/outcomes", "/outcomes?by=day", "/what-if", "/blocks",
-    "/alerts", "/alerts/explain?name=success-rate", "/alerts/history", "/reconcile", "/health",
-    "/by-agent", "/by-branch",
-)  # fmt: skip
+_WORDS = {"/run": f"?id={SESSION}", "/alerts/explain": "?name=success-rate"}
+PATHS = (*(f"{view.path}{_WORDS.get(view.path, '')}" for view in VIEWS), "/outcomes?by=day")
+"""An address of each view."""
 
 
 def some_executions() -> list[ExecutionMetrics]:
@@ -187,7 +186,7 @@ def test_every_link_of_a_view_is_answered(path: str, tab: Tab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "views"), [("light", VIEWS), ("dark", ("/", f"/run?id={SESSION}", "/what-if", "/alerts"))]
+    ("scheme", "views"), [("light", PATHS), ("dark", ("/", f"/run?id={SESSION}", "/what-if", "/alerts"))]
 )
 def test_everybody_can_use_every_view(
     scheme: Any, views: Sequence[str], browser: Browser, served: tuple[Path, str]
