@@ -33,7 +33,7 @@ from claude_force.web.answers import Query
 from claude_force.web.shell import Shell
 from claude_force.web.views import VIEWS
 
-TIMES = 9
+TIMES = 5
 PAGES = 20
 EVERY_S = (None, 5, 1)
 PERIODS: dict[str, Query] = {"7 days": (("days", "7"),), "30 days": (("days", "30"),), "all time": ()}

@@ -5,8 +5,8 @@
 | a page is open | every second |
 | no page is open | when a page asks |
 
-A look is cheap: sizes and times of files, and one question to the database. After a quiet time pages are told at once.
-Where something is stored all the time, they are told as often as a twentieth of one core can draw them.
+A look is cheap: sizes and times of files, and one question to the database. Pages are told at once. Where something is
+stored all the time, they are told as often as a twentieth of one core can draw them, over a minute.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Live:
         self._looked_s = float("-inf")
         self._grown_s = self._told_s = time.monotonic()
         self._looks_cpu_s = self._cpu_before_s = 0.0
+        self._saved_s, self._paid_s = SHARE * TICK_S, self._told_s
 
     async def freshen(self) -> None:
         """Look now, unless that was done a moment ago. A look that takes long goes on by itself."""
@@ -83,13 +84,17 @@ class Live:
     async def _watch(self) -> None:
         while self._pages and not self._is_closed:
             await self._next_look()
-            if self.generation != self._told and time.monotonic() >= self._told_s + self._pause_s():
+            if self.generation != self._told and self._may_tell():
                 await self._tell()
             await asyncio.sleep(LOOK_S)
 
-    def _pause_s(self) -> float:
-        """How long after the last time pages may be told again: as long as it makes what they cost since a SHARE."""
-        return min((self._pages_cpu_s() - self._cpu_before_s) / SHARE, TICK_S)
+    def _may_tell(self) -> bool:
+        """Whether pages may be told now: what they cost is paid from a SHARE of the time, saved up for a minute."""
+        now_s, cpu_s = time.monotonic(), self._pages_cpu_s()
+        saved_s = min(self._saved_s + SHARE * (now_s - self._paid_s), SHARE * TICK_S)
+        self._saved_s, self._paid_s = saved_s - (cpu_s - self._cpu_before_s), now_s
+        self._cpu_before_s = cpu_s
+        return self._saved_s > 0 or now_s - self._told_s >= TICK_S
 
     def _pages_cpu_s(self) -> float:
         """The time of the processor that this process took for anything but looks."""
@@ -97,7 +102,6 @@ class Live:
 
     async def _tell(self) -> None:
         self._told, self._told_s = self.generation, time.monotonic()
-        self._cpu_before_s = self._pages_cpu_s()
         async with self._told_now:
             self._told_now.notify_all()
 
