@@ -136,6 +136,22 @@ def test_a_server_that_ends_idle_transactions_leaves_the_role(postgres_url: str)
             assert not is_theirs
 
 
+def test_a_lost_connection_gives_the_role_back(postgres_url: str) -> None:
+    """As in a failover: others can take it, and who had it notices no error at its end."""
+    with closing(open_database(postgres_url)) as one, closing(open_database(postgres_url)) as two:
+        with one.try_exclusive("scheduler") as is_mine:
+            assert is_mine
+            with two.write() as connection:
+                connection.fetch(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                )
+            with two.try_exclusive("scheduler") as is_free:
+                assert is_free
+        with one.try_exclusive("scheduler") as is_mine:
+            assert is_mine
+
+
 def test_a_database_is_upgraded(bare_url: str, tmp_path: Path) -> None:
     """From nothing to head."""
     with pooled(bare_url, tmp_path) as url, closing(open_database(url)) as database:
