@@ -133,6 +133,10 @@ class DatabaseMissing(DatabaseError):
     exit_code = 2
 
 
+class QueryRefused(DatabaseError):
+    """A query that somebody wrote: it is wrong, it would do more than read, or it needs too much."""
+
+
 class DatabaseBusy(DatabaseError):
     """Another process held the write lock longer than this one waits. Nothing was written; a retry is safe."""
 

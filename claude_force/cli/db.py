@@ -14,6 +14,7 @@ from claude_force.cli.chosen_database import database_option, group_database_opt
 from claude_force.cli.chosen_workspace import find_workspace, timezone_option
 from claude_force.cli.confirm import confirm
 from claude_force.cli.db_merge import merge
+from claude_force.cli.db_sql import sql
 from claude_force.cli.lazy import CommandGroup
 from claude_force.cli.options import json_option, time_stamp
 from claude_force.cli.progress import explained_interrupt, progress_bar
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.group(cls=CommandGroup)
 @group_database_option
 def db() -> None:
-    """Upgrade, check, merge, back up and restore the database.
+    """Ask, upgrade, check, merge, back up and restore the database.
 
     \b
     Example:
@@ -279,6 +280,7 @@ def _reprice(workspace: Workspace, prices: PriceTable, chosen: Filter, expected:
 
 
 db.add_command(merge)
+db.add_command(sql)
 
 
 @db.command()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from claude_force.database.ad_hoc import Answer, QueryLimits
     from claude_force.database.cluster import Cluster
 
 Parameters = Mapping[str, Any]
@@ -136,6 +137,11 @@ class Database(ABC):
     def read(self) -> AbstractContextManager[Connection]:
         """A snapshot to read from. A SQLite file that does not exist reads as an empty database and is not created.
         Raises SchemaOutdated or SchemaTooNew for a schema of another revision, DatabaseError for other failures."""
+
+    @abstractmethod
+    def ask(self, sql: str, limits: QueryLimits) -> Answer:
+        """The answer to a query that somebody wrote: see `ad_hoc`. Nothing is changed. Raises QueryRefused, and what
+        `read` raises."""
 
     @abstractmethod
     def write(self) -> AbstractContextManager[Connection]:

@@ -315,6 +315,7 @@ def test_every_report_takes_no_ingest() -> None:
         "analytics budgets",
         "budgets",
         "dashboard",
+        "db sql",
         "run show",
         "serve",
         "statusline",

@@ -43,6 +43,9 @@ REPORTS = (
     "reconcile", "backfill",
 )  # fmt: skip
 
+EVERYTHING = "SELECT/**/*/**/FROM/**/executions_v1"
+"""A query without spaces."""
+
 COMMAND_LINES: dict[str, list[str]] = {
     **{f"analytics {name}": ["", "--json", "--format csv", "--format markdown"] for name in REPORTS},
     "analytics outcomes": [
@@ -95,6 +98,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "db check": [""],
     "db reprice": ["--dry-run"],
     "db restore": ["nothing.db --dry-run"],
+    "db sql": [f"{EVERYTHING}{form}" for form in ("", " --json", " --format csv", " --format markdown")],
     "doctor": ["", "--json", "--full"],
     "import": ["hostile.jsonl --dry-run"],
     "ingest": ["transcripts --dry-run"],

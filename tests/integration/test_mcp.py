@@ -68,6 +68,11 @@ def test_the_official_client_gets_the_figures_of_the_commands(filled: Path, run:
         ("usage_summary", {"days": 0}),
         ("usage_summary", {"output": "/tmp/file"}),
         ("drop_tables", {}),
+        ("sql", {"query": "SELECT agent, success FROM executions_v1 ORDER BY timestamp", "limit": 1}),
+        ("sql", {"query": "--help"}),
+        ("sql", {"query": "DROP TABLE executions"}),
+        ("sql", {"query": 7}),
+        ("sql", {}),
     ]
     listed, results = anyio.run(_call, calls, filled)
     assert [tool.name for tool in listed] == list(BY_NAME)
@@ -81,12 +86,18 @@ def test_the_official_client_gets_the_figures_of_the_commands(filled: Path, run:
         assert _figures(result.content[0].text) == _figures(command.stdout)
         assert result.structured_content == json.loads(result.content[0].text)
         jsonschema.validate(result.structured_content, BY_NAME[name].output_schema())
+    of_sql = results[len(calls) - 5].structured_content
+    assert (of_sql["rows"], of_sql["rows_at_least"]) == ([{"agent": "reviewer", "success": 1}], 2)
     refused = [result.content[0].text for result in results if result.is_error]
     assert refused == [
         "dimension is one of: agent, model, project, branch, session, workflow, host, user, day, week, month",
         "Invalid value for '--days': 0 is not in the range 1<=x<=36500. (see claude-force summary --help)",
         f"usage_summary takes no 'output'; it takes {', '.join((*PERIOD, *WHO))}",
         f"there is no tool 'drop_tables'; there are {', '.join(BY_NAME)}",
+        "the query gives no rows: it is only a comment",
+        "a query only reads: DELETE is refused",
+        "query must be text",
+        "query must be text",
     ]
 
 
@@ -174,13 +185,14 @@ def test_a_tool_is_found_by_what_one_asks_for(word: str) -> None:
     ("tool", "arguments"),
     [
         *((BY_NAME["usage_by"], {"dimension": dimension}) for dimension in BY),
-        *((tool, {}) for tool in TOOLS if not tool.choices and tool.promised),
+        *((tool, {}) for tool in TOOLS if not tool.choices and not tool.argument and tool.promised),
+        (BY_NAME["sql"], {"query": "SELECT 1"}),
     ],
     ids=lambda value: value.name if isinstance(value, Tool) else "-".join(value.values()),
 )
 def test_every_tool_keeps_its_promise(filled: Path, run: Run, tool: Tool, arguments: dict[str, str]) -> None:
     """With few arguments, on a small store: the keys that it promises are there."""
-    result = run(*words_of(tool.command_of(arguments), tool.options_of(arguments)))
+    result = run(*words_of(tool.command_of(arguments), tool.options_of(arguments), tool.argument_of(arguments)))
     jsonschema.validate(json.loads(result.stdout), tool.output_schema())
 
 

@@ -65,6 +65,9 @@ class Screen(io.StringIO):
         return True
 
 
+_QUERY = "SELECT agent, model, project, session, cost, error_type FROM executions_v1 ORDER BY timestamp"
+
+
 def table_commands() -> dict[str, list[str]]:
     """Every command that writes tables, and its arguments."""
     found = dict(MORE)
@@ -73,6 +76,7 @@ def table_commands() -> dict[str, list[str]]:
         if "--format" in options and not path.endswith(NO_TABLE):
             period = ["--start", "2025-11-01"] if "--start" in options else []
             period += ["--batch"] if "--batch" in options else []
+            period += [_QUERY] if path.endswith("db sql") else []
             found.setdefault(path, [*period, *(["--trends"] if "--trends" in options else [])])
     return {path: [*path.split()[1:], *arguments] for path, arguments in found.items()}
 

@@ -28,10 +28,12 @@ class NoAnswer(ClaudeForceError):
     """A command failed; its message is that of the command."""
 
 
-async def ask(location: str | None, command: str, options: Mapping[str, Value]) -> dict[str, Any]:
+async def ask(
+    location: str | None, command: str, options: Mapping[str, Value], argument: str | None = None
+) -> dict[str, Any]:
     """The JSON that a command prints. An exit code that says something about the figures, such as a regression, is an
     answer. Raises NoAnswer."""
-    program = [sys.executable, "-m", "claude_force", *words_of(command, options)]
+    program = [sys.executable, "-m", "claude_force", *words_of(command, options, argument)]
     # Every user of the machine sees the words of a process: a URL may hold a password.
     environment = os.environ | ({DATABASE_VARIABLE: location} if location else {})
     try:
@@ -52,9 +54,9 @@ async def ask(location: str | None, command: str, options: Mapping[str, Value]) 
     return found if isinstance(found, dict) else {"rows": found}
 
 
-def words_of(command: str, options: Mapping[str, Value]) -> list[str]:
+def words_of(command: str, options: Mapping[str, Value], argument: str | None = None) -> list[str]:
     """A command that prints JSON, as words. None and False are not given, and "_" is "-". The value of an option is in
-    the same word: one that begins with - is no option."""
+    the same word: one that begins with - is no option, and neither is the argument, after "--"."""
     words = command.split()
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
@@ -64,4 +66,4 @@ def words_of(command: str, options: Mapping[str, Value]) -> list[str]:
             words.append(f"{option}={value}")
         elif value:
             words += [f"{option}={each}" for each in value]
-    return [*words, "--json"]
+    return [*words, "--json", *([] if argument is None else ["--", argument])]

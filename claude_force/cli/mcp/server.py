@@ -98,7 +98,8 @@ async def _answer(location: str | None, name: str, arguments: dict[str, Any]) ->
     if tool is None:
         return _refused(f"there is no tool {name[:40]!r}; there are {', '.join(_BY_NAME)}")
     try:
-        found = await ask(location, tool.command_of(arguments), tool.options_of(arguments))
+        options, argument = tool.options_of(arguments), tool.argument_of(arguments)
+        found = await ask(location, tool.command_of(arguments), options, argument)
     except (NoAnswer, ValueError) as error:
         return _refused(str(error))
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))

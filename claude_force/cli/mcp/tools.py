@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from claude_force.cli.root import cli
+from claude_force.database.views import VIEWS
 from claude_force.text import kind_of
 
 Schema = dict[str, Any]
@@ -45,7 +46,8 @@ BY = {
 @dataclass(frozen=True)
 class Tool:
     """A tool that asks a command. `options` are those of the command that it offers, `fixed` are always given, and
-    `promised` are keys of each answer. `choices` are the commands to choose from, by the values of `choice`."""
+    `promised` are keys of each answer. `choices` are the commands to choose from, by the values of `choice`. `argument`
+    is the argument of the command, and what it is."""
 
     name: str
     title: str
@@ -56,6 +58,7 @@ class Tool:
     promised: tuple[str, ...] = ()
     choice: str | None = None
     choices: Mapping[str, str] = field(default_factory=dict)
+    argument: tuple[str, str] | None = None
 
     def command_of(self, arguments: Mapping[str, Any]) -> str:
         """The command that answers these arguments. Raises ValueError for a choice that there is not."""
@@ -69,7 +72,8 @@ class Tool:
     def options_of(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The options of the command for these arguments. Raises ValueError for one that the tool does not offer, and
         for a value of another kind than its schema says. null is an argument that is not given."""
-        given = {name: value for name, value in arguments.items() if name != self.choice and value is not None}
+        beside = (self.choice, self.argument and self.argument[0])
+        given = {name: value for name, value in arguments.items() if name not in beside and value is not None}
         if unknown := sorted(given.keys() - set(self.options)):
             offered = ", ".join(self.options) or "no arguments"
             raise ValueError(f"{self.name} takes no {unknown[0][:40]!r}; it takes {offered}")
@@ -78,12 +82,23 @@ class Tool:
             **{name: _value(name, _option(self.command, name), value) for name, value in given.items()},
         }
 
+    def argument_of(self, arguments: Mapping[str, Any]) -> str | None:
+        """The argument of the command; None if it takes none. Raises ValueError if it is missing, or no text."""
+        if self.argument is None:
+            return None
+        name, _ = self.argument
+        if not isinstance(arguments.get(name), str):
+            raise ValueError(f"{name} must be text")
+        return _text(name, arguments[name])
+
     def input_schema(self) -> Schema:
         """JSON Schema of the arguments."""
         properties = {name: _schema_of(_option(self.command, name)) for name in self.options}
         chosen = {}
         if self.choice:
             chosen = {self.choice: {"type": "string", "enum": list(self.choices), "description": "What to group by."}}
+        if self.argument:
+            chosen = {self.argument[0]: {"type": "string", "description": self.argument[1]}}
         return {
             "type": "object",
             "properties": chosen | properties,
@@ -147,6 +162,8 @@ def _schema_of(option: click.Option) -> Schema:
         {"type": "array", "items": schema, "description": text} if option.multiple else schema | {"description": text}
     )
 
+
+_VIEWS = "; ".join(f"{view.name} ({', '.join(column.name for column in view.columns)})" for view in VIEWS)
 
 TOOLS = (
     Tool(
@@ -243,6 +260,14 @@ TOOLS = (
         "Compare the stored cost with what Claude Code itself, telemetry and transcripts say: what is missing, why.",
         "reconcile", (*PERIOD, "project", "session", "limit"),
         promised=("sessions", "reasons"),
+    ),
+    Tool(
+        "sql", "SQL: what no other tool answers",
+        "Answer one SELECT over the views of the store. It only reads. Money is US dollars, time is UTC, null is unknown. "
+        f"daily_v1 is fast and has archived executions. Views and columns: {_VIEWS}.",
+        "db sql", ("limit", "timeout"), {"limit": 100},
+        promised=("columns", "rows", "rows_at_least", "cut_at"),
+        argument=("query", "One statement, in the SQL of SQLite, or of PostgreSQL if the store is on a server."),
     ),
     Tool(
         "doctor", "Doctor: is the data complete and fresh?",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -24,13 +24,15 @@ from claude_force.database.postgres.connection import ServerConnection, run_toge
 from claude_force.database.postgres.errors import translate
 from claude_force.database.postgres.pool import Pool
 from claude_force.database.postgres.server_url import connection_options
-from claude_force.database.postgres.values import Raw
+from claude_force.database.postgres.values import Raw, connect
 from claude_force.database.revisions import VERSION_TABLE, refuse_other_schema
 from claude_force.errors import DatabaseError, DatabaseMissing
 from claude_force.settings.location import without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from claude_force.database.ad_hoc import Answer, QueryLimits
 
 _ROLE_LOCKS = 0x636C6673
 """The upper half of the keys of the advisory locks of roles; the lower half is a checksum of the role."""
@@ -78,6 +80,19 @@ class ServerDatabase(Database):
             if self._is_distributed:
                 citus.fix_snapshot(raw, connection)
             yield connection
+
+    def ask(self, sql: str, limits: QueryLimits) -> Answer:
+        from claude_force.database.ad_hoc import checked
+        from claude_force.database.postgres import ad_hoc
+
+        query = checked(sql)
+        self._verify()
+        try:
+            # Not of the pool: what a function set for the session ends with it.
+            with closing(connect(self._options)) as raw:
+                return ad_hoc.ask(raw, query, limits)
+        except (psycopg.Error, UnicodeError) as error:
+            raise translate(error, self.name, self._options) from error
 
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:

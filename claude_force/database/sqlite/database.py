@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress
 from claude_force.database.revisions import HEAD
@@ -39,6 +40,9 @@ from claude_force.database.sqlite.files import (
 )
 from claude_force.errors import DatabaseCorrupt, DatabaseError, DatabaseMissing, DatabaseUnavailable
 from claude_force.files import exclusive_lock, make_folder, open_append
+
+if TYPE_CHECKING:
+    from claude_force.database.ad_hoc import Answer, QueryLimits
 
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 """The size of the log from which on a write is followed by a checkpoint."""
@@ -179,6 +183,18 @@ class SqliteDatabase(Database):
             return
         with _Transaction(self, "BEGIN", file, self._read_wait_s()) as handle:
             yield SqliteConnection(handle.connection, is_snapshot=True)
+
+    def ask(self, sql: str, limits: QueryLimits) -> Answer:
+        from claude_force.database.ad_hoc import checked
+        from claude_force.database.sqlite import ad_hoc
+
+        query = checked(sql)
+        if not self.exists():
+            with empty_database() as raw:
+                return ad_hoc.ask(raw, self.path, query, limits)
+        with opened(self.path, self._read_wait_s(), may_write=False) as raw:
+            verify(raw, self.path)
+            return ad_hoc.ask(raw, self.path, query, limits)
 
     def _read_wait_s(self) -> float:
         """How long a read waits for a lock. Without a log nobody has the file open as we do: whoever locks it keeps

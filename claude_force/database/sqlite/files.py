@@ -36,10 +36,10 @@ table: to store 5,000 of them changes up to 5,000 pages."""
 _HEAD_SCHEMA = Path(__file__).with_name("head.sql")
 
 
-def connect(path: Path, wait_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+def connect(path: Path, wait_s: float = BUSY_TIMEOUT_S, *, may_write: bool = True) -> sqlite3.Connection:
     """A connection to an existing file with our settings, not verified, which waits so long for a lock. Raises
     sqlite3.Error."""
-    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    mode = "rw" if may_write and os.access(path, os.W_OK) else "ro"
     if not os.access(path.parent, os.W_OK) and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
         # SQLite reads a WAL database in a folder that it cannot write only if it knows that nobody writes.
         mode = "ro&immutable=1"
@@ -65,10 +65,10 @@ def connect(path: Path, wait_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
 
 
 @contextmanager
-def opened(path: Path, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, wait_s: float = BUSY_TIMEOUT_S, *, may_write: bool = True) -> Iterator[sqlite3.Connection]:
     """A connection to a file of any revision, closed at the end. Its errors are translated."""
     try:
-        raw = connect(path, wait_s)
+        raw = connect(path, wait_s, may_write=may_write)
         try:
             yield raw
         finally:
