@@ -127,8 +127,8 @@ _VIEWS_HEAD = """\
 SELECT day, SUM(cost) FROM daily_v1 GROUP BY day ORDER BY day
 ```
 
-The views are what you can build on: their names and units stay, while tables change with the program. Every program
-that reads SQLite or PostgreSQL can ask them.
+The views are what you can build on: their names and units stay, while tables change with the program.
+`claude-force db sql` [asks them](../how-to/sql.md), and so can every program that reads SQLite or PostgreSQL.
 
 - A view with a number never changes, but for new columns at its end. What must change otherwise becomes a view with the
   next number.

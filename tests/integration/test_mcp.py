@@ -71,7 +71,7 @@ def test_the_official_client_gets_the_figures_of_the_commands(filled: Path, run:
         ("sql", {"query": "SELECT agent, success FROM executions_v1 ORDER BY timestamp", "limit": 1}),
         ("sql", {"query": "--help"}),
         ("sql", {"query": "DROP TABLE executions"}),
-        ("sql", {"query": 7}),
+        ("sql", {"query": True}),
         ("sql", {}),
     ]
     listed, results = anyio.run(_call, calls, filled)
@@ -96,8 +96,8 @@ def test_the_official_client_gets_the_figures_of_the_commands(filled: Path, run:
         f"there is no tool 'drop_tables'; there are {', '.join(BY_NAME)}",
         "the query gives no rows: it is only a comment",
         "a query only reads: DELETE is refused",
-        "query must be text",
-        "query must be text",
+        "query must be text or a whole number, not true",
+        "sql needs query",
     ]
 
 

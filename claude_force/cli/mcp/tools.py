@@ -87,9 +87,10 @@ class Tool:
         if self.argument is None:
             return None
         name, _ = self.argument
-        if not isinstance(arguments.get(name), str):
-            raise ValueError(f"{name} must be text")
-        return _text(name, arguments[name])
+        value = _text(name, arguments.get(name, ""))
+        if not value:
+            raise ValueError(f"{self.name} needs {name}")
+        return value
 
     def input_schema(self) -> Schema:
         """JSON Schema of the arguments."""
@@ -263,7 +264,7 @@ TOOLS = (
     ),
     Tool(
         "sql", "SQL: what no other tool answers",
-        "Answer one SELECT over the views of the store. It only reads. Money is US dollars, time is UTC, null is unknown. "
+        "Answer one SELECT over the views of the store. Money is US dollars, time is UTC, null is unknown. "
         f"daily_v1 is fast and has archived executions. Views and columns: {_VIEWS}.",
         "db sql", ("limit", "timeout"), {"limit": 100},
         promised=("columns", "rows", "rows_at_least", "cut_at"),

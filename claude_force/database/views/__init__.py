@@ -10,3 +10,6 @@ from claude_force.database.views.others import ALERTS, OUTCOMES
 from claude_force.database.views.runs import RUNS
 
 VIEWS = (EXECUTIONS, DAILY, RUNS, ALERTS, OUTCOMES)
+
+EXAMPLE = "SELECT day, SUM(cost) FROM daily_v1 GROUP BY day ORDER BY day"
+"""A query to begin with."""

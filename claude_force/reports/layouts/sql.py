@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from claude_force.database.ad_hoc import Answer
-from claude_force.database.views import VIEWS
+from claude_force.database.views import EXAMPLE, VIEWS
 from claude_force.formatting import NONE, quantity
 from claude_force.output import write_json
 from claude_force.reports.columns import Column
@@ -83,6 +83,5 @@ def views_page() -> Page:
     for view in VIEWS:
         columns = ", ".join(column.name for column in view.columns)
         page.parts.append(Section(view.name, [view.about, columns]))
-    example = 'claude-force db sql "SELECT day, SUM(cost) FROM daily_v1 GROUP BY day ORDER BY day"'
-    page.parts.append(Section("For example", [f"  {example}"]))
+    page.parts.append(Section("For example", [f'  claude-force db sql "{EXAMPLE}"']))
     return page
