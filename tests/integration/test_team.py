@@ -136,9 +136,9 @@ def test_transcript_and_telemetry_of_two_machines_are_one_execution(
 def test_a_correction_arrives_whichever_way_it_goes(pair: tuple[Laptop, Laptop], database: Database) -> None:
     """A price that was corrected to a higher and then to a lower cost: the last one counts."""
     ana, _ = pair
-    ana.store.add([an_execution(cost_nanousd=500, price_version="0.9")])
+    ana.store.add([an_execution(cost_nanousd=500, price_version="0.8")])
     ana.push()
-    for cost, version in ((900, "0.10"), (100, "0.2")):
+    for cost, version in ((900, "0.9"), (100, "0.10")):
         row = list(ana.rows()[0])
         row[COST], row[column("price_version")] = cost, version
         ana.store.reprice([tuple(row)])
