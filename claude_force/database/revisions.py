@@ -19,6 +19,7 @@ REVISIONS = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 """Every schema revision, oldest first. A test compares it with alembic's, so that checking a database does not import
 alembic."""

@@ -4,6 +4,7 @@
 |--------|-------------------------------------------------------------------------------|
 | series | one combination of agent, model, project and source                           |
 | span   | the first and last instant of a workflow, session, branch, host and user in a day |
+| part   | what a run has in one day, workflow and series (see `run_parts`)               |
 | level  | a length of time: an hour, a day, 32 days, 1024 days                          |
 | bucket | one period of a level in UTC; its number counts such periods since the epoch  |
 | bin    | a range of durations (see `histogram`)                                        |
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, pairwise
 from operator import add, mul
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.errors import DatabaseError
@@ -30,6 +31,14 @@ from claude_force.executions.billed_steps import Share, Whole, decode_steps, mod
 from claude_force.executions.columns import Columns, Labels, Rows, blocks_of, labels_of
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.record import PROVISIONAL, STEP_TOKENS, ExecutionRow, columns, getter
+from claude_force.executions.run_parts import (
+    PartKey,
+    RunPart,
+    block_keys,
+    block_parts,
+    part_key,
+    share_part,
+)
 from claude_force.executions.totals import TOTALS
 from claude_force.time_windows import Window
 
@@ -76,9 +85,9 @@ class Sums:
 
     `series` lists the series that occur. `aggregates` holds the columns of `Totals` by hour and series index, as one
     integer (see `packed`), `bins` the counts by day, series index and bin, `errors` the failures by series index, hour
-    and error type, `spans` the first and last instants by day and names. The keys of `aggregates` and `bins` are packed
-    into one integer, bucket << 24 | series index (<< 11 | bin): tuples would take three times as long. No column of any
-    cell, and no sum of cells, is larger than `most`.
+    and error type, `spans` the first and last instants by day and names, `parts` the parts of runs by series index. The
+    keys of `aggregates` and `bins` are packed into one integer, bucket << 24 | series index (<< 11 | bin): tuples would
+    take three times as long. No column of any cell, and no sum of cells, is larger than `most`.
     """
 
     series: list[Labels] = field(default_factory=list)
@@ -86,6 +95,7 @@ class Sums:
     bins: Counter[int] = field(default_factory=Counter)
     errors: dict[tuple[int, int, str], Failures] = field(default_factory=dict)
     spans: dict[SpanKey, tuple[int, int]] = field(default_factory=dict)
+    parts: dict[PartKey, RunPart] = field(default_factory=dict)
     most: int = 0
 
     def grow(self, largest: int) -> None:
@@ -93,6 +103,11 @@ class Sums:
         self.most += largest
         if self.most > _LARGEST_SUM:
             raise DatabaseError("what these executions cost, or their tokens, add up to more than a database can hold")
+
+    def add_parts(self, parts: Mapping[PartKey, RunPart]) -> None:
+        """Add parts of runs."""
+        for key, part in parts.items():
+            self.parts[key] = self.parts[key].merged(part) if key in self.parts else part
 
 
 SPAN_NAMES = ("workflow_id", "session_id", "git_branch", "host", "user_name")
@@ -144,9 +159,13 @@ def add_block(sums: Sums, block: Columns) -> None:
     sums.series = list(known)
     instants, places = block.values("timestamp_us"), block.places
     keys = [instant // HOUR_US << SERIES_BITS | indexes[place] for instant, place in zip(instants, places, strict=True)]
-    _add_aggregates(sums, keys, _measures(block))
+    measures = _measures(block)
+    _add_aggregates(sums, keys, measures)
     sums.bins.update(_bins(keys, block.values("duration_us")))
     _add_spans(sums.spans, block)
+    part_keys = block_keys(block, indexes)
+    if part_keys is not None:
+        sums.add_parts(block_parts(block, part_keys, _sums_by(part_keys, measures)))
     if block.same.get("success") != 1:
         _add_failures(sums, keys, block)
     if block.has("steps"):
@@ -190,12 +209,21 @@ def _measures(found: Columns) -> list[list[int]]:
 
 def _add_aggregates(sums: Sums, keys: Sequence[int], measures: Sequence[list[int]]) -> None:
     """Add the sums of measures by key."""
+    sums.grow(max(map(sum, {id(column): column for column in measures}.values())))
+    for key, cell in _sums_by(keys, measures).items():
+        sums.aggregates[key] = sums.aggregates.get(key, 0) + cell
+
+
+_Key = TypeVar("_Key")
+
+
+def _sums_by(keys: Sequence[_Key], measures: Sequence[list[int]]) -> dict[_Key, int]:
+    """The packed sums of measures by key."""
     # Few of the columns differ; only those are added up.
     differing = {id(column): column for column in measures if any(column)}
-    sums.grow(max(map(sum, differing.values())))
     count, width = len(differing), 8 * len(differing)
     values = _pack(differing.values())
-    narrow: dict[int, int] = {}
+    narrow: dict[_Key, int] = {}
     # A cell is one integer with 64 bits for each column: adding two cells is one addition.
     get, number = narrow.get, int.from_bytes
     for key, (value,) in zip(keys, struct.iter_unpack(f"{width}s", values), strict=True):
@@ -206,8 +234,7 @@ def _add_aggregates(sums: Sums, keys: Sequence[int], measures: Sequence[list[int
     column_of = {column: totals[place::count] for place, column in enumerate(differing)}
     wide = _pack([column_of.get(id(column), [0] * len(narrow)) for column in measures])
     cells = struct.iter_unpack(f"{_CELL.size}s", wide)
-    for key, (cell,) in zip(narrow, cells, strict=True):
-        sums.aggregates[key] = sums.aggregates.get(key, 0) + number(cell, "little")
+    return {key: number(cell, "little") for key, (cell,) in zip(narrow, cells, strict=True)}
 
 
 def _pack(columns: Iterable[Sequence[int]]) -> bytes:
@@ -260,6 +287,9 @@ def _add_shares(sums: Sums, rows: Iterable[ExecutionRow]) -> None:
             sums.grow(max(map(abs, share)))
             moved = sum(value << 64 * position for position, value in zip(_SHARED, share, strict=True))
             sums.aggregates[key] = sums.aggregates.get(key, 0) + moved
+            of_run = part_key(row, index)
+            if of_run is not None:
+                sums.add_parts({of_run: share_part(row, moved, share)})
 
 
 def _bins(keys: Sequence[int], durations: Sequence[int | None]) -> Iterable[int]:
@@ -307,6 +337,7 @@ def negated(sums: Sums) -> Sums:
         {key: -aggregate for key, aggregate in sums.aggregates.items()},
         Counter({key: -count for key, count in sums.bins.items()}),
         {key: found._replace(failures=-found.failures) for key, found in sums.errors.items()},
+        parts={key: part.negated() for key, part in sums.parts.items()},
     )
 
 

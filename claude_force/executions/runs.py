@@ -38,10 +38,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from operator import add, sub
 from typing import Literal, NamedTuple
 
+from claude_force.executions.billed_steps import REFUSAL
 from claude_force.executions.record import dollars
 from claude_force.executions.totals import Totals
 
@@ -52,6 +53,16 @@ UNFINISHED = "unfinished"
 
 OUTCOMES: tuple[Outcome, ...] = ("unknown", "refused", "failed", "success")
 """The outcomes by their code. Of requests at one instant the one with the highest code counts."""
+
+_CODES: dict[str | None, int] = {
+    REFUSAL: OUTCOMES.index("refused"), UNFINISHED: OUTCOMES.index("unknown"),
+}  # fmt: skip
+_SUCCESS, _FAILED = OUTCOMES.index("success"), OUTCOMES.index("failed")
+
+
+def code_of(success: int, error_type: str | None) -> int:
+    """The code of the outcome of a run that ends with such a request."""
+    return _SUCCESS if success else _CODES.get(error_type, _FAILED)
 
 
 class RunKey(NamedTuple):
@@ -106,13 +117,15 @@ class Run:
     def sums(self) -> RunSums:
         """What it adds to the sums of runs. A part without a request is no run."""
         totals = self.totals
-        whole = RunSums(int(self.last_us is not None), executions=totals.executions, priced=totals.priced,
-                        cost_nanousd=totals.cost_nanousd)  # fmt: skip
-        return sums_of(self.outcome, whole, self.failed, self.duration_us)
+        whole = RunSums(
+            int(self.last_us is not None), executions=totals.executions, priced=totals.priced,
+            cost_nanousd=totals.cost_nanousd, timed_successes=int(self.duration_us is not None),
+            success_us=self.duration_us or 0,
+        )  # fmt: skip
+        return sums_of(self.outcome, whole, self.failed)
 
 
-@dataclass(frozen=True, slots=True)
-class RunSums:
+class RunSums(NamedTuple):
     """Sums over runs. `timed_successes` are the successful runs with a duration, `success_us` is how long these took.
     The costs of failed, refused and unknown runs are those of all their requests; `retried_nanousd` is what failed
     requests of successful runs cost. The `_unpriced` count the requests of each kind whose cost is not known."""
@@ -136,11 +149,11 @@ class RunSums:
     timed_successes: int = 0
     success_us: int = 0
 
-    def __add__(self, other: RunSums) -> RunSums:
-        return RunSums(*map(add, astuple(self), astuple(other)))
+    def __add__(self, other: RunSums) -> RunSums:  # type: ignore[override]
+        return RunSums(*map(add, self, other))
 
     def __sub__(self, other: RunSums) -> RunSums:
-        return RunSums(*map(sub, astuple(self), astuple(other)))
+        return RunSums(*map(sub, self, other))
 
     @property
     def wasted_nanousd(self) -> int:
@@ -168,28 +181,23 @@ class RunSums:
         return self.executions - self.priced
 
 
-def sums_of(outcome: Outcome, sums: RunSums, failed: FailedRequests, duration_us: int | None) -> RunSums:
-    """The sums of runs that ended so. Of `sums`, the runs, the executions and the cost are known."""
-    cost, unpriced, nothing = sums.cost_nanousd, sums.unpriced, FailedRequests(0, 0)
-    is_success = outcome == "success"
-    retried = failed if is_success else nothing
-    return replace(
-        sums,
-        successes=sums.runs if is_success else 0,
-        failures=sums.runs if outcome == "failed" else 0,
-        refusals=sums.runs if outcome == "refused" else 0,
-        unknown=sums.runs if outcome == "unknown" else 0,
-        failed_nanousd=cost if outcome == "failed" else 0,
-        refused_nanousd=cost if outcome == "refused" else 0,
-        retried_nanousd=retried.cost_nanousd,
-        unknown_nanousd=cost if outcome == "unknown" else 0,
-        failed_unpriced=unpriced if outcome == "failed" else 0,
-        refused_unpriced=unpriced if outcome == "refused" else 0,
-        retried_unpriced=retried.unpriced,
-        unknown_unpriced=unpriced if outcome == "unknown" else 0,
-        timed_successes=int(is_success and duration_us is not None),
-        success_us=duration_us or 0 if is_success else 0,
-    )
+def sums_of(outcome: Outcome, sums: RunSums, failed: FailedRequests) -> RunSums:
+    """The sums of runs that ended so. Of `sums` the runs, the executions and the cost are known; its `timed_successes`
+    are all that have a duration, and `success_us` is that of all."""
+    runs, cost, unpriced = sums.runs, sums.cost_nanousd, sums.unpriced
+    known = RunSums(runs, executions=sums.executions, priced=sums.priced, cost_nanousd=cost)
+    match outcome:
+        case "success":
+            return known._replace(
+                successes=runs, retried_nanousd=failed.cost_nanousd, retried_unpriced=failed.unpriced,
+                timed_successes=sums.timed_successes, success_us=sums.success_us,
+            )  # fmt: skip
+        case "failed":
+            return known._replace(failures=runs, failed_nanousd=cost, failed_unpriced=unpriced)
+        case "refused":
+            return known._replace(refusals=runs, refused_nanousd=cost, refused_unpriced=unpriced)
+        case "unknown":
+            return known._replace(unknown=runs, unknown_nanousd=cost, unknown_unpriced=unpriced)
 
 
 def most_frequent(failures: Iterable[Mapping[str | None, int]]) -> dict[str | None, int]:

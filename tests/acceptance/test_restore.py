@@ -322,6 +322,7 @@ def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home
         "rollup_spans",
         "run_parents",
         "run_labels",
+        "rollup_runs",
     )
     for (view,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
         connection.execute(f"DROP VIEW {view}")

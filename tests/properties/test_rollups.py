@@ -58,9 +58,9 @@ def kept(database: Database) -> dict[str, list[Row]]:
     of_series = f"COALESCE((SELECT {labels} FROM series WHERE series.series_id = t.series_id), '')"
     found: dict[str, list[Row]] = {}
     with database.read() as connection:
-        for table, number in (("rollups", 3), ("rollup_durations", 3), ("rollup_errors", 2)):
+        for table, number in (("rollups", 3), ("rollup_durations", 3), ("rollup_errors", 2), ("rollup_runs", 4)):
             rows = connection.fetch(f"SELECT t.*, {of_series} FROM {table} AS t")
-            found[table] = sorted((*row[:number], *row[number + 1 :]) for row in rows)
+            found[table] = sorted(((*row[:number], *row[number + 1 :]) for row in rows), key=str)
         found["rollup_spans"] = sorted(connection.fetch("SELECT * FROM rollup_spans"))
     return found
 
@@ -117,6 +117,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "failure": {"success": False, "error_type": "overloaded"},
     "names": {"workflow_id": "another", "session_id": None, "git_branch": "main"},
     "user": {"user_name": "grace", "host": "another"},
+    "run": {"run_id": "another"},
 }
 
 
@@ -244,7 +245,10 @@ def test_executions_that_wait_are_counted_when_they_are_many(database: Database)
         ("DELETE FROM uncounted", "sums by hour"),
         ("UPDATE rollup_spans SET last_us = last_us + 1", "spans by day"),
         ("DELETE FROM rollup_spans", "spans by day"),
-        ("DELETE FROM run_parents", "runs"),
+        ("UPDATE rollup_runs SET code = code + 1", "runs by day"),
+        ("UPDATE rollup_runs SET failed_nanousd = failed_nanousd + 1", "runs by day"),
+        ("DELETE FROM rollup_runs", "runs by day"),
+        ("DELETE FROM run_parents", "(runs)"),
     ],
 )
 def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database) -> None:

@@ -7,12 +7,15 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from claude_force.clock import DAY_US
 from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Dimension, Filter
 from claude_force.database.queries.run_sums import run_sums
 from claude_force.database.queries.runs import first_runs, last_runs, runs
 from claude_force.database.rows.telemetry import HeadlessRun
+from claude_force.database.writes import Store
+from claude_force.database.writes.rollups import apply_pending
 from claude_force.database.writes.telemetry import add_headless_run
 from claude_force.executions.projects import ProjectNames
 from claude_force.executions.record import ExecutionMetrics
@@ -25,7 +28,9 @@ from tests.properties.strategies import AGENTS, MODELS, on_both_engines, records
 
 both_engines = settings(on_both_engines, max_examples=scaled(15))
 
-_instants = st.integers(0, 20).map(lambda minute: NOON_US + minute * 60_000_000)
+_instants = st.tuples(st.integers(0, 2), st.integers(0, 20)).map(
+    lambda place: NOON_US + place[0] * DAY_US + place[1] * 60_000_000
+)
 _ids = st.sampled_from((None, "one", "two"))
 
 requests: st.SearchStrategy[ExecutionMetrics] = st.builds(
@@ -52,7 +57,19 @@ FILTERS = (
     Filter(models=MODELS[1:2]),
     Filter(workflows=("one",)),
     Filter(Window(NOON_US + 5 * 60_000_000, NOON_US + 15 * 60_000_000)),
+    Filter(Window(NOON_US + 5 * 60_000_000, NOON_US + 2 * DAY_US + 15 * 60_000_000)),
+    Filter(Window(NOON_US // DAY_US * DAY_US, (NOON_US // DAY_US + 2) * DAY_US), agents=AGENTS[:1]),
 )
+"""The last windows have whole days, in part with edges."""
+
+
+def fill(database: Database, executions: list[ExecutionMetrics], counted: int) -> None:
+    """Store executions, of which so many are in the roll-ups, and the others wait."""
+    refill(database, executions[:counted])
+    with database.write() as connection:
+        connection.lock_rollups()
+        apply_pending(connection)
+    Store(database).add(executions[counted:])
 
 
 def in_order(found: list[Run]) -> list[Run]:
@@ -76,13 +93,17 @@ def test_runs_add_up_to_the_totals(database: Database, executions: list[Executio
     )
 
 
-@given(executions=histories, chosen=st.sampled_from(FILTERS), limit=st.integers(1, 6))
+counts = st.integers(0, 12)
+"""How many executions are in the roll-ups."""
+
+
+@given(executions=histories, counted=counts, chosen=st.sampled_from(FILTERS), limit=st.integers(1, 6))
 @both_engines
 def test_the_first_runs_are_those_of_all_runs(
-    database: Database, executions: list[ExecutionMetrics], chosen: Filter, limit: int
+    database: Database, executions: list[ExecutionMetrics], counted: int, chosen: Filter, limit: int
 ) -> None:
     """The last ones and those that cost most, each as it is among all runs, and in order."""
-    refill(database, executions)
+    fill(database, executions, counted)
     with database.read() as connection:
         everything = {run.key: run for run in runs(connection, chosen)}
         last = last_runs(connection, chosen, limit)
@@ -101,15 +122,21 @@ RENAMED = (("shop", ("/work/*",)),)
 
 
 @given(
-    executions=histories, chosen=st.sampled_from(FILTERS), dimension=st.sampled_from(DIMENSIONS),
+    executions=histories, counted=counts, chosen=st.sampled_from(FILTERS), dimension=st.sampled_from(DIMENSIONS),
     told=st.one_of(st.none(), st.booleans()),
 )  # fmt: skip
 @both_engines
 def test_a_row_is_what_the_filter_for_its_name_gives(
-    database: Database, executions: list[ExecutionMetrics], chosen: Filter, dimension: Dimension, told: bool | None
+    database: Database,
+    executions: list[ExecutionMetrics],
+    counted: int,
+    chosen: Filter,
+    dimension: Dimension,
+    told: bool | None,
 ) -> None:
-    """The sums are those of the runs, one by one; money adds up over the rows, and its parts to the whole of it."""
-    refill(database, executions)
+    """The sums are those of the runs, one by one, from roll-ups, edges and what waits; money adds up over the rows, and
+    its parts to the whole of it."""
+    fill(database, executions, counted)
     with database.write() as connection:
         connection.execute("DELETE FROM headless_runs")
         if told is not None:

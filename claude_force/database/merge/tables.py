@@ -21,7 +21,7 @@ from claude_force.executions.statistics import DailyTokens
 MERGED_ELSEWHERE = ("executions", "series", "identities", "sightings", "archived", "archives")
 """The tables that are merged execution by execution."""
 
-DERIVED = ("rollups", "rollup_durations", "rollup_errors", "rollup_spans", "step_usage", "uncounted")
+DERIVED = ("rollups", "rollup_durations", "rollup_errors", "rollup_runs", "rollup_spans", "step_usage", "uncounted")
 """The tables that follow from the executions."""
 
 NOT_MERGED = {

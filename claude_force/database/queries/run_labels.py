@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.filter import Filter, among_names, of_labelled_run, rows_from, where, within
-from claude_force.database.queries.runs import STEPS
+from claude_force.database.queries.run_parts import STEPS
 
 _RUN = of_labelled_run("CASE WHEN run = '' THEN session ELSE run END")
 """SQL for the run of an execution with a label; for a run without an id it is its session."""

@@ -1,79 +1,59 @@
 """Sums over runs, by a name: how many succeeded, what they cost, and what of that was for nothing.
 
-A name's runs are the parts of runs that it has, so a row is what the filter for its name gives. Executions that are
-runs of their own ("plain" ones) are not grouped: their sums are those of the roll-ups, less those of all others, and
-only the failed ones are read. All other executions are read.
+A name's runs are the parts of runs that it has, so a row is what the filter for its name gives. Where these parts are
+is said in `run_parts`. The sums of plain executions are those of the roll-ups, less those of all others, and only the
+failed ones are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from claude_force.database.contract import Connection
 from claude_force.database.queries.archives import archived
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.filter import NAME_SQL, Dimension, Filter, rows_from
-from claude_force.database.queries.runs import (
+from claude_force.database.queries.run_parts import (
     BOTH_ENDS,
     CODE,
     FAILED,
     IS_PLAIN,
+    IS_SEVERAL,
+    LAST,
     NAME,
+    OUTCOME,
+    RunSource,
     grouped,
-    has_steps,
     is_label,
-    told_outcomes,
+    run_source,
+    stored_name,
 )
+from claude_force.database.queries.runs import told_outcomes
 from claude_force.database.queries.totals import totals_by
-from claude_force.executions.runs import OUTCOMES, FailedRequests, Outcome, RunSums, sums_of, told_outcome
+from claude_force.executions.runs import OUTCOMES, FailedRequests, RunSums, sums_of, told_outcome
 from claude_force.executions.totals import Totals
 
 _SUMS = ("executions", "successes", "timed", "duration_us", "priced", "cost_nanousd")
-_HAS_TIME = "(timed > 0 OR last_us > began_us)"
+_COLUMNS = (*_SUMS, *FAILED)
+_LONGEST = "CASE WHEN timed > 0 OR last_us > began_us THEN last_us - began_us END"
+"""How long a run took; NULL for one request without a duration."""
 
+_COUNT_OF = {
+    "runs": "COUNT(code)", **{name: f"SUM({name})" for name in _COLUMNS}, "lengths": "COUNT(length_us)",
+    "length_us": "COALESCE(SUM(length_us), 0)",
+}  # fmt: skip
+_COUNTED = ", ".join(_COUNT_OF.values())
+"""What runs of one outcome come to: how many, _COLUMNS, how many have a length, and the sum of these."""
 
-def _is(outcome: Outcome) -> str:
-    return f"code % {len(OUTCOMES)} = {OUTCOMES.index(outcome)}"
-
-
-_UNKNOWN = f"(code IS NULL OR {_is('unknown')})"
-_UNPRICED = "executions - priced"
-_PARTS: tuple[tuple[str, str, str], ...] = (
-    (_is("failed"), "cost_nanousd", _UNPRICED),
-    (_is("refused"), "cost_nanousd", _UNPRICED),
-    (_is("success"), *FAILED),
-    (_UNKNOWN, "cost_nanousd", _UNPRICED),
-)
-"""The parts of the cost in the order of RunSums: which runs, what of their cost, and which requests without one."""
-
-_COUNTED = ", ".join(
-    f"COALESCE(SUM({expression}), 0)"
-    for expression in (
-        "CASE WHEN code IS NULL THEN 0 ELSE 1 END",
-        *(f"CASE WHEN {_is(outcome)} THEN 1 END" for outcome in ("success", "failed", "refused", "unknown")),
-        "executions",
-        "priced",
-        "cost_nanousd",
-        *(f"CASE WHEN {condition} THEN {cost} END" for condition, cost, _ in _PARTS),
-        *(f"CASE WHEN {condition} THEN {unpriced} END" for condition, _, unpriced in _PARTS),
-        f"CASE WHEN {_is('success')} AND {_HAS_TIME} THEN 1 END",
-        f"CASE WHEN {_is('success')} AND {_HAS_TIME} THEN last_us - began_us END",
-        "successes",
-        "timed",
-        "duration_us",
-    )
-)
-"""The fields of RunSums, then sums of Totals that it has not."""
+_OF_RUNS: tuple[Dimension, ...] = ("workflow_id", "session_id")
+"""The names that no plain execution has."""
 
 _WHOLE = (
-    f"SELECT session, name, alone, {', '.join(f'SUM({name}) AS {name}' for name in (*_SUMS, *FAILED))}, {BOTH_ENDS} "
+    f"SELECT session, name, alone, {', '.join(f'SUM({name}) AS {name}' for name in _COLUMNS)}, {BOTH_ENDS} "
     "FROM parts GROUP BY session, name, alone"
 )
 """Whole runs, from their parts by name."""
-
-_FIELDS = len(RunSums.__dataclass_fields__)
 
 Sums = dict[str | None, RunSums]
 
@@ -89,15 +69,16 @@ class RunSumsBy(NamedTuple):
 def run_sums(connection: Connection, filters: Filter, dimension: Dimension | None = None) -> RunSumsBy:
     """The sums over the runs of the matching executions, by name and of all. Archived executions are not in them."""
     name, names = _name_sql(connection, filters, dimension)
-    by_name, whole, others = _grouped_sums(connection, filters, name, names)
+    source = run_source(connection, filters)
+    by_name, whole, others = _counted(connection, source, name, names, is_of_plain=dimension not in _OF_RUNS)
     for plain_name, plain in _plain_sums(connection, filters, dimension, others, name, names):
         by_name[plain_name] = by_name.get(plain_name, RunSums()) + plain
         whole += plain
-    for told_name, change in _told_changes(connection, filters, name, names):
+    for told_name, change in _told_changes(connection, source, name, names):
         by_name[told_name] = by_name.get(told_name, RunSums()) + change
     if dimension is None:
         return RunSumsBy({}, by_name.get(None, RunSums()))
-    for _, change in _told_changes(connection, filters, "NULL", {}):
+    for _, change in _told_changes(connection, source, "NULL", {}):
         whole += change
     return RunSumsBy({each: sums for each, sums in by_name.items() if sums != RunSums()}, whole)
 
@@ -122,32 +103,68 @@ def _name_sql(connection: Connection, filters: Filter, dimension: Dimension | No
     return f"CASE project {cases} ELSE {NAME_SQL[dimension]} END", names
 
 
-def _grouped_sums(
-    connection: Connection, filters: Filter, name: str, names: dict[str, Any]
+_LONE, _BY_NAME, _WHOLE_RUNS = 0, 1, 2
+
+
+def _counted(
+    connection: Connection, source: RunSource, name: str, names: dict[str, Any], *, is_of_plain: bool
 ) -> tuple[Sums, RunSums, dict[str | None, Totals]]:
-    """The sums over the runs that are not plain, by name and of all, and the totals of these by name."""
-    steps = has_steps(connection, filters.searched)
-    sql, parameters = grouped(filters, (name,), f"NOT ({IS_PLAIN})", _SUMS, with_steps=steps)
-    rows = connection.fetch(
-        f"WITH parts AS ({sql}) SELECT 0, name_0, {_COUNTED} FROM parts GROUP BY 2 "
-        f"UNION ALL SELECT 1, NULL, {_COUNTED} FROM ({_WHOLE}) AS wholes",
-        parameters | names,
-    )
+    """The sums over the runs that are not plain, by name and of all, and the totals of these: by the names that plain
+    executions have, too."""
+    sql, parameters = grouped(source, (name,), sums=_SUMS, stored=IS_SEVERAL)
+    timed = f"(SELECT parts.*, {OUTCOME} AS outcome, {_LONGEST} AS length_us FROM {{}} AS parts) AS timed"
+    selects = [
+        f"SELECT {_BY_NAME}, name_0, outcome, {_COUNTED} FROM {timed.format('parts')} GROUP BY 2, 3",
+        f"SELECT {_WHOLE_RUNS}, NULL, outcome, {_COUNTED} FROM {timed.format(f'({_WHOLE})')} GROUP BY 3",
+        *([_lone(source, name)] if source.stored else []),
+    ]
+    several = f"{source.several}, " if source.several else "WITH "
+    rows = connection.fetch(f"{several}parts AS ({sql}) {' UNION ALL '.join(selects)}", parameters | names)
     found: Sums = {}
-    whole = RunSums()
-    totals: dict[str | None, Totals] = {}
-    for is_whole, each, *values in rows:
-        sums = RunSums(*map(int, values[:_FIELDS]))
-        if is_whole:
-            whole = sums
-            continue
-        found[each] = sums
-        successes, timed, duration_us = map(int, values[_FIELDS:])
-        totals[each] = Totals(
-            executions=sums.executions, successes=successes, timed=timed, duration_us=duration_us, priced=sums.priced,
-            cost_nanousd=sums.cost_nanousd,
-        )  # fmt: skip
-    return found, whole, totals
+    whole: list[RunSums] = []
+    requests: dict[str | None, list[Sequence[Any]]] = {}
+    for kind, each, outcome, *values in rows:
+        sums = _sums_of(outcome, values)
+        if kind != _BY_NAME:
+            whole.append(sums)
+        if kind != _WHOLE_RUNS:
+            found[each] = found[each] + sums if each in found else sums
+            requests.setdefault(each if is_of_plain else None, []).append(values)
+    totals = {each: _totals_of(parts) for each, parts in requests.items()}
+    return found, RunSums(*map(sum, zip(*whole, strict=True))), totals
+
+
+def _lone(source: RunSource, name: str) -> str:
+    """The sums over the runs that are one part each, by name and outcome."""
+    lone = (
+        f"(SELECT *, {OUTCOME} AS outcome, CASE WHEN timed > 0 OR {LAST} > began_us THEN {LAST} - began_us END "
+        f"AS length_us FROM {source.lone}) AS lone"
+    )
+    if not is_label(name):
+        return f"SELECT {_LONE}, {stored_name(name)}, outcome, {_COUNTED} FROM {lone} GROUP BY 2, 3"
+    # Grouped by the series, and these by their labels: few rows are joined then.
+    counted = ", ".join(f"{sql} AS {column}" for column, sql in _COUNT_OF.items())
+    return (
+        f"SELECT {_LONE}, {name}, outcome, {', '.join(f'SUM({column})' for column in _COUNT_OF)} "
+        f"FROM (SELECT series_id, outcome, {counted} FROM {lone} GROUP BY 1, 2) AS counted "
+        "CROSS JOIN series WHERE series.series_id = counted.series_id GROUP BY 2, 3"
+    )
+
+
+def _sums_of(outcome: int | None, values: Sequence[Any]) -> RunSums:
+    """The sums of runs of one outcome (None: without a request)."""
+    runs, executions, _, _, _, priced, cost, failed, unpriced, lengths, length_us = map(int, values)
+    sums = RunSums(
+        runs=runs, executions=executions, priced=priced, cost_nanousd=cost, timed_successes=lengths,
+        success_us=length_us,
+    )  # fmt: skip
+    return sums_of("unknown" if outcome is None else OUTCOMES[outcome], sums, FailedRequests(failed, unpriced))
+
+
+def _totals_of(parts: Sequence[Sequence[Any]]) -> Totals:
+    """The totals of the requests of runs."""
+    _, *sums = map(sum, zip(*parts, strict=True))
+    return Totals(**dict(zip(_SUMS, map(int, sums), strict=False)))
 
 
 def _plain_sums(
@@ -161,14 +178,14 @@ def _plain_sums(
     """The sums over the plain executions."""
     if filters.workflows or filters.sessions:
         return
-    if dimension in ("workflow_id", "session_id"):
-        # A plain execution has neither.
+    if dimension in _OF_RUNS:
         every = _stored_totals(connection, filters, None)
         plain: dict[str | None, Totals] = {None: every.get(None, Totals()) - sum(others.values(), Totals())}
     else:
         every = _stored_totals(connection, filters, dimension)
         plain = {each: totals - others.get(each, Totals()) for each, totals in every.items()}
-    failed = _failed(connection, filters, name, names)
+    has_failed = any(totals.failures for totals in plain.values())
+    failed = _failed(connection, filters, name, names) if has_failed else {}
     for each, totals in plain.items():
         if totals.executions:
             yield each, _sums_of_plain(totals, failed.get(each, []))
@@ -216,31 +233,35 @@ def _sums_of_plain(totals: Totals, failed: Failed) -> RunSums:
         cost_nanousd=totals.cost_nanousd, timed_successes=totals.timed, success_us=totals.duration_us,
     )  # fmt: skip
     for code, runs, priced, cost_nanousd, timed, duration_us in failed:
-        counted = RunSums(runs=runs, executions=runs, priced=priced, cost_nanousd=cost_nanousd)
-        of_kind = sums_of(OUTCOMES[code], counted, FailedRequests(0, 0), None)
+        counted = RunSums(
+            runs=runs, executions=runs, priced=priced, cost_nanousd=cost_nanousd, timed_successes=timed,
+            success_us=duration_us,
+        )  # fmt: skip
         # All but their outcome is in the sums already.
-        every = every + of_kind - replace(counted, timed_successes=timed, success_us=duration_us)
+        every = every + sums_of(OUTCOMES[code], counted, FailedRequests(0, 0)) - counted
     return every
 
 
 def _told_changes(
-    connection: Connection, filters: Filter, name: str, names: dict[str, Any]
+    connection: Connection, source: RunSource, name: str, names: dict[str, Any]
 ) -> Iterator[tuple[str | None, RunSums]]:
     """What changes by what the programs of headless runs said of their outcomes."""
-    told = told_outcomes(connection, filters.window)
-    steps = has_steps(connection, filters.searched) if told else False
-    for condition, called in uid_batches(sorted({run for _, run in told}), NAME):
-        sql, parameters = grouped(filters, (name,), condition, _SUMS, with_steps=steps)
+    told = told_outcomes(connection, source.filters.window)
+    for condition, called in uid_batches(sorted({run for _, run in told}), "name"):
+        more = condition.replace("name", NAME, 1)
+        sql, parameters = grouped(source, (name,), more, _SUMS, stored=condition)
         rows = connection.fetch(
             "SELECT session, name, name_0, code, executions, priced, cost_nanousd, failed_nanousd, failed_unpriced, "
-            f"CASE WHEN {_HAS_TIME} THEN last_us - began_us END FROM ({sql}) AS runs",
+            f"{_LONGEST} FROM ({sql}) AS runs",
             parameters | names | called,
         )
-        for session, run, each, code, executions, priced, cost, failed, unpriced, duration_us in rows:
+        for session, run, each, code, executions, priced, cost, failed, unpriced, length_us in rows:
             if (session, run) in told and code is not None:
                 own = OUTCOMES[code % len(OUTCOMES)]
                 outcome = told_outcome(own, has_succeeded=told[session, run])
-                sums = RunSums(runs=1, executions=int(executions), priced=int(priced), cost_nanousd=int(cost))
+                sums = RunSums(
+                    runs=1, executions=int(executions), priced=int(priced), cost_nanousd=int(cost),
+                    timed_successes=int(length_us is not None), success_us=length_us or 0,
+                )  # fmt: skip
                 requests = FailedRequests(int(failed), int(unpriced))
-                new, old = (sums_of(kind, sums, requests, duration_us) for kind in (outcome, own))
-                yield each, new - old
+                yield each, sums_of(outcome, sums, requests) - sums_of(own, sums, requests)

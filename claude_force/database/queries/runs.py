@@ -1,6 +1,6 @@
 """Runs, as `executions.runs` defines them: one row for each, with its sums, its outcome and its names.
 
-Roll-ups do not know runs, so rows are read: those of the last runs alone, if only these are asked for.
+Rows are read, of the asked runs alone. Which of all are the first in an order is known by their parts.
 """
 
 from __future__ import annotations
@@ -11,26 +11,33 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from claude_force.database.contract import Connection, Database
-from claude_force.database.queries.aggregates import COUNT_OF, totals_of
+from claude_force.database.queries.aggregates import totals_of
 from claude_force.database.queries.executions import newest, uid_batches
 from claude_force.database.queries.filter import (
     IS_OF_SERIES,
     NAME_SQL,
-    ROW_NAMES,
     SERIES,
-    SERIES_NAMES,
     SESSION,
     Filter,
     rows_from,
     where,
-    within,
+)
+from claude_force.database.queries.run_parts import (
+    IS_PLAIN,
+    IS_SEVERAL,
+    KEY_SQL,
+    LAST,
+    NAME,
+    RunSource,
+    grouped,
+    has_steps,
+    run_source,
 )
 from claude_force.database.queries.spans import time_ranges_by
-from claude_force.executions.billed_steps import REFUSAL, Share
+from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import MAIN, ExecutionMetrics, identity_text
 from claude_force.executions.runs import (
     OUTCOMES,
-    UNFINISHED,
     FailedRequests,
     Outcome,
     Run,
@@ -43,36 +50,8 @@ from claude_force.time_windows import Window
 
 RunOrder = Literal["newest", "duration", "executions", "tokens", "cost"]
 
-NAME = "COALESCE(executions.run_id, executions.workflow_id, executions.session_id)"
-_KEYS = ("session", "name", "alone")
-KEY_SQL = (SESSION, NAME, f"CASE WHEN {NAME} IS NULL THEN executions.uid END")
-"""SQL for the three columns that tell a run from all others: session, name, alone."""
-
-CODE = (
-    f"CASE WHEN success = 1 THEN {OUTCOMES.index('success')} "
-    f"WHEN error_type = '{REFUSAL}' THEN {OUTCOMES.index('refused')} "
-    f"WHEN error_type = '{UNFINISHED}' THEN {OUTCOMES.index('unknown')} ELSE {OUTCOMES.index('failed')} END"
-)
-# The instant of a request and its code in one number: the largest is that of the last request.
-ENDS = (
-    "MIN(timestamp_us - COALESCE(duration_us, 0)) AS began_us, "
-    f"MAX(timestamp_us) AS last_us, MAX(timestamp_us * {len(OUTCOMES)} + {CODE}) AS code"
-)
-BOTH_ENDS = "MIN(began_us) AS began_us, MAX(last_us) AS last_us, MAX(code) AS code"
-FAILED_COST = (
-    "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0) AS failed_nanousd, "
-    "COALESCE(SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 END), 0) AS failed_unpriced"
-)
-FAILED = ("failed_nanousd", "failed_unpriced")
 FAILURE = "CASE WHEN success = 0 THEN COALESCE(error_type, '') END"
 _NAMES = (*(NAME_SQL[name] for name in ("agent_name", "model", "project")), "workflow_id", FAILURE)
-
-STEPS = (
-    f"(SELECT step_usage.*, {', '.join(f'executions.{name}' for name in ROW_NAMES)}, executions.run_id, "
-    "executions.success, executions.error_type, executions.steps, executions.cost_nanousd AS whole_nanousd "
-    "FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS executions"
-)
-"""`step_usage` with what its executions say, under their name."""
 
 _OF_HEADLESS = f"""
     SELECT headless_runs.*, {SESSION} AS session, {NAME} AS name, ROW_NUMBER() OVER (
@@ -92,9 +71,6 @@ IS_LAST. Without one that recorded nothing. A subquery for each would be shorter
 are on other servers."""
 
 IS_LAST = "place = 1"
-
-IS_PLAIN = f"{NAME} IS NULL AND executions.steps IS NULL"
-"""An execution that is a run of its own, and has no steps: nothing is to be added to it."""
 
 _ALL_TOKENS = "input_tokens + output_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens"
 _RANKED = ("executions", "timed", "metered", *Share._fields[:5], "priced", "cost_nanousd")
@@ -140,13 +116,18 @@ def first_runs(
 ) -> list[Run]:
     """The `limit` runs that are first in an order: the largest (or the smallest) first, unknown values last."""
     rank, direction = _RANKS[order], "ASC" if is_ascending else "DESC"
-    with_steps = has_steps(connection, filters.searched)
-    others, parameters = grouped(filters, more=f"NOT ({IS_PLAIN})", sums=_RANKED, with_steps=with_steps)
+    source = run_source(connection, filters)
+    several, parameters = grouped(source, sums=_RANKED, stored=IS_SEVERAL)
     tables, condition, _ = rows_from(filters, False, IS_PLAIN)
+    selects = [
+        f"SELECT session, name, alone, last_us, {rank} AS amount FROM ({several}) AS runs",
+        f"SELECT NULL, NULL, executions.uid, timestamp_us, {_PLAIN_RANKS[order]} FROM {tables}{condition}",
+    ]
+    if source.stored:
+        lone = f"(SELECT rollup_runs.*, {LAST} AS last_us FROM {source.lone}) AS lone"
+        selects.append(f"SELECT NULLIF(session_id, ''), name, NULL, last_us, {rank} FROM {lone}")
     rows = connection.fetch(
-        f"SELECT session, name, alone FROM (SELECT session, name, alone, last_us, {rank} AS amount FROM ({others}) "
-        "AS runs UNION ALL SELECT NULL, NULL, executions.uid, timestamp_us, "
-        f"{_PLAIN_RANKS[order]} FROM {tables}{condition}) AS ranked "
+        f"{source.several}SELECT session, name, alone FROM ({' UNION ALL '.join(selects)}) AS ranked "
         f"ORDER BY CASE WHEN amount IS NULL THEN 1 ELSE 0 END, amount {direction}, last_us DESC, session, name, alone "
         "LIMIT :most",
         parameters | {"most": limit},
@@ -166,54 +147,6 @@ def newest_of_run(
     """The last `size` matching executions of the runs with this id, newest first. Raises DatabaseCorrupt as `newest`
     does."""
     return newest(connection, database, size, filters, f"{NAME} = :called", called=name)
-
-
-def grouped(
-    filters: Filter, names: Sequence[str] = (), more: str = "", sums: Sequence[str] = TOTALS, *, with_steps: bool
-) -> tuple[str, dict[str, Any]]:
-    """SQL for one row for each run and each combination of `names` (SQL for columns), and its parameters. Its columns
-    are session, name, alone, name_0, name_1 ..., these of Totals, FAILED, began_us, last_us, code."""
-    labels = {f"name_{index}": name for index, name in enumerate(names) if is_label(name)}
-    others = {f"name_{index}": name for index, name in enumerate(names) if not is_label(name)}
-    # Rows are grouped by the series, and these by their labels: a join with every row would take twice as long.
-    inner = dict(zip(_KEYS, KEY_SQL, strict=True)) | others | ({"series_id": "executions.series_id"} if labels else {})
-    columns = ", ".join(f"{column} AS {key}" for key, column in inner.items())
-    grouping = _first_columns(len(inner))
-    tables, condition, parameters = rows_from(filters, False, *([more] if more else []))
-    counts = ", ".join(f"COALESCE({COUNT_OF[name]}, 0) AS {name}" for name in sums)
-    sql = f"SELECT {columns}, {counts}, {FAILED_COST}, {ENDS} FROM {tables}{condition} GROUP BY {grouping}"
-    if with_steps:
-        steps, _, _ = rows_from(filters, False, table=STEPS)
-        shares = ", ".join(f"COALESCE(SUM({name}), 0)" if name in Share._fields else "0" for name in sums)
-        sql += (
-            f" UNION ALL SELECT {columns}, {shares}, {FAILED_COST}, NULL, NULL, NULL FROM {steps}{condition} "
-            f"GROUP BY {grouping}"
-        )
-    if not labels and not with_steps:
-        return sql, parameters
-    found = {key: key for key in (*_KEYS, *others)} | labels
-    keys = [f"{found[key]} AS {key}" for key in (*_KEYS, *(f"name_{index}" for index in range(len(names))))]
-    both = ", ".join(f"SUM({name}) AS {name}" for name in (*sums, *FAILED))
-    joined = " CROSS JOIN series WHERE series.series_id = parts.series_id" if labels else ""
-    return (
-        f"SELECT {', '.join(keys)}, {both}, {BOTH_ENDS} FROM ({sql}) AS parts{joined} "
-        f"GROUP BY {_first_columns(len(keys))}"
-    ), parameters
-
-
-def _first_columns(count: int) -> str:
-    return ", ".join(str(index + 1) for index in range(count))
-
-
-def is_label(name: str) -> bool:
-    """Whether SQL for a name is about the series."""
-    return any(label in name for label in SERIES_NAMES)
-
-
-def has_steps(connection: Connection, window: Window) -> bool:
-    """Whether any step of a period has a model of its own."""
-    conditions, parameters = within(window)
-    return bool(connection.fetch(f"SELECT 1 FROM step_usage{where(conditions)} LIMIT 1", parameters))
 
 
 class _Part(NamedTuple):
@@ -238,7 +171,8 @@ def _read(
     connection: Connection, filters: Filter, more: str = "", named: Mapping[str, Any] = MappingProxyType({})
 ) -> _Parts:
     """The parts of the runs whose executions meet a condition."""
-    sql, parameters = grouped(filters, _NAMES, more, with_steps=has_steps(connection, filters.searched))
+    every = RunSource(filters, has_steps(connection, filters.searched), rows="")
+    sql, parameters = grouped(every, _NAMES, more)
     parts: _Parts = {}
     for session, name, alone, agent, model, folder, workflow, failure, *sums in connection.fetch(
         sql, parameters | dict(named)

@@ -27,6 +27,7 @@ TABLES = (
     "reported_usages",
     "rollup_durations",
     "rollup_errors",
+    "rollup_runs",
     "rollup_spans",
     "rollups",
     "run_labels",

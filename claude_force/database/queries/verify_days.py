@@ -15,7 +15,7 @@ from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection, Progress, Row
-from claude_force.database.queries.aggregates import COUNTS, SHARES
+from claude_force.database.queries.aggregates import COUNT_OF, COUNTS, SHARES
 from claude_force.database.queries.filter import (
     COLUMNS,
     IS_OF_SERIES,
@@ -29,6 +29,7 @@ from claude_force.database.queries.filter import (
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.rollups import ARCHIVED, DAY, EACH_SERIES, HOUR, SPAN_NAMES, shares_of
+from claude_force.executions.run_parts import PART_TOTALS
 from claude_force.executions.totals import TOTALS
 
 _NAMES = ", ".join(TOTALS)
@@ -57,6 +58,26 @@ _SPAN_KEY = ", ".join(f"COALESCE({name}, '')" for name in SPAN_NAMES)
 _SPAN_COLUMNS = ", ".join(str(place + 1) for place in range(len(SPAN_NAMES)))
 _COUNTED_SPANS = f"SELECT {_SPAN_KEY}, MIN(timestamp_us), MAX(timestamp_us) {_ROWS} GROUP BY {_SPAN_COLUMNS}"
 _SPANS = f"SELECT {', '.join(SPAN_NAMES)}, first_us, last_us FROM rollup_spans WHERE day = :day"
+_RUN = "COALESCE(run_id, workflow_id, session_id)"
+_OF_RUN = f"COALESCE(session_id, workflow_id, ''), {_RUN}, COALESCE(workflow_id, ''), series_id"
+_FAILED_COST = "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0)"
+_COUNTED_PARTS = (
+    f"SELECT {_OF_RUN}, {', '.join(f'COALESCE({COUNT_OF[name]}, 0)' for name in PART_TOTALS)}, {_FAILED_COST}, "
+    "SUM(CASE WHEN success = 0 AND cost_nanousd IS NULL THEN 1 ELSE 0 END), "
+    "MIN(timestamp_us - COALESCE(duration_us, 0)), MAX(timestamp_us * 4 + CASE WHEN success = 1 THEN 3 "
+    "WHEN error_type = 'refusal' THEN 1 WHEN error_type = 'unfinished' THEN 0 ELSE 2 END) "
+    f"{_ROWS} AND {_RUN} IS NOT NULL GROUP BY 1, 2, 3, 4"
+)
+_SHARED_PARTS = (
+    f"SELECT {_OF_RUN}, {', '.join(f'SUM({name})' if name in Share._fields else '0' for name in PART_TOTALS)}, "
+    f"{_FAILED_COST}, 0 FROM (SELECT step_usage.*, session_id, workflow_id, run_id, success "
+    "FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS step_usage "
+    f"WHERE {_OF_DAY} AND {STEPS_ARE_ROLLED_UP} AND {_RUN} IS NOT NULL GROUP BY 1, 2, 3, 4"
+)
+_PARTS = (
+    f"SELECT session_id, name, workflow_id, series_id, {', '.join(PART_TOTALS)}, failed_nanousd, failed_unpriced, "
+    "began_us, code FROM rollup_runs WHERE day = :day"
+)
 _UNLISTED_RUN = (
     f"SELECT 1 FROM (SELECT DISTINCT run_id, COALESCE({SESSION}, '') AS session_id "
     f"FROM executions WHERE {_OF_DAY} AND run_id IS NOT NULL) AS named WHERE NOT EXISTS (SELECT 1 FROM run_parents "
@@ -83,7 +104,7 @@ _NEXT_DAY = " UNION ALL ".join(
           for level in (HOUR, ARCHIVED)),
         *(f"SELECT MIN(bucket) FROM rollup_durations WHERE scope = {EACH_SERIES} AND level = {level} AND bucket >= :day"
           for level in (DAY, ARCHIVED)),
-        "SELECT MIN(day) FROM rollup_spans WHERE day >= :day",
+        *(f"SELECT MIN(day) FROM {table} WHERE day >= :day" for table in ("rollup_spans", "rollup_runs")),
     ]
 )  # fmt: skip
 """The first day from :day on of which each table has something: one step in an index each."""
@@ -150,6 +171,15 @@ def _spans_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
     return set(connection.fetch(_COUNTED_SPANS, period)) == set(connection.fetch(_SPANS, period))
 
 
+def _parts_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
+    counted = {row[:4]: row[4:] for row in connection.fetch(_COUNTED_PARTS, period)}
+    nothing = (0,) * (len(PART_TOTALS) + 2)
+    for row in connection.fetch(_SHARED_PARTS, period):
+        *sums, began_us, code = counted.get(row[:4], (*nothing, None, None))
+        counted[row[:4]] = (*map(add, sums, row[4:]), began_us, code)
+    return counted == {row[:4]: row[4:] for row in connection.fetch(_PARTS, period)}
+
+
 def _runs_are_listed(connection: Connection, period: Period, _: list[Row]) -> bool:
     return not connection.fetch(_UNLISTED_RUN, period)
 
@@ -183,6 +213,7 @@ _KINDS: dict[str, Callable[[Connection, Period, list[Row]], bool]] = {
     "failures by hour": _failures_agree,
     "durations by day": _durations_agree,
     "spans by day": _spans_agree,
+    "runs by day": _parts_agree,
     "runs": _runs_are_listed,
     "steps": _steps_agree,
 }

@@ -184,6 +184,37 @@ rollup_spans = Table(
 """When the stored executions of each workflow, session, branch, host and user began and ended, by day (its number since
 the epoch, UTC). A name that an execution does not have is ""."""
 
+rollup_runs = Table(
+    "rollup_runs",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("session_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("workflow_id", Text, primary_key=True),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("executions", Count, nullable=False),
+    Column("successes", Count, nullable=False),
+    Column("timed", Count, nullable=False),
+    Column("duration_us", Count, nullable=False),
+    Column("metered", Count, nullable=False),
+    Column("input_tokens", Count, nullable=False),
+    Column("output_tokens", Count, nullable=False),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_5m_tokens", Count, nullable=False),
+    Column("cache_write_1h_tokens", Count, nullable=False),
+    Column("priced", Count, nullable=False),
+    Column("cost_nanousd", Count, nullable=False),
+    Column("failed_nanousd", Count, nullable=False),
+    Column("failed_unpriced", Count, nullable=False),
+    Column("began_us", Count),
+    Column("code", Count),
+    info={"shards_by": ON_COORDINATOR},
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+"""The parts of runs: what a run of stored executions has in one day, workflow and series. See `executions.run_parts`; a
+name that it does not have is "". Executions that are runs of their own are not in it."""
+
 archived = Table(
     "archived",
     metadata,

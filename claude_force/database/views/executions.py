@@ -5,7 +5,7 @@ from __future__ import annotations
 from claude_force.clock import DAY_US
 from claude_force.database.queries.aggregates import COUNTS, SHARES
 from claude_force.database.queries.filter import IS_PENDING, PENDING, SESSION
-from claude_force.database.queries.runs import NAME
+from claude_force.database.queries.run_parts import NAME
 from claude_force.database.views.definition import (
     Column,
     Dialect,

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from claude_force.database.queries.aggregates import COUNTS, SHARES
-from claude_force.database.queries.runs import (
-    BOTH_ENDS,
-    ENDS,
-    FAILED,
-    FAILED_COST,
-    FAILURE,
-    IS_LAST,
-    KEY_SQL,
-    LAST_OF_HEADLESS,
-    STEPS,
-)
+from claude_force.database.queries.run_parts import BOTH_ENDS, ENDS, FAILED, FAILED_COST, KEY_SQL, STEPS
+from claude_force.database.queries.runs import FAILURE, IS_LAST, LAST_OF_HEADLESS
 from claude_force.database.views.definition import Column, Dialect, View, instant, money, seconds, text
 from claude_force.database.views.executions import SUMS, project
 from claude_force.executions.runs import OUTCOMES
@@ -26,7 +17,7 @@ _GROUPING = "1, 2, 3, 4, 5, 6"
 
 _PARTS = f"""
     SELECT {_PART}, {COUNTS}, {FAILED_COST}, {ENDS} FROM executions GROUP BY {_GROUPING}
-    UNION ALL SELECT {_PART}, {SHARES}, {FAILED_COST}, NULL, NULL, NULL FROM {STEPS} GROUP BY {_GROUPING}"""
+    UNION ALL SELECT {_PART}, {SHARES}, {FAILED_COST}, NULL, NULL FROM {STEPS} GROUP BY {_GROUPING}"""
 """What each run has of each series, workflow and kind of failure."""
 
 _COLUMNS = {"agent_name": "agents", "model": "models", "project": "projects", "workflow_id": "workflows"}

@@ -19,8 +19,7 @@ from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import reinsert_rows
-from claude_force.database.writes.rollups import add_finest, add_to_rollups, apply_pending
-from claude_force.database.writes.spans import add_spans, rebuild_spans
+from claude_force.database.writes.rollups import add_finest, add_named, add_to_rollups, apply_pending, rebuild_named
 from claude_force.database.writes.step_usage import delete_step_usage
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import ExecutionRow, column, getter
@@ -84,7 +83,7 @@ def archive_rows(connection: Connection, rows: Sequence[ExecutionRow], digests: 
     connection.insert_all("archived (uid, digest)", tombstones, "")
     sums = sum_up([row for row, _ in moved])
     add_finest(connection, sums, ARCHIVED, ARCHIVED)
-    rebuild_spans(connection, {day for day, *_ in sums.spans})
+    rebuild_named(connection, {day for day, *_ in sums.spans})
     _add_months(connection, (row for row, _ in moved), now_us)
     return len(moved)
 
@@ -110,8 +109,8 @@ def _adopt(connection: Connection, digests: Mapping[bytes, int], sums: Sums) -> 
     tombstones = list(digests.items())
     connection.insert_all("archived (uid, digest)", tombstones, "")
     add_finest(connection, sums, ARCHIVED, ARCHIVED)
-    # Without spans: who worked is not known of archived executions.
-    add_to_rollups(connection, replace(sums, spans={}))
+    # Without names: who worked is not known of archived executions.
+    add_to_rollups(connection, replace(sums, spans={}, parts={}))
 
 
 def _add_months(connection: Connection, rows: Iterable[ExecutionRow], now_us: int) -> None:
@@ -136,7 +135,7 @@ def restore_rows(connection: Connection, rows: Sequence[ExecutionRow], digests: 
     reinsert_rows(connection, back)
     sums = sum_up(back)
     add_finest(connection, negated(sums), ARCHIVED, ARCHIVED)
-    add_spans(connection, sums.spans)
+    add_named(connection, sums)
     first_us, last_us = min(map(_instant_of, back)), max(map(_instant_of, back))
     for table, condition, is_empty, size_us in _SUMS:
         connection.execute(

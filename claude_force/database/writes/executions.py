@@ -10,9 +10,15 @@ from claude_force.database.contract import Connection, Database, Row
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.writes.export_queue import enqueue
-from claude_force.database.writes.rollups import add_to_rollups, rebuild, replace_sums, series_id, series_ids
+from claude_force.database.writes.rollups import (
+    add_to_rollups,
+    rebuild,
+    rebuild_named,
+    replace_sums,
+    series_id,
+    series_ids,
+)
 from claude_force.database.writes.run_parents import LIST_RUN, list_runs, list_runs_of_block, run_of, runs_of
-from claude_force.database.writes.spans import rebuild_spans
 from claude_force.database.writes.step_usage import add_step_usage, delete_step_usage, replace_step_usage
 from claude_force.executions.columns import LABELS, Columns, Rows, blocks_of, by_column, labels_of
 from claude_force.executions.record import FIELDS, ExecutionRow, columns, getter
@@ -29,7 +35,7 @@ _INSTANT, _STEPS, _RUN = columns("timestamp_us", "steps", "run_id")
 _place_of = getter("timestamp_us", "duration_us", "success", "error_type", "steps", *LABELS)
 """What decides in which buckets, bins and series of the roll-ups an execution is."""
 
-_names_of = getter(*SPAN_NAMES)
+_names_of = getter(*SPAN_NAMES, "run_id")
 
 _OF_SERIES = " AND ".join(f"{name} = :{name}" for name in LABELS)
 _INSERT_ALONE = f"""
@@ -175,7 +181,7 @@ def _recount(connection: Connection, changes: Sequence[tuple[ExecutionRow, Execu
     others = [pair for pair in changes if pair[0][_INSTANT] // DAY_US not in days]
     if others:
         replace_sums(connection, *zip(*others, strict=True))
-    rebuild_spans(connection, {old[_INSTANT] // DAY_US for old, new in others if _names_of(old) != _names_of(new)})
+    rebuild_named(connection, {old[_INSTANT] // DAY_US for old, new in others if _names_of(old) != _names_of(new)})
 
 
 def delete_rows(connection: Connection, rows: Sequence[ExecutionRow]) -> None:

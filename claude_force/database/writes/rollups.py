@@ -6,14 +6,15 @@ only grow meanwhile, and a row of it is rolled up only by the transaction that r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from claude_force.clock import DAY_US, EARLIEST_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes.export_queue import enqueue
-from claude_force.database.writes.spans import add_spans, delete_spans
+from claude_force.database.writes.run_parts import add_parts, delete_parts, rebuild_parts
+from claude_force.database.writes.spans import add_spans, delete_spans, rebuild_spans
 from claude_force.executions.columns import LABELS, Labels
 from claude_force.executions.record import ExecutionRow
 from claude_force.executions.rollups import (
@@ -154,6 +155,7 @@ def add_to_rollups(connection: Connection, sums: Sums) -> None:
         _add_bins(connection, scope, level, counts)
     connection.insert_all(_ERRORS, spread_errors(sums, ids), _ADD_ERRORS)
     add_spans(connection, sums.spans)
+    add_parts(connection, sums, ids)
 
 
 def _add_bins(connection: Connection, scope: int, level: int, counts: Sequence[tuple[int, int]]) -> None:
@@ -166,12 +168,12 @@ def replace_sums(connection: Connection, before: Sequence[ExecutionRow], after: 
     be the same."""
     # Taken away and added, not as one difference: a step with its first price may add a series.
     for sums in (negated(sum_up(before)), sum_up(after)):
-        add_to_rollups(connection, Sums(sums.series, aggregates=sums.aggregates))
+        add_to_rollups(connection, Sums(sums.series, aggregates=sums.aggregates, parts=sums.parts))
 
 
 def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
-    """Add sums by series to two levels only: those by hour to the level `hours`, those by day to `days`. Spans are not
-    added."""
+    """Add sums by series to two levels only: those by hour to the level `hours`, those by day to `days`. What has names
+    is not added."""
     ids = series_ids(connection, sums.series)
     by_hour = [(EACH_SERIES, hours, *row[2:]) for row in spread_aggregates(sums, ids) if row[:2] == (EACH_SERIES, HOUR)]
     errors = [(hours, *row[1:]) for row in spread_errors(sums, ids) if row[0] == HOUR]
@@ -180,6 +182,18 @@ def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> Non
         if (scope, level) == (EACH_SERIES, DAY):
             _add_bins(connection, scope, days, counts)
     connection.insert_all(_ERRORS, errors, _ADD_ERRORS)
+
+
+def add_named(connection: Connection, sums: Sums) -> None:
+    """Add what is known by names that only rows have: the spans and the parts of runs."""
+    add_spans(connection, sums.spans)
+    add_parts(connection, sums, series_ids(connection, sums.series))
+
+
+def rebuild_named(connection: Connection, days: Collection[int]) -> None:
+    """Make the spans and the parts of runs of some days from the executions that are rolled up."""
+    rebuild_spans(connection, days)
+    rebuild_parts(connection, days)
 
 
 def rebuild(connection: Connection, window: Window, progress: Progress | None = None) -> int:
@@ -191,6 +205,7 @@ def rebuild(connection: Connection, window: Window, progress: Progress | None = 
     for span in spans:
         _delete_buckets(connection, span)
     delete_spans(connection, start // DAY_US, end // DAY_US)
+    delete_parts(connection, start // DAY_US, end // DAY_US)
     row_count = _add_rows(connection, Window(start, end), progress)
     for level, sql in _ADD_ARCHIVED:
         connection.execute(sql, {name: spans[level][name] for name in ("first", "end")})
@@ -223,7 +238,7 @@ def _add_rows(connection: Connection, window: Window, progress: Progress | None)
     while rows := queries.rolled_up_page(connection, Filter(window), after, _REBUILD_PAGE):
         sums = sum_up(rows)
         add_finest(connection, sums, HOUR, DAY)
-        add_spans(connection, sums.spans)
+        add_named(connection, sums)
         row_count, after = row_count + len(rows), rows[-1]
         if progress is not None:
             progress(len(rows))
