@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from claude_force.formatting import quantity
+
 
 class Node(NamedTuple):
     """A server of a distributed database. `shards` is how many of the executions' shards it holds."""
@@ -57,8 +59,8 @@ class Cluster(NamedTuple):
         ]
         found += [
             Defect(
-                f"the node {name} waits for the end of {count} commits for more than a minute: reports do not see them "
-                "there, and who changes the same executions waits",
+                f"the node {name} waits for the end of {quantity(count, 'commit')} for more than a minute: reports do "
+                "not see them there, and who changes the same executions waits",
                 "start the nodes that do not answer, and Citus ends them: SELECT recover_prepared_transactions()",
             )
             for name, count in self.slow_commits.items()

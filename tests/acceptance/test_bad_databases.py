@@ -545,9 +545,9 @@ def test_an_impossible_path_does_not_fail_the_host(location: str, home: Path, ru
 @pytest.mark.parametrize(
     ("statement", "complaint"),
     [
-        ("DROP TABLE executions; DROP TABLE claude_force_version", "run `claude-force db upgrade`"),
+        ("DROP TABLE executions CASCADE; DROP TABLE claude_force_version", "run `claude-force db upgrade`"),
         ("UPDATE claude_force_version SET version_num = 'zz99'", "upgrade claude-force"),
-        ("DROP TABLE executions", "executions"),
+        ("DROP TABLE executions CASCADE", "executions"),
     ],
     ids=["empty", "newer", "without a table"],
 )
