@@ -97,7 +97,9 @@ def test_a_user_without_rights_is_told(server: str) -> None:
         "DO $$ BEGIN CREATE ROLE reader_of_tests LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; "
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader_of_tests",
     )
-    with closing(open_database(server.replace("postgres:@", "reader_of_tests:@"))) as database:
+    with closing(
+        open_database(server.replace("postgres:@", "reader_of_tests:@").replace("postgres@", "reader_of_tests@"))
+    ) as database:
         found = database.check_integrity()
     assert (found.defects, found.checked) == ([], "")
     assert "may not use amcheck" in found.unchecked
