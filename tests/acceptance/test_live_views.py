@@ -280,8 +280,8 @@ def test_hostile_names_run_nothing_and_lead_to_themselves(browser: Browser, home
     with serving(home) as url, closing(Tab(browser, url)) as tab:
         for path in (
             "/", "/runs?limit=1000", "/run?id=evil-session", "/executions", "/outcomes?by=agent",
-            "/outcomes?by=session", "/what-if?batch=true", "/blocks", "/alerts", "/alerts/history",
-            "/reconcile", "/health",
+            "/outcomes?by=session", "/what-if?batch=true", "/blocks", "/alerts",
+            "/alerts/explain?name=by-agent", "/alerts/history", "/reconcile", "/health",
         ):  # fmt: skip
             tab.open(path)
             assert tab.page.title().endswith("- claude-force")

@@ -212,7 +212,14 @@ def fill(home: Path) -> None:
         run_of = JobRun("r", "ingest", "\x1b[31mhost", 1, now_us - 5, now_us - 4, job_runs.FAILED, "{}", problem)
         job_runs.begin(connection, run_of)
     database.close()
-    rule = {"metric": "success_rate", "operator": "<", "threshold": 95, "window": "1h", "by": "agent", "min_samples": 1}
+    rule = {
+        "metric": "success_rate",
+        "operator": "<",
+        "threshold": 95,
+        "window": "1h",
+        "group_by": "agent",
+        "min_samples": 1,
+    }
     channels = {"hook": {"type": "webhook", "url": "http://127.0.0.1:9/${HOOK}"}, "\x1b[31mred": {"type": "\x9b31m"}}
     section: dict[str, Any] = {
         "alerts": {"by-agent": rule, "\x1b]0;owned\x07": {"metric": "\u202eevil"}},
