@@ -15,10 +15,6 @@ from claude_force.errors import ClaudeForceError
 from claude_force.ingest.freshness import Freshness
 from claude_force.web.answers import Answer, BadQuestion, Form, Query
 
-_KEPT = frozenset(("db", "format", "json", "output", "no-ingest", "fail-on-empty", "help", "bundle", "by-day", "full"))
-"""Options that are not for a page: it has its own database and its own format, writes no file, asks nobody else, and is
-drawn again and again."""
-
 _YES, _NO = frozenset(("true", "on", "yes", "1")), frozenset(("false", "off", "no", "0"))
 
 
@@ -93,16 +89,16 @@ def _option(command: click.Command, word: str) -> click.Option | None:
 
 
 def _words(command: click.Command, query: Query) -> Iterator[str]:
-    """The query as words of the command line, arguments last. Raises BadQuestion for a word that is not for a page."""
+    """The query as words of the command line, arguments last. Raises BadQuestion for a flag that is neither true nor
+    false."""
     arguments = {each.make_metavar(click.Context(command)).lower(): "" for each in command.params
                  if isinstance(each, click.Argument)}  # fmt: skip
     for word, value in query:
         if word in arguments:
             arguments[word] = value
             continue
-        option = None if word in _KEPT else _option(command, word)
-        if option is None:
-            raise BadQuestion(f"there is no filter {word[:40]!r} here")
+        option = _option(command, word)
+        assert option is not None, f"{command.name} has no --{word}"
         if not option.is_flag:
             yield f"--{word}={value}"
         elif value.lower() in _YES:

@@ -44,18 +44,23 @@ def report(request: Request, interval: Interval | None, baseline: str | None, ou
     Example:
       claude-force report --days 30 --output report.html
     """
+    from claude_force.analytics.baselines.snapshots import is_file
     from claude_force.formatting import size
     from claude_force.output import open_output
     from claude_force.reports.html.content import PageRequest, read_content
     from claude_force.reports.html.notes import page_notes
     from claude_force.reports.html.page import render_page
 
+    page = asked()
+    if page and baseline and is_file(baseline):
+        # Another web page may lead here: an address reads no file.
+        raise click.UsageError("a page compares with a stored baseline, not with a file")
     refuse_database(output, request.workspace)
     page_request = PageRequest(request.chosen, interval, baseline, THRESHOLD, request.zone, request.now_us)
     content = read_content(request.workspace, page_request)
     for problem in content.alerts.setup.problems:
         say(f"warning: {problem}", err=True)
-    if page := asked():
+    if page:
         page.take(content, _no_json, request)
         return
     text = render_page(

@@ -23,7 +23,7 @@ from claude_force.web.answers import Ask, BadQuestion, Query
 from claude_force.web.live import Live
 from claude_force.web.safety import Safety, Token
 from claude_force.web.shell import Shell, message_of, problem_page
-from claude_force.web.view import Action, View
+from claude_force.web.view import Action, View, refuse_other_words
 from claude_force.web.views import ACTIONS, VIEWS
 
 FORMAT, SAID = "format", "said"
@@ -129,6 +129,7 @@ class LivePage:
             query = tuple(pair for pair in given if pair[0] != "token")
             loop = asyncio.get_running_loop()
             try:
+                refuse_other_words(query, action.words)
                 await loop.run_in_executor(self._threads, self._ask.change, action.command, query)
             except Exception as error:  # as above
                 return Response(problem_page(action.back, error), _status_of(error), media_type="text/html")

@@ -15,7 +15,7 @@ from claude_force.time_windows import heading_of
 from claude_force.web import pages
 from claude_force.web.answers import Answer, Ask, Query
 from claude_force.web.links import ALL_TIME, NAMES, PERIOD, SHARED, ZONE, Links
-from claude_force.web.view import View, Visit
+from claude_force.web.view import View, Visit, refuse_other_words
 from claude_force.web.views import VIEWS
 
 _PERIODS = (
@@ -44,27 +44,28 @@ class Shell:
         return f'data-generation="{self._generation}"'
 
     def question(self) -> tuple[str, Query]:
-        """The command and its words."""
+        """The command and its words. Raises BadQuestion for a word that the view does not take."""
+        refuse_other_words(self.query, self.view.known_words())
         return self.view.command, self.query
 
     def _command_line(self) -> str:
         """The command as one would type it."""
-        command, words = self.question()
         typed = [
             quote(value)
             if word == self.view.argument
             else f"--{word}"
             if value == "true"
             else f"--{word} {quote(value)}"
-            for word, value in words
+            for word, value in self.query
         ]
-        return " ".join(["claude-force", command, *typed])
+        return " ".join(["claude-force", self.view.command, *typed])
 
     def json_question(self) -> tuple[str, Query]:
-        """The command whose JSON the view gives, and its words."""
+        """The command whose JSON the view gives, and its words. Raises BadQuestion as `question` does."""
+        command, query = self.question()
         if self.view.json_command is None:
-            return self.question()
-        return self.view.json_command, tuple(pair for pair in self.query if pair[0] in SHARED)
+            return command, query
+        return self.view.json_command, tuple(pair for pair in query if pair[0] in SHARED)
 
     def draw(self, ask: Ask) -> str:
         """The page. Raises the errors of the command."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from claude_force.web.answers import Answer, Query
+from claude_force.web.answers import Answer, BadQuestion, Query
 from claude_force.web.links import PERIOD, SHARED, Links
 
 
@@ -27,6 +27,10 @@ class View(NamedTuple):
     - `defaults`: choices, each by its words: if the query string has none of the words, those with a value are given.
       {"model": "claude-haiku-4-5", "batch": ""} is for a command that needs one of two.
     - `renamed`: words of filters that this command calls otherwise: {"model": "for-model"}.
+    - `takes`: the shared filters that it takes, as other views call them.
+    - `words`: the options of its command that it takes beside them. All others are refused: a page names no file, asks
+      nobody else, and is drawn again and again.
+    - `argument`: the word for the argument of its command.
     """
 
     path: str
@@ -39,8 +43,13 @@ class View(NamedTuple):
     defaults: tuple[Mapping[str, str], ...] = ()
     renamed: Mapping[str, str] = {}
     takes: Collection[str] = SHARED
+    words: Collection[str] = ()
     argument: str | None = None
     below: str | None = None
+
+    def known_words(self) -> Collection[str]:
+        """The words that a query string may have."""
+        return {*(self.renamed.get(word, word) for word in self.takes), *self.words, *filter(None, [self.argument])}
 
     def missing_words(self, query: Query) -> Query:
         """The words of the defaults that a query string lacks."""
@@ -60,9 +69,17 @@ def last_days(days: int) -> Mapping[str, str]:
 
 
 class Action(NamedTuple):
-    """A command that changes something, asked by POST from a form. The page that it leads `back` to shows what the
-    command said."""
+    """A command that changes something, asked by POST from a form with these `words`. The page that it leads `back` to
+    shows what the command said."""
 
     path: str
     command: str
+    words: Collection[str]
     back: str
+
+
+def refuse_other_words(query: Query, known: Collection[str]) -> None:
+    """Raise BadQuestion for a word of a query that is not known."""
+    for word, _ in query:
+        if word not in known:
+            raise BadQuestion(f"there is no filter {word[:40]!r} here")

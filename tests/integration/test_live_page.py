@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
+from html import unescape
 from pathlib import Path
 from urllib.parse import quote
 
@@ -189,10 +190,42 @@ def test_an_error_is_that_of_the_command(filled: str, run: Run, query: str, argu
     assert 'class="filters"' in page.text
 
 
-@pytest.mark.parametrize("word", ["db", "output", "format-", "no-ingest", "json", "help", "fail-on-empty", "nonsense"])
-def test_a_word_that_is_not_for_a_page_is_refused(filled: str, word: str) -> None:
-    """No file is written, and no other database is read."""
-    assert ask(filled, f"/?{word}=x").status == 400
+HARMLESS = {
+    *SHARED, "for-model", "interval", "baseline", "sort-by", "limit", "asc", "desc", "by", "batch", "cache", "recent",
+    "active", "session-length", "by-model", "tolerance",
+}  # fmt: skip
+"""Options that choose what is shown: they read no file, write none, and ask nobody."""
+
+
+def test_a_view_takes_the_words_that_it_lists_and_no_other_option(filled: str) -> None:
+    """A page names no file and no database, writes nothing, and asks nobody else. With JSON, too."""
+    commands = {" ".join(path): command for path, command in walk(cli)}
+    for view in VIEWS:
+        options = {
+            name.removeprefix("--") for option in commands[view.command].params for name in option.opts if "--" in name
+        }
+        known = {*view.known_words()} - {view.argument}
+        assert known <= options & HARMLESS
+        for word in {*options - known - {"format"}, "nonsense", "format-"}:
+            for form in ("", "&format=json"):
+                sent = ask(filled, f"{view.path}?{word}=true{form}")
+                assert sent.status == 400
+                assert f"no filter {word!r} here" in unescape(sent.text)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "x.json", "C:\\x"])
+def test_a_page_compares_with_no_file(filled: str, name: str) -> None:
+    """An error about a file would tell what is in it."""
+    sent = ask(filled, f"/?baseline={quote(name)}")
+    assert sent.status == 400
+    assert "with a stored baseline, not with a file" in sent.text
+
+
+def test_forms_change_nothing_but_silences() -> None:
+    """Of the database that is served."""
+    assert {(action.command, *action.words) for action in ACTIONS} == {
+        ("alerts silence", "name", "for", "comment"), ("alerts unsilence", "name"),
+    }  # fmt: skip
 
 
 def test_an_unknown_path_is_a_page_that_says_so(filled: str) -> None:

@@ -16,13 +16,13 @@ from claude_force.reports.layouts.alerts import explain_page, history_page, sort
 from claude_force.reports.render import Table
 from claude_force.web.links import PERIOD, RULE, Links
 from claude_force.web.view import Action, View, Visit
-from claude_force.web.views.parts import choices, link_column, word_of
+from claude_force.web.views.parts import ROWS, choices, link_column, word_of
 
 _RULES = (Column("Rule", "name"), Column("Is", "text"), Column("Fires at", "name"))
 _DAYS = {"1": "24 hours", "7": "7 days", "30": "30 days", "90": "90 days"}
 _SILENCE, _END = (
-    Action("/alerts/silence", "alerts silence", "/alerts"),
-    Action("/alerts/unsilence", "alerts unsilence", "/alerts"),
+    Action("/alerts/silence", "alerts silence", ("name", "for", "comment"), "/alerts"),
+    Action("/alerts/unsilence", "alerts unsilence", ("name",), "/alerts"),
 )
 
 
@@ -92,7 +92,7 @@ EXPLAIN = View(
 )  # fmt: skip
 HISTORY = View(
     "/alerts/history", "History of alerts", "alerts history", "command.html", _fill_history,
-    navigation=False, takes=PERIOD, below="/alerts",
+    navigation=False, takes=PERIOD, words=ROWS, below="/alerts",
 )  # fmt: skip
 
 ACTIONS = (_SILENCE, _END)

@@ -10,7 +10,7 @@ from claude_force.executions.record import CLAUDE_CODE
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
 from claude_force.web.view import View, Visit, last_days
-from claude_force.web.views.parts import command_page, link_part
+from claude_force.web.views.parts import ROWS, command_page, link_part
 
 
 def _fill(visit: Visit) -> Mapping[str, Any]:
@@ -30,5 +30,6 @@ def _link(page: Page, report: SessionBlocks, links: Links) -> None:
 
 
 VIEW = View(
-    "/blocks", "Limits", "blocks", "command.html", _fill, defaults=({"recent": "", "active": "", **last_days(7)},)
-)
+    "/blocks", "Limits", "blocks", "command.html", _fill,
+    defaults=({"recent": "", "active": "", **last_days(7)},), words=("recent", "active", "session-length", *ROWS),
+)  # fmt: skip

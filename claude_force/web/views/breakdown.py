@@ -9,7 +9,7 @@ from claude_force.analytics.json_fields import TITLES, plural
 from claude_force.analytics.report_types import Breakdown
 from claude_force.database.queries import Dimension
 from claude_force.web.view import View, Visit
-from claude_force.web.views.parts import command_page, link_part
+from claude_force.web.views.parts import ROWS, command_page, link_part
 
 _DIMENSIONS: tuple[Dimension, ...] = (
     "agent_name", "model", "project", "git_branch", "user_name", "host", "workflow_id",
@@ -40,7 +40,7 @@ def _path(dimension: Dimension) -> str:
 VIEWS = tuple(
     View(
         _path(each), f"By {TITLES[each]}", f"by-{TITLES[each]}", "command.html", _fill,
-        navigation=_path(each) == _FIRST, below=_FIRST,
+        navigation=_path(each) == _FIRST, words=("sort-by", *ROWS), below=_FIRST,
     )
     for each in _DIMENSIONS
 )  # fmt: skip

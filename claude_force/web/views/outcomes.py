@@ -8,7 +8,7 @@ from typing import Any
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
 from claude_force.web.view import View, Visit, last_days
-from claude_force.web.views.parts import choices, command_page, link_part, word_of
+from claude_force.web.views.parts import ROWS, choices, command_page, link_part, word_of
 
 _DEFAULT = "agent"
 _BY = {name: name.capitalize() for name in ("agent", "model", "project", "workflow", "day", "session")}
@@ -38,4 +38,7 @@ def _href(name: str | None, by: str, links: Links) -> str | None:
     return links.to("/runs", **{by: name})
 
 
-VIEW = View("/outcomes", "Outcomes", "outcomes", "command.html", _fill, defaults=({"by": _DEFAULT}, last_days(30)))
+VIEW = View(
+    "/outcomes", "Outcomes", "outcomes", "command.html", _fill,
+    defaults=({"by": _DEFAULT}, last_days(30)), words=("by", *ROWS),
+)  # fmt: skip

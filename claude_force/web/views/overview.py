@@ -18,4 +18,6 @@ def _fill(visit: Visit) -> Mapping[str, Any]:
     return {"body": trusted("\n".join(body))}
 
 
-VIEW = View("/", "Overview", "report", "overview.html", _fill, json_command="summary")
+VIEW = View(
+    "/", "Overview", "report", "overview.html", _fill, json_command="summary", words=("interval", "baseline")
+)  # fmt: skip

@@ -13,6 +13,9 @@ from claude_force.web.answers import Answer
 from claude_force.web.links import Links
 from claude_force.web.view import Visit
 
+ROWS = ("limit", "asc", "desc")
+"""The words that choose rows."""
+
 Cells = Iterable[str | None]
 """Addresses of the cells of a column; None for a cell that leads nowhere."""
 

@@ -9,7 +9,7 @@ from claude_force.analytics.reconciliation import Reconciliation
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
 from claude_force.web.view import View, Visit, last_days
-from claude_force.web.views.parts import choices, command_page, link_part, word_of
+from claude_force.web.views.parts import ROWS, choices, command_page, link_part, word_of
 
 _ROWS = {"": "Sessions", "true": "Sessions and models"}
 
@@ -35,4 +35,7 @@ def _hrefs(report: Reconciliation, links: Links, *, by_model: bool) -> Iterator[
         yield from [None] * (len(session.models) if by_model else 0)
 
 
-VIEW = View("/reconcile", "Reconcile", "reconcile", "command.html", _fill, defaults=(last_days(30),))
+VIEW = View(
+    "/reconcile", "Reconcile", "reconcile", "command.html", _fill,
+    defaults=(last_days(30),), words=("by-model", "tolerance", *ROWS),
+)  # fmt: skip

@@ -10,7 +10,7 @@ from claude_force.reports.layouts.runs import AGENT, RUN, show_hint
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
 from claude_force.web.view import View, Visit
-from claude_force.web.views.parts import choices, command_page, link_part, word_of
+from claude_force.web.views.parts import ROWS, choices, command_page, link_part, word_of
 
 _SHOWN, _MORE = 100, 1000
 _ORDERS: dict[str, str] = {name: name.capitalize() for name in RUN_ORDERS}
@@ -33,4 +33,7 @@ def _link(page: Page, report: Runs, links: Links) -> None:
     link_part(page, AGENT, (links.here(agent=run.agents[0]) if run.agents else None for run in report.runs))
 
 
-VIEW = View("/runs", "Runs", "runs", "command.html", _fill, defaults=({"limit": str(_SHOWN)},))
+VIEW = View(
+    "/runs", "Runs", "runs", "command.html", _fill,
+    defaults=({"limit": str(_SHOWN)},), words=("sort-by", *ROWS),
+)  # fmt: skip

@@ -12,7 +12,7 @@ from claude_force.executions.what_if import CachePolicy
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
 from claude_force.web.view import View, Visit, last_days
-from claude_force.web.views.parts import command_page, link_part
+from claude_force.web.views.parts import ROWS, command_page, link_part
 
 _CHANGES = ("model", "batch", "cache")
 _DEFAULT_MODEL = "claude-haiku-4-5"
@@ -47,4 +47,5 @@ def _link(page: Page, report: WhatIf, links: Links) -> None:
 VIEW = View(
     "/what-if", "What if", "what-if", "what_if.html", _fill,
     defaults=({"model": _DEFAULT_MODEL, "batch": "", "cache": ""}, last_days(30)), renamed={"model": "for-model"},
+    words=(*_CHANGES, *ROWS),
 )  # fmt: skip
