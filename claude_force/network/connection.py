@@ -6,6 +6,7 @@ down.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -74,6 +75,10 @@ class Deadline:
                     socket.socket.shutdown(found, socket.SHUT_RDWR)
 
 
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
+"""A Host header (RFC 9110, 7.2)."""
+
+
 def refuse_link_local(address: str) -> None:
     """Raise Refused for a link-local address. Clouds serve the credentials of a machine at one."""
     try:
@@ -95,10 +100,8 @@ def is_loopback(host: str) -> bool:
 def names_this_machine(host: str) -> bool:
     """Whether a Host header, with or without a port, means this machine. A web page that got its own name to lead here
     (DNS rebinding) sends that name."""
-    try:
-        return is_loopback(urlsplit(f"//{host}").hostname or "")
-    except ValueError:
-        return False
+    found = _HOST.fullmatch(host)
+    return found is not None and is_loopback(found["name"] or found["address"])
 
 
 def path_of(target: str) -> str:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from claude_force.errors import ClaudeForceError, UnknownName
+from claude_force.errors import ClaudeForceError, DatabaseError, UnknownName
 from claude_force.reports.html import elements
 from claude_force.web import pages
 from claude_force.web.answers import Ask, BadQuestion, Query
@@ -30,6 +30,10 @@ FORMAT, SAID = "format", "said"
 """Words of a query string that are for the page and not for its command."""
 
 _MOST_FORM_BYTES = 16_384
+_MOST_QUERY_BYTES, _MOST_WORDS = 8_192, 100
+"""Each link of a page has all words."""
+
+_EVENTS = "text/event-stream"
 _FOR_EVER = "private, max-age=31536000, immutable"
 _MOST_KEPT = 64
 """Answers that are kept until something is new."""
@@ -74,7 +78,10 @@ class LivePage:
 
     def _visit(self, view: View) -> Callable[[Request], object]:
         async def visit(request: Request) -> Response:
-            asked = tuple(parse_qsl(request.url.query))
+            try:
+                asked = _words_of(request)
+            except BadQuestion as error:
+                return Response(problem_page(view.path, error), 414, media_type="text/html")
             await self._live.freshen()
             form = _form_of(request, dict(asked))
             query = tuple(pair for pair in asked if pair[0] != FORMAT and pair[1])
@@ -138,12 +145,22 @@ class LivePage:
 
         return change
 
-    async def _events(self, _: Request) -> Response:
-        return StreamingResponse(self._live.events(), media_type="text/event-stream")
+    async def _events(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type=_EVENTS)
+        return StreamingResponse(self._live.events(), media_type=_EVENTS)
 
     async def _not_found(self, request: Request, _: Exception) -> Response:
         error = UnknownName(f"there is no view {request.url.path[:60]}")
         return Response(problem_page("/", error), 404, media_type="text/html")
+
+
+def _words_of(request: Request) -> Query:
+    """The query string. Raises BadQuestion if it is longer than any that a page makes."""
+    text = request.url.query
+    if len(text) > _MOST_QUERY_BYTES or text.count("&") >= _MOST_WORDS:
+        raise BadQuestion(f"the address is too long: at most {_MOST_WORDS} filters, {_MOST_QUERY_BYTES:,} characters")
+    return tuple(parse_qsl(text))
 
 
 def _form_of(request: Request, asked: Mapping[str, str]) -> str:
@@ -159,7 +176,7 @@ def _status_of(error: Exception) -> int:
         return 500
     if isinstance(error, LookupError):
         return 404
-    return 400 if isinstance(error, BadQuestion) or error.exit_code == 2 else 503
+    return 503 if isinstance(error, DatabaseError) else 400
 
 
 def _drawn(text: str, status: int = 200, content_type: str = "text/html; charset=utf-8") -> Drawn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -23,6 +23,11 @@ CHARTS = "charts.js"
 _HAS_CHARTS = 'id="data"'
 
 
+def shown(text: str) -> Markup:
+    """Text as a reader sees it: what is invisible, or turns the direction of what follows, is spelled."""
+    return trusted(for_html(text))
+
+
 def trusted(html: str) -> Markup:
     """HTML of `reports.html`, which escapes what comes from outside."""
     return Markup(html)  # noqa: S704  (the one place that says so)
@@ -38,6 +43,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["shown"] = shown
     made.globals |= {
         "table": _table,
         "part": lambda found: trusted(elements.part_section(found)),
@@ -91,7 +97,7 @@ def style() -> str:
     return elements.asset("page.css") + own_asset("live.css") + own_asset("views.css")
 
 
-@cache
+@lru_cache(8)
 def content_policy(origin: str) -> str:
     """What a page may do: run its own scripts, by their hashes, and ask its own server."""
     scripts = (elements.chart_library(), elements.asset("page.js"), own_asset("live.js"))

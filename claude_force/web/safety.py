@@ -87,9 +87,10 @@ def _problem(method: str, headers: Headers, origin: str) -> tuple[int, str] | No
         return 403, "only for this machine: use 127.0.0.1 or localhost"
     if method not in _METHODS:
         return 405, "only GET, HEAD and POST"
-    if headers.get("origin", origin) != origin:
+    if any(each != origin for each in headers.getlist("origin")):
         return 403, "only for the pages of this server"
-    is_followed = method != "POST" and headers.get("sec-fetch-mode") == "navigate"
+    is_whole = headers.get("sec-fetch-dest", "document") == "document"
+    is_followed = method != "POST" and headers.get("sec-fetch-mode") == "navigate" and is_whole
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_followed:
         return 403, "only for the pages of this server"
     return None

@@ -61,6 +61,10 @@ def filled(database: Database, location: str) -> Iterator[str]:
         ({"Host": "evil.example:4320"}, 403),
         ({"Host": "127.0.0.1.evil.example"}, 403),
         ({"Host": ""}, 403),
+        ({"Host": "127.0.0.1/; script-src *"}, 403),
+        ({"Host": "evil.example@127.0.0.1"}, 403),
+        ({"Host": "127.0.0.1:80:80"}, 403),
+        ({"Host": "127.0.0.1?x"}, 403),
         ({"Origin": f"http://{HOST}"}, 200),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "http://127.0.0.1:8000"}, 403),
@@ -68,6 +72,8 @@ def filled(database: Database, location: str) -> Iterator[str]:
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
         ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403),
         ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
         ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200),
     ],
@@ -226,6 +232,31 @@ def test_forms_change_nothing_but_silences() -> None:
     assert {(action.command, *action.words) for action in ACTIONS} == {
         ("alerts silence", "name", "for", "comment"), ("alerts unsilence", "name"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ["agent=" + "x" * 8_192, "&".join(["agent=a"] * 101)])
+def test_an_address_that_is_longer_than_any_of_a_page_is_refused(filled: str, query: str) -> None:
+    """Each link of a page has the whole query, so a page would be as large as its square."""
+    sent = ask(filled, f"/?{query}")
+    assert sent.status == 414
+    assert "at most 100 filters, 8,192 characters" in sent.text
+    assert len(sent.text) < MOST_BYTES
+
+
+def test_what_is_invisible_in_an_address_is_spelled(filled: str) -> None:
+    """An address cannot turn the direction of the text after it."""
+    page = ask(filled, f"/?{PERIOD_OF_ALL}&agent=code-reviewer&agent=a%E2%80%AE%00*").text
+    assert "<span>agent</span> a\\u202e\\x00*" in page
+
+
+def test_an_alert_rule_that_is_not_there_is_no_fault_of_the_server(filled: str) -> None:
+    """503 is for a store that cannot be asked now."""
+    assert ask(filled, "/alerts/explain?name=nothing").status == 400
+
+
+def test_the_head_of_the_events_ends(filled: str) -> None:
+    """It has no body to wait for."""
+    assert ask(filled, "/events", method="HEAD").headers["content-type"].startswith("text/event-stream")
 
 
 def test_an_unknown_path_is_a_page_that_says_so(filled: str) -> None:
