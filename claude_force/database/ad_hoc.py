@@ -7,6 +7,7 @@ memory. An answer that was cut says so. Each engine has an `ad_hoc` module that 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -22,7 +23,7 @@ VALUE_LIMIT = 1_000_000
 ANSWER_LIMIT = 64_000_000
 """The bytes or characters of an answer, about."""
 
-_NUMBER_BYTES = 8
+_ROW_BYTES, _NUMBER_BYTES = 64, 8
 
 Cut = Literal["rows", "size"]
 """Which limit an answer was cut at."""
@@ -69,7 +70,7 @@ def gather(columns: Iterable[str], rows: Iterable[tuple[Any, ...]], limits: Quer
     size = 0
     for row in rows:
         values = tuple(map(_plain, row))
-        size += sum(len(value) if isinstance(value, str) else _NUMBER_BYTES for value in values)
+        size += _ROW_BYTES + sum(len(value) if isinstance(value, str) else _NUMBER_BYTES for value in values)
         if len(found.rows) == limits.rows or size > ANSWER_LIMIT:
             return found._replace(cut="rows" if len(found.rows) == limits.rows else "size")
         found.rows.append(values)
@@ -78,14 +79,15 @@ def gather(columns: Iterable[str], rows: Iterable[tuple[Any, ...]], limits: Quer
 
 def _distinct(columns: Iterable[str]) -> list[str]:
     """Column names, of which later equal ones get a number: they are keys in JSON."""
-    found: list[str] = []
+    found: dict[str, None] = {}
+    last = Counter[str]()
     for name in columns:
-        number, each = 1, name
+        each = name
         while each in found:
-            number += 1
-            each = f"{name}_{number}"
-        found.append(each)
-    return found
+            last[name] = max(last[name], 1) + 1
+            each = f"{name}_{last[name]}"
+        found[each] = None
+    return list(found)
 
 
 def _plain(value: Any) -> Any:

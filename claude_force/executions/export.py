@@ -70,8 +70,15 @@ def _csv_cell(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.12f}".rstrip("0").rstrip(".") if abs(value) < 1e-4 else value
+        return _without_exponent(value) if abs(value) < 1e-4 else value
     return for_csv(value) if isinstance(value, str) else value
+
+
+def _without_exponent(value: float) -> str:
+    # Imported here because it takes some milliseconds, and few values are this small.
+    from decimal import Decimal
+
+    return f"{Decimal(repr(value)):f}".rstrip("0").rstrip(".")
 
 
 def write_json(rows: Rows, path: Path | None, zone: tzinfo, *, pretty: bool) -> int:

@@ -175,7 +175,7 @@ def _markdown_section(section: Section) -> Iterator[str]:
 
 def _markdown_table(table: Table) -> Iterator[str]:
     kept = [index for index, column in enumerate(table.columns) if column.kind != "bar"]
-    titles = [table.columns[index].title.replace("\n", " ") for index in kept]
+    titles = [for_markdown(table.columns[index].title.replace("\n", " ")) for index in kept]
     marks = ["---:" if table.columns[index].kind == "number" else "---" for index in kept]
     for cells in (titles, marks, *([for_markdown(row[index]) for index in kept] for row in table.rows)):
         yield f"| {' | '.join(cells)} |\n"

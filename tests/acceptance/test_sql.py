@@ -52,6 +52,26 @@ def test_a_query_is_shown_in_every_format(filled: Path, run: Run, tmp_path: Path
     assert (tmp_path / "rows.csv").read_text() == csv
 
 
+def test_a_name_is_as_harmless_as_a_value(filled: Path, run: Run) -> None:
+    """A column has any name that a query gives it: none controls a terminal, ends a cell or is a formula."""
+    query = "SELECT 'a\x1b[2J|b' AS 'a\x1b[2J|b', '=1\u202e' AS '=1\u202e'"
+    table = run("db", "sql", query).stdout.splitlines()[-3:]
+    assert table[0] == table[2] == "a\\x1b[2J|b  =1\\u202e"
+    markdown = run("db", "sql", query, "--format", "markdown").stdout.splitlines()[-3:]
+    assert markdown[0] == markdown[2] == r"| a\\x1b\[2J\|b | =1\\u202e |"
+    assert "'=1" in run("db", "sql", query, "--format", "csv").stdout.splitlines()[0]
+    assert "\x1b" not in run("db", "sql", query, "--json").stdout
+
+
+def test_a_number_is_itself_in_every_format(filled: Path, run: Run) -> None:
+    """However small or large; a table has its first twelve digits."""
+    query = "SELECT 1.5e-13 AS small, 9007199254740993 AS whole, -9223372036854775807 - 1 AS least"
+    numbers = ["0.00000000000015,9007199254740993,-9223372036854775808"]
+    assert run("db", "sql", query, "--format", "csv").stdout.splitlines()[1:] == numbers
+    found = json.loads(run("db", "sql", query, "--json").stdout)["rows"]
+    assert found == [{"small": 1.5e-13, "whole": 9007199254740993, "least": -(2**63)}]
+
+
 def test_a_query_is_read_from_the_standard_input(filled: Path, run: Run) -> None:
     """With -, and where there is no query; bytes that are no text are refused."""
     for words in ([], ["-"]):

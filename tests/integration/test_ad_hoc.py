@@ -118,6 +118,7 @@ SQLITE_ONLY = {
     "PRAGMA application_id=7": "PRAGMA application_id",
     "SELECT * FROM pragma_journal_mode": "PRAGMA journal_mode",
     "SELECT load_extension('evil')": "FUNCTION load_extension",
+    "SELECT fts3_tokenizer('simple', X'4141414141414141')": "FUNCTION fts3_tokenizer",
     "REINDEX": "REINDEX",
     "UPDATE sqlite_master SET sql = ''": "may not be modified",
     "SAVEPOINT here": "SAVEPOINT",
@@ -176,6 +177,10 @@ POSTGRES_ONLY = {
     "SELECT SET_CONFIG('role', 'none', true)": "SET_CONFIG is refused",
     "SELECT U&\"\\0073et_config\"('role', 'none', true)": 'U&"',
     "SELECT query_to_xml('SELECT 1', true, true, '')": "query_to_xml is refused",
+    "SELECT table_to_xml(CAST(1260 AS regclass), true, true, '')": "table_to_xml is refused",
+    "SELECT schema_to_xml_and_xmlschema('pg_catalog', true, true, '')": "schema_to_xml_and_xmlschema is refused",
+    "SELECT * FROM crosstab('SELECT 1')": "crosstab is refused",
+    "SELECT run_command_on_workers('DROP TABLE x')": "run_command_on_workers is refused",
     "SELECT pg_advisory_lock(1)": "pg_advisory_lock is refused",
     "SELECT pg_logical_emit_message(false, 'a', 'b')": "is refused",
     "SELECT pg_reload_conf()": "pg_reload_conf is refused",
@@ -184,6 +189,8 @@ POSTGRES_ONLY = {
     "SELECT nextval('nothing')": "does not exist",
     "SELECT rolpassword FROM pg_authid": "pg_authid is refused",
     "SELECT passwd FROM pg_shadow": "pg_shadow is refused",
+    "SELECT histogram_bounds FROM pg_stats WHERE attname ~ 'password'": "pg_stats is refused",
+    "SELECT stavalues1 FROM pg_statistic WHERE starelid = 1260": "pg_statistic is refused",
     "SELECT current_setting('data_directory')": "permission denied",
     "SELECT repeat('x', 20000000)": "larger than 1,000,000 bytes",
     "SELECT string_agg(repeat('x', 1000), '') FROM generate_series(1, 2000)": "larger than 1,000,000 bytes",
@@ -221,10 +228,12 @@ def test_an_answer_is_cut_and_says_so(filled: Database) -> None:
 
 def test_a_large_answer_is_cut(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """At its size, whatever the number of rows."""
-    monkeypatch.setattr(ad_hoc, "ANSWER_LIMIT", 10_000)
+    monkeypatch.setattr(ad_hoc, "ANSWER_LIMIT", 10_500)
     value = "hex(zeroblob(1000))" if isinstance(filled, SqliteDatabase) else "repeat('x', 2000)"
     found = filled.ask(ENDLESS.format(value), QueryLimits(rows=10**9, seconds=20))
     assert (len(found.rows), found.cut, found.rows_at_least) == (5, "size", 6)
+    found = filled.ask(ENDLESS.format("n"), QueryLimits(rows=10**9, seconds=20))
+    assert len(found.rows) < 200, "a row takes memory, however little it has"
 
 
 def test_a_query_that_takes_too_long_is_stopped(filled: Database) -> None:
@@ -245,9 +254,27 @@ def test_a_sort_leaves_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_names_that_are_equal_stay_apart(filled: Database) -> None:
-    """They are the keys of JSON."""
+    """They are the keys of JSON. There may be as many as an engine has columns."""
     found = filled.ask("SELECT 1 AS a, 2 AS a, 3 AS a_2", LIMITS)
     assert (found.columns, found.rows) == (["a", "a_2", "a_2_2"], [(1, 2, 3)])
+    assert filled.ask(f"SELECT {', '.join(['1 AS a'] * 1600)}", LIMITS).columns[-1] == "a_1600"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 ; ; -- end\n;\n/* end */ ",
+        "SELECT 1 -- one; more\n/* ; */",
+        f"SELECT 1{' ' * 99_000}+ 0",
+        f"SELECT 1{'; ' * 49_000}",
+        f"SELECT 1;{'-- end' + chr(10) * 1000}",
+    ],
+    ids=["comments", "semicolons in comments", "spaces", "semicolons", "lines"],
+)
+def test_a_statement_ends_where_its_text_says(postgres_url: str, sql: str) -> None:
+    """However long that is: a text is not looked through again and again."""
+    with closing(open_database(postgres_url)) as database:
+        assert database.ask(sql, LIMITS).rows == [(1,)]
 
 
 def test_values_are_those_of_json(filled: Database) -> None:

@@ -4,7 +4,7 @@ They run in a transaction that only reads, which is rolled back. As a cursor is 
 statement that begins with SELECT, WITH, VALUES or TABLE. The server itself ends what takes too long, and values are cut
 before they are sent. A superuser may do everything, even in such a transaction: to read files, for example. So the
 query of one runs with the rights of `pg_read_all_data`. Functions that would give others, act beyond the transaction
-or run text as SQL are refused by their names, and so are the tables with passwords.
+or run text as SQL are refused by their names, and so are the tables with passwords and with samples of these.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from claude_force.errors import DatabaseError, QueryRefused
 
 _REFUSED = re.compile(
     r"""\b(?:
-        set_config | query_to_xml\w* | cursor_to_xml\w* | ts_stat | ts_rewrite | dblink\w* | lo_\w+ | loread | lowrite
-        | pg_authid | pg_shadow | pg_user_mappings? | pg_subscription | pg_largeobject
+        set_config | \w+_to_xml\w* | ts_stat | ts_rewrite | crosstab\w* | connectby | xpath_table | dblink\w*
+        | run_command_on_\w+ | master_run_on_worker | lo_\w+ | loread | lowrite
+        | pg_authid | pg_shadow | pg_stats\w* | pg_statistic\w* | pg_user_mappings? | pg_subscription | pg_largeobject
         | pg_(?: \w*advisory\w* | terminate_backend | cancel_backend | notify | read_\w*file | ls_\w+ | stat_file
             | stat_reset\w* | reload_conf | rotate_logfile | switch_wal | promote | create_\w+ | drop_\w+ | copy_\w+
             | logical_\w+ | replication_\w+ | wal_replay_\w+ | backup_\w+ | log_\w+ | file_\w+ )
@@ -41,8 +42,8 @@ _REFUSED = re.compile(
 _ESCAPED_NAME = re.compile(r'\bU&"', re.IGNORECASE)
 """A name whose letters are written as numbers."""
 
-_END = re.compile(r"""[;\s]*(?:;(?:\s|--[^\n'"$]*(?:\n|\Z))*)?\Z""")
-"""What may follow a statement."""
+_BLANK = re.compile(r"""(?:\s|--[^\n'"$]*(?:\n|\Z)|/\*[^*/'"$]*\*/)*""")
+"""Spaces and comments. A comment with a quote could be a part of a text."""
 
 _SEARCH_PATH = """
 SELECT set_config('search_path', string_agg(quote_ident(name), ', '), true) FROM unnest(current_schemas(false)) AS name
@@ -97,8 +98,17 @@ def _answer(raw: Raw, sql: str, limits: QueryLimits) -> Answer:
     names = [f"value_{number}" for number in range(len(columns))]
     short = ", ".join(map(_short, columns, names))
     with raw.cursor("answer") as cursor:
-        cursor.execute(f"SELECT {short} FROM (\n{_END.sub('', sql)}\n) AS asked ({', '.join(names)})".encode())
+        cursor.execute(f"SELECT {short} FROM (\n{_without_end(sql)}\n) AS asked ({', '.join(names)})".encode())
         return gather((column.name for column in columns), _fetched(cursor, limits), limits)
+
+
+def _without_end(sql: str) -> str:
+    """The statement without a semicolon, and without what follows it."""
+    while True:
+        statement, end, rest = sql.rpartition(";")
+        if not end or not _BLANK.fullmatch(rest):
+            return sql
+        sql = statement.rstrip(";\n ")
 
 
 def _short(column: psycopg.Column, name: str) -> str:

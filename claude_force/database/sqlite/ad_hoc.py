@@ -25,6 +25,9 @@ from claude_force.database.sqlite.errors import translate
 from claude_force.errors import DatabaseError, QueryRefused
 
 _READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
+_FUNCTIONS_REFUSED = ("load_extension", "fts3_tokenizer")
+"""Both run code that a query names: of a file, or at an address."""
+
 _PRAGMAS = ("table_info", "table_xinfo", "table_list", "index_list", "index_info")
 """What only says what there is."""
 
@@ -65,7 +68,7 @@ class _Guard:
         """SQLite asks about everything that a statement would do, before it does anything."""
         if action in _READS:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_FUNCTION and second != "load_extension":
+        if action == sqlite3.SQLITE_FUNCTION and second not in _FUNCTIONS_REFUSED:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_PRAGMA and first in _PRAGMAS:
             return sqlite3.SQLITE_OK

@@ -11,6 +11,7 @@ from claude_force.formatting import NONE, quantity
 from claude_force.output import write_json
 from claude_force.reports.columns import Column
 from claude_force.reports.render import Page, Section, Table, write_markdown, write_page
+from claude_force.text import for_terminal
 
 
 def write_answer(answer: Answer, form: str, file: TextIO) -> None:
@@ -55,7 +56,7 @@ def _page(answer: Answer) -> Page:
     page = Page(quantity(len(answer.rows), "row"))
     numbers = [_is_number(column) for column in zip(*answer.rows, strict=True)] or [False] * len(answer.columns)
     columns = [
-        Column(name, "number" if is_number else "name", 4)
+        Column(for_terminal(name), "number" if is_number else "name", 4)
         for name, is_number in zip(answer.columns, numbers, strict=True)
     ]
     page.parts.append(Table(columns, [list(map(_cell, row)) for row in answer.rows]))
