@@ -92,14 +92,12 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         yield made
         if target.is_dir():
             target.rename(old)
-        try:
-            made.rename(target)
-        except OSError:
-            if old.is_dir():
-                old.rename(target)
-            raise
+        made.rename(target)
         sync_folder(target.parent)
     finally:
+        # Whatever came between the two names, a full disk or an interrupt: one of the folders has the name.
+        if old.is_dir() and not target.exists():
+            old.rename(target)
         for rest in (made, old):
             shutil.rmtree(rest, ignore_errors=True)
 

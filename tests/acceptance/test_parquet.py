@@ -22,6 +22,20 @@ def rows():
 write_parquet(rows(), {"day": "day", "cost_nanousd": "integer"}, pathlib.Path("lake"))
 """
 
+_INTERRUPTED = """
+import pathlib, sys
+from claude_force.database.views.parquet import write_parquet
+renamed = []
+def hear(event, arguments):
+    if event == "os.rename":
+        renamed.append(arguments)
+        if len(renamed) == 2:
+            raise KeyboardInterrupt
+sys.addaudithook(hear)
+write_parquet([("2026-10-01", 1)], {"day": "day", "cost_nanousd": "integer"}, pathlib.Path("lake"))
+"""
+"""The interrupt comes when the old folder is moved away, and before the new one has its name."""
+
 
 @pytest.fixture
 def history(run: Run, home: Path) -> None:
@@ -114,6 +128,17 @@ def test_a_killed_export_leaves_the_one_before(run: Run, run_code: Run, home: Pa
     run("export", "--format", "parquet", "--output", "lake")
     assert run_code(_KILLED).returncode == -9
     assert months(home) == {"2025-10": 1, "2025-11": 2}
+
+
+@pytest.mark.usefixtures("history")
+def test_an_interrupt_while_the_folders_change_places_leaves_the_one_before(
+    run: Run, run_code: Run, home: Path
+) -> None:
+    """The new one is gone, and nothing is left beside it."""
+    run("export", "--format", "parquet", "--output", "lake")
+    assert "KeyboardInterrupt" in run_code(_INTERRUPTED).stderr
+    assert months(home) == {"2025-10": 1, "2025-11": 2}
+    assert [path.name for path in home.iterdir() if "lake" in path.name] == ["lake"]
 
 
 @pytest.mark.usefixtures("history")
