@@ -211,8 +211,11 @@ def sqlite_connection(path: Path) -> Iterator[Connection]:
 @contextmanager
 def server_connection(database: ServerDatabase) -> Iterator[Connection]:
     """A connection, while the transaction of a second one holds the advisory lock of migrations."""
+    from claude_force.database.postgres.connection import UNLIMITED
+
     # Not a lock of a session: a pooler may give each transaction another one.
     with database.engine().connect().execution_options(isolation_level="READ COMMITTED") as keeper:
+        keeper.execute(text(UNLIMITED))
         keeper.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         with database.engine().connect() as connection:
             yield connection

@@ -510,3 +510,12 @@ def test_an_upgrade_keeps_what_others_made_of_a_view(postgres_url: str, tmp_path
         with connected(database) as connection:
             assert connection.execute(text(rights)).scalar_one() == 1
             assert connection.execute(text("SELECT * FROM theirs")).fetchall() == []
+
+
+def test_an_upgrade_outlasts_a_limit_for_idle_transactions(bare_url: str) -> None:
+    """Its lock is held in a transaction that is idle as long as the upgrade takes; others wait for it all the time."""
+    limited = f"{bare_url}{'&' if '?' in bare_url else '?'}options=-cidle_in_transaction_session_timeout%3D50"
+    with closing(open_database(limited)) as database, connected(database) as connection:
+        connection.execute(text("SELECT pg_sleep(0.2)"))
+        held = "SELECT COUNT(*) FROM pg_locks JOIN pg_database ON oid = database WHERE datname = current_database() "
+        assert connection.execute(text(f"{held} AND locktype = 'advisory' AND granted")).scalar_one() == 1

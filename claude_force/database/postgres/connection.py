@@ -27,6 +27,12 @@ _FEW_ROWS = 4
 ROLLUP_LOCK = 0x636C6672
 """The key of the advisory lock of transactions that change the roll-ups."""
 
+UNLIMITED = """
+SELECT COUNT(set_config(name, '0', true)) FROM pg_settings
+WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
+"""Lets a transaction that holds a lock be idle for as long as the lock is needed: no limit of the server ends it."""
+
 _NAMED = re.compile(r"(?<![:\w]):(\w+)(?!:)")
 
 

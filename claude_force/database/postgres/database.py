@@ -20,7 +20,7 @@ except ImportError as missing:
 from claude_force.database.cluster import Cluster
 from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress
 from claude_force.database.postgres import citus
-from claude_force.database.postgres.connection import ServerConnection, run_together
+from claude_force.database.postgres.connection import UNLIMITED, ServerConnection, run_together
 from claude_force.database.postgres.errors import translate
 from claude_force.database.postgres.pool import Pool
 from claude_force.database.postgres.server_url import connection_options
@@ -41,15 +41,10 @@ _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """The store relies on it, whatever the server's default is."""
 
-_TAKE_ROLE = """
-SELECT pg_try_advisory_xact_lock($1) FROM (
-    SELECT COUNT(set_config(name, '0', true)) FROM pg_settings
-    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
-) AS no_limits
-"""
+_TAKE_ROLE = f"SELECT pg_try_advisory_xact_lock($1) FROM ({UNLIMITED}) AS unlimited"
 """The lock is one of a transaction, which waits until the role is given back: behind a pooler that gives each
 transaction another session, a lock of a session would stay with a session that others get. Between its statements such
-a transaction has no snapshot, so it keeps no row from being vacuumed; and no limit of the server may end it."""
+a transaction has no snapshot, so it keeps no row from being vacuumed."""
 
 _COLUMNS = """
 SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns
