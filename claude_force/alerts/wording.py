@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from claude_force import formatting
 from claude_force.alerts.decision import Measurement, Outlook, Reason
 from claude_force.alerts.notification import Action
-from claude_force.alerts.rules import Rule
+from claude_force.alerts.rules import DEFAULTS, Rule, default_rule
 from claude_force.clock import span_name
 from claude_force.database.rows.alerts import EventRow
 from claude_force.executions.record import UNKNOWN
@@ -31,6 +31,12 @@ def condition(rule: Rule) -> str:
     has_window = rule.metric != "silence_hours" and rule.metric_info.plan_limit is None
     when = f" ({period(rule).lower()})" if has_window else ""
     return f"{_noun(rule)} {threshold(rule)}{when}"
+
+
+def default_condition(name: str) -> str:
+    """When a default rule fires. A default budget has no threshold before somebody sets one."""
+    rule = default_rule(name)
+    return condition(rule) if rule else f"{DEFAULTS[name]['title']} > the dollars that you set"
 
 
 def threshold(rule: Rule) -> str:

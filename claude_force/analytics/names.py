@@ -98,7 +98,8 @@ def _unknown_message(connection: Connection, chosen: Filter, dimension: FilterDi
         near = get_close_matches(typed, _last_folders(chosen, known), n=1)
     guess = f" did you mean {near[0]}?" if near else ""
     shown = for_terminal(name) or "''"
-    message = f"no {TITLES[dimension]} {shown} in the store;{for_terminal(guess)} {_listed(known)}"
+    listed = _listed(known) if known else "there is none yet"
+    message = f"no {TITLES[dimension]} {shown} in the store;{for_terminal(guess)} {listed}"
     archived = queries.archived(connection, Filter()).executions if dimension in ROW_NAMES else 0
     if archived:
         message += f"; the {plural(dimension)} of {quantity(archived, 'archived execution')} are not known"
@@ -113,4 +114,4 @@ def _last_folders(chosen: Filter, projects: list[str]) -> list[str]:
 
 def _listed(known: list[str]) -> str:
     more = f" and {len(known) - _NAMES_SHOWN} more" if len(known) > _NAMES_SHOWN else ""
-    return f"there are: {for_terminal(', '.join(known[:_NAMES_SHOWN])) or 'none'}{more}"
+    return f"there are: {for_terminal(', '.join(known[:_NAMES_SHOWN]))}{more}"

@@ -106,11 +106,12 @@ def _no_rule_on() -> str:
     from textwrap import fill
 
     from claude_force.alerts.rules import DEFAULTS
+    from claude_force.alerts.wording import default_condition
 
     width = max(map(len, DEFAULTS))
     indent = " " * (width + 4)
     lines = "\n".join(
-        fill(f"  {name:{width}}  {_meaning(name)}", 80, subsequent_indent=indent, break_on_hyphens=False)
+        fill(f"  {name:{width}}  {default_condition(name)}", 80, subsequent_indent=indent, break_on_hyphens=False)
         for name in DEFAULTS
     )
     return (
@@ -121,15 +122,6 @@ def _no_rule_on() -> str:
         "For several:      claude-force budgets --help\n"
         "To write your own: claude-force alerts add --help"
     )
-
-
-def _meaning(name: str) -> str:
-    """When a default rule fires: "Success rate < 95.0% (last 1 hour)"."""
-    from claude_force.alerts.rules import DEFAULTS, default_rule
-    from claude_force.alerts.wording import condition
-
-    rule = default_rule(name)
-    return condition(rule) if rule else f"{DEFAULTS[name]['title']} > the dollars that you set"
 
 
 def _warn_of_problems(setup: AlertSetup) -> None:

@@ -151,7 +151,7 @@ class LivePage:
         return StreamingResponse(self._live.events(), media_type=_EVENTS)
 
     async def _not_found(self, request: Request, _: Exception) -> Response:
-        error = UnknownName(f"there is no view {request.url.path[:60]}")
+        error = UnknownName(f"There is no page {request.url.path[:60]}. The views are named above.")
         return Response(problem_page("/", error), 404, media_type="text/html")
 
 

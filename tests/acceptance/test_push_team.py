@@ -42,9 +42,12 @@ def test_a_team_gets_what_is_new(store: Store, location: str, home: Path, run: R
     not exist is not made by a push."""
     added = record(store, 3)
     missing = run("push", "team", "--to", "team.db", "--db", location)
-    assert (missing.returncode, len(missing.stderr.splitlines())) == (1, 1)
+    remedy = f"claude-force db upgrade --db {home}/team.db"
+    assert (missing.returncode, missing.stderr.splitlines()) == (
+        1, [f"error: the team's store: no database at {home}/team.db; to make a new one: {remedy}"],
+    )  # fmt: skip
     assert not (home / "team.db").exists()
-    run("db", "upgrade", "--db", "team.db")
+    run(*remedy.split()[1:])
     due = run("push", "team", "--to", "team.db", "--dry-run", "--db", location)
     assert due.stdout == f"3 executions are due to {home}/team.db; nothing was sent\n"
     first, second = (run("push", "team", "--to", "team.db", "--db", location) for _ in range(2))

@@ -13,9 +13,10 @@ from pytest_httpserver import HTTPServer
 
 from claude_force.analytics.anthropic_reports import COSTS, USAGE
 from claude_force.clock import DAY_US
+from claude_force.database.contract import Database
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
-from tests.builders import NOON_US
+from tests.builders import NOON_US, an_execution
 from tests.conftest import Run
 from tests.sources import a_mixed_history, put_ledger, put_metrics
 from tests.sources import put as put_seen
@@ -60,6 +61,15 @@ def test_json_and_csv_have_the_same_figures(run: Run, home: Path) -> None:
     assert {name: row[name] for name in ("session", "ledger_cost", "transcript_cost", "difference")} == {
         "session": SESSION, "ledger_cost": "0.031", "transcript_cost": "0.018", "difference": "0.013",
     }  # fmt: skip
+
+
+def test_executions_without_a_session_are_not_said_to_be_missing(run: Run, database: Database, location: str) -> None:
+    """A recorder knows no sessions: the period has executions, which the report is not about."""
+    Store(database).add([an_execution()])
+    shown = run("analytics", "reconcile", "--db", location).stdout
+    assert "No session of the period is known from two sources; 0 sessions from one." in shown
+    shown = run("analytics", "reconcile", "--db", location, "--since", "2001-01-01", "--until", "2001-01-02").stdout
+    assert "No executions match. The store has executions from" in shown
 
 
 def test_without_a_ledger_the_report_says_who_writes_one(run: Run, home: Path) -> None:

@@ -259,11 +259,20 @@ def test_the_head_of_the_events_ends(filled: str) -> None:
     assert ask(filled, "/events", method="HEAD").headers["content-type"].startswith("text/event-stream")
 
 
+def test_a_default_budget_is_a_rule_without_a_threshold(filled: str) -> None:
+    """The table of rules has the words of the command line for it, and no link to an explanation."""
+    sent = ask(filled, "/alerts")
+    assert "Daily Budget &gt; the dollars that you set" in sent.text
+    assert "name=daily-budget" not in sent.text
+    assert "name=success-rate" in sent.text
+
+
 def test_an_unknown_path_is_a_page_that_says_so(filled: str) -> None:
     """With the way back."""
     sent = ask(filled, "/nothing")
     assert sent.status == 404
-    assert "there is no view /nothing" in sent.text
+    assert "There is no page /nothing." in sent.text
+    assert "The figures are those of" not in sent.text
 
 
 def test_an_empty_store_says_how_it_is_filled(home: Path) -> None:

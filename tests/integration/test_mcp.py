@@ -203,6 +203,16 @@ def test_a_wrong_database_is_refused_at_once(run: Run) -> None:
     assert "missing.db" in result.stderr
 
 
+def test_without_its_library_it_names_the_install_line(run_code: Run) -> None:
+    """Whichever package of it is imported first."""
+    done = run_code(
+        "import sys; sys.modules.update(mcp=None, mcp_types=None); sys.argv = ['claude-force', 'mcp']\n"
+        "from claude_force.cli.root import main; main()"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: the MCP server needs an extra: pip install 'claude-force[mcp]'\n"
+
+
 def test_a_closed_input_is_one_line(filled: Path) -> None:
     """Nobody could ask anything."""
     environment = {"HOME": str(filled), "PATH": os.environ["PATH"]}

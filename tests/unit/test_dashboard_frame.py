@@ -133,7 +133,7 @@ def test_80_by_24_has_every_section() -> None:
     assert lines[6] == "Last 24 hours, by hour".ljust(76) + "most"
     assert [line.split()[0] for line in lines[7:10]] == ["Executions", "Cost", "Average"]
     assert lines[7].endswith(" 23")
-    assert lines[10].split() == ["Agents", "by", "cost", "Runs", "Success", "Cost", "Models", "Share", "of", "runs"]
+    assert lines[10].split() == ["Agents", "by", "cost", "Exec.", "Success", "Cost", "Models", "Share", "of", "exec."]
     assert lines[11].split() == ["agent-19", "119", "95.8%", "$1.19", "claude-3-5-haiku", "73%", "████████"]
     assert lines[16].split() == ["Ended", "Agent", "Model", "Time", "Cost", "Tokens", "Result"]
     assert lines[17].split() == ["12:26:40", "python-expert", "claude-3-5-haiku", "3.5s", "$0.0033", "1,801", "ok"]
@@ -145,7 +145,7 @@ def test_the_order_of_agents_is_in_their_title(sort_by: Any, width: int) -> None
     """The title and the sorted column are complete at every width."""
     shown = lines_of(snapshot(), View(UTC, sort_by=sort_by), (width, 24))
     title = next(line for line in shown if line.startswith("Agents by "))
-    executions = "executions" if width == 120 else "runs"
+    executions = "executions" if width == 120 else "exec."
     word = executions if sort_by == "executions" else sort_by
     column = {"executions": executions.capitalize(), "time": "Average"}.get(sort_by, sort_by.capitalize())
     assert title.startswith(f"Agents by {word}  ")

@@ -116,6 +116,16 @@ def test_wilsons_interval(successes: int, size: int, low: float, high: float) ->
     assert wilson(successes / size, size, Z95) == pytest.approx((low, high), abs=0.00006)
 
 
+@pytest.mark.parametrize("z", [Z_95, Z_99])
+def test_wilsons_interval_holds_its_share(z: float) -> None:
+    """Of all and of none, too: 27 of 27 ended at 0.9999999999999999, which was shown as 99.9 %."""
+    for size in range(1, 400):
+        low, high = wilson(0.0, size, z)
+        assert low == 0.0 < high < 1.0
+        low, high = wilson(1.0, size, z)
+        assert 0.0 < low < high == 1.0
+
+
 @pytest.mark.parametrize(
     ("first", "second", "low", "high"),
     [

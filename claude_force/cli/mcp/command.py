@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 import click
 
@@ -28,10 +29,9 @@ def mcp(location: str | None) -> None:
     find_workspace(location)
     if sys.stdin is None:
         raise click.UsageError("the standard input is closed, and the client asks on it")
-    try:
-        from claude_force.cli.mcp.server import serve
-    except ModuleNotFoundError as missing:
-        if missing.name != "mcp":
-            raise
-        raise MissingExtra("the MCP server needs an extra: pip install 'claude-force[mcp]'") from None
+    # Asked before: whichever of its modules is imported first may be that of another package.
+    if find_spec("mcp") is None:
+        raise MissingExtra("the MCP server needs an extra: pip install 'claude-force[mcp]'")
+    from claude_force.cli.mcp.server import serve
+
     serve(location)

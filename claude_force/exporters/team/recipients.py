@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from claude_force.database.contract import Database
 from claude_force.database.merge.delivery import Delivery, store_delivery
 from claude_force.database.missing import refuse_missing_file
 from claude_force.database.revisions import HEAD, REVISIONS
-from claude_force.errors import DatabaseError
+from claude_force.errors import DatabaseError, DatabaseMissing
 from claude_force.executions.sightings import Price
 from claude_force.exporters.base import PushError
 from claude_force.network.connection import Patience
@@ -67,19 +68,25 @@ class TeamStore:
 
     def check(self, own: Database) -> None:
         """Raise PushError unless this is another store than our own, with the schema that this program writes."""
+        name = self.database.name
         try:
-            refuse_missing_file(self.database, self.database.name)
+            refuse_missing_file(self.database, name)
+        except DatabaseMissing as error:
+            made = f"claude-force db upgrade --db {quote(name)}"
+            raise PushError(f"the team's store: {error}; to make a new one: {made}") from error
+        try:
             found = self.database.revision()
         except DatabaseError as error:
             raise PushError(f"the team's store cannot be reached: {error}") from error
-        if self.database.name == own.name:
+        if name == own.name:
             raise PushError(f"{own.name} is the database itself; name the team's store")
         if found == HEAD:
             return
-        name = self.database.name
         if found is None:
-            raise PushError(f"{name} has no tables of claude-force: claude-force db upgrade --db {name}")
-        older = f"run `claude-force db upgrade --db {name}`" if found in REVISIONS else "upgrade claude-force here"
+            raise PushError(f"{name} has no tables of claude-force: claude-force db upgrade --db {quote(name)}")
+        older = (
+            f"run `claude-force db upgrade --db {quote(name)}`" if found in REVISIONS else "upgrade claude-force here"
+        )
         raise PushError(
             f"{name} has schema {found}, this program writes {HEAD}: {older}, or push to a `claude-force receive` of "
             "the team, which takes both"

@@ -268,7 +268,7 @@ def _agent_columns(sort_by: SortKey, width: int) -> list[Column]:
 
 
 def _executions_title(width: int) -> str:
-    return "Executions" if width >= _WIDE else "Runs"
+    return "Executions" if width >= _WIDE else "Exec."
 
 
 def _explain_empty(snapshot: DashboardSnapshot, zone: tzinfo) -> str:

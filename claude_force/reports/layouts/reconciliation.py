@@ -21,10 +21,12 @@ from claude_force.analytics.compared_sessions import (
     model_difference,
 )
 from claude_force.analytics.labels import model_labels, short_ids, workflow_labels
+from claude_force.analytics.names import known_names
 from claude_force.analytics.reconciliation import (
     Reconciliation,
     request_groups,
 )
+from claude_force.database import queries
 from claude_force.database.queries.reconciliation import Figures
 from claude_force.executions.record import CLAUDE_CODE, dollars
 from claude_force.formatting import NONE, compact, count, quantity, unit_cost
@@ -201,8 +203,15 @@ def _figure_cells(figures: Figures) -> Sequence[str]:
     return [count(figures.executions), compact(figures.tokens), _cost(figures.known_cost_nanousd)]
 
 
+def _has_executions(request: Request) -> bool:
+    """Whether there are executions that the report could be about, if they were part of sessions."""
+    with request.workspace.database.read() as connection:
+        chosen = known_names(connection, request.chosen)
+        return queries.time_ranges(connection, chosen, [chosen.window]) != [None]
+
+
 def _explain_empty(report: Reconciliation, request: Request) -> str:
-    if not report.alone:
+    if not report.alone and not _has_executions(request):
         return explain_empty(request)
     return (
         f"No session of the period is known from two sources; {quantity(len(report.alone), 'session')} from one.\n"

@@ -50,13 +50,13 @@ def _rules(listed: AlertList, links: Links) -> Table:
     ordered = sorted(states, key=lambda name: (states[name] != "on", name))
     rows = [[name, states[name], on.get(name) or _default(name)] for name in ordered]
     # A default budget has no threshold before somebody sets one, and is no rule until then.
-    hrefs = (links.to(RULE, name=row[0]) if row[2] != NONE or row[0] in listed.setup.off else None for row in rows)
+    rules = {*on, *listed.setup.off, *(name for name in DEFAULTS if default_rule(name))}
+    hrefs = (links.to(RULE, name=name) if name in rules else None for name in ordered)
     return link_column(Table(_RULES, rows), 0, hrefs)
 
 
 def _default(name: str) -> str:
-    rule = default_rule(name) if name in DEFAULTS else None
-    return wording.condition(rule) if rule else NONE
+    return wording.default_condition(name) if name in DEFAULTS else NONE
 
 
 def _minute(instant_us: int) -> str:
