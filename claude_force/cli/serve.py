@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 
 import click
@@ -53,5 +54,8 @@ def serve(port: int, is_opened: bool, location: str | None, no_ingest: bool) -> 
     if is_opened:
         click.launch(url)
     with closing(ask), closing(workspace.database):
-        server.serve(found, ask, watcher.look)
-    say("The live page has ended", err=True)
+        has_ended = server.serve(found, ask, watcher.look)
+        say("The live page has ended", err=True)
+        if not has_ended:
+            # The questions only read, and what a look stores is one transaction.
+            os._exit(0)

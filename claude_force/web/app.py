@@ -73,8 +73,13 @@ class LivePage:
         return Starlette(
             routes=routes,
             middleware=[Middleware(Safety)],
-            exception_handlers={404: self._not_found},
+            exception_handlers={404: self._not_found, Exception: self._failed},
         )
+
+    def join(self) -> None:
+        """Wait for the questions and the look that are under way."""
+        self._threads.shutdown(cancel_futures=True)
+        self._live.join()
 
     def _visit(self, view: View) -> Callable[[Request], object]:
         async def visit(request: Request) -> Response:
@@ -153,6 +158,9 @@ class LivePage:
     async def _not_found(self, request: Request, _: Exception) -> Response:
         error = UnknownName(f"There is no page {request.url.path[:60]}. The views are named above.")
         return Response(problem_page("/", error), 404, media_type="text/html")
+
+    async def _failed(self, _: Request, error: Exception) -> Response:
+        return PlainTextResponse(f"{message_of(error)}\n", 500)
 
 
 def _words_of(request: Request) -> Query:

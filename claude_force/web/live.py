@@ -135,4 +135,7 @@ class Live:
         self._is_closed = True
         async with self._told_now:
             self._told_now.notify_all()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def join(self) -> None:
+        """Wait for the look that is under way."""
+        self._thread.shutdown(cancel_futures=True)

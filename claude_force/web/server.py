@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from contextlib import suppress
+from threading import Thread
 
 import uvicorn
 
@@ -14,6 +15,11 @@ from claude_force.web.app import LivePage
 from claude_force.web.live import Live, Look
 
 ADDRESS = "127.0.0.1"
+
+
+_ENDS = signal.SIGINT, signal.SIGTERM
+_PATIENCE_S = 1.0
+"""How long questions that are under way may take after the end."""
 
 
 def bind(port: int) -> socket.socket:
@@ -30,23 +36,32 @@ def bind(port: int) -> socket.socket:
     return found
 
 
-def serve(found: socket.socket, ask: Ask, look: Look) -> None:
-    """Serve until SIGINT or SIGTERM. Returns when everything is closed."""
+def serve(found: socket.socket, ask: Ask, look: Look) -> bool:
+    """Serve until SIGINT or SIGTERM. Returns whether everything has ended: a question or a look that takes long goes on
+    in a thread, which keeps the process alive."""
     live = Live(look)
+    page = LivePage(ask, live)
     config = uvicorn.Config(
-        LivePage(ask, live).app(),
+        page.app(),
         log_config=None,
-        log_level="error",
+        # Errors are answers, and what the end interrupts is none: its log has tracebacks only.
+        log_level="critical",
         access_log=False,
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDS:
         # The server raises the signal again when it has closed: it is an end, and no failure.
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         _Server(config, live).run(sockets=[found])
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    waiting = Thread(target=page.join, daemon=True)
+    waiting.start()
+    waiting.join(_PATIENCE_S)
+    return not waiting.is_alive()
 
 
 class _Server(uvicorn.Server):

@@ -14,6 +14,7 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
 import pytest
 
 from claude_force.database.open import open_database
@@ -80,6 +81,24 @@ def test_a_signal_ends_it_in_one_line(home: Path, number: signal.Signals) -> Non
         program.process.send_signal(number)
         output, errors = program.process.communicate(timeout=60)
         assert (output, errors, program.process.returncode) == ("", "The live page has ended\n", 0)
+
+
+def test_a_signal_ends_it_while_a_question_takes_long(home: Path, postgres_url: str) -> None:
+    """Within seconds and in one line; the reader's browser sees an end, no traceback."""
+    with closing(open_database(postgres_url)) as database:
+        Store(database).add([an_execution()])
+    with (
+        psycopg.connect(postgres_url) as lock,
+        serving(home, "--db", postgres_url) as program,
+        closing(HTTPConnection("127.0.0.1", program.port, timeout=60)) as connection,
+    ):
+        lock.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
+        connection.request("GET", "/runs")
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'executions'::regclass"
+        eventually(lambda: lock.execute(waiting).fetchone() != (0,))
+        program.process.send_signal(signal.SIGINT)
+        output, errors = program.process.communicate(timeout=60)
+    assert (output, errors, program.process.returncode) == ("", "The live page has ended\n", 0)
 
 
 def test_a_port_that_is_taken_is_one_line_with_a_remedy(home: Path, run: Run) -> None:
