@@ -38,8 +38,14 @@ def ask(
 
 
 async def _ask(location: str | None, path: str, headers: Mapping[str, str], method: str, body: bytes) -> Sent:
-    commands = PageCommands(location, Freshness)
-    page = LivePage(commands, Live(lambda: False))
+    with closing(PageCommands(location, Freshness)) as commands:
+        return await ask_page(LivePage(commands, Live(lambda: False)), path, headers, method, body)
+
+
+async def ask_page(
+    page: LivePage, path: str, headers: Mapping[str, str] = {"Host": HOST}, method: str = "GET", body: bytes = b""
+) -> Sent:
+    """The answer of a page."""
     parts = urlsplit(path)
     scope = {
         "type": "http", "method": method, "path": parts.path, "raw_path": parts.path.encode(), "root_path": "",
@@ -54,7 +60,6 @@ async def _ask(location: str | None, path: str, headers: Mapping[str, str], meth
     async def send(message: Any) -> None:
         sent.append(message)
 
-    with closing(commands):
-        await page.app()(scope, receive, send)
+    await page.app()(scope, receive, send)
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Sent(sent[0]["status"], found, b"".join(part.get("body", b"") for part in sent[1:]).decode())

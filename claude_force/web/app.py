@@ -108,7 +108,11 @@ class LivePage:
             loop = asyncio.get_running_loop()
             make = self._draw_json if form == "json" else self._draw_page
             self._drawn[key] = loop.run_in_executor(self._threads, make, view, query, generation)
-        return await asyncio.shield(self._drawn[key])
+        drawn = await asyncio.shield(self._drawn[key])
+        if drawn.status >= 500:
+            # A store that cannot be asked now can be asked a moment later.
+            self._drawn.pop(key, None)
+        return drawn
 
     def _draw_page(self, view: View, query: Query, generation: int) -> Drawn:
         shell = Shell(view, query, generation, self._token.value)

@@ -3,6 +3,7 @@ both engines."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from base64 import b64encode
@@ -16,16 +17,21 @@ from urllib.parse import quote
 import pytest
 
 from claude_force import clock
+from claude_force.cli.page_commands import PageCommands
 from claude_force.cli.root import cli
 from claude_force.database.contract import Database
+from claude_force.database.open import open_database
 from claude_force.database.workspace import workspace_at
 from claude_force.database.writes import Store
 from claude_force.executions.totals import Bucket, Totals
+from claude_force.ingest.freshness import Freshness
 from claude_force.settings.home import find_home
+from claude_force.web.app import LivePage
 from claude_force.web.links import PERIOD, SHARED, Links
+from claude_force.web.live import Live
 from claude_force.web.views import ACTIONS, VIEWS
 from claude_force.web.watcher import Watcher
-from tests.asked_pages import HOST, ask
+from tests.asked_pages import HOST, ask, ask_page
 from tests.builders import NOON_US, an_execution
 from tests.commands import walk
 from tests.conftest import Run
@@ -252,6 +258,24 @@ def test_what_is_invisible_in_an_address_is_spelled(filled: str) -> None:
 def test_an_alert_rule_that_is_not_there_is_no_fault_of_the_server(filled: str) -> None:
     """503 is for a store that cannot be asked now."""
     assert ask(filled, "/alerts/explain?name=nothing").status == 400
+
+
+def test_an_answer_that_failed_is_not_kept(tmp_path: Path) -> None:
+    """The store is asked again, though nothing says that it changed."""
+    file = tmp_path / "metrics.db"
+    with closing(open_database(str(file))) as database:
+        Store(database).add([an_execution()])
+    kept = file.read_bytes()
+
+    async def ask_twice() -> tuple[int, int]:
+        with closing(PageCommands(str(file), Freshness)) as commands:
+            page = LivePage(commands, Live(lambda: False))
+            file.write_bytes(b"no database")
+            before = await ask_page(page, "/runs")
+            file.write_bytes(kept)
+            return before.status, (await ask_page(page, "/runs")).status
+
+    assert asyncio.run(ask_twice()) == (503, 200)
 
 
 def test_the_head_of_the_events_ends(filled: str) -> None:
