@@ -62,6 +62,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     ),
     "claude_force/executions/projects.py": ("unit/test_projects.py", "integration/test_dimensions.py"),
     "claude_force/executions/record.py": ("unit/test_record.py", "unit/test_codec.py", "integration/test_tracker.py"),
+    "claude_force/executions/run_parts.py": ("properties/test_rollups.py", "properties/test_runs.py"),
     "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_rollup_races.py"),
     "claude_force/executions/run_parents.py": ("unit/test_run_parents.py", "properties/test_run_trees.py"),
     "claude_force/executions/run_trees.py": ("properties/test_run_trees.py", "acceptance/test_run_show.py"),

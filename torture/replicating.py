@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from claude_force.clock import HOUR_US, SECOND_US, now_us
 from claude_force.database.contract import Database
@@ -42,6 +42,9 @@ from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server
 from torture.campaign import Effort, Figure, say
 from torture.evidence import damage, uid_of
 from torture.processes import fork_context
+
+if TYPE_CHECKING:
+    from claude_force.exporters.team.push import TeamExporter
 
 LAPTOPS = 50
 LEAST_LAPTOPS = 6
@@ -223,7 +226,7 @@ def store_of(folder: Path, laptop: int) -> Path:
     return folder / f"laptop-{laptop}" / "metrics.db"
 
 
-def exporter_of(folder: Path, location: str, url: str, laptop: int):  # type: ignore[no-untyped-def]
+def exporter_of(folder: Path, location: str, url: str, laptop: int) -> TeamExporter:
     """The exporter of a laptop: directly, or with a URL over HTTP."""
     from claude_force.exporters.team.disclosure import Disclosure
     from claude_force.exporters.team.push import TeamExporter

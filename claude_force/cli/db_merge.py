@@ -75,16 +75,14 @@ def _merge(workspace: Workspace, other: OtherStore, *, is_dry_run: bool) -> Merg
     from claude_force.database.merge import merge as merge_stores
     from claude_force.database.merge import size_of
     from claude_force.executions.costs import row_pricer
-    from claude_force.executions.pricing import PriceTable
+    from claude_force.executions.pricing import price_table
 
-    settings = workspace.settings
-    prices = PriceTable(settings.reference_model, settings.prices) if settings.cost_tracking else None
     folder = archive_folder(workspace.location, workspace.home.metrics_folder)
     kept = "what was merged so far is stored; the same command goes on from there"
     with explained_interrupt(kept), progress_bar(size_of(other), "Merging") as advance:
         return merge_stores(
             workspace.database, folder, other, clock.now_us(), is_dry_run=is_dry_run, progress=advance,
-            price=row_pricer(prices),
+            price=row_pricer(price_table(workspace.settings)),
         )  # fmt: skip
 
 

@@ -30,9 +30,9 @@ class PageCommands:
         assert question.answer is not None, f"{command} hands nothing over"
         return question.answer
 
-    def change(self, command: str, query: Query) -> list[str]:
-        """Run a command that changes something; returns what it said."""
-        return self._run(command, query, "table").lines
+    def change(self, command: str, query: Query) -> None:
+        """Run a command that changes something."""
+        self._run(command, query, "table")
 
     def close(self) -> None:
         """Close every connection."""

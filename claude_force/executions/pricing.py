@@ -27,12 +27,12 @@ from claude_force.executions.model_rates import (
     override_rates,
 )
 from claude_force.executions.record import model_family
-from claude_force.settings.claude_json import ModelPrice
+from claude_force.settings.claude_json import ModelPrice, Settings
 
 if TYPE_CHECKING:
     from claude_force.executions.published_rates import PriceChanges
 
-__all__ = ["OVERRIDDEN", "STANDARD", "Costs", "Modifiers", "PriceTable", "Usage", "modifiers_of"]
+__all__ = ["OVERRIDDEN", "STANDARD", "Costs", "Modifiers", "PriceTable", "Usage", "modifiers_of", "price_table"]
 
 OVERRIDDEN = "claude.json"
 """The `price_version` of a cost by a price of the settings."""
@@ -224,3 +224,8 @@ class PriceTable:
             rates = list_rates(model, modifiers, to_datetime(period * self._period_us(model), UTC))
         self._rates[key] = rates
         return rates
+
+
+def price_table(settings: Settings) -> PriceTable | None:
+    """The prices that new executions get; None if the settings say that they get none."""
+    return PriceTable(settings.reference_model, settings.prices) if settings.cost_tracking else None

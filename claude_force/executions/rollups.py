@@ -116,8 +116,7 @@ SPAN_NAMES = ("workflow_id", "session_id", "git_branch", "host", "user_name")
 SERIES_BITS, BIN_BITS = 24, 11
 """The width of a series and of a bin in a key of `Sums`."""
 
-_SERIES, _BIN = (1 << SERIES_BITS) - 1, (1 << BIN_BITS) - 1
-
+_SERIES = (1 << SERIES_BITS) - 1
 
 _CELL = struct.Struct(f"<{len(TOTALS)}q")
 _BIAS = sum(1 << 64 * position + 63 for position in range(len(TOTALS)))

@@ -12,7 +12,7 @@ from claude_force import clock
 from claude_force.database.ingest_passes import with_responses
 from claude_force.database.workspace import Workspace
 from claude_force.executions.origin import host_name
-from claude_force.executions.pricing import PriceTable
+from claude_force.executions.pricing import PriceTable, price_table
 from claude_force.executions.record import CLAUDE_CODE
 from claude_force.ingest.find_files import FoundFile
 from claude_force.ingest.jsonl_source import holds_executions, holds_objects
@@ -77,7 +77,7 @@ def ingest_options(workspace: Workspace, now_us: int) -> IngestOptions:
     """The options by the settings of a workspace: its prices and user, local time, this machine."""
     settings = workspace.settings
     return IngestOptions(
-        prices=PriceTable(settings.reference_model, settings.prices) if settings.cost_tracking else None,
+        prices=price_table(settings),
         zone=clock.local_zone(),
         host=host_name() or "",
         rejects=RejectLog(workspace.home.rejected_file),

@@ -316,10 +316,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "only POST", Allow="POST")
         self._check_token()
         if self._type not in ((JSON,) if kind is None else (*PROTOBUF, JSON)):
-            wanted = JSON if kind is None else f"neither {PROTOBUF[0]} nor {JSON}"
-            raise Refusal(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the Content-Type is {'not ' if kind is None else ''}{wanted}"
-            )
+            wrong = f"not {JSON}" if kind is None else f"neither {PROTOBUF[0]} nor {JSON}"
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the Content-Type is {wrong}")
         with Lease(self.server.room) as lease:
             body = read_body(self.headers, self._stream, lease)
             if kind is None:

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from claude_force.database.workspace import Workspace
-
-if TYPE_CHECKING:
-    from claude_force.executions.pricing import PriceTable
 
 Deliver = Callable[[bytes], bytes]
 """Stores the delivery in a body; returns the answer. Raises InvalidBody, BodyTooLarge or DatabaseError: then nothing of
@@ -32,15 +28,14 @@ def delivering(find_workspace: Callable[[], Workspace]) -> Deliver:
         from claude_force.database.merge.delivery import store_delivery
         from claude_force.database.merge.delivery_body import decode_body
         from claude_force.executions.costs import lazy_pricer
-        from claude_force.ingest.plan import ingest_options
-
-        def prices() -> PriceTable | None:
-            return ingest_options(workspace, 0).prices
+        from claude_force.executions.pricing import price_table
 
         workspace = find_workspace()
         with turn:
             received = decode_body(body)
-            counts = store_delivery(workspace.database, received.delivery, lazy_pricer(prices))
+            counts = store_delivery(
+                workspace.database, received.delivery, lazy_pricer(lambda: price_table(workspace.settings))
+            )
         return msgspec.json.encode(
             {
                 "added": counts.added,

@@ -23,8 +23,8 @@ To add a view:
 2. A module `views/NAME.py` with a `View`: path, title, command, template, `fill`, which gets a `Visit` and returns the
    variables of the template, and the `words` that it takes beside the filters; all other options are refused. Tables
    are those of `reports/layouts`; a cell that leads on is `Linked(text, href)`, and `visit.links` makes the addresses.
-3. A template `templates/NAME.html` that extends `base.html` and fills `main`. `table`, `part`, `notes`, `page` draw
-   what the report draws. Text is escaped; there are no style attributes and no scripts.
+3. A template `templates/NAME.html` that extends `base.html` and fills `main`. `table`, `notes`, `page` draw what
+   the report draws. Text is escaped; there are no style attributes and no scripts.
 4. The View in `views/__init__.py`, in the order of the navigation.
 
 What changes something is an `Action`: a command that is asked by POST, with the token of the page. A form of it is

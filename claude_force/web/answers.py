@@ -38,5 +38,5 @@ class Ask(Protocol):
         """Run a command ("alerts list") with the options of a query. Raises BadQuestion, and the errors of the
         command."""
 
-    def change(self, command: str, query: Query) -> list[str]:
-        """Run a command that changes something; returns what it said. Raises as a call does."""
+    def change(self, command: str, query: Query) -> None:
+        """Run a command that changes something. Raises as a call does."""

@@ -26,8 +26,8 @@ from claude_force.web.shell import Shell, message_of, problem_page
 from claude_force.web.view import Action, View, refuse_other_words
 from claude_force.web.views import ACTIONS, VIEWS
 
-FORMAT, SAID = "format", "said"
-"""Words of a query string that are for the page and not for its command."""
+FORMAT = "format"
+"""The word of a query string that is for the page and not for its command."""
 
 _MOST_FORM_BYTES = 16_384
 _MOST_QUERY_BYTES, _MOST_WORDS = 8_192, 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
@@ -13,7 +13,6 @@ from markupsafe import Markup
 from claude_force import __version__
 from claude_force.reports.html import elements
 from claude_force.reports.html.linked import linked_html
-from claude_force.reports.html.tables import Part
 from claude_force.reports.render import Page, Section, Table
 from claude_force.text import for_html
 
@@ -46,7 +45,6 @@ def environment() -> Environment:
     made.filters["shown"] = shown
     made.globals |= {
         "table": _table,
-        "part": lambda found: trusted(elements.part_section(found)),
         "notes": lambda lines: trusted(elements.notes_aside(lines)),
         "page": page_html,
         "link": lambda text: trusted(linked_html(text)),
@@ -78,11 +76,6 @@ def page_html(page: Page) -> Markup:
 def _line(line: str) -> str:
     text = for_html(line.strip())
     return f"<p><code>{text}</code></p>" if line.startswith("  ") else f"<p>{text}</p>"
-
-
-def part_of(key: str, heading: str, title: str, found: Table, remarks: Sequence[str] = ()) -> Part:
-    """A section with one table."""
-    return Part(key, heading, [(title, found)], remarks)
 
 
 @cache

@@ -70,7 +70,7 @@ def last_days(days: int) -> Mapping[str, str]:
 
 class Action(NamedTuple):
     """A command that changes something, asked by POST from a form with these `words`. The page that it leads `back` to
-    shows what the command said."""
+    shows what changed."""
 
     path: str
     command: str

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_force.executions.record import NAME_LIMIT
 from tests.conftest import Run
 
 CHANNELS = {
@@ -134,7 +135,13 @@ def test_without_channels_the_default_is_shown(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("user", " ada"), ("user", "a\tb"), ("user", "a" * 201), ("otlp_user", "prompt"), ("otlp_user", "email")],
+    [
+        ("user", " ada"),
+        ("user", "a\tb"),
+        ("user", "a" * (NAME_LIMIT + 1)),
+        ("otlp_user", "prompt"),
+        ("otlp_user", "email"),
+    ],
 )
 def test_a_user_that_no_execution_can_have_is_refused(key: str, value: str, home: Path, run: Run) -> None:
     """So is an attribute that does not say who a user is: it could hold a prompt."""

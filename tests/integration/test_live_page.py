@@ -91,7 +91,9 @@ def test_only_this_machine_and_its_own_pages_may_ask(tmp_path: Path, headers: di
 
 def test_a_request_without_a_host_is_refused(tmp_path: Path) -> None:
     """HTTP/1.1 demands one, and the policy of the page names it."""
-    assert ask(f"{tmp_path}/none.db", "/", {"Host": "evil.example"}).text.startswith("only for this machine")
+    with closing(PageCommands(f"{tmp_path}/none.db", Freshness)) as commands:
+        sent = asyncio.run(ask_page(LivePage(commands, Live(lambda: False)), "/", {}))
+    assert (sent.status, sent.text.startswith("only for this machine")) == (403, True)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])

@@ -15,6 +15,7 @@ from claude_force.database.merge.delivered_tables import ROW_TYPES
 from claude_force.database.merge.tables import TABLES
 from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.projects import repositories
+from claude_force.database.revisions import HEAD
 from claude_force.database.writes.projects import remember_repositories
 from claude_force.errors import SettingsError
 from claude_force.executions.deduplication import Observation
@@ -350,10 +351,10 @@ def test_settings_make_an_exporter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("over_http", [True, *thorough(False)])
-def test_a_locked_team_store_loses_nothing(
+def test_a_team_store_that_was_upgraded_meanwhile_loses_nothing(
     over_http: bool, pair: tuple[Laptop, Laptop], database: Database, location: str, tmp_path: Path
 ) -> None:
-    """A push that finds it damaged or away is one line, and the next push sends what was due."""
+    """A push fails as long as its program is the older one; then the next push sends what was due."""
     ana, _ = pair
     ana.store.add([an_execution()])
     with receiver_of(location, tmp_path) as receiver:
@@ -363,12 +364,5 @@ def test_a_locked_team_store_loses_nothing(
             connection.execute("UPDATE claude_force_version SET version_num = '9999'")
         with pytest.raises(PushError):
             ana.push()
-        set_revision(database, ana_revision())
+        set_revision(database, HEAD)
         assert ana.push().counts["added"] == 1
-
-
-def ana_revision() -> str:
-    """The revision of this program."""
-    from claude_force.database.revisions import HEAD
-
-    return HEAD

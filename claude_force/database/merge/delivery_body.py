@@ -122,7 +122,7 @@ def decode_body(body: bytes) -> Received:
         raise InvalidBody(f"the body has version {found.version}, known is {VERSION}: upgrade the older claude-force")
     _check_size(found)
     rejected: list[Rejected] = []
-    left_out = Counter(name for name in found.columns if name not in FIELDS)
+    left_out = Counter(sanitize(name, 60) for name in found.columns if name not in FIELDS)
     rows = _rows_of(found, rejected)
     identities = _identities_of(found, rows.keys(), rejected)
     sightings = _sightings_of(found, rows, rejected)

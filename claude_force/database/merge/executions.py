@@ -153,10 +153,10 @@ def decide(
         uid, better = row[0], row
         joined = union(known.get(uid, {}), seen.get(uid, {}))
         if uid in stored:
-            ours = (uid, *stored[uid][1:])
+            ours = stored[uid]
             better, joined = sightings.better(ours, row, known.get(uid), seen.get(uid))
             if better != ours:
-                decision.changed.append(Change(stored[uid], (stored[uid][0], *better[1:])))
+                decision.changed.append(Change(ours, better))
         elif uid in alike:
             decision.archived_alike.append(row)
         elif uid in archived:
@@ -186,8 +186,7 @@ def apply(connection: Connection, decision: Decision, archived_us: int | None = 
 
 def _stored(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, ExecutionRow]:
     """The stored executions among some uids, by uid."""
-    rows = queries.rows_of(connection, list(uids))
-    return {row[0]: row for row in rows}
+    return {row[0]: row for row in queries.rows_of(connection, uids)}
 
 
 def _give_way(connection: Connection, decision: Decision) -> None:

@@ -99,7 +99,7 @@ def keep_unlike_apart(
 
 def seen_of(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, BySource]:
     """What sources saw of stored executions; of those that telemetry did not see, what their own source says."""
-    rows = queries.rows_of(connection, list(uids))
+    rows = queries.rows_of(connection, uids)
     found = sightings_of(connection, {row[0]: row for row in rows})
     return {row[0]: found.get(row[0]) or implied_sightings(row) for row in rows}
 

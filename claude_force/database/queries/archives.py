@@ -76,7 +76,7 @@ def stored_uids(connection: Connection, uids: Sequence[bytes], window: Window) -
     """The uids that are stored with an instant in a window."""
     stored: set[bytes] = set()
     period = {"start": window.start_us, "end": window.end_us}
-    for condition, part in uid_batches(list(uids)):
+    for condition, part in uid_batches(uids):
         rows = connection.fetch(
             f"SELECT uid FROM executions WHERE {condition} AND timestamp_us >= :start AND timestamp_us < :end",
             part | period,
@@ -88,7 +88,7 @@ def stored_uids(connection: Connection, uids: Sequence[bytes], window: Window) -
 def tombstones(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, int]:
     """The uids that are archived, each with the digest of its execution."""
     digests: dict[bytes, int] = {}
-    for condition, part in uid_batches(list(uids)):
+    for condition, part in uid_batches(uids):
         rows = connection.fetch(f"SELECT uid, digest FROM archived WHERE {condition}", part)
         digests.update(rows)
     return digests

@@ -20,8 +20,9 @@ PAGE = 5000
 ALL = Filter()
 """Every execution."""
 
-_KEYS_AT_ONCE = 200
-"""Keys in one query. With named parameters, its time grows with the square of their number."""
+KEYS_AT_ONCE = 200
+"""Keys in one query, and in a batch of `uid_batches`. With named parameters, the time of a query grows with the square
+of their number."""
 
 
 def read_every_column(connection: Connection) -> None:
@@ -60,10 +61,9 @@ def rows_of(connection: Connection, uids: Sequence[Any]) -> list[ExecutionRow]:
 
 
 def uid_batches(uids: Sequence[Any], column: str = "uid") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Conditions that match a column with some uids, a batch of uids each, and their
-    parameters."""
-    for start in range(0, len(uids), _KEYS_AT_ONCE):
-        part = uids[start : start + _KEYS_AT_ONCE]
+    """Conditions that match a column with some uids, a batch of uids each, and their parameters."""
+    for start in range(0, len(uids), KEYS_AT_ONCE):
+        part = uids[start : start + KEYS_AT_ONCE]
         names, placeholders = _uid_names(len(part))
         yield f"{column} IN ({placeholders})", dict(zip(names, part, strict=True))
 
@@ -78,8 +78,7 @@ def _uid_names(count: int) -> tuple[list[str], str]:
 def page(
     connection: Connection, filters: Filter, after: ExecutionRow | None, size: int, *more: str
 ) -> list[ExecutionRow]:
-    """The first `size` matching rows after a row, by time. `more` are further
-    conditions."""
+    """The first `size` matching rows after a row, by time. `more` are further conditions."""
     position: dict[str, Any] = {}
     if after is not None:
         more += ("(timestamp_us, executions.uid) > (:after_us, :after_uid)",)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.executions import uid_batches
+from claude_force.database.queries.executions import KEYS_AT_ONCE, uid_batches
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES, SESSION, where
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.executions.deduplication import REPLAY, REPORTED_FIELDS, Observation, ReportedUsage, keys_of
@@ -16,9 +16,6 @@ from claude_force.executions.record import CLAUDE_CODE, RESULT, TELEMETRY, Execu
 _CURSORS = f"SELECT {', '.join(CURSOR_FIELDS)} FROM source_files"
 _REPORTS_AT_ONCE = 500
 _NAMES_AT_ONCE = 500
-_FEW_UIDS = 200
-"""So many uids are one batch of `uid_batches`."""
-
 _RUN_ID, _INSTANT, _WORKFLOW = columns("run_id", "timestamp_us", "workflow_id")
 
 
@@ -52,8 +49,8 @@ def identities_of(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, 
     Reads the table: an index would make every ingestion slower, for what only replication asks."""
     if not uids or not connection.fetch("SELECT 1 FROM identities LIMIT 1"):
         return {}
-    if len(uids) <= _FEW_UIDS:
-        condition, part = next(uid_batches(uids))
+    if len(uids) <= KEYS_AT_ONCE:
+        ((condition, part),) = uid_batches(uids)
         return dict(connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part))
     wanted = set(uids)
     rows = connection.fetch(

@@ -60,6 +60,7 @@ _COUNTED_SPANS = f"SELECT {_SPAN_KEY}, MIN(timestamp_us), MAX(timestamp_us) {_RO
 _SPANS = f"SELECT {', '.join(SPAN_NAMES)}, first_us, last_us FROM rollup_spans WHERE day = :day"
 _RUN = "COALESCE(run_id, workflow_id, session_id)"
 _OF_RUN = f"COALESCE(session_id, workflow_id, ''), {_RUN}, COALESCE(workflow_id, ''), series_id"
+# The codes are numbers here, and not those of `run_parts`: a proof by the same text would not find its mistake.
 _FAILED_COST = "COALESCE(SUM(CASE WHEN success = 0 THEN cost_nanousd END), 0)"
 _COUNTED_PARTS = (
     f"SELECT {_OF_RUN}, {', '.join(f'COALESCE({COUNT_OF[name]}, 0)' for name in PART_TOTALS)}, {_FAILED_COST}, "

@@ -1,4 +1,4 @@
-"""The view of runs. Roll-ups do not know them, so it reads every execution."""
+"""The view of runs. It reads every execution: the roll-up of runs has not all of their sums and failures."""
 
 from __future__ import annotations
 

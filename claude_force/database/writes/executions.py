@@ -125,7 +125,7 @@ def _add_steps(connection: Connection, rows: Sequence[ExecutionRow]) -> None:
 def _insert_columns(connection: Connection, found: Columns) -> Sequence[Any]:
     """Insert those that are new; returns their uids."""
     ids = series_ids(connection, found.series)
-    uids = list(found.each["uid"])
+    uids = found.each["uid"]
     each = {"uid": uids, "series_id": [ids[place] for place in found.places]} | {
         name: column for name, column in found.each.items() if name != "uid"
     }
@@ -148,8 +148,8 @@ def _to_store(connection: Connection, rows: Sequence[ExecutionRow]) -> list[Row]
 
 
 def _only(block: Columns, left: set[Any]) -> Columns:
-    """The executions with these uids. They are taken out of `left`: of executions with equal uids the
-    first was stored."""
+    """The executions with these uids. They are taken out of `left`: of executions with equal uids the first was
+    stored."""
     return block.only(uid in left and left.discard(uid) is None for uid in block.each["uid"])  # type: ignore[func-returns-value]
 
 
@@ -185,8 +185,7 @@ def _recount(connection: Connection, changes: Sequence[tuple[ExecutionRow, Execu
 
 
 def delete_rows(connection: Connection, rows: Sequence[ExecutionRow]) -> None:
-    """Delete stored rows, and rebuild the roll-ups of their days. Needs the roll-up
-    lock."""
+    """Delete stored rows, and rebuild the roll-ups of their days. Needs the roll-up lock."""
     uids = [row[0] for row in rows]
     pending = file_queries.pending_uids(connection, uids)
     for condition, part in uid_batches(uids):

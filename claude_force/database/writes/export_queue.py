@@ -51,8 +51,8 @@ def forget(connection: Connection, kind: str) -> int:
 
 
 def enqueue(connection: Connection, uids: Iterable[Any], *, is_change: bool = False) -> None:
-    """Queue executions for every exporter. `is_change` marks executions that the
-    exporters have sent already. The caller holds the lock of the roll-ups."""
+    """Queue executions for every exporter. `is_change` marks those that the exporters have sent already. The caller
+    holds the lock of the roll-ups."""
     kinds = [row[0] for row in connection.fetch("SELECT kind FROM exporters")]
     if kinds:
         rows = [(kind, uid, 0, int(is_change)) for uid in uids for kind in kinds]

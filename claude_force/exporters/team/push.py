@@ -28,7 +28,7 @@ from claude_force.database.writes import export_queue as queue_writes
 from claude_force.errors import DatabaseError, MissingExtra, SettingsError
 from claude_force.executions.costs import lazy_pricer
 from claude_force.executions.origin import host_name
-from claude_force.executions.pricing import PriceTable
+from claude_force.executions.pricing import price_table
 from claude_force.executions.record import NAME_LIMIT, ExecutionRow, identity_text
 from claude_force.executions.sightings import Price
 from claude_force.exporters import queue
@@ -79,20 +79,20 @@ class TeamExporter:
         """Send what is due. See `Exporter`."""
         self.recipient.check(database)
         with queue.open_queue(database, KIND, self.destination, now, None) as source:
-            session = _Session(self, database)
+            sending = _Push(self, database)
             archived = _archived(database) if source.state.is_backfilling else 0
             for batch in source.batches(self.at_once):
-                rejected = session.send([item.row for item in batch.items])
+                rejected = sending.send([item.row for item in batch.items])
                 source.ack(batch, rejected=rejected)
                 if progress is not None:
                     progress(len(batch.items))
-            session.send_tables()
+            sending.send_tables()
             source.finish()
-        session.counts["gone"] += source.deleted
-        return session.result(archived)
+        sending.counts["gone"] += source.deleted
+        return sending.result(archived)
 
 
-class _Session:
+class _Push:
     """One push: what it sends, and what became of it."""
 
     def __init__(self, exporter: TeamExporter, database: Database) -> None:
@@ -267,8 +267,4 @@ def _settings_of(fields: Fields) -> Settings:
 
 def _pricer(settings: Settings) -> Price:
     """What several sources saw on two machines is priced anew: that is rare, and prices load slowly."""
-
-    def table() -> PriceTable | None:
-        return PriceTable(settings.reference_model, settings.prices) if settings.cost_tracking else None
-
-    return lazy_pricer(table)
+    return lazy_pricer(lambda: price_table(settings))
