@@ -127,15 +127,15 @@ _VIEWS_HEAD = """\
 SELECT day, SUM(cost) FROM daily_v1 GROUP BY day ORDER BY day
 ```
 
-The views are what you can build on: their names and units stay, while tables change with the program.
-`claude-force db sql` [asks them](../how-to/sql.md), and so can every program that reads SQLite or PostgreSQL.
+Build on the views: their names and units stay, while tables change with the program.
+[`claude-force db sql`](../how-to/sql.md) queries them, and so can every program that reads SQLite or PostgreSQL.
 
-- A view with a number never changes, but for new columns at its end. What must change otherwise becomes a view with the
-  next number.
+- A view with a number never changes, except that new columns may come at its end. Any other change makes a new view
+  with the next number.
 - Money is in US dollars, durations are in seconds, days and instants are in UTC.
-- null is "not known", never 0. A project is what the disk says: the names in `performance.projects` of `claude.json`
-  are known to the reports only.
-- Archived executions are in `daily_v1`, as they are in `summary`. `executions_v1` and `runs_v1` have stored ones only:
+- null is "not known", never 0. `project` is the repository on the disk: only the reports know the names in
+  `performance.projects` of `claude.json`.
+- Archived executions are in `daily_v1`, as they are in `summary`. `executions_v1` and `runs_v1` leave them out, until
   `claude-force archive restore` brings them back.
 """
 

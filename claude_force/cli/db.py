@@ -111,8 +111,8 @@ def upgrade(location: str | None) -> None:
 def distribute(shards: int | None, dry_run: bool, yes: bool, location: str | None) -> None:
     """Spread the tables over the workers of a Citus cluster.
 
-    For a PostgreSQL server with Citus, whose coordinator the database is. Shows which tables go where, and asks. Who
-    records meanwhile waits. A later upgrade spreads new tables by itself. See docs/how-to/citus.md.
+    The database is on the coordinator, a PostgreSQL server with Citus. Shows which tables go where, and asks. Programs
+    that record wait meanwhile. A later upgrade spreads new tables by itself. See docs/how-to/citus.md.
 
     \b
     Example:

@@ -50,8 +50,8 @@ def sql(
 ) -> None:
     """Answer a query in SQL. It only reads.
 
-    QUERY is one statement, in the SQL of the database; without it, or as -, it is read from the standard input. On a
-    terminal the views are shown that can be asked. An answer that was cut says so.
+    QUERY is one statement, in the SQL of the database. Without QUERY, a terminal shows the views and their columns;
+    elsewhere, and with -, the query comes from the standard input. An answer that was cut says so.
 
     \b
     Example:

@@ -29,8 +29,8 @@ _LIBRARIES = frozenset(("starlette", "uvicorn", "jinja2", "markupsafe"))
 def serve(port: int, is_opened: bool, location: str | None, no_ingest: bool) -> None:
     """Show a live page in the browser, until Ctrl-C.
 
-    The figures and charts of `claude-force report`, with everything to click on, and up to date within two seconds. It
-    listens on 127.0.0.1 only: pages of other machines and other origins are refused.
+    It has the figures and charts of `claude-force report`, with links from each name, day and run, and is up to date
+    within two seconds. It listens on 127.0.0.1 only, and refuses requests of other machines and other pages.
 
     \b
     Example:

@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 def checked(sql: str) -> str:
     """The query. Raises QueryRefused if no engine takes it."""
     if not sql.strip():
-        raise QueryRefused("the query is empty")
+        raise QueryRefused("the query is empty; claude-force db sql --help has an example")
     if len(sql) > QUERY_LIMIT:
         raise QueryRefused(f"the query has {len(sql):,} characters; {QUERY_LIMIT:,} is the most")
     if "\0" in sql:

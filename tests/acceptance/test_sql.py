@@ -76,7 +76,7 @@ def test_a_query_is_read_from_the_standard_input(filled: Path, run: Run) -> None
     """With -, and where there is no query; bytes that are no text are refused."""
     for words in ([], ["-"]):
         assert run("db", "sql", *words, "--format", "csv", input=QUERY).stdout.count("\n") == 4
-    assert run("db", "sql", input="").stderr == "error: the query is empty\n"
+    assert run("db", "sql", input="").stderr == "error: the query is empty; claude-force db sql --help has an example\n"
     done: Any = run("db", "sql", input=b"SELECT '\xff'", text=False)
     assert (done.returncode, done.stderr) == (1, b"error: the query is not valid UTF-8\n")
 

@@ -20,6 +20,7 @@ import pytest
 from claude_force.alerts.rules import DEFAULTS
 from claude_force.cli.mcp.tools import TOOLS
 from claude_force.cli.root import cli
+from claude_force.web.views import VIEWS
 from scripts import generate, recent_sample
 from scripts.recent_sample import recent_lines
 from tests.conftest import ROOT
@@ -244,3 +245,19 @@ def test_the_manual_page_has_every_command() -> None:
 def test_roff_shows_text_as_it_is(text: str, shown: str) -> None:
     """Hyphens that can be copied, backslashes, and lines that begin like a request."""
     assert generate.roff(text) == shown
+
+
+def test_the_how_to_index_has_every_page() -> None:
+    """A page that only the menu of the site knows is not found in the repository."""
+    folder = ROOT / "docs" / "how-to"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    assert [
+        page.name for page in folder.glob("*.md") if page.name != "index.md" and f"({page.name})" not in index
+    ] == []
+
+
+def test_the_page_on_the_live_page_has_every_view() -> None:
+    """Those of the navigation, in its order."""
+    text = (ROOT / "docs" / "how-to" / "live-page.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \|", text.partition("## Views")[2].partition("\n## ")[0], re.MULTILINE)
+    assert rows[1:] == [view.title for view in VIEWS if view.navigation]

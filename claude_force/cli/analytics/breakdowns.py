@@ -105,7 +105,8 @@ def by_project(request: Request, sort_by: SortKey, rows: RowChoice) -> None:
 def by_host(request: Request, sort_by: SortKey, rows: RowChoice) -> None:
     """Compare machines: executions, success, time, cost, tokens.
 
-    The host is the machine that recorded an execution, or read it: for what a receiver stored, that of the receiver.
+    The host is the machine that recorded an execution or read its transcript. What a receiver stored has the
+    receiver's host.
 
     \b
     Example:
@@ -121,8 +122,8 @@ def by_host(request: Request, sort_by: SortKey, rows: RowChoice) -> None:
 def by_user(request: Request, sort_by: SortKey, rows: RowChoice) -> None:
     """Compare users: executions, success, time, cost, tokens.
 
-    The user is performance.user of the machine, or whom telemetry names if performance.otlp_user says by which
-    attribute. Of what ran before either was set, nobody is known.
+    The user is performance.user of the machine, or comes from telemetry if performance.otlp_user names its attribute.
+    What ran before you set either has no user.
 
     \b
     Example:

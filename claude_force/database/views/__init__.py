@@ -11,5 +11,5 @@ from claude_force.database.views.runs import RUNS
 
 VIEWS = (EXECUTIONS, DAILY, RUNS, ALERTS, OUTCOMES)
 
-EXAMPLE = "SELECT day, SUM(cost) FROM daily_v1 GROUP BY day ORDER BY day"
+EXAMPLE = "SELECT agent, SUM(cost) FROM daily_v1 GROUP BY agent"
 """A query to begin with."""

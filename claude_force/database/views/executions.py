@@ -149,8 +149,8 @@ _DAILY = f"""(
 DAILY = View(
     "daily_v1",
     "Sums by day (UTC), agent, model, folder and source, archived executions included. It reads the roll-ups and what "
-    "is not rolled up yet, so it is exact, and fast for any number of executions. A model has the steps that it took "
-    "of requests of other models, as in `by-model`.",
+    "is not rolled up yet, so it is exact, and fast for any number of executions. Steps that a model took within "
+    "requests of other models count for that model, as in `by-model`.",
     (day("day", "the day in UTC", f"bucket * {DAY_US}"), *LABELS, *SUMS),
     lambda _: named(_DAILY),
 )
