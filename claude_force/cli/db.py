@@ -58,7 +58,7 @@ def path(location: str | None) -> None:
 @json_option
 @database_option
 def current(as_json: bool, location: str | None) -> None:
-    """Print the schema revision, and the servers of a distributed database.
+    """Print the schema revision, and the nodes of a Citus cluster.
 
     If it is not the revision that this version of claude-force needs, prints the command that upgrades it.
 

@@ -68,7 +68,7 @@ SECTIONS = {
         "ingest": "Read what is new in every source.",
         "import": "Import executions from JSONL files.",
         "archive": "Move old executions to compressed files, one for each month.",
-        "db": "Upgrade, check, merge, back up and restore the database.",
+        "db": "Ask, upgrade, check, merge, back up and restore the database.",
     },
     "Monitoring": {
         "baseline": "Save the numbers of a period, and detect regressions.",

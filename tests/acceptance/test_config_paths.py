@@ -147,6 +147,8 @@ WRONG = {
     ("otlp_port", "70000"): "from 0 to 65535",
     ("otlp_token", "s3cr3t"): "must not be in claude.json; set CLAUDE_FORCE_OTLP_TOKEN",
     ("otlp_token_file", "missing"): "missing: No such file",
+    ("user", ""): "must not be empty",
+    ("otlp_user", "email"): "must be one of: user.email, user.name",
     ("metrics_prt", "1"): "no setting performance.metrics_prt; did you mean performance.metrics_port?",
     ("alerts..x", "1"): "is no key; write performance.alerts.NAME",
 }

@@ -128,7 +128,7 @@ def test_a_missing_address_names_what_to_set(home: Path, name: str, variable: st
     assert not (home / ".claude" / "metrics").exists()
 
 
-DEVELOPERS_SCRIPTS = {"draw_dashboard.py", "generate.py"}
+DEVELOPERS_SCRIPTS = {"draw_dashboard.py", "draw_slack.py", "generate.py"}
 """Scripts for developers: they write files of the repository."""
 
 

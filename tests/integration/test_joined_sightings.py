@@ -302,7 +302,8 @@ def an_old_database(folder: Path, revision: str) -> Path:
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("ATTACH ? AS new", (str(folder / "new.db"),))
         for table in ("series", "executions", "identities", "uncounted"):
-            raw.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
+            columns = ", ".join(name for _, name, *_ in raw.execute(f"PRAGMA main.table_info({table})"))
+            raw.execute(f"INSERT INTO {table} SELECT {columns} FROM new.{table}")
     return path
 
 
