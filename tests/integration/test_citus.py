@@ -7,21 +7,24 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from claude_force.database import migrate, queries
+from claude_force.database.ad_hoc import QueryLimits
 from claude_force.database.check import check
 from claude_force.database.contract import Database
 from claude_force.database.distribute import distribute_missing
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.database.revisions import HEAD
+from claude_force.database.views import VIEWS
 from claude_force.database.writes import Store
-from claude_force.errors import DatabaseError
+from claude_force.errors import DatabaseError, QueryRefused
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.executions.rollups import ALL_SERIES, ERA
 from tests import citus
@@ -33,6 +36,8 @@ from tests.migration.test_migrations import states_of_killed
 pytestmark = pytest.mark.skipif(
     citus.COORDINATOR is None, reason="CLAUDE_FORCE_TEST_CITUS names no coordinator of a Citus cluster"
 )
+
+LIMITS = QueryLimits(rows=100, seconds=20)
 
 _SPREAD = "SELECT logicalrelid::regclass::text, partmethod FROM pg_dist_partition ORDER BY 1"
 _ON_THE_COORDINATOR = (
@@ -174,22 +179,58 @@ def test_an_upgrade_that_is_killed_leaves_a_whole_revision(bare_url: str) -> Non
 
 def test_a_report_beside_writers_is_exact(postgres_url: str) -> None:
     """The sums that reports read are those of the rows in the same read, while others commit on several nodes."""
+    with writing(postgres_url, (120, 30, 1)), closing(open_database(postgres_url)) as database:
+        seen = [counts(database) for _ in range(150)]
+    assert [each for each in seen if len(set(each)) > 1] == []
+    assert len(set(seen)) > 5
+
+
+@pytest.fixture
+def reader_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a role that reads every table."""
+    found = urlsplit(postgres_url)
+    citus.rows(postgres_url, "DROP ROLE IF EXISTS reader")
+    citus.rows(postgres_url, "CREATE ROLE reader LOGIN IN ROLE pg_read_all_data")
+    try:
+        yield found._replace(netloc=f"reader@{found.hostname}:{found.port}").geturl()
+    finally:
+        citus.rows(postgres_url, "DROP ROLE reader")
+
+
+def test_a_query_beside_writers_is_exact(postgres_url: str, reader_url: str) -> None:
+    """It sees all nodes as of one moment, as reports do: each write whole or not at all."""
+    sql = "SELECT (SELECT COALESCE(SUM(executions), 0) FROM daily_v1), (SELECT COUNT(*) FROM executions_v1)"
+    with writing(postgres_url, (20, 20)), closing(open_database(reader_url)) as database:
+        seen = [tuple(map(int, database.ask(sql, LIMITS).rows[0])) for _ in range(30)]
+    assert [each for each in seen if len(set(each)) > 1 or each[0] % 20] == []
+    assert len(set(seen)) > 5
+
+
+def test_a_query_runs_with_the_rights_of_its_role(postgres_url: str, reader_url: str) -> None:
+    """Every view answers a role that reads the tables. A superuser is refused: workers know no lesser one."""
+    with closing(open_database(reader_url)) as database:
+        for each in VIEWS:
+            assert database.ask(f"SELECT * FROM {each.name}", LIMITS).rows == []
+    with closing(open_database(postgres_url)) as database, pytest.raises(QueryRefused, match="of pg_read_all_data"):
+        database.ask("SELECT 1", LIMITS)
+
+
+@contextmanager
+def writing(location: str, sizes: Sequence[int]) -> Iterator[None]:
+    """Others add executions during the block, so many at a time."""
     is_over = threading.Event()
     writers = [
-        threading.Thread(target=write_until, args=(postgres_url, is_over, *each))
-        for each in ((120, 1), (30, 2), (1, 3))
+        threading.Thread(target=write_until, args=(location, is_over, size, number))
+        for number, size in enumerate(sizes, 1)
     ]
     for writer in writers:
         writer.start()
     try:
-        with closing(open_database(postgres_url)) as database:
-            seen = [counts(database) for _ in range(150)]
+        yield
     finally:
         is_over.set()
         for writer in writers:
             writer.join()
-    assert [each for each in seen if len(set(each)) > 1] == []
-    assert len(set(seen)) > 5
 
 
 def write_until(location: str, is_over: threading.Event, size: int, number: int) -> None:

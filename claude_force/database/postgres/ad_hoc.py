@@ -25,6 +25,8 @@ from claude_force.database.ad_hoc import (
     gather,
     took_too_long,
 )
+from claude_force.database.postgres import citus
+from claude_force.database.postgres.connection import ServerConnection
 from claude_force.database.postgres.values import Raw
 from claude_force.errors import DatabaseError, QueryRefused
 
@@ -45,6 +47,11 @@ _ESCAPED_NAME = re.compile(r'\bU&"', re.IGNORECASE)
 _BLANK = re.compile(r"""(?:\s|--[^\n'"$]*(?:\n|\Z)|/\*[^*/'"$]*\*/)*""")
 """Spaces and comments. A comment with a quote could be a part of a text."""
 
+_NO_SUPERUSER = (
+    "a superuser's query is refused on a Citus cluster, which cannot run it with fewer rights; "
+    "ask as a role that is a member of pg_read_all_data"
+)
+
 _SEARCH_PATH = """
 SELECT set_config('search_path', string_agg(quote_ident(name), ', '), true) FROM unnest(current_schemas(false)) AS name
 """
@@ -62,7 +69,10 @@ _CLASSES = ("0A", "0L", "21", "22", "25", "26", "34", "42", "44", "53", "54", "5
 """SQLSTATE, or how it begins, of errors that are the query's and not the server's."""
 
 
-def ask(raw: Raw, sql: str, limits: QueryLimits) -> Answer:
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+def ask(raw: Raw, sql: str, limits: QueryLimits, *, is_distributed: bool) -> Answer:
     """The answer to a query on a connection that is for this query alone. Raises QueryRefused, and psycopg.Error where
     the server fails."""
     if refused := _REFUSED.search(sql):
@@ -70,8 +80,15 @@ def ask(raw: Raw, sql: str, limits: QueryLimits) -> Answer:
     if _ESCAPED_NAME.search(sql):
         raise QueryRefused('a query has no names of the form U&"..."')
     try:
-        raw.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        _limit(raw, limits)
+        is_superuser = _is_superuser(raw)
+        if is_distributed and is_superuser:
+            # The workers would be asked by the role that the query runs as, which cannot log in.
+            raise QueryRefused(_NO_SUPERUSER)
+        if is_distributed:
+            citus.fix_snapshot(raw, ServerConnection(raw, _BEGIN))
+        else:
+            raw.execute(_BEGIN.encode())
+        _limit(raw, limits, is_superuser=is_superuser)
         return _answer(raw, sql, limits)
     except psycopg.Error as error:
         raise _translated(error, limits) or error from error
@@ -79,11 +96,15 @@ def ask(raw: Raw, sql: str, limits: QueryLimits) -> Answer:
         raise QueryRefused(f"the database cannot hold what is asked: {error}") from error
 
 
-def _limit(raw: Raw, limits: QueryLimits) -> None:
+def _is_superuser(raw: Raw) -> bool:
+    (found,) = raw.execute(b"SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() or (True,)
+    return bool(found)
+
+
+def _limit(raw: Raw, limits: QueryLimits, *, is_superuser: bool) -> None:
     """Take the time and the rights that the query needs."""
     raw.execute(f"SET LOCAL statement_timeout = '{limits.seconds}s'".encode())
     raw.execute(b"SET LOCAL timezone = 'UTC'")
-    (is_superuser,) = raw.execute(b"SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() or (True,)
     if is_superuser:
         raw.execute(_SEARCH_PATH.encode())
         raw.execute(b"SET LOCAL ROLE pg_read_all_data")

@@ -85,7 +85,7 @@ class ServerDatabase(Database):
         try:
             # Not of the pool: what a function set for the session ends with it.
             with closing(connect(self._options)) as raw:
-                return ad_hoc.ask(raw, query, limits)
+                return ad_hoc.ask(raw, query, limits, is_distributed=self._is_distributed)
         except (psycopg.Error, UnicodeError) as error:
             raise translate(error, self.name, self._options) from error
 
