@@ -63,6 +63,8 @@
     const texts = (at, series) => rows[at].cells[series + 1].textContent;
     return {
       animation: false,
+      // Half of a point at 100 % lies above the area.
+      clip: 6,
       onClick: (event, _, drawn) => linkAt(event.native, drawn, rows)?.click(),
       responsive: true,
       maintainAspectRatio: false,
