@@ -85,7 +85,7 @@ def decode_steps(text: str | None) -> Steps | None:
 
     try:
         return tuple(Step(*values) for values in json.loads(text))
-    except TypeError:
+    except (TypeError, RecursionError):
         raise ValueError("not the steps of an execution") from None
 
 

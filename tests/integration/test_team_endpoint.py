@@ -15,12 +15,14 @@ from claude_force.database.contract import Database
 from claude_force.database.merge import delivery_body
 from claude_force.database.merge.delivery import Delivery
 from claude_force.database.merge.delivery_body import encode_body
+from claude_force.database.merge.tables import TABLES
 from claude_force.executions.record import FIELDS, ExecutionRow, column, identity_text, to_row
 from claude_force.exporters.base import PushError
 from claude_force.exporters.team.recipients import PATH, TeamReceiver
 from claude_force.network.connection import Patience
 from tests.builders import NOON_US, an_execution
 from tests.counterparts import Reply, scripted, unused_port
+from tests.integration.test_team import ROWS, table
 from tests.receivers import JSON, PROTOBUF, Answered, post, request_head, send_raw
 from tests.teams import COST, TOKEN, Laptop, receiver_of, team_rows
 
@@ -129,12 +131,12 @@ def test_a_cut_body_stores_nothing(door: Door, database: Database) -> None:
 BAD_CELLS = [
     ("timestamp_us", -1), ("timestamp_us", "now"), ("agent_name", ""), ("agent_name", "a\0b"), ("model", None),
     ("success", 7), ("success", "yes"), ("cost_nanousd", 10**18), ("cost_nanousd", 0.5), ("input_tokens", -1),
-    ("output_tokens", None), ("steps", "[["), ("project", "x" * 2000), ("uid", "zz"), ("uid", 5), ("uid", None),
-    ("cache_read_tokens", None),
+    ("output_tokens", None), ("steps", "[["), ("steps", "[" * 3000), ("project", "x" * 2000), ("uid", "zz"), ("uid", 5),
+    ("uid", None), ("cache_read_tokens", None),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), BAD_CELLS, ids=str)
+@pytest.mark.parametrize(("name", "value"), BAD_CELLS, ids=lambda each: str(each)[:20])
 def test_an_impossible_execution_is_named_and_the_others_are_stored(
     name: str, value: object, door: Door, database: Database
 ) -> None:
@@ -171,6 +173,36 @@ def test_rows_of_other_tables_are_checked(door: Door, database: Database) -> Non
     assert outcome["left_out"] == ["secrets"]
     with database.read() as connection:
         assert connection.fetch("SELECT run_id, parent_id FROM run_parents") == [("r", "p")]
+
+
+NUMBERS = [
+    ("outcomes", "day_us", 9 * 10**18), ("outcomes", "day_us", -1), ("outcomes", "value", 9 * 10**18),
+    ("session_ledgers", "cost_nanousd", -1), ("session_ledgers", "input_tokens", 9 * 10**18),
+    ("headless_runs", "duration_us", -1), ("headless_runs", "exit_code", 2**60), ("run_labels", "until_us", 2**62),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "column_name", "value"), NUMBERS, ids=str)
+def test_an_impossible_number_of_another_table_is_named(
+    name: str, column_name: str, value: int, door: Door, database: Database
+) -> None:
+    """One row would break the reports of the whole team: a day that no calendar has, a sum that overflows, a cost that
+    takes from that of others."""
+    columns = list(TABLES[name].columns)
+    bad = list(ROWS[name])
+    bad[columns.index(column_name)] = value
+    outcome = door.outcome(an_object(tables={name: {"columns": columns, "rows": [bad]}}))
+    assert [item["what"] for item in outcome["rejected"]] == [name]
+    assert column_name in outcome["rejected"][0]["reason"]
+    assert table(database, name) == []
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_with_one_key_in_one_body_are_one(name: str, door: Door, database: Database) -> None:
+    """The last one counts, on both engines: a server stores no key twice in a statement."""
+    rows = {"columns": list(TABLES[name].columns), "rows": [list(ROWS[name])] * 2}
+    assert door.outcome(an_object(tables={name: rows}))["rejected"] == []
+    assert table(database, name) == [ROWS[name]]
 
 
 def test_sightings_and_identities_are_checked(door: Door, database: Database) -> None:

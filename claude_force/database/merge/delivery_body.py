@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from claude_force.clock import EARLIEST_US, LATEST_US
 from claude_force.database.contract import Row
 from claude_force.database.merge.delivered_tables import ROW_TYPES
 from claude_force.database.merge.delivery import Delivery
@@ -51,7 +52,11 @@ VALUES_LIMIT = 2_000_000
 
 _SUCCESS = column("success")
 _DEFAULTS = tuple(0 if name in NEVER_NULL else None for name in FIELDS)
-_INTEGER_LIMIT = 1 << 63
+_NUMBER_LIMIT = 10**15
+"""Numbers of other tables are smaller, so that no sum of them overflows."""
+
+_SIGNED = ("exit_code", "value")
+"""The columns whose numbers may be below zero."""
 
 
 class Rows(msgspec.Struct):
@@ -206,7 +211,7 @@ def _sightings_of(
             if source not in RANKS:
                 raise InvalidRecord("source", "is none of a sighting")
             more = dict(zip(SIGHTING_COLUMNS, columns, strict=True))
-            _check_cells(tuple(columns))
+            _check_cells(more)
             seen = decode_fields(source, str(fields), rows[raw], **more)
             check_row((raw, *seen.row[1:]))
             found.setdefault(raw, {})[source] = seen
@@ -223,22 +228,24 @@ def _checked(name: str, given: Rows, rejected: list[Rejected], left_out: Counter
     wanted = TABLES[name].columns
     left_out.update(f"{name}.{sanitize(column, 60)}" for column in given.columns if column not in wanted)
     places = [given.columns.index(column) if column in given.columns else None for column in wanted]
-    rows: list[Row] = []
+    rows: dict[Row, Row] = {}
     for values in given.rows:
         try:
             row = [None if place is None else values[place] for place in places]
             found = tuple(msgspec.convert(row, ROW_TYPES[name]))
-            _check_cells(found)
-            rows.append(found)
+            _check_cells(dict(zip(wanted, found, strict=True)))
+            rows[found[: TABLES[name].keys]] = found
         except (ValueError, IndexError) as error:
             rejected.append(Rejected(name, sanitize(str(error), 200)))
-    return rows
+    return list(rows.values())
 
 
-def _check_cells(row: Row) -> None:
-    """Raise InvalidRecord for a value that a database cannot store."""
-    for value in row:
+def _check_cells(row: Mapping[str, Any]) -> None:
+    """Raise InvalidRecord for a value that a database cannot store, or that would break reports of the team."""
+    for name, value in row.items():
         if isinstance(value, str) and ("\0" in value or len(value) > PROJECT_LIMIT):
-            raise InvalidRecord("text", f"has a NUL character or more than {PROJECT_LIMIT} characters")
-        if isinstance(value, int) and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
-            raise InvalidRecord("number", "is too large")
+            raise InvalidRecord(name, f"has a NUL character or more than {PROJECT_LIMIT} characters")
+        if isinstance(value, int):
+            least, end = (EARLIEST_US, LATEST_US) if name.endswith("_us") else (0, _NUMBER_LIMIT)
+            if not (-_NUMBER_LIMIT if name in _SIGNED else least) <= value < end:
+                raise InvalidRecord(name, "is outside of what can be true")
