@@ -63,7 +63,7 @@ def refuse_database(output: Path | None, workspace: Workspace) -> None:
     # os.path.realpath, because Path.resolve raises for a circle of symlinks.
     path = os.path.realpath(output)
     if "://" not in workspace.location:
-        files = [os.path.realpath(f"{workspace.location}{suffix}") for suffix in ("", "-wal", "-shm")]
+        files = [os.path.realpath(f"{workspace.location}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
         if path in files:
             raise click.UsageError(f"{output} is the database; name another file with --output")
     if path == os.path.realpath(workspace.home.settings_file):

@@ -46,7 +46,7 @@ def test_a_cancellation_loses_no_tracked_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "sqlite:///"])
-@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
 def test_an_export_never_overwrites_its_database(prefix: str, suffix: str, run: Run, tmp_path: Path) -> None:
     """Whatever the name of the database, neither it nor its WAL is accepted as an output."""
     path = tmp_path / "metrics.db"
