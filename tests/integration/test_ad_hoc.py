@@ -258,6 +258,16 @@ def test_a_sort_leaves_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert "sorts more than fits into" in refusal(database, ENDLESS.format("n") + " ORDER BY n DESC")
 
 
+def test_a_query_has_no_more_memory_than_it_may(filled: Database) -> None:
+    """Also one that takes it before it begins: 29 names, each of which is the one before twice."""
+    doubled = ", ".join(f"c{n} AS (SELECT a.x FROM c{n - 1} AS a JOIN c{n - 1} AS b ON true)" for n in range(1, 30))
+    sql = f"WITH c0 AS (SELECT 1 AS x), {doubled} SELECT COUNT(*) FROM c29"
+    if filled.dialect == "postgresql":
+        assert filled.ask(sql, LIMITS).rows == [(1,)]
+    else:
+        assert refusal(filled, sql) == "the query needs more than 256 MB of memory; ask for less"
+
+
 def test_names_that_are_equal_stay_apart(filled: Database) -> None:
     """They are the keys of JSON. There may be as many as an engine has columns."""
     found = filled.ask("SELECT 1 AS a, 2 AS a, 3 AS a_2", LIMITS)

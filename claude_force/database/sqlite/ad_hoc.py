@@ -46,6 +46,10 @@ Ten times as many would save a twentieth of the time."""
 
 _LOOK_AT_DISK_S = 0.1
 
+_MEMORY_LIMIT = 256_000_000
+"""The bytes that SQLite may take: a query of a few names, each of which is the one before twice, takes all there are
+before its first step, and no handler is called meanwhile."""
+
 _OF_QUERY = (
     sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE,
@@ -104,7 +108,10 @@ def _free_bytes(folder: str) -> int:
 
 
 def ask(raw: sqlite3.Connection, path: Path, sql: str, limits: QueryLimits) -> Answer:
-    """The answer to a query on a connection that is for this query alone. Raises QueryRefused, DatabaseError."""
+    """The answer to a query on a connection that is for this query alone. Raises QueryRefused, DatabaseError.
+
+    The limit of memory is one of the process, and stays."""
+    raw.execute(f"PRAGMA hard_heap_limit={_MEMORY_LIMIT}").close()
     raw.execute("PRAGMA query_only=ON")
     raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT)
     raw.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 4 * QUERY_LIMIT)
@@ -123,7 +130,7 @@ def ask(raw: sqlite3.Connection, path: Path, sql: str, limits: QueryLimits) -> A
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise guard.refusal or _translated(error, path) from error
     except MemoryError:
-        raise QueryRefused("the query needs more memory than there is") from None
+        raise QueryRefused(f"the query needs more than {_MEMORY_LIMIT // 10**6} MB of memory; ask for less") from None
 
 
 def _translated(error: Exception, path: Path) -> DatabaseError:
