@@ -261,3 +261,9 @@ def test_the_page_on_the_live_page_has_every_view() -> None:
     text = (ROOT / "docs" / "how-to" / "live-page.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([^|]+) \|", text.partition("## Views")[2].partition("\n## ")[0], re.MULTILINE)
     assert rows[1:] == [view.title for view in VIEWS if view.navigation]
+
+
+def test_no_page_installs_the_predecessor() -> None:
+    """On PyPI the name still gets it, with or without an extra: pages install a checkout or a wheel."""
+    texts = {page: page.read_text(encoding="utf-8") for page in (*PAGES, ROOT / "plugin" / "README.md")}
+    assert [page.name for page, text in texts.items() if re.search(r"install '?claude-force\[", text)] == []
