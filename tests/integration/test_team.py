@@ -269,6 +269,24 @@ def test_projects_are_mapped(database: Database, tmp_path: Path) -> None:
     ana.database.close()
 
 
+def test_a_change_of_the_settings_holds_for_what_is_sent_from_then_on(
+    pair: tuple[Laptop, Laptop], database: Database
+) -> None:
+    """What is there keeps its name until everything is sent again; then each execution gets the new one, once."""
+    ana, _ = pair
+    ana.store.add([an_execution(project="/srv/shop")])
+    ana.push()
+    ana.disclosure.projects, ana.disclosure.has_task_hash = "hashed", False
+    ana.store.add([an_execution(project="/srv/shop")])
+    ana.push()
+    assert len({row[PROJECT] for row in team_rows(database).values()}) == 2
+    forget(ana.database, KIND)
+    ana.push()
+    rows = team_rows(database).values()
+    assert (len(rows), {row[TASK] for row in rows}) == (2, {None})
+    assert [str(name).startswith("project-") for name in {row[PROJECT] for row in rows}] == [True]
+
+
 def test_archived_executions_that_were_never_sent_are_named(
     pair: tuple[Laptop, Laptop], database: Database, tmp_path: Path
 ) -> None:
