@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from claude_force.analytics.groups import ALL_ROWS, RowChoice
 from claude_force.analytics.run_trees import run_tree
 from claude_force.analytics.runs import runs
 from claude_force.clock import MINUTE_US
@@ -17,6 +18,7 @@ from claude_force.database.queries.runs import last_runs, runs_called
 from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.writes import Store
 from claude_force.database.writes.telemetry import add_headless_run
+from claude_force.executions.billed_steps import Step
 from claude_force.executions.runs import Run, RunKey
 from claude_force.reports.layouts.run_tree import run_tree_page
 from claude_force.reports.layouts.runs import runs_layout
@@ -118,6 +120,21 @@ def test_an_unknown_cost_is_not_nothing(database: Database) -> None:
     """A run says how many of its requests have none; a single request without a time has no duration."""
     run = stored(database, a_request(0, cost_nanousd=None, duration_us=None))["session"]
     assert (run.totals.cost, run.totals.unpriced, run.duration_us) == (None, 1, None)
+
+
+def test_a_run_without_a_request_comes_after_those_that_ended(database: Database) -> None:
+    """Of a model that only took a step of another one's request no end is known; on both engines it is the last of the
+    runs that take equally long, also where only the first ones are read."""
+    opus = Step("message", "claude-opus-4-5", 1, 1, cost_nanousd=10**9)
+    Store(database).add(
+        [
+            a_request(1, run_id="ended", model=opus.model, duration_us=None),
+            a_request(2, run_id="step", input_tokens=1, output_tokens=1, steps=(opus,)),
+        ]
+    )
+    chosen = Filter(models=(opus.model,))
+    for rows in (ALL_ROWS, RowChoice(limit=2)):
+        assert [run.key.name for run in runs(database, chosen, "duration", rows).runs] == ["ended", "step"]
 
 
 def test_the_beginning_of_an_id_is_enough(database: Database) -> None:

@@ -128,8 +128,8 @@ def first_runs(
         selects.append(f"SELECT NULLIF(session_id, ''), name, NULL, last_us, {rank} FROM {lone}")
     rows = connection.fetch(
         f"{source.several}SELECT session, name, alone FROM ({' UNION ALL '.join(selects)}) AS ranked "
-        f"ORDER BY CASE WHEN amount IS NULL THEN 1 ELSE 0 END, amount {direction}, last_us DESC, session, name, alone "
-        "LIMIT :most",
+        f"ORDER BY CASE WHEN amount IS NULL THEN 1 ELSE 0 END, amount {direction}, COALESCE(last_us, 0) DESC, "
+        "session, name, alone LIMIT :most",
         parameters | {"most": limit},
     )
     return _runs_of(connection, filters, [(row[0], row[1], row[2]) for row in rows])
