@@ -41,6 +41,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     made.filters["shown"] = shown
     made.globals |= {
@@ -50,6 +51,9 @@ def environment() -> Environment:
         "link": lambda text: trusted(linked_html(text)),
         "version": __version__,
     }
+    # All of them now: an upgrade beneath a running page must not mix its templates with the code in memory.
+    for name in made.list_templates():
+        made.get_template(name)
     return made
 
 

@@ -26,6 +26,7 @@ from claude_force.database.writes import Store
 from claude_force.executions.totals import Bucket, Totals
 from claude_force.ingest.freshness import Freshness
 from claude_force.settings.home import find_home
+from claude_force.web import pages
 from claude_force.web.app import LivePage
 from claude_force.web.links import PERIOD, SHARED, Links
 from claude_force.web.live import Live
@@ -291,6 +292,15 @@ def test_a_default_budget_is_a_rule_without_a_threshold(filled: str) -> None:
     assert "Daily Budget &gt; the dollars that you set" in sent.text
     assert "name=daily-budget" not in sent.text
     assert "name=success-rate" in sent.text
+
+
+def test_an_upgrade_beneath_a_running_page_changes_no_template(filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates of another version need names that the code in memory does not have: each page was a bare 500."""
+    loader = pages.environment().loader
+    assert loader is not None
+    monkeypatch.delattr(type(loader), "get_source")
+    sent = [ask(filled, path).status for path in ("/", "/runs", "/what-if", "/alerts", "/nothing")]
+    assert sent == [200, 200, 200, 200, 404]
 
 
 def test_an_unknown_path_is_a_page_that_says_so(filled: str) -> None:
