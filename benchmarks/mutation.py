@@ -89,6 +89,8 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/database/writes/projects.py": ("integration/test_dimensions.py",),
     "claude_force/database/queries/headless_runs.py": ("integration/test_headless_runs.py",),
     "claude_force/database/queries/run_labels.py": ("integration/test_run_labels.py",),
+    "claude_force/database/queries/run_parts.py": ("integration/test_runs.py", "integration/test_run_outcomes.py"),
+    "claude_force/database/writes/run_parts.py": ("properties/test_rollups.py", "integration/test_repricing.py"),
     "claude_force/database/writes/run_labels.py": ("integration/test_run_labels.py",),
     "claude_force/database/writes/sightings.py": ("integration/test_joined_sightings.py",),
     "claude_force/database/writes/step_usage.py": ("properties/test_steps.py",),

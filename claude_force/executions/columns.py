@@ -17,6 +17,9 @@ from claude_force.executions.record import FIELDS, ExecutionRow, getter
 LABELS = ("agent_name", "model", "project", "source")
 """The fields that make a series (see `rollups`). An unknown project is "" in a series."""
 
+RUN_NAMES = ("session_id", "workflow_id", "run_id")
+"""The fields that name a run (see `runs`)."""
+
 Labels = tuple[str, str, str, str]
 
 _values_of_labels = getter(*LABELS)

@@ -23,24 +23,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, pairwise
 from operator import add, mul
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.errors import DatabaseError
 from claude_force.executions.billed_steps import Share, Whole, decode_steps, model_shares
-from claude_force.executions.columns import Columns, Labels, Rows, blocks_of, labels_of
+from claude_force.executions.columns import RUN_NAMES, Columns, Labels, Rows, blocks_of, labels_of
 from claude_force.executions.histogram import bin_lows
 from claude_force.executions.record import PROVISIONAL, STEP_TOKENS, ExecutionRow, columns, getter
-from claude_force.executions.run_parts import (
-    PartKey,
-    RunPart,
-    block_keys,
-    block_parts,
-    part_key,
-    share_part,
-)
 from claude_force.executions.totals import TOTALS
 from claude_force.time_windows import Window
+
+if TYPE_CHECKING:
+    from claude_force.executions.run_parts import PartKey, RunPart
 
 LEVELS_US = (HOUR_US, DAY_US, 32 * DAY_US, 1024 * DAY_US)
 """The length of each level; a multiple of the one before."""
@@ -104,9 +99,9 @@ class Sums:
         if self.most > _LARGEST_SUM:
             raise DatabaseError("what these executions cost, or their tokens, add up to more than a database can hold")
 
-    def add_parts(self, parts: Mapping[PartKey, RunPart]) -> None:
+    def add_parts(self, parts: Iterable[tuple[PartKey, RunPart]]) -> None:
         """Add parts of runs."""
-        for key, part in parts.items():
+        for key, part in parts:
             self.parts[key] = self.parts[key].merged(part) if key in self.parts else part
 
 
@@ -158,13 +153,9 @@ def add_block(sums: Sums, block: Columns) -> None:
     sums.series = list(known)
     instants, places = block.values("timestamp_us"), block.places
     keys = [instant // HOUR_US << SERIES_BITS | indexes[place] for instant, place in zip(instants, places, strict=True)]
-    measures = _measures(block)
-    _add_aggregates(sums, keys, measures)
+    _add_aggregates(sums, keys, block)
     sums.bins.update(_bins(keys, block.values("duration_us")))
     _add_spans(sums.spans, block)
-    part_keys = block_keys(block, indexes)
-    if part_keys is not None:
-        sums.add_parts(block_parts(block, part_keys, _sums_by(part_keys, measures)))
     if block.same.get("success") != 1:
         _add_failures(sums, keys, block)
     if block.has("steps"):
@@ -206,10 +197,23 @@ def _measures(found: Columns) -> list[list[int]]:
     ]  # fmt: skip
 
 
-def _add_aggregates(sums: Sums, keys: Sequence[int], measures: Sequence[list[int]]) -> None:
-    """Add the sums of measures by key."""
+def _add_aggregates(sums: Sums, keys: Sequence[int], block: Columns) -> None:
+    """Add the sums of a block by key, and those of the parts of its runs."""
+    measures = _measures(block)
     sums.grow(max(map(sum, {id(column): column for column in measures}.values())))
-    for key, cell in _sums_by(keys, measures).items():
+    if any(map(block.has, RUN_NAMES)):
+        # Imported here: a report, which plans by this module, needs no parts.
+        from claude_force.executions.run_parts import block_parts, key_of, numbered
+
+        # By hour and run at once: a run has few hours, so that little is left to add up by either.
+        numbers, runs = numbered(block, keys)
+        cells = list(_sums_by(numbers, measures).values())
+        found = _merge([key for key, *_ in runs], cells)
+        parts = [key_of(_day_of(key), key & _SERIES, *names) for key, *names in runs]
+        sums.add_parts(block_parts(block, numbers, parts, cells))
+    else:
+        found = _sums_by(keys, measures)
+    for key, cell in found.items():
         sums.aggregates[key] = sums.aggregates.get(key, 0) + cell
 
 
@@ -276,6 +280,8 @@ def shares_of(row: ExecutionRow) -> dict[Labels, Share]:
 
 def _add_shares(sums: Sums, rows: Iterable[ExecutionRow]) -> None:
     """Add what steps move between series."""
+    from claude_force.executions.run_parts import part_key, share_part
+
     known = {labels: index for index, labels in enumerate(sums.series)}
     for row in rows:
         for labels, share in shares_of(row).items() if row[_STEPS] is not None else ():
@@ -286,18 +292,19 @@ def _add_shares(sums: Sums, rows: Iterable[ExecutionRow]) -> None:
             sums.grow(max(map(abs, share)))
             moved = sum(value << 64 * position for position, value in zip(_SHARED, share, strict=True))
             sums.aggregates[key] = sums.aggregates.get(key, 0) + moved
-            of_run = part_key(row, index)
-            if of_run is not None:
-                sums.add_parts({of_run: share_part(row, moved, share)})
+            if of_run := part_key(row, index):
+                sums.add_parts([(of_run, share_part(row, moved, share))])
+
+
+def _day_of(key: int) -> int:
+    """The day of an hour and series."""
+    return (key >> SERIES_BITS) // (DAY_US // HOUR_US)
 
 
 def _bins(keys: Sequence[int], durations: Sequence[int | None]) -> Iterable[int]:
     """The bin of each known duration, with its day and series. `keys` are hours and series."""
-    hours_a_day = DAY_US // HOUR_US
     # A bin is the number of the lows that are not above the duration, less one.
-    bases = {
-        key: (((key >> SERIES_BITS) // hours_a_day << SERIES_BITS | key & _SERIES) << BIN_BITS) - 1 for key in set(keys)
-    }
+    bases = {key: ((_day_of(key) << SERIES_BITS | key & _SERIES) << BIN_BITS) - 1 for key in set(keys)}
     timed = [duration for duration in durations if duration is not None]
     if len(timed) < len(keys):
         keys = [key for key, duration in zip(keys, durations, strict=True) if duration is not None]
@@ -307,8 +314,7 @@ def _bins(keys: Sequence[int], durations: Sequence[int | None]) -> Iterable[int]
 def _add_spans(spans: dict[SpanKey, tuple[int, int]], block: Columns) -> None:
     """Extend the spans by the instants of a block."""
     instants = block.values("timestamp_us")
-    days = [instant // DAY_US for instant in instants]
-    keys = list(zip(days, *map(block.values, SPAN_NAMES), strict=True))
+    keys = list(zip([instant // DAY_US for instant in instants], *map(block.values, SPAN_NAMES), strict=True))
     ascending = sorted(instants)
     if instants != ascending:
         keys = [keys[index] for index in sorted(range(len(keys)), key=instants.__getitem__)]
@@ -421,13 +427,12 @@ def plan_buckets(start_us: int, end_us: int, finest: int, coarsest: int = ERA) -
     low = high = None
     for level in range(coarsest, finest - 1, -1):
         size = LEVELS_US[level]
+        first, end = -(-start_us // size), end_us // size
         if low is None or high is None:
-            first, end = -(-start_us // size), end_us // size
             if first < end:
                 buckets.append((level, first, end))
                 low, high = first * size, end * size
             continue
-        first, end = -(-start_us // size), end_us // size
         buckets += [(level, *span) for span in ((first, low // size), (high // size, end)) if span[0] < span[1]]
         low, high = first * size, end * size
     if low is None or high is None:

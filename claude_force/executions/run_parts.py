@@ -15,12 +15,15 @@ steps of other series' requests has neither. Executions that are runs of their o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import compress, count
+from operator import not_
+from typing import Any, NamedTuple
 
 from claude_force.clock import DAY_US
 from claude_force.executions.billed_steps import Share
-from claude_force.executions.columns import Columns
+from claude_force.executions.columns import RUN_NAMES, Columns
 from claude_force.executions.record import ExecutionRow, getter
 from claude_force.executions.runs import OUTCOMES, code_of
 from claude_force.executions.totals import TOTALS
@@ -61,52 +64,56 @@ class RunPart(NamedTuple):
         )
 
 
-_KEY_FIELDS = ("timestamp_us", "session_id", "workflow_id", "run_id")
-_key_of = getter(*_KEY_FIELDS)
+_names_of = getter("timestamp_us", *RUN_NAMES)
 _success_of = getter("success")
+_NEVER_US = 1 << 63
+"""Later than any instant."""
 
 
 def part_key(row: ExecutionRow, series: int) -> PartKey | None:
     """Where an execution counts; None if it is a run of its own."""
-    instant, session, workflow, run = _key_of(row)
-    return _key(instant, session, workflow, run, series)
+    instant, *names = _names_of(row)
+    return key_of(instant // DAY_US, series, *names)
 
 
-def _key(instant: int, session: str | None, workflow: str | None, run: str | None, series: int) -> PartKey | None:
+def key_of(day: int, series: int, session: str | None, workflow: str | None, run: str | None) -> PartKey | None:
+    """Where executions of a day and a series count, from the values of RUN_NAMES; None if they are runs of their
+    own."""
     name = run or workflow or session
-    return (instant // DAY_US, session or workflow or "", name, workflow or "", series) if name else None
+    return (day, session or workflow or "", name, workflow or "", series) if name else None
 
 
-def block_keys(block: Columns, indexes: Sequence[int]) -> list[PartKey | None] | None:
-    """The key of each execution of a block, whose series have these indexes; None if all are runs of their own."""
-    if not any(map(block.has, _KEY_FIELDS[1:])):
-        return None
-    series = [indexes[place] for place in block.places]
-    return list(map(_key, *map(block.values, _KEY_FIELDS), series))
+def numbered(block: Columns, hours: Sequence[int]) -> tuple[list[int], list[tuple[Any, ...]]]:
+    """What differs among the hours of executions, with the values of RUN_NAMES, and for each execution its index
+    therein."""
+    number_of: defaultdict[tuple[Any, ...], int] = defaultdict(count().__next__)
+    numbers = list(map(number_of.__getitem__, zip(hours, *map(block.values, RUN_NAMES), strict=True)))
+    return numbers, list(number_of)
 
 
 def block_parts(
-    block: Columns, keys: Sequence[PartKey | None], cells: Mapping[PartKey | None, int]
-) -> dict[PartKey, RunPart]:
-    """The parts of the runs of a block, from the keys of its executions and the packed sums by key."""
-    began: dict[PartKey | None, int] = {}
-    last: dict[PartKey | None, int] = {}
-    failed: dict[PartKey | None, tuple[int, int]] = {}
-    fields = map(block.values, ("timestamp_us", "duration_us", "success", "error_type", "cost_nanousd"))
-    for key, instant, duration, success, error, cost in zip(keys, *fields, strict=True):
-        begin, code = instant - (duration or 0), instant * len(OUTCOMES) + code_of(success, error)
-        if begin < began.get(key, begin + 1):
-            began[key] = begin
-        if code > last.get(key, -1):
-            last[key] = code
-        if not success:
-            nanousd, unpriced = failed.get(key, (0, 0))
-            failed[key] = nanousd + (cost or 0), unpriced + (cost is None)
-    return {
-        key: RunPart(cell, *failed.get(key, (0, 0)), began[key], last[key])
-        for key, cell in cells.items()
-        if key is not None
-    }
+    block: Columns, numbers: Sequence[int], keys: Sequence[PartKey | None], cells: Sequence[int]
+) -> Iterator[tuple[PartKey, RunPart]]:
+    """The parts of the runs of a block. `numbers` has for each execution the index of its key and of its packed sums in
+    `keys` and `cells`. A key may come several times."""
+    size = len(keys)
+    began, last, failed_nanousd, failed_unpriced = [_NEVER_US] * size, [-1] * size, [0] * size, [0] * size
+    instants, durations, successes, errors, costs = map(
+        block.values, ("timestamp_us", "duration_us", "success", "error_type", "cost_nanousd")
+    )
+    outcomes, codes = map(code_of, successes, errors), len(OUTCOMES)
+    for number, instant, duration, outcome in zip(numbers, instants, durations, outcomes, strict=True):
+        begin, code = instant - (duration or 0), instant * codes + outcome
+        # A call of min or max would take as long as all the rest of this loop.
+        if begin < began[number]:  # noqa: PLR1730
+            began[number] = begin
+        if code > last[number]:  # noqa: PLR1730
+            last[number] = code
+    for number, cost in compress(zip(numbers, costs, strict=True), map(not_, successes)):
+        failed_nanousd[number] += cost or 0
+        failed_unpriced[number] += cost is None
+    parts = map(RunPart, cells, failed_nanousd, failed_unpriced, began, last)
+    return ((key, part) for key, part in zip(keys, parts, strict=True) if key is not None)
 
 
 def share_part(row: ExecutionRow, cell: int, share: Share) -> RunPart:
