@@ -127,7 +127,7 @@ def check_export_queue(workspace: Workspace, now_us: int) -> Iterator[Finding]:
     with workspace.database.read() as connection:
         for state in export_queries.exporters(connection):
             since_us = state.pushed_us or state.began_us
-            number = export_queries.count_queued(connection, state.kind)
+            number = 0 if state.is_backfilling else export_queries.count_due(connection, state)
             if (number or state.is_backfilling) and now_us - since_us > DAY_US:
                 waits = format_waiting(number) if number else "the older history waits"
                 remedy = f"claude-force push {state.kind}; add --forget to drop the queue instead"

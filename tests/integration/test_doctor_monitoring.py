@@ -79,6 +79,17 @@ def test_a_target_that_is_a_day_behind_is_found(workspace: Workspace) -> None:
     ]
 
 
+def test_executions_that_no_roll_up_counts_yet_wait_too(workspace: Workspace) -> None:
+    """A few of them enter the queue with the next push: a push that is days late has them to send."""
+    with workspace.database.write() as connection:
+        connection.lock_rollups()
+        apply_pending(connection)
+        export_queue.register(connection, "team", "here", NOON_US, NOON_US + DAY_US)
+    Store(workspace.database).add([an_execution(), an_execution()])
+    (found,) = monitoring.check_export_queue(workspace, NOON_US + 2 * DAY_US)
+    assert found.text.startswith("2 executions wait for team since")
+
+
 def test_a_check_that_breaks_is_a_finding() -> None:
     """It has one line, and follows the findings made before the error."""
 

@@ -345,7 +345,12 @@ def a_load(folder: Path, **stated: object) -> TeamExporter:
     [
         ({}, "to is missing"),
         ({"to": "postgresql://me:geheim@db/team"}, "to must not hold a password"),
+        ({"to": "postgresql://db/team?user=me&password=geheim"}, "to must not hold a password"),
+        ({"to": "postgresql://db/team?sslpassword=geheim"}, "to must not hold a password"),
+        ({"to": "postgresql://me:geheim${PASSWORD}@db/team"}, "to must not hold a password"),
         ({"to": "https://me:geheim@team.example"}, "to must be an address alone"),
+        ({"to": "https://[::1"}, "to must be a URL"),
+        ({"to": "https://team.example:99999"}, "to must be a URL"),
         ({"to": "team.db", "projects": "some"}, "projects must be"),
         ({"to": "team.db", "projects": {"/srv/shop": ""}}, "projects must be"),
         ({"to": "team.db", "task_hash": "no"}, "task_hash must be"),

@@ -75,11 +75,6 @@ def count_due(connection: Connection, state: ExporterState) -> int:
     return int(connection.fetch(sql, parameters | position)[0][0])
 
 
-def count_queued(connection: Connection, kind: str) -> int:
-    """How many executions are in the queue of an exporter."""
-    return int(connection.fetch("SELECT COUNT(*) FROM export_queue WHERE kind = :kind", {"kind": kind})[0][0])
-
-
 def sent_rows(connection: Connection, kind: str) -> set[bytes]:
     """The digests of the rows of other tables that the receiver has."""
     found = connection.fetch("SELECT uid FROM export_queue WHERE kind = :kind", {"kind": rows_kind(kind)})

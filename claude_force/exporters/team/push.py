@@ -41,6 +41,7 @@ from claude_force.network.redaction import Secret
 from claude_force.settings.claude_json import Settings, load_settings
 from claude_force.settings.fields import Fields, Known
 from claude_force.settings.home import home_at
+from claude_force.settings.location import without_password
 from claude_force.settings.values import REFERENCE
 
 KIND = TEAM
@@ -238,18 +239,18 @@ def _recipient(fields: Fields, price: Price) -> TeamStore | TeamReceiver:
 
 def _refuse_stated_password(fields: Fields) -> None:
     """A password must not be in claude.json; one that came from a variable is not."""
-    try:
-        stated = urlsplit(str(fields.given.get("to")))
-        password = stated.password
-    except ValueError:
-        return
-    if password and not REFERENCE.search(password):
+    stated = REFERENCE.sub("***", str(fields.given.get("to"))).replace(":@", "@", 1)
+    if without_password(stated) != stated:
         fields.expose("to", "must not hold a password; set PGPASSWORD, or CLAUDE_FORCE_TEAM_URL to the whole address")
 
 
 def _receiver(fields: Fields, url: str, token: Secret | None) -> TeamReceiver:
     fields.check_url("to", url, is_private=token is not None)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # `check_url` has said so.
+        parts = urlsplit("")
     if parts.username is not None or parts.query or parts.fragment:
         note = fields.expose if "@" in str(fields.given.get("to")) else fields.problem
         note("to", "must be an address alone, without a login, ? and #")
