@@ -61,6 +61,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
         "integration/test_repricing.py",
     ),
     "claude_force/executions/projects.py": ("unit/test_projects.py", "integration/test_dimensions.py"),
+    "claude_force/executions/content_uids.py": ("unit/test_record.py", "unit/test_lines.py"),
     "claude_force/executions/record.py": ("unit/test_record.py", "unit/test_codec.py", "integration/test_tracker.py"),
     "claude_force/executions/run_parts.py": ("properties/test_rollups.py", "properties/test_runs.py"),
     "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_rollup_races.py"),

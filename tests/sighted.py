@@ -9,10 +9,11 @@ from claude_force.database.contract import Database
 from claude_force.database.queries import Filter, iterate_rows, verify_rollups
 from claude_force.database.queries.sightings import sightings_of
 from claude_force.database.writes import Store
+from claude_force.executions.content_uids import content_identity
 from claude_force.executions.costs import price_row, row_pricer
 from claude_force.executions.deduplication import Observation
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, content_identity, to_row
+from claude_force.executions.record import CLAUDE_CODE, ExecutionRow, to_row
 from claude_force.executions.sightings import Sighting
 from claude_force.executions.signals import ModelRequest
 from claude_force.ingest.telemetry.requests import observe

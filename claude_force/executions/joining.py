@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from claude_force.executions.content_uids import content_identity
 from claude_force.executions.deduplication import AMBIGUOUS, REPLAY, EntityResolver, Observation, merge, merge_new
 from claude_force.executions.nearby import NearbyExecutions, fits
-from claude_force.executions.record import TELEMETRY, ExecutionRow, columns, content_identity
+from claude_force.executions.record import TELEMETRY, ExecutionRow, columns
 from claude_force.executions.sightings import (
     EVENT,
     TRANSCRIPT,

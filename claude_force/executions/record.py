@@ -5,7 +5,7 @@ it cannot store. Instants and durations are integers in microseconds, money in n
 never 0.
 
 A `uid` is a UUID that begins with the instant in milliseconds, so that new rows go to the end of the index: version 7
-for a newly recorded execution, version 8 for one whose uid is made from its content.
+for a newly recorded execution, version 8 for one whose uid is made from its content (`content_uids`).
 """
 
 from __future__ import annotations
@@ -276,45 +276,11 @@ def task_hash(task: str) -> str:
 
 def fresh_uid(timestamp_us: int) -> str:
     """A new UUID, version 7 (RFC 9562, 5.7): the instant in milliseconds, then 74 random bits."""
-    return identity_text(_identity(timestamp_us, 7, int.from_bytes(os.urandom(10))))
+    return identity_text(make_identity(timestamp_us, 7, int.from_bytes(os.urandom(10))))
 
 
-def content_uid(timestamp_us: int, digest: bytes, ordinal: int) -> str:
-    """The UUID, version 8, of a line without a uid: the instant in milliseconds, then 74 bits of a hash of its content
-    and of its ordinal among the equal lines of its file. The same file always gives the same uids."""
-    return identity_text(content_identity(timestamp_us, digest, ordinal))
-
-
-def content_identity(timestamp_us: int, digest: bytes, ordinal: int) -> bytes:
-    """`content_uid` as sixteen bytes."""
-    import hashlib
-
-    mixed = hashlib.blake2b(digest + ordinal.to_bytes(8), digest_size=10).digest()
-    return _identity(timestamp_us, 8, int.from_bytes(mixed))
-
-
-def content_identities(instants_us: Iterable[int], digests: Iterable[bytes]) -> list[bytes]:
-    """`content_identity` with the ordinal 0, for many lines."""
-    from hashlib import blake2b
-
-    number, nothing, low_bits = int.from_bytes, bytes(8), (1 << 62) - 1
-    # In one expression: a call for each line would take longer than the hash.
-    return [
-        (
-            (
-                instant // 1000 << 16
-                | 8 << 12
-                | (noise := number(blake2b(digest + nothing, digest_size=10).digest())) >> 68
-            )
-            << 64
-            | 0b10 << 62
-            | noise & low_bits
-        ).to_bytes(16)
-        for instant, digest in zip(instants_us, digests, strict=True)
-    ]
-
-
-def _identity(timestamp_us: int, version: int, noise: int) -> bytes:
+def make_identity(timestamp_us: int, version: int, noise: int) -> bytes:
+    """A UUID of a version as sixteen bytes: the instant in milliseconds, then 74 bits of the 80 of `noise`."""
     # The mask keeps an impossible instant from raising here; the record refuses it.
     milliseconds = timestamp_us // 1000 & 0xFFFF_FFFF_FFFF
     high = milliseconds << 16 | version << 12 | (noise >> 68) & 0xFFF

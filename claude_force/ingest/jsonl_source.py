@@ -20,13 +20,14 @@ import orjson
 
 from claude_force.errors import InvalidJson, InvalidRecord
 from claude_force.executions.columns import Blocks, by_column
+from claude_force.executions.content_uids import content_identity, content_uid
 from claude_force.executions.costs import billed_record, price_record
 from claude_force.executions.jsonl.codec import RECORD, DecodedLine, content_digest, decode_line
 from claude_force.executions.jsonl.damaged_lines import lost_bytes, split_damaged
 from claude_force.executions.jsonl.lines import BOM, LINE_LIMIT_BYTES, READ_ERRORS, Chunk, Line, Lines, read_chunks
 from claude_force.executions.jsonl.usual_lines import UsualLines
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.record import ExecutionMetrics, ExecutionRow, content_identity, content_uid, to_row
+from claude_force.executions.record import ExecutionMetrics, ExecutionRow, to_row
 from claude_force.executions.rollups import Sums, add_block
 from claude_force.ingest.equal_lines import OccurrenceCounter
 from claude_force.ingest.rejects import Rejected

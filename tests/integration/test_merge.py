@@ -27,18 +27,11 @@ from claude_force.database.rows.baselines import Baseline
 from claude_force.database.writes import Store, alerts, baselines
 from claude_force.database.writes.projects import remember_repositories
 from claude_force.database.writes.telemetry import add_outcomes
+from claude_force.executions.content_uids import content_uid
 from claude_force.executions.deduplication import AMBIGUOUS, REPLAY, Observation
 from claude_force.executions.ledgers import LedgerEntry
 from claude_force.executions.plan_limits import PlanLimit
-from claude_force.executions.record import (
-    CLAUDE_CODE,
-    PROVISIONAL,
-    RESULT,
-    ExecutionMetrics,
-    content_uid,
-    identity_bytes,
-    to_row,
-)
+from claude_force.executions.record import CLAUDE_CODE, PROVISIONAL, RESULT, ExecutionMetrics, identity_bytes, to_row
 from claude_force.executions.signals import Outcome
 from claude_force.executions.statistics import DailyTokens
 from tests.builders import NOON_US, an_execution

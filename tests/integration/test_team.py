@@ -18,16 +18,9 @@ from claude_force.database.queries.projects import repositories
 from claude_force.database.revisions import HEAD
 from claude_force.database.writes.projects import remember_repositories
 from claude_force.errors import SettingsError
+from claude_force.executions.content_uids import content_uid
 from claude_force.executions.deduplication import Observation
-from claude_force.executions.record import (
-    PROVISIONAL,
-    TELEMETRY,
-    ExecutionRow,
-    column,
-    content_uid,
-    identity_bytes,
-    to_row,
-)
+from claude_force.executions.record import PROVISIONAL, TELEMETRY, ExecutionRow, column, identity_bytes, to_row
 from claude_force.exporters.base import PushError
 from claude_force.exporters.queue import forget, open_queue
 from claude_force.exporters.settings import load_exporter

@@ -11,7 +11,8 @@ from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, Store
-from claude_force.executions.record import ExecutionRow, content_uid, to_row
+from claude_force.executions.content_uids import content_uid
+from claude_force.executions.record import ExecutionRow, to_row
 from claude_force.time_windows import ALL_TIME, Window
 from tests.builders import NOON_US, an_execution
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from claude_force.database.contract import Database
 from claude_force.database.writes import Store
 from claude_force.executions.billed_steps import Step, sum_tokens
+from claude_force.executions.content_uids import content_uid
 from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
     DURATION_LIMIT_US,
     TOKENS_LIMIT,
     ExecutionMetrics,
-    content_uid,
     from_row,
 )
 from claude_force.ingest.jsonl_source import JsonlSource

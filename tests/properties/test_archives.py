@@ -22,10 +22,11 @@ from claude_force.database.archive import archive_once, read_archive
 from claude_force.database.contract import Database, Row
 from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, Store
+from claude_force.executions.content_uids import content_uid
 from claude_force.executions.histogram import bin_of, duration_of
 from claude_force.executions.intervals import Interval
 from claude_force.executions.jsonl.codec import encode_row, row_digest
-from claude_force.executions.record import ExecutionMetrics, column, content_uid, identity_bytes, to_row
+from claude_force.executions.record import ExecutionMetrics, column, identity_bytes, to_row
 from claude_force.executions.totals import Totals
 from claude_force.time_windows import ALL_TIME, Window
 from tests.profiles import scaled

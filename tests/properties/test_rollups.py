@@ -21,9 +21,10 @@ from claude_force.database.queries import Filter, verify_rollups
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY, PENDING_LIMIT, Store
 from claude_force.database.writes.executions import revise_rows
+from claude_force.executions.content_uids import content_uid
 from claude_force.executions.histogram import bin_lows, bin_of, duration_of, nearest_ranks
 from claude_force.executions.intervals import Interval
-from claude_force.executions.record import DURATION_LIMIT_US, ExecutionMetrics, content_uid, from_row, to_row
+from claude_force.executions.record import DURATION_LIMIT_US, ExecutionMetrics, from_row, to_row
 from claude_force.executions.rollups import DAY, ERA, HOUR, LEVELS_US, merged_windows, plan_buckets, sum_up, unpacked
 from claude_force.executions.totals import Percentiles, Totals
 from claude_force.time_windows import Window

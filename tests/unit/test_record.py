@@ -9,6 +9,7 @@ import pytest
 
 from claude_force.clock import LATEST_US
 from claude_force.errors import ClaudeForceError, InvalidRecord
+from claude_force.executions.content_uids import content_uid
 from claude_force.executions.record import (
     COST_LIMIT_NANOUSD,
     DURATION_LIMIT_US,
@@ -16,7 +17,6 @@ from claude_force.executions.record import (
     TOKENS_LIMIT,
     ExecutionMetrics,
     as_mapping,
-    content_uid,
     dollars,
     fresh_uid,
     identity_bytes,

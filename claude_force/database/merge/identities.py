@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from claude_force.database.contract import Connection, Database
 from claude_force.database.queries import known_uids
 from claude_force.database.queries.ingestion import executions_of
+from claude_force.executions.content_uids import content_identity
 from claude_force.executions.deduplication import AMBIGUOUS, REPLAY
-from claude_force.executions.record import ExecutionRow, content_identity
+from claude_force.executions.record import ExecutionRow
 
 _PAGE = 5000
 _NEXT = "SELECT identity, uid FROM identities WHERE identity > :after ORDER BY identity LIMIT :size"

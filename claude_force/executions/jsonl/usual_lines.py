@@ -21,6 +21,7 @@ import orjson
 
 from claude_force.clock import parse_instant, parse_instants
 from claude_force.executions.columns import Columns, arrange
+from claude_force.executions.content_uids import content_identities, content_identity
 from claude_force.executions.jsonl.codec import digest_of
 from claude_force.executions.jsonl.priced_columns import price_columns
 from claude_force.executions.pricing import PriceTable
@@ -38,8 +39,6 @@ from claude_force.executions.record import (
     TOKENS_LIMIT,
     UID,
     ExecutionRow,
-    content_identities,
-    content_identity,
     identity_bytes,
 )
 

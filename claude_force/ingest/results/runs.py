@@ -25,6 +25,7 @@ import msgspec
 from claude_force.clock import parse_instant
 from claude_force.errors import InvalidRecord
 from claude_force.executions.clean_names import clean_name
+from claude_force.executions.content_uids import content_uid
 from claude_force.executions.costs import Billed, complete_costs
 from claude_force.executions.deduplication import Observation
 from claude_force.executions.pricing import STANDARD, Costs, PriceTable
@@ -41,7 +42,6 @@ from claude_force.executions.record import (
     TOKENS_LIMIT,
     UNKNOWN,
     ExecutionMetrics,
-    content_uid,
     to_row,
 )
 from claude_force.executions.runs import UNFINISHED

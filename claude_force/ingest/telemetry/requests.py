@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from claude_force.clock import EARLIEST_US, LATEST_US
 from claude_force.executions.clean_names import clean_name
+from claude_force.executions.content_uids import content_identity
 from claude_force.executions.deduplication import Observation
 from claude_force.executions.joining import short_key
 from claude_force.executions.pricing import Costs, Modifiers, PriceTable, Usage, modifiers_of
@@ -38,7 +39,6 @@ from claude_force.executions.record import (
     check_row,
     column,
     columns,
-    content_identity,
     identity_text,
     to_row,
 )

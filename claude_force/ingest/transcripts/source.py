@@ -15,6 +15,7 @@ import msgspec
 from claude_force.database.rows.cursor import Cursor
 from claude_force.errors import InvalidJson, InvalidRecord
 from claude_force.executions.billed_steps import Steps, encode_steps
+from claude_force.executions.content_uids import content_identity
 from claude_force.executions.costs import Billed, complete_costs
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.jsonl.damaged_lines import lost_bytes, split_damaged
@@ -31,7 +32,6 @@ from claude_force.executions.record import (
     TOKENS_LIMIT,
     ExecutionRow,
     check_row,
-    content_identity,
 )
 from claude_force.executions.run_parents import RunParent
 from claude_force.ingest.rejects import Rejected
