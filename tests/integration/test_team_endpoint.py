@@ -257,6 +257,21 @@ def test_a_body_with_too_many_rows_is_sent_in_parts(
     assert len(team_rows(database)) == 10
 
 
+@pytest.mark.parametrize("status", [408, 413])
+def test_what_is_too_much_at_once_is_sent_in_halves(status: int, tmp_path: Path) -> None:
+    """Too large for a proxy, or too slow on a thin line: the same body again would have the same end."""
+    counts = {"changed": 0, "known": 0, "rejected": [], "left_out": []}
+    taken = [Reply(200, json.dumps(counts | {"added": added}).encode()) for added in (0, 2, 2)]
+    with scripted([taken[0], Reply(status), *taken[1:]]) as counterpart:
+        ana = Laptop(tmp_path, "ana", TeamReceiver(counterpart.url, TOKEN, patience=Patience(5.0, 5.0)))
+        ana.store.add([an_execution() for _ in range(4)])
+        assert ana.push().counts["added"] == 4
+        sent = [json.loads(gzip.decompress(request.body))["executions"] for request in counterpart.requests[1:]]
+    assert [len(rows) for rows in sent] == [4, 2, 2]
+    assert sent[1] + sent[2] == sent[0]
+    ana.database.close()
+
+
 def test_what_is_rejected_is_written_down(location: str, database: Database, tmp_path: Path) -> None:
     """In a file beside the store, and it is not sent again."""
     with database.write():

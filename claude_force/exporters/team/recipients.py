@@ -36,6 +36,9 @@ PATIENCE = Patience(60.0, 120.0)
 """The answer to a delivery comes after it is stored, behind those of others."""
 
 
+_TOO_MUCH = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT)
+
+
 class Rejected(NamedTuple):
     """What the team's store will never take: an execution (its uid), or rows of a table; and why."""
 
@@ -121,9 +124,9 @@ class TeamReceiver:
         self.deliver(Delivery())
 
     def deliver(self, delivery: Delivery) -> Receipt:
-        """Send it, in two halves if the receiver, or a proxy before it, takes no body so large."""
+        """Send it, in two halves if the receiver, or a proxy before it, takes no body so large, or none so slow."""
         answer = exchange(self._request(delivery), self.patience, ANSWER_LIMIT)
-        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(delivery.rows) > 1:
+        if answer.status in _TOO_MUCH and len(delivery.rows) > 1:
             return _together([self.deliver(half) for half in _halves(delivery)])
         if answer.outcome.status != "delivered":
             raise PushError(f"the team's receiver: {self._problem_of(answer)}")
