@@ -27,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.common import ROOT, say
 
 GUARDS: dict[str, tuple[str, ...]] = {
+    "claude_force/database/ad_hoc.py": ("integration/test_ad_hoc.py",),
+    "claude_force/database/sqlite/ad_hoc.py": ("integration/test_ad_hoc.py",),
     "claude_force/network/peers.py": ("acceptance/test_serve.py",),
     "claude_force/web/links.py": ("integration/test_live_page.py",),
     "claude_force/web/safety.py": ("integration/test_live_page.py",),
