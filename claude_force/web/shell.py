@@ -11,6 +11,7 @@ from claude_force.clock import to_datetime
 from claude_force.database import queries
 from claude_force.errors import ClaudeForceError
 from claude_force.reports.layouts.base import Request
+from claude_force.text import for_terminal
 from claude_force.time_windows import heading_of
 from claude_force.web import pages
 from claude_force.web.answers import Answer, Ask, Query
@@ -165,5 +166,5 @@ def problem_page(back: str, error: Exception) -> str:
 def message_of(error: Exception) -> str:
     """An error in one line, as the command line says it."""
     if isinstance(error, ClaudeForceError):
-        return str(error)
+        return for_terminal(str(error))
     return f"unexpected: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]} (please report it)"

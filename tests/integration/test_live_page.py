@@ -256,6 +256,7 @@ def test_what_is_invisible_in_an_address_is_spelled(filled: str) -> None:
     """An address cannot turn the direction of the text after it."""
     page = ask(filled, f"/?{PERIOD_OF_ALL}&agent=code-reviewer&agent=a%E2%80%AE%00*").text
     assert "<span>agent</span> a\\u202e\\x00*" in page
+    assert ask(filled, "/?start=%1b[31m&format=json").text.startswith("--start \\x1b[31m: ")
 
 
 def test_an_alert_rule_that_is_not_there_is_no_fault_of_the_server(filled: str) -> None:
