@@ -35,8 +35,8 @@ def narrowed(
     if queries.archived(connection, chosen, dimension).executions:
         return [chosen]
     every = _of(chosen, dimension, known)
-    if ranges is None:
-        # Without names of which spans know nothing.
+    if ranges is None or chosen.models:
+        # Without names of which spans know nothing. Steps of a model are also where no execution of it is.
         anybody = replace(every, agents=(), models=(), projects=(), sources=(), run_labels=())
         ranges = queries.time_ranges_by(connection, anybody, dimension)
     if not ranges:

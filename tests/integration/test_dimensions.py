@@ -14,6 +14,7 @@ from claude_force.alerts.rules import load_rules
 from claude_force.analytics import reports
 from claude_force.analytics.baselines import snapshots
 from claude_force.analytics.baselines.check import check
+from claude_force.analytics.breakdowns import BreakdownKey
 from claude_force.analytics.groups import RowChoice
 from claude_force.analytics.names import known_names
 from claude_force.analytics.runs import runs
@@ -155,6 +156,27 @@ def test_steps_of_other_models_are_in_the_group(database: Database) -> None:
             "claude-sonnet-4-6": 2_100_000,
             "claude-opus-4-7": 5_500_000,
         }
+
+
+@pytest.mark.parametrize("key", ["newest", "executions"])
+def test_a_limit_keeps_the_steps_of_other_models(database: Database, key: BreakdownKey) -> None:
+    """A step of a chosen model counts also where its execution is later than all those of the model in the branch."""
+    haiku = Step("message", "claude-haiku-4-5", 1, 1, cost_nanousd=7)
+    Store(database).add(
+        [
+            an_execution(git_branch="other", model=haiku.model, timestamp_us=NOON_US - 9),
+            an_execution(git_branch="main", model=haiku.model),
+            an_execution(git_branch="main", model=haiku.model, timestamp_us=NOON_US + 1),
+            an_execution(
+                git_branch="main", model="claude-opus-4-1", timestamp_us=NOON_US + 9, input_tokens=1, output_tokens=1,
+                cost_nanousd=7, steps=(haiku,),
+            ),
+        ]
+    )  # fmt: skip
+    chosen = Filter(models=(haiku.model,))
+    (first,) = reports.breakdown(database, chosen, "git_branch", key, RowChoice(limit=1)).groups
+    assert first == reports.breakdown(database, chosen, "git_branch", key).groups[0]
+    assert first.totals.cost_nanousd == 2 * 3_255_200 + 7
 
 
 def test_tokens_of_a_step_are_known_beside_a_request_without_usage(database: Database) -> None:
