@@ -14,9 +14,11 @@ from claude_force.analytics.runs import runs
 from claude_force.clock import MINUTE_US
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
+from claude_force.database.queries.run_sums import run_sums
 from claude_force.database.queries.runs import last_runs, runs_called
 from claude_force.database.rows.telemetry import HeadlessRun
 from claude_force.database.writes import Store
+from claude_force.database.writes.rollups import apply_pending
 from claude_force.database.writes.telemetry import add_headless_run
 from claude_force.executions.billed_steps import Step
 from claude_force.executions.runs import Run, RunKey
@@ -66,6 +68,23 @@ def test_what_is_one_run(database: Database) -> None:
     assert prompt.models == ("claude-3-5-haiku-20241022", "claude-opus-4-5")
     assert (prompt.agents, prompt.projects, prompt.workflows) == (("main",), ("/work/app",), ("session",))
     assert prompt.duration_us == 2 * MINUTE_US + 3_456_000
+
+
+def test_parts_that_arrive_in_any_order_are_one_run(database: Database) -> None:
+    """Two models on two days are two parts; what comes last may be the begin of one, and its end still decides."""
+    next_day = 24 * 60
+    for minute, changes in (
+        (9, {}),
+        (next_day + 5, {"model": "claude-opus-4-5", **FAILED}),
+        (next_day + 1, {"model": "claude-opus-4-5"}),
+    ):
+        Store(database).add([a_request(minute, run_id="prompt", **{"model": "claude-haiku-4-5", **changes})])
+        with database.write() as connection:
+            connection.lock_rollups()
+            apply_pending(connection)
+    with database.read() as connection:
+        sums = run_sums(connection, Filter()).whole
+    assert (sums.runs, sums.failed_nanousd) == (1, 3 * 10**9)
 
 
 @pytest.mark.parametrize(
