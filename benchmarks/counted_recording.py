@@ -5,6 +5,7 @@ Prints the statements and the pages of all records but the first, as JSON.
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 import sys
@@ -34,6 +35,8 @@ def main(database: str, records: int) -> None:
     sys.addaudithook(lambda event, found: connections.append(found[0]) if event == _OPENED else None)
     with PerformanceTracker(database=database) as tracker:
         record_usual(tracker, 0)
+        # A collection of garbage takes as much as several records, and falls among them or after them by chance.
+        gc.disable()
         written = _written_bytes()
         for connection in connections if records > 1 else ():
             with suppress(sqlite3.ProgrammingError):  # it is closed
