@@ -144,8 +144,10 @@ class Team:
         """Let each laptop push all that is due. Returns how many could not."""
         left = 0
         for laptop in range(self.laptops):
-            exporter = exporter_of(self.folder, self.location, "", laptop)
-            with closing(open_database(str(store_of(self.folder, laptop)))) as database:
+            with (
+                exporter_of(self.folder, self.location, "", laptop) as exporter,
+                closing(open_database(str(store_of(self.folder, laptop)))) as database,
+            ):
                 exporter.push(database, lambda: now_us() + 10 * HOUR_US)
                 left += exporter.count_due(database, now_us)
         return left
@@ -226,16 +228,18 @@ def store_of(folder: Path, laptop: int) -> Path:
     return folder / f"laptop-{laptop}" / "metrics.db"
 
 
-def exporter_of(folder: Path, location: str, url: str, laptop: int) -> TeamExporter:
+@contextmanager
+def exporter_of(folder: Path, location: str, url: str, laptop: int) -> Iterator[TeamExporter]:
     """The exporter of a laptop: directly, or with a URL over HTTP."""
     from claude_force.exporters.team.disclosure import Disclosure
     from claude_force.exporters.team.push import TeamExporter
     from claude_force.exporters.team.recipients import TeamReceiver, TeamStore
 
-    recipient = TeamReceiver(url, patience=Patience(60.0, 120.0)) if url else TeamStore(open_database(location))
     rejected = store_of(folder, laptop).with_name("rejected.jsonl")
-    # Small batches: a kill shall find more than one of them.
-    return TeamExporter(recipient, rejected, Disclosure(host=f"laptop-{laptop}"), at_once=300)
+    with closing(open_database(location)) as team:
+        recipient = TeamReceiver(url, patience=Patience(60.0, 120.0)) if url else TeamStore(team)
+        # Small batches: a kill shall find more than one of them.
+        yield TeamExporter(recipient, rejected, Disclosure(host=f"laptop-{laptop}"), at_once=300)
 
 
 def live(folder_name: str, location: str, laptop: int, seed: float) -> None:
@@ -307,7 +311,8 @@ def _push(folder: Path, location: str, laptop: int, database: Database, clock: C
         with suppress(FileNotFoundError):
             url = (folder / "port").read_text()
     try:
-        exporter_of(folder, location, url, laptop).push(database, clock)
+        with exporter_of(folder, location, url, laptop) as exporter:
+            exporter.push(database, clock)
         name = "pushed"
     except ClaudeForceError:
         name = "failed"

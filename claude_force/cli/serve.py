@@ -30,7 +30,7 @@ def serve(port: int, is_opened: bool, location: str | None, no_ingest: bool) -> 
     """Show a live page in the browser, until Ctrl-C.
 
     It has the figures and charts of `claude-force report`, with links from each name, day and run, and is up to date
-    within two seconds. It listens on 127.0.0.1 only, and refuses requests of other machines and other pages.
+    after about two seconds. It listens on 127.0.0.1 only, and refuses requests of other machines and other pages.
 
     \b
     Example:

@@ -86,6 +86,8 @@ def prepare_reader(home: Path) -> None:
         "project": "shop",
         "session_id": "0a1b2c3d-0000-4000-8000-000000000000",
         "git_branch": "feat/cart",
+        "user": "ada",
+        "host": "laptop-of-ada",
     }
     (home / "named.jsonl").write_text(json.dumps(named), encoding="utf-8")
     generate.run_shell("claude-force import named.jsonl", home)
@@ -103,15 +105,18 @@ def test_every_shell_line_works(tmp_path: Path) -> None:
     prepare_reader(home)
     lines = shell_lines()
     assert lines
+    failed: list[str] = []
     try:
         for line in lines:
             with terminal_that_answers(b"y\n") as terminal:
                 output = generate.run_shell(f"export EDITOR=true; {line} && echo it-worked", home, stdin=terminal)
             # Output on stderr comes last.
-            assert "it-worked" in output.splitlines(), f"{line}\n{output}"
+            if "it-worked" not in output.splitlines():
+                failed.append(f"{line}\n{output}")
     finally:
         # The pages start one in several places; it would go on for ever, and keep its ports.
         generate.run_shell("claude-force scheduler stop || true", home)
+    assert failed == []
 
 
 def problem_of(command: str) -> str | None:
