@@ -41,7 +41,7 @@ class PageCommands:
 
     def _run(self, command: str, query: Query, form: Form) -> Asked:
         question = Asked(self._freshness, self._database)
-        context = click.Context(cli, info_name="claude-force")
+        context = click.Context(cli, info_name="claude-force", **cli.context_settings)
         context.meta[CHOSEN_DATABASE] = [self._location] if self._location else []
         ask_in(context, question)
         try:

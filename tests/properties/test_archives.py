@@ -37,7 +37,12 @@ both_engines = settings(on_both_engines, max_examples=scaled(12))
 histories = st.lists(records(), max_size=14, unique_by=lambda record: record.uid)
 periods = st.tuples(instants, instants).map(sorted)
 INTERVALS: tuple[Interval, ...] = ("hourly", "daily", "weekly")
-_OF_DETAIL = {"archived_executions", "percentiles", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms"}
+_OF_DETAIL = {
+    "archived_executions", "percentiles", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms",
+    "cost_too_low_executions",
+}  # fmt: skip
+"""What the reports say of stored executions only, not of archived ones."""
+
 _EVERYTHING = Filter()
 
 
