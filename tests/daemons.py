@@ -1,14 +1,15 @@
-"""A scheduler as a process, and waiting for what it does."""
+"""A scheduler or a server as a process, and waiting for what it does."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from claude_force.database.contract import Database
 from claude_force.database.queries import jobs as job_queries
@@ -31,6 +32,29 @@ def eventually(look: Callable[[], R | None], patience_s: float = PATIENCE_S) -> 
         assert time.monotonic() < ends, "it does not happen"
         # What is waited for needs the processor as well.
         time.sleep(0.02)
+
+
+class Program(NamedTuple):
+    """A server as a process, and its port."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+
+@contextmanager
+def listening(home: Path, first_line: str, *command: str | Path) -> Iterator[Program]:
+    """A command of the program that serves on a free port, killed in the end if it still runs. `first_line` is how its
+    output begins, as a pattern whose group is the port."""
+    words, pipe = [PROGRAM, *command, "--port", "0"], subprocess.PIPE
+    with subprocess.Popen(words, cwd=home, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"TZ": "UTC"}) as it:
+        try:
+            assert it.stdout is not None
+            line = it.stdout.readline()
+            match = re.match(first_line, line)
+            assert match, line + (it.stderr.read() if it.stderr and it.poll() is not None else "")
+            yield Program(it, int(match[1]))
+        finally:
+            it.kill()
 
 
 @contextmanager

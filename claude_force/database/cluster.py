@@ -6,6 +6,12 @@ from typing import NamedTuple
 
 from claude_force.formatting import quantity
 
+HAS_CITUS = "to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
+"""Whether a server has Citus, as SQL. Without it the tables of `IS_DISTRIBUTED` are not there."""
+
+IS_DISTRIBUTED = "SELECT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass('executions'))"
+"""Whether the executions are spread over workers."""
+
 
 class Node(NamedTuple):
     """A server of a distributed database. `shards` is how many of the executions' shards it holds."""

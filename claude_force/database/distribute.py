@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from claude_force.database import schema
+from claude_force.database.cluster import HAS_CITUS, IS_DISTRIBUTED
 from claude_force.errors import DatabaseError
 
 Ask = Callable[[str], Sequence[Sequence[Any]]]
@@ -18,7 +19,6 @@ Ask = Callable[[str], Sequence[Sequence[Any]]]
 _SHARDS_OF_A_WORKER, _FEWEST_SHARDS, _MOST_SHARDS = 4, 8, 32
 """Workers that are added later take over shards, but a report asks each shard."""
 
-_HAS_CITUS = "SELECT 1 FROM pg_extension WHERE extname = 'citus'"
 _NODES = """
 SELECT nodename || ':' || nodeport, groupid = 0 FROM pg_dist_node
 WHERE isactive AND noderole = 'primary' ORDER BY 1
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
 
 def plan(ask: Ask, name: str, shards: int | None) -> Plan:
     """What distributing a database would do. Raises DatabaseError where it cannot be done, with the remedy."""
-    if not ask(_HAS_CITUS):
+    if not _has_citus(ask):
         raise DatabaseError(
             f"{name} has no Citus: its administrator installs it on every server, and runs CREATE EXTENSION citus there"
         )
@@ -103,9 +103,11 @@ def forget_local_rows(ask: Ask) -> None:
 
 def is_distributed(ask: Ask) -> bool:
     """Whether the executions are spread over workers."""
-    if not ask(_HAS_CITUS):
-        return False
-    return bool(ask("SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass('executions')"))
+    return _has_citus(ask) and bool(ask(IS_DISTRIBUTED)[0][0])
+
+
+def _has_citus(ask: Ask) -> bool:
+    return bool(ask(f"SELECT {HAS_CITUS}")[0][0])
 
 
 def _missing(ask: Ask) -> list[str]:

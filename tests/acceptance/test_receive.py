@@ -4,53 +4,31 @@ the process and the database."""
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter, iterate
 from claude_force.ingest.telemetry.segments import sealed_segments
-from tests.conftest import PROGRAM, Run
+from tests.conftest import Run
 from tests.counterparts import unused_port
-from tests.daemons import eventually, scheduler
+from tests.daemons import Program, eventually, listening, scheduler
 from tests.receivers import JSON, LOGS, ask, export_of, post
 
 KILLS = 20
 CLIENTS = 8
 
 
-class Program(NamedTuple):
-    """A receiver as a process, and its port."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-
-@contextmanager
-def receive(home: Path, *arguments: str | Path) -> Iterator[Program]:
+def receive(home: Path, *arguments: str | Path) -> AbstractContextManager[Program]:
     """`claude-force receive` on a free port, killed in the end if it still runs."""
-    command = [PROGRAM, "receive", "--port", "0", *arguments]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=home, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"TZ": "UTC"}) as it:
-        try:
-            assert it.stdout is not None
-            line = it.stdout.readline()
-            match = re.match(r"Receiving on https?://[^ ]*:(\d+) for ", line)
-            assert match, line + (it.stderr.read() if it.stderr and it.poll() is not None else "")
-            yield Program(it, int(match[1]))
-        finally:
-            it.kill()
+    return listening(home, r"Receiving on https?://[^ ]*:(\d+) for ", "receive", *arguments)
 
 
 def ended(program: Program, number: signal.Signals) -> tuple[str, str]:

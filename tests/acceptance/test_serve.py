@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -20,33 +19,16 @@ import pytest
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from tests.builders import an_execution
-from tests.conftest import PROGRAM, Run
-from tests.daemons import eventually
+from tests.conftest import Run
+from tests.daemons import Program, eventually, listening
 from tests.transcripts import Talk, main_file, put
 
 PAGES = 20
 
 
-class Program(NamedTuple):
-    """A live page as a process, and its port."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-
-@contextmanager
-def serving(home: Path, *arguments: str | Path) -> Iterator[Program]:
+def serving(home: Path, *arguments: str | Path) -> AbstractContextManager[Program]:
     """`claude-force serve` on a free port, killed in the end if it still runs."""
-    command = [PROGRAM, "serve", "--port", "0", *arguments]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=home, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"TZ": "UTC"}) as it:
-        try:
-            assert it.stdout is not None
-            line = it.stdout.readline()
-            assert line.endswith("; Ctrl-C ends it\n"), line
-            yield Program(it, int(line.rpartition(":")[2].partition("/")[0]))
-        finally:
-            it.kill()
+    return listening(home, r".*:(\d+)/; Ctrl-C ends it\n", "serve", *arguments)
 
 
 @contextmanager

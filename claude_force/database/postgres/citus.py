@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from claude_force.database.cluster import Cluster, Node
+from claude_force.database.cluster import HAS_CITUS, IS_DISTRIBUTED, Cluster, Node
 from claude_force.database.postgres.connection import ServerConnection
 from claude_force.database.postgres.values import Raw
 
 SLOW_COMMIT_S = 60
 """A commit of several nodes that takes longer has lost one of them between its two phases."""
 
-HAS_CITUS = "to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL"
-"""Whether the database has the extension, as SQL."""
-
-_IS_DISTRIBUTED = "SELECT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass('executions'))"
 _COORDINATOR = """
 SELECT nodename || ':' || nodeport FROM pg_dist_node WHERE groupid = 0 AND NOT citus_is_coordinator()
 """
@@ -58,7 +54,7 @@ def coordinator_of(raw: Raw) -> str | None:
 
 def is_distributed(raw: Raw) -> bool:
     """Whether the executions are spread over workers."""
-    return bool(_first(raw, f"SELECT {HAS_CITUS}")) and bool(_first(raw, _IS_DISTRIBUTED))
+    return bool(_first(raw, f"SELECT {HAS_CITUS}")) and bool(_first(raw, IS_DISTRIBUTED))
 
 
 def fix_snapshot(raw: Raw, connection: ServerConnection) -> None:

@@ -17,7 +17,7 @@ except ImportError as missing:
 
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
-from claude_force.database.cluster import Cluster
+from claude_force.database.cluster import HAS_CITUS, Cluster
 from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress
 from claude_force.database.postgres import citus
 from claude_force.database.postgres.connection import UNLIMITED, ServerConnection, run_together
@@ -183,7 +183,7 @@ class ServerDatabase(Database):
 
     def _state(self) -> tuple[str | None, bool]:
         """The revision, and whether the server has Citus."""
-        sql = f"SELECT version_num, {citus.HAS_CITUS} FROM {VERSION_TABLE}"
+        sql = f"SELECT version_num, {HAS_CITUS} FROM {VERSION_TABLE}"
         try:
             with self._connected() as raw:
                 row = raw.execute(sql.encode()).fetchone()
