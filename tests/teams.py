@@ -46,7 +46,6 @@ class Road:
 
     recipient: TeamStore | TeamReceiver
     fates: list[str] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
 
     @property
     def destination(self) -> str:
@@ -62,7 +61,6 @@ class Road:
         fate = self.fates.pop(0) if self.fates else ""
         if fate == "lost":
             raise Astray("lost")
-        self.deliveries.append(delivery)
         receipt = self.recipient.deliver(delivery)
         if fate == "doubled":
             self.recipient.deliver(delivery)
@@ -75,18 +73,17 @@ class Laptop:
     """A store of its own, and its push to the team."""
 
     def __init__(self, folder: Path, name: str, recipient: TeamStore | TeamReceiver, **disclosure: Any) -> None:
-        self.name = name
         self.database = open_database(str(folder / name / "metrics.db"))
         self.store = Store(self.database, row_pricer(PRICES))
         self.road = Road(recipient)
         self.rejected_file = folder / name / "rejected-team.jsonl"
         self.disclosure = Disclosure(**{"host": name} | disclosure)
 
-    def push(self, *fates: str, at_once: int = 5, now_us: int = NOW_US) -> PushResult:
+    def push(self, *fates: str, at_once: int = 5) -> PushResult:
         """One push, whose deliveries have these fates. Raises PushError."""
         self.road.fates = list(fates)
         exporter = TeamExporter(self.road, self.rejected_file, self.disclosure, at_once)  # type: ignore[arg-type]
-        return exporter.push(self.database, lambda: now_us)
+        return exporter.push(self.database, lambda: NOW_US)
 
     def tries(self, *fates: str) -> None:
         """A push that may fail."""
@@ -111,10 +108,10 @@ def cost_of(rows: Sequence[ExecutionRow]) -> int:
 
 
 @contextmanager
-def receiver_of(location: str, folder: Path, token: Secret | None = TOKEN) -> Iterator[TeamReceiver]:
+def receiver_of(location: str, folder: Path) -> Iterator[TeamReceiver]:
     """A receiver for the team's store, and how a laptop reaches it."""
     workspace, _ = workspace_at(find_home(), location)
     deliver = delivering(lambda: workspace)
-    with receiving(Endpoint(token=token), [folder], lambda: None, None, deliver) as receiver:
-        yield TeamReceiver(receiver.server.url, token)
+    with receiving(Endpoint(token=TOKEN), [folder], lambda: None, None, deliver) as receiver:
+        yield TeamReceiver(receiver.server.url, TOKEN)
     workspace.database.close()

@@ -271,4 +271,7 @@ def test_the_page_on_the_live_page_has_every_view() -> None:
 def test_no_page_installs_the_predecessor() -> None:
     """On PyPI the name still gets it, with or without an extra: pages install a checkout or a wheel."""
     texts = {page: page.read_text(encoding="utf-8") for page in (*PAGES, ROOT / "plugin" / "README.md")}
-    assert [page.name for page, text in texts.items() if re.search(r"install '?claude-force\[", text)] == []
+    command = re.compile(
+        r"install '?claude-force\[|^\s*(?:- run: |\$ )?(?:pip|pipx|uv tool) install claude-force\b", re.MULTILINE
+    )
+    assert [page.name for page, text in texts.items() if command.search(text)] == []

@@ -90,8 +90,8 @@ def test_where_a_database_cannot_be_distributed(bare_url: str, postgres_url: str
             use(database)
     with closing(open_database(bare_url)) as database:
         migrate.upgrade(database)
-        for _, port in citus.rows(bare_url, "SELECT * FROM citus_get_active_worker_nodes()"):
-            citus.rows(bare_url, f"SELECT citus_remove_node('127.0.0.1', {port})")
+        for host, port in citus.rows(bare_url, "SELECT * FROM citus_get_active_worker_nodes()"):
+            citus.rows(bare_url, f"SELECT citus_remove_node('{host}', {port})")
         with pytest.raises(DatabaseError, match="citus_add_node"):
             migrate.plan_distribution(database, None)
         citus.rows(bare_url, "DROP EXTENSION citus")

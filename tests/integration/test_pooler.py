@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +22,8 @@ from claude_force.database.revisions import HEAD
 from claude_force.database.writes import Store
 from claude_force.executions.record import to_row
 from tests.builders import NOON_US, an_execution
+from tests.counterparts import unused_port
+from tests.daemons import eventually
 
 POOLER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
@@ -54,8 +56,7 @@ def pooled(direct_url: str, tmp_path: Path) -> Iterator[str]:
     assert POOLER is not None
     server = urlsplit(direct_url)
     host = parse_qs(server.query)["host"][0]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = unused_port()
     # As root it runs as the user of the server, who can open its socket and must reach this folder.
     owner = Path(host).stat().st_uid
     folder = tmp_path / "pooler"
@@ -72,22 +73,20 @@ def pooled(direct_url: str, tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen([POOLER, "-q", *user, str(settings)], stderr=subprocess.PIPE)
     try:
         url = f"postgresql://postgres@127.0.0.1:{port}{server.path}?prepare_threshold=none"
-        wait_until_it_listens(process, port)
+        eventually(lambda: is_listening(process, port))
         yield url
     finally:
         process.terminate()
         process.communicate()
 
 
-def wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
-    """Return when connections are taken."""
-    while process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            continue
-        return
-    raise AssertionError(process.communicate()[1])
+def is_listening(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Whether connections are taken."""
+    assert process.poll() is None, process.communicate()[1]
+    with suppress(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    return False
 
 
 def test_what_is_stored_is_read(pooled_url: str) -> None:
