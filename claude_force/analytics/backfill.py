@@ -82,4 +82,4 @@ def backfill_report(database: Readable, chosen: Filter, rows: RowChoice = ALL_RO
         chosen = known_names(connection, chosen)
         days = days_before_executions(connection, chosen)
         archived = queries.archived(connection, chosen)
-    return BackfillReport(chosen.window.label, rows.of(days, is_ascending=True), len(days), backfill_of(days), archived)
+    return BackfillReport(chosen.window.label, rows.in_time(days), len(days), backfill_of(days), archived)

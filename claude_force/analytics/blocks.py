@@ -58,6 +58,7 @@ class SessionBlocks:
             "unpriced_models": self.unpriced_models,
             "archived_executions": self.archived.executions,
             "plan_limits": [state.to_dict(self.zone, self.now_us) for state in self.plan_limits],
+            "total_blocks": len(self.blocks),
             "blocks": [self._block_dict(block) for block in self.shown],
         }
 
@@ -133,7 +134,7 @@ def session_blocks(
         sources = [] if found else queries.names(connection, "source")
         archived = _archived(connection, of_claude_code(chosen), found)
         limits = current_limits(connection, now_us)
-    shown = _with_gaps(rows.of(found, is_ascending=True))
+    shown = _with_gaps(rows.in_time(found))
     return SessionBlocks(chosen.window.label, found, shown, length, zone, now_us, unpriced, sources, archived, limits)
 
 

@@ -146,7 +146,7 @@ def chargeback(
     for row in every:
         cents[row[:2]] = cents.get(row[:2], 0) + (row.cents or 0)
     usages = [TeamUsage(*key, by_team.get(key, Totals()), found) for key, found in cents.items()]
-    shown = rows.of(usages, is_ascending=True)
+    shown = rows.in_time(usages)
     names = {usage[:2] for usage in shown}
     lines = [row for row in every if row[:2] in names]
     return Chargeback(

@@ -25,6 +25,12 @@ class RowChoice(NamedTuple):
         is_turned = self.is_ascending is not None and self.is_ascending != is_ascending
         return list(reversed(rows) if is_turned else rows)[: self.limit]
 
+    def in_time(self, rows: Sequence[T]) -> list[T]:
+        """The chosen ones of rows over time, which are in ascending order: in the order of the report the last ones."""
+        if self.is_ascending is None and self.limit is not None:
+            return list(rows)[-self.limit :]
+        return self.of(rows, is_ascending=True)
+
 
 ALL_ROWS = RowChoice()
 

@@ -115,6 +115,7 @@ class OutcomeReport:
             "period": self.period,
             "totals": self.totals.to_dict(),
             "tools": [tool._asdict() for tool in self.tools],
+            f"total_{self.by}s": self.count,
             f"{self.by}s": self.rows(),
         }
 
@@ -132,7 +133,7 @@ def outcome_report(
         found = stored.outcomes(connection, chosen)
         days = stored.outcome_days(connection)
         groups = _groups(found, by)
-        shown = rows.of(list(groups), is_ascending=True)
+        shown = rows.in_time(list(groups))
         starts = queries.workflow_starts(connection, Filter(), shown) if by == "session" else {}
     known = known_kinds(found)
     return OutcomeReport(

@@ -63,6 +63,7 @@ class PeriodicUsage:
             "begins_at": self.begins_at and self.begins_at.isoformat(),
             "archived_executions": self.archived.executions,
             "unpriced_models": self.unpriced_models,
+            "total_intervals": self.count,
             self.interval: [
                 {**bucket_dict(bucket), "models": [group_dict("model", group) for group in models]}
                 for bucket, models in self.intervals
@@ -93,7 +94,7 @@ def periodic_usage(
         reach = _reach(connection, chosen.window, now_us)
         archived = queries.archived(connection, chosen)
     every = _with_empty(found, reach, interval, zone) if found and reach else found
-    shown, models = rows.of(every, is_ascending=True), _all_models(found)
+    shown, models = rows.in_time(every), _all_models(found)
     begins_at = _beginning(every, chosen.window, zone)
     return PeriodicUsage(chosen.window.label, interval, shown, models, len(every), archived, begins_at)
 

@@ -229,7 +229,7 @@ def reconciled_days(
     missing = [day.missing_nanousd or 0 for day in compared]
     return ReconciledDays(
         period=chosen.window.label,
-        days=rows.of(found, is_ascending=True),
+        days=rows.in_time(found),
         count=len(found),
         compared=len(compared),
         control_nanousd=sum(day.control.cost_nanousd for day in compared if day.control),

@@ -171,12 +171,14 @@ class Costs(NamedTuple):
             "recommendations": [option.to_dict() for option in self.cheaper],
             **token_kinds(totals, "total_"),
         }
+        agents, models, intervals = self.counts
         if "agents" in self.parts:
-            found["by_agent"] = [group_dict("agent_name", group) for group in self.by_agent]
+            found |= {"total_agents": agents, "by_agent": [group_dict("agent_name", group) for group in self.by_agent]}
         if "models" in self.parts:
-            found["by_model"] = [group_dict("model", group) for group in self.by_model]
+            found |= {"total_models": models, "by_model": [group_dict("model", group) for group in self.by_model]}
         if "trends" in self.parts:
-            found |= {"interval": self.interval, "trends": [bucket_dict(bucket) for bucket in self.buckets]}
+            found |= {"interval": self.interval, "total_intervals": intervals}
+            found["trends"] = [bucket_dict(bucket) for bucket in self.buckets]
         return found
 
 
@@ -223,6 +225,7 @@ class Trends(NamedTuple):
             "interval": self.interval,
             "archived_executions": self.archived.executions,
             "before_first_transcript": self.backfill.to_dict(),
+            "total_intervals": self.interval_count,
             "trends": rows,
             "change": self.change and self.change.to_dict(),
         }

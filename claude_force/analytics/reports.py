@@ -110,7 +110,7 @@ def costs(
         sort_groups(agents, "cost", rows) if "agents" in parts else [],
         sort_groups(models, "cost", rows) if "models" in parts else [],
         interval,
-        rows.of(buckets, is_ascending=True),
+        rows.in_time(buckets),
         parts,
         (len(agents), len(models), len(buckets)),
         unpriced_models(models),
@@ -141,7 +141,7 @@ def trends(
         archived = queries.archived(connection, chosen)
         before = backfill(connection, chosen)
     change = change_of(buckets, chosen.window, history, now_us)
-    shown = rows.of(buckets, is_ascending=True)
+    shown = rows.in_time(buckets)
     return Trends(chosen.window.label, interval, total, shown, change, unpriced, archived, before, len(buckets))
 
 

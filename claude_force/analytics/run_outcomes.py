@@ -144,6 +144,7 @@ class RunOutcomes:
             "period": self.period,
             "archived_executions": self.archived.executions,
             "totals": self.totals.to_dict(),
+            f"total_{self.by}s": self.count,
             f"{self.by}s": self.rows(),
         }
 

@@ -104,6 +104,7 @@ class WhatIf:
             },
             "assumptions": self.assumptions,
             "totals": self.total.to_dict(),
+            "total_agents": self.count,
             "by_agent": self.rows(),
             "not_compared_executions": sum(reason.executions for reason in self.not_compared),
             "not_compared_reasons": [reason.to_dict() for reason in self.not_compared],

@@ -13,7 +13,7 @@ from claude_force.analytics.groups import RowChoice
 R = TypeVar("R")
 
 _ROW_OPTIONS = (
-    click.option("--limit", type=click.IntRange(1), metavar="N", help="Show only the first N."),
+    click.option("--limit", type=click.IntRange(1), metavar="N", help="Show only the first N; over time, the last N."),
     click.option("--asc", "is_ascending", is_flag=True, help="The smallest, the oldest or A first."),
     click.option("--desc", "is_descending", is_flag=True, help="The largest, the newest or Z first."),
 )

@@ -38,6 +38,9 @@ REPORTS = {
 }
 """The key of the rows in JSON, what they are sorted by, and the usual order."""
 
+OVER_TIME = ("date", "startTime")
+"""Columns of reports over time."""
+
 
 @pytest.fixture
 def filled(home: Path) -> Path:
@@ -70,16 +73,19 @@ def rows_of(run: Run, line: str, key: str, column: str) -> list[Any]:
 
 @pytest.mark.parametrize("line", REPORTS)
 def test_rows_are_ordered_and_limited(line: str, run: Run, filled: Path) -> None:
-    """--asc and --desc are each other's reverse, one of them is the usual order, and --limit keeps the first rows and
-    says so in the table."""
+    """--asc and --desc are each other's reverse, one of them is the usual order, and --limit keeps the first rows, over
+    time the last ones, and says so in the table and in JSON."""
     key, column, usual = REPORTS[line]
     up, down = (rows_of(run, f"{line} {order}", key, column) for order in ("--asc", "--desc"))
     assert len(up) >= 4
     assert up == sorted(up)
     assert down == sorted(up, reverse=True)
     assert rows_of(run, line, key, column) == (up if usual == "asc" else down)
-    assert rows_of(run, f"{line} --limit 2", key, column) == (up if usual == "asc" else down)[:2]
+    two = up[-2:] if column in OVER_TIME else (up if usual == "asc" else down)[:2]
+    assert rows_of(run, f"{line} --limit 2", key, column) == two
+    assert rows_of(run, f"{line} --asc --limit 2", key, column) == up[:2]
     assert rows_of(run, f"{line} --desc --limit 3", key, column) == down[:3]
+    assert len(up) in json.loads(run(*line.split(), "--limit", "2", "--json").stdout).values()
     shown = run(*line.split(), "--limit", "2").stdout
     assert f"2 of {len(up)}" in shown
     assert "shown" in shown
@@ -155,7 +161,8 @@ def test_a_table_of_trends_has_the_last_thirty_intervals(home: Path, run: Run) -
     assert len(every) == 50
     assert dates() == every[-30:]
     assert dates("--desc") == every[:-31:-1]
-    assert dates("--limit", "40") == every[:40]
+    assert dates("--limit", "40") == every[-40:]
+    assert dates("--asc", "--limit", "40") == every[:40]
     assert dates("--days", "45")[-40:] == every[-40:]
     assert dates("--format", "csv") == every
     text = run("trends").stdout

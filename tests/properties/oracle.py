@@ -197,6 +197,7 @@ class Oracle:
     def costs(self, interval: str, period: str) -> Row:
         """`analytics costs`."""
         total = self._total()
+        agents, models = (self._groups(name, "cost", latencies=False) for name in ("agent", "model"))
         return {
             "period": period,
             "total_executions": total["executions"],
@@ -212,8 +213,10 @@ class Oracle:
             **_NONE_ARCHIVED,
             "recommendations": [],
             "cost_savings": _savings(total),
-            "by_agent": self._groups("agent", "cost", latencies=False),
-            "by_model": self._groups("model", "cost", latencies=False),
+            "total_agents": len(agents),
+            "by_agent": agents,
+            "total_models": len(models),
+            "by_model": models,
             "interval": interval,
             "trends": self._buckets(interval),
         }
@@ -244,19 +247,20 @@ class Oracle:
             "ORDER BY label"
         )
         empty = _figures(dict.fromkeys(_EMPTY, 0))
+        steps = steps if known else []
         return {
             "period": period,
             "interval": interval,
             "begins_at": None,
             **_NONE_ARCHIVED,
             "unpriced_models": self._unpriced(),
+            "total_intervals": len(steps),
             interval: [
                 {
                     **known.get(row["label"], {"date": row["label"], **empty}),
                     "models": [model for at, model in models if at == row["label"]],
                 }
                 for row in steps
-                if known
             ],
             "totals": _figures(self._total()),
         }

@@ -112,6 +112,7 @@ def trends(ask: Question) -> Iterator[Figures]:
 
 def without_empty(found: dict[str, Any]) -> dict[str, Any]:
     """A report without its intervals in which nothing happened: `test_laws` is about them."""
+    assert found.pop("total_intervals") == len(found["trends"])
     return found | {"trends": [row for row in found["trends"] if row["executions"]]}
 
 

@@ -47,6 +47,14 @@ def test_rows_are_turned_and_then_cut(rows: list[int], limit: int | None, is_asc
     assert RowChoice(False, limit).of(usual, is_ascending=is_ascending) == sorted(rows, reverse=True)[:limit]
 
 
+@given(rows=st.lists(st.integers()).map(sorted), limit=limits)
+def test_rows_over_time_are_the_last_ones(rows: list[int], limit: int | None) -> None:
+    """Without a choice the newest of them, in order of time; --asc begins with the oldest, --desc with the newest."""
+    assert RowChoice(None, limit).in_time(rows) == (rows if limit is None else rows[-limit:])
+    assert RowChoice(True, limit).in_time(rows) == rows[:limit]
+    assert RowChoice(False, limit).in_time(rows) == rows[::-1][:limit]
+
+
 @pytest.mark.parametrize("key", get_args(SortKey))
 @given(groups=groups_of, limit=limits)
 def test_groups_are_sorted_both_ways(key: SortKey, groups: list[Group], limit: int | None) -> None:
