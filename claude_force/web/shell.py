@@ -11,12 +11,13 @@ from claude_force.clock import to_datetime
 from claude_force.database import queries
 from claude_force.errors import ClaudeForceError
 from claude_force.reports.layouts.base import Request
+from claude_force.reports.render import Page, Table
 from claude_force.text import for_terminal
 from claude_force.time_windows import heading_of
 from claude_force.web import pages
 from claude_force.web.answers import Answer, Ask, Query
 from claude_force.web.links import ALL_TIME, NAMES, PERIOD, SHARED, ZONE, Links
-from claude_force.web.view import View, Visit, refuse_other_words
+from claude_force.web.view import ALL_ROWS, LIMIT, MOST_ROWS, View, Visit, refuse_other_words
 from claude_force.web.views import VIEWS
 
 _PERIODS = (
@@ -70,9 +71,11 @@ class Shell:
 
     def draw(self, ask: Ask) -> str:
         """The page. Raises the errors of the command."""
-        answer = ask(*self.question(), "table")
+        command, query = self.question()
+        answer = ask(command, self.view.for_page(query), "table")
         found = self.view.fill(Visit(answer, self.links))
-        return pages.render(self.view.template, {**self._around(answer), **found})
+        is_full = isinstance(page := found.get("found"), Page) and _longest(page) >= MOST_ROWS
+        return pages.render(self.view.template, {**self._around(answer), "is_full": is_full, **found})
 
     def draw_problem(self, error: Exception) -> str:
         """The page of an error, with the navigation and the filters, so that they can be mended."""
@@ -102,6 +105,9 @@ class Shell:
             "filters": self._filters(request) if request or answer is None else None,
             "command_line": self._command_line(),
             "json_href": self.links.here(format="json"),
+            "is_full": False,
+            "most_rows": MOST_ROWS,
+            "all_href": self.links.here(limit=ALL_ROWS if LIMIT in self.view.words else None, format="json"),
         }
 
     def _filters(self, request: Request | None) -> Mapping[str, Any]:
@@ -141,6 +147,11 @@ class Shell:
 
     def _without(self, words: Collection[str]) -> Query:
         return tuple(pair for pair in self.query if pair[0] not in words)
+
+
+def _longest(page: Page) -> int:
+    """The rows of its longest table."""
+    return max((len(part.rows) for part in page.parts if isinstance(part, Table)), default=0)
 
 
 def _known_names(request: Request) -> dict[str, Sequence[str]]:

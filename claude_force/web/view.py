@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from claude_force.web.answers import Answer, BadQuestion, Query
 from claude_force.web.links import PERIOD, SHARED, Links
+
+MOST_ROWS = 500
+"""The rows of a table of a page, so that it stays below 150 kB whatever its address asks for."""
+
+LIMIT = "limit"
+ALL_ROWS = "1000000000"
+"""The limit that leaves out nothing, also where a view has one by itself."""
 
 
 class Visit(NamedTuple):
@@ -56,6 +64,15 @@ class View(NamedTuple):
         given = {word for word, _ in query}
         missing = (choice for choice in self.defaults if not given & choice.keys())
         return tuple((word, value) for choice in missing for word, value in choice.items() if value)
+
+    def for_page(self, query: Query) -> Query:
+        """The words of a query with at most MOST_ROWS rows, for a command that takes a limit."""
+        if LIMIT not in self.words:
+            return query
+        given = dict(query).get(LIMIT, ALL_ROWS)
+        with suppress(ValueError):  # which the command says
+            given = str(min(int(given), MOST_ROWS))
+        return (*(pair for pair in query if pair[0] != LIMIT), (LIMIT, given))
 
     @property
     def has_period(self) -> bool:

@@ -279,7 +279,7 @@ def test_hostile_names_run_nothing_and_lead_to_themselves(browser: Browser, home
     test_outputs_safe.fill(home)
     with serving(home) as url, closing(Tab(browser, url)) as tab:
         for path in (
-            "/", "/runs?limit=1000", "/run?id=evil-session", "/executions", "/outcomes?by=agent",
+            "/", "/runs?limit=500", "/run?id=evil-session", "/executions", "/outcomes?by=agent",
             "/outcomes?by=session", "/what-if?batch=true", "/blocks", "/alerts",
             "/alerts/explain?name=by-agent", "/alerts/history", "/reconcile", "/health",
         ):  # fmt: skip

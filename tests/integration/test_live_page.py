@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from claude_force import clock
+from claude_force.analytics.execution_lists import MOST_LISTED
 from claude_force.cli.page_commands import PageCommands
 from claude_force.cli.root import cli
 from claude_force.database.contract import Database
@@ -30,6 +31,7 @@ from claude_force.web import pages
 from claude_force.web.app import LivePage
 from claude_force.web.links import PERIOD, SHARED, Links
 from claude_force.web.live import Live
+from claude_force.web.view import MOST_ROWS
 from claude_force.web.views import ACTIONS, VIEWS
 from claude_force.web.watcher import Watcher
 from tests.asked_pages import HOST, ask, ask_page
@@ -57,6 +59,21 @@ def filled(database: Database, location: str) -> Iterator[str]:
     database.close()
     yield location
     database.close()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of 700 agents and workflows, and a session that started 700 agents."""
+    path = tmp_path_factory.mktemp("many") / "metrics.db"
+    with closing(open_database(str(path))) as database:
+        Store(database).add(
+            an_execution(
+                timestamp_us=NOON_US + number, agent_name=f"agent-{number}", workflow_id=f"workflow-{number}",
+                session_id="long-session", run_id=f"run-{number}",
+            )
+            for number in range(700)
+        )  # fmt: skip
+    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -389,3 +406,34 @@ def test_a_look_sees_what_another_process_stored(database: Database, location: s
         assert not watcher.look() or database.dialect == "postgresql"
         Store(database).add([an_execution()])
         assert watcher.look()
+
+
+@pytest.mark.parametrize(
+    ("path", "rows", "every"),
+    [
+        ("/runs", 100, None),
+        ("/runs?limit=1_000_000&sort-by=cost", MOST_ROWS, "runs"),
+        ("/by-workflow?limit=5", 5, None),
+        ("/by-workflow", MOST_ROWS, "workflows"),
+        ("/what-if?since=2000-01-01", MOST_ROWS, "by_agent"),
+        ("/outcomes?by=agent&since=2000-01-01", MOST_ROWS, "agents"),
+        ("/run?id=long-session", MOST_ROWS + MOST_LISTED, "runs"),
+    ],
+)
+def test_a_page_has_few_rows_and_leads_to_all(many: str, path: str, rows: int, every: str | None) -> None:
+    """Whatever its address asks for; the JSON has what is left out."""
+    page = ask(many, path).text
+    assert len(page.encode()) < MOST_BYTES
+    found = len(re.findall(r"<tr><th scope=row>", page))
+    # Beside the rows there may be a total, or a table of a few rows.
+    assert rows <= found <= rows + 4
+    lead = re.search(r'A page shows at most 500 rows. <a href="([^"]+)">All of them as JSON</a>', page)
+    assert (lead is None) == (every is None)
+    if lead and every:
+        assert len(ask(many, unescape(lead[1])).json[every]) > 600
+
+
+@pytest.mark.parametrize("limit", ["0", "x", "9" * 5000])
+def test_a_limit_that_is_none_is_refused_as_by_the_command(filled: str, limit: str) -> None:
+    """The page does not mend it."""
+    assert "--limit" in ask(filled, f"/runs?limit={limit}").text

@@ -7,7 +7,7 @@ from typing import Any
 
 from claude_force import clock
 from claude_force.alerts import wording
-from claude_force.alerts.inspection import AlertHistory, AlertList, Explanation
+from claude_force.alerts.inspection import MOST_TRANSITIONS, AlertHistory, AlertList, Explanation
 from claude_force.alerts.rules import DEFAULTS, default_rule
 from claude_force.formatting import NONE
 from claude_force.reports.columns import Column
@@ -92,7 +92,7 @@ EXPLAIN = View(
 )  # fmt: skip
 HISTORY = View(
     "/alerts/history", "History of alerts", "alerts history", "command.html", _fill_history,
-    navigation=False, takes=PERIOD, words=ROWS, below="/alerts",
+    defaults=({"limit": str(MOST_TRANSITIONS)},), navigation=False, takes=PERIOD, words=ROWS, below="/alerts",
 )  # fmt: skip
 
 ACTIONS = (_SILENCE, _END)

@@ -11,7 +11,7 @@ from claude_force.reports.html.linked import Linked
 from claude_force.reports.layouts.executions import RUN, executions_table, run_of
 from claude_force.reports.layouts.run_tree import failures_table, head_lines, note_lines, tree_table
 from claude_force.web.links import ZONE, Links
-from claude_force.web.view import View, Visit
+from claude_force.web.view import MOST_ROWS, View, Visit
 from claude_force.web.views.parts import link_column
 
 
@@ -20,12 +20,14 @@ def _fill(visit: Visit) -> Mapping[str, Any]:
     executions: ExecutionList
     tree, executions = visit.answer.report
     links = visit.links
-    nodes = [node for _, node in tree.root.walk()]
+    nodes, every = [node for _, node in tree.root.walk()], tree_table(tree)
+    shown = every._replace(rows=every.rows[:MOST_ROWS])
     listed = executions.executions
     runs = (run_of(each) for each in listed)
     return {
         "head": [(name, _linked(name, text, tree, links)) for name, text in head_lines(tree)],
-        "tree": link_column(tree_table(tree), 0, (links.to("/run", id=node.id) for node in nodes)),
+        "tree": link_column(shown, 0, (links.to("/run", id=node.id) for node in nodes[:MOST_ROWS])),
+        "is_full": len(nodes) > MOST_ROWS,
         "failures": failures_table(tree) if tree.failures() else None,
         "lines": note_lines(tree),
         "executions": link_column(

@@ -9,10 +9,10 @@ from claude_force.analytics.runs import RUN_ORDERS, Runs
 from claude_force.reports.layouts.runs import AGENT, RUN, show_hint
 from claude_force.reports.render import Page
 from claude_force.web.links import Links
-from claude_force.web.view import View, Visit
+from claude_force.web.view import MOST_ROWS, View, Visit
 from claude_force.web.views.parts import ROWS, choices, command_page, link_part, word_of
 
-_SHOWN, _MORE = 100, 1000
+_SHOWN = 100
 _ORDERS: dict[str, str] = {name: name.capitalize() for name in RUN_ORDERS}
 
 
@@ -22,7 +22,9 @@ def _fill(visit: Visit) -> Mapping[str, Any]:
     return {
         "found": command_page(visit.answer, lambda page: _link(page, report, visit.links)),
         "choices": [("Sorted by", choices(visit.links, "sort_by", _ORDERS, chosen))],
-        "more": visit.links.here(limit=str(_MORE)) if report.count is None and len(report.runs) < _MORE else None,
+        "more": visit.links.here(limit=str(MOST_ROWS))
+        if report.count is None and len(report.runs) < MOST_ROWS
+        else None,
     }
 
 
