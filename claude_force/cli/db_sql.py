@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from threading import Timer
 
 import click
 
@@ -14,14 +12,12 @@ from claude_force.cli.chosen_database import database_option
 from claude_force.cli.chosen_workspace import find_workspace
 from claude_force.cli.freshness import freshen, no_ingest_option, warn_of_unread
 from claude_force.cli.options import choose_format, format_option, json_format_option, output_option, refuse_database
+from claude_force.cli.query_watch import watched
 from claude_force.cli.say import say
 from claude_force.database.ad_hoc import QUERY_LIMIT, QueryLimits
 
 _ROWS, _SECONDS = 1000, 30
 _SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
-
-_GRACE_S = 2
-"""How long a query may still take that does not end when it is told to: within one function of the engine."""
 
 
 @click.command()
@@ -66,13 +62,8 @@ def sql(
         return
     freshness = freshen(workspace, clock.now_us(), no_ingest=no_ingest)
     limits = QueryLimits(limit, timeout)
-    watchdog = Timer(2 * timeout + _GRACE_S, _give_up, [timeout])
-    watchdog.daemon = True
-    watchdog.start()
-    try:
+    with watched(timeout):
         answer = workspace.database.ask(text, limits)
-    finally:
-        watchdog.cancel()
 
     from claude_force.output import open_output
     from claude_force.reports.layouts.sql import cut_line, write_answer
@@ -100,9 +91,3 @@ def _show_views() -> None:
     from claude_force.reports.render import write_page
 
     write_page(views_page(), sys.stdout)
-
-
-def _give_up(timeout: int) -> None:
-    """End the process: nothing of it waits to be written, and the query holds nothing that lasts."""
-    os.write(2, f"error: the query took more than {timeout} s and did not stop; ask for less\n".encode())
-    os._exit(1)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from claude_force.database import queries
 from claude_force.database.open import open_database
+from claude_force.database.writes import Store
 from claude_force.ingest.jsonl_source import BATCH
-from tests.builders import a_line
+from tests.builders import a_line, an_execution
 from tests.conftest import PROGRAM
 from tests.daemons import eventually
+
+WITHIN_ONE_FUNCTION = "SELECT trim(hex(zeroblob(499990)), replace(hex(zeroblob(40000)), '0', '1') || '0')"
+"""SQLite takes minutes for it, and asks nobody meanwhile."""
 
 
 def test_an_interrupted_import_says_what_was_kept(home: Path) -> None:
@@ -35,6 +41,31 @@ def test_an_interrupted_import_says_what_was_kept(home: Path) -> None:
     assert list(filter(None, said.splitlines())) == [f"new database {path}", last]
     assert last.startswith("interrupted: what was imported so far is stored; the same command goes on from there")
     assert stored(path) == BATCH
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc says what a process does")
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_an_interrupt_ends_a_query_within_one_function(home: Path, interrupts: int) -> None:
+    """It would take minutes, and nothing in it hears of the signal; a second one does no harm."""
+    path = home / "m.db"
+    with closing(open_database(str(path))) as database:
+        Store(database).add([an_execution()])
+    command = [str(PROGRAM), "db", "sql", WITHIN_ONE_FUNCTION, "--db", str(path), "--no-ingest"]
+    options: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": hear_interrupts}
+    with subprocess.Popen(command, **options) as process:
+        threads = Path(f"/proc/{process.pid}/task")
+        eventually(lambda: len(list(threads.iterdir())) > 1)
+        begun = ticks(process.pid)
+        eventually(lambda: ticks(process.pid) > begun + 20)
+        for _ in range(interrupts):
+            process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "interrupted\n")
+
+
+def ticks(pid: int) -> int:
+    """The time of the processor that a process took, in hundredths of a second."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
 
 
 def hear_interrupts() -> None:

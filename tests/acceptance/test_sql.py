@@ -11,6 +11,7 @@ import pytest
 from claude_force.database.open import open_database
 from claude_force.database.views import VIEWS
 from claude_force.database.writes import Store
+from tests.acceptance.test_interrupts import WITHIN_ONE_FUNCTION
 from tests.builders import NOON_US, an_execution
 from tests.conftest import PROGRAM, Run
 from tests.terminals import terminal
@@ -115,7 +116,6 @@ def test_a_terminal_without_a_query_is_shown_what_can_be_asked(home: Path) -> No
 @pytest.mark.thorough
 def test_a_query_that_does_not_stop_is_ended(filled: Path, run: Run) -> None:
     """One function of SQLite that takes minutes cannot be told to stop."""
-    slow = "SELECT trim(hex(zeroblob(499990)), replace(hex(zeroblob(40000)), '0', '1') || '0')"
-    done = run("db", "sql", slow, "--timeout", "1")
+    done = run("db", "sql", WITHIN_ONE_FUNCTION, "--timeout", "1")
     assert done.returncode == 1
     assert done.stderr == "error: the query took more than 1 s and did not stop; ask for less\n"
