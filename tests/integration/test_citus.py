@@ -25,7 +25,8 @@ from claude_force.database.revisions import HEAD
 from claude_force.database.views import VIEWS
 from claude_force.database.writes import Store
 from claude_force.errors import DatabaseError, QueryRefused
-from claude_force.executions.record import ExecutionMetrics
+from claude_force.executions.deduplication import Observation
+from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, to_row
 from claude_force.executions.rollups import ALL_SERIES, ERA
 from tests import citus
 from tests.builders import NOON_US, an_execution
@@ -251,6 +252,29 @@ def counts(database: Database) -> tuple[int, int]:
             for sql in (summed, "SELECT COUNT(*) FROM executions", "SELECT COUNT(*) FROM uncounted")
         )
         return int(sums) + pending, rows
+
+
+_LAST_STATEMENTS = """
+SELECT query FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'citus_internal%' AND query LIKE 'COMMIT%'
+"""
+
+
+def test_a_change_of_one_execution_is_committed_in_two_steps(postgres_url: str) -> None:
+    """Its row is on a worker and its sums on the coordinator. Were the worker to commit first, and the coordinator to
+    fail before it has, the sums would be those of the row as it was."""
+    begun = an_execution(timestamp_us=NOON_US, output_tokens=1, usage_basis=PROVISIONAL)
+    ended = an_execution(timestamp_us=NOON_US, output_tokens=900)
+    with closing(open_database(postgres_url)) as database:
+        store = Store(database)
+        store.ingest([Observation(to_row(begun), (bytes(16),))], [])
+        store.rebuild()
+        assert store.ingest([Observation(to_row(ended), (bytes(16),))], []).changed == 1
+        name = postgres_url.rpartition("/")[2].partition("?")[0]
+        workers = [citus.url_of(name, node) for node in citus.nodes()[1:]]
+        said = [query for worker in workers for (query,) in citus.rows(worker, _LAST_STATEMENTS)]
+        # A node that was only read from ends with a plain COMMIT.
+        assert any(query.startswith("COMMIT PREPARED") for query in said)
 
 
 def test_what_a_worker_stores_is_noticed(postgres_url: str) -> None:

@@ -44,6 +44,18 @@ def stored(database: Database, *requests: Any) -> dict[str, Run]:
         return {run.key.id: run for run in last_runs(connection, Filter(), 99)}
 
 
+def test_an_execution_that_is_stored_already_lists_its_run(database: Database) -> None:
+    """A distributed database whose coordinator failed has the execution and may have lost that."""
+    steps = (Step("message", "claude-opus-4-5", 1, 1, cost_nanousd=10**9),)
+    request = a_request(0, run_id="prompt", input_tokens=1, output_tokens=1, steps=steps)
+    stored(database, request)
+    with database.write() as connection:
+        connection.execute("DELETE FROM run_parents")
+    Store(database).add([request])
+    with database.read() as connection:
+        assert connection.fetch("SELECT run_id, session_id FROM run_parents") == [("prompt", "session")]
+
+
 def test_what_is_one_run(database: Database) -> None:
     """All requests with a run id in a session; without one, of a workflow; without either, each is alone."""
     alone = a_request(9, workflow_id=None)

@@ -99,7 +99,8 @@ def content(database: Database) -> dict[str, Any]:
         executions = connection.execute(text("SELECT uid, timestamp_us FROM executions ORDER BY uid")).fetchall()
         # Citus has views of its own beside ours.
         ours = [name for name in found.get_view_names() if not name.startswith("citus_")]
-        views = {name: connection.execute(text(f"SELECT * FROM {name}")).fetchall() for name in ours}
+        # A distributed table has no order.
+        views = {name: sorted(connection.execute(text(f"SELECT * FROM {name}")).fetchall(), key=str) for name in ours}
     return {"revision": database.revision(), "tables": tables, "views": views, "executions": executions}
 
 

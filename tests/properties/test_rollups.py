@@ -265,7 +265,7 @@ def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database)
     assert any(said in problem for problem in problems)
     with database.read() as connection:
         assert verify_rollups.differences(connection) == problems
-        counted = connection.fetch("SELECT COUNT(*) - (SELECT COUNT(*) FROM uncounted) FROM executions")[0][0]
+        counted = connection.fetch("SELECT (SELECT COUNT(*) FROM executions) - (SELECT COUNT(*) FROM uncounted)")[0][0]
     assert sum(seen) == counted
     store.rebuild()
     with database.read() as connection:

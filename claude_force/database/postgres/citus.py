@@ -6,11 +6,13 @@ https://docs.citusdata.com/en/stable/develop/api_metadata.html
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from claude_force.database.cluster import HAS_CITUS, IS_DISTRIBUTED, Cluster, Node
-from claude_force.database.postgres.connection import ServerConnection
 from claude_force.database.postgres.values import Raw
+
+if TYPE_CHECKING:
+    from claude_force.database.postgres.connection import ServerConnection
 
 SLOW_COMMIT_S = 60
 """A commit of several nodes that takes longer has lost one of them between its two phases."""
@@ -39,6 +41,13 @@ _COMMIT_LOCK = 0x636C6674
 
 COMMITTING = f"SELECT pg_advisory_xact_lock_shared({_COMMIT_LOCK})"
 """The last statement of a transaction that writes to several nodes: see `fix_snapshot`."""
+
+TWO_STEPS = "INSERT INTO uncounted (uid) SELECT uid FROM unnest(CAST('{}' AS UUID[])) AS no_rows (uid)"
+"""Asked in a transaction, makes its commit one in two steps, which is whole also if the coordinator fails in it.
+
+Citus does so by itself where several workers are written to. With one worker, that commits first, and the coordinator's
+own tables are left as they were if it fails then: the sums would not contain what the rows say. To copy rows into a
+distributed table, none of them here, asks for two steps and takes no lock that others wait for."""
 
 _ONE_CONNECTION = "SET LOCAL citus.max_adaptive_executor_pool_size = 1"
 _TOUCH_EVERY_NODE = "SELECT COUNT(*) FROM uncounted"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from claude_force.database.contract import Connection, Parameters, Row
+from claude_force.database.postgres import citus
 from claude_force.database.postgres.values import Cursor, Raw, array_of
 
 _ROWS_AT_ONCE = 20_000
@@ -56,11 +57,12 @@ class ServerConnection(Connection):
     """A transaction on a server, from `begin` to `commit` or `roll_back`.
 
     What nobody waits for the result of is sent with the next statement, so fewer answers of the server are waited for.
-    An error of it is raised there. `last` is a statement to send with the commit."""
+    An error of it is raised there. `is_distributed`: it writes to several nodes."""
 
-    def __init__(self, raw: Raw, begin: str, *, is_snapshot: bool = False, last: str = "") -> None:
+    def __init__(self, raw: Raw, begin: str, *, is_snapshot: bool = False, is_distributed: bool = False) -> None:
         super().__init__(is_snapshot=is_snapshot)
-        self._last = last
+        self._is_distributed = is_distributed
+        self._needs_two_steps = is_distributed
         self._raw = raw
         self._cursor = raw.cursor()
         self._is_open = False
@@ -70,8 +72,8 @@ class ServerConnection(Connection):
     def commit(self) -> None:
         """Commit. Where nothing was asked, nothing is sent."""
         if self._is_open or len(self._waiting) > 1:
-            if self._last:
-                self.send_later(self._last)
+            if self._is_distributed:
+                self.send_later(citus.COMMITTING)
             self._ask("COMMIT")
 
     def roll_back(self) -> None:
@@ -178,6 +180,12 @@ class ServerConnection(Connection):
         self.send_later(f"DELETE FROM {table} {found}", [text])
         return [each for each in new if each not in moved]
 
+    def _commit_in_two_steps(self) -> None:
+        """To be called before tables of the coordinator change together with rows of workers."""
+        if self._needs_two_steps:
+            self._needs_two_steps = False
+            self.send_later(citus.TWO_STEPS)
+
     def insert_all(self, into: str, rows: Sequence[Row], otherwise: str, values: str = "") -> None:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
@@ -190,8 +198,8 @@ class ServerConnection(Connection):
     def update_all(self, table: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
-            # A distributed database, which has a statement to send at last, may refuse an UPDATE from a list of rows.
-            if len(part) > _FEW_ROWS and not self._last:
+            # A distributed database may refuse an UPDATE from a list of rows.
+            if len(part) > _FEW_ROWS and not self._is_distributed:
                 self._ask(*_update_all(table, columns, part))
                 continue
             sql = _update_one(table, columns)
@@ -200,9 +208,13 @@ class ServerConnection(Connection):
 
     def lock_rollups(self) -> None:
         self._ask("SELECT pg_advisory_xact_lock($1)", [ROLLUP_LOCK])
+        self._commit_in_two_steps()
 
     def try_lock_rollups(self) -> bool:
-        return bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": ROLLUP_LOCK})[0][0])
+        has_lock = bool(self.fetch("SELECT pg_try_advisory_xact_lock(:key)", {"key": ROLLUP_LOCK})[0][0])
+        if has_lock:
+            self._commit_in_two_steps()
+        return has_lock
 
 
 def run_together(raw: Raw, statements: Sequence[tuple[str, Parameters]]) -> list[int]:

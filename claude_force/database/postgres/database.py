@@ -92,8 +92,10 @@ class ServerDatabase(Database):
     @contextmanager
     def write(self) -> Iterator[ServerConnection]:
         self._verify()
-        last = citus.COMMITTING if self._is_distributed else ""
-        with self._connected() as raw, _transaction(ServerConnection(raw, _WRITE, last=last)) as connection:
+        with (
+            self._connected() as raw,
+            _transaction(ServerConnection(raw, _WRITE, is_distributed=self._is_distributed)) as connection,
+        ):
             if not self._waits:
                 connection.execute(f"SET LOCAL lock_timeout = {AT_ONCE_S * 1000:.0f}")
             yield connection

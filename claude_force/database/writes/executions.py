@@ -95,12 +95,14 @@ def insert_rows(connection: Connection, rows: Rows, sums: Sums | None = None) ->
 def insert_row(connection: Connection, row: ExecutionRow) -> int:
     """`insert_rows` for a row, which becomes pending: what recording does for each execution."""
     stored = (row[0], series_id(connection, labels_of(row)), *_values_of(row))
-    if not connection.insert_new("executions", _COLUMNS, (stored,), "archived"):
+    new = connection.insert_new("executions", _COLUMNS, (stored,), "archived")
+    if row[_RUN] is not None:
+        # Also of one that is stored: a coordinator that failed while it was committed has lost the run.
+        list_runs(connection, (row,))
+    if not new:
         return 0
     if row[_STEPS] is not None:
         add_step_usage(connection, (row,), stored[:1])
-    if row[_RUN] is not None:
-        list_runs(connection, (row,))
     connection.insert_all("uncounted (uid)", (stored[:1],), "ON CONFLICT DO NOTHING")
     return 1
 
