@@ -19,6 +19,9 @@ _NO_BREAK = "\u00a0"
 """Not printable, so that no text for a terminal has it already."""
 
 _COMMAND = re.compile(r"claude-force(?: [a-z]+(?:-[a-z]+)*){0,3}(?: --?[a-z-]+(?: [A-Z\d]\w*)?)*")
+_NO_MARKUP = re.compile(r"[ !#-%(-;=?-~]*")
+"""Visible ASCII but for & < > and quotes: most cells of a page, of which there are thousands."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -94,6 +97,8 @@ def for_workflow_property(text: str) -> str:
 
 def for_html(text: str) -> str:
     """Text in a page, or the value of a quoted attribute: no character is markup."""
+    if _NO_MARKUP.fullmatch(text):
+        return text
     # Imported here because it takes a millisecond and most commands write no page.
     from html import escape
 

@@ -51,6 +51,7 @@ class Links(PageLinks):
     ) -> None:
         self.path, self.query, self._renamed, self._taken = path, query, renamed, taken
         self._kept: dict[tuple[str, ...], str] = {}
+        self._made: dict[tuple[object, ...], str] = {}
 
     def to(self, path: str, **words: str | None) -> str:
         """Another view with the filters of this one, and with these words in place of theirs: `for_model="opus"`.
@@ -76,14 +77,17 @@ class Links(PageLinks):
     def _address(self, path: str, words: Mapping[str, str | None], query_for: Callable[[str], Query]) -> str:
         """An address with these words in place of those of a query. A table has hundreds that differ in a value: what
         stays is written once for each path and each set of words."""
-        key = (path, query_for.__name__, *words)
-        if key not in self._kept:
-            gone = {_spelled(word) for word in words}
-            gone |= set(PERIOD) if gone & set(PERIOD) else set()
-            self._kept[key] = _encoded(pair for pair in query_for(path) if pair[0] not in gone)
-        given = _encoded((_spelled(word), value) for word, value in words.items() if value is not None)
-        text = "&".join(filter(None, (self._kept[key], given)))
-        return f"{path}?{text}" if text else path
+        whole = (path, query_for.__name__, *words.items())
+        if whole not in self._made:
+            key = (path, query_for.__name__, *words)
+            if key not in self._kept:
+                gone = {_spelled(word) for word in words}
+                gone |= set(PERIOD) if gone & set(PERIOD) else set()
+                self._kept[key] = _encoded(pair for pair in query_for(path) if pair[0] not in gone)
+            given = _encoded((_spelled(word), value) for word, value in words.items() if value is not None)
+            text = "&".join(filter(None, (self._kept[key], given)))
+            self._made[whole] = f"{path}?{text}" if text else path
+        return self._made[whole]
 
     def without(self, word: str, value: str) -> str:
         """This view without a word of a value."""
