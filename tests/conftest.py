@@ -55,8 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Three processes for two processors, because many tests wait for a timer, a disk or another program."""
-    return max(1, 3 * (os.cpu_count() or 1) // 2)
+    """Three processes for two processors, because many tests wait for a timer, a disk or another program; a dozen at
+    most, each with a third of a gigabyte, since a container on a large machine sees processors that it may not use."""
+    return min(12, max(1, 3 * (os.cpu_count() or 1) // 2))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

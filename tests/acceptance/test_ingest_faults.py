@@ -213,7 +213,7 @@ def test_special_files_are_named(run: Run, projects: Path) -> None:
     (projects / "folder.jsonl").mkdir()
     put(projects / "folder.jsonl" / "two.jsonl", good("two"))
     os.mkfifo(projects / "pipe.jsonl")
-    done = run("ingest", "--json", timeout=5)
+    done = run("ingest", "--json")
     assert "Traceback" not in done.stderr
     assert "pipe.jsonl" in done.stderr
     assert json.loads(done.stdout)["added"] == 2

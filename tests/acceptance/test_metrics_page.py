@@ -27,7 +27,7 @@ from claude_force.settings.home import find_home
 from tests.builders import an_execution
 from tests.conftest import Run
 from tests.counterparts import HANG, scripted, unused_port
-from tests.daemons import eventually, is_up, last, scheduler
+from tests.daemons import PATIENCE_S, eventually, is_up, last, scheduler
 from tests.monitoring import fetch, of, samples_of
 
 Page = Callable[..., tuple[int, str, str]]
@@ -211,7 +211,7 @@ def test_the_scheduler_serves_until_it_stops(database: Database, location: str, 
         assert f"\nMetrics on http://127.0.0.1:{port}/metrics\n" in run("scheduler", "status", "--db", location).stdout
         silent = socket.create_connection(("127.0.0.1", port))
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=PATIENCE_S)
         silent.close()
         assert process.returncode == 0
     assert f"metrics on http://127.0.0.1:{port}/metrics" in log
@@ -241,7 +241,7 @@ def test_a_hanging_gateway_delays_neither_recording_nor_jobs(home: Path) -> None
             assert last(database, "push-prometheus") is None
             failed = eventually(lambda: last(database, "push-prometheus"))
             process.terminate()
-            _, log = process.communicate(timeout=30)
+            _, log = process.communicate(timeout=PATIENCE_S)
             assert process.returncode == 0
     database.close()
     assert failed.outcome == "failed"

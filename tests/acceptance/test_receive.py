@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,17 @@ def answers(port: int) -> bool:
         return False
 
 
+def status_of(run: Run, database: Path) -> dict[str, Any]:
+    """What `scheduler status` says once the scheduler has recorded its start: it listens before that."""
+
+    def started() -> dict[str, Any] | None:
+        done = run("scheduler", "status", "--json", "--db", database)
+        found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+        return found if found.get("pid") else None
+
+    return eventually(started)
+
+
 def test_the_scheduler_receives(home: Path, database: Path, run: Run) -> None:
     """With `otlp_port`: it stores within seconds and asks for the token. `scheduler status` has the address, also after
     the settings name another one."""
@@ -187,8 +199,7 @@ def test_the_scheduler_receives(home: Path, database: Path, run: Run) -> None:
         assert post(port, export_of(["req_1"])).status == 401
         assert post(port, export_of(["req_1"]), Authorization="Bearer right").status == 200
         eventually(lambda: stored(database))
-        status = json.loads(run("scheduler", "status", "--json", "--db", database).stdout)
-        assert status["telemetry"] == f"http://127.0.0.1:{port}"
+        assert status_of(run, database)["telemetry"] == f"http://127.0.0.1:{port}"
         assert run("config", "set", "performance.otlp_port", "4444").returncode == 0
         lines = run("scheduler", "status", "--db", database).stdout.splitlines()
         assert f"Telemetry on http://127.0.0.1:{port}" in lines
@@ -203,12 +214,7 @@ def test_a_port_that_is_taken_stops_no_scheduler(home: Path, database: Path, run
         settings = {"otlp_port": program.port, "schedule": {"ingest": "off"}}
         (home / ".claude" / "claude.json").write_text(json.dumps({"performance": settings}))
         with scheduler(database, home):
-            told = eventually(
-                lambda: (
-                    (found := run("scheduler", "status", "--json", "--db", database)).returncode == 0
-                    and json.loads(found.stdout)
-                )
-            )
+            told = status_of(run, database)
             examined = json.loads(run("doctor", "--json", "--db", database).stdout)
     assert told["telemetry"] is None
     assert told["problem"] == f"no telemetry: port {program.port} of 127.0.0.1: Address already in use"

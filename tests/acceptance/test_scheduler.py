@@ -28,7 +28,7 @@ from claude_force.scheduler.unit_files import unit_file_for
 from claude_force.settings.home import find_home
 from tests.builders import an_execution
 from tests.conftest import Run
-from tests.daemons import eventually, is_up, last, scheduler
+from tests.daemons import PATIENCE_S, eventually, is_up, last, scheduler
 
 OWN_JOBS = [name for name, job in JOBS.items() if job.exporter is None]
 """The jobs that need no settings."""
@@ -65,7 +65,7 @@ def test_every_job_runs_and_a_signal_stops_it(database: Database, location: str,
     with scheduler(location, home) as process:
         eventually(lambda: all_ran(database))
         process.send_signal(number)
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
     assert "stopped" in log
     assert "Traceback" not in log
@@ -78,7 +78,7 @@ def test_a_second_scheduler_names_the_first(database: Database, location: str, h
     with scheduler(location, home) as first:
         eventually(lambda: is_up(database, first))
         with scheduler(location, home) as second:
-            _, log = second.communicate(timeout=60)
+            _, log = second.communicate(timeout=PATIENCE_S)
             assert second.returncode == 1
         assert str(first.pid) in log.strip().splitlines()[-1]
         assert "Traceback" not in log
@@ -146,7 +146,7 @@ def test_a_job_that_fails_does_not_stop_the_others(sqlite_database: Database, ho
         eventually(lambda: all_ran(sqlite_database))
         eventually(lambda: len(failures(sqlite_database, "archive")) >= 2)
         process.terminate()
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
     assert "archive" in (failures(sqlite_database, "archive")[0].problem or "")
     assert "Traceback" not in log
@@ -195,7 +195,7 @@ def test_a_hanging_job_blocks_neither_the_others_nor_the_stop(
         eventually(lambda: (run := last(sqlite_database, "ingest")) and run.started_us > before)
         assert last(sqlite_database, "alerts") is None
         process.terminate()
-        _, log = process.communicate(timeout=15)
+        _, log = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
     assert "not waiting for alerts" in log
 
@@ -211,7 +211,7 @@ def test_a_running_job_is_finished_before_the_stop(sqlite_database: Database, ho
         eventually(started.exists)
         process.terminate()
         go_on.write_text("go on")
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
     done = last(sqlite_database, "alerts")
     assert done is not None
@@ -306,11 +306,10 @@ def test_backups_are_made_once_a_day_and_the_oldest_removed(sqlite_database: Dat
     folder.mkdir(parents=True)
     for name in ("metrics-daily-2020-01-01.db", "metrics-daily-2020-01-02.db", "metrics-20200101-000000.db"):
         (folder / name).write_bytes(b"old")
-    for _ in range(2):
-        assert run("scheduler", "run", "maintenance").returncode == 0
+    for hour in (9, 21):
+        assert run("scheduler", "run", "maintenance", at=f"2026-06-15T{hour:02}:00:00+00:00").returncode == 0
     left = sorted(path.name for path in folder.iterdir())
-    assert left[:2] == ["metrics-20200101-000000.db", "metrics-daily-2020-01-02.db"]
-    assert len(left) == 3
+    assert left == ["metrics-20200101-000000.db", "metrics-daily-2020-01-02.db", "metrics-daily-2026-06-15.db"]
     assert run("db", "check", "--db", folder / left[2]).returncode == 0
 
 

@@ -151,7 +151,7 @@ def test_a_server_that_is_ended_leaves_no_command(home: Path) -> None:
     password of the database in the words of a process."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(30)
-        location = f"postgresql://user:pass-word@127.0.0.1:{silent.getsockname()[1]}/x"
+        location = f"postgresql://user:pass-word@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=600"
         environment = {"HOME": str(home), "PATH": os.environ["PATH"], "CLAUDE_FORCE_DB": location}
         about = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
         messages: list[dict[str, Any]] = [
@@ -168,7 +168,7 @@ def test_a_server_that_is_ended_leaves_no_command(home: Path) -> None:
             connection, _ = silent.accept()
             with connection:
                 # The command gives up by itself later than this.
-                connection.settimeout(5)
+                connection.settimeout(120)
                 server.terminate()
                 while connection.recv(4096):
                     pass

@@ -39,9 +39,8 @@ def executions(count: int, start_us: int = NOON_US) -> list[ExecutionMetrics]:
 
 def an_exporter(url: str, tmp_path: Path, waits: list[float] | None = None, **changes: Any) -> ElasticsearchExporter:
     """An exporter that sends four documents a request, and notes its pauses instead of waiting."""
-    server = Server(
-        url, **{name: changes.pop(name) for name in ("login", "ca_file") if name in changes}, patience=QUICK
-    )
+    of_server = {name: changes.pop(name) for name in ("login", "ca_file", "patience") if name in changes}
+    server = Server(url, **of_server)
     wait = (waits if waits is not None else []).append
     return ElasticsearchExporter(
         server, INDEX, tmp_path / "metrics" / "rejected.jsonl", **{"wait": wait, "at_once": 4, **changes}
@@ -201,7 +200,7 @@ def test_a_batch_that_failed_is_sent_again(database: Database, store: Store, tmp
     recorded = executions(10)
     store.add(recorded)
     with elastic() as server:
-        exporter = an_exporter(server.url, tmp_path)
+        exporter = an_exporter(server.url, tmp_path, **{"patience": QUICK} if fault == HANG else {})
         server.faults = [Each((201,)), fault]
         problems = push_until_done(exporter, database)
     assert len(problems) == 1
@@ -237,7 +236,7 @@ def test_a_slow_answer_ends(database: Database, store: Store, tmp_path: Path) ->
     """A server that sends a byte now and then holds a push no longer than its timeout."""
     store.add(executions(1))
     with scripted([DRIP]) as server, pytest.raises(PushError, match="gave no complete answer within 2 seconds"):
-        push(an_exporter(server.url.rstrip("/"), tmp_path), database)
+        push(an_exporter(server.url.rstrip("/"), tmp_path, patience=QUICK), database)
 
 
 def test_a_server_that_is_down(

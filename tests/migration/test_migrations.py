@@ -225,7 +225,7 @@ def test_a_revision_that_fails_leaves_no_trace(database: Database, tmp_path: Pat
 def states_of_killed(location: str, scripts: Path) -> list[dict[str, Any]]:
     """What a database is like before, after each upgrade to the newest revision that was killed, and in the end."""
     command = [sys.executable, "-m", "torture.interrupt", location, str(scripts), "kill", "head"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     assert {tuple(state["damage"]) for state in found} == {()}
@@ -515,8 +515,9 @@ def test_an_upgrade_keeps_what_others_made_of_a_view(postgres_url: str, tmp_path
 
 def test_an_upgrade_outlasts_a_limit_for_idle_transactions(bare_url: str) -> None:
     """Its lock is held in a transaction that is idle as long as the upgrade takes; others wait for it all the time."""
-    limited = f"{bare_url}{'&' if '?' in bare_url else '?'}options=-cidle_in_transaction_session_timeout%3D50"
+    # More than a busy machine pauses between two statements.
+    limited = f"{bare_url}{'&' if '?' in bare_url else '?'}options=-cidle_in_transaction_session_timeout%3D2000"
     with closing(open_database(limited)) as database, connected(database) as connection:
-        connection.execute(text("SELECT pg_sleep(0.2)"))
+        connection.execute(text("SELECT pg_sleep(2.5)"))
         held = "SELECT COUNT(*) FROM pg_locks JOIN pg_database ON oid = database WHERE datname = current_database() "
         assert connection.execute(text(f"{held} AND locktype = 'advisory' AND granted")).scalar_one() == 1

@@ -37,7 +37,7 @@ def git_file(folder: Path, target: object) -> Path:
 
 def found(*folders: Path, known: tuple[Path, ...] = ()) -> list[Path | None]:
     """The repository of each folder; None for one that is gone."""
-    roots = find_repositories(map(str, folders), set(map(str, known)))
+    roots = find_repositories(map(str, folders), set(map(str, known)), patience_s=60)
     return [None if roots[str(folder)] == GONE else Path(roots[str(folder)]) for folder in folders]
 
 
