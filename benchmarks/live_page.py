@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.common import PROGRAM
 from claude_force.cli.page_commands import PageCommands
 from claude_force.ingest.freshness import Freshness
 from claude_force.performance_tracker import PerformanceTracker
@@ -40,8 +41,6 @@ PERIODS: dict[str, Query] = {"7 days": (("days", "7"),), "30 days": (("days", "3
 PATHS = ("/", "/runs", "/executions", "/outcomes", "/what-if", "/blocks", "/reconcile")
 SINCE = (datetime.now(UTC) - timedelta(days=30)).date()
 """A fixed day: from a rolling period the oldest executions go while new ones come."""
-
-PROGRAM = Path(sys.executable).with_name("claude-force")
 
 
 def measure(database: str, seconds: float) -> dict[str, Any]:

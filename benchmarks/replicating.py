@@ -10,39 +10,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent))
 
+from benchmarks.common import PROGRAM, Usage, median, run  # noqa: E402  (after the path)
 from tests.postgres import TEMPLATE_AT_HEAD, new_database, running_server  # noqa: E402  (after the path)
 
-PROGRAM = str(Path(sys.executable).with_name("claude-force"))
 
-
-class Taken(NamedTuple):
-    """Seconds of a command: of the processor, user and system, and of the clock."""
-
-    cpu_s: float
-    wall_s: float
-
-
-def timed(home: Path, *arguments: str) -> Taken:
+def timed(home: Path, *arguments: str) -> Usage:
     """Run the program."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    environment = os.environ | {"HOME": str(home)}
-    subprocess.run([PROGRAM, *arguments], check=True, env=environment, cwd=home, capture_output=True)
-    wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Taken(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, wall_s)
+    return run([PROGRAM, *arguments], home, os.environ | {"HOME": str(home)})
 
 
 @contextmanager
@@ -70,8 +53,8 @@ def turns(file: Path, home: Path, repeat: int, admin: str | None) -> dict[str, f
             timed(home, "push", "team", "--forget", "--db", laptop)
             pushes.append(timed(home, "push", "team", "--to", team, "--db", laptop))
     found: dict[str, float] = {}
-    for name in Taken._fields:
-        one, other = (statistics.median(getattr(run, name) for run in side) for side in (imports, pushes))
+    for name in ("cpu_s", "wall_s"):
+        one, other = (median(side, name) for side in (imports, pushes))
         found |= {f"import_{name}": round(one, 2), f"push_{name}": round(other, 2)}
         found[f"{name[:-2]}_ratio"] = round(other / one, 2)
     return found

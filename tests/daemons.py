@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -44,9 +44,11 @@ class Program(NamedTuple):
 @contextmanager
 def listening(home: Path, first_line: str, *command: str | Path) -> Iterator[Program]:
     """A command of the program that serves on a free port, killed in the end if it still runs. `first_line` is how its
-    output begins, as a pattern whose group is the port."""
+    output begins, as a pattern whose group is the port. It sees no setting of this machine, whatever the home."""
     words, pipe = [PROGRAM, *command, "--port", "0"], subprocess.PIPE
-    with subprocess.Popen(words, cwd=home, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"TZ": "UTC"}) as it:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE_", "XDG_"))}
+    env |= {"HOME": str(home), "TZ": "UTC"}
+    with subprocess.Popen(words, cwd=home, stdout=pipe, stderr=pipe, text=True, env=env) as it:
         try:
             assert it.stdout is not None
             line = it.stdout.readline()
@@ -55,6 +57,11 @@ def listening(home: Path, first_line: str, *command: str | Path) -> Iterator[Pro
             yield Program(it, int(match[1]))
         finally:
             it.kill()
+
+
+def serving(home: Path, *arguments: str | Path) -> AbstractContextManager[Program]:
+    """`claude-force serve` on a free port, killed in the end if it still runs."""
+    return listening(home, r".*:(\d+)/; Ctrl-C ends it\n", "serve", *arguments)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The live page as people use it: the installed program serves, and a real browser opens, clicks, types and listens.
 
-with serving(home) as url, chromium() as browser:      # skips the test where there is no browser
-    tab = Tab(browser, url)
+with serving(home) as program, chromium() as browser:  # skips the test where there is no browser
+    tab = Tab(browser, program)
     tab.open("/runs")
     tab.rows("Runs")                                    # the cells of a table
     tab.said                                            # the console, errors, and requests to elsewhere
@@ -10,22 +10,19 @@ with serving(home) as url, chromium() as browser:      # skips the test where th
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from tests.browser import NAMES
-from tests.conftest import PROGRAM
+from tests.daemons import PATIENCE_S, Program
 
 _OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
+_PATIENCE_MS = 1000 * PATIENCE_S
 _LISTEN = """selector => {
   const all = [...document.querySelectorAll(selector)].filter(element => element.checkVisibility());
   window.waiting = new Set(all);
@@ -42,31 +39,13 @@ _FOCUSABLE = "a[href], button, input:not([type=hidden]), select, summary, [tabin
 
 
 @contextmanager
-def serving(home: Path, *arguments: str) -> Iterator[str]:
-    """The program serves the store of a home, on a free port; gives its address."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CLAUDE_", "XDG_"))}
-    process = subprocess.Popen(
-        [PROGRAM, "serve", "--port", "0", *arguments],
-        env=environment | {"HOME": str(home), "TZ": "UTC"}, cwd=home, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        assert "http://127.0.0.1:" in line, line
-        yield line[line.index("http://") : line.index("/;")]
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-
-
-@contextmanager
 def chromium() -> Iterator[Browser]:
     """The browser of this machine, without a screen. Skips the test where there is none."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} on PATH")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=list(_OPTIONS))
+        browser = driver.chromium.launch(executable_path=found, args=list(_OPTIONS), timeout=_PATIENCE_MS)
         try:
             yield browser
         finally:
@@ -76,9 +55,10 @@ def chromium() -> Iterator[Browser]:
 class Tab:
     """A tab of the browser. `said` has every line of its console, every error, dialog, and request to elsewhere."""
 
-    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
-        self.url, self.said = url, list[str]()
+    def __init__(self, browser: Browser, program: Program, **options: Any) -> None:
+        self.url, self.said = f"http://127.0.0.1:{program.port}", list[str]()
         self.page: Page = browser.new_page(**options)
+        self.page.context.set_default_timeout(_PATIENCE_MS)
         self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         self.page.on("dialog", self._hear_dialog)

@@ -24,7 +24,8 @@ from tests.acceptance import test_outputs_safe
 from tests.acceptance.test_bad_usage import HOSTILE
 from tests.builders import an_execution
 from tests.conftest import Run
-from tests.live_pages import Tab, chromium, serving
+from tests.daemons import Program, serving
+from tests.live_pages import Tab, chromium
 
 SESSION = "11111111-1111-4111-8111-111111111111"
 FIRST_US = clock.now_us() // DAY_US * DAY_US - 2 * DAY_US
@@ -75,18 +76,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A home with executions and an alert rule, and the address of its live page. Tests change nothing in it."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Program]]:
+    """A home with executions and an alert rule, and its live page. Tests change nothing in it."""
     home = tmp_path_factory.mktemp("served")
     (home / ".claude" / "metrics").mkdir(parents=True)
     (home / ".claude" / "claude.json").write_text('{"performance": {"alerts": {"success-rate": true}}}')
     add(home, *some_executions())
-    with serving(home) as url:
-        yield home, url
+    with serving(home) as program:
+        yield home, program
 
 
 @pytest.fixture
-def tab(browser: Browser, served: tuple[Path, str]) -> Iterator[Tab]:
+def tab(browser: Browser, served: tuple[Path, Program]) -> Iterator[Tab]:
     """A tab on the served home. Its console stays empty, and it asks nobody else."""
     with closing(Tab(browser, served[1])) as found:
         yield found
@@ -124,13 +125,13 @@ def lasting(answer: Any) -> Any:
     ],
 )
 def test_the_json_of_a_view_is_that_of_its_command(
-    path: str, line: str, tab: Tab, served: tuple[Path, str], run: Run
+    path: str, line: str, tab: Tab, served: tuple[Path, Program], run: Run
 ) -> None:
     """To the last digit, with the same words."""
     assert lasting(tab.json(path)) == lasting(json_of(run, served[0], line))
 
 
-def test_the_json_of_health_has_the_findings_of_the_doctor(tab: Tab, served: tuple[Path, str], run: Run) -> None:
+def test_the_json_of_health_has_the_findings_of_the_doctor(tab: Tab, served: tuple[Path, Program], run: Run) -> None:
     """The texts have ages, which change while the test runs."""
     shown, printed = tab.json("/health"), json_of(run, served[0], "doctor")
     assert [(found["id"], found["level"]) for found in shown["findings"]] == [
@@ -189,7 +190,7 @@ def test_every_link_of_a_view_is_answered(path: str, tab: Tab) -> None:
     ("scheme", "views"), [("light", PATHS), ("dark", ("/", f"/run?id={SESSION}", "/what-if", "/alerts"))]
 )
 def test_everybody_can_use_every_view(
-    scheme: Any, views: Sequence[str], browser: Browser, served: tuple[Path, str]
+    scheme: Any, views: Sequence[str], browser: Browser, served: tuple[Path, Program]
 ) -> None:
     """axe-core finds nothing serious or critical; at 390 pixels nothing is wider than the window; the Tab key reaches
     whatever can be clicked, and one sees where it is."""
@@ -240,12 +241,12 @@ def test_a_recorded_execution_appears_by_itself(browser: Browser, tmp_path_facto
     home = tmp_path_factory.mktemp("live")
     (home / ".claude" / "metrics").mkdir(parents=True)
     add(home, *some_executions())
-    with serving(home) as url, closing(Tab(browser, url)) as tab:
+    with serving(home) as program, closing(Tab(browser, program)) as tab:
         tab.open("/runs")
         link = tab.page.get_by_role("link", name="run-3")
         link.focus()
         add(home, an_execution(timestamp_us=clock.now_us(), run_id="run-new", agent_name="newcomer"))
-        tab.page.get_by_role("link", name="newcomer").wait_for(timeout=10_000)
+        tab.page.get_by_role("link", name="newcomer").wait_for()
         assert tab.page.evaluate("document.activeElement.textContent") == "run-3"
         assert tab.said == []
 
@@ -255,7 +256,7 @@ def test_a_silence_is_made_and_ended(browser: Browser, tmp_path_factory: pytest.
     home = tmp_path_factory.mktemp("silenced")
     (home / ".claude" / "metrics").mkdir(parents=True)
     add(home, *some_executions())
-    with serving(home) as url, closing(Tab(browser, url)) as tab:
+    with serving(home) as program, closing(Tab(browser, program)) as tab:
         tab.open("/alerts/explain?name=success-rate")
         tab.page.get_by_label("For").fill("3h")
         tab.page.get_by_label("Comment").fill("<b>release</b>")
@@ -266,8 +267,8 @@ def test_a_silence_is_made_and_ended(browser: Browser, tmp_path_factory: pytest.
         tab.page.get_by_text("success-rate until").wait_for(state="detached")
         assert json_of(run, home, "alerts list")["silences"] == []
         for path in ("/alerts/silence?name=success-rate&for=1h", "/alerts/unsilence?name=success-rate"):
-            assert tab.page.request.get(url + path).status in (404, 405)
-        refused = tab.page.request.post(f"{url}/alerts/silence", form={"name": "success-rate", "for": "1h"})
+            assert tab.page.request.get(tab.url + path).status in (404, 405)
+        refused = tab.page.request.post(f"{tab.url}/alerts/silence", form={"name": "success-rate", "for": "1h"})
         assert refused.status == 403
         assert json_of(run, home, "alerts list")["silences"] == []
         assert tab.said == []
@@ -277,7 +278,7 @@ def test_hostile_names_run_nothing_and_lead_to_themselves(browser: Browser, home
     """Names of agents, models, projects, runs, rules and errors are text in every view, and every link to one of them
     is answered."""
     test_outputs_safe.fill(home)
-    with serving(home) as url, closing(Tab(browser, url)) as tab:
+    with serving(home) as program, closing(Tab(browser, program)) as tab:
         for path in (
             "/", "/runs?limit=500", "/run?id=evil-session", "/executions", "/outcomes?by=agent",
             "/outcomes?by=session", "/what-if?batch=true", "/blocks", "/alerts",

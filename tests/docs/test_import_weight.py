@@ -27,7 +27,12 @@ HTTP_CLIENTS = {
     "http.client",
     "urllib.request",
 }
-HEAVY = {"sqlalchemy", "alembic", "apscheduler", "pydantic", "psycopg", "genai_prices", "opentelemetry"} | HTTP_CLIENTS
+LIVE_PAGE = {"starlette", "uvicorn", "jinja2"}
+HEAVY = (
+    {"sqlalchemy", "alembic", "apscheduler", "pydantic", "psycopg", "genai_prices", "opentelemetry"}
+    | HTTP_CLIENTS
+    | LIVE_PAGE
+)
 
 _LOADED_BY_COMMAND = """
 import contextlib, io, json, sys

@@ -78,7 +78,6 @@ def test_every_question_for_datasette_has_an_answer(reader: Path) -> None:
 
 def test_datasette_answers(reader: Path) -> None:
     """With the file that the page names."""
-    pytest.importorskip("datasette", reason="datasette is not installed")
     arguments = [
         ".claude/metrics/metrics.db",
         "--metadata",

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -337,20 +338,22 @@ def test_a_server_that_cannot_be_reached_is_no_fault_of_the_query() -> None:
 
 def test_a_role_with_few_rights_keeps_them(postgres_url: str) -> None:
     """One that may read the views reads them, and nothing else."""
+    # A role is one of the server, also of another run of the tests.
+    analyst = f"analyst_{uuid4().hex}"
     with closing(open_database(postgres_url)) as database:
         Store(database).add([an_execution()])
         with database.write() as connection:
-            connection.execute("CREATE ROLE analyst LOGIN")
-            connection.execute("GRANT SELECT ON claude_force_version, daily_v1 TO analyst")
+            connection.execute(f"CREATE ROLE {analyst} LOGIN")
+            connection.execute(f"GRANT SELECT ON claude_force_version, daily_v1 TO {analyst}")
     try:
-        with closing(open_database(postgres_url.replace("postgres:@", "analyst:@", 1))) as theirs:
-            assert theirs.ask("SELECT executions, current_user FROM daily_v1", LIMITS).rows == [(1, "analyst")]
+        with closing(open_database(postgres_url.replace("postgres:@", f"{analyst}:@", 1))) as theirs:
+            assert theirs.ask("SELECT executions, current_user FROM daily_v1", LIMITS).rows == [(1, analyst)]
             with pytest.raises(QueryRefused, match="permission denied for table executions"):
                 theirs.ask("SELECT * FROM executions", LIMITS)
     finally:
         with closing(open_database(postgres_url)) as database, database.write() as connection:
-            connection.execute("DROP OWNED BY analyst")
-            connection.execute("DROP ROLE analyst")
+            connection.execute(f"DROP OWNED BY {analyst}")
+            connection.execute(f"DROP ROLE {analyst}")
 
 
 def test_the_limits_are_what_the_pages_say() -> None:

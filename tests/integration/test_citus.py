@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -189,13 +190,12 @@ def test_a_report_beside_writers_is_exact(postgres_url: str) -> None:
 @pytest.fixture
 def reader_url(postgres_url: str) -> Iterator[str]:
     """The URL of a role that reads every table."""
-    found = urlsplit(postgres_url)
-    citus.rows(postgres_url, "DROP ROLE IF EXISTS reader")
-    citus.rows(postgres_url, "CREATE ROLE reader LOGIN IN ROLE pg_read_all_data")
+    found, reader = urlsplit(postgres_url), f"reader_{uuid4().hex}"
+    citus.rows(postgres_url, f"CREATE ROLE {reader} LOGIN IN ROLE pg_read_all_data")
     try:
-        yield found._replace(netloc=f"reader@{found.hostname}:{found.port}").geturl()
+        yield found._replace(netloc=f"{reader}@{found.hostname}:{found.port}").geturl()
     finally:
-        citus.rows(postgres_url, "DROP ROLE reader")
+        citus.rows(postgres_url, f"DROP ROLE {reader}")
 
 
 def test_a_query_beside_writers_is_exact(postgres_url: str, reader_url: str) -> None:

@@ -28,6 +28,7 @@ from claude_force.executions.totals import Bucket, Totals
 from claude_force.ingest.freshness import Freshness
 from claude_force.settings.home import find_home
 from claude_force.web import pages
+from claude_force.web.answers import Answer, Form, Query
 from claude_force.web.app import LivePage
 from claude_force.web.links import PERIOD, SHARED, Links
 from claude_force.web.live import Live
@@ -297,6 +298,27 @@ def test_an_answer_that_failed_is_not_kept(tmp_path: Path) -> None:
             return before.status, (await ask_page(page, "/runs")).status
 
     assert asyncio.run(ask_twice()) == (503, 200)
+
+
+def test_many_pages_of_the_same_address_are_drawn_once(filled: str) -> None:
+    """Also of those that ask at the same moment: the commands run as often as for one page."""
+    ran: list[str] = []
+
+    class Counted(PageCommands):
+        def __call__(self, command: str, query: Query, form: Form) -> Answer:
+            ran.append(command)
+            return super().__call__(command, query, form)
+
+    async def ask_many() -> tuple[int, set[str]]:
+        with closing(Counted(filled, Freshness)) as commands:
+            await ask_page(LivePage(commands, Live(lambda: False)), "/runs")
+            of_one, page = len(ran), LivePage(commands, Live(lambda: False))
+            at_once = await asyncio.gather(*(ask_page(page, "/runs") for _ in range(20)))
+            return of_one, {each.text for each in (*at_once, await ask_page(page, "/runs"))}
+
+    of_one, texts = asyncio.run(ask_many())
+    assert (len(texts), len(ran)) == (1, 2 * of_one)
+    assert of_one > 0
 
 
 def test_the_head_of_the_events_ends(filled: str) -> None:

@@ -21,6 +21,7 @@ from claude_force.database.writes import Store
 from claude_force.database.writes.rollups import apply_pending
 from claude_force.database.writes.telemetry import add_headless_run
 from claude_force.executions.billed_steps import Step
+from claude_force.executions.record import to_row
 from claude_force.executions.runs import Run, RunKey
 from claude_force.reports.layouts.run_tree import run_tree_page
 from claude_force.reports.layouts.runs import runs_layout
@@ -96,7 +97,23 @@ def test_parts_that_arrive_in_any_order_are_one_run(database: Database) -> None:
             apply_pending(connection)
     with database.read() as connection:
         sums = run_sums(connection, Filter()).whole
+        began = connection.fetch("SELECT began_us FROM rollup_runs ORDER BY day")
     assert (sums.runs, sums.failed_nanousd) == (1, 3 * 10**9)
+    firsts = [a_request(minute) for minute in (9, next_day + 1)]
+    assert began == [(each.timestamp_us - each.duration_us,) for each in firsts]
+
+
+def test_parts_of_a_day_are_made_again_where_some_of_it_leaves(database: Database) -> None:
+    """In place of those that were there, and of no other day."""
+    days = {day: a_request(day * 24 * 60, run_id=f"run-{day}") for day in (0, 1, 2)}
+    leaves = a_request(24 * 60 + 1, run_id="leaves")
+    store = Store(database)
+    store.add([*days.values(), leaves])
+    store.rebuild()
+    assert store.archive([to_row(leaves)], leaves.timestamp_us + 1) == 1
+    with database.read() as connection:
+        parts = connection.fetch("SELECT name, executions FROM rollup_runs ORDER BY day")
+    assert parts == [("run-0", 1), ("run-1", 1), ("run-2", 1)]
 
 
 @pytest.mark.parametrize(
