@@ -17,7 +17,7 @@ from claude_force.errors import SettingsError
 from claude_force.executions.record import ExecutionMetrics, column, to_row
 from claude_force.exporters.base import PushError, PushResult
 from claude_force.exporters.elasticsearch.push import PAUSES_S, ElasticsearchExporter
-from claude_force.exporters.elasticsearch.server import Login, Server
+from claude_force.exporters.elasticsearch.server import PATIENCE, Login, Server
 from claude_force.exporters.settings import load_exporter
 from claude_force.network.connection import Patience
 from claude_force.network.redaction import Secret
@@ -200,7 +200,7 @@ def test_a_batch_that_failed_is_sent_again(database: Database, store: Store, tmp
     recorded = executions(10)
     store.add(recorded)
     with elastic() as server:
-        exporter = an_exporter(server.url, tmp_path, **{"patience": QUICK} if fault == HANG else {})
+        exporter = an_exporter(server.url, tmp_path, patience=QUICK if fault == HANG else PATIENCE)
         server.faults = [Each((201,)), fault]
         problems = push_until_done(exporter, database)
     assert len(problems) == 1
