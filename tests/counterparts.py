@@ -16,6 +16,7 @@ Certificates are those of `authority`, a fixture: a certificate authority of the
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import ssl
 import struct
@@ -174,12 +175,13 @@ def scripted(
 
 
 def unused_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+    """A port that nobody listens on, and below those that the system gives to whoever asks for any: no other test gets
+    it by chance. Not from `random`, whose seed is the same for tests that run at the same time."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 class Authority:
@@ -249,7 +251,7 @@ def mail_server(
     """An SMTP server. With a context it offers STARTTLS, or with `is_implicit` speaks TLS from the beginning. `answers`
     are those that are not 250, by an address or DATA; with a `login` it demands it."""
     server = MailServer(answers, login)
-    options: dict[str, Any] = {"hostname": "127.0.0.1", "port": 0, "ident": "counterpart"}
+    options: dict[str, Any] = {"hostname": "127.0.0.1", "port": 0, "ident": "counterpart", "ready_timeout": 120}
     if context is not None:
         options |= {"ssl_context": context} if is_implicit else {"tls_context": context}
     if login is not None:

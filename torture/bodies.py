@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import io
 import multiprocessing
-import os
 import random
 import traceback
 from collections import Counter
@@ -30,7 +29,7 @@ from claude_force.receiver.receiving import receiving
 from claude_force.receiver.server import Endpoint, Patience
 from tests.receivers import send_raw
 from tests.telemetry import Message, api_request, as_json, kind_of, logs, metrics, spans
-from torture.campaign import Effort, Figure, say
+from torture.campaign import WORKERS, Effort, Figure, say
 from torture.mutations import damaged
 
 BODIES = 1_000_000
@@ -58,7 +57,7 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
     bodies, found = effort.of(BODIES), Counter[str]()
     firsts = range(0, bodies, BODIES_AT_ONCE)
     sizes = [min(BODIES_AT_ONCE, bodies - first) for first in firsts]
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
         for one in pool.map(read_some, [folder] * len(sizes), [effort.seed] * len(sizes), firsts, sizes):
             found += one
             say(f"  {found['bodies']:,} bodies, {found['unexpected']:,} unexpected errors")

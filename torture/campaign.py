@@ -6,10 +6,15 @@ same seed breaks the same things in the same order, as far as concurrent process
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+WORKERS = min(os.cpu_count() or 1, 8)
+"""How many processes or threads of a campaign work at a time: a container on a large machine sees processors that it
+may not use."""
 
 
 class Figure(NamedTuple):

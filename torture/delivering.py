@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import random
 import shutil
 from collections import Counter, defaultdict
@@ -36,7 +35,7 @@ from claude_force.doctor import monitoring
 from claude_force.network.outcome import Outcome
 from claude_force.settings.home import Home
 from tests.builders import NOON_US, an_execution
-from torture.campaign import Effort, Figure, say
+from torture.campaign import WORKERS, Effort, Figure, say
 from torture.notifying import check_and_notify, check_once, make_alert_setup, notification_context
 from torture.services import Accepted, Services, services
 from torture.subjects import KILLED, subject
@@ -62,7 +61,7 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
         (folder, effort.seed, range(first, min(first + RUNS_IN_A_PROCESS, runs)))
         for first in range(0, runs, RUNS_IN_A_PROCESS)
     ]
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
         for one in pool.map(_run_some, *zip(*work, strict=True)):
             found += one
             say(f"  {found['runs']:,} runs, {found['kills']:,} senders died, {found['lost']:,} pages lost")

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from torture.campaign import CannotRun, Effort, Figure, say
+from torture.campaign import WORKERS, CannotRun, Effort, Figure, say
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path(__file__).with_name("failing_io.c")
@@ -33,7 +33,7 @@ def run(folder: Path, effort: Effort) -> Sequence[Figure]:
     chance = random.Random(effort.seed)
     # Every step makes more calls than that.
     starts = [chance.randint(1, min(stride, 5)) for _ in STEPS]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         counts = list(pool.map(lambda name, start: _walk(name, folder / name, shim, stride, start), STEPS, starts))
     found = sum(counts, Counter[str]())
     return [

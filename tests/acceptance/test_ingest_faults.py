@@ -423,7 +423,6 @@ def test_many_problems_are_summarized(run: Run, projects: Path) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(60 + 5 * KILLS)
 def test_a_killed_ingest_loses_nothing_and_counts_nothing_twice(run: Run, projects: Path) -> None:
     """The process is killed at random times while files grow in pieces. After one complete ingest every response is one
     execution with exactly its tokens."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from claude_force.clock import DAY_US, HOUR_US, now_us
+from claude_force.clock import DAY_US, HOUR_US, now_us, parse_instant
 from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from claude_force.database.writes import alerts as alert_writes
@@ -150,14 +151,15 @@ def test_an_empty_report_fails_only_where_it_is_asked_to(line: tuple[str, ...], 
 
 def test_a_table_of_trends_has_the_last_thirty_intervals(home: Path, run: Run) -> None:
     """Without a period and --limit. Its trend, and the other formats, are about all of them."""
-    at_us = now_us()
+    at = "2026-06-15T12:00:00+00:00"
+    at_us = parse_instant(at, UTC)
     path = home / ".claude" / "metrics" / "metrics.db"
     Store(open_database(str(path))).add([an_execution(timestamp_us=at_us - DAY_US * day) for day in range(50)])
 
     def dates(*options: str) -> list[str]:
-        return [line[:10] for line in run("trends", *options).stdout.splitlines() if line[:2] == "20"]
+        return [line[:10] for line in run("trends", *options, at=at).stdout.splitlines() if line[:2] == "20"]
 
-    every = [row["date"] for row in json.loads(run("trends", "--json").stdout)["trends"]]
+    every = [row["date"] for row in json.loads(run("trends", "--json", at=at).stdout)["trends"]]
     assert len(every) == 50
     assert dates() == every[-30:]
     assert dates("--desc") == every[:-31:-1]
@@ -165,6 +167,6 @@ def test_a_table_of_trends_has_the_last_thirty_intervals(home: Path, run: Run) -
     assert dates("--asc", "--limit", "40") == every[:40]
     assert dates("--days", "45")[-40:] == every[-40:]
     assert dates("--format", "csv") == every
-    text = run("trends").stdout
+    text = run("trends", at=at).stdout
     assert "The last 30 of 50 days; more with --days or --limit\n" in text
     assert "Over 48 whole days" in text or "Over 49 whole days" in text
