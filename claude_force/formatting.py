@@ -9,6 +9,7 @@ NONE = "–"
 """An unknown value."""
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_LONG_MINUTES = 2 * _DAY_S // _MINUTE_S
 
 
 def count(number: float | None) -> str:
@@ -56,7 +57,7 @@ def size(number_bytes: int | None) -> str:
 
 
 def duration(number_ms: float | None) -> str:
-    """A duration: 350ms, 4.2s, 3m05s, 2h10m."""
+    """A duration: 350ms, 4.2s, 3m05s, 2h10m, from two days on 44d12h."""
     if number_ms is None:
         return NONE
     if 0 < number_ms < 0.5:
@@ -70,7 +71,10 @@ def duration(number_ms: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     minutes = round(seconds / 60)
-    return f"{minutes // 60}h{minutes % 60:02}m"
+    if minutes < _LONG_MINUTES:
+        return f"{minutes // 60}h{minutes % 60:02}m"
+    hours = round(seconds / 3600)
+    return f"{hours // 24:,}d{hours % 24:02}h"
 
 
 def hours_minutes(minutes: int) -> str:

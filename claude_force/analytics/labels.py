@@ -17,6 +17,10 @@ from claude_force.executions.totals import WorkflowStart
 
 _STEPS = re.compile(r"[/\\]+")
 _SHORT_ID = 8
+_LONGEST_NAME = 24
+_ID = re.compile(r"(?:[a-z]+[_-])?[0-9a-f-]{8,}", re.IGNORECASE)
+"""What a program made: a UUID or another hexadecimal number, also with a word before it."""
+
 _MODEL_FRAME = re.compile(r"^claude-(?=.*[a-z])|-20\d{6}$")
 """The maker and the day of a model's name."""
 
@@ -64,10 +68,16 @@ def workflow_labels(workflow_starts: dict[str, WorkflowStart], zone: tzinfo) -> 
 
 
 def short_ids(names: Iterable[str]) -> dict[str, str]:
-    """The shortest beginning of each id that no other one has, of at least eight characters."""
+    """The shortest beginning of each id that no other one has, of at least eight characters. A name that somebody chose
+    stays whole, unless it is long."""
     ordered = sorted(names)
     shared = [0, *(_shared_length(*pair) for pair in pairwise(ordered)), 0]
-    return {name: name[: max(*shared[at : at + 2], _SHORT_ID - 1) + 1] for at, name in enumerate(ordered)}
+    short = {name: name[: max(*shared[at : at + 2], _SHORT_ID - 1) + 1] for at, name in enumerate(ordered)}
+    return {name: name if _is_chosen(name) else label for name, label in short.items()}
+
+
+def _is_chosen(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and not _ID.fullmatch(name)
 
 
 def uuid_labels(names: Iterable[str]) -> dict[str, str]:

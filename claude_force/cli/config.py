@@ -189,7 +189,7 @@ def _path_to_unset(key: str, section: Mapping[str, Any]) -> KeyPath:
 def list_(as_json: bool) -> None:
     """Print all settings.
 
-    "(default)" marks those that are not in the file.
+    "(default)" marks those that are not in the file, "(not set)" those that have no default either.
 
     \b
     Example:
@@ -204,7 +204,7 @@ def list_(as_json: bool) -> None:
         section = settings.read_file(home.settings_file).get(SECTION, {})
         for key, value in values.items():
             origin = "" if key.removeprefix(f"{SECTION}.") in section else "  (default)"
-            say(f"{key} = {_shown(value)}{origin}" if value is not None else f"{key}{origin}")
+            say(f"{key} = {_shown(value)}{origin}" if value is not None else f"{key}  (not set)")
     for problem in problems:
         say(f"warning: {problem}", err=True)
 

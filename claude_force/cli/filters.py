@@ -83,7 +83,7 @@ FILTER_OPTIONS = (
     MODEL_OPTION,
     click.option(
         "--workflow", "workflows", multiple=True, metavar="NAME", shell_complete=_complete("workflow_id"),
-        help="Only this workflow (its begin is enough), or glob. Repeatable.",
+        help="Only this workflow (its beginning is enough), or glob. Repeatable.",
     ),
     click.option(
         "--project", "projects", multiple=True, metavar="NAME", shell_complete=_complete_projects,

@@ -51,7 +51,7 @@ def import_command(
 ) -> None:
     """Import executions from JSONL files.
 
-    Reads the format of the guide, of claude-force 1.3, and of `analytics export`, also compressed as .gz; - reads
+    Reads the executions that a tracker, claude-force 1.3 or `analytics export` wrote, also compressed as .gz; - reads
     standard input. Without FILE, imports the metrics file of the settings and the executions in the spool. Importing a
     file twice adds nothing. Importing an archive restores its executions. A timestamp without an offset is local time,
     or that of --timezone. --reprice also applies to executions that are already stored.

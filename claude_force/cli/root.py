@@ -189,6 +189,9 @@ def message_of(error: click.UsageError) -> str:
     message = error.format_message()
     if not error.ctx:
         return message
+    if type(error) is click.BadParameter and isinstance(error.param, click.Argument):
+        # Where it stands says which one it is; click would spell "Invalid value for '[FILE]...'".
+        return error.message
     if isinstance(error, click.NoSuchOption):
         return f"No such option {error.option_name!r}.{suggestions.suggest_option(error.ctx, error.option_name)}"
     if extra := re.fullmatch(_EXTRA_ARGUMENT, message):

@@ -165,6 +165,7 @@ MISUSE = {
     "a folder as output": ("analytics summary --output .", "--output"),
     "an argument too many": ("analytics summary extra", "extra"),
     "no file": ("import", "name a FILE"),
+    "a file that is not there": ("import nothing.jsonl", "error: Path 'nothing.jsonl' does not exist. (see"),
     "a key without a value": ("config set performance.tracking_enabled", "VALUE"),
 }
 

@@ -130,7 +130,9 @@ def test_a_correct_value_prints_no_warning(part: str, run: Run) -> None:
 
 def test_without_channels_the_default_is_shown(run: Run) -> None:
     """As for every other setting."""
-    assert "performance.channels = {}  (default)" in run("config", "list").stdout.splitlines()
+    listed = run("config", "list").stdout.splitlines()
+    assert "performance.channels = {}  (default)" in listed
+    assert "performance.user  (not set)" in listed
 
 
 @pytest.mark.parametrize(

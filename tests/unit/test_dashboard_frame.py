@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_force import clock
 from claude_force.analytics.plan_limits import LimitState
 from claude_force.clock import DAY_US, HOUR_US, SECOND_US
 from claude_force.database.rows.alerts import AlertRow
@@ -251,9 +252,9 @@ def test_large_figures_are_not_cut(size: tuple[int, int]) -> None:
     rows = [line for line in lines if line.startswith(PERIODS)]
     assert [row.split()[2] for row in rows] == ["999,999,999"] * 3
     if size[0] >= 80:
-        assert all(row.split()[4:7] == ["8784h00m", "8784h00m", "$1,234,567.89"] for row in rows)
+        assert all(row.split()[4:7] == ["366d00h", "366d00h", "$1,234,567.89"] for row in rows)
         assert "P95 ~1%" in "\n".join(lines)
-        assert sum("8784h00m" in line for line in lines) >= 9
+        assert sum("366d00h" in line for line in lines) >= 9
 
 
 @every_size
@@ -345,6 +346,15 @@ def test_an_empty_span_has_the_dates_of_the_store() -> None:
     index = narrow.index("None in the last 24 hours; stored:")
     assert narrow[index + 1] == "2025-10-31 to 2025-11-01"
     assert shown[2].split() == ["1", "hour", "0", "–", "–", "–", "$0.00", "0"]
+
+
+def test_what_ended_in_another_year_has_its_year() -> None:
+    """Two days of two years would look alike, and out of order."""
+    recent = [an_execution(timestamp_us=NOON_US - days * DAY_US) for days in (0, 1, 400)]
+    shown = lines_of(snapshot(recent=recent))
+    times = [line.split("  ")[0] for line in shown[[line[:5] for line in shown].index("Ended") + 1 :]][:3]
+    at = [clock.to_datetime(each.timestamp_us, LIVE.zone) for each in recent]
+    assert times[1:] == [f"{at[1]:%m-%d %H:%M}", f"{at[2]:%Y-%m-%d}"]
 
 
 def test_a_problem_is_a_line_above_the_last_snapshot() -> None:

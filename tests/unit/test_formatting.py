@@ -46,6 +46,18 @@ def test_a_negative_cost_keeps_its_sign_before_the_dollar(amount: float, expecte
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (0.35, "350ms"), (4.2, "4.2s"), (185, "3m05s"), (7_800, "2h10m"), (172_769, "47h59m"), (172_770, "2d00h"),
+        (180_000, "2d02h"), (3_845_460, "44d12h"), (86_400 * 1234, "1,234d00h"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float, text: str) -> None:
+    """In two units at most: nobody reads 1068 hours."""
+    assert duration(1000 * seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
         (0, "just now"), (1, "1 s ago"), (59, "59 s ago"), (60, "1 min ago"), (3599, "59 min ago"),
         (3600, "1 h ago"), (172_799, "47 h ago"), (172_800, "2 days ago"), (10**9, "11,574 days ago"),
     ],

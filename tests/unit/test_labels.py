@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_force.analytics.labels import model_labels, project_labels, workflow_labels
+from claude_force.analytics.labels import model_labels, project_labels, short_ids, workflow_labels
 from claude_force.executions.totals import WorkflowStart
 from claude_force.reports.layouts.notes import join_names
 from tests.builders import NOON_US
@@ -80,3 +80,18 @@ def test_names_are_listed_as_far_as_they_fit() -> None:
 def test_models_are_short_where_that_is_unambiguous(models: list[str], expected: list[str]) -> None:
     """Without the maker and the day of the version, unless two would be alike or nothing would be left."""
     assert list(model_labels(models).values()) == expected
+
+
+def test_ids_are_short_and_chosen_names_are_whole() -> None:
+    """What a program made is known by its beginning; a name that is cut says less."""
+    names = {
+        "1f4c5a0e-9b2d-4c1e-8f00-000000000001": "1f4c5a0e",
+        "agent_0123456789abcdef": "agent_01",
+        "full-stack-feature": "full-stack-feature",
+        "release-2.1-candidate": "release-2.1-candidate",
+        "a-name-that-is-so-long-that-no-table-has-room": "a-name-t",
+    }
+    assert short_ids(names) == names
+    assert short_ids(["release-", "release-that-takes-more-than-a-line"]) == {
+        "release-": "release-", "release-that-takes-more-than-a-line": "release-t",
+    }  # fmt: skip

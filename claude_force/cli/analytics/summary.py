@@ -17,7 +17,7 @@ from claude_force.reports.layouts.base import Request
 def summary(request: Request) -> None:
     """Show the most important numbers on one page.
 
-    `--output baseline.json` writes the file that the guide uses as a baseline.
+    `--output baseline.json` writes a file that `baseline check --baseline` compares with.
 
     \b
     Example:

@@ -346,10 +346,11 @@ def _recent_cells(execution: ExecutionMetrics, labels: Mapping[str, str], now_us
 
 
 def _time(instant_us: int, now_us: int, zone: tzinfo) -> str:
-    """The time of day with seconds if it was today or less than 12 hours ago; otherwise the date and the minute."""
+    """The time of day with seconds if it was today or less than 12 hours ago; otherwise the date, with the minute, or
+    with the year if that is another one."""
     at, now = clock.to_datetime(instant_us, zone), clock.to_datetime(now_us, zone)
     is_near = at.date() == now.date() or 0 <= now_us - instant_us < DAY_US // 2
-    return at.strftime("%H:%M:%S" if is_near else "%m-%d %H:%M")
+    return at.strftime("%H:%M:%S" if is_near else "%m-%d %H:%M" if at.year == now.year else "%Y-%m-%d")
 
 
 def _table(
