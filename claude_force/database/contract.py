@@ -83,6 +83,10 @@ class Connection(ABC):
     def try_lock_rollups(self) -> bool:
         """Take the roll-up lock if it is free; returns whether it was."""
 
+    def refuse_missing_rows(self) -> None:  # noqa: B027  (only a distributed database has any)
+        """To be called before sums are made from rows or compared with them. Raises DatabaseBusy if a server of a
+        distributed database does not show rows yet whose commit has ended elsewhere."""
+
     @abstractmethod
     def fetch(self, sql: str, parameters: Parameters = ...) -> list[Row]:
         """Every row of a query. A sum may arrive as Decimal."""

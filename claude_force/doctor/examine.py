@@ -95,14 +95,19 @@ def _examine_workspace(workspace: Workspace, findings: list[Finding], now_us: in
     spooled = [path for path in waiting_files(workspace) if path.exists()]
     schema = attempt("schema", lambda: storage.check_schema(workspace))
     findings += _run(_file_checks(workspace, now_us))
-    findings += [*schema, *attempt("spool", lambda: sources.check_spool(spooled, now_us))]
-    if any(finding.level == "problem" for finding in schema):
+    servers = [] if _has_problem(schema) else attempt("cluster", lambda: storage.check_cluster(workspace.database))
+    findings += [*schema, *servers, *attempt("spool", lambda: sources.check_spool(spooled, now_us))]
+    if _has_problem(schema) or (_has_problem(servers) and not storage.is_readable(workspace.database)):
         findings.append(note("database", "the contents were not checked, because the database cannot be read"))
         return Examination(workspace, findings, None, spooled)
     overview, of_sources = _examine_sources(workspace)
     ages, of_ages = _examine_ages(workspace, now_us)
     findings += [*of_sources, *of_ages, *_run(_database_checks(workspace, now_us, is_full=is_full))]
     return Examination(workspace, findings, overview, spooled, ages)
+
+
+def _has_problem(findings: list[Finding]) -> bool:
+    return any(finding.level == "problem" for finding in findings)
 
 
 def _run(checks: list[Check]) -> list[Finding]:
@@ -141,7 +146,6 @@ def _database_checks(workspace: Workspace, now_us: int, *, is_full: bool) -> lis
         return always
     return [
         *always,
-        ("cluster", lambda: storage.check_cluster(database)),
         ("integrity", lambda: integrity.check_pages(workspace, is_full=is_full)),
         ("roll-ups", lambda: integrity.check_rollups(database, is_full=is_full)),
         ("clock", lambda: integrity.check_clock(database, now_us)),

@@ -18,7 +18,7 @@ from claude_force.database.sqlite.open_files import processes_with_file_open
 from claude_force.database.workspace import Workspace
 from claude_force.doctor.backups import restore_command
 from claude_force.doctor.findings import Finding, note, ok, problem
-from claude_force.errors import DatabaseCorrupt, NotADatabase
+from claude_force.errors import DatabaseCorrupt, DatabaseError, NotADatabase
 from claude_force.formatting import size
 
 MEBIBYTE = 1024 * 1024
@@ -69,6 +69,15 @@ def check_version(database: Database) -> Iterator[Finding]:
             "avoids this: it checkpoints under the write lock. Another program that writes to the file may not"
         )
     yield ok(f"{database.dialect}-version", text)
+
+
+def is_readable(database: Database) -> bool:
+    """Whether all servers that have some of the executions answer."""
+    try:
+        with database.read():
+            return True
+    except DatabaseError:
+        return False
 
 
 def check_cluster(database: Database) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from claude_force.database.queries import Filter
 from claude_force.database.revisions import HEAD
 from claude_force.database.views import VIEWS
 from claude_force.database.writes import Store
-from claude_force.errors import DatabaseError, QueryRefused
+from claude_force.errors import DatabaseBusy, DatabaseError, QueryRefused
 from claude_force.executions.deduplication import Observation
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, to_row
 from claude_force.executions.rollups import ALL_SERIES, ERA
@@ -127,10 +127,32 @@ def test_what_is_wrong_with_the_nodes(bare_url: str, run: Run) -> None:
         citus.rows(node, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         citus.rows(node, f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
         assert levels(run, bare_url) == ["problem", "note"]
+        problems = json.loads(run("doctor", "--json", "--db", bare_url).stdout)["findings"]
+        # Once, and not by each check that cannot read the rows.
+        assert [each["id"] for each in problems if each["level"] == "problem"] == ["cluster"]
         assert "does not answer" in check(database)[0][0]
         citus.rows(node, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         citus.rows(bare_url, f"SELECT citus_disable_node('{place}, true)")
         assert levels(run, bare_url) == ["problem", "note"]
+
+
+def test_rows_of_an_interrupted_commit_are_waited_for(postgres_url: str, run: Run) -> None:
+    """A worker failed between the two steps of a commit, so its rows do not show yet. Sums are neither made from the
+    others nor compared with them, which would say that the sums are wrong; afterwards both go on."""
+    worker = citus.url_of(postgres_url.rpartition("/")[2].partition("?")[0], citus.nodes()[1])
+    place = worker.rpartition("@")[2].partition("/")[0]
+    with closing(open_database(postgres_url)) as database:
+        store = Store(database)
+        store.add([an_execution(timestamp_us=NOON_US)])
+        # That it is of another coordinator keeps the one here from ending it.
+        citus.rows(worker, "BEGIN; PREPARE TRANSACTION 'citus_99_1_1_1'")
+        with pytest.raises(DatabaseBusy, match=f"{place} failed in a commit"):
+            store.rebuild()
+        refused = run("db", "check", "--db", postgres_url)
+        assert (refused.returncode, "rebuild" in refused.stderr) == (1, False)
+        assert f"{place} failed in a commit" in refused.stderr
+        citus.rows(worker, "ROLLBACK PREPARED 'citus_99_1_1_1'")
+        assert (store.rebuild(), check(database)[0]) == (1, [])
 
 
 def levels(run: Run, location: str) -> list[str]:

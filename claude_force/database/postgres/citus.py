@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from claude_force.database.cluster import HAS_CITUS, IS_DISTRIBUTED, Cluster, Node
 from claude_force.database.postgres.values import Raw
+from claude_force.errors import DatabaseBusy
 
 if TYPE_CHECKING:
     from claude_force.database.postgres.connection import ServerConnection
@@ -26,10 +27,10 @@ SELECT nodename, nodeport, groupid = 0, isactive, shouldhaveshards,
      WHERE pg_dist_placement.groupid = pg_dist_node.groupid AND logicalrelid = to_regclass('executions'))
 FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid = 0 DESC, 1, 2
 """
-_SLOW_COMMITS = f"""
+_WAITING_COMMITS = """
 SELECT nodename || ':' || nodeport, success, result FROM run_command_on_all_nodes($$
     SELECT COUNT(*) FROM pg_prepared_xacts WHERE database = current_database() AND gid LIKE 'citus%'
-    AND prepared < now() - interval '{SLOW_COMMIT_S} seconds'
+    AND prepared <= now() - interval '{seconds} seconds'
 $$) JOIN pg_dist_node USING (nodeid)
 """
 _MARKS = """
@@ -84,6 +85,25 @@ def fix_snapshot(raw: Raw, connection: ServerConnection) -> None:
         raise
 
 
+def refuse_missing_rows(raw: Raw, connection: ServerConnection) -> None:
+    """Raise DatabaseBusy if a commit was interrupted: a node that failed between its two steps does not show its rows
+    until Citus has ended it, while the sums on the coordinator contain them. While this has the lock of commits, none
+    of ours is between its steps."""
+    connection.fetch("SELECT pg_advisory_lock(:key)", {"key": _COMMIT_LOCK})
+    try:
+        answers = connection.fetch(_WAITING_COMMITS.format(seconds=0))
+        connection.fetch("SELECT pg_advisory_unlock(:key)", {"key": _COMMIT_LOCK})
+    except BaseException:
+        raw.close()
+        raise
+    waiting = [name for name, success, result in answers if success and int(result)]
+    if waiting:
+        raise DatabaseBusy(
+            f"{', '.join(waiting)} failed in a commit and does not show its rows yet; nothing was written. Citus ends "
+            "the commit within a minute once all nodes answer; then try again"
+        )
+
+
 def change_mark(raw: Raw) -> object:
     """What every write to any node moves: the coordinator does not see that a worker stored an execution."""
     return _first(raw, _MARKS)
@@ -94,7 +114,7 @@ def cluster_of(raw: Raw) -> Cluster | None:
     if not is_distributed(raw):
         return None
     nodes = [Node(*row) for row in raw.execute(_NODES.encode())]
-    answers = raw.execute(_SLOW_COMMITS.encode()).fetchall()
+    answers = raw.execute(_WAITING_COMMITS.format(seconds=SLOW_COMMIT_S).encode()).fetchall()
     lost = {name: str(result) for name, success, result in answers if not success}
     slow = {name: int(result) for name, success, result in answers if success and int(result)}
     return Cluster(nodes, lost, slow)

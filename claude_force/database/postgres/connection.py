@@ -57,11 +57,12 @@ class ServerConnection(Connection):
     """A transaction on a server, from `begin` to `commit` or `roll_back`.
 
     What nobody waits for the result of is sent with the next statement, so fewer answers of the server are waited for.
-    An error of it is raised there. `is_distributed`: it writes to several nodes."""
+    An error of it is raised there. `is_distributed`: the rows are on several nodes."""
 
     def __init__(self, raw: Raw, begin: str, *, is_snapshot: bool = False, is_distributed: bool = False) -> None:
         super().__init__(is_snapshot=is_snapshot)
         self._is_distributed = is_distributed
+        self._last = citus.COMMITTING if is_distributed and not is_snapshot else ""
         self._needs_two_steps = is_distributed
         self._raw = raw
         self._cursor = raw.cursor()
@@ -72,8 +73,8 @@ class ServerConnection(Connection):
     def commit(self) -> None:
         """Commit. Where nothing was asked, nothing is sent."""
         if self._is_open or len(self._waiting) > 1:
-            if self._is_distributed:
-                self.send_later(citus.COMMITTING)
+            if self._last:
+                self.send_later(self._last)
             self._ask("COMMIT")
 
     def roll_back(self) -> None:
@@ -215,6 +216,10 @@ class ServerConnection(Connection):
         if has_lock:
             self._commit_in_two_steps()
         return has_lock
+
+    def refuse_missing_rows(self) -> None:
+        if self._is_distributed:
+            citus.refuse_missing_rows(self._raw, self)
 
 
 def run_together(raw: Raw, statements: Sequence[tuple[str, Parameters]]) -> list[int]:

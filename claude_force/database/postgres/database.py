@@ -71,7 +71,12 @@ class ServerDatabase(Database):
     @contextmanager
     def read(self) -> Iterator[ServerConnection]:
         self._verify()
-        with self._connected() as raw, _transaction(ServerConnection(raw, _READ, is_snapshot=True)) as connection:
+        with (
+            self._connected() as raw,
+            _transaction(
+                ServerConnection(raw, _READ, is_snapshot=True, is_distributed=self._is_distributed)
+            ) as connection,
+        ):
             if self._is_distributed:
                 citus.fix_snapshot(raw, connection)
             yield connection

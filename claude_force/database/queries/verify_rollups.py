@@ -42,6 +42,7 @@ def differences(connection: Connection, progress: Progress | None = None) -> lis
 def differences_from_rows(connection: Connection, progress: Progress | None = None) -> list[str]:
     """Where the finest sums differ from the executions. `progress` is called with the number of executions of each day
     that was checked."""
+    connection.refuse_missing_rows()
     return [_OTHERS.get(kind) or _to_rebuild(kind) for kind in differing_days(connection, progress)]
 
 
@@ -61,6 +62,7 @@ def _to_rebuild(what: str) -> str:
 
 def count_differences(connection: Connection) -> list[str]:
     """`differences` for the number of executions only, which takes no time."""
+    connection.refuse_missing_rows()
     summed = (
         "SELECT COALESCE(SUM(executions), 0) - "
         f"(SELECT COALESCE(SUM(executions), 0) FROM rollups WHERE {_ARCHIVED}) "

@@ -192,6 +192,8 @@ def add_named(connection: Connection, sums: Sums) -> None:
 
 def rebuild_named(connection: Connection, days: Collection[int]) -> None:
     """Make the spans and the parts of runs of some days from the executions that are rolled up."""
+    if days:
+        connection.refuse_missing_rows()
     rebuild_spans(connection, days)
     rebuild_parts(connection, days)
 
@@ -199,6 +201,7 @@ def rebuild_named(connection: Connection, days: Collection[int]) -> None:
 def rebuild(connection: Connection, window: Window, progress: Progress | None = None) -> int:
     """Rebuild the roll-ups of every bucket that overlaps a window, from its rows and from the archived sums; returns
     the number of rows read. Needs the roll-up lock."""
+    connection.refuse_missing_rows()
     start = (EARLIEST_US if window.start_us is None else window.start_us) // DAY_US * DAY_US
     end = -(-(LATEST_US if window.end_us is None else window.end_us) // DAY_US) * DAY_US
     spans = [{"level": level, "first": start // size, "end": -(-end // size)} for level, size in enumerate(LEVELS_US)]
