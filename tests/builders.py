@@ -65,3 +65,8 @@ def a_line(**changes: Any) -> bytes:
         "estimated_cost": 0.000234,
     } | changes
     return json.dumps({key: value for key, value in values.items() if value is not ...}).encode() + b"\n"
+
+
+def key(name: str) -> bytes:
+    """An identity."""
+    return name.encode().ljust(16, b".")

@@ -73,7 +73,7 @@ class ExportQueue:
     deleted: int = field(default=0, init=False)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """What is due, in batches of at most `size`. Call `ack` for each batch before taking the next."""
+        """What is due, in batches of at most `size`. Call `ack` for each, in order; the next may be taken before."""
         yield from self._queued(size)
         if self.state.is_backfilling:
             yield from self._backfill(size)

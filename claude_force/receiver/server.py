@@ -34,6 +34,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from claude_force.errors import BodyTooLarge, ClaudeForceError, InvalidBody, MissingExtra
+from claude_force.exporters.team import PATH as TEAM
 from claude_force.network.connection import names_this_machine, path_of
 from claude_force.network.redaction import Secret
 from claude_force.receiver.answers import JSON, PROTOBUF, Answer, Refusal, accepted, refused, unavailable
@@ -54,7 +55,6 @@ MAX_CONNECTIONS = 256
 are sending, it is asked to try later."""
 
 PATHS: dict[str, Kind] = {"/v1/logs": "logs", "/v1/traces": "traces", "/v1/metrics": "metrics"}
-TEAM = "/v1/team"
 HEALTH = "/healthz"
 
 _POLL_S = 0.2

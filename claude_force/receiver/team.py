@@ -41,7 +41,7 @@ def delivering(find_workspace: Callable[[], Workspace]) -> Deliver:
                 "added": counts.added,
                 "changed": counts.changed,
                 "known": counts.known,
-                "rejected": received.rejected,
+                "rejected": [item._asdict() for item in received.rejected],
                 "left_out": received.left_out,
             }
         )

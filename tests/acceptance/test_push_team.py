@@ -62,13 +62,15 @@ def test_a_team_gets_what_is_new(store: Store, location: str, home: Path, run: R
 
 def test_a_push_that_is_killed_goes_on(store: Store, location: str, home: Path, run: Run) -> None:
     """Between two batches or within one: the next push sends the rest, and nothing is there twice."""
-    added = record(store, 2 * AT_ONCE + 10)
+    added = record(store, AT_ONCE * 3 // 2)
     run("db", "upgrade", "--db", "team.db")
     command = [str(PROGRAM), "push", "team", "--to", "team.db", "--db", location]
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         eventually(lambda: uids_in(home / "team.db"))
         os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     done = run("push", "team", "--to", "team.db", "--json", "--db", location)
+    assert (done.returncode, done.stderr) == (0, "")
     counts = json.loads(done.stdout)
     assert counts["added"] + counts["known"] <= len(added)
     assert uids_in(home / "team.db") == added

@@ -16,12 +16,7 @@ from claude_force.database.rows.cursor import Cursor
 from claude_force.database.writes import DIRECT_ROLLUP_ROWS, IngestResult, Store
 from claude_force.executions.deduplication import Observation, ReportedUsage
 from claude_force.executions.record import PROVISIONAL, ExecutionMetrics, ExecutionRow, to_row
-from tests.builders import NOON_US, an_execution
-
-
-def key(name: str) -> bytes:
-    """An identity."""
-    return name.encode().ljust(16, b".")
+from tests.builders import NOON_US, an_execution, key
 
 
 def seen(name: str, *, record: ExecutionMetrics | None = None, **options: Any) -> Observation:

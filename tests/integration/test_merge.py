@@ -34,8 +34,8 @@ from claude_force.executions.plan_limits import PlanLimit
 from claude_force.executions.record import CLAUDE_CODE, PROVISIONAL, RESULT, ExecutionMetrics, identity_bytes, to_row
 from claude_force.executions.signals import Outcome
 from claude_force.executions.statistics import DailyTokens
-from tests.builders import NOON_US, an_execution
-from tests.integration.test_ingestion import a_cursor, key
+from tests.builders import NOON_US, an_execution, key
+from tests.integration.test_ingestion import a_cursor
 
 
 @pytest.fixture

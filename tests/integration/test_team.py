@@ -4,33 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from claude_force.clock import DAY_US
 from claude_force.database.archive import archive_once
 from claude_force.database.contract import Database
 from claude_force.database.merge.delivered_tables import ROW_TYPES
-from claude_force.database.merge.tables import TABLES
-from claude_force.database.queries import ingestion as file_queries
 from claude_force.database.queries.projects import repositories
 from claude_force.database.revisions import HEAD
 from claude_force.database.writes.projects import remember_repositories
 from claude_force.errors import SettingsError
-from claude_force.executions.content_uids import content_uid
-from claude_force.executions.deduplication import Observation
-from claude_force.executions.record import PROVISIONAL, TELEMETRY, ExecutionRow, column, identity_bytes, to_row
+from claude_force.executions.record import PROVISIONAL, TELEMETRY, column
 from claude_force.exporters.base import PushError
 from claude_force.exporters.queue import forget, open_queue
 from claude_force.exporters.settings import load_exporter
 from claude_force.exporters.team.push import KIND, TeamExporter
 from claude_force.exporters.team.recipients import TeamStore
 from tests.builders import NOON_US, an_execution
-from tests.integration.test_ingestion import key
 from tests.profiles import thorough
 from tests.sighted import in_telemetry, in_transcript, value_of
-from tests.teams import COST, HOST, NOW_US, OUTPUT, Laptop, receiver_of, team_rows
+from tests.teams import (
+    COST,
+    HOST,
+    NOW_US,
+    OUTPUT,
+    ROWS,
+    Laptop,
+    insert,
+    meaning,
+    only,
+    receiver_of,
+    seen,
+    set_revision,
+    table,
+    team_rows,
+    uid_of,
+)
 
 PROJECT, TASK = column("project"), column("task_hash")
 
@@ -50,30 +59,6 @@ def pair(database: Database, tmp_path: Path) -> Iterator[tuple[Laptop, Laptop]]:
     yield ana, ben
     for laptop in (ana, ben):
         laptop.database.close()
-
-
-def seen(*names: str, **changes: Any) -> Observation:
-    """A response with these identities, of the first of which its uid is made."""
-    values: dict[str, Any] = {"source": "claude-code", "cost_nanousd": 1000, "timestamp_us": NOON_US} | changes
-    row = to_row(an_execution(uid=content_uid(values["timestamp_us"], key(names[0]), 0), **values))
-    return Observation(row, tuple(map(key, names)))
-
-
-def uid_of(name: str, at_us: int = NOON_US) -> bytes:
-    """The uid of the response with this identity."""
-    return identity_bytes(content_uid(at_us, key(name), 0))
-
-
-def meaning(database: Database, name: str) -> bytes | None:
-    """What an identity stands for."""
-    with database.read() as connection:
-        return file_queries.executions_of(connection, [key(name)]).get(key(name))
-
-
-def only(database: Database) -> ExecutionRow:
-    """The only execution of the team."""
-    (row,) = team_rows(database).values()
-    return row
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -175,32 +160,6 @@ def test_what_the_team_has_archived_stays_as_it_is(
     forget(ana.database, KIND)
     assert ana.push().counts == {"added": 0, "changed": 0, "known": 1, "rejected": 0, "rows": 0, "gone": 0}
     assert team_rows(database) == {}
-
-
-ROWS: dict[str, tuple[Any, ...]] = {
-    "run_parents": ("run-2", "s", "run-1", NOON_US),
-    "run_labels": ("s", "r", "new-prompt", NOON_US, NOON_US + 1),
-    "session_ledgers": ("s", "", NOON_US, 5, 1, 2, 3, 4, 0, 0),
-    "headless_runs": ("h", "s", "main", "/srv/shop", "ana", NOON_US, 5, 0, 1, "success", 2, 900),
-    "copied_sessions": ("s2", "s"),
-    "outcomes": (NOON_US // DAY_US * DAY_US, "s", "lines", "added", 2, 30),
-    "projects": ("/srv/shop/web", "/srv/shop"),
-}
-
-
-def insert(database: Database, name: str, row: tuple[Any, ...]) -> None:
-    """Store a row of a table, or its later version."""
-    columns = TABLES[name].columns
-    key_of = " AND ".join(f"{column} = :{column}" for column in columns[: TABLES[name].keys])
-    with database.write() as connection:
-        connection.execute(f"DELETE FROM {name} WHERE {key_of}", dict(zip(columns, row, strict=True)))
-        connection.insert_all(f"{name} ({', '.join(columns)})", [row], "")
-
-
-def table(database: Database, name: str) -> list[tuple[Any, ...]]:
-    """The rows of a table."""
-    with database.read() as connection:
-        return sorted(connection.fetch(f"SELECT {', '.join(TABLES[name].columns)} FROM {name}"))
 
 
 @pytest.mark.parametrize("over_http", [False, True])
@@ -308,22 +267,6 @@ def test_the_store_of_another_schema_is_one_line(pair: tuple[Laptop, Laptop], da
         finally:
             set_revision(database, before)
     assert ana.push().counts["added"] == 1
-
-
-def set_revision(database: Database, revision: str) -> None:
-    """Write a revision into a database, whatever its own is."""
-    import sqlite3
-    from contextlib import closing
-
-    import psycopg
-
-    if database.dialect == "sqlite":
-        with closing(sqlite3.connect(database.name)) as raw, raw:
-            raw.execute("UPDATE claude_force_version SET version_num = ?", (revision,))
-    else:
-        with psycopg.connect(database.name) as server:
-            server.execute("UPDATE claude_force_version SET version_num = %s", (revision,))
-    database.close()
 
 
 def a_load(folder: Path, **stated: object) -> TeamExporter:

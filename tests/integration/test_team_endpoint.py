@@ -18,13 +18,13 @@ from claude_force.database.merge.delivery_body import encode_body
 from claude_force.database.merge.tables import TABLES
 from claude_force.executions.record import FIELDS, ExecutionRow, column, identity_text, to_row
 from claude_force.exporters.base import PushError
-from claude_force.exporters.team.recipients import PATH, TeamReceiver
+from claude_force.exporters.team import PATH
+from claude_force.exporters.team.recipients import TeamReceiver
 from claude_force.network.connection import Patience
 from tests.builders import NOON_US, an_execution
 from tests.counterparts import Reply, scripted, unused_port
-from tests.integration.test_team import ROWS, table
 from tests.receivers import JSON, PROTOBUF, Answered, post, request_head, send_raw
-from tests.teams import COST, TOKEN, Laptop, receiver_of, team_rows
+from tests.teams import COST, ROWS, TOKEN, Laptop, receiver_of, table, team_rows
 
 LOGIN = {"Authorization": f"Bearer {TOKEN.reveal()}"}
 

@@ -19,10 +19,9 @@ from claude_force.errors import DatabaseError
 from claude_force.exporters.base import PushError
 from claude_force.exporters.team.recipients import TeamStore
 from tests.builders import NOON_US, an_execution
-from tests.integration.test_team import ROWS, insert, seen, table
 from tests.profiles import scaled, thorough
 from tests.sighted import in_telemetry, in_transcript
-from tests.teams import COST, OUTPUT, Laptop, receiver_of, team_rows
+from tests.teams import COST, OUTPUT, ROWS, Laptop, insert, receiver_of, seen, table, team_rows
 
 STATEMENTS = ("execute", "execute_many", "insert_all", "insert_new", "insert_columns", "update_all", "fetch", "lookup")
 

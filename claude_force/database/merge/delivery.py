@@ -24,8 +24,8 @@ from claude_force.database.merge.executions import Counts, apply, decide
 from claude_force.database.merge.identities import SAVE, Matches, changed_identities
 from claude_force.database.merge.sightings import SightingMerge, keep_unlike_apart, seen_of, union
 from claude_force.database.queries.executions import known_among
-from claude_force.database.queries.ingestion import executions_of, identities_of
-from claude_force.database.queries.sightings import has_sightings, sightings_of
+from claude_force.database.queries.ingestion import executions_of
+from claude_force.database.queries.sightings import has_sightings
 from claude_force.database.writes.executions import delete_rows
 from claude_force.database.writes.sightings import forget_sightings
 from claude_force.executions.deduplication import succeeding
@@ -46,11 +46,11 @@ class Delivery(NamedTuple):
     tables: Mapping[str, Sequence[Row]] = {}
 
 
-def read_delivery(database: Database, rows: Sequence[ExecutionRow]) -> Delivery:
-    """Some stored executions with what belongs to them."""
-    with database.read() as connection:
-        sightings = sightings_of(connection, {row[0]: row for row in rows}) if has_sightings(connection) else {}
-        return Delivery(rows, identities_of(connection, [row[0] for row in rows]), sightings)
+class Rejected(NamedTuple):
+    """What a store will never take of a delivery: an execution (its uid), or rows of a table; and why."""
+
+    what: str
+    reason: str
 
 
 def store_delivery(database: Database, delivery: Delivery, price: Price | None = None) -> Counts:

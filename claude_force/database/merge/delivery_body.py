@@ -23,7 +23,7 @@ import msgspec
 from claude_force.clock import EARLIEST_US, LATEST_US
 from claude_force.database.contract import Row
 from claude_force.database.merge.delivered_tables import ROW_TYPES
-from claude_force.database.merge.delivery import Delivery
+from claude_force.database.merge.delivery import Delivery, Rejected
 from claude_force.database.merge.tables import TABLES
 from claude_force.database.queries.sightings import SIGHTING_COLUMNS
 from claude_force.errors import BodyTooLarge, InvalidBody, InvalidRecord
@@ -75,13 +75,6 @@ class Body(msgspec.Struct, omit_defaults=True):
     identities: list[tuple[str, str]] = []
     sightings: list[tuple[str, str, int | None, str | None, str | None, int | None, str]] = []
     tables: dict[str, Rows] = {}
-
-
-class Rejected(msgspec.Struct):
-    """What cannot be stored: the uid of an execution, or the name of a table; and why."""
-
-    what: str
-    reason: str
 
 
 class Received(NamedTuple):

@@ -3,11 +3,11 @@ reported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
-from claude_force.database.contract import Connection
-from claude_force.database.queries.executions import KEYS_AT_ONCE, uid_batches
+from claude_force.database.contract import Connection, Row
+from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES, SESSION, where
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.executions.deduplication import REPLAY, REPORTED_FIELDS, Observation, ReportedUsage, keys_of
@@ -43,21 +43,18 @@ def executions_of(connection: Connection, identities: Iterable[bytes]) -> dict[b
     return uids
 
 
-def identities_of(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, bytes]:
-    """The identities of some executions, each with its uid.
+def has_identities(connection: Connection) -> bool:
+    """Whether any identity is known."""
+    return bool(connection.fetch("SELECT 1 FROM identities LIMIT 1"))
+
+
+def identities_between(connection: Connection, first: bytes, last: bytes) -> Iterator[Row]:
+    """The identities of the executions whose uids are between two, these included, each with its uid.
 
     Reads the table: an index would make every ingestion slower, for what only replication asks."""
-    if not uids or not connection.fetch("SELECT 1 FROM identities LIMIT 1"):
-        return {}
-    if len(uids) <= KEYS_AT_ONCE:
-        ((condition, part),) = uid_batches(uids)
-        return dict(connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part))
-    wanted = set(uids)
-    rows = connection.fetch(
-        "SELECT identity, uid FROM identities WHERE uid >= :first AND uid <= :last",
-        {"first": min(wanted), "last": max(wanted)},
+    return connection.stream(
+        "SELECT identity, uid FROM identities WHERE uid >= :first AND uid <= :last", {"first": first, "last": last}
     )
-    return {identity: uid for identity, uid in rows if uid in wanted}
 
 
 def known_identities(

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from claude_force.clock import Now
 from claude_force.database import queries
 from claude_force.database.contract import Database, Progress, Row
 from claude_force.database.merge.delivered_tables import Part, part_of, read_parts
-from claude_force.database.merge.delivery import Delivery, read_delivery
+from claude_force.database.merge.delivery import Delivery, Rejected
+from claude_force.database.merge.delivery_reader import DeliveryReader
 from claude_force.database.open import open_database
 from claude_force.database.queries import Filter
 from claude_force.database.queries import export_queue as queue_queries
@@ -29,12 +31,13 @@ from claude_force.errors import DatabaseError, MissingExtra, SettingsError
 from claude_force.executions.costs import lazy_pricer
 from claude_force.executions.origin import host_name
 from claude_force.executions.pricing import price_table
-from claude_force.executions.record import NAME_LIMIT, ExecutionRow, identity_text
+from claude_force.executions.record import NAME_LIMIT, identity_text
 from claude_force.executions.sightings import Price
 from claude_force.exporters import queue
 from claude_force.exporters.base import PushError, PushResult
+from claude_force.exporters.queue import Batch
 from claude_force.exporters.team.disclosure import HASHED, NAMES, Disclosure, Projects
-from claude_force.exporters.team.recipients import Receipt, Rejected, TeamReceiver, TeamStore
+from claude_force.exporters.team.recipients import Receipt, TeamReceiver, TeamStore
 from claude_force.files import open_append
 from claude_force.formatting import quantity
 from claude_force.network.redaction import Secret
@@ -49,11 +52,13 @@ KIND = TEAM
 FIELDS: Known = {**dict.fromkeys(("to", "projects", "task_hash", "ca_file")), "token": "CLAUDE_FORCE_TEAM_TOKEN"}
 VARIABLES: Mapping[str, Sequence[str]] = {"to": ("CLAUDE_FORCE_TEAM_URL",), "token": ("CLAUDE_FORCE_TEAM_TOKEN",)}
 
-AT_ONCE = 5000
-"""Executions in a delivery, and in a transaction of the team's store."""
+AT_ONCE = 16_000
+"""Executions in a delivery, about as many as an import stores in a transaction: each adds to the same roll-ups."""
 
 ROWS_AT_ONCE = 2000
 """Rows of other tables in a delivery."""
+
+T = TypeVar("T")
 
 REJECTED_FILE = "rejected-team.jsonl"
 
@@ -79,11 +84,11 @@ class TeamExporter:
     def push(self, database: Database, now: Now, progress: Progress | None = None) -> PushResult:
         """Send what is due. See `Exporter`."""
         self.recipient.check(database)
-        with queue.open_queue(database, KIND, self.destination, now, None) as source:
+        with queue.open_queue(database, KIND, self.destination, now, None) as source, ThreadPoolExecutor(1) as reader:
             sending = _Push(self, database)
             archived = _archived(database) if source.state.is_backfilling else 0
-            for batch in source.batches(self.at_once):
-                rejected = sending.send([item.row for item in batch.items])
+            for batch, delivery in _read_ahead(reader, sending.deliveries(source.batches(self.at_once))):
+                rejected = sending.deliver(delivery) if delivery.rows else 0
                 source.ack(batch, rejected=rejected)
                 if progress is not None:
                     progress(len(batch.items))
@@ -104,12 +109,12 @@ class _Push:
         with database.read() as connection:
             self._disclosure = replace(exporter.disclosure, repositories=repositories(connection))
 
-    def send(self, rows: Sequence[ExecutionRow]) -> int:
-        """Send executions; returns how many were rejected."""
-        if not rows:
-            return 0
-        found = read_delivery(self._database, rows)
-        return self._deliver(self._disclosure.delivery(found))
+    def deliveries(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Delivery]]:
+        """Batches, each with what is sent of it."""
+        reader = DeliveryReader(self._database)
+        for batch in batches:
+            found = reader.read([item.row for item in batch.items], is_queued=bool(batch.acks))
+            yield batch, self._disclosure.delivery(found)
 
     def send_tables(self) -> None:
         """Send the rows of other tables that the team's store does not have."""
@@ -121,7 +126,7 @@ class _Push:
             tables: dict[str, list[Row]] = defaultdict(list)
             for part in chunk:
                 tables[part.table] += part.rows
-            self._deliver(Delivery(tables=tables))
+            self.deliver(Delivery(tables=tables))
             self.counts["rows"] += sum(map(len, tables.values()))
             with self._database.write() as connection:
                 queue_writes.remember_rows(connection, KIND, [part.digest for part in chunk])
@@ -136,7 +141,8 @@ class _Push:
             if rows:
                 yield part if rows is part.rows else part_of(part.table, rows)
 
-    def _deliver(self, delivery: Delivery) -> int:
+    def deliver(self, delivery: Delivery) -> int:
+        """Send a delivery; returns how many of its executions were rejected."""
         receipt = self._exporter.recipient.deliver(delivery)
         self._write_rejected(receipt.rejected)
         self._count(receipt)
@@ -176,6 +182,15 @@ class _Push:
         return PushResult(
             message, self._exporter.destination, {name: counts[name] for name in names_of}, tuple(remarks)
         )
+
+
+def _read_ahead(reader: Executor, found: Iterator[T]) -> Iterator[T]:
+    """What an iterator gives. `reader` gets each while the one before is used: mostly, a push waits for the team's
+    store."""
+    following = reader.submit(next, found, None)
+    while (item := following.result()) is not None:
+        following = reader.submit(next, found, None)
+        yield item
 
 
 def _archived(database: Database) -> int:

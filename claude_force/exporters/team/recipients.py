@@ -15,19 +15,17 @@ from shlex import quote
 from typing import NamedTuple
 
 from claude_force.database.contract import Database
-from claude_force.database.merge.delivery import Delivery, store_delivery
+from claude_force.database.merge.delivery import Delivery, Rejected, store_delivery
 from claude_force.database.missing import refuse_missing_file
 from claude_force.database.revisions import HEAD, REVISIONS
 from claude_force.errors import DatabaseError, DatabaseMissing
 from claude_force.executions.sightings import Price
 from claude_force.exporters.base import PushError
+from claude_force.exporters.team import PATH
 from claude_force.network.connection import Patience
 from claude_force.network.http import Answer, Request, exchange
 from claude_force.network.outcome import conclude
 from claude_force.network.redaction import Secret
-
-PATH = "/v1/team"
-"""The endpoint of a receiver that takes deliveries."""
 
 ANSWER_LIMIT = 8 * 1024 * 1024
 """The longest answer, in bytes: it may name each execution that was rejected."""
@@ -35,15 +33,10 @@ ANSWER_LIMIT = 8 * 1024 * 1024
 PATIENCE = Patience(60.0, 120.0)
 """The answer to a delivery comes after it is stored, behind those of others."""
 
+BODY_ROWS = 5000
+"""The most executions of a body: so those of others are stored in between."""
 
 _TOO_MUCH = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT)
-
-
-class Rejected(NamedTuple):
-    """What the team's store will never take: an execution (its uid), or rows of a table; and why."""
-
-    what: str
-    reason: str
 
 
 class Receipt(NamedTuple):
@@ -124,10 +117,14 @@ class TeamReceiver:
         self.deliver(Delivery())
 
     def deliver(self, delivery: Delivery) -> Receipt:
-        """Send it, in two halves if the receiver, or a proxy before it, takes no body so large, or none so slow."""
+        """Send it, in several bodies if it is large; in two halves if the receiver, or a proxy before it, takes no body
+        so large, or none so slow."""
+        if len(delivery.rows) > BODY_ROWS:
+            return _together([self.deliver(part) for part in _parts(delivery, BODY_ROWS)])
         answer = exchange(self._request(delivery), self.patience, ANSWER_LIMIT)
         if answer.status in _TOO_MUCH and len(delivery.rows) > 1:
-            return _together([self.deliver(half) for half in _halves(delivery)])
+            half = -(-len(delivery.rows) // 2)
+            return _together([self.deliver(part) for part in _parts(delivery, half)])
         if answer.outcome.status != "delivered":
             raise PushError(f"the team's receiver: {self._problem_of(answer)}")
         return self._receipt(answer)
@@ -162,10 +159,10 @@ class TeamReceiver:
             raise PushError(f"the team's receiver: {problem.problem}") from None
 
 
-def _halves(delivery: Delivery) -> Iterator[Delivery]:
-    """A delivery in two, each execution with what belongs to it."""
-    middle = len(delivery.rows) // 2
-    for rows in (delivery.rows[:middle], delivery.rows[middle:]):
+def _parts(delivery: Delivery, size: int) -> Iterator[Delivery]:
+    """A delivery in parts of so many executions, each with what belongs to it."""
+    for start in range(0, len(delivery.rows), size):
+        rows = delivery.rows[start : start + size]
         uids = {row[0] for row in rows}
         identities = {identity: uid for identity, uid in delivery.identities.items() if uid in uids}
         sightings = {uid: seen for uid, seen in delivery.sightings.items() if uid in uids}
