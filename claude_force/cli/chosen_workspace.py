@@ -70,8 +70,16 @@ def refuse_empty_location(location: str | None) -> None:
         raise click.UsageError("--db is empty: name a file or a postgresql:// URL")
 
 
+def _complete_zones(_: click.Context, __: click.Parameter, typed: str) -> list[str]:
+    # Imported here: only a shell asks.
+    from zoneinfo import available_timezones
+
+    return sorted(name for name in available_timezones() if name.startswith(typed))
+
+
 def timezone_option(function: F) -> F:
     """Add `--timezone`."""
     return click.option(
-        "--timezone", "zone_name", metavar="ZONE", help="IANA name, UTC or +05:30. Default: local time."
-    )(function)
+        "--timezone", "zone_name", metavar="ZONE", shell_complete=_complete_zones,
+        help="IANA name, UTC or +05:30. Default: local time.",
+    )(function)  # fmt: skip

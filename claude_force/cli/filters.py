@@ -65,6 +65,12 @@ def _project_names(connection: Connection, workspace: Workspace) -> Iterable[str
 _complete_projects = _completer(_project_names)
 
 
+complete_ids = complete_from(lambda connection: sorted({
+    *queries.names(connection, "session_id"), *queries.names(connection, "workflow_id"),
+}))  # fmt: skip
+"""The sessions and workflows in the store."""
+
+
 MODEL_OPTION = click.option(
     "--model", "models", multiple=True, metavar="NAME", shell_complete=_complete("model"),
     help="Only this model, family (sonnet) or glob. Repeatable.",

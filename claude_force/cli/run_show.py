@@ -12,6 +12,7 @@ from claude_force import clock
 from claude_force.cli.asked import asked
 from claude_force.cli.chosen_database import database_option
 from claude_force.cli.chosen_workspace import find_workspace, timezone_option
+from claude_force.cli.filters import complete_ids
 from claude_force.cli.freshness import freshen, no_ingest_option
 from claude_force.cli.options import json_option
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="ID", shell_complete=complete_ids)
 @json_option
 @timezone_option
 @database_option

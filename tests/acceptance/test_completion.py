@@ -14,8 +14,11 @@ from claude_force.cli.completion import SHELLS
 from tests.builders import a_line
 from tests.conftest import Run
 
-LINES = ("claude-force ana", "claude-force db up", "claude-force costs --mod", "claude-force summary --agent py")
-WORDS = ["analytics", "upgrade", "--model", "python-expert"]
+LINES = (
+    "claude-force ana", "claude-force db up", "claude-force costs --mod", "claude-force summary --agent py",
+    "claude-force run show nig", "claude-force summary --timezone Europe/Zu",
+)  # fmt: skip
+WORDS = ["analytics", "upgrade", "--model", "python-expert", "nightly", "Europe/Zurich"]
 
 _BASH = """
 source <(claude-force completion bash)
@@ -54,7 +57,7 @@ def test_a_shell_completes(shell: str, run: Run, home: Path) -> None:
     """What a user gets by the key Tab, from the script that `claude-force completion` prints."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    (home / "lines.jsonl").write_bytes(a_line(agent_name="python-expert"))
+    (home / "lines.jsonl").write_bytes(a_line(agent_name="python-expert", workflow_id="nightly"))
     assert run("import", "lines.jsonl", cwd=home).returncode == 0
     environment = os.environ | {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(

@@ -183,7 +183,7 @@ def test_the_status_line_and_the_report_show_budgets(run: Run, home: Path) -> No
     done = run("budgets", "--json", at=now)
     assert warning in done.stderr
     (row,) = json.loads(done.stdout)["budgets"]
-    assert (row["budget"], row["spent_usd"], row["spent_percent"]) == ("budget-all-month", 5, 25)
+    assert (row["budget"], row["total_cost"], row["spent_percent"]) == ("budget-all-month", 5, 25)
     rows = run("analytics", "budgets", "--format", "csv", at=now).stdout.splitlines()
     assert rows[1].startswith("budget-all-month,,,,month,20,5.0,25.0,")
     line = run("statusline", input="{}", at=now)
