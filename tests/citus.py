@@ -18,6 +18,11 @@ from claude_force.database.open import open_database
 COORDINATOR = os.environ.get("CLAUDE_FORCE_TEST_CITUS")
 """Read once: a test does not see the variables of this machine."""
 
+WAITS_FOR_A_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+"""A row if a session of a database waits for another one; of a distributed database, on a worker."""
+if COORDINATOR:
+    WAITS_FOR_A_LOCK = f"SELECT 1 FROM run_command_on_workers($${WAITS_FOR_A_LOCK}$$) WHERE result <> ''"
+
 _NODES = "SELECT nodename, nodeport FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid"
 _END_SESSIONS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{}'"
 _SHARDS = 4

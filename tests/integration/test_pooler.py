@@ -21,13 +21,17 @@ from claude_force.database.queries import Filter
 from claude_force.database.revisions import HEAD
 from claude_force.database.writes import Store
 from claude_force.executions.record import to_row
+from tests import citus
 from tests.builders import NOON_US, an_execution
 from tests.counterparts import unused_port
 from tests.daemons import eventually
 
 POOLER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
-pytestmark = pytest.mark.skipif(POOLER is None, reason="pgbouncer is not installed")
+pytestmark = [
+    pytest.mark.skipif(POOLER is None, reason="pgbouncer is not installed"),
+    pytest.mark.skipif(citus.COORDINATOR is not None, reason="a pooler before a cluster must be in session mode"),
+]
 
 _SETTINGS = """
 [databases]

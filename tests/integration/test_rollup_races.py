@@ -22,6 +22,7 @@ from claude_force.database.writes import DIRECT_ROLLUP_ROWS, PENDING_CHECK_EVERY
 from claude_force.database.writes.archives import archive_rows, tombstone
 from claude_force.executions.record import ExecutionMetrics, to_row
 from claude_force.time_windows import Window
+from tests import citus
 from tests.builders import NOON_US, an_execution
 from tests.profiles import sparse
 
@@ -199,9 +200,7 @@ def test_what_another_process_is_archiving_is_not_stored_again(count: int, postg
             archiving.lock_rollups()
             assert archive_rows(archiving, rows[:1], [tombstone(rows[0])], NOON_US) == 1
             again.start()
-            while not archiving.fetch(
-                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            ):
+            while not archiving.fetch(citus.WAITS_FOR_A_LOCK):
                 assert again.is_alive()
         again.join()
         with database.read() as connection:
