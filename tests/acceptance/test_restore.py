@@ -46,14 +46,16 @@ from claude_force.database.open import open_database
 from claude_force.database.writes import Store
 from tests.builders import an_execution
 while True:
+    began_s = time.monotonic()
     database = open_database(sys.argv[1])
     execution = an_execution()
     Store(database).add([execution])
     database.close()
     print(execution.uid, flush=True)
-    time.sleep(random.random() / 30)
+    time.sleep(random.random() * 4 * (time.monotonic() - began_s))
 """
-"""A process that opens the database, records, and closes it, again and again."""
+"""A process that opens the database, records, and closes it, again and again. It has it closed for longer than open,
+however slow this machine is, so that three of them leave it alone at times."""
 
 _OPEN_AND_WAIT = """
 import sys
