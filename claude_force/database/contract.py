@@ -30,6 +30,13 @@ Progress = Callable[[int], None]
 """Called with the amount done since the last call: bytes of a copy or of files read, else executions."""
 
 
+class Role(Protocol):
+    """A role that a process asked for (`Database.try_exclusive`). It is true while the process holds it: when the
+    server that gave it is lost, so is the role."""
+
+    def __bool__(self) -> bool: ...
+
+
 class Integrity(NamedTuple):
     """What an engine found in its stored data: the defects, a line each; what it looked at ("all pages"), empty for
     nothing; and what it did not look at, with the reason, empty for nothing."""
@@ -210,9 +217,9 @@ class Database(ABC):
         """Do the daily maintenance of the engine (checkpoint, statistics) while others keep working."""
 
     @abstractmethod
-    def try_exclusive(self, role: str) -> AbstractContextManager[bool]:
-        """Hold a role ("scheduler") for the block, if no other process holds it for this database; the value says
-        whether it is held. The operating system or the server releases it when the process ends, however it ends."""
+    def try_exclusive(self, role: str) -> AbstractContextManager[Role]:
+        """Hold a role ("scheduler") for the block, if no other process holds it for this database. The operating system
+        or the server releases it when the process ends, however it ends."""
 
     @abstractmethod
     def uid_literal(self, uid: bytes) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from claude_force import clock
 from claude_force.alerts.budget_rules import configured_rules
@@ -17,7 +16,8 @@ from claude_force.alerts.channels import settings as channel_settings
 from claude_force.alerts.check import FROM_ENVIRONMENT
 from claude_force.alerts.rules import check_rule, problem_of, settings_of
 from claude_force.analytics.anthropic_reports import key_problems
-from claude_force.errors import ClaudeForceError, SettingsError
+from claude_force.database.postgres.server_url import connection_options
+from claude_force.errors import ClaudeForceError, DatabaseError, SettingsError
 from claude_force.exporters import settings as exporter_settings
 from claude_force.receiver.settings import token_problems
 from claude_force.scheduler.schedule import problems_of as schedule_problems
@@ -166,12 +166,9 @@ def _check_server(key: str, url: str) -> None:
     if not url.startswith(("postgresql", "postgres://", "postgres+")):
         raise SettingsError(f"{key} must be a file or a postgresql:// URL")
     try:
-        parts = urlsplit(url)
-        is_right = "@" not in parts.netloc.partition("@")[2] and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_right = False
-    if not is_right:
-        raise SettingsError(f"{key} cannot be read; it looks like postgresql://user@host:port/name, the port a number")
+        connection_options(url)
+    except DatabaseError as error:
+        raise SettingsError(f"{key}: {error}") from None
 
 
 def _check_metrics_file(settings: Settings, home: Home) -> None:

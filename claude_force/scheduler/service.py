@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +23,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from claude_force.clock import SECOND_US, now_us, to_datetime
-from claude_force.database.contract import Database
+from claude_force.database.contract import Database, Role
 from claude_force.database.queries import jobs as job_queries
+from claude_force.database.rows.jobs import JobRun
 from claude_force.database.workspace import Workspace
 from claude_force.database.writes import jobs as job_writes
 from claude_force.errors import ClaudeForceError, DatabaseError, SchedulerError
@@ -38,13 +39,10 @@ from claude_force.scheduler.telemetry import receive_telemetry
 logger = logging.getLogger("claude_force.scheduler")
 
 TICK_S = 5.0
-"""How often the clock is checked."""
+"""How often the clock and the role are looked at. Nothing is sent for it."""
 
 PATIENCE_S = 8.0
 """How long a stop waits for running jobs."""
-
-_LOCK_CHECK_S = 60.0
-"""How often the lock is checked."""
 
 _JUMP_S = 60.0
 """If the clock moved this much against the monotonic one, it was set or the machine slept."""
@@ -54,35 +52,79 @@ def serve(workspace: Workspace, find_workspace: FindWorkspace) -> None:
     """Run the jobs until SIGTERM or SIGINT, then wait for running jobs. Raises SchedulerError if the database has a
     scheduler already, SettingsError if the schedule has an error, DatabaseError."""
     stop = threading.Event()
-    with _stopped_by_signals(stop):
-        # A restart of the PostgreSQL server ends the connection that holds the lock: take it again.
-        while not stop.is_set():
-            with workspace.database.try_exclusive(SCHEDULER) as is_exclusive:
-                if not is_exclusive:
-                    raise SchedulerError(_taken_by(workspace.database))
-                _serve_locked(workspace.database, find_workspace, intervals(find_workspace()), stop)
+    with _stopped_by_signals(stop), closing(_Post(workspace.database)) as post:
+        post.take()
+        _serve_locked(post, find_workspace, intervals(find_workspace()), stop)
 
 
 def _serve_locked(
-    database: Database, find_workspace: FindWorkspace, every_us: dict[str, int | None], stop: threading.Event
+    post: _Post, find_workspace: FindWorkspace, every_us: dict[str, int | None], stop: threading.Event
 ) -> None:
-    service = _Service(database, find_workspace, every_us)
+    database = post.database
+    service = _Service(post, find_workspace, every_us)
     with serve_metrics(find_workspace) as metrics, receive_telemetry(find_workspace) as telemetry:
         counts = json.dumps({**metrics.counts, **telemetry.counts})
         problem = "; ".join(filter(None, (metrics.problem, telemetry.problem))) or None
-        me = new_run(SCHEDULER, now_us())._replace(counts=counts, problem=problem)
-        with database.write() as connection:
-            job_writes.interrupt(connection, me.host, me.started_us)
-            job_writes.begin(connection, me)
-        logger.info("running, pid %d, database %s", me.pid, database.name)
+        post.begin(new_run(SCHEDULER, now_us())._replace(counts=counts, problem=problem))
+        logger.info("running, pid %d, database %s", os.getpid(), database.name)
         service.run_until(stop)
-    with database.write() as connection:
-        job_writes.finish(connection, me._replace(finished_us=now_us(), outcome=job_writes.OK))
-    logger.info("stopped" if stop.is_set() else "the lock on the database was lost; taking it again")
-    if service.running and stop.is_set():
+    post.finish()
+    logger.info("stopped")
+    if service.running:
         # Hanging threads would keep the process alive. Their work is rolled back, or done again by the next run.
         logging.shutdown()
         os._exit(0)
+
+
+class _Post:
+    """The role of the scheduler of a database. A server that is lost takes it away, and then it is free for any
+    scheduler: this one asks for it again, and ends if another has it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._held = ExitStack()
+        self._role: Role = False
+        self._run: JobRun | None = None
+
+    def take(self) -> None:
+        """Take it. Raises SchedulerError if another scheduler has it, DatabaseError."""
+        self._held.close()
+        self._role = self._held.enter_context(self.database.try_exclusive(SCHEDULER))
+        if not self._role:
+            raise SchedulerError(_taken_by(self.database))
+
+    def begin(self, run: JobRun) -> None:
+        """Record that a run of the scheduler holds it. Raises DatabaseError."""
+        self._run = run
+        with self.database.write() as connection:
+            job_writes.interrupt(connection, run.host, run.started_us)
+            job_writes.begin(connection, run)
+
+    def keep(self) -> None:
+        """Take it again if it was lost. Raises SchedulerError if another scheduler has it."""
+        if self._role:
+            return
+        try:
+            self.take()
+            logger.info("the connection that held the role was lost; taken again")
+            if self._run is not None:
+                # A standby that became the primary may not have it.
+                self.begin(self._run)
+        except DatabaseError as error:
+            # A server that is down gives the role to nobody.
+            self._role = False
+            logger.debug("the role is not taken again: %s", error)
+
+    def finish(self) -> None:
+        """Record the end of the run. Raises DatabaseError."""
+        if self._run is not None:
+            with self.database.write() as connection:
+                finished = self._run._replace(finished_us=now_us(), outcome=job_writes.OK)
+                job_writes.finish(connection, finished)
+
+    def close(self) -> None:
+        """Give it back."""
+        self._held.close()
 
 
 def _taken_by(database: Database) -> str:
@@ -105,8 +147,9 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 class _Service:
     """Runs the jobs of one database at their times. `running` are the names of those that run now."""
 
-    def __init__(self, database: Database, find_workspace: FindWorkspace, every_us: dict[str, int | None]) -> None:
-        self._database = database
+    def __init__(self, post: _Post, find_workspace: FindWorkspace, every_us: dict[str, int | None]) -> None:
+        self._post = post
+        self._database = post.database
         self._find_workspace = find_workspace
         self._every_us = {name: every for name, every in every_us.items() if every is not None}
         self._changed = threading.Condition()
@@ -119,21 +162,20 @@ class _Service:
         self._scheduler.add_listener(_log_skipped, EVENT_JOB_MAX_INSTANCES)
 
     def run_until(self, stop: threading.Event) -> None:
-        """Run the jobs until the event, or until the lock is lost, then wait for running jobs."""
+        """Run the jobs until the event, then wait for running jobs. Raises SchedulerError if the role was lost and
+        another scheduler has it."""
         self._add_jobs()
         self._scheduler.start()
-        offset_s = _clock_offset_s()
-        checked_s = time.monotonic()
-        while not stop.wait(TICK_S):
-            if abs(_clock_offset_s() - offset_s) > _JUMP_S:
-                offset_s = _clock_offset_s()
-                self._reschedule()
-            if time.monotonic() - checked_s > _LOCK_CHECK_S:
-                checked_s = time.monotonic()
-                if self._has_lost_lock():
-                    break
-        self._scheduler.shutdown(wait=False)
-        self._wait_for_jobs()
+        try:
+            offset_s = _clock_offset_s()
+            while not stop.wait(TICK_S):
+                if abs(_clock_offset_s() - offset_s) > _JUMP_S:
+                    offset_s = _clock_offset_s()
+                    self._reschedule()
+                self._post.keep()
+        finally:
+            self._scheduler.shutdown(wait=False)
+            self._wait_for_jobs()
 
     def _add_jobs(self) -> None:
         for name in self._every_us:
@@ -147,15 +189,6 @@ class _Service:
                 id=name,
                 next_run_time=self._next_run(name),
             )
-
-    def _has_lost_lock(self) -> bool:
-        """Whether the lock is free for others, although this process should hold it."""
-        try:
-            with self._database.try_exclusive(SCHEDULER) as is_free:
-                return is_free
-        except DatabaseError:
-            # A server that is down gives the lock to nobody.
-            return False
 
     def _next_run(self, name: str) -> datetime:
         """One interval after the last start of a job; now if that has passed, or if the clock was set back."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from claude_force.database.postgres.server_url import CONNECT_TIMEOUT_S, connection_options
+from claude_force.database.postgres.server_url import DEFAULTS, connection_options
 from claude_force.errors import DatabaseError
-
-DEFAULTS: dict[str, object] = {"connect_timeout": str(CONNECT_TIMEOUT_S)}
 
 URLS: dict[str, dict[str, object]] = {
     "postgresql://": {},
@@ -18,6 +16,13 @@ URLS: dict[str, dict[str, object]] = {
     "postgresql://me:@/d?host=/run/pg": {"user": "me", "dbname": "d", "host": "/run/pg"},
     "postgresql://[::1]:5433/d": {"host": "::1", "port": "5433", "dbname": "d"},
     "postgresql:///d?host=a:1&host=b:2": {"dbname": "d", "host": "a,b", "port": "1,2"},
+    "postgresql://me:x@a:1,b:2/d?target_session_attrs=read-write": {
+        "user": "me", "password": "x", "host": "a,b", "port": "1,2", "dbname": "d",
+        "target_session_attrs": "read-write",
+    },
+    "postgresql://a,b:2/d": {"host": "a,b", "port": ",2", "dbname": "d"},
+    "postgresql://a,b/d": {"host": "a,b", "dbname": "d"},
+    "postgresql://[::1]:1,[::2]/d": {"host": "::1,::2", "port": "1,", "dbname": "d"},
     "postgresql://h/d?sslmode=require&connect_timeout=3": {
         "host": "h", "dbname": "d", "sslmode": "require", "connect_timeout": "3",
     },
@@ -37,6 +42,7 @@ def test_a_url_is_the_options_of_a_connection(url: str) -> None:
     [
         ("postgresql://me:p@ss@h/d", "%40"),
         ("postgresql://h:port/d", "a number"),
+        ("postgresql://a:1,b:port/d", "a number"),
         ("postgresql://[::1/d", "cannot be read"),
         ("postgresql://h/d?prepare_threshold=x", "a number, or none"),
         ("postgresql://h/d?autocommit=1", "autocommit"),

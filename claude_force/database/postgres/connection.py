@@ -75,7 +75,8 @@ class ServerConnection(Connection):
         if self._is_open or len(self._waiting) > 1:
             if self._last:
                 self.send_later(self._last)
-            self._ask("COMMIT")
+            with self._raw.committing():
+                self._ask("COMMIT")
 
     def roll_back(self) -> None:
         """Roll back. A connection that is lost has done so already, and is not used again."""
@@ -227,7 +228,8 @@ def run_together(raw: Raw, statements: Sequence[tuple[str, Parameters]]) -> list
     is one."""
     marked = [(_numbered(sql), parameters) for sql, parameters in statements]
     sent = [_Statement(sql, [given[name] for name in names], raw.cursor()) for (sql, names), given in marked]
-    _run_pipeline(raw, sent)
+    with raw.committing():
+        _run_pipeline(raw, sent)
     return [each.cursor.rowcount for each in sent]
 
 

@@ -18,11 +18,11 @@ except ImportError as missing:
     raise MissingExtra("PostgreSQL needs an extra: pip install 'claude-force[postgres]'") from missing
 
 from claude_force.database.cluster import HAS_CITUS, Cluster
-from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress
+from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Parameters, Progress, Role
 from claude_force.database.postgres import citus
 from claude_force.database.postgres.connection import UNLIMITED, ServerConnection, run_together
 from claude_force.database.postgres.errors import translate
-from claude_force.database.postgres.pool import Pool
+from claude_force.database.postgres.pool import Pool, works
 from claude_force.database.postgres.server_url import connection_options
 from claude_force.database.postgres.values import Raw, connect
 from claude_force.database.revisions import VERSION_TABLE, refuse_other_schema
@@ -41,7 +41,14 @@ _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """The store relies on it, whatever the server's default is."""
 
-_TAKE_ROLE = f"SELECT pg_try_advisory_xact_lock($1) FROM ({UNLIMITED}) AS unlimited"
+_NOTICED = """
+SELECT COUNT(set_config(name, value, true)) FROM (VALUES
+('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
+) AS known (name, value)
+"""
+"""Lets the server notice within half a minute that the machine of a session has vanished."""
+
+_TAKE_ROLE = f"SELECT pg_try_advisory_xact_lock($1) FROM ({UNLIMITED}) AS unlimited, ({_NOTICED}) AS noticed"
 """The lock is one of a transaction, which waits until the role is given back: behind a pooler that gives each
 transaction another session, a lock of a session would stay with a session that others get. Between its statements such
 a transaction has no snapshot, so it keeps no row from being vacuumed."""
@@ -217,13 +224,13 @@ class ServerDatabase(Database):
         """Nothing to do: the server has autovacuum."""
 
     @contextmanager
-    def try_exclusive(self, role: str) -> Iterator[bool]:
+    def try_exclusive(self, role: str) -> Iterator[Role]:
         key = [_ROLE_LOCKS << 32 | crc32(role.encode())]
         # The connection holds the lock, so it must not go back to the pool before the end of the block.
         with self._connected() as keeper:
             keeper.execute(_WRITE)
             try:
-                yield keeper.execute(_TAKE_ROLE, key).fetchone() == (True,)
+                yield _HeldRole(keeper) if keeper.execute(_TAKE_ROLE, key).fetchone() == (True,) else False
             finally:
                 # A broken connection has released the lock already.
                 with suppress(psycopg.Error):
@@ -264,6 +271,16 @@ class ServerDatabase(Database):
                 self._engine.dispose(close=self._pid == os.getpid())
             self._engine = None
         self._verified = False
+
+
+class _HeldRole:
+    """A role that lasts as long as the connection that asked for it."""
+
+    def __init__(self, keeper: Raw) -> None:
+        self._keeper = keeper
+
+    def __bool__(self) -> bool:
+        return works(self._keeper)
 
 
 @contextmanager

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
 import psycopg
 
-from claude_force.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseMissing, DatabaseUnavailable
+from claude_force.errors import (
+    DatabaseBusy,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseMissing,
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+)
 
 _ALWAYS_THERE, _ASKING_TIMEOUT_S = "postgres", 2
 """The database that a server has unless somebody dropped it, and how long to wait for it to learn of the others."""
 
-_DISK_FULL, _LOCK_TIMEOUT = "53100", "55P03"
+_DISK_FULL, _LOCK_TIMEOUT, _READ_ONLY, _REPLAYED = "53100", "55P03", "25006", "40001"
 _CONNECTION_STATES = ("08", "57P")
 """SQLSTATE: connection exceptions, and a server that is shutting down or starting."""
+
+_ATTEMPTS, _ATTEMPT = "All failures were:", r"\s*- host: .*?: connection failed: "
+"""How psycopg lists what several servers answered. The text of libpq that follows names each, too."""
 
 
 def translate(error: Exception, name: str, options: Mapping[str, Any]) -> DatabaseError:
@@ -28,6 +39,16 @@ def translate(error: Exception, name: str, options: Mapping[str, Any]) -> Databa
         return DatabaseFull(f"the disk of {name} is full: {reason}")
     if state == _LOCK_TIMEOUT:
         return DatabaseBusy(f"{name} was locked by another process; nothing was written, try again")
+    if state == _READ_ONLY:
+        return DatabaseReadOnly(
+            f"{name} only reads: it is a standby, or the server or the user is set so; to write, name the primary, or "
+            "all servers: postgresql://user@one:5432,two:5432/name?target_session_attrs=read-write"
+        )
+    if state == _REPLAYED:
+        return DatabaseBusy(
+            f"{name} is a standby and ended the query, since it read what the primary has removed; try again, or set "
+            "hot_standby_feedback = on there"
+        )
     is_lost = state is None or state.startswith(_CONNECTION_STATES)
     if not isinstance(error, psycopg.OperationalError) or not is_lost:
         return DatabaseError(f"{name}: {reason}")
@@ -60,4 +81,6 @@ def _databases(options: Mapping[str, Any]) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    first, _, attempts = str(error).partition(_ATTEMPTS)
+    text = re.sub(_ATTEMPT, "; ", attempts).lstrip("; ") if attempts else first
+    return " ".join(text.split())[:300]

@@ -39,7 +39,7 @@ class Pool:
                 self._generation += 1
             generation = self._generation
             idle = self._idle.pop() if self._idle else None
-        while idle is not None and not _works(idle):
+        while idle is not None and not works(idle):
             idle.close()
             with self._lock:
                 idle = self._idle.pop() if self._idle else None
@@ -69,9 +69,9 @@ class Pool:
             raw.close()
 
 
-def _works(raw: Raw) -> bool:
-    """Whether the server has not ended an idle connection: it would have said so, and says nothing else. Nothing is
-    sent."""
+def works(raw: Raw) -> bool:
+    """Whether the server has not ended a connection that waits for no answer: it would have said so, and says nothing
+    else. Nothing is sent."""
     poll = select.poll()
     try:
         poll.register(raw.fileno(), select.POLLIN)

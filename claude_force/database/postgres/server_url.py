@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from claude_force.errors import DatabaseError
 
 CONNECT_TIMEOUT_S = 10
+LOST_AFTER_S = 25
+
+DEFAULTS = {
+    "connect_timeout": str(CONNECT_TIMEOUT_S),
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": str(LOST_AFTER_S * 1000),
+}
+"""Options of libpq that a URL may change. Without them, whoever waits for a machine that vanished (no power, no
+network) waits for a quarter of an hour, or two hours."""
 
 _PREPARED = "prepare_threshold"
 """psycopg's option. It cannot be used behind a pooler that gives each transaction another session."""
@@ -36,11 +48,10 @@ def connection_options(url: str) -> dict[str, Any]:
         raise DatabaseError(_UNREADABLE) from None
     if "@" in parts.netloc:
         raise DatabaseError("a password with an @ in it must be written with %40 in the database URL")
-    host, port = _split_port(parts.netloc)
     login_options = {"user": unquote(user), "password": unquote(password)}
-    options = login_options | {"host": host, "port": port, "dbname": parts.path.removeprefix("/")}
+    options = login_options | _hosts(parts.netloc.split(",")) | {"dbname": parts.path.removeprefix("/")}
     found = {name: value for name, value in options.items() if value}
-    return {"connect_timeout": str(CONNECT_TIMEOUT_S)} | found | _options_in(parts.query)
+    return DEFAULTS | found | _options_in(parts.query)
 
 
 def _options_in(query: str) -> dict[str, Any]:
@@ -51,12 +62,18 @@ def _options_in(query: str) -> dict[str, Any]:
     if wrong := next((name for name in options if name in _OWN), None):
         raise DatabaseError(f'invalid connection option "{wrong}" in the database URL; leave it out')
     hosts = options.get("host", [])
-    if len(hosts) > 1:
-        options["host"], options["port"] = map(list, zip(*map(_split_port, hosts), strict=True))
     found: dict[str, Any] = {name: ",".join(values) for name, values in options.items()}
+    if len(hosts) > 1:
+        found |= _hosts(hosts)
     if _PREPARED in found:
         found[_PREPARED] = _threshold(found[_PREPARED])
     return found
+
+
+def _hosts(addresses: Sequence[str]) -> dict[str, str]:
+    """The options for servers, each "host:port". A port that none has is no option."""
+    hosts, ports = zip(*map(_split_port, addresses), strict=True)
+    return {"host": ",".join(hosts), "port": ",".join(ports) if any(ports) else ""}
 
 
 def _threshold(value: str) -> int | None:

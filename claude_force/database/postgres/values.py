@@ -9,20 +9,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg.abc import Buffer
+from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import Dumper, Loader
 from psycopg.pq import Format
 from psycopg.raw_cursor import RawCursor, RawServerCursor
 from psycopg.types.numeric import Int8Dumper
+from psycopg.waiting import Ready
 
 from claude_force.errors import DatabaseError
 
-Raw = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+R = TypeVar("R")
+
+COMMIT_S = 60.0
+"""How long the answer to a commit is waited for. Without its synchronous standby a server never gives one."""
 
 _UUID_OID = 2950
 
@@ -51,9 +58,46 @@ class _BinaryUidLoader(Loader):
         return bytes(data)
 
 
+class Raw(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that gives up waiting for answers of the server where that is asked for."""
+
+    _ends_s: float | None = None
+
+    def wait(self, gen: PQGen[R], *arguments: Any, **options: Any) -> R:
+        """As psycopg's, for everything that the server answers."""
+        return super().wait(gen if self._ends_s is None else self._until(gen, self._ends_s), *arguments, **options)
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """For the block, wait `COMMIT_S` at most. Then the connection is closed, and psycopg.OperationalError raised:
+        whether the server has committed is not known."""
+        self._ends_s = time.monotonic() + COMMIT_S
+        try:
+            yield
+        finally:
+            self._ends_s = None
+
+    def _until(self, gen: PQGen[R], ends_s: float) -> PQGen[R]:
+        ready: Any = None
+        while True:
+            try:
+                waits_for = gen.send(ready)
+            except StopIteration as done:
+                result: R = done.value
+                return result
+            # psycopg says ten times a second that nothing is ready.
+            ready = yield waits_for
+            if ready == Ready.NONE and time.monotonic() > ends_s:
+                self.close()
+                raise psycopg.OperationalError(
+                    f"no answer to a commit within {COMMIT_S:.0f} s; a server that replicates synchronously waits for "
+                    "its standby"
+                )
+
+
 def connect(options: Mapping[str, Any]) -> Raw:
     """A new connection in autocommit mode. Its statements have the marks $1, $2 ... Raises psycopg.Error."""
-    raw = psycopg.connect(**options, autocommit=True, cursor_factory=RawCursor)
+    raw = Raw.connect(**options, autocommit=True, cursor_factory=RawCursor)
     raw.server_cursor_factory = RawServerCursor
     raw.adapters.register_dumper(bytes, _UidDumper)
     raw.adapters.register_dumper(int, Int8Dumper)

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress
+from claude_force.database.contract import AT_ONCE_S, Database, Integrity, Progress, Role
 from claude_force.database.revisions import HEAD
 from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.errors import BUSY_TIMEOUT_S, READ_TIMEOUT_S, translate
@@ -291,7 +291,7 @@ class SqliteDatabase(Database):
             raw.execute("PRAGMA optimize")
 
     @contextmanager
-    def try_exclusive(self, role: str) -> Iterator[bool]:
+    def try_exclusive(self, role: str) -> Iterator[Role]:
         # A file beside the database, not a lock on it: closing any descriptor of a file gives up SQLite's locks on it.
         path = self.path.with_name(f"{self.path.name}.{role}")
         try:
