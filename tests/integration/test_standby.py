@@ -36,7 +36,6 @@ RECORDERS = 4
 
 _RECORDER = """
 import itertools, pathlib, sys
-from claude_force.executions.jsonl.codec import encode_line
 from claude_force.performance_tracker import PerformanceTracker
 
 name, stop = sys.argv[1], pathlib.Path("stop")
@@ -55,8 +54,10 @@ def recording(home: Path) -> Iterator[None]:
         for number in range(RECORDERS):
             command = [sys.executable, "-W", "ignore", "-c", _RECORDER, str(number)]
             stack.enter_context(subprocess.Popen(command, cwd=home))
-        yield
-        (home / "stop").touch()
+        try:
+            yield
+        finally:
+            (home / "stop").touch()
 
 
 def recorded(home: Path) -> list[str]:
@@ -72,17 +73,17 @@ def test_nothing_that_was_recorded_is_lost(home: Path, run: Run) -> None:
         section = {
             "database": pair.url,
             "alerts": {"success-rate": rule},
-            "channels": {"pager": {"type": "pagerduty", "routing_key": "k" * 32, "url": pager.url}},
+            "channels": {"pager": {"type": "pagerduty", "routing_key": "${KEY}", "url": pager.url}},
             "schedule": {"alerts": "1s"},
         }
         (home / ".claude" / "claude.json").write_text(json.dumps({"performance": section}))
         database = stack.enter_context(closing(open_database(pair.url)))
         with recording(home):
-            one = stack.enter_context(scheduler(pair.url, home))
+            one = stack.enter_context(scheduler(pair.url, home, KEY="k" * 32))
             eventually(lambda: pager.requests)
             pair.fail_over()
             before = len(recorded(home))
-            two = stack.enter_context(scheduler(pair.url, home))
+            two = stack.enter_context(scheduler(pair.url, home, KEY="k" * 32))
             eventually(lambda: len(recorded(home)) > before + 50)
             # One of them ends, whichever was later.
             eventually(lambda: any(each.poll() is not None for each in (one, two)))
@@ -148,20 +149,21 @@ def test_a_commit_that_no_standby_confirms(home: Path, run: Run, monkeypatch: py
     with running_pair(is_synchronous=True) as pair, closing(open_database(pair.url)) as database:
         Store(database).add([an_execution(timestamp_us=NOON_US)])
         pair.standby.kill()
-        monkeypatch.setattr(values, "COMMIT_S", 2.0)
-        with pytest.raises(DatabaseUnavailable, match="waits for its standby"):
-            Store(database).add([an_execution(timestamp_us=NOON_US + 1)])
-        with pytest.raises(DatabaseUnavailable, match="waits for its standby"):
-            Store(database).add([an_execution(timestamp_us=NOON_US + number) for number in (2, 3)])
-        with PerformanceTracker(database=pair.url) as tracker, pytest.warns(RuntimeWarning, match="wait in"):
-            tracker.record_execution("a", model="claude-haiku-4-5", input_tokens=1, output_tokens=1, workflow_id="w")
-        monkeypatch.undo()
+        with monkeypatch.context() as limited:
+            limited.setattr(values, "COMMIT_S", 2.0)
+            for numbers in ([1], [2, 3]):
+                with pytest.raises(DatabaseUnavailable, match="waits for its standby"):
+                    Store(database).add([an_execution(timestamp_us=NOON_US + number) for number in numbers])
+            with PerformanceTracker(database=pair.url) as tracker, pytest.warns(RuntimeWarning, match="wait in"):
+                tracker.record_execution(
+                    "a", model="claude-haiku-4-5", input_tokens=1, output_tokens=1, workflow_id="w"
+                )
         pair.standby.start()
         assert run("import", "--db", pair.url).returncode == 0
         assert pair.primary.ask("SELECT COUNT(*) FROM executions_v1 WHERE workflow = 'w'") == [(1,)]
 
 
-def test_a_standby_only_reads(run: Run) -> None:
+def test_a_standby_only_reads(home: Path, run: Run) -> None:
     """Reports answer from it. What would write is refused in one line that names the remedy."""
     with running_pair(is_synchronous=False) as pair:
         with closing(open_database(pair.url)) as database:
@@ -171,8 +173,9 @@ def test_a_standby_only_reads(run: Run) -> None:
         report = run("summary", "--days", "3650", "--json", "--no-ingest", "--db", at)
         assert json.loads(report.stdout)["total_executions"] == 1
         assert run("summary", "--days", "3650", "--json", "--db", at).returncode == 0
-        for words in (["ingest"], ["baseline", "create", "b"], ["scheduler", "run", "alerts"], ["scheduler", "start"]):
-            refused = run(*words, "--db", at)
+        _append(home / "new.jsonl", "a")
+        for words in ("ingest new.jsonl", "scheduler run alerts", "scheduler start"):
+            refused = run(*words.split(), "--db", at)
             assert refused.returncode == 1, words
             (line,) = refused.stderr.splitlines()[-1:]
             assert "only reads" in line, words
