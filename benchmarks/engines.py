@@ -151,23 +151,8 @@ class Engines:
 
     def _rate(self, kind: str) -> float:
         """Rows per second of all processes together. Raises Failed for one that failed or lost a row."""
-        command = (sys.executable, __file__, "--writer", kind, self._url("large"), str(3 * _BLOCK))
-        kept, before = os.environ | {"HOME": str(self._folder)}, self._stored()
-        started = [
-            subprocess.Popen(command, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(WRITERS)
-        ]
-        for each in started:
-            assert each.stdout is not None
-            each.stdout.readline()
-        begin = time.perf_counter()
-        for each in started:
-            assert each.stdin is not None
-            each.stdin.close()
-        codes = [each.wait() for each in started]
-        seconds = time.perf_counter() - begin
-        if any(codes):
-            raise Failed(f"{sum(map(bool, codes))} of {WRITERS} processes that record failed")
+        before = self._stored()
+        seconds = record_at_once(kind, self._url("large"), 3 * _BLOCK, self._folder)
         if kind == "ours" and (stored := self._stored() - before) != WRITERS * (3 * _BLOCK + 1):
             raise Failed(f"{WRITERS} processes stored {stored:,} of {WRITERS * (3 * _BLOCK + 1):,} executions")
         return WRITERS * 3 * _BLOCK / seconds
@@ -176,6 +161,27 @@ class Engines:
         with psycopg.connect(self._url("large")) as connection:
             rows = connection.execute("SELECT COUNT(*) FROM executions").fetchall()
         return int(rows[0][0])
+
+
+def record_at_once(kind: str, url: str, rows: int, home: Path) -> float:
+    """The seconds in which all processes record so many rows each, after a first one. Raises Failed if one failed."""
+    command, kept = (sys.executable, __file__, "--writer", kind, url, str(rows)), os.environ | {"HOME": str(home)}
+    started = [
+        subprocess.Popen(command, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(WRITERS)
+    ]
+    for each in started:
+        assert each.stdout is not None
+        each.stdout.readline()
+    begin = time.perf_counter()
+    for each in started:
+        assert each.stdin is not None
+        each.stdin.close()
+    codes = [each.wait() for each in started]
+    seconds = time.perf_counter() - begin
+    if any(codes):
+        raise Failed(f"{sum(map(bool, codes))} of {WRITERS} processes that record failed")
+    return seconds
 
 
 def _recorder(url: str) -> Callable[[int], object]:
