@@ -2,7 +2,8 @@
 
 The same count, seed and end date give the same bytes. Executions are spread evenly, in time order, over the working
 days (Monday to Friday, 08:00 to 18:00) of the year that ends at the end date. They are those of programs that know no
-runs; with `--runs`, those of sessions: 20 runs of 10 executions each, all of one agent on one model.
+runs; with `--runs`, those of sessions: 20 runs of 10 executions each, all of one agent on one model. With `--team` they
+are of 12 hosts and 20 users, by turns.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ _DAY_US = 10 * 3600 * 1_000_000
 _BATCH = 10_000
 _RUN, _SESSION = 10, 200
 """Executions of a run and of a session."""
+
+_HOSTS, _USERS = 12, 20
 
 _STEPS = 1 << 16
 _NORMAL = [NormalDist().inv_cdf((step + 0.5) / _STEPS) for step in range(_STEPS)]
@@ -132,11 +135,17 @@ def _in_run(line: str, day: str, at: int) -> str:
     return line.replace('"workflow_id": null', f'"workflow_id": "{session}", "run_id": "{run}"')
 
 
-def write(count: int, path: Path, seed: int, end: date, *, with_runs: bool = False) -> None:
+def _in_team(line: str, at: int) -> str:
+    """A line with its host and its user."""
+    return line.replace("}", f', "host": "host-{at % _HOSTS:02d}", "user": "user-{at % _USERS:02d}"}}')
+
+
+def write(count: int, path: Path, seed: int, end: date, *, with_runs: bool = False, is_of_team: bool = False) -> None:
     """Write the file. It is complete or does not exist."""
     part = path.with_name(f"{path.name}.part")
     with open(part, "w", encoding="ascii", buffering=1 << 20) as file:
-        file.writelines(lines(count, seed, end, with_runs=with_runs))
+        made = lines(count, seed, end, with_runs=with_runs)
+        file.writelines(map(_in_team, made, range(count)) if is_of_team else made)
     part.replace(path)
 
 
@@ -147,9 +156,10 @@ def _main() -> None:
     parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"Default: {SEED}.")
     parser.add_argument("--end", type=date.fromisoformat, default=None, metavar="DATE", help="Default: today (UTC).")
     parser.add_argument("--runs", action="store_true", help="Executions of sessions, with run ids.")
+    parser.add_argument("--team", action="store_true", help="Executions of several hosts and users.")
     options = parser.parse_args()
     end = options.end or datetime.now(UTC).date()
-    write(options.count, options.file, options.seed, end, with_runs=options.runs)
+    write(options.count, options.file, options.seed, end, with_runs=options.runs, is_of_team=options.team)
 
 
 if __name__ == "__main__":

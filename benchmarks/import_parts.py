@@ -27,7 +27,8 @@ from claude_force.database.sqlite.connection import SqliteConnection
 from claude_force.database.sqlite.database import SqliteDatabase
 from claude_force.database.writes import Store
 from claude_force.executions.pricing import PriceTable
-from claude_force.executions.rollups import spread_aggregates, spread_bins, sum_up
+from claude_force.executions.rollup_rows import spread_aggregates, spread_bins
+from claude_force.executions.rollups import sum_up
 from claude_force.ingest.jsonl_source import JsonlSource
 
 COUNT = 200_000

@@ -67,6 +67,8 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "claude_force/executions/record.py": ("unit/test_record.py", "unit/test_codec.py", "integration/test_tracker.py"),
     "claude_force/executions/run_parts.py": ("properties/test_rollups.py", "properties/test_runs.py"),
     "claude_force/executions/rollups.py": ("properties/test_rollups.py", "integration/test_rollup_races.py"),
+    "claude_force/executions/rollup_rows.py": ("properties/test_rollups.py",),
+    "claude_force/executions/seats.py": ("properties/test_seats.py", "properties/test_rollups.py"),
     "claude_force/executions/run_parents.py": ("unit/test_run_parents.py", "properties/test_run_trees.py"),
     "claude_force/executions/run_trees.py": ("properties/test_run_trees.py", "acceptance/test_run_show.py"),
     "claude_force/executions/sightings.py": ("properties/test_sightings.py", "integration/test_joined_sightings.py"),

@@ -20,6 +20,7 @@ REVISIONS = (
     "0013",
     "0014",
     "0015",
+    "0016",
 )
 """Every schema revision, oldest first. A test compares it with alembic's, so that checking a database does not import
 alembic."""

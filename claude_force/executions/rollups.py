@@ -5,6 +5,7 @@
 | series | one combination of agent, model, project and source                           |
 | span   | the first and last instant of a workflow, session, branch, host and user in a day |
 | part   | what a run has in one day, workflow and series (see `run_parts`)               |
+| seat   | one combination of host and user (see `seats`)                                |
 | level  | a length of time: an hour, a day, 32 days, 1024 days                          |
 | bucket | one period of a level in UTC; its number counts such periods since the epoch  |
 | bin    | a range of durations (see `histogram`)                                        |
@@ -18,7 +19,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, pairwise
@@ -36,6 +37,7 @@ from claude_force.time_windows import Window
 
 if TYPE_CHECKING:
     from claude_force.executions.run_parts import PartKey, RunPart
+    from claude_force.executions.seats import Seat
 
 LEVELS_US = (HOUR_US, DAY_US, 32 * DAY_US, 1024 * DAY_US)
 """The length of each level; a multiple of the one before."""
@@ -82,15 +84,20 @@ class Sums:
     integer (see `packed`), `bins` the counts by day, series index and bin, `errors` the failures by series index, hour
     and error type, `spans` the first and last instants by day and names, `parts` the parts of runs by series index. The
     keys of `aggregates` and `bins` are packed into one integer, bucket << 24 | series index (<< 11 | bin): tuples would
-    take three times as long. No column of any cell, and no sum of cells, is larger than `most`.
+    take three times as long. `seats` lists the seats that occur; `of_seats` and `seat_bins` hold what each of them has
+    (see `executions.seats`), and nothing as long as one seat has all. No column of any cell, and no sum of cells, is
+    larger than `most`.
     """
 
     series: list[Labels] = field(default_factory=list)
+    seats: list[Seat] = field(default_factory=list)
     aggregates: dict[int, int] = field(default_factory=dict)
     bins: Counter[int] = field(default_factory=Counter)
     errors: dict[tuple[int, int, str], Failures] = field(default_factory=dict)
     spans: dict[SpanKey, tuple[int, int]] = field(default_factory=dict)
     parts: dict[PartKey, RunPart] = field(default_factory=dict)
+    of_seats: dict[int, int] = field(default_factory=dict)
+    seat_bins: Counter[int] = field(default_factory=Counter)
     most: int = 0
 
     def grow(self, largest: int) -> None:
@@ -111,7 +118,7 @@ SPAN_NAMES = ("workflow_id", "session_id", "git_branch", "host", "user_name")
 SERIES_BITS, BIN_BITS = 24, 11
 """The width of a series and of a bin in a key of `Sums`."""
 
-_SERIES = (1 << SERIES_BITS) - 1
+SERIES_MASK = (1 << SERIES_BITS) - 1
 
 _CELL = struct.Struct(f"<{len(TOTALS)}q")
 _BIAS = sum(1 << 64 * position + 63 for position in range(len(TOTALS)))
@@ -153,8 +160,14 @@ def add_block(sums: Sums, block: Columns) -> None:
     sums.series = list(known)
     instants, places = block.values("timestamp_us"), block.places
     keys = [instant // HOUR_US << SERIES_BITS | indexes[place] for instant, place in zip(instants, places, strict=True)]
-    _add_aggregates(sums, keys, block)
-    sums.bins.update(_bins(keys, block.values("duration_us")))
+    # Imported here: a report, which plans by this module, adds nothing up.
+    from claude_force.executions.seats import add_seats
+
+    measures = _measures(block)
+    sums.grow(max(map(sum, {id(column): column for column in measures}.values())))
+    add_seats(sums, block, keys, measures)
+    _add_aggregates(sums, keys, block, measures)
+    sums.bins.update(bins_by(keys, block.values("duration_us")))
     _add_spans(sums.spans, block)
     if block.same.get("success") != 1:
         _add_failures(sums, keys, block)
@@ -197,22 +210,19 @@ def _measures(found: Columns) -> list[list[int]]:
     ]  # fmt: skip
 
 
-def _add_aggregates(sums: Sums, keys: Sequence[int], block: Columns) -> None:
+def _add_aggregates(sums: Sums, keys: Sequence[int], block: Columns, measures: Sequence[list[int]]) -> None:
     """Add the sums of a block by key, and those of the parts of its runs."""
-    measures = _measures(block)
-    sums.grow(max(map(sum, {id(column): column for column in measures}.values())))
     if any(map(block.has, RUN_NAMES)):
-        # Imported here: a report, which plans by this module, needs no parts.
         from claude_force.executions.run_parts import block_parts, key_of, numbered
 
         # By hour and run at once: a run has few hours, so that little is left to add up by either.
         numbers, runs = numbered(block, keys)
-        cells = list(_sums_by(numbers, measures).values())
-        found = _merge([key for key, *_ in runs], cells)
-        parts = [key_of(_day_of(key), key & _SERIES, *names) for key, *names in runs]
+        cells = list(sums_by(numbers, measures).values())
+        found = merged([key for key, *_ in runs], cells)
+        parts = [key_of(day_of(key), key & SERIES_MASK, *names) for key, *names in runs]
         sums.add_parts(block_parts(block, numbers, parts, cells))
     else:
-        found = _sums_by(keys, measures)
+        found = sums_by(keys, measures)
     for key, cell in found.items():
         sums.aggregates[key] = sums.aggregates.get(key, 0) + cell
 
@@ -220,8 +230,8 @@ def _add_aggregates(sums: Sums, keys: Sequence[int], block: Columns) -> None:
 _Key = TypeVar("_Key")
 
 
-def _sums_by(keys: Sequence[_Key], measures: Sequence[list[int]]) -> dict[_Key, int]:
-    """The packed sums of measures by key."""
+def sums_by(keys: Sequence[_Key], measures: Sequence[list[int]]) -> dict[_Key, int]:
+    """The packed sums of measures (columns of `Totals`) by key."""
     # Few of the columns differ; only those are added up.
     differing = {id(column): column for column in measures if any(column)}
     count, width = len(differing), 8 * len(differing)
@@ -238,6 +248,15 @@ def _sums_by(keys: Sequence[_Key], measures: Sequence[list[int]]) -> dict[_Key, 
     wide = _pack([column_of.get(id(column), [0] * len(narrow)) for column in measures])
     cells = struct.iter_unpack(f"{_CELL.size}s", wide)
     return {key: number(cell, "little") for key, (cell,) in zip(narrow, cells, strict=True)}
+
+
+def merged(keys: Iterable[int], values: Iterable[int]) -> dict[int, int]:
+    """The sums of values by key."""
+    found: dict[int, int] = {}
+    get = found.get
+    for key, value in zip(keys, values, strict=True):
+        found[key] = get(key, 0) + value
+    return found
 
 
 def _pack(columns: Iterable[Sequence[int]]) -> bytes:
@@ -281,6 +300,7 @@ def shares_of(row: ExecutionRow) -> dict[Labels, Share]:
 def _add_shares(sums: Sums, rows: Iterable[ExecutionRow]) -> None:
     """Add what steps move between series."""
     from claude_force.executions.run_parts import part_key, share_part
+    from claude_force.executions.seats import add_share
 
     known = {labels: index for index, labels in enumerate(sums.series)}
     for row in rows:
@@ -292,19 +312,20 @@ def _add_shares(sums: Sums, rows: Iterable[ExecutionRow]) -> None:
             sums.grow(max(map(abs, share)))
             moved = sum(value << 64 * position for position, value in zip(_SHARED, share, strict=True))
             sums.aggregates[key] = sums.aggregates.get(key, 0) + moved
+            add_share(sums, row, key, moved)
             if of_run := part_key(row, index):
                 sums.add_parts([(of_run, share_part(row, moved, share))])
 
 
-def _day_of(key: int) -> int:
+def day_of(key: int) -> int:
     """The day of an hour and series."""
     return (key >> SERIES_BITS) // (DAY_US // HOUR_US)
 
 
-def _bins(keys: Sequence[int], durations: Sequence[int | None]) -> Iterable[int]:
+def bins_by(keys: Sequence[int], durations: Sequence[int | None]) -> Iterable[int]:
     """The bin of each known duration, with its day and series. `keys` are hours and series."""
     # A bin is the number of the lows that are not above the duration, less one.
-    bases = {key: ((_day_of(key) << SERIES_BITS | key & _SERIES) << BIN_BITS) - 1 for key in set(keys)}
+    bases = {key: ((day_of(key) << SERIES_BITS | key & SERIES_MASK) << BIN_BITS) - 1 for key in set(keys)}
     timed = [duration for duration in durations if duration is not None]
     if len(timed) < len(keys):
         keys = [key for key, duration in zip(keys, durations, strict=True) if duration is not None]
@@ -330,7 +351,7 @@ def _add_failures(sums: Sums, keys: Sequence[int], found: Columns) -> None:
     names = ("success", "error_type", "timestamp_us")
     for key, success, error, instant in zip(keys, *map(found.values, names), strict=True):
         if not success:
-            place = (key & _SERIES, key >> SERIES_BITS, error or NO_ERROR_TYPE)
+            place = (key & SERIES_MASK, key >> SERIES_BITS, error or NO_ERROR_TYPE)
             one = Failures(1, instant, instant)
             sums.errors[place] = sums.errors[place].merged(one) if place in sums.errors else one
 
@@ -338,76 +359,28 @@ def _add_failures(sums: Sums, keys: Sequence[int], found: Columns) -> None:
 def negated(sums: Sums) -> Sums:
     """Sums that subtract these when they are added. First and last instants stay as they are."""
     return Sums(
-        sums.series,
-        {key: -aggregate for key, aggregate in sums.aggregates.items()},
-        Counter({key: -count for key, count in sums.bins.items()}),
-        {key: found._replace(failures=-found.failures) for key, found in sums.errors.items()},
+        series=sums.series,
+        aggregates={key: -aggregate for key, aggregate in sums.aggregates.items()},
+        bins=Counter({key: -count for key, count in sums.bins.items()}),
+        errors={key: found._replace(failures=-found.failures) for key, found in sums.errors.items()},
         parts={key: part.negated() for key, part in sums.parts.items()},
+        seats=sums.seats,
+        of_seats={key: -cell for key, cell in sums.of_seats.items()},
+        seat_bins=Counter({key: -count for key, count in sums.seat_bins.items()}),
     )
-
-
-def spread_aggregates(sums: Sums, ids: Sequence[int]) -> list[tuple[int, ...]]:
-    """Rows for `rollups`, at every level and scope. `ids` are the ids of `sums.series` in the database.
-
-    About in the order of the table, in which it takes them two thirds of the time."""
-    spread: list[tuple[int, ...]] = []
-    for level, scope, found in _spread(sums.aggregates, HOUR, 0):
-        series_ids = ids if scope == EACH_SERIES else (0,)
-        spread += [
-            (scope, level, key >> SERIES_BITS, series_ids[key & _SERIES], *unpacked(aggregate))
-            for key, aggregate in sorted(found.items())
-        ]
-    return spread
-
-
-def spread_bins(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, list[tuple[int, int]]]]:
-    """Scope, level, and the counts of bins for `rollup_durations`, likewise; the finest level is a day. Their keys are
-    those of `Sums.bins`, with the ids of series in place of their indexes."""
-    shifts = [series_id - index << BIN_BITS for index, series_id in enumerate(ids)]
-    finest = {key + shifts[key >> BIN_BITS & _SERIES]: count for key, count in sums.bins.items()}
-    return [(scope, level, sorted(found.items())) for level, scope, found in _spread(finest, DAY, BIN_BITS)]
-
-
-def _spread(finest: Mapping[int, int], level: int, more_bits: int) -> Iterator[tuple[int, int, Mapping[int, int]]]:
-    """Level, scope and sums, for every level from `level` up. The packed keys have `more_bits` below the series."""
-    shift = SERIES_BITS + more_bits
-    rest, no_series = (1 << shift) - 1, ~(_SERIES << more_bits)
-    current = finest
-    for upper in range(level, len(LEVELS_US)):
-        if upper > level:
-            ratio = LEVELS_US[upper] // LEVELS_US[upper - 1]
-            current = _merge([(key >> shift) // ratio << shift | key & rest for key in current], current.values())
-        yield upper, EACH_SERIES, current
-        yield upper, ALL_SERIES, _merge([key & no_series for key in current], current.values())
-
-
-def _merge(keys: Iterable[int], values: Iterable[int]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    get = found.get
-    for key, value in zip(keys, values, strict=True):
-        found[key] = get(key, 0) + value
-    return found
-
-
-def spread_errors(sums: Sums, ids: Sequence[int]) -> list[tuple[int, int, int, str, int, int, int]]:
-    """Rows for `rollup_errors`, at every level, for each series."""
-    spread: dict[tuple[int, int, int, str], Failures] = {}
-    for (series, hour, error_type), found in sums.errors.items():
-        for level, size in enumerate(LEVELS_US):
-            key = (level, hour * HOUR_US // size, ids[series], error_type)
-            spread[key] = spread[key].merged(found) if key in spread else found
-    return [(*key, *found) for key, found in spread.items()]
 
 
 class RollupPlan(NamedTuple):
     """How to answer a period: from `buckets`, each (level, first, end) without end, which do not overlap, and from the
     rows in `edges`. `inside` is the period that the buckets cover; empty if there are none. `archived` is the period
-    that may have archived executions; empty if there are none, or if roll-ups cannot answer the question."""
+    that may have archived executions; empty if there are none, or if roll-ups cannot answer the question. `is_by_seat`:
+    the buckets are those of hosts and users."""
 
     buckets: tuple[tuple[int, int, int], ...]
     edges: tuple[Window, ...]
     inside: Window
     archived: Window = Window(0, 0)
+    is_by_seat: bool = False
 
     def archived_buckets(self, size_us: int) -> Iterator[tuple[int, int]]:
         """The buckets [first, end) of ARCHIVED that count for the edges: those that begin in one. An archived execution

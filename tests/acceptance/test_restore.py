@@ -325,6 +325,9 @@ def test_an_older_backup_is_restored_and_then_upgraded(database_path: Path, home
         "run_parents",
         "run_labels",
         "rollup_runs",
+        "seats",
+        "rollup_seats",
+        "rollup_seat_durations",
     )
     for (view,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
         connection.execute(f"DROP VIEW {view}")

@@ -62,6 +62,11 @@ def kept(database: Database) -> dict[str, list[Row]]:
         for table, number in (("rollups", 3), ("rollup_durations", 3), ("rollup_errors", 2), ("rollup_runs", 4)):
             rows = connection.fetch(f"SELECT t.*, {of_series} FROM {table} AS t")
             found[table] = sorted(((*row[:number], *row[number + 1 :]) for row in rows), key=str)
+        of_seat = "(SELECT host || ':' || user_name FROM seats WHERE seats.seat_id = t.seat_id)"
+        seats = connection.fetch(f"SELECT t.*, {of_series}, {of_seat} FROM rollup_seats AS t")
+        found["rollup_seats"] = sorted(((*row[:3], *row[5:]) for row in seats), key=str)
+        bins = connection.fetch(f"SELECT level, bucket, {of_seat}, bin, executions FROM rollup_seat_durations AS t")
+        found["rollup_seat_durations"] = sorted(bins)
         found["rollup_spans"] = sorted(connection.fetch("SELECT * FROM rollup_spans"))
     return found
 
@@ -250,6 +255,12 @@ def test_executions_that_wait_are_counted_when_they_are_many(database: Database)
         ("UPDATE rollup_runs SET failed_nanousd = failed_nanousd + 1", "runs by day"),
         ("DELETE FROM rollup_runs", "runs by day"),
         ("DELETE FROM run_parents", "(runs)"),
+        ("UPDATE rollup_seats SET executions = executions + 1 WHERE scope = 1 AND level = 1", "hosts and users by day"),
+        ("UPDATE seats SET host = 'another'", "hosts and users by day"),
+        ("DELETE FROM rollup_seats WHERE scope = 1 AND level = 2", "rollup_seats of level 2"),
+        ("UPDATE rollup_seats SET timed = 0 WHERE scope = 0 AND level = 3", "rollup_seats of all series"),
+        ("UPDATE rollup_seat_durations SET bin = bin + 1 WHERE level = 1", "durations of hosts and users by day"),
+        ("DELETE FROM rollup_seat_durations WHERE level = 3", "rollup_seat_durations of level 3"),
     ],
 )
 def test_a_proof_finds_what_is_wrong(damage: str, said: str, database: Database) -> None:

@@ -21,7 +21,10 @@ from claude_force.executions.statistics import DailyTokens
 MERGED_ELSEWHERE = ("executions", "series", "identities", "sightings", "archived", "archives")
 """The tables that are merged execution by execution."""
 
-DERIVED = ("rollups", "rollup_durations", "rollup_errors", "rollup_runs", "rollup_spans", "step_usage", "uncounted")
+DERIVED = (
+    "rollups", "rollup_durations", "rollup_errors", "rollup_runs", "rollup_seats", "rollup_seat_durations",
+    "rollup_spans", "seats", "step_usage", "uncounted",
+)  # fmt: skip
 """The tables that follow from the executions."""
 
 NOT_MERGED = {

@@ -2,21 +2,30 @@
 
 A period is answered from the coarsest roll-up buckets that lie wholly in it, the rows at its edges, and the few rows
 that are not rolled up yet. An hour of archived executions has no rows; at an edge it counts as a point at its start.
-Roll-ups do not know workflows, sessions, branches, labels, hosts and users, so a query by one of these reads rows only.
+Of hosts and users there are sums by day, of stored executions. Roll-ups do not know workflows, sessions, branches and
+labels, so a query by one of these reads rows only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from claude_force.clock import DAY_US, HOUR_US
 from claude_force.database.contract import Connection
-from claude_force.database.queries.filter import ROW_COLUMNS, ROW_FILTERS, ROW_NAMES, Dimension, Filter, where
+from claude_force.database.queries.filter import (
+    ROW_COLUMNS,
+    ROW_FILTERS,
+    ROW_NAMES,
+    SEAT_DIMENSIONS,
+    Dimension,
+    Filter,
+    where,
+)
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import PROVISIONAL
-from claude_force.executions.rollups import ARCHIVED, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
+from claude_force.executions.rollups import ARCHIVED, DAY, EACH_SERIES, ERA, LEVELS_US, RollupPlan, plan_buckets
 from claude_force.executions.totals import TOTALS, TimeRange, Totals
 from claude_force.time_windows import Window
 
@@ -46,6 +55,13 @@ SHARES = ", ".join(f"COALESCE(SUM({name}), 0)" if name in Share._fields else "0"
 
 SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in TOTALS)
 
+SEAT_NAMES = ", ".join(f"NULLIF({name}, '') AS {name}" for name in SEAT_DIMENSIONS)
+"""SQL for the names of a seat, as executions have them."""
+
+_SUMS_OF_SEATS = (
+    f"(SELECT rollup_seats.*, {SEAT_NAMES} FROM rollup_seats CROSS JOIN seats "
+    "WHERE seats.seat_id = rollup_seats.seat_id) AS rollup_seats"
+)
 
 _STEPS_WITH_NAMES = (
     f"(SELECT step_usage.*, {', '.join(ROW_NAMES)} FROM step_usage CROSS JOIN executions "
@@ -129,6 +145,14 @@ def plan_of(
     return plan_of_period(connection, filters.window, finest, coarsest)
 
 
+def plan_with_seats(connection: Connection, filters: Filter, finest: int, *dimensions: Dimension) -> RollupPlan:
+    """`plan_of`, also by the sums of hosts and users, which have no archived executions."""
+    if not is_known_to_seats(filters, *dimensions):
+        return plan_of(connection, filters, finest, *dimensions)
+    plan = plan_of_period(connection, filters.window, max(finest, DAY), ERA)
+    return plan._replace(archived=Window(0, 0), is_by_seat=True)
+
+
 def plan_of_period(connection: Connection, window: Window, finest: int, coarsest: int) -> RollupPlan:
     """How to answer a period by buckets of the levels from `finest` to `coarsest`."""
     history, archived = history_range(connection)
@@ -151,17 +175,25 @@ def is_known_to_rollups(filters: Filter, *dimensions: Dimension) -> bool:
     return not (filters.has_rows_only or any(dimension in ROW_FILTERS for dimension in dimensions))
 
 
+def is_known_to_seats(filters: Filter, *dimensions: Dimension) -> bool:
+    """Whether a query is about hosts or users, and about nothing else that series do not have."""
+    others = replace(filters, hosts=(), users=())
+    asked = [dimension for dimension in dimensions if dimension not in SEAT_DIMENSIONS]
+    return (filters.has_seats or len(asked) < len(dimensions)) and is_known_to_rollups(others, *asked)
+
+
 def select_aggregates(filters: Filter, plan: RollupPlan, scope: int, further_columns: Sequence[str] = ()) -> UnionQuery:
     """The sums by series and further columns, in whose SQL {at} stands for the instant: from roll-ups, from the rows at
     the edges, and from the rows that are not rolled up yet. In the scope ALL_SERIES those of rows are sums of all
     series, too: to group by less takes half the time."""
     union = UnionQuery()
     keys = ("series_id" if scope == EACH_SERIES else "0 AS series_id", *further_columns)
+    source = _SUMS_OF_SEATS if plan.is_by_seat else "rollups"
+    names = filters.conditions(*SEAT_DIMENSIONS)[0] if plan.is_by_seat else []
     for level, first, end in plan.buckets:
         columns = ", ".join([*_at(f"bucket * {LEVELS_US[level]}", keys), *TOTALS])
-        union.selects.append(
-            f"SELECT {columns} FROM rollups WHERE scope = {scope} AND level = {level} AND {union.buckets(first, end)}"
-        )
+        these = [f"scope = {scope}", f"level = {level}", union.buckets(first, end), *names]
+        union.selects.append(f"SELECT {columns} FROM {source}{where(these)}")
     for edge in plan.edges:
         _add_rows(union, filters, edge, keys)
     for first, end in plan.archived_buckets(HOUR_US):

@@ -38,7 +38,10 @@ SERIES_NAMES: tuple[Dimension, ...] = ("agent_name", "model", "project", "source
 """The dimensions that make a series."""
 
 ROW_NAMES: tuple[Dimension, ...] = ("workflow_id", "session_id", "git_branch", "host", "user_name")
-"""The dimensions that only rows have. Roll-ups do not know them."""
+"""The dimensions that series do not have."""
+
+SEAT_DIMENSIONS: tuple[Dimension, ...] = ("host", "user_name")
+"""Those of them by which there are sums of days: see `executions.seats`."""
 
 ROW_FILTERS: tuple[FilterDimension, ...] = (*ROW_NAMES, "run_label")
 """The dimensions of conditions on rows that are no conditions on their series."""
@@ -167,8 +170,13 @@ class Filter:
 
     @property
     def has_rows_only(self) -> bool:
-        """Whether it restricts a dimension that roll-ups do not know."""
+        """Whether it restricts a dimension that series do not have."""
         return bool(self.workflows or self.sessions or self.branches or self.run_labels or self.hosts or self.users)
+
+    @property
+    def has_seats(self) -> bool:
+        """Whether it restricts hosts or users."""
+        return bool(self.hosts or self.users)
 
     @property
     def has_labels(self) -> bool:

@@ -9,12 +9,13 @@ from functools import partial
 
 from claude_force.clock import DAY_US
 from claude_force.database.contract import Connection, Row
-from claude_force.database.queries.aggregates import UnionQuery, plan_of, rows_only
+from claude_force.database.queries.aggregates import SEAT_NAMES, UnionQuery, plan_of, plan_with_seats, rows_only
 from claude_force.database.queries.archives import archived
 from claude_force.database.queries.filter import (
     IS_PENDING,
     NAME_SQL,
     PENDING,
+    SERIES_NAMES,
     Dimension,
     Filter,
     Names,
@@ -33,6 +34,11 @@ EXACT_LIMIT = 10_000
 PERCENTS = (50, 95, 99)
 
 _IS_TIMED = "duration_us IS NOT NULL"
+_BINS_OF_SEATS = (
+    f"(SELECT {ALL_SERIES} AS scope, level, bucket, seat_id AS series_id, bin, executions FROM rollup_seat_durations) "
+    "AS rollup_seat_durations"
+)
+_NAMES_OF_SEATS = f" JOIN (SELECT seat_id AS series_id, {SEAT_NAMES} FROM seats) AS seats USING (series_id)"
 
 
 def percentiles(connection: Connection, filters: Filter, within: int | None = None) -> tuple[Percentiles, bool]:
@@ -56,13 +62,13 @@ def percentiles_by(
 def durations_by(connection: Connection, filters: Filter, *dimensions: Dimension) -> dict[Names, Counter[int]]:
     """How many matching executions have a duration in each bin (see `histogram.bin_of`), by each combination of names
     that occurs. Without a dimension it is all of them, under the empty tuple."""
-    return _bins(connection, filters, plan_of(connection, filters, DAY, *dimensions), dimensions)
+    return _bins(connection, filters, _plan_of(connection, filters, dimensions), dimensions)
 
 
 def _percentiles(
     connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...], within: int | None
 ) -> tuple[dict[Names, Percentiles], bool]:
-    plan = plan_of(connection, filters, DAY, *dimensions)
+    plan = _plan_of(connection, filters, dimensions)
     is_small = not plan.buckets or _within(connection, filters, within) <= EXACT_LIMIT
     if is_small and not (plan.archived.end_us and archived(connection, Filter(filters.window)).executions):
         has_merged = "project" in dimensions and filters.project_names.has_merged
@@ -70,6 +76,12 @@ def _percentiles(
         return exact(connection, filters, dimensions), True
     bins = _bins(connection, filters, plan, dimensions)
     return {names: Percentiles(*nearest_ranks(counts, PERCENTS)) for names, counts in bins.items()}, False
+
+
+def _plan_of(connection: Connection, filters: Filter, dimensions: tuple[Dimension, ...]) -> RollupPlan:
+    """How to answer. The bins of hosts and users are those of all series."""
+    of_series = filters.has_labels or any(dimension in SERIES_NAMES for dimension in dimensions)
+    return (plan_of if of_series else plan_with_seats)(connection, filters, DAY, *dimensions)
 
 
 def _within(connection: Connection, filters: Filter, known: int | None) -> int:
@@ -134,22 +146,23 @@ def _stored_bins(
 ) -> list[Row]:
     """Names, bin and count, from the roll-ups."""
     by_series = bool(dimensions) or filters.has_labels
-    scope = EACH_SERIES if by_series else ALL_SERIES
+    scope = EACH_SERIES if by_series and not plan.is_by_seat else ALL_SERIES
+    source = _BINS_OF_SEATS if plan.is_by_seat else "rollup_durations"
     union = UnionQuery()
     spans = [(scope, *bucket) for bucket in plan.buckets]
     archives = [(EACH_SERIES, ARCHIVED, *span) for span in plan.archived_buckets(DAY_US)]
     for table_scope, level, first, end in (*spans, *archives):
         union.selects.append(
-            f"SELECT series_id, bin, executions FROM rollup_durations WHERE scope = {table_scope} "
+            f"SELECT series_id, bin, executions FROM {source} WHERE scope = {table_scope} "
             f"AND level = {level} AND {union.buckets(first, end)}"
         )
     if not union.selects:
         return []
+    named_by = _NAMES_OF_SEATS if plan.is_by_seat else " JOIN series USING (series_id)" if by_series else ""
     conditions, named = filters.conditions()
     keys = ", ".join([*(NAME_SQL[dimension] for dimension in dimensions), "bin"])
     return connection.fetch(
-        f"SELECT {keys}, SUM(executions) FROM ({union.sql}) AS binned"
-        f"{' JOIN series USING (series_id)' if by_series else ''}{where(conditions)} GROUP BY {keys}",
+        f"SELECT {keys}, SUM(executions) FROM ({union.sql}) AS binned{named_by}{where(conditions)} GROUP BY {keys}",
         union.parameters | named,
     )
 

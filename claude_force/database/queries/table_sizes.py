@@ -28,10 +28,13 @@ TABLES = (
     "rollup_durations",
     "rollup_errors",
     "rollup_runs",
+    "rollup_seat_durations",
+    "rollup_seats",
     "rollup_spans",
     "rollups",
     "run_labels",
     "run_parents",
+    "seats",
     "series",
     "session_ledgers",
     "sightings",
@@ -53,7 +56,7 @@ def rollups_by_level(connection: Connection) -> dict[str, dict[int, int]]:
     """How many rows each level of each roll-up table has."""
     return {
         table: dict(connection.fetch(f"SELECT level, COUNT(*) FROM {table} GROUP BY level ORDER BY level"))
-        for table in ("rollups", "rollup_durations", "rollup_errors")
+        for table in ("rollups", "rollup_durations", "rollup_errors", "rollup_seats", "rollup_seat_durations")
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claude_force.database.contract import Connection
-from claude_force.database.queries.aggregates import SUMS, plan_of, select_aggregates, totals_of
+from claude_force.database.queries.aggregates import SUMS, plan_with_seats, select_aggregates, totals_of
 from claude_force.database.queries.filter import (
     NAME_SQL,
     ROW_NAMES,
@@ -29,7 +29,7 @@ def totals_by(connection: Connection, filters: Filter, *dimensions: Dimension) -
     if grouping.shared:
         sums = totals_by(connection, filters, *grouping.dimensions)
         return {grouping.names(names, dimensions): found for names, found in sums.items() if found != Totals()}
-    plan = plan_of(connection, filters, HOUR, *dimensions)
+    plan = plan_with_seats(connection, filters, HOUR, *dimensions)
     by_series = filters.has_labels or any(dimension in SERIES_NAMES for dimension in dimensions)
     columns = {name: f"{NAME_SQL[name]} AS {name}" for name in dimensions if name in ROW_NAMES}
     aggregates = select_aggregates(filters, plan, EACH_SERIES if by_series else ALL_SERIES, tuple(columns.values()))

@@ -84,6 +84,22 @@ _UNLISTED_RUN = (
     f"FROM executions WHERE {_OF_DAY} AND run_id IS NOT NULL) AS named WHERE NOT EXISTS (SELECT 1 FROM run_parents "
     "WHERE run_parents.run_id = named.run_id AND run_parents.session_id = named.session_id) LIMIT 1"
 )
+_SEAT = "COALESCE(host, ''), COALESCE(user_name, '')"
+_COUNTED_SEATS = f"SELECT {_SEAT}, series_id, {COUNTS} {_ROWS} GROUP BY 1, 2, 3"
+_SHARED_SEATS = (
+    f"SELECT {_SEAT}, series_id, {SHARES} FROM (SELECT step_usage.*, host, user_name "
+    "FROM step_usage CROSS JOIN executions WHERE executions.uid = step_usage.uid) AS step_usage "
+    f"WHERE {_OF_DAY} AND {STEPS_ARE_ROLLED_UP} GROUP BY 1, 2, 3"
+)
+_SEATS = (
+    f"SELECT host, user_name, series_id, {_NAMES} FROM rollup_seats JOIN seats USING (seat_id) "
+    f"WHERE scope = {EACH_SERIES} AND level = {DAY} AND bucket = :day"
+)
+_COUNTED_SEAT_DURATIONS = f"SELECT {_SEAT}, duration_us {_ROWS} AND duration_us IS NOT NULL"
+_SEAT_DURATIONS = (
+    "SELECT host, user_name, bin, executions FROM rollup_seat_durations JOIN seats USING (seat_id) "
+    f"WHERE level = {DAY} AND bucket = :day"
+)
 _COUNTED_DURATIONS = f"SELECT series_id, duration_us {_ROWS} AND duration_us IS NOT NULL"
 _DURATIONS = (
     "SELECT series_id, bin, executions FROM rollup_durations "
@@ -105,6 +121,8 @@ _NEXT_DAY = " UNION ALL ".join(
           for level in (HOUR, ARCHIVED)),
         *(f"SELECT MIN(bucket) FROM rollup_durations WHERE scope = {EACH_SERIES} AND level = {level} AND bucket >= :day"
           for level in (DAY, ARCHIVED)),
+        f"SELECT MIN(bucket) FROM rollup_seats WHERE scope = {EACH_SERIES} AND level = {DAY} AND bucket >= :day",
+        f"SELECT MIN(bucket) FROM rollup_seat_durations WHERE level = {DAY} AND bucket >= :day",
         *(f"SELECT MIN(day) FROM {table} WHERE day >= :day" for table in ("rollup_spans", "rollup_runs")),
     ]
 )  # fmt: skip
@@ -199,6 +217,26 @@ def _durations_agree(connection: Connection, period: Period, _: list[Row]) -> bo
     return stored == counted
 
 
+def _seats_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
+    counted = {row[:3]: row[3:] for row in connection.fetch(_COUNTED_SEATS, period)}
+    for row in connection.fetch(_SHARED_SEATS, period):
+        counted[row[:3]] = tuple(map(add, counted.get(row[:3], (0,) * len(TOTALS)), row[3:]))
+    stored = {row[:3]: row[3:] for row in connection.fetch(_SEATS, period)}
+    # An archived execution may leave sums of nothing.
+    return {key: sums for key, sums in counted.items() if any(sums)} == {
+        key: sums for key, sums in stored.items() if any(sums)
+    }
+
+
+def _seat_durations_agree(connection: Connection, period: Period, _: list[Row]) -> bool:
+    lows = bin_lows()
+    counted = Counter(
+        (*seat, bisect_right(lows, duration) - 1)
+        for *seat, duration in connection.fetch(_COUNTED_SEAT_DURATIONS, period)
+    )
+    return counted == Counter({row[:3]: row[3] for row in connection.fetch(_SEAT_DURATIONS, period)})
+
+
 def _steps_agree(connection: Connection, period: Period, sums: list[Row]) -> bool:
     """Whether the table `step_usage` holds what the column `steps` says. In Python, since SQL cannot read that."""
     stored = Counter[Row](connection.fetch(_STORED_SHARES, period))
@@ -216,5 +254,7 @@ _KINDS: dict[str, Callable[[Connection, Period, list[Row]], bool]] = {
     "spans by day": _spans_agree,
     "runs by day": _parts_agree,
     "runs": _runs_are_listed,
+    "hosts and users by day": _seats_agree,
+    "durations of hosts and users by day": _seat_durations_agree,
     "steps": _steps_agree,
 }

@@ -81,11 +81,13 @@ def _differing(connection: Connection) -> Iterator[str]:
 
 
 def _differing_of_all_series(connection: Connection) -> Iterator[str]:
+    each = f"scope = {EACH_SERIES} AND level >= {HOUR}"
     for table, key, names, sums in (
         ("rollups", "level, bucket", _NAMES, _SUMS),
         ("rollup_durations", "level, bucket, bin", "executions", "SUM(executions)"),
+        ("rollup_seats", "level, bucket, seat_id", _NAMES, _SUMS),
     ):
-        of_each = f"SELECT {key}, {sums} FROM {table} WHERE scope = {EACH_SERIES} AND level >= {HOUR} GROUP BY {key}"
+        of_each = f"SELECT {key}, {sums} FROM {table} WHERE {each} GROUP BY {key}"
         of_all = f"SELECT {key}, {names} FROM {table} WHERE scope = {ALL_SERIES}"
         if _differ(connection, of_each, of_all):
             yield f"{table} of all series"
@@ -94,24 +96,25 @@ def _differing_of_all_series(connection: Connection) -> Iterator[str]:
 def _differing_from_below(connection: Connection, level: int) -> Iterator[str]:
     """The tables whose sums at a level differ from those of the finer level."""
     ratio = LEVELS_US[level] // LEVELS_US[level - 1]
+    each = f"scope = {EACH_SERIES} AND "
+    count = ("executions", "SUM(executions)")
+    of_failures = ("failures, first_us, last_us", "SUM(failures), MIN(first_us), MAX(last_us)")
     tables = [
-        ("rollups", "", _NAMES, _SUMS, f"scope = {EACH_SERIES} AND "),
-        (
-            "rollup_errors",
-            ", error_type",
-            "failures, first_us, last_us",
-            "SUM(failures), MIN(first_us), MAX(last_us)",
-            "",
-        ),
+        ("rollups", "series_id", _NAMES, _SUMS, each),
+        ("rollup_errors", "series_id, error_type", *of_failures, ""),
     ]
     if level > DAY:
-        tables.append(("rollup_durations", ", bin", "executions", "SUM(executions)", f"scope = {EACH_SERIES} AND "))
-    for table, more, names, sums, scope in tables:
+        tables += [
+            ("rollup_durations", "series_id, bin", *count, each),
+            ("rollup_seats", "series_id, seat_id", _NAMES, _SUMS, each),
+            ("rollup_seat_durations", "seat_id, bin", *count, ""),
+        ]
+    for table, key, names, sums, scope in tables:
         below = (
-            f"SELECT bucket / {ratio}, series_id{more}, {sums} FROM {table} WHERE {scope}level = {level - 1} "
-            f"GROUP BY bucket / {ratio}, series_id{more}"
+            f"SELECT bucket / {ratio}, {key}, {sums} FROM {table} WHERE {scope}level = {level - 1} "
+            f"GROUP BY bucket / {ratio}, {key}"
         )
-        stored = f"SELECT bucket, series_id{more}, {names} FROM {table} WHERE {scope}level = {level}"
+        stored = f"SELECT bucket, {key}, {names} FROM {table} WHERE {scope}level = {level}"
         if _differ(connection, below, stored):
             yield f"{table} of level {level}"
 

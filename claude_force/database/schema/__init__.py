@@ -13,6 +13,7 @@
 | `uncounted` | pending executions: those that the roll-ups do not contain yet |
 | `rollups`, `rollup_durations`, `rollup_errors` | sums by time and series; see `executions.rollups` |
 | `rollup_spans` | when which workflows, sessions, branches, hosts and users were at work |
+| `seats`, `rollup_seats`, `rollup_seat_durations` | the sums by host and user; see `executions.seats` |
 | `rollup_runs` | sums of each run by day and series; see `executions.run_parts` |
 | `source_files`, `identities`, `reported_usages` | ingestion: how far files were read, which identities are known |
 | `ingest_passes` | when each host last looked for something new, and what it could not read |

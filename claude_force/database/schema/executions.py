@@ -151,6 +151,61 @@ rollup_durations = Table(
     info={"shards_by": ON_COORDINATOR},
 )
 
+seats = Table(
+    "seats",
+    metadata,
+    Column("seat_id", Integer, primary_key=True, autoincrement=False),
+    Column("host", Text, nullable=False),
+    Column("user_name", Text, nullable=False),
+    UniqueConstraint("host", "user_name"),
+    sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
+)
+"""The combinations of host and user. One that an execution does not have is "". Rows never change."""
+
+rollup_seats = Table(
+    "rollup_seats",
+    metadata,
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("seat_id", Integer, primary_key=True, autoincrement=False),
+    Column("executions", Count, nullable=False),
+    Column("successes", Count, nullable=False),
+    Column("timed", Count, nullable=False),
+    Column("duration_us", Count, nullable=False),
+    Column("metered", Count, nullable=False),
+    Column("input_tokens", Count, nullable=False),
+    Column("output_tokens", Count, nullable=False),
+    Column("cache_read_tokens", Count, nullable=False),
+    Column("cache_write_5m_tokens", Count, nullable=False),
+    Column("cache_write_1h_tokens", Count, nullable=False),
+    Column("priced", Count, nullable=False),
+    Column("cost_nanousd", Count, nullable=False),
+    Column("compared_cost_nanousd", Count, nullable=False),
+    Column("compared_reference_nanousd", Count, nullable=False),
+    Column("provisional", Count, nullable=False),
+    Column("recorded_cost_nanousd", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
+)
+"""`rollups` by host and user, from the level of a day. Without archived executions, of which neither is known."""
+
+rollup_seat_durations = Table(
+    "rollup_seat_durations",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("seat_id", Integer, primary_key=True, autoincrement=False),
+    Column("bin", Integer, primary_key=True, autoincrement=False),
+    Column("executions", Count, nullable=False),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+    info={"shards_by": ON_COORDINATOR},
+)
+
 rollup_errors = Table(
     "rollup_errors",
     metadata,

@@ -472,6 +472,50 @@ CREATE TABLE rollup_runs (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE seats (
+    seat_id INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    user_name TEXT NOT NULL,
+    CONSTRAINT pk_seats PRIMARY KEY (seat_id),
+    CONSTRAINT uq_seats_host_user_name UNIQUE (host, user_name)
+)
+ STRICT;
+CREATE TABLE rollup_seats (
+    scope INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    series_id INTEGER NOT NULL,
+    seat_id INTEGER NOT NULL,
+    executions INTEGER NOT NULL,
+    successes INTEGER NOT NULL,
+    timed INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    metered INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_5m_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    cost_nanousd INTEGER NOT NULL,
+    compared_cost_nanousd INTEGER NOT NULL,
+    compared_reference_nanousd INTEGER NOT NULL,
+    provisional INTEGER NOT NULL,
+    recorded_cost_nanousd INTEGER NOT NULL,
+    CONSTRAINT pk_rollup_seats PRIMARY KEY (scope, level, bucket, series_id, seat_id)
+)
+ WITHOUT ROWID,
+ STRICT;
+CREATE TABLE rollup_seat_durations (
+    level INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    seat_id INTEGER NOT NULL,
+    bin INTEGER NOT NULL,
+    executions INTEGER NOT NULL,
+    CONSTRAINT pk_rollup_seat_durations PRIMARY KEY (level, bucket, seat_id, bin)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE VIEW executions_v1 AS
 SELECT printf('%s-%s-%s-%s-%s', substr(lower(hex(executions.uid)), 1, 8), substr(lower(hex(executions.uid)), 9, 4), substr(lower(hex(executions.uid)), 13, 4), substr(lower(hex(executions.uid)), 17, 4), substr(lower(hex(executions.uid)), 21, 12)) AS uid,
     strftime('%Y-%m-%dT%H:%M:%S', executions.timestamp_us / 1000000, 'unixepoch') || printf('.%06d+00:00', executions.timestamp_us % 1000000) AS timestamp,
@@ -621,4 +665,4 @@ SELECT date(day_us / 1000000, 'unixepoch') AS day,
     CASE WHEN name = 'active_time' THEN CAST(value AS REAL) / 1000000 ELSE CAST(value AS REAL) END AS value,
     records AS records
 FROM outcomes WHERE name NOT IN ('cost', 'tokens');
-INSERT INTO claude_force_version (version_num) VALUES ('0015');
+INSERT INTO claude_force_version (version_num) VALUES ('0016');

@@ -19,10 +19,19 @@ from claude_force.database.contract import Connection, Row
 from claude_force.database.queries.executions import uid_batches
 from claude_force.database.queries.export_queue import not_sent
 from claude_force.database.writes.executions import reinsert_rows
-from claude_force.database.writes.rollups import add_finest, add_named, add_to_rollups, apply_pending, rebuild_named
+from claude_force.database.writes.rollups import (
+    add_finest,
+    add_named,
+    add_to_rollups,
+    apply_pending,
+    rebuild_named,
+    series_ids,
+)
+from claude_force.database.writes.seats import add_seats, delete_empty_seats
 from claude_force.database.writes.step_usage import delete_step_usage
 from claude_force.executions.billed_steps import Share
 from claude_force.executions.record import ExecutionRow, column, getter
+from claude_force.executions.rollup_rows import spread_aggregates
 from claude_force.executions.rollups import ARCHIVED, DIGEST_BITS, EACH_SERIES, Sums, negated, sum_up
 from claude_force.time_windows import Window
 
@@ -83,7 +92,10 @@ def archive_rows(connection: Connection, rows: Sequence[ExecutionRow], digests: 
     connection.insert_all("archived (uid, digest)", tombstones, "")
     sums = sum_up([row for row, _ in moved])
     add_finest(connection, sums, ARCHIVED, ARCHIVED)
-    rebuild_named(connection, {day for day, *_ in sums.spans})
+    days = {day for day, *_ in sums.spans}
+    rebuild_named(connection, days)
+    _add_seats(connection, negated(sums))
+    delete_empty_seats(connection, days)
     _add_months(connection, (row for row, _ in moved), now_us)
     return len(moved)
 
@@ -105,12 +117,17 @@ def adopt_sums(connection: Connection, digests: Mapping[bytes, int], sums: Sums,
     _put_months(connection, [(month_of(first_us)[0], len(hours), first_us, last_us, now_us)])
 
 
+def _add_seats(connection: Connection, sums: Sums) -> None:
+    ids = series_ids(connection, sums.series)
+    add_seats(connection, sums, ids, spread_aggregates(sums, ids))
+
+
 def _adopt(connection: Connection, digests: Mapping[bytes, int], sums: Sums) -> None:
     tombstones = list(digests.items())
     connection.insert_all("archived (uid, digest)", tombstones, "")
     add_finest(connection, sums, ARCHIVED, ARCHIVED)
     # Without names: who worked is not known of archived executions.
-    add_to_rollups(connection, replace(sums, spans={}, parts={}))
+    add_to_rollups(connection, replace(sums, spans={}, parts={}, seats=[]))
 
 
 def _add_months(connection: Connection, rows: Iterable[ExecutionRow], now_us: int) -> None:
@@ -136,6 +153,7 @@ def restore_rows(connection: Connection, rows: Sequence[ExecutionRow], digests: 
     sums = sum_up(back)
     add_finest(connection, negated(sums), ARCHIVED, ARCHIVED)
     add_named(connection, sums)
+    _add_seats(connection, sums)
     first_us, last_us = min(map(_instant_of, back)), max(map(_instant_of, back))
     for table, condition, is_empty, size_us in _SUMS:
         connection.execute(

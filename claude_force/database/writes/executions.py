@@ -23,6 +23,7 @@ from claude_force.database.writes.step_usage import add_step_usage, delete_step_
 from claude_force.executions.columns import LABELS, Columns, Rows, blocks_of, by_column, labels_of
 from claude_force.executions.record import FIELDS, ExecutionRow, columns, getter
 from claude_force.executions.rollups import SPAN_NAMES, Sums, add_block, merged_windows
+from claude_force.executions.seats import SEAT_NAMES
 from claude_force.time_windows import Window
 
 DIRECT_ROLLUP_ROWS = 100
@@ -32,8 +33,8 @@ _FIELDS = [name for name in FIELDS if name not in LABELS and name != "uid"]
 _values_of = getter(*_FIELDS)
 _COLUMNS = ("uid", "series_id", *_FIELDS)
 _INSTANT, _STEPS, _RUN = columns("timestamp_us", "steps", "run_id")
-_place_of = getter("timestamp_us", "duration_us", "success", "error_type", "steps", *LABELS)
-"""What decides in which buckets, bins and series of the roll-ups an execution is."""
+_place_of = getter("timestamp_us", "duration_us", "success", "error_type", "steps", *LABELS, *SEAT_NAMES)
+"""What decides in which buckets, bins, series and seats of the roll-ups an execution is."""
 
 _names_of = getter(*SPAN_NAMES, "run_id")
 

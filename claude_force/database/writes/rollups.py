@@ -6,42 +6,45 @@ only grow meanwhile, and a row of it is rolled up only by the transaction that r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from claude_force.clock import DAY_US, EARLIEST_US, LATEST_US
 from claude_force.database import queries
 from claude_force.database.contract import Connection, Progress
 from claude_force.database.queries import Filter
 from claude_force.database.writes.export_queue import enqueue
+from claude_force.database.writes.numbered import Numbered
 from claude_force.database.writes.run_parts import add_parts, delete_parts, rebuild_parts
+from claude_force.database.writes.seats import (
+    BIN_VALUES,
+    FOLD_SEAT_BINS,
+    FOLD_SEATS,
+    SUM_SEATS,
+    add_finest_seats,
+    add_seats,
+    delete_seats,
+)
 from claude_force.database.writes.spans import add_spans, delete_spans, rebuild_spans
 from claude_force.executions.columns import LABELS, Labels
 from claude_force.executions.record import ExecutionRow
+from claude_force.executions.rollup_rows import spread_aggregates, spread_bins, spread_errors
 from claude_force.executions.rollups import (
     ALL_SERIES,
     ARCHIVED,
-    BIN_BITS,
     DAY,
     EACH_SERIES,
     HOUR,
     LEVELS_US,
-    SERIES_BITS,
     Sums,
     negated,
-    spread_aggregates,
-    spread_bins,
-    spread_errors,
     sum_up,
 )
 from claude_force.executions.totals import TOTALS
 from claude_force.time_windows import Window
 
-_SERIES_ID = f"SELECT series_id FROM series WHERE {' AND '.join(f'{name} = :{name}' for name in LABELS)}"
-_NEW_SERIES = f"""
-INSERT INTO series (series_id, {", ".join(LABELS)})
-SELECT COALESCE(MAX(series_id), 0) + 1, {", ".join(f"CAST(:{name} AS TEXT)" for name in LABELS)} FROM series WHERE 1 = 1
-ON CONFLICT DO NOTHING
-"""
+_SERIES = Numbered("series", "series_id", LABELS)
 
 _ROLLUPS = f"rollups (scope, level, bucket, series_id, {', '.join(TOTALS)})"
 _ADD_ROLLUPS = "ON CONFLICT (scope, level, bucket, series_id) DO UPDATE SET " + ", ".join(
@@ -52,13 +55,6 @@ _ADD_DURATIONS = (
     "ON CONFLICT (scope, level, bucket, series_id, bin) "
     "DO UPDATE SET executions = rollup_durations.executions + excluded.executions"
 )
-_BIN_VALUES = (
-    f"CAST({{0}} AS BIGINT) >> {SERIES_BITS + BIN_BITS}, "
-    f"(CAST({{0}} AS BIGINT) >> {BIN_BITS}) & {(1 << SERIES_BITS) - 1}, "
-    f"CAST({{0}} AS BIGINT) & {(1 << BIN_BITS) - 1}, {{1}}"
-)
-"""Bucket, series, bin and count, of a key of `Sums.bins` and its count."""
-
 _ERRORS = "rollup_errors (level, bucket, series_id, error_type, failures, first_us, last_us)"
 _ADD_ERRORS = """
 ON CONFLICT (level, bucket, series_id, error_type) DO UPDATE SET
@@ -99,7 +95,13 @@ _FOLD_DURATIONS = (
     f"INSERT INTO {_DURATIONS} SELECT {EACH_SERIES}, :level, bucket / :ratio, series_id, bin, SUM(executions) "
     f"FROM rollup_durations WHERE scope = {EACH_SERIES} AND {_LEVEL_BELOW} GROUP BY 3, 4, 5"
 )
-_FOLDS = ((HOUR, _FOLD_ROLLUPS), (HOUR, _FOLD_ERRORS), (DAY, _FOLD_DURATIONS))
+_FOLDS = (
+    (HOUR, _FOLD_ROLLUPS),
+    (HOUR, _FOLD_ERRORS),
+    (DAY, _FOLD_DURATIONS),
+    (DAY, FOLD_SEATS),
+    (DAY, FOLD_SEAT_BINS),
+)
 """Make the sums of a level from those of the level below: the finest level, and the statement for those above."""
 
 _THESE = f"scope = {EACH_SERIES} AND level = :level AND bucket >= :first AND bucket < :end"
@@ -111,7 +113,7 @@ _ALL_DURATIONS = (
     f"INSERT INTO {_DURATIONS} SELECT {ALL_SERIES}, level, bucket, 0, bin, SUM(executions) "
     f"FROM rollup_durations WHERE {_THESE} GROUP BY level, bucket, bin"
 )
-_SUM_SERIES = (_ALL_ROLLUPS, _ALL_DURATIONS)
+_SUM_SERIES = (_ALL_ROLLUPS, _ALL_DURATIONS, SUM_SEATS)
 """Make the sums of all series from those of each series."""
 
 _SCOPES = (ALL_SERIES, EACH_SERIES)
@@ -120,22 +122,12 @@ _REBUILD_PAGE = 20_000
 
 def series_ids(connection: Connection, series: Sequence[Labels]) -> list[int]:
     """The ids of series, in their order."""
-    wanted = sorted(set(series))
-    ids = connection.lookup("series", "series_id", LABELS, wanted)
-    for labels in wanted:
-        if labels not in ids:
-            ids[labels] = series_id(connection, labels)
-    return [ids[labels] for labels in series]
+    return _SERIES.ids(connection, series)
 
 
 def series_id(connection: Connection, labels: Labels) -> int:
-    """The id of a series; a new one gets the next. Looked up each time: an id that a process remembered may belong to a
-    file that was replaced."""
-    named = dict(zip(LABELS, labels, strict=True))
-    while not (rows := connection.fetch(_SERIES_ID, named)):
-        # On a server another transaction may take the id or add the series at the same time; then look again.
-        connection.execute(_NEW_SERIES, named)
-    return int(rows[0][0])
+    """The id of a series; a new one gets the next."""
+    return _SERIES.id(connection, labels)
 
 
 def apply_pending(connection: Connection) -> None:
@@ -150,17 +142,19 @@ def apply_pending(connection: Connection) -> None:
 def add_to_rollups(connection: Connection, sums: Sums) -> None:
     """Add sums to the roll-ups of every level and scope."""
     ids = series_ids(connection, sums.series)
-    connection.insert_all(_ROLLUPS, spread_aggregates(sums, ids), _ADD_ROLLUPS)
+    rows = spread_aggregates(sums, ids)
+    connection.insert_all(_ROLLUPS, rows, _ADD_ROLLUPS)
     for scope, level, counts in spread_bins(sums, ids):
         _add_bins(connection, scope, level, counts)
     connection.insert_all(_ERRORS, spread_errors(sums, ids), _ADD_ERRORS)
     add_spans(connection, sums.spans)
     add_parts(connection, sums, ids)
+    add_seats(connection, sums, ids, rows)
 
 
 def _add_bins(connection: Connection, scope: int, level: int, counts: Sequence[tuple[int, int]]) -> None:
     # The database takes the keys apart: it gets two values for each count instead of six.
-    connection.insert_all(_DURATIONS, counts, _ADD_DURATIONS, f"{scope}, {level}, {_BIN_VALUES}")
+    connection.insert_all(_DURATIONS, counts, _ADD_DURATIONS, f"{scope}, {level}, {BIN_VALUES}")
 
 
 def replace_sums(connection: Connection, before: Sequence[ExecutionRow], after: Sequence[ExecutionRow]) -> None:
@@ -168,7 +162,7 @@ def replace_sums(connection: Connection, before: Sequence[ExecutionRow], after: 
     be the same."""
     # Taken away and added, not as one difference: a step with its first price may add a series.
     for sums in (negated(sum_up(before)), sum_up(after)):
-        add_to_rollups(connection, Sums(sums.series, aggregates=sums.aggregates, parts=sums.parts))
+        add_to_rollups(connection, replace(sums, bins=Counter(), seat_bins=Counter(), errors={}, spans={}))
 
 
 def add_finest(connection: Connection, sums: Sums, hours: int, days: int) -> None:
@@ -207,6 +201,7 @@ def rebuild(connection: Connection, window: Window, progress: Progress | None = 
     spans = [{"level": level, "first": start // size, "end": -(-end // size)} for level, size in enumerate(LEVELS_US)]
     for span in spans:
         _delete_buckets(connection, span)
+        delete_seats(connection, span)
     delete_spans(connection, start // DAY_US, end // DAY_US)
     delete_parts(connection, start // DAY_US, end // DAY_US)
     row_count = _add_rows(connection, Window(start, end), progress)
@@ -242,6 +237,7 @@ def _add_rows(connection: Connection, window: Window, progress: Progress | None)
         sums = sum_up(rows)
         add_finest(connection, sums, HOUR, DAY)
         add_named(connection, sums)
+        add_finest_seats(connection, sums, series_ids(connection, sums.series))
         row_count, after = row_count + len(rows), rows[-1]
         if progress is not None:
             progress(len(rows))
