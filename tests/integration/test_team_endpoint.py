@@ -18,13 +18,13 @@ from claude_force.database.merge.delivery_body import encode_body
 from claude_force.database.merge.tables import TABLES
 from claude_force.executions.record import FIELDS, ExecutionRow, column, identity_text, to_row
 from claude_force.exporters.base import PushError
-from claude_force.exporters.team import PATH
+from claude_force.exporters.team import PATH, recipients
 from claude_force.exporters.team.recipients import TeamReceiver
 from claude_force.network.connection import Patience
 from tests.builders import NOON_US, an_execution
 from tests.counterparts import Reply, scripted, unused_port
 from tests.receivers import JSON, PROTOBUF, Answered, post, request_head, send_raw
-from tests.teams import COST, ROWS, TOKEN, Laptop, receiver_of, table, team_rows
+from tests.teams import COST, ROWS, TOKEN, Laptop, meaning, receiver_of, seen, table, team_rows, uid_of
 
 LOGIN = {"Authorization": f"Bearer {TOKEN.reveal()}"}
 
@@ -270,6 +270,22 @@ def test_what_is_too_much_at_once_is_sent_in_halves(status: int, tmp_path: Path)
     assert [len(rows) for rows in sent] == [4, 2, 2]
     assert sent[1] + sent[2] == sent[0]
     ana.database.close()
+
+
+def test_a_large_delivery_is_several_bodies(
+    location: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So those of other laptops are stored in between. Each execution is in one of them, with its identities."""
+    with database.write():
+        pass
+    monkeypatch.setattr(recipients, "BODY_ROWS", 2)
+    with receiver_of(location, tmp_path) as receiver:
+        ana = Laptop(tmp_path, "ana", receiver)
+        ana.store.ingest([seen(f"{number}", f"{number}-too") for number in range(5)], [])
+        assert ana.push(at_once=10).counts["added"] == 5
+        ana.database.close()
+    assert len(team_rows(database)) == 5
+    assert [meaning(database, f"{number}-too") for number in range(5)] == [uid_of(f"{number}") for number in range(5)]
 
 
 def test_what_is_rejected_is_written_down(location: str, database: Database, tmp_path: Path) -> None:
