@@ -27,8 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.common import PROGRAM, Failed, Usage, alternate, run, say
 from benchmarks.counted_recording import record_usual
-from benchmarks.engines import REPORTS, WRITERS, record_at_once
+from benchmarks.engines import REPORTS, WRITERS
 from benchmarks.recording import timed
+from benchmarks.writers import record_at_once
 from claude_force.performance_tracker.tracker import PerformanceTracker
 
 _DATABASE = "claude_force_benchmark"
@@ -113,7 +114,8 @@ class Place:
     def recorded_at_once(self) -> Cost:
         """What several processes took for so many rows each. Raises Failed if a row is not there."""
         before, seconds = self.stored(), []
-        cost = self._cost_of(lambda: seconds.append(record_at_once("ours", self.url, _ROWS_AT_ONCE, self._folder)))
+        work = partial(record_at_once, WRITERS, "ours", self.url, _ROWS_AT_ONCE, self._folder)
+        cost = self._cost_of(lambda: seconds.append(work()))
         if (stored := self.stored() - before) != WRITERS * (_ROWS_AT_ONCE + 1):
             raise Failed(f"{WRITERS} processes stored {stored:,} of {WRITERS * (_ROWS_AT_ONCE + 1):,} executions")
         return cost._replace(wall=seconds[0])

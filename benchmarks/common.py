@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ def run(
 
 
 class _Sampler(threading.Thread):
-    """Samples the resident memory of a process and its descendants, as a sum. Needs /proc."""
+    """Samples the memory of a process and its descendants: what a fork shares counts once. Needs /proc."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -96,8 +96,7 @@ class _Sampler(threading.Thread):
             if turn % _FAMILY_EVERY == 0:
                 family = _family(self._pid)
             turn += 1
-            sizes = [_resident(pid) for pid in family]
-            self.peak = max(self.peak, sum(now for now, _ in sizes), *(most for _, most in sizes))
+            self.peak = max(self.peak, _held(family))
 
 
 def _family(pid: int) -> set[int]:
@@ -113,15 +112,20 @@ def _family(pid: int) -> set[int]:
     return found
 
 
-def _resident(pid: int) -> tuple[int, int]:
-    """The resident memory of a process in bytes: now, and its peak."""
-    found = {"VmRSS": 0, "VmHWM": 0}
-    with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name in found:
-                found[name] = 1024 * int(value.split()[0])
-    return found["VmRSS"], found["VmHWM"]
+def _held(family: Iterable[int]) -> int:
+    """The bytes that processes hold together: all that is their own, and files, such as libraries, as far as one of
+    them has them mapped. The sum of resident memory counts twice what the second has from the first."""
+    own, files = 0, [0]
+    for pid in family:
+        sizes: dict[str, int] = {}
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+                name, _, value = line.partition(":")
+                sizes[name] = 1024 * int(value.split()[0])
+        if sizes:
+            own += sizes["Pss_Anon"] + sizes["Pss_Shmem"]
+            files.append(sizes["Rss"] - sizes["Anonymous"])
+    return own + max(files)
 
 
 def alternate(repeat: int, *sides: Callable[[], T]) -> list[list[T]]:

@@ -1,21 +1,32 @@
 """PostgreSQL beside SQLite, by turns in one run: `python benchmarks/engines.py SMALL LARGE`.
 
-Starts a server of its own and imports both files (see generate.py) into both engines. Then measures reports as whole
-processes, recording beside a bare prepared INSERT and COMMIT of the same row, and eight processes of each kind at once.
-Prints a table with the bar of each figure; with --json the figures alone. Ratios count: the machine may be busy.
+Starts a server of its own and imports both files (see generate.py). It measures, with the bar of each ratio:
+
+| `--only`  | PostgreSQL                                       | beside                                               |
+|-----------|--------------------------------------------------|------------------------------------------------------|
+| import    | an import of LARGE                               | one into SQLite                                      |
+| reports   | reports of it, each a process                    | those of SQLite, and of SMALL                        |
+| record    | `record_execution`                               | a prepared INSERT of the same row and its COMMIT     |
+| writers   | eight processes that record                      | eight that insert                                    |
+| waiting   | four that record during an import, and whoever   | during an import into another database of the server |
+|           | wants the lock of the roll-ups                   |                                                      |
+
+A row is inserted into a copy of `executions`: the same indexes, and as many rows. Ratios count: the machine may be
+busy. LARGE with a million lines takes 5 minutes on two idle cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -25,42 +36,39 @@ import psycopg
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.common import PROGRAM, Failed, Usage, alternate, median, run, say
-from benchmarks.counted_recording import record_usual
+from benchmarks.import_beside import Waited, quantile, waited
 from benchmarks.postgres import Server, server
 from benchmarks.recording import timed
-from claude_force.performance_tracker.tracker import PerformanceTracker
+from benchmarks.writers import MAKE_BARE, bare_recorder, recorder, writers
 
 REPORTS = ("summary", "by-agent", "costs", "trends")
 WRITERS = 8
 _BLOCK = 100
-_ROW = ("agent", "model", "project", "tracker", "a3b4c5d6", 1, 3456000, 1234, 567, 0, 0, 0, 3255200, "host")
-_MAKE_BARE = (
-    "CREATE TABLE IF NOT EXISTS bare (uid uuid PRIMARY KEY, at_us bigint, agent text, model text, project text, "
-    "source text, task text, success integer, duration bigint, input bigint, output bigint, read bigint, "
-    "write_5m bigint, write_1h bigint, cost bigint, host text)"
-)
-_INSERT_BARE = f"INSERT INTO bare VALUES (uuidv7(), {', '.join(['%s'] * (len(_ROW) + 1))})"
+_WAITING_LINES, _WAITING_ROUNDS = 300_000, 2
+MEASURES = ("import", "reports", "record", "writers", "waiting")
 
 
 class Figure(NamedTuple):
-    """One measure: of PostgreSQL, of what it is compared with, and the bar of their ratio. `is_least`: the ratio must
-    be at least the bar."""
+    """One measure: of PostgreSQL, of what it is compared with, and the bar of their ratio, if it has one. `is_least`:
+    the ratio must be at least the bar."""
 
     name: str
     found: float
     beside: float
-    bar: float
+    bar: float | None
     unit: str
     is_least: bool = False
 
     @property
     def ratio(self) -> float:
         """What is compared with the bar."""
-        return self.found / self.beside
+        return self.found / self.beside if self.beside else math.inf
 
     @property
     def is_held(self) -> bool:
         """Whether the bar holds."""
+        if self.bar is None:
+            return True
         return self.ratio >= self.bar if self.is_least else self.ratio <= self.bar
 
 
@@ -70,18 +78,23 @@ class Engines:
     def __init__(self, running: Server, folder: Path, repeat: int) -> None:
         self._running, self._folder, self._repeat = running, folder, repeat
 
-    def figures(self, small: Path, large: Path) -> Iterator[Figure]:
-        """All measures. Raises Failed if a process fails."""
-        few = self._imported(small, "small")
-        yield from self._import_figures(large)
-        many = self._reports("large")
-        for report, (server_side, file_side) in many.items():
-            for measure, unit in (("cpu_s", "s CPU"), ("wall_s", "s")):
-                found, beside = median(server_side, measure), median(file_side, measure)
-                yield Figure(f"analytics {report}", found, beside, 3, unit)
-            yield Figure(f"{report}, growth", median(server_side, "cpu_s"), few[report], 1.5, "s CPU")
-        yield self._recording()
-        yield self._recording_at_once()
+    def figures(self, small: Path, large: Path, measures: Collection[str]) -> Iterator[Figure]:
+        """The measures. Raises Failed if a process fails."""
+        few = self._imported(small, "small") if "reports" in measures else {}
+        imports = list(self._import_figures(large, is_compared=bool({"import", "reports"} & set(measures))))
+        if "import" in measures:
+            yield from imports
+        if "reports" in measures:
+            yield from self._report_figures(few)
+        if {"record", "writers"} & set(measures):
+            say("copying the table")
+            self._execute(*MAKE_BARE)
+        if "record" in measures:
+            yield self._recording()
+        if "writers" in measures:
+            yield from self._recording_at_once()
+        if "waiting" in measures:
+            yield from self._waiting(large)
 
     def _imported(self, lines: Path, name: str) -> dict[str, float]:
         self._import(lines, name, self._url(name))
@@ -90,20 +103,37 @@ class Engines:
             for report in REPORTS
         }
 
-    def _import_figures(self, lines: Path) -> Iterator[Figure]:
-        file = self._import(lines, "large", str(self._folder / "large.db"))
+    def _import_figures(self, lines: Path, *, is_compared: bool) -> Iterator[Figure]:
+        before = self._running.cpu_s()
         found = self._import(lines, "large", self._url("large"))
+        server_s = self._running.cpu_s() - before
+        if not is_compared:
+            return
+        file = self._import(lines, "large", str(self._folder / "large.db"))
         yield Figure("import", found.wall_s, file.wall_s, 2, "s")
         yield Figure("import, client", found.cpu_s, file.cpu_s, 2, "s CPU")
+        yield Figure("import, client and server", found.cpu_s + server_s, file.cpu_s, None, "s CPU")
         yield Figure("import, memory of the client", found.peak_bytes / 1e6, 150, 1, "MB")
+        yield Figure("import, memory on SQLite", file.peak_bytes / 1e6, 150, 1, "MB")
+
+    def _report_figures(self, few: Mapping[str, float]) -> Iterator[Figure]:
+        for report, (server_side, file_side) in self._reports("large").items():
+            for measure, unit in (("cpu_s", "s CPU"), ("wall_s", "s")):
+                found, beside = median(server_side, measure), median(file_side, measure)
+                yield Figure(f"analytics {report}", found, beside, 3, unit)
+            yield Figure(f"{report}, growth", median(server_side, "cpu_s"), few[report], 1.5, "s CPU")
+
+    def _execute(self, *statements: str) -> None:
+        with psycopg.connect(self._url("large"), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
 
     def _url(self, name: str) -> str:
         return self._running.url.replace("/metrics?", f"/{name}?")
 
     def _import(self, lines: Path, name: str, location: str) -> Usage:
         if "://" in location:
-            self._running.execute(f"CREATE DATABASE {name}")
-            self._program(location, "db", "upgrade")
+            self._create(name)
         say(f"importing {lines.name} into {location.partition('?')[0]}")
         used = self._program(location, "import", str(lines), "--timezone", "UTC", "--json")
         answer = json.loads(used.output)
@@ -113,6 +143,10 @@ class Engines:
             with psycopg.connect(location, autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
         return used
+
+    def _create(self, name: str) -> None:
+        self._running.execute(f"CREATE DATABASE {name}")
+        self._program(self._url(name), "db", "upgrade")
 
     def _reports(self, name: str) -> dict[str, list[list[Usage]]]:
         say("reports by turns")
@@ -133,7 +167,7 @@ class Engines:
     def _recording(self) -> Figure:
         say("recording by turns")
         url = self._url("large")
-        ours, bare = _recorder(url), _bare_recorder(url)
+        ours, bare = recorder(url), bare_recorder(url)
         found: tuple[list[int], list[int]] = ([], [])
         for turn in range(1 + self._repeat):
             for times, record in zip(found, (ours, bare), strict=True):
@@ -143,19 +177,45 @@ class Engines:
         microseconds = [statistics.median(times) / 1000 for times in found]
         return Figure("record_execution, p50", microseconds[0], microseconds[1], 3, "us")
 
-    def _recording_at_once(self) -> Figure:
+    def _recording_at_once(self) -> Iterator[Figure]:
         say(f"{WRITERS} processes at once, by turns")
-        found: list[list[float]] = alternate(self._repeat, *(partial(self._rate, kind) for kind in ("ours", "bare")))
-        ours, bare = (statistics.median(rates) for rates in found)
-        return Figure(f"{WRITERS} processes recording", ours, bare, 0.6, "rows/s", is_least=True)
+        ours, bare = alternate(self._repeat, *(partial(self._rate, kind) for kind in ("ours", "bare")))
+        for name, at, bar, unit in (("", 0, 0.6, "rows/s"), (", server", 1, None, "ms CPU")):
+            found, beside = (statistics.median(each[at] for each in side) for side in (ours, bare))
+            yield Figure(f"{WRITERS} processes recording{name}", found, beside, bar, unit, is_least=bar is not None)
 
-    def _rate(self, kind: str) -> float:
-        """Rows per second of all processes together. Raises Failed for one that failed or lost a row."""
-        before = self._stored()
-        seconds = record_at_once(kind, self._url("large"), 3 * _BLOCK, self._folder)
-        if kind == "ours" and (stored := self._stored() - before) != WRITERS * (3 * _BLOCK + 1):
-            raise Failed(f"{WRITERS} processes stored {stored:,} of {WRITERS * (3 * _BLOCK + 1):,} executions")
-        return WRITERS * 3 * _BLOCK / seconds
+    def _rate(self, kind: str) -> tuple[float, float]:
+        """Rows per second of all processes together, and the processor time of the server for one, in ms. Raises
+        Failed for a process that failed or lost a row."""
+        url, rows, before = self._url("large"), 3 * _BLOCK, self._stored()
+        with writers(WRITERS, kind, url, rows, self._folder) as started:
+            begin, server_s = time.perf_counter(), self._running.cpu_s()
+            started.begin()
+            found = started.finish()
+            seconds, server_s = time.perf_counter() - begin, self._running.cpu_s() - server_s
+        if kind == "ours" and (stored := self._stored() - before) != WRITERS * (rows + 1):
+            raise Failed(f"{WRITERS} processes stored {stored:,} of {WRITERS * (rows + 1):,} executions")
+        return len(found) / seconds, 1000 * server_s / len(found)
+
+    def _waiting(self, large: Path) -> Iterator[Figure]:
+        lines = self._folder / "waiting.jsonl"
+        with large.open() as source, lines.open("w") as target:
+            target.writelines(islice(source, _WAITING_LINES))
+        rounds = alternate(_WAITING_ROUNDS, *(partial(self._waited, lines, into) for into in ("watched", "other")))
+        same, other = (Waited(*map(sorted, map(chain.from_iterable, zip(*each, strict=True)))) for each in rounds)
+        for name, share in (("p50", 0.5), ("p99", 0.99)):
+            for what, here, there in (("record", same.recorded, other.recorded), ("lock", same.locked, other.locked)):
+                yield Figure(
+                    f"{what} during an import, {name}", quantile(here, share), quantile(there, share), None, "ms"
+                )
+
+    def _waited(self, lines: Path, into: str) -> Waited:
+        """What is waited for in the database `watched` during an import."""
+        for name in ("watched", "other"):
+            self._running.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            self._create(name)
+        work = partial(self._program, self._url(into), "import", str(lines), "--timezone", "UTC")
+        return waited(self._url("watched"), work, self._folder)
 
     def _stored(self) -> int:
         with psycopg.connect(self._url("large")) as connection:
@@ -163,54 +223,13 @@ class Engines:
         return int(rows[0][0])
 
 
-def record_at_once(kind: str, url: str, rows: int, home: Path) -> float:
-    """The seconds in which all processes record so many rows each, after a first one. Raises Failed if one failed."""
-    command, kept = (sys.executable, __file__, "--writer", kind, url, str(rows)), os.environ | {"HOME": str(home)}
-    started = [
-        subprocess.Popen(command, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(WRITERS)
-    ]
-    for each in started:
-        assert each.stdout is not None
-        each.stdout.readline()
-    begin = time.perf_counter()
-    for each in started:
-        assert each.stdin is not None
-        each.stdin.close()
-    codes = [each.wait() for each in started]
-    seconds = time.perf_counter() - begin
-    if any(codes):
-        raise Failed(f"{sum(map(bool, codes))} of {WRITERS} processes that record failed")
-    return seconds
-
-
-def _recorder(url: str) -> Callable[[int], object]:
-    return partial(record_usual, PerformanceTracker(database=url))
-
-
-def _bare_recorder(url: str) -> Callable[[int], object]:
-    connection = psycopg.connect(url, autocommit=True)
-    connection.prepare_threshold = 0
-    connection.execute(_MAKE_BARE)
-    return lambda number: connection.execute(_INSERT_BARE, (number, *_ROW))
-
-
-def _write(kind: str, url: str, rows: int) -> None:
-    """One process that records: it says when it is ready, and begins when its input ends."""
-    record = (_recorder if kind == "ours" else _bare_recorder)(url)
-    record(0)
-    print("ready", flush=True)
-    sys.stdin.read()
-    for number in range(rows):
-        record(number)
-
-
 def _show(found: Figure) -> None:
-    compared = "at least" if found.is_least else "at most"
-    verdict = "held" if found.is_held else "MISSED"
+    bar = ""
+    if found.bar is not None:
+        compared, verdict = ("at least" if found.is_least else "at most"), ("held" if found.is_held else "MISSED")
+        bar = f"  {compared} {found.bar:g}: {verdict}"
     print(
-        f"{found.name:<32}{found.found:>10.3f} {found.unit:<7}{found.beside:>10.3f}  ratio {found.ratio:.2f}  "
-        f"{compared} {found.bar:g}: {verdict}",
+        f"{found.name:<32}{found.found:>10.3f} {found.unit:<7}{found.beside:>10.3f}  ratio {found.ratio:.2f}{bar}",
         flush=True,
     )
 
@@ -219,6 +238,7 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("small", type=Path, metavar="SMALL", help="A history that generate.py wrote, such as 10,000.")
     parser.add_argument("large", type=Path, metavar="LARGE", help="Another one, such as 1,000,000.")
+    parser.add_argument("--only", action="append", choices=MEASURES, help="Repeatable. Default: all.")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="Default: 5.")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -226,7 +246,8 @@ def _main() -> None:
     try:
         with server() as running, TemporaryDirectory() as folder:
             engines = Engines(running, Path(folder), options.repeat)
-            for figure in engines.figures(options.small.absolute(), options.large.absolute()):
+            files = options.small.absolute(), options.large.absolute()
+            for figure in engines.figures(*files, options.only or MEASURES):
                 found.append(figure)
                 if not options.json:
                     _show(figure)
@@ -237,7 +258,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--writer"]:
-        _write(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    else:
-        _main()
+    _main()

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,19 @@ class Server:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CLAUDE_FORCE_")}
         environment = kept | {"HOME": str(self._home), "TZ": "UTC"}
         return run([PROGRAM, *arguments, "--db", self.url], self._home, environment)
+
+    def cpu_s(self) -> float:
+        """The processor time of the server up to now: of its processes, and of those that have ended."""
+        first = (self._log.parent / "postmaster.pid").read_text().split()[0]
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if stat.parent.name == first:
+                    ticks += sum(map(int, fields[11:15]))
+                elif fields[1] == first:
+                    ticks += sum(map(int, fields[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def summary(self) -> Usage:
         """Run the measured command."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from claude_force.database.contract import Connection, Parameters, Row
-from claude_force.database.postgres import citus
+from claude_force.database.postgres import citus, pipeline
 from claude_force.database.postgres.values import Cursor, Raw, array_of
 
 _ROWS_AT_ONCE = 20_000
@@ -224,13 +224,10 @@ class ServerConnection(Connection):
 
 
 def run_together(raw: Raw, statements: Sequence[tuple[str, Parameters]]) -> list[int]:
-    """Run statements as one transaction, and wait once; the rows that each changed. A pipeline outside of a transaction
-    is one."""
+    """Run statements as one transaction, and wait once; the rows that each changed."""
     marked = [(_numbered(sql), parameters) for sql, parameters in statements]
-    sent = [_Statement(sql, [given[name] for name in names], raw.cursor()) for (sql, names), given in marked]
     with raw.committing():
-        _run_pipeline(raw, sent)
-    return [each.cursor.rowcount for each in sent]
+        return pipeline.run(raw, [(sql, [given[name] for name in names]) for (sql, names), given in marked])
 
 
 def _run_pipeline(raw: Raw, statements: Iterable[_Statement]) -> None:

@@ -61,6 +61,9 @@ class _BinaryUidLoader(Loader):
 class Raw(psycopg.Connection[tuple[Any, ...]]):
     """A connection that gives up waiting for answers of the server where that is asked for."""
 
+    prepared: dict[str, bytes]
+    """The names of the statements that `pipeline` has prepared on it."""
+
     _ends_s: float | None = None
 
     def wait(self, gen: PQGen[R], *arguments: Any, **options: Any) -> R:
@@ -99,6 +102,7 @@ def connect(options: Mapping[str, Any]) -> Raw:
     """A new connection in autocommit mode. Its statements have the marks $1, $2 ... Raises psycopg.Error."""
     raw = Raw.connect(**options, autocommit=True, cursor_factory=RawCursor)
     raw.server_cursor_factory = RawServerCursor
+    raw.prepared = {}
     raw.adapters.register_dumper(bytes, _UidDumper)
     raw.adapters.register_dumper(int, Int8Dumper)
     raw.adapters.register_loader("uuid", _UidLoader)
