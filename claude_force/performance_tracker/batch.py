@@ -13,6 +13,9 @@ from claude_force.executions.record import ExecutionMetrics
 RECORDS_AT_ONCE = 500
 """With so many waiting records, they are stored."""
 
+Keep = Callable[[Sequence[ExecutionMetrics]], None]
+"""What stores records, or keeps them for later. It raises nothing."""
+
 LONGEST_WAIT_S = 1.0
 """A record that finds one waiting for so long has all of them stored."""
 
@@ -21,7 +24,7 @@ class Batch:
     """Hands the records to `store` many at once. May be shared by threads; a fork has its own copy of what waits, and
     storing the same records twice changes nothing."""
 
-    def __init__(self, store: Callable[[Sequence[ExecutionMetrics]], None]) -> None:
+    def __init__(self, store: Keep) -> None:
         self._store = store
         # Without a lock, which a fork could leave locked for ever.
         self._waiting: deque[ExecutionMetrics] = deque()

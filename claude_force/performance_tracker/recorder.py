@@ -88,14 +88,18 @@ class Recorder:
         """The store of the database. Raises ClaudeForceError."""
         return Store(self.database)
 
-    def record(self, records: Sequence[ExecutionMetrics]) -> None:
-        """Store records in one transaction, or keep them for later. Raises nothing."""
+    def record(self, records: Sequence[ExecutionMetrics], *, is_new: bool = False) -> None:
+        """Store records in one transaction, or keep them for later. Raises nothing. `is_new`: it is one record, and its
+        uid was just made."""
         started_s = time.monotonic()
         if started_s < self._retry_at_s:
             self._spool(records)
             return
         try:
-            self.store.add(records)
+            if is_new:
+                self.store.add_new(*records)
+            else:
+                self.store.add(records)
         except ClaudeForceError as error:
             self._last_error = error
             elapsed_s = time.monotonic() - started_s

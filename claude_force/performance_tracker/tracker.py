@@ -35,7 +35,7 @@ from claude_force.executions.origin import host_name, project_of_working_folder
 from claude_force.executions.pricing import PriceTable
 from claude_force.executions.record import ExecutionMetrics
 from claude_force.ingest.spool_files import former_files, spool_files, telemetry_folders, unsettled_files
-from claude_force.performance_tracker.batch import Batch
+from claude_force.performance_tracker.batch import Batch, Keep
 from claude_force.performance_tracker.labels import label_of
 from claude_force.performance_tracker.recorder import Recorder, logger
 from claude_force.performance_tracker.timing import CallReport, Tracking
@@ -97,7 +97,8 @@ class PerformanceTracker:
             spools = unsettled[:1]
         self._label = label_of(label, telemetry_folders(location, home.metrics_folder)[0])
         self._recorder = Recorder(location, error, spools, others, home.rejected_file, self._label)
-        self._keep = self._recorder.record
+        self._keep: Keep = self._recorder.record
+        self._keep_new: Keep = functools.partial(self._recorder.record, is_new=True)
 
     # Recording
 
@@ -197,7 +198,7 @@ class PerformanceTracker:
         lose nothing, as for single executions. After the block its tracker stores each execution at once.
         """
         batch, tracker = Batch(self._keep), copy.copy(self)
-        tracker._keep = batch.add
+        tracker._keep = tracker._keep_new = batch.add
         try:
             yield tracker
         finally:
@@ -215,7 +216,8 @@ class PerformanceTracker:
         record.check_values(values)
         metrics = price_values(self._prices, values) if self._settings.cost_tracking else record.of_values(values)
         if self._settings.tracking_enabled:
-            self._keep((metrics,))
+            keep = self._keep_new if report.uid is None else self._keep
+            keep((metrics,))
         if self._settings.detailed_logging:
             logger.info("execution recorded", extra={"execution": record.as_mapping(metrics)})
         return metrics

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 import claude_force
+from claude_force.database.open import open_database
+from claude_force.database.writes.archives import archive_rows, tombstone
 from claude_force.errors import InvalidRecord, SettingsError
 from claude_force.executions import record
 from claude_force.executions.jsonl.codec import GUIDE_COLUMNS
@@ -190,6 +192,19 @@ def test_recording_the_same_execution_again_changes_nothing(tracker: Performance
     uid = tracker.record_execution("a").uid
     tracker.record_execution("b", uid=uid)
     assert [found.agent_name for found in tracker.get_all_metrics()] == ["a"]
+
+
+def test_recording_an_archived_execution_again_changes_nothing(tracker: PerformanceTracker, location: str) -> None:
+    """Only an execution whose uid the tracker has just made is stored without a look at the archive."""
+    found = tracker.record_execution("a")
+    row = record.to_row(found)
+    with closing(open_database(location)) as database, database.write() as connection:
+        connection.lock_rollups()
+        assert archive_rows(connection, [row], [tombstone(row)], row[1] + 1) == 1
+    tracker.record_execution("a", uid=found.uid)
+    assert tracker.get_all_metrics() == []
+    tracker.record_execution("b")
+    assert [found.agent_name for found in tracker.get_all_metrics()] == ["b"]
 
 
 def test_every_execution_has_an_identity_in_order_of_time(tracker: PerformanceTracker) -> None:

@@ -47,25 +47,18 @@ WITH new AS (
 )
 INSERT INTO uncounted (uid) SELECT uid FROM new
 """
-_DELETE_MOVED = """
-WITH moved AS (
-    DELETE FROM executions WHERE uid = :uid AND EXISTS (SELECT 1 FROM archived WHERE archived.uid = :uid) RETURNING uid
-)
-DELETE FROM uncounted WHERE uid IN (SELECT uid FROM moved)
-"""
-"""After the insert, which waits for a transaction that archives the execution: only the next statement sees that."""
 
 
 def insert_alone(database: Database, row: ExecutionRow) -> bool:
-    """Insert a new execution of a known series in a transaction of its own, where the engine can do that in one go; it
-    becomes pending. False if nothing was stored: the engine cannot, or the execution is not as usual."""
+    """Insert an execution of a known series in a transaction of its own, where the engine can do that in one go; it
+    becomes pending. Its uid must be one that nobody has seen: whether it is archived is not asked. False if nothing was
+    stored: the engine cannot, or the execution is not as usual."""
     if not database.writes_together or row[_STEPS] is not None:
         return False
-    values = dict(zip(_FIELDS, _values_of(row), strict=True)) | dict(zip(LABELS, labels_of(row), strict=True))
-    values["uid"] = row[0]
+    values = dict(zip(FIELDS, row, strict=True))
     runs = [(LIST_RUN, dict(zip(("run_id", "session_id"), run, strict=True))) for run in runs_of((row,))]
-    inserted, moved, *_ = database.write_together([(_INSERT_ALONE, values), (_DELETE_MOVED, values), *runs])
-    return inserted > moved
+    inserted, *_ = database.write_together([(_INSERT_ALONE, values), *runs])
+    return inserted > 0
 
 
 def insert_rows(connection: Connection, rows: Rows, sums: Sums | None = None) -> int:

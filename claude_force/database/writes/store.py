@@ -90,16 +90,23 @@ class Store:
         """
         return self.add_rows([to_row(record) for record in records])
 
+    def add_new(self, record: ExecutionMetrics) -> None:
+        """`add` for a record whose uid was just made, so that no store has it. A server stores it in one statement.
+
+        Raises DatabaseError. Then it may be stored nevertheless, so it is added again by `add`.
+        """
+        row = to_row(record)
+        if not insert_alone(self.database, row):
+            self.add_rows([row])
+        elif self._is_time_to_check():
+            with self.database.write() as connection:
+                self._apply_many_pending(connection)
+
     def add_rows(self, rows: Rows, sums: Sums | None = None, cursor: Cursor | None = None) -> Added:
         """`add` for rows (see `record.to_row`). `sums` are those of the rows, if they are known. `cursor` is how far
         their file was read, stored in the same transaction."""
         if not rows and cursor is None:
             return Added()
-        if len(rows) == 1 < DIRECT_ROLLUP_ROWS and cursor is None and insert_alone(self.database, next(iter(rows))):
-            if self._is_time_to_check():
-                with self.database.write() as connection:
-                    self._apply_many_pending(connection)
-            return Added(1)
         with self.database.write() as connection:
             if len(rows) >= DIRECT_ROLLUP_ROWS:
                 # First, so that a transaction that waits for this lock holds no other.
