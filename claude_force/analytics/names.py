@@ -18,6 +18,9 @@ from claude_force.text import for_terminal
 MOST_NAMES = 10_000
 """What a glob may mean. The names stand in one statement, and SQLite allows 32,766 parameters."""
 
+NAME_USER = "claude-force config set performance.user NAME"
+"""The command after which executions of this machine have a user."""
+
 _NAMES_SHOWN = 12
 
 _SHORTEST_PREFIX = 4
@@ -98,7 +101,8 @@ def _unknown_message(connection: Connection, chosen: Filter, dimension: FilterDi
         near = get_close_matches(typed, _last_folders(chosen, known), n=1)
     guess = f" did you mean {near[0]}?" if near else ""
     shown = for_terminal(name) or "''"
-    listed = _listed(known) if known else "there is none yet"
+    how = f": {NAME_USER}" if dimension == "user_name" else ""
+    listed = _listed(known) if known else f"there is none yet{how}"
     message = f"no {TITLES[dimension]} {shown} in the store;{for_terminal(guess)} {listed}"
     archived = queries.archived(connection, Filter()).executions if dimension in ROW_NAMES else 0
     if archived:

@@ -116,6 +116,32 @@ def test_branches(run: Run, projects: Path) -> None:
     )
 
 
+NAME_USER = "claude-force config set performance.user NAME"
+
+
+def test_without_users_it_is_said_how_to_name_one(run: Run, projects: Path) -> None:
+    """Of an unnamed person, and until somebody has a name; then the names that there are. A conversation that was read
+    before has no user, also after its transcript has grown."""
+    early = talk_of(SMALL, "early")
+    put(main_file(projects), early.lines)
+    ingested(run)
+    how = f"No user is known here. To name who works on this machine from now on:\n  {NAME_USER}\n"
+    assert how in run("by-user").stdout
+    refused = run("summary", "--user", "ada")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        f"error: no user ada in the store; there is none yet: {NAME_USER}\n",
+    )
+    assert run("config", "set", "performance.user", "ada").returncode == 0
+    early.respond("msg_later", SMALL, message={"model": OPUS, "stop_reason": "end_turn"}, attributionAgent=...)
+    put(main_file(projects), early.lines)
+    ingested(run)
+    found = {row["user"]: row["executions"] for row in json.loads(run("by-user", "--json").stdout)["users"]}
+    assert found == {None: 1, "ada": 1}
+    assert NAME_USER not in run("by-user").stdout
+    assert "no user grace in the store; there are: ada\n" in run("by-user", "--user", "grace").stderr
+
+
 @pytest.fixture
 def repositories(tmp_path: Path, projects: Path) -> Path:
     """Three sessions: in a repository, in a worktree beside it, in one that Claude Code made."""

@@ -150,6 +150,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"projects": ("shp",)}, r"^no project shp in the store; did you mean shop\? there are: "),
     ({"branches": ("feat",)}, r"^no branch feat in the store; did you mean feat/cart\?"),
     ({"sources": ("traker",)}, r"^no source traker in the store; did you mean tracker\?"),
+    ({"hosts": ("laptop",)}, "^no host laptop in the store; there is none yet$"),
+    (
+        {"users": ("ada",)},
+        "^no user ada in the store; there is none yet: claude-force config set performance.user NAME$",
+    ),
 ]
 
 

@@ -324,6 +324,26 @@ class CountingDatabase(SqliteDatabase):
             yield connection
 
 
+def test_tables_of_hosts_and_users_say_what_they_lack(workspace: Workspace, tmp_path: Path) -> None:
+    """Of archived executions neither is known. The other tables count them; a page about one user lacks them in all,
+    which its notes say."""
+    names = [("laptop", "ada"), ("ci-1", None), ("laptop", "grace")]
+    history = [replace(each, host=names[at % 3][0], user_name=names[at % 3][1]) for at, each in enumerate(a_history())]
+    Store(workspace.database).add(history)
+    old = archive_once(workspace.database, tmp_path / "archive", NOON_US + 5 * DAY_US, 0).executions
+    content = read_content(workspace, a_request())
+    assert 0 < old < len(history)
+    assert content.agents.totals.executions == len(history)
+    for key, name in (("hosts", "host"), ("users", "user")):
+        part = part_of(content, key)
+        assert sum(int(row[3]) for row in part.tables[0][1].rows) == len(history) - old
+        assert part.remarks[-1] == f"Without {old} archived executions, of which no {name} is known."
+    assert not any("archived" in remark for key in ("agents", "models") for remark in part_of(content, key).remarks)
+    of_ada = read_content(workspace, a_request(Filter(users=("ada",))))
+    assert (of_ada.summary.archived.executions, of_ada.summary.archived.is_counted) == (old, False)
+    assert not any("archived" in remark for remark in part_of(of_ada, "hosts").remarks)
+
+
 def test_a_page_reads_the_database_once(tmp_path: Path, home: Path) -> None:
     """Executions that are recorded meanwhile are in all parts or in none."""
     database = CountingDatabase(tmp_path / "metrics.db")

@@ -177,7 +177,7 @@ TOOLS = (
     Tool(
         "usage_by", "Usage and cost by agent, model, project, day ...",
         "Compare what was used: cost, tokens, executions, success rate and time for each agent, model, project, "
-        f"branch, session, workflow, day, week or month. {MONEY}",
+        f"branch, session, workflow, host (machine), user (person), day, week or month. {MONEY}",
         "by-agent", (*PERIOD, *WHO, "limit"),
         promised=("period", "totals"), choice="dimension", choices=BY,
     ),

@@ -12,7 +12,7 @@ from claude_force.analytics.json_fields import TITLES
 from claude_force.analytics.labels import project_labels
 from claude_force.analytics.report_types import Breakdown, Errors
 from claude_force.database.rows.alerts import Silence
-from claude_force.executions.totals import Group, Totals
+from claude_force.executions.totals import Archived, Group, Totals
 from claude_force.formatting import NONE, count, duration, money, percent, quantity
 from claude_force.reports.columns import Column
 from claude_force.reports.html.content import MOST_EVENTS, Content, sum_groups
@@ -37,9 +37,8 @@ class Part(NamedTuple):
 
 def parts(content: Content, links: PageLinks = NO_LINKS) -> list[Part]:
     """The sections below the charts. Names lead where `links` says."""
-    found = [
-        _groups(breakdown, links) for breakdown in (content.agents, content.projects, content.models, *content.team)
-    ]
+    found = [_groups(breakdown, links) for breakdown in (content.agents, content.projects, content.models)]
+    found += [_of_team(breakdown, content.summary.archived, links) for breakdown in content.team]
     found += [_errors(content.errors)]
     found += [_check(content.check)] if content.check else []
     return [*found, alerts_part(content, links)]
@@ -67,6 +66,17 @@ def _groups(report: Breakdown, links: PageLinks) -> Part:
         )
     heading = f"{title.capitalize()}s"
     return Part(f"{title}s", heading, [(f"{heading} by cost", Table(columns, rows))], remarks)
+
+
+def _of_team(report: Breakdown, archived: Archived, links: PageLinks) -> Part:
+    """The groups of hosts or of users. `archived` are the executions that the rest of the page counts, unless it is
+    about some hosts or users itself: then a note of the page says what all tables lack."""
+    part = _groups(report, links)
+    if not (archived.is_counted and archived.executions):
+        return part
+    title = TITLES[report.dimension]
+    lacking = f"Without {quantity(archived.executions, 'archived execution')}, of which no {title} is known."
+    return part._replace(remarks=[*part.remarks, lacking])
 
 
 def _cells(group: Group, all_totals: Totals) -> list[str]:

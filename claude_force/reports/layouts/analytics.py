@@ -7,6 +7,7 @@ from functools import partial
 from claude_force import clock
 from claude_force.analytics.json_fields import TITLES, bucket_dict, cost_dict
 from claude_force.analytics.labels import project_labels, workflow_labels
+from claude_force.analytics.names import NAME_USER
 from claude_force.analytics.report_types import Breakdown, Costs, Errors, Summary, Trends
 from claude_force.analytics.trend import LEAST_POINTS, Trend
 from claude_force.executions.intervals import NOUNS, Interval
@@ -151,7 +152,15 @@ def _breakdown_page(report: Breakdown) -> Page:
     page.parts.extend(cut_note(len(report.groups), report.count))
     page.parts.extend([] if report.is_exact else [Section(None, ["P95 is within 1% of the real value"])])
     page.parts.extend(notes(report.totals, report.unpriced_models))
+    page.parts.extend(_unnamed_notes(report))
     return page
+
+
+def _unnamed_notes(report: Breakdown) -> list[Section]:
+    """How to get users, where there is none."""
+    if report.dimension != "user_name" or any(group.name for group in report.groups) or report.count > 1:
+        return []
+    return [Section(None, ["No user is known here. To name who works on this machine from now on:", f"  {NAME_USER}"])]
 
 
 def _breakdown_row(label: str, group: Group, report: Breakdown) -> list[str]:
