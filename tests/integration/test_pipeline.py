@@ -43,6 +43,15 @@ def test_a_statement_is_prepared_once(raw: Raw) -> None:
     assert sorted(prepared) == [(DELETE,), (INSERT,)]
 
 
+def test_a_statement_that_fails_each_time_is_prepared_once(raw: Raw) -> None:
+    """What is prepared outlasts the transaction: a server that takes no writes for a day would run out of memory."""
+    raw.execute("SET default_transaction_read_only = on")
+    for _ in range(3):
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            pipeline.run(raw, [(INSERT, ["a", "x"]), (DELETE, ["a"])])
+    assert raw.execute("SELECT COUNT(*) FROM pg_prepared_statements WHERE statement = $1", [INSERT]).fetchone() == (1,)
+
+
 def test_nothing_is_prepared_where_it_must_not(postgres_url: str) -> None:
     """A pooler gives each transaction another session, which would not know the statement."""
     with closing(connect(connection_options(postgres_url) | {"prepare_threshold": None})) as raw:

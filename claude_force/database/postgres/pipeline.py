@@ -21,7 +21,7 @@ from psycopg.waiting import Wait
 from claude_force.database.postgres.values import Raw
 
 _numbers = count()
-"""Of prepared statements. A number is never used again: a statement that failed may be prepared nevertheless."""
+"""Of prepared statements."""
 
 
 def run(raw: Raw, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
@@ -31,30 +31,43 @@ def run(raw: Raw, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
     A statement is prepared at its first use, unless the connection must not (`prepare_threshold`)."""
     # First, since a value may be refused.
     ready = [(sql, *_dumped(raw, values)) for sql, values in statements]
-    libpq = raw.pgconn
-    libpq.enter_pipeline_mode()
-    new: dict[str, bytes] = {}
-    for sql, values, formats in ready:
-        if raw.prepare_threshold is None:
-            libpq.send_query_params(sql.encode(), values, param_formats=formats)
-            continue
-        name = raw.prepared.get(sql) or new.get(sql)
-        if name is None:
-            name = new[sql] = b"claude_force_%d" % next(_numbers)
-            libpq.send_prepare(name, sql.encode())
-        libpq.send_query_prepared(name, values, param_formats=formats)
-    libpq.pipeline_sync()
+    raw.pgconn.enter_pipeline_mode()
     try:
-        results = raw.wait(_results(libpq))
-        libpq.exit_pipeline_mode()
+        prepared = _send(raw, ready)
+        results = raw.wait(_results(raw.pgconn))
+        raw.pgconn.exit_pipeline_mode()
     except BaseException:
         # Nobody can use a connection in the middle of a pipeline.
         raw.close()
         raise
+    for names, result in zip(prepared, results, strict=False):
+        # Also where another one fails: what is prepared outlasts the transaction.
+        if result.status == ExecStatus.COMMAND_OK:
+            raw.prepared |= names
     if failed := next((result for result in results if result.status == ExecStatus.FATAL_ERROR), None):
         raise error_from_result(failed)
-    raw.prepared |= new
     return [int(changed) for result in results if (changed := result.command_tuples) is not None]
+
+
+def _send(
+    raw: Raw, statements: Sequence[tuple[str, Sequence[Buffer | None], Sequence[Format]]]
+) -> list[dict[str, bytes]]:
+    """Send statements, and what prepares them. For each of what was sent, the statement that it prepares, with its
+    name."""
+    libpq, names = raw.pgconn, dict(raw.prepared)
+    sent: list[dict[str, bytes]] = []
+    for sql, values, formats in statements:
+        if raw.prepare_threshold is None:
+            libpq.send_query_params(sql.encode(), values, param_formats=formats)
+        else:
+            if sql not in names:
+                names[sql] = b"claude_force_%d" % next(_numbers)
+                libpq.send_prepare(names[sql], sql.encode())
+                sent.append({sql: names[sql]})
+            libpq.send_query_prepared(names[sql], values, param_formats=formats)
+        sent.append({})
+    libpq.pipeline_sync()
+    return sent
 
 
 def _dumped(raw: Raw, values: Sequence[Any]) -> tuple[Sequence[Buffer | None], Sequence[Format]]:
