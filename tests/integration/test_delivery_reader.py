@@ -76,6 +76,15 @@ def test_what_the_queue_is_to_forget_is_read_anew(database: Database) -> None:
     assert key("late") in reader.read(second, is_queued=True).identities
 
 
+def test_few_changes_are_looked_up_alone(database: Database, searches: list[bytes]) -> None:
+    """However far apart they were: the identities of what lies between them are not read."""
+    first, *_, last = (row for page in a_history(database, is_in_time=True) for row in page)
+    found = DeliveryReader(database).read([first, last], is_queued=True)
+    assert set(found.identities.values()) == {first[0], last[0]}
+    assert len(found.identities) == 4
+    assert searches == []
+
+
 @dataclass
 class Meanwhile:
     """The team's store, and a laptop that learns another identity of its last execution while it sends the first."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from claude_force.database.contract import Connection, Database
 from claude_force.database.merge.delivery import Delivery
-from claude_force.database.queries.ingestion import has_identities, identities_between
+from claude_force.database.queries.ingestion import has_identities, identities_between, identities_of
 from claude_force.database.queries.sightings import has_sightings, sightings_of
 from claude_force.executions.record import ExecutionRow
 
@@ -42,7 +42,10 @@ class DeliveryReader:
     def _identities(self, connection: Connection, uids: Sequence[bytes], is_queued: bool) -> dict[bytes, bytes]:
         if not uids or not has_identities(connection):
             return {}
-        if is_queued or min(uids) < self._first or max(uids) > self._last:
+        if is_queued:
+            # What changed may be years apart: nothing further is kept of all that lies between.
+            return identities_of(connection, uids)
+        if min(uids) < self._first or max(uids) > self._last:
             self._search(connection, uids)
         return {
             joined[at : at + IDENTITY_BYTES]: uid

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
 from claude_force.database.contract import Connection, Row
-from claude_force.database.queries.executions import uid_batches
+from claude_force.database.queries.executions import KEYS_AT_ONCE, uid_batches
 from claude_force.database.queries.filter import COLUMNS, IS_OF_SERIES, SERIES, SESSION, where
 from claude_force.database.rows.cursor import CURSOR_FIELDS, Cursor
 from claude_force.executions.deduplication import REPLAY, REPORTED_FIELDS, Observation, ReportedUsage, keys_of
@@ -48,10 +48,21 @@ def has_identities(connection: Connection) -> bool:
     return bool(connection.fetch("SELECT 1 FROM identities LIMIT 1"))
 
 
-def identities_between(connection: Connection, first: bytes, last: bytes) -> Iterator[Row]:
-    """The identities of the executions whose uids are between two, these included, each with its uid.
+def identities_of(connection: Connection, uids: Sequence[bytes]) -> dict[bytes, bytes]:
+    """The identities of some executions, each with its uid.
 
     Reads the table: an index would make every ingestion slower, for what only replication asks."""
+    if len(uids) <= KEYS_AT_ONCE:
+        ((condition, part),) = uid_batches(uids)
+        return dict(connection.fetch(f"SELECT identity, uid FROM identities WHERE {condition}", part))
+    wanted = set(uids)
+    between = identities_between(connection, min(wanted), max(wanted))
+    return {identity: uid for identity, uid in between if uid in wanted}
+
+
+def identities_between(connection: Connection, first: bytes, last: bytes) -> Iterator[Row]:
+    """The identities of the executions whose uids are between two, these included, each with its uid. Reads the
+    table, too."""
     return connection.stream(
         "SELECT identity, uid FROM identities WHERE uid >= :first AND uid <= :last", {"first": first, "last": last}
     )
