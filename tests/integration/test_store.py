@@ -8,6 +8,7 @@ from claude_force.database import queries
 from claude_force.database.contract import Database
 from claude_force.database.queries import Filter
 from claude_force.database.writes import Store
+from claude_force.database.writes.executions import insert_alone
 from claude_force.executions.record import COST_GIVEN, to_row
 from claude_force.executions.totals import Added
 from claude_force.time_windows import Window
@@ -40,6 +41,15 @@ def test_adding_twice_adds_once(store: Store, database: Database) -> None:
     assert store.add([first, second, first]) == Added(2, 1)
     assert store.add([second]) == Added(0, 1)
     assert list(queries.iterate(database, Filter())) == [first, second]
+
+
+def test_an_engine_that_can_stores_an_execution_in_one_go(store: Store, database: Database) -> None:
+    """Once its series is known, also where that has no project."""
+    for project in (None, "/srv/app"):
+        store.add([an_execution(project=project)])
+        row = to_row(an_execution(project=project, timestamp_us=NOON_US + 1))
+        assert insert_alone(database, row) == database.writes_together
+        assert store.add_rows([row]) == Added(not database.writes_together, database.writes_together)
 
 
 def test_nothing_to_add_is_no_write(store: Store, database: Database) -> None:

@@ -55,7 +55,7 @@ def insert_alone(database: Database, row: ExecutionRow) -> bool:
     stored: the engine cannot, or the execution is not as usual."""
     if not database.writes_together or row[_STEPS] is not None:
         return False
-    values = dict(zip(FIELDS, row, strict=True))
+    values = dict(zip(FIELDS, row, strict=True)) | dict(zip(LABELS, labels_of(row), strict=True))
     runs = [(LIST_RUN, dict(zip(("run_id", "session_id"), run, strict=True))) for run in runs_of((row,))]
     inserted, *_ = database.write_together([(_INSERT_ALONE, values), *runs])
     return inserted > 0
