@@ -82,6 +82,8 @@ def a_history(path: Path, each_day: int) -> ExplainingDatabase:
             an_execution(
                 timestamp_us=NOON_US + day * DAY_US + number * step,
                 agent_name=f"agent-{number % 5}",
+                host=f"host-{number % 3}",
+                user_name=f"user-{number % 2}",
                 success=number % 10 != 0,
                 error_type="TimeoutError" if number % 10 == 0 else None,
                 duration_us=1000 + number % 50,
@@ -152,16 +154,21 @@ def test_a_report_reads_few_rows(report: str, chosen: Filter, explained: Explain
     between two instants of it; never all of them."""
     with explained.read() as connection:
         _REPORTS[report](connection, chosen)
-    steps = [step for step in explained.plans if "executions" in step]
+    assert_few_rows(explained.plans)
+    assert [step for step in explained.plans if "rollup" in step and not step.startswith("SEARCH")] == []
+
+
+def assert_few_rows(plans: list[str]) -> None:
+    """No step of the plans reads all executions, and some read roll-ups."""
+    steps = [step for step in plans if "executions" in step]
     assert steps
-    assert any("rollup" in step for step in explained.plans)
+    assert any("rollup" in step for step in plans)
     allowed = re.compile(
         r"SEARCH executions USING PRIMARY KEY \(uid=\?\)"
         rf"|SEARCH executions USING COVERING INDEX {INDEX}"
         rf"|SEARCH executions USING (COVERING )?INDEX {INDEX} \(timestamp_us>\? AND timestamp_us<\?\)"
     )
     assert [step for step in steps if not allowed.fullmatch(step)] == []
-    assert [step for step in explained.plans if "rollup" in step and not step.startswith("SEARCH")] == []
 
 
 @pytest.mark.parametrize("report", [name for name in _REPORTS if "half an hour" not in name])
@@ -178,6 +185,31 @@ def test_ten_times_the_executions_are_no_more_work(report: str, chosen: Filter, 
         database.close()
     rows_at_edges = 0 if chosen == Filter() else 2 * 3000 if "percentiles" in report else 2 * 3000 // 10
     assert work[1] <= work[0] * 1.5 + rows_at_edges * 40 // 100
+
+
+_OF_SEATS: dict[str, Report] = {
+    "totals by host": lambda connection, chosen: queries.totals_by(connection, chosen, "host"),
+    "totals by user and agent": lambda connection, chosen: queries.totals_by(
+        connection, chosen, "user_name", "agent_name"
+    ),
+    "percentiles by user": lambda connection, chosen: queries.percentiles_by(connection, chosen, "user_name"),
+}
+
+
+@pytest.mark.parametrize("report", _OF_SEATS)
+@pytest.mark.parametrize(
+    "chosen",
+    [Filter(), Filter(PERIOD), Filter(PERIOD, hosts=("host-1",))],
+    ids=["all time", "a period", "one host"],
+)
+def test_a_report_by_host_or_user_reads_few_rows(report: str, chosen: Filter, explained: ExplainingDatabase) -> None:
+    """The sums of seats by their key, and of the executions those at the two ends of the period, or not counted yet."""
+    with explained.read() as connection:
+        _OF_SEATS[report](connection, chosen)
+    assert_few_rows(explained.plans)
+    of_seats = [step for step in explained.plans if "rollup_seat" in step]
+    assert of_seats
+    assert [step for step in of_seats if not step.startswith("SEARCH")] == []
 
 
 def test_half_hours_are_added_up_in_the_order_of_the_index(explained: ExplainingDatabase) -> None:
