@@ -74,8 +74,8 @@ def fix_snapshot(raw: Raw, connection: ServerConnection) -> None:
     taken while nobody commits: a writer holds the lock, shared, for the time of its commit (`COMMITTING`), and a reader
     alone until each node has answered. The transaction has one connection to each, whose snapshot is that of its first
     statement. The lock is taken before it begins, since whoever waits for a lock has a snapshot already."""
-    raw.execute("SELECT pg_advisory_lock($1)", [_COMMIT_LOCK])
     try:
+        raw.execute("SELECT pg_advisory_lock($1)", [_COMMIT_LOCK])
         connection.send_later(_ONE_CONNECTION)
         connection.send_later(_TOUCH_EVERY_NODE)
         connection.fetch("SELECT pg_advisory_unlock(:key)", {"key": _COMMIT_LOCK})
@@ -89,11 +89,12 @@ def refuse_missing_rows(raw: Raw, connection: ServerConnection) -> None:
     """Raise DatabaseBusy if a commit was interrupted: a node that failed between its two steps does not show its rows
     until Citus has ended it, while the sums on the coordinator contain them. While this has the lock of commits, none
     of ours is between its steps."""
-    connection.fetch("SELECT pg_advisory_lock(:key)", {"key": _COMMIT_LOCK})
     try:
+        connection.fetch("SELECT pg_advisory_lock(:key)", {"key": _COMMIT_LOCK})
         answers = connection.fetch(_WAITING_COMMITS.format(seconds=0))
         connection.fetch("SELECT pg_advisory_unlock(:key)", {"key": _COMMIT_LOCK})
     except BaseException:
+        # A lock of the session would outlive the transaction.
         raw.close()
         raise
     waiting = [name for name, success, result in answers if success and int(result)]
