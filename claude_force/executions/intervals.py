@@ -109,8 +109,10 @@ def _empty(start_us: int, interval: Interval, zone: tzinfo) -> Bucket:
     start = clock.to_datetime(start_us, zone)
     if interval != "hourly":
         return _days(start.date(), Totals(), interval, zone)
-    hour = start.replace(minute=0, second=0, microsecond=0)
-    end_us = start_us + HOUR_US - (start - hour) // timedelta(microseconds=1)
+    # With this offset: after a change by half an hour, the full hour may have had another one, or none.
+    fixed = start.replace(tzinfo=timezone(start.utcoffset() or timedelta()))
+    hour = fixed.replace(minute=0, second=0, microsecond=0)
+    end_us = start_us + HOUR_US - (fixed - hour) // timedelta(microseconds=1)
     return Bucket(hour.isoformat(sep=" ", timespec="minutes"), start_us, end_us, Totals())
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from claude_force.cli.period import PERIOD_OPTIONS, take_period
 from claude_force.clock import DAY_US, HOUR_US, start_of_day, to_datetime, to_instant
 from claude_force.errors import InvalidWindow
+from claude_force.executions.intervals import filled
+from claude_force.executions.totals import Bucket, Totals
 from claude_force.time_windows import Window, heading_of, last_day, named_window, spoken_edge, window_between
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -219,3 +221,17 @@ def test_an_edge_without_another_is_open() -> None:
 def test_each_period_option_is_taken() -> None:
     """No option of the command line is left for the report."""
     assert {click.command()(option(lambda: None)).params[0].name for option in PERIOD_OPTIONS} == {*NAMES}
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [("2025-04-05T15:00:00Z", "2025-04-06 01:00+10:30"), ("2025-10-04T15:30:00Z", "2025-10-05 02:00+11:00")],
+)
+def test_a_part_of_an_hour_without_executions_is_named_by_its_own_offset(change: str, part: str) -> None:
+    """Where clocks change by half an hour, also if the full hour had another offset, or none."""
+    change_us = to_instant(datetime.fromisoformat(change))
+    first_us, last_us = change_us - 5 * HOUR_US, change_us + 4 * HOUR_US + HOUR_US // 2
+    first = Bucket("first", first_us, first_us + HOUR_US, Totals())
+    found = filled([first], first_us, last_us, "hourly", ZoneInfo("Australia/Lord_Howe"))
+    assert len({bucket.label for bucket in found}) == len(found)
+    assert [bucket.label for bucket in found if bucket.start_us == change_us] == [part]
