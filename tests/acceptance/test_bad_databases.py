@@ -573,7 +573,7 @@ def test_a_read_only_server_gives_reports(postgres_url: str, home: Path, run: Ru
     (home / "history.jsonl").write_bytes(a_line())
     url = f"{postgres_url}&options=-c%20default_transaction_read_only%3Don"
     assert run("analytics", "summary", "--db", url).returncode == 0
-    assert_refused(run("import", "history.jsonl", "--db", url), "read-only")
+    assert_refused(run("import", "history.jsonl", "--db", url), "only reads")
 
 
 @contextmanager

@@ -43,6 +43,8 @@ def test_a_url_is_the_options_of_a_connection(url: str) -> None:
         ("postgresql://me:p@ss@h/d", "%40"),
         ("postgresql://h:port/d", "a number"),
         ("postgresql://a:1,b:port/d", "a number"),
+        ("postgresql://a:1,b:99999/d", "a number"),
+        (f"postgresql://h:{'1' * 5000}/d", "a number"),
         ("postgresql://[::1/d", "cannot be read"),
         ("postgresql://h/d?prepare_threshold=x", "a number, or none"),
         ("postgresql://h/d?autocommit=1", "autocommit"),

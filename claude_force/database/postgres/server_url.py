@@ -27,6 +27,9 @@ _PREPARED = "prepare_threshold"
 _OWN = ("autocommit", "conninfo", "context", "cursor_factory", "row_factory")
 """Arguments of psycopg's `connect` that are no options of a connection."""
 
+_LAST_PORT = 65_535
+_PORT_DIGITS = 5
+
 _UNREADABLE = "the database URL cannot be read; it looks like postgresql://user@host:port/name, the port a number"
 
 
@@ -84,12 +87,13 @@ def _threshold(value: str) -> int | None:
 
 
 def _split_port(address: str) -> tuple[str, str]:
-    """Host and port of "host:port". Raises DatabaseError for a port that is no number."""
+    """Host and port of "host:port". Raises DatabaseError for a port that there cannot be."""
     if address.startswith("["):
         host, _, rest = address[1:].partition("]")
         port = rest.removeprefix(":")
     else:
         host, _, port = address.partition(":")
-    if port and not port.isdecimal():
+    # The length first: Python refuses to read a number of thousands of digits.
+    if port and not (port.isdecimal() and len(port) <= _PORT_DIGITS and int(port) <= _LAST_PORT):
         raise DatabaseError(_UNREADABLE)
     return host, port
