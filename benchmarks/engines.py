@@ -12,7 +12,7 @@ Starts a server of its own and imports both files (see generate.py). It measures
 |           | wants the lock of the roll-ups                   |                                                      |
 
 A row is inserted into a copy of `executions`: the same indexes, and as many rows. Ratios count: the machine may be
-busy. LARGE with a million lines takes 5 minutes on two idle cores.
+busy. LARGE with a million lines takes 2 minutes on two idle cores.
 """
 
 from __future__ import annotations

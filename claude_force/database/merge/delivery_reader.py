@@ -20,8 +20,10 @@ _AHEAD = 7
 KEPT_LIMIT = 150_000
 """The most executions whose identities are kept: about 30 MB."""
 
-_UID_BYTES = IDENTITY_BYTES = 16
-_LAST_UID = bytes([255]) * _UID_BYTES
+_BYTES = 16
+"""Of a uid, and of an identity."""
+
+_LAST_UID = bytes([255]) * _BYTES
 
 
 class DeliveryReader:
@@ -30,7 +32,7 @@ class DeliveryReader:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: dict[bytes, bytes] = {}
-        self._first, self._last = _LAST_UID, bytes(_UID_BYTES)
+        self._first, self._last = _LAST_UID, bytes(_BYTES)
 
     def read(self, rows: Sequence[ExecutionRow], *, is_queued: bool) -> Delivery:
         """A delivery of some executions. `is_queued` tells that the queue is to forget some of them: then it has all of
@@ -48,10 +50,10 @@ class DeliveryReader:
         if min(uids) < self._first or max(uids) > self._last:
             self._search(connection, uids)
         return {
-            joined[at : at + IDENTITY_BYTES]: uid
+            joined[at : at + _BYTES]: uid
             for uid in uids
             if (joined := self._kept.get(uid, b""))
-            for at in range(0, len(joined), IDENTITY_BYTES)
+            for at in range(0, len(joined), _BYTES)
         }
 
     def _search(self, connection: Connection, uids: Sequence[bytes]) -> None:
@@ -73,4 +75,4 @@ class DeliveryReader:
 def _further(first: bytes, last: bytes) -> bytes:
     """The uid as far after the last one as several times the distance between both."""
     start, end = int.from_bytes(first), int.from_bytes(last)
-    return min(end + _AHEAD * (end - start), int.from_bytes(_LAST_UID)).to_bytes(_UID_BYTES)
+    return min(end + _AHEAD * (end - start), int.from_bytes(_LAST_UID)).to_bytes(_BYTES)

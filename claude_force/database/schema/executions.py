@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint, text
 
 from claude_force.database.schema.types import EVERYWHERE, ON_COORDINATOR, Count, Identity, metadata
+from claude_force.executions.totals import TOTALS
 
 series = Table(
     "series",
@@ -109,6 +110,12 @@ uncounted = Table(
 )
 """Pending executions: those that the roll-ups do not contain yet, about a thousand at most."""
 
+
+def _sums() -> list[Column[int]]:
+    """The columns of `executions.totals.Totals`, for one table."""
+    return [Column(name, Count, nullable=False) for name in TOTALS]
+
+
 rollups = Table(
     "rollups",
     metadata,
@@ -116,22 +123,7 @@ rollups = Table(
     Column("level", Integer, primary_key=True, autoincrement=False),
     Column("bucket", Integer, primary_key=True, autoincrement=False),
     Column("series_id", Integer, primary_key=True, autoincrement=False),
-    Column("executions", Count, nullable=False),
-    Column("successes", Count, nullable=False),
-    Column("timed", Count, nullable=False),
-    Column("duration_us", Count, nullable=False),
-    Column("metered", Count, nullable=False),
-    Column("input_tokens", Count, nullable=False),
-    Column("output_tokens", Count, nullable=False),
-    Column("cache_read_tokens", Count, nullable=False),
-    Column("cache_write_5m_tokens", Count, nullable=False),
-    Column("cache_write_1h_tokens", Count, nullable=False),
-    Column("priced", Count, nullable=False),
-    Column("cost_nanousd", Count, nullable=False),
-    Column("compared_cost_nanousd", Count, nullable=False),
-    Column("compared_reference_nanousd", Count, nullable=False),
-    Column("provisional", Count, nullable=False),
-    Column("recorded_cost_nanousd", Count, nullable=False),
+    *_sums(),
     sqlite_with_rowid=False,
     sqlite_strict=True,
     info={"shards_by": ON_COORDINATOR},
@@ -171,22 +163,7 @@ rollup_seats = Table(
     Column("bucket", Integer, primary_key=True, autoincrement=False),
     Column("series_id", Integer, primary_key=True, autoincrement=False),
     Column("seat_id", Integer, primary_key=True, autoincrement=False),
-    Column("executions", Count, nullable=False),
-    Column("successes", Count, nullable=False),
-    Column("timed", Count, nullable=False),
-    Column("duration_us", Count, nullable=False),
-    Column("metered", Count, nullable=False),
-    Column("input_tokens", Count, nullable=False),
-    Column("output_tokens", Count, nullable=False),
-    Column("cache_read_tokens", Count, nullable=False),
-    Column("cache_write_5m_tokens", Count, nullable=False),
-    Column("cache_write_1h_tokens", Count, nullable=False),
-    Column("priced", Count, nullable=False),
-    Column("cost_nanousd", Count, nullable=False),
-    Column("compared_cost_nanousd", Count, nullable=False),
-    Column("compared_reference_nanousd", Count, nullable=False),
-    Column("provisional", Count, nullable=False),
-    Column("recorded_cost_nanousd", Count, nullable=False),
+    *_sums(),
     sqlite_with_rowid=False,
     sqlite_strict=True,
     info={"shards_by": ON_COORDINATOR},
